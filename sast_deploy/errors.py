@@ -1,0 +1,81 @@
+"""The exception family: every message says where, what was found, what was expected and what to do.
+
+`cli.py` turns any `SastError` into one line on stderr and the exit code of its class; nothing else
+in the package prints errors or exits.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class SastError(Exception):
+    """Base of all errors meant for the person at the keyboard.
+
+    Args:
+        what: what is wrong, with the offending value in it.
+        where: the file, key, layer or option it was found in.
+        expected: what would have been right.
+        todo: the next thing to try, preferably a command.
+    """
+
+    exit_code = 2
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | Path | None = None,
+        expected: str | None = None,
+        todo: str | None = None,
+    ) -> None:
+        parts = [f"{where}: {what}" if where is not None else what]
+        if expected:
+            parts.append(f"expected {expected}")
+        if todo:
+            parts.append(todo)
+        super().__init__(" ".join("; ".join(parts).split()))
+
+
+class UsageError(SastError):
+    """Options that contradict each other or name nothing that exists."""
+
+
+class DataError(SastError):
+    """Event files, data sets or frame options that cannot be used."""
+
+
+class CheckpointError(SastError):
+    """A checkpoint that is missing, truncated, foreign, unsafe, too new or not finite."""
+
+
+class ProfileError(SastError):
+    """A hardware profile with unknown, missing or impossible keys."""
+
+
+class CompileError(SastError):
+    """A network that the profile's integers cannot represent."""
+
+
+class NetFileError(SastError):
+    """A .net file that is missing, corrupt, truncated, foreign or altered."""
+
+
+class OutputError(SastError):
+    """An output that cannot be written: permissions, a full disk, a path that is a folder."""
+
+
+class TrainingError(SastError):
+    """Training that cannot go on: a loss that is not finite, a resume that does not fit."""
+
+
+class LavaError(SastError):
+    """Lava is missing, died, hung or refused the program (exit code 3)."""
+
+    exit_code = 3
+
+
+class InstallationError(SastError):
+    """The installation lacks something the command needs (exit code 3)."""
+
+    exit_code = 3
