@@ -1,0 +1,177 @@
+"""Hardware profiles: TOML -> frozen Profile. Unknown, missing and impossible keys are refused by name.
+
+profiles/README.md explains every key. The files ship inside the wheel as `sast_deploy.profiles`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from sast_deploy.errors import ProfileError
+from sast_deploy.fixedpoint import OVERFLOWS, ROUNDINGS, Arithmetic, QFormat
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+# section -> key -> the values allowed: an inclusive range of numbers, or a tuple of names.
+Range = tuple[float, float]
+SCHEMA: Mapping[str, Mapping[str, Any]] = {
+    "weight": {
+        "bits": (2, 8),
+        "scale": ("neuron", "layer", "unit"),
+        "clipping": ("none", "mse"),
+        "exponent_min": (-8, 7),
+        "exponent_max": (-8, 7),
+    },
+    "state": {"bits": (2, 24), "fraction_bits": (0, 23), "overflow": OVERFLOWS, "headroom": (1.0, 1024.0)},
+    "accumulator": {"bits": (8, 31)},
+    "leak": {"rounding": ROUNDINGS},
+    "shift": {"rounding": ROUNDINGS},
+    "spike": {"comparison": (">=", ">")},
+    "reset": {"kind": ("subtract", "zero"), "delay": (1, 1)},
+}
+FLOAT_KEYS = {"state.headroom"}
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One target's integer formats and rules.
+
+    arithmetic: what simulators obey. weight_scale, clipping, exponent_min, exponent_max, headroom and
+    accumulator_bits: what the compiler obeys. text: the TOML as read, kept for the .net file.
+    """
+
+    name: str
+    description: str
+    arithmetic: Arithmetic
+    weight_scale: str
+    clipping: str
+    exponent_min: int
+    exponent_max: int
+    headroom: float
+    accumulator_bits: int
+    text: str
+
+    @property
+    def weight_max(self) -> int:
+        """Largest weight magnitude; the range is symmetric because Lava turns an all-negative
+        matrix with its lowest value into one without it.
+        """
+        return (1 << (self.arithmetic.weight_bits - 1)) - 1
+
+
+def profile_names() -> tuple[str, ...]:
+    """Names of the profiles that ship with the package, sorted."""
+    return tuple(sorted(item.name[:-5] for item in _folder().iterdir() if item.name.endswith(".toml")))
+
+
+def load_profile(name_or_path: str) -> Profile:
+    """The profile of that name, or the one in that TOML file. Raises ProfileError."""
+    if name_or_path.endswith(".toml") or "/" in name_or_path:
+        path = Path(name_or_path)
+        try:
+            return parse_profile(path.read_text(encoding="utf-8"), where=str(path))
+        except (OSError, UnicodeDecodeError) as error:
+            raise ProfileError(f"cannot be read: {error}", where=path, expected="a TOML profile") from error
+    if name_or_path not in profile_names():
+        raise ProfileError(
+            "no profile of this name",
+            where=name_or_path,
+            expected=f"one of {', '.join(profile_names())} or the path of a .toml file{_close(name_or_path)}",
+        )
+    return parse_profile((_folder() / f"{name_or_path}.toml").read_text(encoding="utf-8"), where=name_or_path)
+
+
+def parse_profile(text: str, where: str) -> Profile:
+    """Parse and check a profile's TOML text; `where` names it in errors. Raises ProfileError."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ProfileError(f"is not valid TOML: {error}", where=where) from error
+    _check_keys(raw, {"name", "description", *SCHEMA}, where, "")
+    for key in ("name", "description"):
+        if not isinstance(raw[key], str) or not raw[key] or "/" in raw[key] and key == "name":
+            raise ProfileError(f"{key} = {raw[key]!r}", where=where, expected="a non-empty text without a slash")
+    for section, keys in SCHEMA.items():
+        if not isinstance(raw[section], dict):
+            raise ProfileError(f"{section} = {raw[section]!r}", where=where, expected=f"a section [{section}]")
+        _check_keys(raw[section], set(keys), where, f"{section}.")
+        for key, allowed in keys.items():
+            _check_value(raw[section][key], allowed, where, f"{section}.{key}")
+    return _build(raw, text, where)
+
+
+def _build(raw: Mapping[str, Any], text: str, where: str) -> Profile:
+    weight, state = raw["weight"], raw["state"]
+    if state["fraction_bits"] >= state["bits"]:
+        raise ProfileError(
+            f"state.fraction_bits = {state['fraction_bits']} of state.bits = {state['bits']}",
+            where=where, expected="fewer fraction bits than bits in all",
+        )
+    if weight["exponent_min"] > weight["exponent_max"]:
+        raise ProfileError(
+            f"weight.exponent_min = {weight['exponent_min']} > exponent_max = {weight['exponent_max']}", where=where
+        )
+    return Profile(
+        name=raw["name"],
+        description=raw["description"],
+        arithmetic=Arithmetic(
+            state=QFormat(state["bits"], state["fraction_bits"]),
+            weight_bits=weight["bits"],
+            overflow=state["overflow"],
+            leak_rounding=raw["leak"]["rounding"],
+            shift_rounding=raw["shift"]["rounding"],
+            comparison=raw["spike"]["comparison"],
+            reset=raw["reset"]["kind"],
+        ),
+        weight_scale=weight["scale"],
+        clipping=weight["clipping"],
+        exponent_min=weight["exponent_min"],
+        exponent_max=weight["exponent_max"],
+        headroom=float(state["headroom"]),
+        accumulator_bits=raw["accumulator"]["bits"],
+        text=text,
+    )
+
+
+def _check_keys(raw: Mapping[str, Any], wanted: set[str], where: str, prefix: str) -> None:
+    for key in raw:
+        if key not in wanted:
+            near = difflib.get_close_matches(key, wanted, n=1)
+            raise ProfileError(
+                f"unknown key {prefix}{key}", where=where,
+                expected=f"{prefix}{near[0]}" if near else f"one of {', '.join(sorted(wanted))}",
+            )
+    for key in sorted(wanted - set(raw)):
+        raise ProfileError(f"key {prefix}{key} is missing", where=where, todo="see profiles/README.md")
+
+
+def _check_value(value: Any, allowed: Any, where: str, key: str) -> None:
+    if isinstance(allowed[0], str):
+        if value not in allowed:
+            raise ProfileError(f"{key} = {value!r}", where=where, expected=f"one of {', '.join(allowed)}")
+        return
+    kinds = (int, float) if key in FLOAT_KEYS else (int,)
+    low, high = allowed
+    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
+        noun = "a number" if key in FLOAT_KEYS else "an integer"
+        raise ProfileError(f"{key} = {value!r}", where=where, expected=f"{noun} from {low} to {high}")
+
+
+def _close(name: str) -> str:
+    near = difflib.get_close_matches(name, profile_names(), n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+def _folder() -> Any:
+    """The profiles folder: package data in an installation, the top-level folder in a checkout."""
+    shipped = resources.files("sast_deploy") / "profiles"
+    return shipped if shipped.is_dir() else Path(__file__).resolve().parent.parent / "profiles"

@@ -1,0 +1,186 @@
+"""The integer program: all that exists after the compiler, and all that a simulator may read.
+
+For layer l and step t, with every quantity an integer:
+
+    a_t = sum_j W_ij * x_j,t                     exact
+    I_t = shift(a_t, weight_exp) + bias
+    u_t = fit(leak(u_{t-1}) + I_t - vth * s_{t-1})          reset "subtract"
+    u_t = fit(leak(u_{t-1} * (1 - s_{t-1})) + I_t)          reset "zero"
+    s_t = u_t >= vth  (or u_t > vth)
+    logits = sum_t (shift(W_out s_t, weight_exp) + bias_out)
+
+with leak(u) = u * (2**LEAK_BITS - v_decay) / 2**LEAK_BITS. u and s are 0 before the first step of
+every sample. profiles/README.md states each rule in words and tables.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, ClassVar, Union
+
+import numpy as np
+import numpy.typing as npt
+
+from sast_deploy.fixedpoint import Arithmetic
+
+LEAK_BITS = 12
+Shape = tuple[int, ...]
+Int32Array = npt.NDArray[np.int32]
+
+
+def frozen_ints(values: npt.ArrayLike) -> Int32Array:
+    """A read-only int32 copy; ValueError where a value is not an integer of 32 bits."""
+    array = np.array(values)
+    copy = array.astype(np.int32)
+    if not np.array_equal(copy, array):
+        raise ValueError("values are not 32-bit integers")
+    copy.flags.writeable = False
+    return copy
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """Fully connected LIF layer. weight (out, in), bias (out,), vth (out,), all int32.
+
+    weight_exp: power of two that takes the weighted sum to membrane LSBs.
+    v_decay: leak in 1/4096 per step, 0 (none) to 4096 (memoryless).
+    """
+
+    kind: ClassVar[str] = "dense"
+    weight: Int32Array
+    bias: Int32Array
+    vth: Int32Array
+    weight_exp: int
+    v_decay: int
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        """(out,) after the input (C, H, W) or (in,) is flattened in C, H, W order."""
+        _need(int(np.prod(in_shape)) == self.weight.shape[1], f"weight {self.weight.shape} after {in_shape}")
+        return (self.weight.shape[0],)
+
+
+@dataclass(frozen=True, eq=False)
+class Conv2d:
+    """Convolutional LIF layer, torch's cross-correlation. weight (O, I/groups, kH, kW), bias and vth (O,)."""
+
+    kind: ClassVar[str] = "conv"
+    weight: Int32Array
+    bias: Int32Array
+    vth: Int32Array
+    weight_exp: int
+    v_decay: int
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+    groups: int
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        """(O, H', W') with H' = (H + 2 pad - dilation (kH - 1) - 1) // stride + 1."""
+        channels, *size = in_shape
+        _need(channels == self.weight.shape[1] * self.groups, f"weight {self.weight.shape} after {in_shape}")
+        spans = zip(size, self.weight.shape[2:], self.stride, self.padding, self.dilation, strict=True)
+        rows, columns = ((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in spans)
+        _need(rows > 0 and columns > 0, f"kernel {self.weight.shape} larger than its input {in_shape}")
+        return (self.weight.shape[0], rows, columns)
+
+
+@dataclass(frozen=True, eq=False)
+class SumPool:
+    """Sums of the spikes in windows of `kernel` (rows, columns), stride = kernel; no neurons, no rounding."""
+
+    kind: ClassVar[str] = "pool"
+    kernel: tuple[int, int]
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        """(C, H // kH, W // kW); rows and columns that fill no window are dropped."""
+        channels, height, width = in_shape
+        _need(height >= self.kernel[0] and width >= self.kernel[1], f"pool {self.kernel} after {in_shape}")
+        return (channels, height // self.kernel[0], width // self.kernel[1])
+
+
+@dataclass(frozen=True, eq=False)
+class Readout:
+    """Non-spiking output: logits = sum_t (shift(W s_t, weight_exp) + bias). weight (classes, in), bias (classes,)."""
+
+    kind: ClassVar[str] = "readout"
+    weight: Int32Array
+    bias: Int32Array
+    weight_exp: int
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        """(classes,) after flattening in C, H, W order."""
+        _need(int(np.prod(in_shape)) == self.weight.shape[1], f"weight {self.weight.shape} after {in_shape}")
+        return (self.weight.shape[0],)
+
+
+Layer = Union[Dense, Conv2d, SumPool, Readout]
+SpikingLayer = Union[Dense, Conv2d]
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A complete integer network; equality is `digest()`.
+
+    name: for people. input_shape (C, H, W). input_max: largest input count. steps: T.
+    classes: the label of each logit. layers: hidden layers, then exactly one Readout.
+    """
+
+    name: str
+    input_shape: Shape
+    input_max: int
+    steps: int
+    classes: tuple[str, ...]
+    arithmetic: Arithmetic
+    layers: tuple[Layer, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse a program whose shapes do not follow from one another."""
+        shapes = self.shapes()
+        _need(isinstance(self.layers[-1], Readout), "the last layer is not a readout")
+        _need(not any(isinstance(layer, Readout) for layer in self.layers[:-1]), "a readout that is not last")
+        _need(shapes[-1] == (len(self.classes),), f"{shapes[-1]} logits for {len(self.classes)} classes")
+
+    def shapes(self) -> tuple[Shape, ...]:
+        """Shape of the input and of every layer's output, so one more than there are layers."""
+        shapes = [self.input_shape]
+        for layer in self.layers:
+            shapes.append(layer.out_shape(shapes[-1]))
+        return tuple(shapes)
+
+    def spiking(self) -> Iterator[tuple[int, SpikingLayer]]:
+        """(index in `layers`, layer) of every layer that has neurons."""
+        for index, layer in enumerate(self.layers):
+            if isinstance(layer, (Dense, Conv2d)):
+                yield index, layer
+
+    def digest(self) -> str:
+        """SHA-256 (64 hexadecimal digits) over every field, arrays as little-endian int32 in C order."""
+        sha = hashlib.sha256()
+        _feed(sha, self)
+        return sha.hexdigest()
+
+
+def _need(condition: bool, problem: str) -> None:
+    if not condition:
+        raise ValueError(f"inconsistent program: {problem}")
+
+
+def _feed(sha: Any, value: Any) -> None:
+    """Feed a value to the hash, unambiguously: every field is preceded by its name and shape."""
+    if is_dataclass(value):
+        sha.update(f"<{type(value).__name__}>".encode())
+        for field in fields(value):
+            sha.update(f"{field.name}=".encode())
+            _feed(sha, getattr(value, field.name))
+    elif isinstance(value, np.ndarray):
+        sha.update(f"int32{list(value.shape)}".encode())
+        sha.update(np.ascontiguousarray(value, dtype="<i4").tobytes())
+    elif isinstance(value, tuple):
+        sha.update(f"({len(value)}".encode())
+        for item in value:
+            _feed(sha, item)
+    else:
+        sha.update((json.dumps(value) + ";").encode())

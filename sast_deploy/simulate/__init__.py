@@ -1,0 +1,1 @@
+"""Simulators of integer programs: the reference in Python integers, and Lava."""

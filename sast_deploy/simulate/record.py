@@ -1,0 +1,74 @@
+"""What every simulator returns: spike counts, logits and, on request, every membrane and spike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """Every membrane potential and spike of one spiking layer.
+
+    membrane: int32 (samples, time, neurons), in membrane LSBs, after the reset and before the comparison
+    of that step. spikes: uint8 (samples, time, neurons), 0 or 1. Neurons in C, H, W order.
+    """
+
+    membrane: npt.NDArray[np.int32]
+    spikes: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class SpikeRecord:
+    """The outcome of a run.
+
+    counts: per spiking layer, int32 (samples, neurons): spikes over all steps, C, H, W order.
+    logits: int64 (samples, classes). traces: one Trace per spiking layer, or None when not asked for.
+    """
+
+    counts: tuple[npt.NDArray[np.int32], ...]
+    logits: npt.NDArray[np.int64]
+    traces: tuple[Trace, ...] | None = None
+
+    @property
+    def predictions(self) -> npt.NDArray[np.int64]:
+        """int64 (samples,): index of the largest logit; the lowest index wins a tie."""
+        return np.argmax(self.logits, axis=1)
+
+
+def first_difference(left: SpikeRecord, right: SpikeRecord) -> str | None:
+    """One line naming the first value in which two records differ, or None where they agree.
+
+    Traces are compared when both have them, in the order sample, step, layer, neuron; then counts
+    (sample, layer, neuron) and logits (sample, class).
+    """
+    if left.traces is not None and right.traces is not None:
+        difference = _first_in_traces(left.traces, right.traces)
+        if difference:
+            return difference
+    for layer, (a, b) in enumerate(zip(left.counts, right.counts, strict=True)):
+        for sample, neuron in np.argwhere(a != b)[:1]:
+            values = f"{a[sample, neuron]} against {b[sample, neuron]}"
+            return f"sample {sample}, spiking layer {layer}, neuron {neuron}: spike count {values}"
+    for sample, label in np.argwhere(left.logits != right.logits)[:1]:
+        values = f"{left.logits[sample, label]} against {right.logits[sample, label]}"
+        return f"sample {sample}, class {label}: logit {values}"
+    return None
+
+
+def _first_in_traces(left: tuple[Trace, ...], right: tuple[Trace, ...]) -> str | None:
+    found: list[tuple[int, int, int, int]] = []
+    for layer, (a, b) in enumerate(zip(left, right, strict=True)):
+        differ = (a.membrane != b.membrane) | (a.spikes != b.spikes)
+        found += [(int(n), int(t), layer, int(i)) for n, t, i in np.argwhere(differ)[:1]]
+    if not found:
+        return None
+    sample, step, layer, neuron = min(found)
+    a, b = left[layer], right[layer]
+    return (
+        f"sample {sample}, step {step}, spiking layer {layer}, neuron {neuron}: "
+        f"membrane {a.membrane[sample, step, neuron]} against {b.membrane[sample, step, neuron]}, "
+        f"spike {a.spikes[sample, step, neuron]} against {b.spikes[sample, step, neuron]}"
+    )
