@@ -1,0 +1,175 @@
+"""Surrogate-forward LIF networks: fully connected and convolutional."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sast_deploy.errors import UsageError
+from sast_deploy.lif import hard_lif, lif
+
+KERNEL = 3  # the papers' convolutions are all 3x3 ...
+PADDING = 1  # ... and keep the map's size at stride 1
+FC_HIDDEN = {4608: (80, 336)}  # DVS Gesture at 2x48x48; every other input takes N-MNIST's widths
+FC_HIDDEN_DEFAULT = (168, 64)
+CONV_CHANNELS = (68, 136, 272)
+CONV_STRIDES = (2, 2, 2)
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """Everything that defines a network except its weights, as plain values.
+
+    Attributes:
+        kind: "fc" (dense LIF layers) or "conv" (3x3 LIF blocks, then global average pooling).
+        input_shape: (channels, height, width) of one frame.
+        hidden: neurons per LIF layer (fc) or channels per block (conv).
+        classes: outputs of the linear readout.
+        alpha: membrane leak per step, in [0, 1).
+        theta: threshold of every neuron, fixed.
+        k: slope factor of the arctan spike in the finished network.
+        strides: one per conv block; empty for fc.
+
+    Raises UsageError for impossible values.
+    """
+
+    kind: Literal["fc", "conv"]
+    input_shape: tuple[int, int, int]
+    hidden: tuple[int, ...]
+    classes: int
+    alpha: float = 0.5
+    theta: float = 1.0
+    k: float = 25.0
+    strides: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check(self.kind in ("fc", "conv"), f"network kind {self.kind!r}", "fc or conv")
+        sizes = (*self.input_shape, *self.hidden, *self.strides, self.classes)
+        _check(all(type(n) is int and n > 0 for n in sizes), f"network sizes {sizes}", "positive integers")
+        _check(len(self.input_shape) == 3, f"input shape {self.input_shape}", "(channels, height, width)")
+        _check(len(self.hidden) > 0, "no hidden layer", "at least one LIF layer")
+        _check(0.0 <= self.alpha < 1.0, f"alpha {self.alpha}", "0 <= alpha < 1")
+        _check(0.0 < self.theta < math.inf, f"theta {self.theta}", "a positive number")
+        _check(0.0 < self.k < math.inf, f"k {self.k}", "a positive number")
+        expected = len(self.hidden) if self.kind == "conv" else 0
+        _check(len(self.strides) == expected, f"{len(self.strides)} strides for {self.kind}", f"{expected}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON and checkpoints."""
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> NetworkSpec:
+        """The inverse of `to_dict`; raises UsageError for unknown or missing keys."""
+        known = {f.name for f in fields(cls)}
+        _check(set(values) == known, f"network keys {sorted(values)}", f"{sorted(known)}")
+        tuples = {key: tuple(values[key]) for key in ("input_shape", "hidden", "strides")}
+        return cls(**{**values, **tuples})
+
+
+def network_spec(
+    kind: Literal["fc", "conv"], input_shape: tuple[int, int, int], classes: int, *, alpha: float = 0.5,
+    theta: float = 1.0, k: float = 25.0,
+) -> NetworkSpec:
+    """The papers' network of that kind for frames of `input_shape`.
+
+    fc: 2312-168-64 for N-MNIST (400,050 learnable parameters) and any other size, 4608-80-336 for DVS
+    Gesture (399,643). conv: 68/136/272 channels with stride 2 each. The papers do not state how the maps
+    shrink: strides, unlike pooling between blocks, keep every block's input binary.
+    """
+    if kind == "conv":
+        return NetworkSpec(kind, input_shape, CONV_CHANNELS, classes, alpha, theta, k, CONV_STRIDES)
+    hidden = FC_HIDDEN.get(math.prod(input_shape), FC_HIDDEN_DEFAULT)
+    return NetworkSpec(kind, input_shape, hidden, classes, alpha, theta, k)
+
+
+class Network(nn.Module):
+    """LIF layers and a linear readout, without state between calls.
+
+        u_t = alpha u_{t-1} + A s^{l-1}_t + b - theta s_{t-1},     s_t = sigma(u_t - theta)
+        logits = W_out mean_t(s_t) + b_out
+
+    A is a matrix (fc) or a 3x3 convolution (conv); conv averages its last map over space before the
+    readout. `layers` and `readout` hold the learnable parameters, the buffers `theta_<l>` the fixed
+    thresholds (one per neuron, fc, or per channel, conv). Source: Nicholson, arXiv 2603.18039, 2604.09696.
+    """
+
+    def __init__(self, spec: NetworkSpec, seed: int = 0) -> None:
+        super().__init__()
+        self.spec = spec
+        inputs = spec.input_shape[0] if spec.kind == "conv" else math.prod(spec.input_shape)
+        self.layers = nn.ModuleList()
+        for index, width in enumerate(spec.hidden):
+            self.layers.append(self._layer(index, inputs, width))
+            self.register_buffer(f"theta_{index}", torch.full((width,), spec.theta))
+            inputs = width
+        self.readout = nn.Linear(inputs, spec.classes)
+        self._initialise(seed)
+
+    def _layer(self, index: int, inputs: int, width: int) -> nn.Module:
+        if self.spec.kind == "fc":
+            return nn.Linear(inputs, width)
+        return nn.Conv2d(inputs, width, KERNEL, self.spec.strides[index], PADDING)
+
+    @torch.no_grad()
+    def _initialise(self, seed: int) -> None:
+        """Uniform in +-1/sqrt(fan-in), torch's own default, from a generator of its own."""
+        generator = torch.Generator().manual_seed(seed)
+        for module in [*self.layers, self.readout]:
+            weight, bias = module.weight, module.bias
+            assert isinstance(weight, Tensor) and isinstance(bias, Tensor)
+            bound = 1.0 / math.sqrt(weight[0].numel())
+            for parameter in (weight, bias):
+                parameter.uniform_(-bound, bound, generator=generator)
+
+    def theta(self, index: int) -> Tensor:
+        """Thresholds of LIF layer `index`, shaped to broadcast against (batch, ...)."""
+        theta = self.get_buffer(f"theta_{index}")
+        return theta[:, None, None] if self.spec.kind == "conv" else theta
+
+    def spikes(self, x: Tensor, *, hard: bool = False, k: float | None = None) -> list[Tensor]:
+        """Spikes of every LIF layer, each (time, batch, *layer), for inputs `x` (time, batch, C*H*W)."""
+        slope = self.spec.k if k is None else k
+        steps, batch = x.shape[:2]
+        s = x.reshape(steps, batch, *self.spec.input_shape) if self.spec.kind == "conv" else x
+        layers = []
+        for index, layer in enumerate(self.layers):
+            current = layer(s.flatten(0, 1)).unflatten(0, (steps, batch))  # one product for all time steps
+            theta = self.theta(index)
+            s = hard_lif(current, theta, self.spec.alpha) if hard else lif(current, theta, self.spec.alpha, slope)
+            layers.append(s)
+        return layers
+
+    def logits(self, last: Tensor) -> Tensor:
+        """Readout (batch, classes) of the last LIF layer's spikes (time, batch, *layer)."""
+        mean = last.mean(0)
+        logits: Tensor = self.readout(mean.mean((2, 3)) if self.spec.kind == "conv" else mean)
+        return logits
+
+    def forward(self, x: Tensor, *, hard: bool = False, k: float | None = None) -> Tensor:
+        """Logits (batch, classes) for `x` (time, batch, C*H*W), float in [0, 1].
+
+        `hard` puts the step H(u - theta), H(0) = 1, in sigma's place and changes nothing else; `k`
+        overrides the spec's slope (slope annealing). Every call starts from u = s = 0.
+        """
+        return self.logits(self.spikes(x, hard=hard, k=k)[-1])
+
+
+def parameter_counts(network: Network) -> tuple[int, int]:
+    """(learnable parameters, fixed thresholds)."""
+    return sum(p.numel() for p in network.parameters()), sum(b.numel() for b in network.buffers())
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Mean cross-entropy over the batch."""
+    return functional.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+
+
+def _check(condition: bool, found: str, expected: str) -> None:
+    if not condition:
+        raise UsageError(found, where="network", expected=expected)

@@ -1,0 +1,68 @@
+"""Sharpness-aware minimisation for surrogate-forward training (SAST)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+Closure = Callable[[], Tensor]
+
+
+class SAM:
+    """One SAST step: climb on one minibatch, take the gradient on another, step from where we were.
+
+        eps = rho g / (||g||_2 + delta),   g = grad L_B(w),   w <- optimizer(w, grad L_B'(w + eps))
+
+    ||g||_2 is the norm over all parameters together. B and B' are independent minibatches. The network
+    keeps no neuron state between calls, so every pass starts from u = s = 0: nothing is left to reset.
+    rho = 0 is the baseline: the wrapped optimizer alone, on B', with no first pass.
+
+    Sources: Foret et al., arXiv 2010.01412; Nicholson, arXiv 2603.18039 (independent B').
+    """
+
+    def __init__(
+        self, parameters: Iterable[Tensor], optimizer: torch.optim.Optimizer, rho: float, delta: float = 1e-12
+    ) -> None:
+        self.parameters = [p for p in parameters if p.requires_grad]
+        self.optimizer = optimizer
+        self.rho = rho
+        self.delta = delta
+
+    def step(self, loss_climb: Closure, loss_descend: Closure) -> tuple[Tensor, Tensor]:
+        """Take one step; returns the descent loss and the norm of its gradient.
+
+        `loss_climb` and `loss_descend` evaluate the loss on B and on B' at the current weights, with the
+        graph attached; `loss_climb` is not called when rho is 0.
+        """
+        offsets = self._climb(loss_climb) if self.rho > 0 else None
+        self.optimizer.zero_grad()
+        loss = loss_descend()
+        loss.backward()  # type: ignore[no-untyped-call]
+        if offsets is not None:
+            self._return(offsets)
+        self.optimizer.step()
+        return loss.detach(), self._grad_norm()
+
+    def _climb(self, loss_climb: Closure) -> list[Tensor]:
+        """Move to w + eps; returns the w to come back to."""
+        self.optimizer.zero_grad()
+        loss_climb().backward()  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            scale = self.rho / (self._grad_norm() + self.delta)
+            origin = [p.clone() for p in self.parameters]
+            for p in self.parameters:
+                if p.grad is not None:
+                    p.add_(p.grad * scale)
+        return origin
+
+    @torch.no_grad()
+    def _return(self, origin: list[Tensor]) -> None:
+        for p, w in zip(self.parameters, origin, strict=True):
+            p.copy_(w)  # not w + eps - eps, which differs from w by rounding
+
+    @torch.no_grad()
+    def _grad_norm(self) -> Tensor:
+        """||g||_2 over all parameters together, not layer by layer."""
+        return torch.stack([p.grad.norm() for p in self.parameters if p.grad is not None]).norm()
