@@ -99,10 +99,14 @@ def parse_profile(text: str, where: str) -> Profile:
     _check_keys(raw, {"name", "description", *SCHEMA}, where, "")
     for key in ("name", "description"):
         if not isinstance(raw[key], str) or not raw[key] or "/" in raw[key] and key == "name":
-            raise ProfileError(f"{key} = {raw[key]!r}", where=where, expected="a non-empty text without a slash")
+            raise ProfileError(
+                f"{key} = {raw[key]!r}", where=where, expected="a non-empty text without a slash"
+            )
     for section, keys in SCHEMA.items():
         if not isinstance(raw[section], dict):
-            raise ProfileError(f"{section} = {raw[section]!r}", where=where, expected=f"a section [{section}]")
+            raise ProfileError(
+                f"{section} = {raw[section]!r}", where=where, expected=f"a section [{section}]"
+            )
         _check_keys(raw[section], set(keys), where, f"{section}.")
         for key, allowed in keys.items():
             _check_value(raw[section][key], allowed, where, f"{section}.{key}")
@@ -114,11 +118,13 @@ def _build(raw: Mapping[str, Any], text: str, where: str) -> Profile:
     if state["fraction_bits"] >= state["bits"]:
         raise ProfileError(
             f"state.fraction_bits = {state['fraction_bits']} of state.bits = {state['bits']}",
-            where=where, expected="fewer fraction bits than bits in all",
+            where=where,
+            expected="fewer fraction bits than bits in all",
         )
     if weight["exponent_min"] > weight["exponent_max"]:
         raise ProfileError(
-            f"weight.exponent_min = {weight['exponent_min']} > exponent_max = {weight['exponent_max']}", where=where
+            f"weight.exponent_min = {weight['exponent_min']} > exponent_max = {weight['exponent_max']}",
+            where=where,
         )
     return Profile(
         name=raw["name"],
@@ -147,7 +153,8 @@ def _check_keys(raw: Mapping[str, Any], wanted: set[str], where: str, prefix: st
         if key not in wanted:
             near = difflib.get_close_matches(key, wanted, n=1)
             raise ProfileError(
-                f"unknown key {prefix}{key}", where=where,
+                f"unknown key {prefix}{key}",
+                where=where,
                 expected=f"{prefix}{near[0]}" if near else f"one of {', '.join(sorted(wanted))}",
             )
     for key in sorted(wanted - set(raw)):

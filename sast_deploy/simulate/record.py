@@ -35,7 +35,8 @@ class SpikeRecord:
     @property
     def predictions(self) -> npt.NDArray[np.int64]:
         """int64 (samples,): index of the largest logit; the lowest index wins a tie."""
-        return np.argmax(self.logits, axis=1)
+        best: npt.NDArray[np.int64] = np.argmax(self.logits, axis=1)
+        return best
 
 
 def first_difference(left: SpikeRecord, right: SpikeRecord) -> str | None:

@@ -28,7 +28,8 @@ def run_reference(
 ) -> SpikeRecord:
     """Run every sample of `frames` (samples, time, C, H, W), counts 0..input_max, through the program."""
     simulator = _Reference(program)
-    results = [simulator.run([step.ravel().tolist() for step in frames[n]]) for n in progress(range(len(frames)))]
+    samples = progress(range(len(frames)))
+    results = [simulator.run([step.ravel().tolist() for step in frames[n]]) for n in samples]
     width = [len(layer.membrane) for layer in simulator.neurons]
     spikes = [_stack([r.spikes[k] for r in results], program.steps, n) for k, n in enumerate(width)]
     traces = None

@@ -1,0 +1,106 @@
+"""From real weights to integer weights: scales, clipping, exponents.
+
+For neuron n with weights A_n, bias b_n and threshold theta_n the compiler chooses a factor c_n > 0 and
+an exponent e for the layer, and rounds to the nearest integer, ties to even:
+
+    W_n = round(A_n * c_n / 2**e),    vth_n = round(theta_n * c_n),    bias_n = round(b_n * c_n)
+
+c_n is the number of membrane LSBs per unit of the trained network. Since all three are multiplied by
+the same number, no spike changes but for rounding. Granularities: `unit` is the format's own 2**fraction_bits
+for all neurons, `layer` one factor a layer, `neuron` one each.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sast_deploy.profile import Profile
+
+Float64Array = npt.NDArray[np.float64]
+
+# Candidate clipping points as shares of the largest magnitude, searched by `mse` clipping.
+CLIP_SHARES = np.linspace(0.5, 1.0, 51)
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """Outcome of the search: the layer's exponent e and c, float64 (neurons,), LSBs per real unit."""
+
+    exponent: int
+    factor: Float64Array
+
+
+def clipping_points(weights: Float64Array, weight_max: int, clipping: str) -> Float64Array:
+    """The magnitude that becomes `weight_max`, per row of `weights` (rows, n); 0 for an all-zero row.
+
+    `none`: the largest magnitude. `mse`: the share of it that minimises the squared error after
+    rounding and clipping (Sung et al., 2015, arXiv 1511.06488, grid search).
+    """
+    largest: Float64Array = np.abs(weights).max(axis=1)
+    if clipping == "none":
+        return largest
+    best, best_error = largest.copy(), np.full(len(weights), np.inf)
+    for share in CLIP_SHARES[::-1]:
+        step = np.where(largest > 0, largest * share / weight_max, 1.0)[:, None]
+        rounded = np.clip(np.rint(weights / step), -weight_max, weight_max) * step
+        error = ((rounded - weights) ** 2).sum(axis=1)
+        better = error < best_error
+        best[better], best_error[better] = (largest * share)[better], error[better]
+    return best
+
+
+def choose_scaling(weights: Float64Array, thresholds: Float64Array, profile: Profile) -> Scaling:
+    """Exponent and factors of a spiking layer; weights (neurons, n), thresholds (neurons,).
+
+    A neuron's clipping point becomes weight_max * 2**e LSBs. e is the largest exponent that keeps the
+    median threshold below the state's maximum divided by the profile's headroom, because what a
+    small threshold loses to rounding and what a large one loses to saturation pull in opposite ways.
+    A neuron whose threshold would still exceed that limit by more than half of the headroom gives up
+    weight resolution instead.
+    """
+    form = profile.arithmetic.state
+    if profile.weight_scale == "unit":
+        exponent = _smallest_exponent(np.abs(weights).max() * form.one, profile)
+        return Scaling(exponent, np.full(len(weights), float(form.one)))
+    points = _points(weights, profile)
+    per_exponent = profile.weight_max / points
+    limit = form.high / profile.headroom
+    exponent = math.floor(math.log2(limit / float(np.median(thresholds * per_exponent))))
+    exponent = min(max(exponent, profile.exponent_min), profile.exponent_max)
+    ceiling = form.high / math.sqrt(profile.headroom) / np.maximum(thresholds, 1e-30)
+    return Scaling(exponent, np.minimum(per_exponent * 2.0**exponent, ceiling))
+
+
+def choose_readout_scaling(weights: Float64Array, profile: Profile) -> Scaling:
+    """Exponent and factor of a readout (classes, n): one factor for all classes, or argmax would change.
+
+    The largest exponent allowed gives its bias the finest grid; logits are exact in any case.
+    """
+    point = float(clipping_points(weights.reshape(1, -1), profile.weight_max, profile.clipping)[0])
+    factor = profile.weight_max * 2.0**profile.exponent_max / point
+    return Scaling(profile.exponent_max, np.full(len(weights), factor))
+
+
+def quantize(values: Float64Array, factor: Float64Array, exponent: int, limit: int) -> npt.NDArray[np.int32]:
+    """round(values * factor / 2**exponent), ties to even, clipped to +-limit; factor is per row."""
+    scaled = values * (factor / 2.0**exponent).reshape(-1, *[1] * (values.ndim - 1))
+    return np.clip(np.rint(scaled), -limit, limit).astype(np.int32)
+
+
+def _points(weights: Float64Array, profile: Profile) -> Float64Array:
+    if profile.weight_scale == "layer":
+        point = clipping_points(weights.reshape(1, -1), profile.weight_max, profile.clipping)
+        return np.repeat(point, len(weights))
+    points = clipping_points(weights, profile.weight_max, profile.clipping)
+    # A neuron without any weight only integrates its bias; the others' typical scale serves it.
+    return np.where(points > 0, points, np.median(points[points > 0]))
+
+
+def _smallest_exponent(largest_lsbs: float, profile: Profile) -> int:
+    """The smallest exponent at which the largest weight still fits."""
+    exponent = math.ceil(math.log2(max(largest_lsbs, 1e-30) / profile.weight_max))
+    return min(max(exponent, profile.exponent_min), profile.exponent_max)

@@ -1,0 +1,113 @@
+"""The part of a .net file that stock `lava.lib.dl.netx.hdf5.Network` reads: /layer/<i>/...
+
+Stock neurons count activation, bias and threshold in weight LSBs, fire on `>` and reset to zero. So
+for weight_exp >= 0 the weights are stored times 2**weight_exp, otherwise bias and threshold times
+2**-weight_exp; the threshold is stored less one, which turns `>=` into `>` for integer membranes.
+Layout source: lava-dl 0.6.0, lava/lib/dl/netx/hdf5.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Union
+
+import numpy as np
+
+from sast_deploy.errors import CompileError
+from sast_deploy.program import Conv2d, Dense, Program, Readout, Shape, SumPool
+
+# Stock optimize_weight_bits: mixed signs beyond this are clipped, positive-only ones silently become 0.
+STOCK_WEIGHT_MAX = 254
+STOCK_NEURON = b"CUBA"
+STRICT_NEURON = b"SAST_LIF_SUBTRACT"
+NO_CURRENT_DECAY = 4096
+
+StockLayer = dict[str, Any]
+
+
+def stock_layers(program: Program, strict_reset: bool) -> list[StockLayer]:
+    """Datasets of every /layer/<i> group, in order; keys are paths below the group.
+
+    A pool right before the readout is folded into it by repeating its weights, since stock NetX has no
+    pooling; any other pool is written as layer type `pool`, which stock NetX refuses.
+
+    Raises:
+        CompileError: a weight times 2**weight_exp beyond what stock NetX loads unharmed.
+    """
+    layers: list[StockLayer] = [{"type": b"input", "shape": np.array(program.input_shape)}]
+    shapes = program.shapes()
+    for index, layer in enumerate(program.layers):
+        before, after = shapes[index], shapes[index + 1]
+        if isinstance(layer, SumPool):
+            if isinstance(program.layers[index + 1], Readout):
+                continue
+            layers.append({"type": b"pool", "shape": np.array(after), "kernel": np.array(layer.kernel)})
+        elif isinstance(layer, Conv2d):
+            layers.append(_conv(layer, after, program, strict_reset, index))
+        else:
+            previous = program.layers[index - 1] if index else None
+            if isinstance(layer, Readout) and isinstance(previous, SumPool):
+                before, layer = shapes[index - 1], _unpooled(layer, previous, shapes[index - 1], before)
+            if len(before) > 1:
+                layers.append({"type": b"flatten"})
+            layers.append(_dense(layer, program, strict_reset, index))
+    return layers
+
+
+def stock_loads(program: Program) -> bool:
+    """Whether stock NetX can load the file at all: it has no pooling layer of its own."""
+    return all(layer["type"] != b"pool" for layer in stock_layers(program, strict_reset=False))
+
+
+def _dense(layer: Union[Dense, Readout], program: Program, strict: bool, index: int) -> StockLayer:
+    weight, scale = _stock_weight(layer.weight, layer.weight_exp, index)
+    stock: StockLayer = {"type": b"dense", "shape": np.array([len(weight)]), "weight": weight}
+    if isinstance(layer, Readout):
+        # Without a neuron group stock NetX builds a non-firing integrator that adds its bias once.
+        stock["bias"] = layer.bias.astype(np.int64) * scale * program.steps
+        return stock
+    return {**stock, "bias": layer.bias.astype(np.int64) * scale, **_neuron(layer, program, strict, scale)}
+
+
+def _conv(layer: Conv2d, shape: Shape, program: Program, strict: bool, index: int) -> StockLayer:
+    weight, scale = _stock_weight(layer.weight, layer.weight_exp, index)
+    geometry = {key: np.array(getattr(layer, key)) for key in ("stride", "padding", "dilation", "groups")}
+    stock = {"type": b"conv", "shape": np.array(shape), "weight": weight, **geometry}
+    return {**stock, "bias": layer.bias.astype(np.int64) * scale, **_neuron(layer, program, strict, scale)}
+
+
+def _neuron(layer: Union[Dense, Conv2d], program: Program, strict: bool, scale: int) -> StockLayer:
+    strictly = 0 if program.arithmetic.comparison == ">" else 1
+    refuse = strict and program.arithmetic.reset != "zero"
+    return {
+        "neuron/type": STRICT_NEURON if refuse else STOCK_NEURON,
+        "neuron/iDecay": np.array(NO_CURRENT_DECAY),
+        "neuron/vDecay": np.array(layer.v_decay),
+        "neuron/vThMant": layer.vth.astype(np.int64) * scale - strictly,
+        "neuron/refDelay": np.array(1),
+        "neuron/gradedSpike": np.array(False),
+        "neuron/resetMode": program.arithmetic.reset.encode("ascii"),
+    }
+
+
+def _stock_weight(weight: np.ndarray, exponent: int, index: int) -> tuple[np.ndarray, int]:
+    """Weights as stock NetX holds them, and the factor that takes membrane LSBs to its weight LSBs."""
+    if exponent < 0:
+        return weight.astype(np.int64), 1 << -exponent
+    scaled = weight.astype(np.int64) << exponent
+    if np.abs(scaled).max() > STOCK_WEIGHT_MAX:
+        raise CompileError(
+            f"weights reach {np.abs(scaled).max()} after their exponent {exponent}",
+            where=f"layer {index}",
+            expected=f"at most {STOCK_WEIGHT_MAX}, or stock NetX alters them silently",
+            todo="lower weight.exponent_max in the profile",
+        )
+    return scaled, 1
+
+
+def _unpooled(readout: Readout, pool: SumPool, fine: Shape, coarse: Shape) -> Readout:
+    """The readout that does from unpooled spikes what `readout` does after `pool`."""
+    weight = readout.weight.reshape(-1, *coarse)
+    full = np.zeros((len(weight), *fine), dtype=np.int32)
+    repeated = weight.repeat(pool.kernel[0], axis=2).repeat(pool.kernel[1], axis=3)
+    full[:, :, : repeated.shape[2], : repeated.shape[3]] = repeated
+    return Readout(full.reshape(len(weight), -1), readout.bias, readout.weight_exp)
