@@ -1,0 +1,98 @@
+"""Event recordings to frames: one call, any data set, cached on disk."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from sast_deploy.data.cache import CODEC_VERSION, SPLITS, Entry, FrameCache, digest_of
+from sast_deploy.data.frameset import DataInfo, FrameSet, FrameSplit, SplitSummary, describe
+from sast_deploy.data.options import FrameOptions
+from sast_deploy.data.recordings import Source
+from sast_deploy.data.sources import find_source
+from sast_deploy.data.split import Holdout, stratified_split
+
+__all__ = [
+    "DataInfo",
+    "FrameOptions",
+    "FrameSet",
+    "FrameSplit",
+    "SplitSummary",
+    "describe",
+    "load_frames",
+    "stratified_split",
+]
+
+
+def load_frames(
+    dataset: str,
+    options: FrameOptions,
+    *,
+    data_root: Path | None = None,
+    holdout: float | None = None,
+    holdout_seed: int = 0,
+    cache_dir: Path | None = None,
+    progress: bool = False,
+) -> FrameSet:
+    """Frames of a data set, from the cache where they are there, else built, checked and cached.
+
+    Args:
+        dataset: "nmnist" (real, never anything else), "auto" (real N-MNIST where it is on the disk, else
+            "digits-saccade"), "digits-saccade", "nmnist-simulated", "dvsgesture", "cifar10dvs",
+            or "tonic:<ClassName>" for any tonic set of (x, y, t, p) events with class labels.
+        options: see FrameOptions.
+        data_root: folder of the recordings; default $SAST_DATA_ROOT, else ./data.
+        holdout: fraction of each class held out as test split, for data sets without one.
+        holdout_seed: its seed.
+        cache_dir: default $SAST_CACHE_DIR, else ~/.cache/sast-deploy.
+        progress: show bars on stderr while building.
+
+    Raises:
+        DataError: no such data set, recordings that cannot be used, no test split.
+        OutputError: the cache cannot be written.
+    """
+    cache = FrameCache(cache_dir)
+    source = find_source(dataset, data_root, cache.folder)
+    if options.size is None:
+        options = replace(options, size=source.default_size)
+    split = Holdout(holdout, holdout_seed)
+    shaping = {"codec": CODEC_VERSION, "options": options.to_dict(), **split.to_dict()}
+    signature = digest_of({"dataset": source.dataset, "files": source.signature(), **shaping})
+    entry = cache.find(signature)
+    if entry is None:
+        from sast_deploy.data.build import build  # compiles kernels; not needed for cached frames
+
+        entry = build(cache, signature, source.open(), options, split, source.root, progress)
+    return _frame_set(dataset, source, entry, split)
+
+
+def _frame_set(requested: str, source: Source, entry: Entry, split: Holdout) -> FrameSet:
+    train, test = (_frame_split(entry, name) for name in SPLITS)
+    classes = tuple(entry.meta["classes"])
+    trained = set(train.labels.tolist())
+    info = DataInfo(
+        requested=requested,
+        dataset=source.dataset,
+        provenance=source.provenance,
+        simulated=source.simulated,
+        root=str(source.root.absolute()),
+        n_train=len(train),
+        n_test=len(test),
+        classes=classes,
+        missing_classes=tuple(name for label, name in enumerate(classes) if label not in trained),
+        holdout=split.fraction,
+        holdout_seed=split.seed if split.fraction is not None else None,
+        frame_digest=entry.meta["digest"],
+    )
+    options = FrameOptions.from_dict(entry.meta["options"])
+    _, channels, height, width = train.frames.shape[1:]
+    return FrameSet(train, test, options, info, (channels, height, width))
+
+
+def _frame_split(entry: Entry, name: str) -> FrameSplit:
+    record = entry.meta[name]
+    labels = np.asarray(record["labels"], np.int64)
+    labels.setflags(write=False)
+    return FrameSplit(entry.frames[name], labels, tuple(record["ids"]), record["n_events"])

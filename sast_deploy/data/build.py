@@ -1,0 +1,112 @@
+"""Builds the frames of a data set into the cache: read, check, count, checksum, a chunk at a time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sast_deploy.data.cache import CHUNK, CODEC_VERSION, SPLITS, Entry, FrameCache, SplitWriter, digest_of, write_meta
+from sast_deploy.data.frames import Binner, Frames
+from sast_deploy.data.options import FrameOptions
+from sast_deploy.data.recordings import Recording, Recordings
+from sast_deploy.data.split import Holdout, stratified_split
+from sast_deploy.errors import DataError
+from sast_deploy.progress import progress_bar
+
+def split_recordings(
+    recordings: Recordings, split: Holdout, where: Path
+) -> dict[str, tuple[Recording, ...]]:
+    """The training and the test recordings.
+
+    Raises:
+        DataError: no test recordings and no holdout, or both; a fraction that holds nothing.
+    """
+    if recordings.test is None and split.fraction is None:
+        raise DataError(
+            "there is no test split", where=where, expected="a Test folder or a held-out part of the training samples",
+            todo="--holdout 0.2 holds out a stratified fifth",
+        )
+    if recordings.test is not None and split.fraction is not None:
+        raise DataError(
+            f"holdout {split.fraction:g} given, but the data set has its own test split of {len(recordings.test)}",
+            where=where, todo="leave out --holdout",
+        )
+    if recordings.test is not None:
+        return {"train": recordings.train, "test": recordings.test}
+    labels = [recording.label for recording in recordings.train]
+    kept, held = stratified_split(labels, float(split.fraction or 0.0), split.seed)
+    return {"train": tuple(recordings.train[i] for i in kept), "test": tuple(recordings.train[i] for i in held)}
+
+
+def build(
+    cache: FrameCache, signature: str, recordings: Recordings, options: FrameOptions, split: Holdout,
+    where: Path, progress: bool,
+) -> Entry:
+    """Build all frames, store them under `signature` and return the opened entry. Raises DataError, OutputError."""
+    parts = split_recordings(recordings, split, where)
+    binner = Binner(recordings.sensor, options)
+    options = replace(options, size=binner.shape[2:])
+    content = hashlib.sha256()
+    meta: dict[str, Any] = {"options": options.to_dict(), "classes": list(recordings.classes)}
+    with cache.workspace() as folder:
+        for name in SPLITS:
+            meta[name] = _write_split(folder, name, parts[name], recordings, binner, content, progress)
+        shaping = {"codec": CODEC_VERSION, "options": meta["options"], **split.to_dict()}
+        meta["digest"] = digest_of({**shaping, "content": content.hexdigest()})
+        write_meta(folder, meta)
+        return cache.store(signature, meta["digest"], folder)
+
+
+def _write_split(
+    folder: Path, name: str, samples: tuple[Recording, ...], recordings: Recordings, binner: Binner,
+    content: Any, progress: bool,
+) -> dict[str, Any]:
+    writer = SplitWriter(folder, name, (len(samples), *binner.shape))
+    n_events = 0
+    with progress_bar() if progress else nullcontext() as bar:
+        task = bar.add_task(f"{name} frames", total=len(samples)) if bar is not None else None
+        for chunk, records in _framed_chunks(samples, recordings, binner):
+            writer.append(chunk)
+            for sample, (events, digest) in records:
+                n_events += events
+                content.update(f"{name} {sample.id} {sample.label} ".encode() + digest)
+            if bar is not None and task is not None:
+                bar.advance(task, len(chunk))
+    written = writer.finish()
+    labels, ids = [sample.label for sample in samples], [sample.id for sample in samples]
+    return {**written, "labels": labels, "ids": ids, "n_events": n_events}
+
+
+Records = list[tuple[Recording, tuple[int, bytes]]]
+
+
+def _framed_chunks(
+    samples: tuple[Recording, ...], recordings: Recordings, binner: Binner
+) -> Iterator[tuple[Frames, Records]]:
+    """Frame the samples in chunks, in order; a few chunks at most are in memory at once."""
+
+    def frame_chunk(start: int) -> tuple[Frames, Records]:
+        part = samples[start : start + CHUNK]
+        chunk = np.empty((len(part), *binner.shape), np.uint8)
+        return chunk, [(sample, recordings.frame(sample, binner, out)) for sample, out in zip(part, chunk, strict=True)]
+
+    waiting: deque[Future[tuple[Frames, Records]]] = deque()
+    with ThreadPoolExecutor(recordings.threads) as pool:
+        try:
+            for start in range(0, len(samples), CHUNK):
+                waiting.append(pool.submit(frame_chunk, start))
+                if len(waiting) > recordings.threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

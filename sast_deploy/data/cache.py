@@ -1,0 +1,206 @@
+"""Frames on disk: one read-only folder per content digest, found by the state of the recordings' files.
+
+    <cache>/index/<signature>.json      signature -> digest
+    <cache>/frames/<digest>/            meta.json, train.npy, test.npy
+
+The *digest* names the frames: SHA-256 over every recording's name, label and bytes, the frame options, the
+split and the codec version; it is the same on every machine. The *signature* finds it without reading a
+recording: SHA-256 over path, size, modification and change time of every file, and the same options. A changed
+file gets a new change time from the kernel whatever its other times say, so it gives a new signature, and the
+recordings are read again. Folders are complete when they appear (written under another name, then renamed);
+every chunk of frames carries a CRC-32 that is checked when the folder is opened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sast_deploy.errors import OutputError
+from sast_deploy.fileio import write_text
+
+FORMAT_VERSION = 1
+CODEC_VERSION = 1  # raise it when the same recordings and options give other frames than before
+SPLITS = ("train", "test")
+CHUNK = 256  # samples per checksum
+STALE_SECONDS = 24 * 3600
+_BROKEN = (OSError, ValueError, KeyError, TypeError, EOFError)
+
+
+def default_cache_dir() -> Path:
+    """$SAST_CACHE_DIR, else ~/.cache/sast-deploy."""
+    named = os.environ.get("SAST_CACHE_DIR")
+    return Path(named) if named else Path.home() / ".cache" / "sast-deploy"
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 of plain values, through JSON with sorted keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def notice(text: str) -> None:
+    """Tell the person at the keyboard, on stderr."""
+    print(f"sast-deploy: {text}", file=sys.stderr)
+
+
+class Entry:
+    """An opened cache folder: `meta` (plain values) and memory-mapped `frames` per split."""
+
+    def __init__(self, meta: dict[str, Any], frames: dict[str, NDArray[np.uint8]]) -> None:
+        self.meta = meta
+        self.frames = frames
+
+
+class FrameCache:
+    """The cache under one folder; see the module's text. Several processes may use it at once."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = Path(folder) if folder is not None else default_cache_dir()
+
+    def find(self, signature: str) -> Entry | None:
+        """The entry for this signature; None if there is none, or if it is damaged (said on stderr)."""
+        try:
+            index = json.loads((self.folder / "index" / f"{signature}.json").read_text(encoding="utf-8"))
+            entry = self._frames_folder(str(index["digest"]))
+        except FileNotFoundError:
+            return None
+        except _BROKEN:
+            notice("the cached frames' index is damaged; building the frames again")
+            return None
+        return self._open(entry) if entry.is_dir() else None
+
+    def store(self, signature: str, digest: str, built: Path) -> Entry:
+        """Move the finished folder `built` to its name and enter it in the index; returns it opened."""
+        target = self._frames_folder(digest)
+        existing = self._open(target) if target.is_dir() else None
+        if existing is None:
+            self._replace(target, built)
+            existing = self._open(target)
+        if existing is None:
+            raise OutputError("frames read back differently than written", where=target, expected="a sound disk")
+        write_text(self.folder / "index" / f"{signature}.json", json.dumps({"digest": digest}))
+        return existing
+
+    @contextmanager
+    def workspace(self) -> Iterator[Path]:
+        """A new folder to build in; removed at the end unless `store` has moved it. Raises OutputError."""
+        frames = self.folder / "frames"
+        try:
+            frames.mkdir(parents=True, exist_ok=True)
+            self._sweep(frames)
+            folder = Path(tempfile.mkdtemp(prefix=".building-", dir=frames))
+        except OSError as error:
+            raise _unwritable(self.folder, error) from error
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _frames_folder(self, digest: str) -> Path:
+        return self.folder / "frames" / digest
+
+    @staticmethod
+    def _replace(target: Path, built: Path) -> None:
+        """Rename `built` to `target`; a damaged folder there is moved into `built`'s neighbour and removed."""
+        try:
+            if target.exists():
+                damaged = Path(tempfile.mkdtemp(prefix=".damaged-", dir=target.parent))
+                os.replace(target, damaged / "old")
+                shutil.rmtree(damaged, ignore_errors=True)
+            os.replace(built, target)
+        except OSError as error:
+            if not (target / "meta.json").is_file():  # otherwise another process has put the same frames there
+                raise _unwritable(target, error) from error
+
+    @staticmethod
+    def _sweep(frames: Path) -> None:
+        """Remove folders that a killed process left behind a day ago or earlier."""
+        for pattern in (".building-*", ".damaged-*"):
+            for folder in frames.glob(pattern):
+                if time.time() - folder.stat().st_mtime > STALE_SECONDS:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+    @staticmethod
+    def _open(folder: Path) -> Entry | None:
+        """Open and check a folder; None and a line on stderr if anything in it is not as written."""
+        try:
+            meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+            if meta.pop("digest_of_rest") != digest_of(meta) or meta["format_version"] != FORMAT_VERSION:
+                raise ValueError("meta.json was altered")
+            frames = {split: np.load(folder / f"{split}.npy", mmap_mode="r") for split in SPLITS}
+            for split in SPLITS:
+                check_frames(frames[split], meta[split])
+        except _BROKEN as error:
+            notice(f"cached frames in {folder} are damaged ({error}); building them again")
+            return None
+        return Entry(meta, frames)
+
+
+class SplitWriter:
+    """Writes the frames of one split chunk by chunk as .npy, and keeps the checksums."""
+
+    def __init__(self, folder: Path, split: str, shape: tuple[int, ...]) -> None:
+        self._path = folder / f"{split}.npy"
+        self._shape = shape
+        self._sums: list[int] = []
+        try:
+            self._file = open(self._path, "wb")  # noqa: SIM115: closed by `finish`
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(self._file, header)
+        except OSError as error:
+            raise _unwritable(self._path, error) from error
+
+    def append(self, chunk: NDArray[np.uint8]) -> None:
+        """Write the next CHUNK samples (the last chunk may be smaller)."""
+        try:
+            self._file.write(chunk.data)
+        except OSError as error:
+            self._file.close()
+            raise _unwritable(self._path, error) from error
+        self._sums.append(zlib.crc32(chunk.data))
+
+    def finish(self) -> dict[str, Any]:
+        """Close the file; returns what `check_frames` compares with."""
+        try:
+            self._file.close()  # not synced to the disk: a crash leaves wrong checksums, and those are noticed
+        except OSError as error:
+            raise _unwritable(self._path, error) from error
+        return {"shape": list(self._shape), "crc32": self._sums}
+
+
+def write_meta(folder: Path, meta: dict[str, Any]) -> None:
+    """Write meta.json with its own digest. Raises OutputError."""
+    meta = {"format_version": FORMAT_VERSION, **meta}
+    write_text(folder / "meta.json", json.dumps({**meta, "digest_of_rest": digest_of(meta)}))
+
+
+def check_frames(frames: NDArray[np.uint8], record: dict[str, Any]) -> None:
+    """Raise ValueError unless `frames` have the shape and the checksums of `record`."""
+    if list(frames.shape) != record["shape"] or frames.dtype != np.uint8:
+        raise ValueError(f"shape {frames.shape} instead of {record['shape']}")
+    starts = range(0, len(frames), CHUNK)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        sums = list(pool.map(lambda start: zlib.crc32(frames[start : start + CHUNK].data), starts))
+    if sums != record["crc32"]:
+        raise ValueError("the checksum of the frames differs")
+
+
+def _unwritable(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"frames cannot be cached: {error.strerror or error}", where=path,
+        expected="a writable folder with free space", todo="set SAST_CACHE_DIR or --cache-dir to one",
+    )

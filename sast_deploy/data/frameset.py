@@ -1,0 +1,158 @@
+"""The frames of a data set, split into training and test samples, with the record of where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sast_deploy.data.options import FrameOptions
+from sast_deploy.errors import DataError
+
+DESCRIBE_CHUNK = 512  # samples looked at in one go, so that a large set never sits in memory
+
+
+@dataclass(frozen=True, eq=False)
+class FrameSplit:
+    """Samples of one split.
+
+    Fields:
+        frames: (n, T, 2, H, W) unsigned bytes, 0..clip, memory-mapped and read-only.
+        labels: (n,) int64 class indices into DataInfo.classes, read-only.
+        ids: n names such as "Train/7/00123.bin", unique within the data set.
+        n_events: events in all its recordings, before clipping and dropping.
+    """
+
+    frames: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    ids: tuple[str, ...]
+    n_events: int
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """Where the frames come from; written into checkpoints, .net files and reports.
+
+    Fields:
+        requested: the name that was asked for, e.g. "auto".
+        dataset: what it stands for, e.g. "nmnist" or "digits-saccade".
+        provenance: one honest sentence; begins with "SIMULATED:" where no camera was involved.
+        simulated: True where no camera was involved.
+        root: the folder the recordings were read from.
+        n_train, n_test: numbers of samples.
+        classes: names of all classes; labels index this.
+        missing_classes: names of the classes without a training sample.
+        holdout, holdout_seed: fraction and seed of the test split taken from the training recordings;
+            None where the data set has its own test split.
+        frame_digest: SHA-256 over the recordings' content and everything else that shapes the frames.
+    """
+
+    requested: str
+    dataset: str
+    provenance: str
+    simulated: bool
+    root: str
+    n_train: int
+    n_test: int
+    classes: tuple[str, ...]
+    missing_classes: tuple[str, ...]
+    holdout: float | None
+    holdout_seed: int | None
+    frame_digest: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; tuples become lists."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> DataInfo:
+        """The inverse of `to_dict`. Raises DataError for unknown and missing keys."""
+        known = {field.name for field in fields(cls)}
+        for key in sorted(known ^ set(values)):
+            kind = "missing" if key in known else "unknown"
+            raise DataError(f"{kind} key {key!r}", where="data info", expected=", ".join(sorted(known)))
+        lists = {key: tuple(values[key]) for key in ("classes", "missing_classes")}
+        return cls(**{**values, **lists})
+
+    def summary(self) -> str:
+        """One line that says which data set this is, how it was obtained and how large it is."""
+        parts = [f"{self.dataset}: {self.provenance}; {self.n_train} training and {self.n_test} test samples"]
+        if self.holdout is not None:
+            parts.append(f"test split held out ({self.holdout:g} of each class, seed {self.holdout_seed})")
+        if self.missing_classes:
+            parts.append(f"no training samples of {', '.join(self.missing_classes)}")
+        return "; ".join(parts)
+
+
+@dataclass(frozen=True, eq=False)
+class FrameSet:
+    """A data set as frames.
+
+    Fields:
+        train, test: the two splits, without a common sample.
+        options: as used: `size` is filled in.
+        info: where the samples come from.
+        sensor: (C, H, W) of the frames, C = 2 polarities.
+    """
+
+    train: FrameSplit
+    test: FrameSplit
+    options: FrameOptions
+    info: DataInfo
+    sensor: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class SplitSummary:
+    """One row of `describe`: what a split holds.
+
+    Fields:
+        split: "train" or "test".
+        samples: number of samples.
+        per_class: samples of each class, in the order of DataInfo.classes.
+        mean_events: events per recording, before clipping and dropping.
+        density: fraction of frame entries that are not zero.
+        mean_count: sum of all frame entries per sample.
+        max_count: largest entry.
+        clipped: fraction of the nonzero entries that stand at the clip value.
+    """
+
+    split: str
+    samples: int
+    per_class: tuple[int, ...]
+    mean_events: float
+    density: float
+    mean_count: float
+    max_count: int
+    clipped: float
+
+
+def describe(frame_set: FrameSet) -> tuple[SplitSummary, SplitSummary]:
+    """Figures of the training and the test split; reads every frame once, in chunks."""
+    n_classes, clip = len(frame_set.info.classes), frame_set.options.clip
+    train = _describe("train", frame_set.train, n_classes, clip)
+    return train, _describe("test", frame_set.test, n_classes, clip)
+
+
+def _describe(name: str, split: FrameSplit, n_classes: int, clip: int) -> SplitSummary:
+    histogram = np.zeros(256, np.int64)
+    for start in range(0, len(split), DESCRIBE_CHUNK):
+        chunk = split.frames[start : start + DESCRIBE_CHUNK]
+        histogram += np.bincount(chunk.reshape(-1), minlength=256)
+    entries, nonzero = int(histogram.sum()), int(histogram[1:].sum())
+    return SplitSummary(
+        split=name,
+        samples=len(split),
+        per_class=tuple(int(n) for n in np.bincount(split.labels, minlength=n_classes)),
+        mean_events=split.n_events / len(split),
+        density=nonzero / entries,
+        mean_count=float(histogram @ np.arange(256)) / len(split),
+        max_count=int(np.flatnonzero(histogram)[-1]),
+        clipped=float(histogram[clip]) / nonzero if nonzero else 0.0,
+    )

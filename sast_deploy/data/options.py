@@ -1,0 +1,99 @@
+"""How events become frames: every option that shapes a frame, checked once, recorded everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from sast_deploy.errors import DataError
+
+BINNINGS = ("time", "count")
+ENCODINGS = ("count", "binary")
+MAX_CLIP = 255  # frames are stored as unsigned bytes
+MAX_STEPS = 10_000
+
+
+@dataclass(frozen=True)
+class FrameOptions:
+    """The options of the events-to-frames step.
+
+    Event k of n (k = 0..n-1, times t_0 <= ... <= t_{n-1}, microseconds) falls into step
+
+        binning "time":   (t_k - t_0) * T // (t_{n-1} - t_0 + 1)    T equal spans of the recording's own time
+        binning "count":  k * T // n                                T spans with equally many events
+
+    and adds one to frame[step, p, y * H // H_sensor, x * W // W_sensor]; channel = polarity p (0: OFF, darker;
+    1: ON, brighter). Counts stop at `clip`. Frames are unsigned bytes of shape (T, 2, H, W), values 0..clip.
+
+    Fields:
+        steps: T, the number of time steps, 1..10000.
+        binning: "time" or "count".
+        encoding: "count" (network input = count / clip) or "binary" (any event = 1, clip must be 1).
+        clip: largest value of a frame, 1..255.
+        size: (H, W) after spatial summing; None: the data set's default (the sensor's size; 48 x 48 for
+            dvsgesture and cifar10dvs). `load_frames` returns the options with the size filled in.
+        duration_us: None: the span is the recording's own; else the window is [t_0, t_0 + duration_us),
+            later events are dropped, and "time" divides by duration_us.
+
+    Raises:
+        DataError: a value outside its range, or encoding "binary" with a clip other than 1.
+    """
+
+    steps: int = 10
+    binning: str = "time"
+    encoding: str = "count"
+    clip: int = 4
+    size: tuple[int, int] | None = None
+    duration_us: int | None = None
+
+    def __post_init__(self) -> None:
+        _choice("binning", self.binning, BINNINGS)
+        _choice("encoding", self.encoding, ENCODINGS)
+        _integer("steps", self.steps, 1, MAX_STEPS)
+        _integer("clip", self.clip, 1, MAX_CLIP)
+        if self.encoding == "binary" and self.clip != 1:
+            raise DataError(
+                f"clip = {self.clip} with encoding = binary", where="frame options",
+                expected="clip = 1, since a binary frame holds 0 and 1 only",
+            )
+        if self.duration_us is not None:
+            _integer("duration_us", self.duration_us, 1, 2**40)
+        if self.size is not None:
+            object.__setattr__(self, "size", _size(self.size))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; `size` becomes a list."""
+        values = asdict(self)
+        values["size"] = list(self.size) if self.size is not None else None
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> FrameOptions:
+        """The inverse of `to_dict`. Raises DataError for unknown keys and bad values; missing keys default."""
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise DataError(
+                f"unknown key {unknown[0]!r}", where="frame options", expected=f"one of {', '.join(sorted(known))}"
+            )
+        return cls(**dict(values))
+
+
+def _choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise DataError(f"{name} = {value!r}", where="frame options", expected=" or ".join(choices))
+
+
+def _integer(name: str, value: object, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise DataError(f"{name} = {value!r}", where="frame options", expected=f"an integer from {low} to {high}")
+
+
+def _size(size: object) -> tuple[int, int]:
+    if not isinstance(size, (tuple, list)) or len(size) != 2:
+        raise DataError(f"size = {size!r}", where="frame options", expected="(height, width)")
+    height, width = size
+    _integer("size height", height, 1, 65536)
+    _integer("size width", width, 1, 65536)
+    return height, width

@@ -1,0 +1,98 @@
+"""What every data set looks like to the frame builder: named, labelled recordings and a way to frame one."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:  # a run that finds its frames in the cache compiles nothing
+    from sast_deploy.data.frames import Binner, Frames
+
+
+FrameOne = Callable[["Recording", "Binner", "Frames"], tuple[int, bytes]]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One recording: `id` unique in its data set, `label` an index into the classes, `index` for the reader."""
+
+    id: str
+    label: int
+    index: int = 0
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """An opened data set.
+
+    Fields:
+        sensor: (height, width) in pixels.
+        classes: the names of all classes.
+        train, test: the recordings, sorted by id; test is None where the data set has no test split.
+        frame: writes one recording's frames to an array; returns (number of events, SHA-256 of its content).
+            Raises DataError for a recording that cannot be used.
+        threads: how many threads may call `frame` at once.
+    """
+
+    sensor: tuple[int, int]
+    classes: tuple[str, ...]
+    train: tuple[Recording, ...]
+    test: tuple[Recording, ...] | None
+    frame: FrameOne
+    threads: int = 1
+
+
+class Source(Protocol):
+    """A data set on the disk, not yet opened."""
+
+    @property
+    def dataset(self) -> str:
+        """Its resolved name."""
+
+    @property
+    def provenance(self) -> str:
+        """One honest sentence on where it comes from."""
+
+    @property
+    def simulated(self) -> bool:
+        """True where no camera was involved."""
+
+    @property
+    def root(self) -> Path:
+        """The folder it lies in."""
+
+    @property
+    def default_size(self) -> tuple[int, int] | None:
+        """(height, width) of its frames where none is asked for; None: the sensor's."""
+
+    def signature(self) -> str:
+        """Digest of the names, sizes and times of its files; changes when any file changes."""
+
+    def open(self) -> Recordings:
+        """List its recordings. Raises DataError."""
+
+
+def state_lines(folder: Path, prefix: str = "") -> Iterator[str]:
+    """One line per file below `folder`, sorted: relative name, size, modification time and change time."""
+    with os.scandir(folder) as entries:
+        found = sorted(entries, key=lambda entry: entry.name)
+    for entry in found:
+        if entry.is_dir():
+            yield from state_lines(Path(entry.path), f"{prefix}{entry.name}/")
+        else:
+            state = entry.stat()
+            yield f"{prefix}{entry.name} {state.st_size} {state.st_mtime_ns} {state.st_ctime_ns}\n"
+
+
+def folder_signature(*folders: Path) -> str:
+    """SHA-256 over the state of every file below the folders (those that exist)."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        digest.update(f"{folder.absolute()}\n".encode())
+        if folder.is_dir():
+            digest.update("".join(state_lines(folder)).encode())
+    return digest.hexdigest()

@@ -1,0 +1,92 @@
+"""From a data set's name to where it lies: real N-MNIST, the embedded default, or any of tonic's event sets."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from sast_deploy.data.nmnist import MARKER, NmnistFolder, download_nmnist, find_nmnist, simulated_marker
+from sast_deploy.data.recordings import Source
+from sast_deploy.errors import DataError
+
+NAMES = ("auto", "nmnist", "digits-saccade", "nmnist-simulated", "dvsgesture", "cifar10dvs", "tonic:<ClassName>")
+TONIC_PREFIX = "tonic:"
+TONIC_ALIASES = {"dvsgesture": "DVSGesture", "cifar10dvs": "CIFAR10DVS"}
+DIGITS_PROVENANCE = (
+    "SIMULATED: scikit-learn's 1,797 handwritten digits through a saccade and pixel model (no camera data)"
+)
+
+
+def resolve_root(data_root: Path | None) -> Path:
+    """`data_root`, else $SAST_DATA_ROOT, else ./data."""
+    if data_root is not None:
+        return Path(data_root).expanduser()
+    return Path(os.environ.get("SAST_DATA_ROOT") or "data").expanduser()
+
+
+def find_source(dataset: str, data_root: Path | None, cache_dir: Path) -> Source:
+    """The source that `dataset` names, on the disk; downloads real data through tonic where it is absent.
+
+    Raises:
+        DataError: unknown name; data neither on the disk nor to be had; a simulated folder under a real name.
+    """
+    root = resolve_root(data_root)
+    if dataset == "auto":
+        return _auto(root, cache_dir)
+    if dataset == "nmnist":
+        return _real(root, find_nmnist(root) or _download(root))
+    if dataset == "nmnist-simulated":
+        return _simulated(root)
+    if dataset == "digits-saccade":
+        return _digits(cache_dir, "")
+    if dataset in TONIC_ALIASES or dataset.startswith(TONIC_PREFIX):
+        from sast_deploy.data.tonic_sets import TonicSource
+
+        return TonicSource(dataset, TONIC_ALIASES.get(dataset, dataset.removeprefix(TONIC_PREFIX)), root)
+    raise DataError(f"unknown data set {dataset!r}", expected=f"one of {', '.join(NAMES)}")
+
+
+def _auto(root: Path, cache_dir: Path) -> Source:
+    folder = find_nmnist(root)
+    if folder is not None and simulated_marker(folder) is None:
+        return _real(root, folder)
+    there = f"the set in {folder} is simulated" if folder is not None else f"there is none in {root}"
+    return _digits(cache_dir, f"; real N-MNIST was not used: {there}")
+
+
+def _real(root: Path, folder: Path) -> Source:
+    source = simulated_marker(folder)
+    if source is not None:
+        raise DataError(
+            f"{MARKER} says that this is no camera data but simulated from {source}", where=folder,
+            expected="real N-MNIST recordings", todo=f"--dataset nmnist-simulated --data-root {root}",
+        )
+    return NmnistFolder(folder, provenance=f"real N-MNIST recordings from {folder}")
+
+
+def _download(root: Path) -> Path:
+    for folder in (root, root / "NMNIST"):
+        if (folder / "Test").is_dir() and not (folder / "test.zip").exists():
+            raise DataError("has a Test folder but no Train folder", where=folder, expected="Train/<digit>/*.bin")
+    return download_nmnist(root)
+
+
+def _simulated(root: Path) -> Source:
+    folder = find_nmnist(root)
+    if folder is None:
+        raise DataError(
+            f"no simulated N-MNIST in {root}", expected=f"Train/<digit>/<number>.bin and {MARKER}",
+            todo="`sast-deploy data simulate` makes one",
+        )
+    source = simulated_marker(folder)
+    if source is None:
+        raise DataError(f"no {MARKER}", where=folder, expected="a simulated set", todo="--dataset nmnist for a real one")
+    return NmnistFolder(
+        folder, "nmnist-simulated", f"SIMULATED from {source}, read from {folder} (no camera data)", simulated=True
+    )
+
+
+def _digits(cache_dir: Path, remark: str) -> Source:
+    from sast_deploy.data.saccade import build_digits
+
+    return NmnistFolder(build_digits(cache_dir), "digits-saccade", DIGITS_PROVENANCE + remark, simulated=True)
