@@ -1,0 +1,53 @@
+"""Minibatches: unsigned-byte frames on disk become float inputs on the device, one batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sast_deploy.augment import apply_changes, draw_changes, network_input
+from sast_deploy.recipes import Recipe
+
+Batch = tuple[Tensor, Tensor]
+Indices = NDArray[np.int64]
+
+
+class BatchFeeder:
+    """Reads chosen samples of frames (n, T, C, H, W) uint8, which may be a memory map, as network input.
+
+    A batch is (x, y): x (T, batch, C*H*W) float32 = count / clip in [0, 1], y (batch,) int64 labels.
+    """
+
+    def __init__(
+        self, frames: NDArray[np.uint8], labels: NDArray[np.int64], clip: int, device: torch.device
+    ) -> None:
+        self.frames = frames
+        self.labels = labels
+        self.clip = clip
+        self.device = device
+
+    def batch(
+        self, indices: Indices, recipe: Recipe | None = None, rng: np.random.Generator | None = None
+    ) -> Batch:
+        """The samples at `indices`, changed at random by `rng` where the recipe says so."""
+        frames = np.asarray(self.frames[indices])
+        if recipe is not None and rng is not None and recipe.augments:
+            x = apply_changes(frames, draw_changes(recipe, len(indices), rng), self.clip)
+        else:
+            x = network_input(frames, self.clip)
+        labels = torch.from_numpy(np.ascontiguousarray(self.labels[indices]))
+        return torch.from_numpy(x).to(self.device), labels.to(self.device)
+
+    def in_order(self, indices: Indices, size: int = 256) -> Iterator[Batch]:
+        """All samples at `indices`, unchanged, in that order."""
+        for start in range(0, len(indices), size):
+            yield self.batch(indices[start : start + size])
+
+
+def minibatches(indices: Indices, size: int, rng: np.random.Generator) -> list[Indices]:
+    """A shuffled cut of `indices` into the fewest parts of at most `size`, equal to within one sample."""
+    return np.array_split(rng.permutation(indices), -(-len(indices) // size))

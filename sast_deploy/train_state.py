@@ -1,0 +1,124 @@
+"""The state of an unfinished training, and the files that let it be resumed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sast_deploy.checkpoint import load_plain
+from sast_deploy.errors import CheckpointError, TrainingError
+from sast_deploy.fileio import atomic_path, write_text
+
+FORMAT = "sast-deploy-resume"
+FORMAT_VERSION = 1
+
+State = dict[str, Tensor]
+
+
+class TrainingInterruptedError(TrainingError):
+    """Ctrl-C: the finished epochs are on the disk (exit code 130, as shells report it)."""
+
+    exit_code = 130
+
+
+@dataclass
+class Progress:
+    """What changes from epoch to epoch; everything that the next epoch depends on, weights included.
+
+    No random state is among it: every epoch draws from generators keyed by (seed, epoch).
+    """
+
+    epoch: int = 0  # finished epochs
+    seconds: float = 0.0
+    weights: State = field(default_factory=dict)
+    optimizer: dict[str, Any] = field(default_factory=dict)
+    mean: State = field(default_factory=dict)  # running mean of the weights, empty without `ema`
+    best: State = field(default_factory=dict)
+    best_epoch: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The files of one training: the checkpoint, and beside it the metrics and the unfinished state."""
+
+    checkpoint: Path
+
+    @property
+    def metrics(self) -> Path:
+        """JSON lines, one per epoch."""
+        return self.checkpoint.with_name("metrics.jsonl")
+
+    @property
+    def resume(self) -> Path:
+        """Exists exactly while the training is unfinished."""
+        return self.checkpoint.with_name("resume.pt")
+
+    def refuse_overwriting(self) -> None:
+        """Raise TrainingError if a training, finished or not, lives in this folder."""
+        if self.resume.exists():
+            raise TrainingError(
+                "an unfinished training is here", where=self.resume,
+                todo="continue it with --resume, replace it with --overwrite, or choose another -o",
+            )  # fmt: skip
+        for path in (self.checkpoint, self.metrics):
+            if path.exists():
+                raise TrainingError(
+                    "exists already", where=path, todo="replace it with --overwrite, or choose another -o"
+                )
+
+    def remove(self) -> None:
+        """Forget an unfinished training (the checkpoint stays until a new one replaces it)."""
+        self.resume.unlink(missing_ok=True)
+
+
+def save_progress(files: RunFiles, progress: Progress, setting: Mapping[str, Any]) -> None:
+    """Write the state after an epoch; a reader sees the last epoch's or this one's. Raises OutputError."""
+    values = {"format": FORMAT, "version": FORMAT_VERSION, "setting": dict(setting), **vars(progress)}
+    with atomic_path(files.resume) as temporary:
+        torch.save(values, temporary)
+    write_metrics(files, progress)
+
+
+def write_metrics(files: RunFiles, progress: Progress) -> None:
+    """Write the history as JSON lines. Rewritten whole, so it never disagrees with the state."""
+    write_text(files.metrics, "".join(json.dumps(line) + "\n" for line in progress.history))
+
+
+def load_progress(files: RunFiles, setting: Mapping[str, Any]) -> Progress:
+    """The state of the unfinished training that `setting` describes.
+
+    Raises TrainingError: nothing to resume, a damaged file, another setting (names what differs).
+    """
+    path = files.resume
+    if not path.exists():
+        raise TrainingError("nothing to resume", where=path, todo="start without --resume")
+    try:
+        values = load_plain(path)
+    except CheckpointError as error:
+        raise TrainingError(str(error)) from error
+    if not isinstance(values, dict) or (values.get("format"), values.get("version")) != (
+        FORMAT,
+        FORMAT_VERSION,
+    ):
+        raise TrainingError("not an unfinished training of this version", where=path)
+    different = differences(values["setting"], setting)
+    if different:
+        raise TrainingError(
+            f"was started with {different}",
+            where=path,
+            todo="resume with the same options, or use --overwrite",
+        )
+    return Progress(**{key: values[key] for key in vars(Progress())})
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """'epochs = 3 (now 4), ...' for the values that differ; '' for none."""
+    keys = sorted(set(old) | set(new))
+    return ", ".join(f"{k} = {old.get(k)} (now {new.get(k)})" for k in keys if old.get(k) != new.get(k))
