@@ -1,0 +1,242 @@
+"""Simulated N-MNIST: handwritten digits through the saccade pixel model, in N-MNIST's own folder layout.
+
+    <out>/<Train|Test>/<label>/<number:05d>.bin     recordings, number = 1-based number of the image
+    <out>/SIMULATED.json                            what made them; its presence means "not camera data"
+
+A folder is built under a temporary name and renamed when it is complete, so there is never half a data set.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sast_deploy.data.digits import digit_images, digits_split
+from sast_deploy.data.events import encode_nmnist
+from sast_deploy.data.idx import Split, read_mnist
+from sast_deploy.data.pixelmodel import PixelModel, simulate_recording
+from sast_deploy.errors import DataError, OutputError
+from sast_deploy.progress import track
+
+__all__ = [
+    "DIGITS_SEED", "GENERATOR_VERSION", "MARKER", "PixelModel", "build_digits", "read_marker",
+    "simulate_dataset", "simulate_mnist", "simulate_recording",
+]  # fmt: skip
+
+GENERATOR_VERSION = 1  # raise it whenever the same seed would give other bytes
+MARKER = "SIMULATED.json"
+DIGITS_SEED = 0
+
+
+def simulate_dataset(
+    images: NDArray[np.uint8],
+    labels: ArrayLike,
+    out: Path,
+    split: Split,
+    *,
+    model: PixelModel | None = None,
+    seed: int = 0,
+    first_number: int = 1,
+    source: str = "images given by the caller",
+    progress: bool = False,
+) -> Path:
+    """Simulate a recording of every image and write them as one split of a new data set folder.
+
+    Args:
+        images: (n, 28, 28) uint8 ink.
+        labels: (n,) integers.
+        out: the new folder; it may exist if it is empty.
+        split: "Train" or "Test".
+        model: the sensor; None takes the calibrated one.
+        seed: the sensor and its noise; a recording depends on image, seed, its number and the model only.
+        first_number: number of images[0]; the others follow.
+        source: what the images are, for the marker.
+        progress: show a bar.
+
+    Returns:
+        `out`.
+
+    Raises:
+        DataError: no images, shapes that do not match, `out` exists and is not empty.
+        OutputError: `out` cannot be written.
+    """
+    numbers = np.arange(first_number, first_number + len(images))
+    part = _Part(split, images, np.asarray(labels, dtype=np.int64), numbers)
+    return _write(Path(out), [part], model or PixelModel(), seed, {"source": source}, progress)
+
+
+def simulate_mnist(
+    idx_folder: Path,
+    out: Path,
+    n_train: int = 60_000,
+    n_test: int = 10_000,
+    *,
+    seed: int = 0,
+    model: PixelModel | None = None,
+    progress: bool = False,
+) -> Path:
+    """A simulated N-MNIST from MNIST's idx files: the first `n_train` training and `n_test` test images.
+
+    MNIST is shuffled already, so the first n hold every digit in about its own share; with n = 60,000 and
+    10,000 it is all of MNIST. Numbers are MNIST's, so recording 7 compares with N-MNIST's 00007.bin.
+
+    Raises:
+        DataError: an idx file is missing or damaged, 0 < n <= number of images does not hold, `out` is not empty.
+        OutputError: `out` cannot be written.
+    """
+    parts = []
+    for split, count in (("Train", n_train), ("Test", n_test)):
+        images, labels = read_mnist(idx_folder, split)  # type: ignore[arg-type]
+        if not 0 < count <= len(images):
+            raise DataError(f"{count} {split} images", where=idx_folder, expected=f"1 to {len(images)}")
+        numbers = np.arange(1, count + 1)
+        parts.append(_Part(split, images[:count], labels[:count].astype(np.int64), numbers))
+    about = {"source": "MNIST (LeCun, Cortes, Burges)", "selection": f"first {n_train} train, first {n_test} test"}
+    return _write(Path(out), parts, model or PixelModel(), seed, about, progress)
+
+
+def build_digits(cache_dir: Path, *, progress: bool = False) -> Path:
+    """The embedded data set: scikit-learn's 1,797 digits, simulated once and then taken from `cache_dir`.
+
+    Returns the root of N-MNIST's layout. How the digits are split is said in `sast_deploy.data.digits`.
+
+    Raises:
+        OutputError: `cache_dir` cannot be written.
+    """
+    images, labels = digit_images()
+    numbers = np.arange(1, len(images) + 1)
+    train, test = digits_split(labels, DIGITS_SEED)
+    parts = [_Part(s, images[i], labels[i], numbers[i]) for s, i in (("Train", train), ("Test", test))]
+    about = {
+        "source": "scikit-learn's load_digits (UCI optdigits test set), 8x8 pixels enlarged to MNIST's size",
+        "selection": f"stratified by digit: {len(test)} test; writers are in both splits",
+    }
+    marker = _marker(parts, PixelModel(), DIGITS_SEED, about)
+    key = hashlib.sha256(json.dumps(marker, sort_keys=True).encode()).hexdigest()[:12]
+    root = Path(cache_dir) / f"digits-saccade-{key}"
+    if _is_whole(root, marker):
+        return root
+    shutil.rmtree(root, ignore_errors=True)
+    return _write(root, parts, PixelModel(), DIGITS_SEED, about, progress)
+
+
+def read_marker(root: Path) -> dict[str, Any] | None:
+    """What made the simulated data set at `root`; None where there is no marker. Raises DataError if damaged."""
+    path = Path(root) / MARKER
+    if not path.is_file():
+        return None
+    try:
+        marker = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot be read: {error}", where=path, expected="the marker of a simulated data set") from error
+    if not isinstance(marker, dict) or marker.get("simulated") is not True:
+        raise DataError("does not say simulated: true", where=path, expected="the marker of a simulated data set")
+    return marker
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    split: Split
+    images: NDArray[np.uint8]  # (n, 28, 28)
+    labels: NDArray[np.int64]  # (n,)
+    numbers: NDArray[np.int64]  # (n,), 1-based
+
+    def __post_init__(self) -> None:
+        if self.split not in ("Train", "Test"):
+            raise DataError(f"split {self.split!r}", expected="Train or Test")
+        if len(self.images) == 0:
+            raise DataError(f"no images for {self.split}", expected="at least one")
+        if self.labels.shape != (len(self.images),):
+            raise DataError(f"labels of shape {self.labels.shape}", expected=f"({len(self.images)},), one an image")
+        if self.numbers[0] < 1 or self.numbers[-1] > 99_999:
+            raise DataError(f"image numbers {self.numbers[0]} to {self.numbers[-1]}", expected="1 to 99999")
+
+    def counts(self) -> dict[str, int]:
+        digits, counts = np.unique(self.labels, return_counts=True)
+        return {str(d): int(c) for d, c in zip(digits, counts, strict=True)}
+
+
+def _marker(parts: list[_Part], model: PixelModel, seed: int, about: dict[str, str]) -> dict[str, Any]:
+    return {
+        "simulated": True,
+        "note": "SIMULATED by a saccade pixel model; not camera data",
+        **about,
+        "generator": "sast_deploy.data.saccade",
+        "generator_version": GENERATOR_VERSION,
+        "seed": seed,
+        "model": dataclasses.asdict(model),
+        "counts": {part.split: part.counts() for part in parts},
+    }
+
+
+def _is_whole(root: Path, marker: dict[str, Any]) -> bool:
+    """Whether `root` carries this marker and as many recordings as it promises."""
+    if not (root / MARKER).is_file() or read_marker(root) != marker:
+        return False
+    counts = marker["counts"]
+    return all(
+        len(list((root / split / label).glob("*.bin"))) == count
+        for split in counts
+        for label, count in counts[split].items()
+    )
+
+
+def _write(
+    out: Path, parts: list[_Part], model: PixelModel, seed: int, about: dict[str, str], progress: bool
+) -> Path:
+    total = sum(len(part.images) for part in parts)
+    with _new_folder(out) as folder:
+        jobs = ((part, i) for part in parts for i in range(len(part.images)))
+        for part, i in track(jobs, "simulating recordings", total) if progress else jobs:
+            number = int(part.numbers[i])
+            path = folder / part.split / str(part.labels[i]) / f"{number:05d}.bin"
+            # Train and Test number their images from 1 each; the split keeps their noise apart.
+            key = 2 * number + (part.split == "Test")
+            events = simulate_recording(part.images[i], seed=seed, number=key, model=model)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(encode_nmnist(events, path.name))
+        text = json.dumps(_marker(parts, model, seed, about), indent=2)
+        (folder / MARKER).write_text(text + "\n", encoding="utf-8")
+    return out
+
+
+@contextmanager
+def _new_folder(out: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `out` that becomes `out` on success and vanishes on any error."""
+    _refuse_used(out)
+    temporary: Path | None = None
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent))
+        temporary.chmod(0o755)
+        yield temporary
+        if out.is_dir() and any(out.iterdir()) and (out / MARKER).is_file():
+            return  # another process finished the same data set first
+        os.replace(temporary, out)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(
+            f"cannot be written: {reason}", where=out, expected="a writable folder with free space"
+        ) from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _refuse_used(out: Path) -> None:
+    if out.is_dir() and not any(out.iterdir()):
+        return
+    if out.exists():
+        raise DataError("exists already", where=out, expected="a new or empty folder", todo="choose another --out")
