@@ -58,14 +58,19 @@ def load_frames(
     if options.size is None:
         options = replace(options, size=source.default_size)
     split = Holdout(holdout, holdout_seed)
-    shaping = {"codec": CODEC_VERSION, "options": options.to_dict(), **split.to_dict()}
-    signature = digest_of({"dataset": source.dataset, "files": source.signature(), **shaping})
-    entry = cache.find(signature)
+    entry = cache.find(_signature(source, options, split))
     if entry is None:
         from sast_deploy.data.build import build  # compiles kernels; not needed for cached frames
 
-        entry = build(cache, signature, source.open(), options, split, source.root, progress)
+        recordings = source.open()  # may download, hence the new signature; taken before a recording is read
+        signature = _signature(source, options, split)
+        entry = build(cache, signature, recordings, options, split, source.root, progress)
     return _frame_set(dataset, source, entry, split)
+
+
+def _signature(source: Source, options: FrameOptions, split: Holdout) -> str:
+    shaping = {"codec": CODEC_VERSION, "options": options.to_dict(), **split.to_dict()}
+    return digest_of({"dataset": source.dataset, "files": source.signature(), **shaping})
 
 
 def _frame_set(requested: str, source: Source, entry: Entry, split: Holdout) -> FrameSet:

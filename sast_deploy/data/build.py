@@ -13,13 +13,23 @@ from typing import Any
 
 import numpy as np
 
-from sast_deploy.data.cache import CHUNK, CODEC_VERSION, SPLITS, Entry, FrameCache, SplitWriter, digest_of, write_meta
+from sast_deploy.data.cache import (
+    CHUNK,
+    CODEC_VERSION,
+    SPLITS,
+    Entry,
+    FrameCache,
+    SplitWriter,
+    digest_of,
+    write_meta,
+)
 from sast_deploy.data.frames import Binner, Frames
 from sast_deploy.data.options import FrameOptions
 from sast_deploy.data.recordings import Recording, Recordings
 from sast_deploy.data.split import Holdout, stratified_split
 from sast_deploy.errors import DataError
 from sast_deploy.progress import progress_bar
+
 
 def split_recordings(
     recordings: Recordings, split: Holdout, where: Path
@@ -31,26 +41,27 @@ def split_recordings(
     """
     if recordings.test is None and split.fraction is None:
         raise DataError(
-            "there is no test split", where=where, expected="a Test folder or a held-out part of the training samples",
-            todo="--holdout 0.2 holds out a stratified fifth",
+            "there is no test split", where=where, expected="a Test folder, "
+            "or --holdout 0.2 for a stratified fifth of the training recordings",
         )
     if recordings.test is not None and split.fraction is not None:
         raise DataError(
-            f"holdout {split.fraction:g} given, but the data set has its own test split of {len(recordings.test)}",
+            f"holdout {split.fraction:g} beside the data set's own test split of {len(recordings.test)}",
             where=where, todo="leave out --holdout",
         )
     if recordings.test is not None:
         return {"train": recordings.train, "test": recordings.test}
     labels = [recording.label for recording in recordings.train]
     kept, held = stratified_split(labels, float(split.fraction or 0.0), split.seed)
-    return {"train": tuple(recordings.train[i] for i in kept), "test": tuple(recordings.train[i] for i in held)}
+    parts = {"train": kept, "test": held}
+    return {name: tuple(recordings.train[i] for i in indices) for name, indices in parts.items()}
 
 
 def build(
     cache: FrameCache, signature: str, recordings: Recordings, options: FrameOptions, split: Holdout,
     where: Path, progress: bool,
 ) -> Entry:
-    """Build all frames, store them under `signature` and return the opened entry. Raises DataError, OutputError."""
+    """Build all frames and store them under `signature`; the opened entry. Raises DataError, OutputError."""
     parts = split_recordings(recordings, split, where)
     binner = Binner(recordings.sensor, options)
     options = replace(options, size=binner.shape[2:])
@@ -96,7 +107,8 @@ def _framed_chunks(
     def frame_chunk(start: int) -> tuple[Frames, Records]:
         part = samples[start : start + CHUNK]
         chunk = np.empty((len(part), *binner.shape), np.uint8)
-        return chunk, [(sample, recordings.frame(sample, binner, out)) for sample, out in zip(part, chunk, strict=True)]
+        pairs = zip(part, chunk, strict=True)
+        return chunk, [(sample, recordings.frame(sample, binner, out)) for sample, out in pairs]
 
     waiting: deque[Future[tuple[Frames, Records]]] = deque()
     with ThreadPoolExecutor(recordings.threads) as pool:

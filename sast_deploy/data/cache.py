@@ -5,8 +5,8 @@
 
 The *digest* names the frames: SHA-256 over every recording's name, label and bytes, the frame options, the
 split and the codec version; it is the same on every machine. The *signature* finds it without reading a
-recording: SHA-256 over path, size, modification and change time of every file, and the same options. A changed
-file gets a new change time from the kernel whatever its other times say, so it gives a new signature, and the
+recording: SHA-256 over path, size, modification and change time of every file, and the same options. The
+kernel gives a changed file a new change time whatever its other times say, so the signature is new and the
 recordings are read again. Folders are complete when they appear (written under another name, then renamed);
 every chunk of frames carries a CRC-32 that is checked when the folder is opened.
 """
@@ -91,7 +91,7 @@ class FrameCache:
             self._replace(target, built)
             existing = self._open(target)
         if existing is None:
-            raise OutputError("frames read back differently than written", where=target, expected="a sound disk")
+            raise OutputError("frames differ from what was written", where=target, expected="a sound disk")
         write_text(self.folder / "index" / f"{signature}.json", json.dumps({"digest": digest}))
         return existing
 
@@ -115,7 +115,7 @@ class FrameCache:
 
     @staticmethod
     def _replace(target: Path, built: Path) -> None:
-        """Rename `built` to `target`; a damaged folder there is moved into `built`'s neighbour and removed."""
+        """Rename `built` to `target`; a damaged folder there is moved aside first and removed."""
         try:
             if target.exists():
                 damaged = Path(tempfile.mkdtemp(prefix=".damaged-", dir=target.parent))
@@ -123,7 +123,7 @@ class FrameCache:
                 shutil.rmtree(damaged, ignore_errors=True)
             os.replace(built, target)
         except OSError as error:
-            if not (target / "meta.json").is_file():  # otherwise another process has put the same frames there
+            if not (target / "meta.json").is_file():  # else another process has put the same frames there
                 raise _unwritable(target, error) from error
 
     @staticmethod
@@ -158,9 +158,10 @@ class SplitWriter:
         self._shape = shape
         self._sums: list[int] = []
         try:
-            self._file = open(self._path, "wb")  # noqa: SIM115: closed by `finish`
-            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(self._file, header)
+            # Written, not memory-mapped: a full disk makes a write fail, but kills whoever fills a mapping.
+            self._file = open(self._path, "wb")  # noqa: SIM115 (closed by `finish`)
+            write_header: Any = np.lib.format.write_array_header_1_0
+            write_header(self._file, {"descr": "|u1", "fortran_order": False, "shape": shape})
         except OSError as error:
             raise _unwritable(self._path, error) from error
 
@@ -176,7 +177,7 @@ class SplitWriter:
     def finish(self) -> dict[str, Any]:
         """Close the file; returns what `check_frames` compares with."""
         try:
-            self._file.close()  # not synced to the disk: a crash leaves wrong checksums, and those are noticed
+            self._file.close()  # not synced: what a crash spoils has a wrong checksum
         except OSError as error:
             raise _unwritable(self._path, error) from error
         return {"shape": list(self._shape), "crc32": self._sums}

@@ -6,7 +6,7 @@ N-MNIST `.bin`, five bytes an event, in order of time:
     byte 3: time bits 15..8       byte 4: time bits 7..0       (time in microseconds)
 
 An event with y = 240 is no event but the ATIS camera's time overflow mark: it and all that follow it are
-2^13 us later than their bytes say. Source: Orchard et al. 2015, `Read_Ndataset.m`; `tonic.io.read_mnist_file`.
+2^13 us later than their bytes say. Sources: Orchard et al. 2015, Read_Ndataset.m; tonic.io.read_mnist_file.
 """
 
 from __future__ import annotations
@@ -48,11 +48,12 @@ def read_bytes(path: Path) -> bytes:
         with open(path, "rb", buffering=0) as file:
             return file.read()
     except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", where=path, expected="a readable event file") from error
+        reason = f"cannot be read: {error.strerror}"
+        raise DataError(reason, where=path, expected="a readable event file") from error
 
 
 def decode_nmnist(data: bytes, where: Path | str) -> Events:
-    """Decode N-MNIST bytes; `where` names them in errors. Coordinates and order of time are not checked here."""
+    """Decode N-MNIST bytes; `where` names them in errors. Checks the length only."""
     check_length(len(data), where)
     raw = np.frombuffer(data, np.uint8).reshape(-1, EVENT_BYTES)
     overflow = raw[:, 1] == OVERFLOW_Y
@@ -61,7 +62,8 @@ def decode_nmnist(data: bytes, where: Path | str) -> Events:
     times += OVERFLOW_US * np.cumsum(overflow)
     events = np.empty(len(raw), EVENT)
     events["x"], events["y"], events["t"], events["p"] = raw[:, 0], raw[:, 1], times, raw[:, 2] >> 7
-    return events[~overflow]
+    kept: Events = events[~overflow]
+    return kept
 
 
 def check_length(n_bytes: int, where: Path | str) -> None:
@@ -74,7 +76,7 @@ def check_length(n_bytes: int, where: Path | str) -> None:
 
 
 def check_events(events: Events, sensor: tuple[int, int], where: Path | str) -> None:
-    """Raise DataError unless there are events, all on the `sensor` (height, width), in order of time, p 0 or 1."""
+    """Raise DataError unless events exist, lie on the sensor (height, width), in order of time, p 0 or 1."""
     if len(events) == 0:
         raise DataError("has no events", where=where, expected="at least one")
     for name, limit in (("x", sensor[1]), ("y", sensor[0]), ("p", 2)):
@@ -105,7 +107,8 @@ def encode_nmnist(events: Events, where: Path | str = "events") -> bytes:
     check_events(events, NMNIST_SENSOR, where)
     first, last = int(events["t"][0]), int(events["t"][-1])
     if first < 0 or last > MAX_TIME_US:
-        raise DataError(f"times from {first} to {last} us", where=where, expected=f"0 to {MAX_TIME_US} us (23 bits)")
+        limits = f"0 to {MAX_TIME_US} us (23 bits)"
+        raise DataError(f"times from {first} to {last} us", where=where, expected=limits)
     raw = np.empty((len(events), EVENT_BYTES), np.uint8)
     times = events["t"]
     raw[:, 0], raw[:, 1] = events["x"], events["y"]

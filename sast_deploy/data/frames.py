@@ -1,10 +1,10 @@
-"""Events to frames: compiled kernels that release Python's lock, so threads read and count files in parallel."""
+"""Events to frames: compiled kernels that release Python's lock, so that threads work in parallel."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numba
 import numpy as np
@@ -23,17 +23,16 @@ from sast_deploy.data.events import (
 from sast_deploy.data.options import FrameOptions
 from sast_deploy.errors import DataError
 
-Function = TypeVar("Function", bound=Callable[..., Any])
 Frames = NDArray[np.uint8]
 POLARITIES = 2
 
 
-def _compiled(function: Function) -> Function:
+def _compiled(function: Callable[..., Any]) -> Any:
     """Compile without Python's lock; keep the machine code on disk where a folder for it can be written."""
     try:
-        return numba.njit(cache=True, nogil=True)(function)  # type: ignore[no-any-return]
+        return numba.njit(cache=True, nogil=True)(function)
     except RuntimeError:  # neither __pycache__ nor the user's cache folder is writable
-        return numba.njit(nogil=True)(function)  # type: ignore[no-any-return]
+        return numba.njit(nogil=True)(function)
 
 
 class Binner:
@@ -65,13 +64,13 @@ class Binner:
         self._duration = options.duration_us or 0
 
     def from_events(self, events: Events, out: Frames, where: Path | str) -> int:
-        """Write the frames of checked-here `events` (dtype EVENT) to `out`; returns the number of events read."""
+        """Check `events` (dtype EVENT) and write their frames to `out`; returns the number of events."""
         check_events(events, self.sensor, where)
         self._count(events["x"], events["y"], events["t"], events["p"], out)
         return len(events)
 
     def from_nmnist(self, data: bytes, out: Frames, where: Path | str) -> int:
-        """Write the frames of an N-MNIST file's bytes to `out`; returns the number of events read."""
+        """Write the frames of an N-MNIST file's bytes to `out`; returns the number of events."""
         check_length(len(data), where)
         if self.sensor != NMNIST_SENSOR:
             raise DataError(f"sensor {self.sensor}", where=where, expected=f"N-MNIST's {NMNIST_SENSOR}")

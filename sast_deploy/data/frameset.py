@@ -68,7 +68,8 @@ class DataInfo:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; tuples become lists."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        values = asdict(self)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> DataInfo:

@@ -53,7 +53,7 @@ class NmnistFolder:
         """List the recordings. Raises DataError for foreign label folders and incomplete downloads."""
         train = list_split(self.root, "Train")
         if not train:
-            raise DataError("has no .bin files", where=self.root / "Train", expected=f"{LAYOUT} (digits 0 to 9)")
+            raise DataError("has no .bin files", where=self.root / "Train", expected=LAYOUT)
         test = list_split(self.root, "Test") if (self.root / "Test").is_dir() else None
         if test is not None and not test:
             raise DataError(
@@ -84,7 +84,8 @@ def simulated_marker(root: Path) -> str | None:
     try:
         return str(json.loads(path.read_text(encoding="utf-8")).get("source", "unknown source"))
     except (OSError, ValueError, AttributeError) as error:
-        raise DataError(f"cannot be read: {error}", where=path, expected='JSON with a key "source"') from error
+        expected = 'JSON with a key "source"'
+        raise DataError(f"cannot be read: {error}", where=path, expected=expected) from error
 
 
 def list_split(root: Path, split: str) -> tuple[Recording, ...]:
@@ -105,7 +106,7 @@ def list_split(root: Path, split: str) -> tuple[Recording, ...]:
     if found and len(found) < complete and (root / archive).exists():
         raise DataError(
             f"{len(found)} recordings beside {archive}, which holds {complete}: an interrupted unpacking",
-            where=root / split, todo=f"remove {split} to unpack again, or {archive} to use this part as it is",
+            where=root / split, todo=f"remove {split} to unpack again, or {archive} to use this part",
         )
     return tuple(found)
 
@@ -114,20 +115,22 @@ def _sorted_names(folder: Path) -> list[str]:
     try:
         return sorted(name for name in os.listdir(folder) if not name.startswith("."))
     except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", where=folder, expected="a readable folder") from error
+        reason = f"cannot be read: {error.strerror}"
+        raise DataError(reason, where=folder, expected="a readable folder") from error
 
 
 def download_nmnist(data_root: Path) -> Path:
-    """Download N-MNIST with tonic to `data_root`/NMNIST; returns that folder. Raises DataError if unreachable."""
+    """Download N-MNIST with tonic; returns `data_root`/NMNIST. Raises DataError if unreachable."""
     from tonic.datasets import NMNIST
 
-    print(f"sast-deploy: downloading N-MNIST (1.1 GB) from {NMNIST.base_url} to {data_root}", file=sys.stderr)
+    print(f"sast-deploy: downloading N-MNIST from {NMNIST.base_url} to {data_root}", file=sys.stderr)
     try:
         with tonic_download():
             # Test first: a set counts as present once Train is there, so an interrupted download goes on.
             NMNIST(save_to=str(data_root), train=False)
             NMNIST(save_to=str(data_root), train=True)
     except (OSError, RuntimeError, ValueError) as error:
+        remove_if_empty(data_root / TONIC_FOLDER)
         raise DataError(
             f"N-MNIST is not in {data_root} or {data_root / TONIC_FOLDER} ({LAYOUT}), and {NMNIST.base_url} "
             f"gives no download ({error})",
@@ -135,6 +138,13 @@ def download_nmnist(data_root: Path) -> Path:
             "simulated data: --dataset digits-saccade",
         ) from error
     return data_root / TONIC_FOLDER
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Remove the folder that a failed download has made, and its parent, where nothing is in them."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+        folder.parent.rmdir()
 
 
 @contextlib.contextmanager

@@ -23,8 +23,8 @@ class FrameOptions:
         binning "time":   (t_k - t_0) * T // (t_{n-1} - t_0 + 1)    T equal spans of the recording's own time
         binning "count":  k * T // n                                T spans with equally many events
 
-    and adds one to frame[step, p, y * H // H_sensor, x * W // W_sensor]; channel = polarity p (0: OFF, darker;
-    1: ON, brighter). Counts stop at `clip`. Frames are unsigned bytes of shape (T, 2, H, W), values 0..clip.
+    and adds one to frame[step, p, y * H // H_sensor, x * W // W_sensor]; channel = polarity p (0: OFF,
+    darker; 1: ON, brighter). Counts stop at `clip`. Frames are unsigned bytes (T, 2, H, W), values 0..clip.
 
     Fields:
         steps: T, the number of time steps, 1..10000.
@@ -70,13 +70,12 @@ class FrameOptions:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> FrameOptions:
-        """The inverse of `to_dict`. Raises DataError for unknown keys and bad values; missing keys default."""
+        """The inverse of `to_dict`. Raises DataError for unknown keys and bad values."""
         known = {field.name for field in fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:
-            raise DataError(
-                f"unknown key {unknown[0]!r}", where="frame options", expected=f"one of {', '.join(sorted(known))}"
-            )
+            expected = f"one of {', '.join(sorted(known))}"
+            raise DataError(f"unknown key {unknown[0]!r}", where="frame options", expected=expected)
         return cls(**dict(values))
 
 
@@ -87,7 +86,8 @@ def _choice(name: str, value: object, choices: tuple[str, ...]) -> None:
 
 def _integer(name: str, value: object, low: int, high: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise DataError(f"{name} = {value!r}", where="frame options", expected=f"an integer from {low} to {high}")
+        expected = f"an integer from {low} to {high}"
+        raise DataError(f"{name} = {value!r}", where="frame options", expected=expected)
 
 
 def _size(size: object) -> tuple[int, int]:

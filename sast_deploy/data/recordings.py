@@ -18,7 +18,7 @@ FrameOne = Callable[["Recording", "Binner", "Frames"], tuple[int, bytes]]
 
 @dataclass(frozen=True)
 class Recording:
-    """One recording: `id` unique in its data set, `label` an index into the classes, `index` for the reader."""
+    """One recording: `id` unique in its data set, `label` index of its class, `index` for the reader."""
 
     id: str
     label: int

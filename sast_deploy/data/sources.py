@@ -1,15 +1,24 @@
-"""From a data set's name to where it lies: real N-MNIST, the embedded default, or any of tonic's event sets."""
+"""From a data set's name to where it lies: real N-MNIST, the embedded default, any of tonic's event sets."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from sast_deploy.data.nmnist import MARKER, NmnistFolder, download_nmnist, find_nmnist, simulated_marker
+from sast_deploy.data.nmnist import (
+    LAYOUT,
+    MARKER,
+    NmnistFolder,
+    download_nmnist,
+    find_nmnist,
+    simulated_marker,
+)
 from sast_deploy.data.recordings import Source
 from sast_deploy.errors import DataError
 
-NAMES = ("auto", "nmnist", "digits-saccade", "nmnist-simulated", "dvsgesture", "cifar10dvs", "tonic:<ClassName>")
+NAMES = (
+    "auto", "nmnist", "digits-saccade", "nmnist-simulated", "dvsgesture", "cifar10dvs", "tonic:<ClassName>",
+)
 TONIC_PREFIX = "tonic:"
 TONIC_ALIASES = {"dvsgesture": "DVSGesture", "cifar10dvs": "CIFAR10DVS"}
 DIGITS_PROVENANCE = (
@@ -67,7 +76,7 @@ def _real(root: Path, folder: Path) -> Source:
 def _download(root: Path) -> Path:
     for folder in (root, root / "NMNIST"):
         if (folder / "Test").is_dir() and not (folder / "test.zip").exists():
-            raise DataError("has a Test folder but no Train folder", where=folder, expected="Train/<digit>/*.bin")
+            raise DataError("has a Test folder but no Train folder", where=folder, expected=LAYOUT)
     return download_nmnist(root)
 
 
@@ -80,10 +89,10 @@ def _simulated(root: Path) -> Source:
         )
     source = simulated_marker(folder)
     if source is None:
-        raise DataError(f"no {MARKER}", where=folder, expected="a simulated set", todo="--dataset nmnist for a real one")
-    return NmnistFolder(
-        folder, "nmnist-simulated", f"SIMULATED from {source}, read from {folder} (no camera data)", simulated=True
-    )
+        todo = "--dataset nmnist for a real one"
+        raise DataError(f"no {MARKER}", where=folder, expected="a simulated set", todo=todo)
+    provenance = f"SIMULATED from {source}, read from {folder} (no camera data)"
+    return NmnistFolder(folder, "nmnist-simulated", provenance, simulated=True)
 
 
 def _digits(cache_dir: Path, remark: str) -> Source:

@@ -15,7 +15,7 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Holdout:
-    """How a test split comes about: `fraction` None takes the data set's own, else so much of each class is held."""
+    """Where the test split comes from: `fraction` None, the data set's own; else so much of each class."""
 
     fraction: float | None
     seed: int
@@ -28,11 +28,10 @@ class Holdout:
 def stratified_split(labels: ArrayLike, fraction: float, seed: int) -> tuple[Indices, Indices]:
     """Split sample indices into (kept, held), class by class, with about `fraction` of each class held.
 
-    A class of n samples gives floor(n * fraction) to the held side, and the round(N * fraction) - sum of floors
-    that remain go to the classes with the largest remainders (lowest class first), so the held side has
-    round(N * fraction) samples as far as the classes allow. A class of two samples or more gives at least one
-    and keeps at least one; a class of one sample keeps it. Which samples are held depends on
-    `seed` alone, through NumPy's PCG64.
+    The held side gets round(N * fraction) of the N samples by the method of largest remainders: a class of
+    n samples gives floor(n * fraction), those with the largest remainders one more (lowest class first).
+    A class of two samples or more gives at least one and keeps at least one; a class of one sample keeps it.
+    Which samples are held depends on the labels and `seed` alone, through NumPy's PCG64.
 
     Args:
         labels: (n,) integers.
@@ -83,7 +82,6 @@ def held_per_class(sizes: NDArray[np.int64], fraction: float) -> NDArray[np.int6
 def _checked(labels: ArrayLike) -> NDArray[np.int64]:
     classes = np.asarray(labels)
     if classes.ndim != 1 or classes.size == 0 or not np.issubdtype(classes.dtype, np.integer):
-        raise DataError(
-            f"labels of shape {classes.shape} and type {classes.dtype}", expected="a vector of at least one integer"
-        )
+        found = f"labels of shape {classes.shape} and type {classes.dtype}"
+        raise DataError(found, expected="a vector of at least one integer")
     return classes.astype(np.int64)
