@@ -62,10 +62,11 @@ def apply_changes(frames: NDArray[np.uint8], changes: Changes, clip: int) -> NDA
 def network_input(frames: NDArray[np.uint8], clip: int) -> NDArray[np.float32]:
     """Network input, (T, batch, C*H*W) float32 in [0, 1], of frames (batch, T, C, H, W) uint8."""
     flat = frames.reshape(*frames.shape[:2], -1).swapaxes(0, 1)
-    return np.multiply(flat, np.float32(1.0 / clip), dtype=np.float32, order="C")
+    x: NDArray[np.float32] = np.multiply(flat, np.float32(1.0 / clip), dtype=np.float32, order="C")
+    return x
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _thin(count, drop, state):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Keep each of `count` events with probability 1 - drop; returns (kept, next state)."""
     kept = 0
@@ -79,7 +80,7 @@ def _thin(count, drop, state):  # type: ignore[no-untyped-def]  # pragma: no cov
     return kept, state
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _scatter(frames, affine, drop, seed, unit, out):  # type: ignore[no-untyped-def]  # pragma: no cover
     batch, steps, channels, height, width = frames.shape
     cx, cy = (width - 1) / 2.0, (height - 1) / 2.0

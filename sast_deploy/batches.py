@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sast_deploy.augment import apply_changes, draw_changes, network_input
+from sast_deploy.errors import UsageError
 from sast_deploy.recipes import Recipe
 
 Batch = tuple[Tensor, Tensor]
@@ -51,3 +52,15 @@ class BatchFeeder:
 def minibatches(indices: Indices, size: int, rng: np.random.Generator) -> list[Indices]:
     """A shuffled cut of `indices` into the fewest parts of at most `size`, equal to within one sample."""
     return np.array_split(rng.permutation(indices), -(-len(indices) // size))
+
+
+def pick_device(name: str) -> torch.device:
+    """The torch device of that name; "auto" is CUDA where there is one, else the CPU. Raises UsageError."""
+    here = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
+    if name == "auto":
+        return torch.device(here[-1])
+    if name not in here:
+        raise UsageError(
+            f"device {name!r} is not here", where="--device", expected=f"auto or {here}")
+        )
+    return torch.device(name)

@@ -144,14 +144,19 @@ def load_plain(path: Path) -> Any:
 def _checked(values: Mapping[str, Any], path: Path) -> Checkpoint:
     try:
         spec = NetworkSpec.from_dict(values["network"])
-        checkpoint = Checkpoint(
-            str(values["name"]), spec, _checked_state(values["state"], spec, path), Recipe.from_dict(values["recipe"]),
-            FrameOptions.from_dict(values["frames"]), DataInfo.from_dict(values["data"]), dict(values["seeds"]),
-            dict(values["metrics"]), dict(values["packages"]),
-        )  # fmt: skip
+        return Checkpoint(
+            name=str(values["name"]),
+            network=spec,
+            state=_checked_state(values["state"], spec, path),
+            recipe=Recipe.from_dict(values["recipe"]),
+            frames=FrameOptions.from_dict(values["frames"]),
+            data=DataInfo.from_dict(values["data"]),
+            seeds=dict(values["seeds"]),
+            metrics=dict(values["metrics"]),
+            packages=dict(values["packages"]),
+        )
     except (UsageError, DataError, TypeError, ValueError, KeyError, AttributeError) as error:
         raise CheckpointError(f"holds a wrong value: {error}", where=path, expected=_EXPECTED) from error
-    return checkpoint
 
 
 def _checked_state(state: Mapping[str, Any], spec: NetworkSpec, path: Path) -> FloatArrays:

@@ -73,8 +73,13 @@ class NetworkSpec:
 
 
 def network_spec(
-    kind: Literal["fc", "conv"], input_shape: tuple[int, int, int], classes: int, *, alpha: float = 0.5,
-    theta: float = 1.0, k: float = 25.0,
+    kind: Literal["fc", "conv"],
+    input_shape: tuple[int, int, int],
+    classes: int,
+    *,
+    alpha: float = 0.5,
+    theta: float = 1.0,
+    k: float = 25.0,
 ) -> NetworkSpec:
     """The papers' network of that kind for frames of `input_shape`.
 
@@ -121,10 +126,8 @@ class Network(nn.Module):
         """Uniform in +-1/sqrt(fan-in), torch's own default, from a generator of its own."""
         generator = torch.Generator().manual_seed(seed)
         for module in [*self.layers, self.readout]:
-            weight, bias = module.weight, module.bias
-            assert isinstance(weight, Tensor) and isinstance(bias, Tensor)
-            bound = 1.0 / math.sqrt(weight[0].numel())
-            for parameter in (weight, bias):
+            bound = 1.0 / math.sqrt(next(module.parameters())[0].numel())  # weight (out, *fan-in), then bias
+            for parameter in module.parameters():
                 parameter.uniform_(-bound, bound, generator=generator)
 
     def theta(self, index: int) -> Tensor:
@@ -141,7 +144,11 @@ class Network(nn.Module):
         for index, layer in enumerate(self.layers):
             current = layer(s.flatten(0, 1)).unflatten(0, (steps, batch))  # one product for all time steps
             theta = self.theta(index)
-            s = hard_lif(current, theta, self.spec.alpha) if hard else lif(current, theta, self.spec.alpha, slope)
+            s = (
+                hard_lif(current, theta, self.spec.alpha)
+                if hard
+                else lif(current, theta, self.spec.alpha, slope)
+            )
             layers.append(s)
         return layers
 

@@ -20,7 +20,7 @@ class Recipe:
         batch: largest minibatch; an epoch is cut into equal minibatches no larger than this.
         lr: Adam's learning rate in the first epoch; cosine annealing over the epochs takes it to 0.
         rho: radius of the SAM perturbation; 0 is the baseline without SAM.
-        k_start: slope factor of the first epoch, annealed geometrically to the network's k; 0 is no annealing.
+        k_start: slope factor of the first epoch, annealed geometrically to the network's k; 0: no annealing.
         anneal: share of the epochs after which the network's own k is reached.
         label_smoothing: share of the target spread over all classes.
         weight_decay: decoupled (AdamW), relative to the learning rate.
@@ -104,7 +104,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, 100_000), "batch": (1, 65_536), "lr": (1e-9, 10.0), "rho": (0.0, 100.0),
     "k_start": (0.0, 1000.0), "anneal": (0.0, 1.0), "label_smoothing": (0.0, 0.9),
     "weight_decay": (0.0, 10.0), "weight_limit": (0.0, 1000.0), "ema": (0.0, 0.99999),
-    "shift": (0.0, 64.0), "rotate": (0.0, 180.0), "scale": (0.0, 0.9), "shear": (0.0, 2.0), "drop": (0.0, 0.95),
+    "shift": (0.0, 64.0), "rotate": (0.0, 180.0), "scale": (0.0, 0.9), "shear": (0.0, 2.0),
+    "drop": (0.0, 0.95),
 }  # fmt: skip
 
 PAPER = Recipe("paper")

@@ -65,4 +65,5 @@ class SAM:
     @torch.no_grad()
     def _grad_norm(self) -> Tensor:
         """||g||_2 over all parameters together, not layer by layer."""
-        return torch.stack([p.grad.norm() for p in self.parameters if p.grad is not None]).norm()
+        norm: Tensor = torch.stack([p.grad.norm() for p in self.parameters if p.grad is not None]).norm()
+        return norm

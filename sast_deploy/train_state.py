@@ -19,6 +19,7 @@ FORMAT = "sast-deploy-resume"
 FORMAT_VERSION = 1
 
 State = dict[str, Tensor]
+Setting = dict[str, Any]
 
 
 class TrainingInterruptedError(TrainingError):
@@ -51,6 +52,12 @@ class RunFiles:
     checkpoint: Path
 
     @property
+    def name(self) -> str:
+        """What exports are named after: "sast" for runs/sast/ckpt.pt, "x" for x.pt."""
+        stem = self.checkpoint.stem
+        return self.checkpoint.resolve().parent.name if stem == "ckpt" else stem
+
+    @property
     def metrics(self) -> Path:
         """JSON lines, one per epoch."""
         return self.checkpoint.with_name("metrics.jsonl")
@@ -78,7 +85,7 @@ class RunFiles:
         self.resume.unlink(missing_ok=True)
 
 
-def save_progress(files: RunFiles, progress: Progress, setting: Mapping[str, Any]) -> None:
+def save_progress(files: RunFiles, progress: Progress, setting: Setting) -> None:
     """Write the state after an epoch; a reader sees the last epoch's or this one's. Raises OutputError."""
     values = {"format": FORMAT, "version": FORMAT_VERSION, "setting": dict(setting), **vars(progress)}
     with atomic_path(files.resume) as temporary:
@@ -91,7 +98,7 @@ def write_metrics(files: RunFiles, progress: Progress) -> None:
     write_text(files.metrics, "".join(json.dumps(line) + "\n" for line in progress.history))
 
 
-def load_progress(files: RunFiles, setting: Mapping[str, Any]) -> Progress:
+def load_progress(files: RunFiles, setting: Setting) -> Progress:
     """The state of the unfinished training that `setting` describes.
 
     Raises TrainingError: nothing to resume, a damaged file, another setting (names what differs).

@@ -1,0 +1,133 @@
+"""How a checkpoint does before quantization: surrogate accuracy, hard-spike accuracy, transfer gap, rates."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from sast_deploy.batches import BatchFeeder, Indices, pick_device
+from sast_deploy.checkpoint import Checkpoint, load_network
+from sast_deploy.data import FrameSplit
+from sast_deploy.errors import UsageError
+from sast_deploy.network import Network, cross_entropy
+from sast_deploy.progress import track
+
+Z_95 = 1.959963984540054  # two-sided 95 % of the normal distribution
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """Accuracies of one network with smooth and with hard spikes, on the same samples.
+
+    Attributes:
+        samples: how many.
+        surrogate_correct, hard_correct: how many of them are classified correctly with sigma and with H.
+        surrogate_rates, hard_rates: mean spike value per layer, neuron, step and sample, in [0, 1].
+        seconds: wall time.
+    """
+
+    samples: int
+    surrogate_correct: int
+    hard_correct: int
+    surrogate_rates: tuple[float, ...]
+    hard_rates: tuple[float, ...]
+    seconds: float
+
+    @property
+    def surrogate_accuracy(self) -> float:
+        """Share of samples classified correctly with smooth spikes."""
+        return self.surrogate_correct / self.samples
+
+    @property
+    def hard_accuracy(self) -> float:
+        """Share of samples classified correctly with hard spikes, nothing else changed."""
+        return self.hard_correct / self.samples
+
+    @property
+    def transfer_gap(self) -> float:
+        """Surrogate accuracy - hard-spike accuracy."""
+        return self.surrogate_accuracy - self.hard_accuracy
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, with the accuracies and their 95 % intervals."""
+        return asdict(self) | {
+            "surrogate_accuracy": self.surrogate_accuracy,
+            "surrogate_interval": wilson_interval(self.surrogate_correct, self.samples),
+            "hard_accuracy": self.hard_accuracy,
+            "hard_interval": wilson_interval(self.hard_correct, self.samples),
+            "transfer_gap": self.transfer_gap,
+        }
+
+    def table(self) -> str:
+        """A small table for the terminal."""
+        rows = [f"{'':<12}{'accuracy':>9}  {'95 % interval':>17}  firing rate per layer"]
+        for name, correct, rates in (
+            ("surrogate", self.surrogate_correct, self.surrogate_rates),
+            ("hard spikes", self.hard_correct, self.hard_rates),
+        ):
+            low, high = wilson_interval(correct, self.samples)
+            shown = "  ".join(f"{rate:.3f}" for rate in rates)
+            rows.append(f"{name:<12}{correct / self.samples:>9.2%}  {low:>7.2%} - {high:>7.2%}  {shown}")
+        rows.append(f"{'gap':<12}{self.transfer_gap:>9.2%}  {self.samples} samples, {self.seconds:.1f} s")
+        return "\n".join(rows)
+
+
+def evaluate(
+    checkpoint: Checkpoint,
+    split: FrameSplit,
+    *,
+    device: str = "auto",
+    batch: int = 256,
+    progress: bool = True,
+) -> EvaluationResult:
+    """Run the checkpoint's network over all samples of `split`, with smooth and with hard spikes.
+
+    Raises UsageError: frames of another shape than the network's, or no samples.
+    """
+    shape = (checkpoint.frames.steps, *checkpoint.network.input_shape)
+    if split.frames.shape[1:] != shape or len(split.labels) == 0:
+        raise UsageError(f"frames of shape {split.frames.shape}", expected=f"(samples, {shape}), samples > 0")
+    start = time.perf_counter()
+    feeder = BatchFeeder(split.frames, split.labels, checkpoint.frames.clip, pick_device(device))
+    network = load_network(checkpoint).to(feeder.device)
+    correct = np.zeros(2, np.int64)
+    rates = np.zeros((2, len(network.layers)))
+    total = math.ceil(len(split.labels) / batch)
+    batches = feeder.in_order(np.arange(len(split.labels)), batch)
+    for x, y in track(batches, "evaluating", total) if progress else batches:
+        for row, hard in enumerate((False, True)):
+            with torch.no_grad():
+                layers = network.spikes(x, hard=hard)
+                correct[row] += int((network.logits(layers[-1]).argmax(1) == y).sum())
+            rates[row] += [float(s.mean()) * len(y) for s in layers]
+    soft_rates, hard_rates = (tuple(row) for row in (rates / len(split.labels)).tolist())
+    seconds = time.perf_counter() - start
+    return EvaluationResult(
+        len(split.labels), int(correct[0]), int(correct[1]), soft_rates, hard_rates, seconds
+    )
+
+
+@torch.no_grad()
+def score(network: Network, feeder: BatchFeeder, indices: Indices, *, hard: bool) -> tuple[float, float]:
+    """(accuracy, mean cross-entropy) over the samples at `indices`."""
+    correct, loss = 0, 0.0
+    for x, y in feeder.in_order(indices):
+        logits = network(x, hard=hard)
+        correct += int((logits.argmax(1) == y).sum())
+        loss += float(cross_entropy(logits, y)) * len(y)
+    return correct / len(indices), loss / len(indices)
+
+
+def wilson_interval(correct: int, samples: int, z: float = Z_95) -> tuple[float, float]:
+    """Wilson's score interval of a proportion: (c + z^2/2 +- z sqrt(c (n-c) / n + z^2/4)) / (n + z^2).
+
+    Source: Wilson, JASA 22 (1927).
+    """
+    middle = correct + z * z / 2.0
+    half = z * math.sqrt(correct * (samples - correct) / samples + z * z / 4.0)
+    return max(0.0, (middle - half) / (samples + z * z)), min(1.0, (middle + half) / (samples + z * z))
