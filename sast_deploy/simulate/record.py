@@ -73,3 +73,11 @@ def _first_in_traces(left: tuple[Trace, ...], right: tuple[Trace, ...]) -> str |
         f"membrane {a.membrane[sample, step, neuron]} against {b.membrane[sample, step, neuron]}, "
         f"spike {a.spikes[sample, step, neuron]} against {b.spikes[sample, step, neuron]}"
     )
+
+
+def select(record: SpikeRecord, samples: npt.NDArray[np.int64]) -> SpikeRecord:
+    """The record of some of the samples, by index."""
+    traces = record.traces
+    if traces is not None:
+        traces = tuple(Trace(trace.membrane[samples], trace.spikes[samples]) for trace in traces)
+    return SpikeRecord(tuple(count[samples] for count in record.counts), record.logits[samples], traces)

@@ -1,0 +1,102 @@
+"""`sast-deploy compile`: a checkpoint becomes an integer program in a .net file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sast_deploy.commands.options import PATH, Command, console, example
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from sast_deploy.compiler import Compilation
+
+EXPORTS = Path("netx_exports")
+STOCK_WARNING = (
+    "stock NetX loads this file but resets to ZERO where this program subtracts: its results differ. "
+    "`--strict-reset` writes a file that stock NetX refuses."
+)
+
+
+@click.command(
+    "compile",
+    cls=Command,
+    epilog=example("sast-deploy compile runs/sast/ckpt.pt --profile loihi-int4"),
+)
+@click.argument("checkpoint", type=PATH)
+@click.option(
+    "--profile", "profile_name", default="loihi-int8", show_default=True, help="Name, or path of a .toml."
+)
+@click.option("-o", "--output", type=PATH, help="Default: netx_exports/<name>-<profile>.net")
+@click.option("--strict-reset", is_flag=True, help="Write a neuron type that stock NetX refuses.")
+def compile_command(checkpoint: Path, profile_name: str, output: Path | None, strict_reset: bool) -> None:
+    """Quantize CHECKPOINT for a hardware profile and export it as a NetX HDF5 file."""
+    from sast_deploy.checkpoint import load_checkpoint, package_versions, to_float_network
+    from sast_deploy.compiler import compile_network
+    from sast_deploy.fileio import file_digest
+    from sast_deploy.netx import NetFile, write_net
+    from sast_deploy.netx_stock import stock_loads
+    from sast_deploy.profile import load_profile
+
+    profile = load_profile(profile_name)
+    trained = load_checkpoint(checkpoint)
+    name = f"{trained.name}-{profile.name}"
+    compilation = compile_network(to_float_network(trained), profile, name)
+    output = output or EXPORTS / f"{name}.net"
+    net = NetFile(
+        program=compilation.program,
+        profile_text=profile.text,
+        frames=trained.frames.to_dict(),
+        data=trained.data.to_dict(),
+        checkpoint={
+            "name": trained.name,
+            "path": str(checkpoint),
+            "digest": file_digest(checkpoint),
+            "recipe": trained.recipe.to_dict(),
+            "seeds": trained.seeds,
+            "metrics": trained.metrics,
+        },
+        created=package_versions(),
+        strict_reset=strict_reset,
+    )
+    write_net(output, net)
+    out = console()
+    out.print(f"{checkpoint} -> {profile.name}: {profile.description}")
+    out.print(_layer_table(compilation))
+    for warning in compilation.warnings:
+        out.print(f"warning: {warning}")
+    if strict_reset:
+        out.print("stock NetX refuses this file (neuron type SAST_LIF_SUBTRACT); `sast-deploy simulate` runs it.")
+    elif not stock_loads(compilation.program):
+        out.print("stock NetX refuses this file: it has no pooling layers; `sast-deploy simulate` runs it.")
+    elif profile.arithmetic.reset == "subtract":
+        out.print(f"note: {STOCK_WARNING}")
+    out.print(f"program {compilation.program.digest()}", soft_wrap=True)
+    out.print(f"wrote {output}", soft_wrap=True)
+
+
+def _layer_table(compilation: Compilation) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("layer")
+    table.add_column("weights")
+    for name in ("exponent", "accumulator", "bits", "zero", "clipped", "rms error", "threshold (LSB)"):
+        table.add_column(name, justify="right")
+    for layer in compilation.layers:
+        table.add_row(
+            layer.name,
+            "x".join(map(str, layer.shape)),
+            str(layer.exponent),
+            f"{layer.low}..{layer.high}",
+            str(layer.accumulator_bits),
+            f"{100 * layer.zero_weights:.1f} %",
+            f"{100 * layer.clipped_weights:.1f} %",
+            f"{100 * layer.error:.1f} %",
+            "..".join(map(str, (layer.vth[0], layer.vth[-1]))) if layer.vth else "",
+        )
+    return table

@@ -1,0 +1,138 @@
+"""Options that several commands share, and `--debug`, which every command takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sast_deploy.data import FrameOptions
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+PATH = click.Path(path_type=Path)
+PLAIN_WIDTH = 120  # columns of a table that goes to a file or a pipe
+
+
+@dataclass
+class _Debug:
+    """Whether --debug was given; set while click parses, read when an error is shown."""
+
+    on: bool = False
+
+
+_debug = _Debug()
+
+
+def wants_traceback() -> bool:
+    """Whether the command line that ran last had --debug."""
+    return _debug.on
+
+
+def _set_debug(_context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    _debug.on = value
+
+
+class Command(click.Command):
+    """A command that takes --debug and shows its example below the help."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.params.append(
+            click.Option(
+                ["--debug"],
+                is_flag=True,
+                is_eager=True,
+                expose_value=False,
+                callback=_set_debug,
+                help="Show the traceback behind an error.",
+            )
+        )
+
+
+def example(*lines: str) -> str:
+    """The epilog of a command's help: runnable lines."""
+    return "Example:\n\n\b\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def console() -> Console:
+    """A console for stdout that is plain and wide enough when piped."""
+    from rich.console import Console
+
+    found = Console(highlight=False)
+    if not found.is_terminal:
+        found = Console(highlight=False, width=PLAIN_WIDTH)
+    return found
+
+
+def data_options(default_dataset: str | None) -> Callable[[Function], Function]:
+    """--dataset, --data-root, --holdout, --holdout-seed."""
+    default = f"default {default_dataset}" if default_dataset else "default: the one it was trained on"
+
+    def decorate(function: Function) -> Function:
+        for option in reversed(
+            (
+                click.option(
+                    "--dataset",
+                    default=default_dataset,
+                    metavar="NAME",
+                    help="nmnist, auto, digits-saccade, nmnist-simulated, dvsgesture, cifar10dvs or "
+                    f"tonic:<ClassName>; {default}.",
+                ),
+                click.option(
+                    "--data-root",
+                    type=PATH,
+                    help="Folder of the recordings; else $SAST_DATA_ROOT, else ./data.",
+                ),
+                click.option(
+                    "--holdout",
+                    type=float,
+                    metavar="SHARE",
+                    help="Share of each class held out for testing, where there is no test split.",
+                ),
+                click.option("--holdout-seed", type=int, help="Seed of that split; default 0."),
+            )
+        ):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def frame_options(function: Function) -> Function:
+    """--steps, --binning, --encoding, --clip, --size, --duration-us."""
+    for option in reversed(
+        (
+            click.option("--steps", type=int, default=10, show_default=True, help="Time steps T."),
+            click.option("--binning", default="time", show_default=True, help="time: T equal spans; count."),
+            click.option("--encoding", default="count", show_default=True, help="count or binary."),
+            click.option("--clip", type=int, help="Count that becomes 1.0; default 4 (binary: 1)."),
+            click.option("--size", type=int, nargs=2, metavar="H W", help="Sum pixels down to H x W."),
+            click.option("--duration-us", type=int, help="Fixed window in microseconds; default: all."),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def build_frame_options(
+    steps: int,
+    binning: str,
+    encoding: str,
+    clip: int | None,
+    size: tuple[int, int] | None,
+    duration_us: int | None,
+) -> FrameOptions:
+    """FrameOptions from the command line's values. Raises DataError."""
+    from sast_deploy.data import FrameOptions
+
+    if clip is None:
+        clip = 1 if encoding == "binary" else FrameOptions.clip
+    return FrameOptions(
+        steps=steps, binning=binning, encoding=encoding, clip=clip, size=size, duration_us=duration_us
+    )

@@ -1,0 +1,200 @@
+"""`sast-deploy simulate`: run a .net file on its test split and report."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sast_deploy.commands.compile import EXPORTS
+from sast_deploy.commands.options import PATH, Command, console, data_options, example
+from sast_deploy.errors import DataError, NetFileError, UsageError
+
+if TYPE_CHECKING:
+    from sast_deploy.data import FrameSet
+    from sast_deploy.netx import NetFile
+    from sast_deploy.simulate.record import SpikeRecord
+
+DIFFERS = 1  # exit code when Lava and the reference disagree
+DEFAULT_CHECK = 100
+
+
+@click.command(
+    "simulate",
+    cls=Command,
+    epilog=example(
+        "sast-deploy simulate",
+        "sast-deploy simulate netx_exports/sast-loihi-int4.net --check all",
+    ),
+)
+@click.argument("net", type=PATH, required=False)
+@data_options(None)
+@click.option("--samples", type=int, help="Only the first N test samples.")
+@click.option(
+    "--check",
+    default=str(DEFAULT_CHECK),
+    show_default=True,
+    metavar="N|all|none",
+    help="Test samples, evenly spread, that the reference replays in Python integers.",
+)
+@click.option("--backend", type=click.Choice(["lava", "reference"]), default="lava", show_default=True)
+@click.option("--batch", type=int, help="Samples per Lava batch; default: what fits /dev/shm.")
+@click.option("--timeout", type=float, help="Stop Lava after this many seconds; default: when it stalls.")
+@click.option("--report", type=PATH, help="Default: runs/<net name>/report.json")
+def simulate_command(
+    net: Path | None,
+    dataset: str | None,
+    data_root: Path | None,
+    holdout: float | None,
+    holdout_seed: int | None,
+    samples: int | None,
+    check: str,
+    backend: str,
+    batch: int | None,
+    timeout: float | None,
+    report: Path | None,
+) -> int:
+    """Run NET (default: the newest export) on the test split of its own data set and report.
+
+    Exit code 1 if the reference disagrees on any spike count or logit.
+    """
+    from sast_deploy.fileio import write_text
+    from sast_deploy.netx import read_net
+    from sast_deploy.report import Run, make_report, print_report
+
+    wanted_check = _parse_check(check)
+    path = net or newest_export(EXPORTS)
+    content = read_net(path)
+    data = load_test_split(content, dataset, data_root, holdout, holdout_seed)
+    frames, labels = data.test.frames[:samples], data.test.labels[:samples]
+    if len(frames) == 0:
+        raise DataError("no test samples", where=data.info.root, expected="at least one")
+    out = console()
+    out.print(f"{path}: {len(frames)} test samples of {data.info.dataset} on {backend}", soft_wrap=True)
+    start = time.perf_counter()
+    record = _run(backend, path, content, frames, batch, timeout)
+    seconds = time.perf_counter() - start
+    checked, difference = (0, None) if backend == "reference" else _replay(content, frames, record, wanted_check)
+    run = Run(backend, round(seconds, 3), checked, difference)
+    result = make_report(content, frames, labels, record, run, _facts(path, content, data))
+    print_report(result, out)
+    report = report or Path("runs") / path.stem / "report.json"
+    write_text(report, result.to_json())
+    out.print(f"wrote {report}", soft_wrap=True)
+    return DIFFERS if difference else 0
+
+
+def newest_export(folder: Path) -> Path:
+    """The .net file in `folder` that was written last. Raises NetFileError where there is none."""
+    found = sorted(folder.glob("*.net"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+    if not found:
+        raise NetFileError(
+            "holds no .net file", where=folder, todo="name one, or write one with `sast-deploy compile`"
+        )
+    return found[-1]
+
+
+def load_test_split(
+    net: NetFile, dataset: str | None, data_root: Path | None, holdout: float | None, holdout_seed: int | None
+) -> FrameSet:
+    """Frames as the .net file wants them, of its own data set unless another is named.
+
+    Raises:
+        DataError: the data set is not there, or its frames do not fit the network.
+    """
+    from sast_deploy.data import FrameOptions, load_frames
+
+    recorded = net.data
+    own = dataset is None or dataset == recorded["dataset"]
+    data = load_frames(
+        recorded["dataset"] if dataset is None else dataset,
+        FrameOptions.from_dict(net.frames),
+        data_root=data_root or _recorded_root(recorded, own),
+        holdout=recorded["holdout"] if holdout is None and own else holdout,
+        holdout_seed=(recorded["holdout_seed"] or 0) if holdout_seed is None and own else holdout_seed or 0,
+        progress=True,
+    )
+    if data.test.frames.shape[1:] != (net.program.steps, *net.program.input_shape):
+        raise DataError(
+            f"frames of shape {data.test.frames.shape[1:]}",
+            where=data.info.root,
+            expected=f"{(net.program.steps, *net.program.input_shape)}, as the network was trained",
+        )
+    if data.info.classes != net.program.classes:
+        raise DataError(
+            f"{len(data.info.classes)} classes {data.info.classes[:3]}...",
+            where=data.info.root,
+            expected=f"the network's {len(net.program.classes)} classes {net.program.classes[:3]}...",
+        )
+    return data
+
+
+def _recorded_root(recorded: Any, own: bool) -> Path | None:
+    """The folder the network was trained from, if it is still there; an environment variable goes first."""
+    import os
+
+    root = Path(recorded["root"])
+    return root if own and root.is_dir() and not os.environ.get("SAST_DATA_ROOT") else None
+
+
+def _run(
+    backend: str, path: Path, net: NetFile, frames: Any, batch: int | None, timeout: float | None
+) -> SpikeRecord:
+    from sast_deploy.progress import track
+    from sast_deploy.simulate.reference import run_reference
+
+    if backend == "reference":
+        return run_reference(net.program, frames, progress=lambda n: track(n, "reference"))
+    from sast_deploy.simulate.lava import run_lava
+
+    return run_lava(path, frames, batch=batch, timeout=timeout, progress=True)
+
+
+def _replay(
+    net: NetFile, frames: Any, record: SpikeRecord, samples: int | None
+) -> tuple[int, str | None]:
+    """(samples replayed, first difference): the reference on `samples` evenly spread ones, None for all."""
+    import numpy as np
+
+    from sast_deploy.progress import track
+    from sast_deploy.simulate.record import first_difference, select
+    from sast_deploy.simulate.reference import run_reference
+
+    count = len(frames) if samples is None else min(samples, len(frames))
+    if count == 0:
+        return 0, None
+    chosen = np.unique(np.linspace(0, len(frames) - 1, count).round().astype(np.int64))
+    expected = run_reference(net.program, frames[chosen], progress=lambda n: track(n, "reference check"))
+    return len(chosen), first_difference(select(record, chosen), expected)
+
+
+def _parse_check(text: str) -> int | None:
+    if text == "all":
+        return None
+    if text == "none":
+        return 0
+    if not text.isdigit():
+        raise UsageError(f"--check {text}", expected="a number of samples, all or none")
+    return int(text)
+
+
+def _facts(path: Path, net: NetFile, data: FrameSet) -> dict[str, Any]:
+    import numpy as np
+
+    from sast_deploy import __version__
+    from sast_deploy.doctor import installed_version
+    from sast_deploy.fileio import file_digest
+    from sast_deploy.profile import parse_profile
+
+    versions = {"sast-deploy": __version__, "numpy": np.__version__}
+    versions |= {name: installed_version(name) or "missing" for name in ("lava-nc", "lava-dl")}
+    recorded = net.data.get("frame_digest") == data.info.frame_digest
+    return {
+        "net": {"path": str(path), "digest": file_digest(path), "program_digest": net.program.digest()},
+        "profile": parse_profile(net.profile_text, where=str(path)).name,
+        "data": {**data.info.to_dict(), "same_frames_as_in_training": recorded},
+        "checkpoint": dict(net.checkpoint),
+        "versions": versions,
+    }

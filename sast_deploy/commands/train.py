@@ -1,0 +1,101 @@
+"""`sast-deploy train`: frames to a SAST checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sast_deploy.commands.options import (
+    PATH,
+    Command,
+    build_frame_options,
+    console,
+    data_options,
+    example,
+    frame_options,
+)
+
+
+@click.command(
+    "train",
+    cls=Command,
+    epilog=example("sast-deploy train --dataset nmnist --rho 0.3 -o runs/sast/ckpt.pt"),
+)
+@data_options("auto")
+@frame_options
+@click.option("--network", "kind", type=click.Choice(["fc", "conv"]), default="fc", show_default=True)
+@click.option("--recipe", "recipe_name", default="paper", show_default=True, help="paper or best.")
+@click.option("--rho", type=float, help="SAM radius; 0 is the baseline. Default: the recipe's.")
+@click.option("--epochs", type=int, help="Default: the recipe's.")
+@click.option("--lr", type=float, help="Adam's learning rate. Default: the recipe's.")
+@click.option("--batch", type=int, help="Minibatch. Default: the recipe's.")
+@click.option(
+    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Any other value of the recipe, as drop=0.1."
+)
+@click.option("--alpha", type=float, default=0.5, show_default=True, help="Leak factor per step.")
+@click.option("--k", type=float, default=25.0, show_default=True, help="Slope of the arctan surrogate.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of weights, order, split, augmentation.")
+@click.option("--validation", type=float, default=0.15, show_default=True, help="Share of the training split.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--resume", is_flag=True, help="Continue after the last finished epoch, bit for bit.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing checkpoint.")
+@click.option("-o", "--output", type=PATH, default=Path("runs/sast/ckpt.pt"), show_default=True)
+def train_command(
+    dataset: str,
+    data_root: Path | None,
+    holdout: float | None,
+    holdout_seed: int | None,
+    steps: int,
+    binning: str,
+    encoding: str,
+    clip: int | None,
+    size: tuple[int, int] | None,
+    duration_us: int | None,
+    kind: Any,
+    recipe_name: str,
+    rho: float | None,
+    epochs: int | None,
+    lr: float | None,
+    batch: int | None,
+    changes: tuple[str, ...],
+    alpha: float,
+    k: float,
+    seed: int,
+    validation: float,
+    device: str,
+    resume: bool,
+    overwrite: bool,
+    output: Path,
+) -> None:
+    """Train a network by SAST (SAM on the surrogate-forward loss) and write its checkpoint.
+
+    Beside the checkpoint: metrics.jsonl, one line per epoch, and resume.pt while unfinished.
+    """
+    options = build_frame_options(steps, binning, encoding, clip, size, duration_us)
+    from sast_deploy.recipes import parse_changes, recipe
+
+    wanted = recipe(recipe_name).replace(
+        rho=rho, epochs=epochs, lr=lr, batch=batch, **parse_changes(changes)
+    )
+    from sast_deploy.data import load_frames
+
+    data = load_frames(
+        dataset, options, data_root=data_root, holdout=holdout, holdout_seed=holdout_seed or 0, progress=True
+    )
+    out = console()
+    out.print(f"data: {data.info.provenance}", soft_wrap=True)
+    if data.info.missing_classes:
+        out.print(f"classes without samples: {', '.join(data.info.missing_classes)}")
+    from sast_deploy.network import network_spec
+    from sast_deploy.train import train
+
+    spec = network_spec(kind, data.sensor, len(data.info.classes), alpha=alpha, k=k)
+    result = train(
+        spec, wanted, data, output,
+        seed=seed, validation=validation, device=device, resume=resume, overwrite=overwrite,
+    )  # fmt: skip
+    if result.already_finished:
+        out.print("was finished before; nothing was trained")
+    out.print(f"wrote {result.path}", soft_wrap=True)

@@ -1,0 +1,85 @@
+"""The worked tables of profiles/README.md, read from that file and checked against the code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sast_deploy.fixedpoint import (
+    ROUNDINGS,
+    Arithmetic,
+    QFormat,
+    divide_pow2,
+    divide_pow2_array,
+    fit,
+    fit_array,
+)
+from sast_deploy.profile import SCHEMA, load_profile, profile_names
+from sast_deploy.program import Dense, frozen_ints
+from sast_deploy.simulate.reference import Neurons
+
+README = Path(__file__).parents[2] / "profiles" / "README.md"
+FORMATS = {"Q4.4": QFormat(8, 4), "Q8.8": QFormat(16, 8)}
+
+
+def table(heading: str) -> list[dict[str, str]]:
+    lines = README.read_text(encoding="utf-8").split(f"\n## {heading}\n")[1].splitlines()
+    rows = [line.strip("|").split("|") for line in lines if line.startswith("|")]
+    end = next((i for i, line in enumerate(rows[2:], 2) if len(line) != len(rows[0])), len(rows))
+    names = [name.strip() for name in rows[0]]
+    return [dict(zip(names, (cell.strip() for cell in row), strict=True)) for row in rows[2:end]]
+
+
+def test_rounding_table():
+    rows = table("Rounding")
+    assert len(rows) == 15
+    for row in rows:
+        value, n = int(row["value"]), int(row["n"])
+        for rounding in ROUNDINGS:
+            expected = int(row[rounding])
+            assert divide_pow2(value, n, rounding) == expected, (value, n, rounding)
+            assert divide_pow2_array(np.array([value]), n, rounding).tolist() == [expected]
+
+
+def test_overflow_table():
+    rows = table("Overflow")
+    assert len(rows) == 7
+    for row in rows:
+        form, value = FORMATS[row["format"]], int(row["value"])
+        for overflow in ("saturate", "wrap"):
+            expected = int(row[overflow])
+            assert fit(value, form, overflow) == expected, (value, overflow)
+            assert fit_array(np.array([value]), form, overflow).tolist() == [expected]
+
+
+@pytest.mark.parametrize(
+    ("column", "reset", "comparison"), [(1, "subtract", ">="), (3, "subtract", ">"), (5, "zero", ">=")]
+)
+def test_reset_table(column: int, reset: str, comparison: str):
+    lines = README.read_text(encoding="utf-8").split("\n## Reset and comparison, worked\n")[1].splitlines()
+    rows = [line.strip("|").split("|") for line in lines if line.startswith("|")][2:8]
+    one = frozen_ints([1])
+    layer = Dense(frozen_ints([[1]]), frozen_ints([0]), 16 * one, 0, 2048)
+    rules = Arithmetic(FORMATS["Q4.4"], 4, "saturate", "toward-zero", "half-up", comparison, reset)
+    neuron = Neurons(layer, (1,), rules)
+    for row in rows:
+        spikes = neuron.step([11])
+        assert [neuron.membrane[0], spikes[0]] == [int(row[column]), int(row[column + 1])], row
+
+
+def test_every_key_is_documented():
+    text = README.read_text(encoding="utf-8")
+    for section, keys in SCHEMA.items():
+        for key in keys:
+            assert f"`{section}.{key}`" in text
+
+
+def test_every_profile_is_documented():
+    text = README.read_text(encoding="utf-8")
+    for name in profile_names():
+        assert f"| `{name}` |" in text
+        profile = load_profile(name)
+        assert f"−{profile.weight_max}..{profile.weight_max}" in text
+        assert str(profile.arithmetic.state) in text
