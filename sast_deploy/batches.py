@@ -60,7 +60,5 @@ def pick_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device(here[-1])
     if name not in here:
-        raise UsageError(
-            f"device {name!r} is not here", where="--device", expected=f"auto or {here}")
-        )
+        raise UsageError(f"device {name!r} is not here", where="--device", expected=f"auto or one of {here}")
     return torch.device(name)
