@@ -1,0 +1,82 @@
+"""Exact integer products by floating-point BLAS, and the bound that makes them exact."""
+
+from __future__ import annotations
+
+from typing import Any, Union
+
+import numpy as np
+import numpy.typing as npt
+
+from sast_deploy.program import Conv2d, Int32Array, Program, SumPool
+
+# Integers up to this magnitude, and so every partial sum below it in any order, are exact.
+FLOAT32_EXACT = 1 << 24
+FLOAT64_EXACT = 1 << 53
+# Shifted sums and logits are kept in int64 with room for bias and threshold.
+INT64_ROOM = 1 << 61
+
+FloatType = Union[type[np.float32], type[np.float64]]
+
+
+def weighted_bound(weight: Int32Array, x_max: int) -> int:
+    """max_i sum_j |W_ij| * x_max: no partial sum of any output exceeds it. weight (out, ...)."""
+    return int(np.abs(weight.astype(np.int64)).reshape(len(weight), -1).sum(axis=1).max()) * x_max
+
+
+def exact_type(weight: Int32Array, x_max: int) -> FloatType:
+    """The narrowest float type in which this layer's weighted sums are exact."""
+    return np.float32 if weighted_bound(weight, x_max) < FLOAT32_EXACT else np.float64
+
+
+def input_maxima(program: Program) -> list[int]:
+    """The largest input value of every layer: a count, a spike, or a pooled sum of either."""
+    maxima, x_max = [], program.input_max
+    for layer in program.layers:
+        maxima.append(x_max)
+        x_max = x_max * layer.kernel[0] * layer.kernel[1] if isinstance(layer, SumPool) else 1
+    return maxima
+
+
+def unfit_layer(program: Program) -> str | None:
+    """Why a program is too wide for the Lava processes, or None where it is not."""
+    for index, (layer, x_max) in enumerate(zip(program.layers, input_maxima(program), strict=True)):
+        if isinstance(layer, SumPool):
+            continue
+        bound = weighted_bound(layer.weight, x_max)
+        if bound >= FLOAT64_EXACT or (bound << max(layer.weight_exp, 0)) * program.steps >= INT64_ROOM:
+            return f"layer {index}: weighted sums reach {bound} * 2**{layer.weight_exp}"
+    return None
+
+
+def convolve(inputs: npt.NDArray[Any], weight: npt.NDArray[Any], layer: Conv2d) -> npt.NDArray[Any]:
+    """torch's conv2d without bias: inputs (batch, C, H, W), weight (O, C/groups, kH, kW) -> (batch, O, H', W')."""
+    patches = _patches(inputs, layer)
+    batch, groups, depth, rows, columns = patches.shape
+    kernels = weight.reshape(groups, -1, depth)
+    return (kernels @ patches.reshape(batch, groups, depth, -1)).reshape(batch, -1, rows, columns)
+
+
+def _patches(inputs: npt.NDArray[Any], layer: Conv2d) -> npt.NDArray[Any]:
+    """(batch, groups, C/groups * kH * kW, H', W'): for each output position the inputs under the kernel."""
+    batch, channels, height, width = inputs.shape
+    (top, left), (kernel_h, kernel_w) = layer.padding, layer.weight.shape[2:]
+    padded = np.zeros((batch, channels, height + 2 * top, width + 2 * left), inputs.dtype)
+    padded[:, :, top : top + height, left : left + width] = inputs
+    _, rows, columns = layer.out_shape((channels, height, width))
+    n, c, y, x = padded.strides
+    view = np.lib.stride_tricks.as_strided(
+        padded,
+        (batch, channels, kernel_h, kernel_w, rows, columns),
+        (n, c, y * layer.dilation[0], x * layer.dilation[1], y * layer.stride[0], x * layer.stride[1]),
+        writeable=False,
+    )
+    return view.reshape(batch, layer.groups, -1, rows, columns)
+
+
+def sum_pool(inputs: npt.NDArray[Any], layer: SumPool) -> npt.NDArray[np.int64]:
+    """Sums over windows: (batch, C, H, W) -> int64 (batch, C, H // kH, W // kW)."""
+    batch, channels, height, width = inputs.shape
+    kernel_h, kernel_w = layer.kernel
+    rows, columns = height // kernel_h, width // kernel_w
+    whole = inputs[:, :, : rows * kernel_h, : columns * kernel_w]
+    return whole.reshape(batch, channels, rows, kernel_h, columns, kernel_w).sum(axis=(3, 5), dtype=np.int64)

@@ -1,0 +1,73 @@
+"""Lava equals the executable specification on every membrane and spike of random programs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sast_deploy.fixedpoint import Arithmetic, QFormat
+from sast_deploy.netx import NetFile, write_net
+from sast_deploy.program import Program
+from sast_deploy.simulate.lava import run_lava
+from sast_deploy.simulate.record import first_difference
+from sast_deploy.simulate.reference import run_reference
+from tests.programs import conv_program, dense, random_frames, readout
+
+# (overflow, leak rounding, shift rounding, comparison, reset, exponent, v_decay): each choice at least once.
+FULLY_CONNECTED = [
+    ("saturate", "toward-zero", "half-up", ">=", "subtract", 1, 2048),
+    ("wrap", "half-even", "floor", ">", "subtract", -2, 1000),
+    ("saturate", "floor", "half-even", ">", "zero", -1, 3000),
+    ("wrap", "half-up", "toward-zero", ">=", "zero", -3, 0),
+]
+CONVOLUTIONAL = [
+    ("saturate", "half-up", "toward-zero", ">=", "subtract"),
+    ("wrap", "toward-zero", "half-even", ">", "zero"),
+]
+
+
+def rules(overflow, leak, shift, comparison, reset):
+    return Arithmetic(QFormat(8, 4), 4, overflow, leak, shift, comparison, reset)
+
+
+def lively_program(rng, arithmetic, exponent, decay):
+    """2 x 5 x 4 inputs, 12 and 8 neurons, 3 classes; weights and thresholds that keep 8-bit states busy."""
+    weight = 7 << max(-exponent, 0)
+    layers = (
+        dense(rng, 40, 12, exponent=exponent, decay=decay, weight=weight, vth=(1, 60)),
+        dense(rng, 12, 8, exponent=2, decay=decay, vth=(1, 60)),
+        readout(rng, 8, 3, exponent),
+    )
+    return Program("lively", (2, 5, 4), 4, 6, ("a", "b", "c"), arithmetic, layers)
+
+
+def check(program, frames, tmp_path, batch):
+    path = tmp_path / "random.net"
+    write_net(path, NetFile(program, ""))
+    expected = run_reference(program, frames, trace=True)
+    found = run_lava(path, frames, trace=True, batch=batch, stall=60)
+    assert first_difference(expected, found) is None
+    assert np.array_equal(expected.predictions, found.predictions)
+    return expected
+
+
+@pytest.mark.parametrize("case", FULLY_CONNECTED, ids=str)
+def test_fully_connected_program(case, tmp_path):
+    *names, exponent, decay = case
+    rng = np.random.default_rng([5, *str(case).encode()])
+    program = lively_program(rng, rules(*names), exponent, decay)
+    frames = random_frames(rng, program, samples=7)
+    record = check(program, frames, tmp_path, batch=3)
+    membranes = np.concatenate([trace.membrane.ravel() for trace in record.traces])
+    # Not a quiet network: spikes everywhere, and states at or over both ends of their 8 bits.
+    assert all(0 < trace.spikes.mean() < 1 for trace in record.traces)
+    assert membranes.min() <= -120
+    assert membranes.max() >= 120
+
+
+@pytest.mark.parametrize("case", CONVOLUTIONAL, ids=str)
+def test_convolutional_program(case, tmp_path):
+    rng = np.random.default_rng([6, *str(case).encode()])
+    program = conv_program(rng, rules(*case))
+    record = check(program, random_frames(rng, program, samples=5), tmp_path, batch=2)
+    assert all(0 < trace.spikes.mean() < 1 for trace in record.traces)
