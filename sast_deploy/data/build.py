@@ -80,9 +80,9 @@ def _write_split(
     folder: Path, name: str, samples: tuple[Recording, ...], recordings: Recordings, binner: Binner,
     content: Any, progress: bool,
 ) -> dict[str, Any]:
-    writer = SplitWriter(folder, name, (len(samples), *binner.shape))
     n_events = 0
-    with progress_bar() if progress else nullcontext() as bar:
+    writer = SplitWriter(folder, name, (len(samples), *binner.shape))
+    with writer, progress_bar() if progress else nullcontext() as bar:
         task = bar.add_task(f"{name} frames", total=len(samples)) if bar is not None else None
         for chunk, records in _framed_chunks(samples, recordings, binner):
             writer.append(chunk)
@@ -91,7 +91,7 @@ def _write_split(
                 content.update(f"{name} {sample.id} {sample.label} ".encode() + digest)
             if bar is not None and task is not None:
                 bar.advance(task, len(chunk))
-    written = writer.finish()
+        written = writer.finish()
     labels, ids = [sample.label for sample in samples], [sample.id for sample in samples]
     return {**written, "labels": labels, "ids": ids, "n_events": n_events}
 

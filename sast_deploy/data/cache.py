@@ -13,6 +13,7 @@ every chunk of frames carries a CRC-32 that is checked when the folder is opened
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -23,7 +24,6 @@ import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,7 @@ class FrameCache:
         write_text(self.folder / "index" / f"{signature}.json", json.dumps({"digest": digest}))
         return existing
 
-    @contextmanager
+    @contextlib.contextmanager
     def workspace(self) -> Iterator[Path]:
         """A new folder to build in; removed at the end unless `store` has moved it. Raises OutputError."""
         frames = self.folder / "frames"
@@ -151,7 +151,7 @@ class FrameCache:
 
 
 class SplitWriter:
-    """Writes the frames of one split chunk by chunk as .npy, and keeps the checksums."""
+    """Context manager: writes the frames of one split chunk by chunk as .npy, and keeps the checksums."""
 
     def __init__(self, folder: Path, split: str, shape: tuple[int, ...]) -> None:
         self._path = folder / f"{split}.npy"
@@ -159,18 +159,24 @@ class SplitWriter:
         self._sums: list[int] = []
         try:
             # Written, not memory-mapped: a full disk makes a write fail, but kills whoever fills a mapping.
-            self._file = open(self._path, "wb")  # noqa: SIM115 (closed by `finish`)
+            self._file = open(self._path, "wb")  # noqa: SIM115 (closed by __exit__)
             write_header: Any = np.lib.format.write_array_header_1_0
             write_header(self._file, {"descr": "|u1", "fortran_order": False, "shape": shape})
         except OSError as error:
             raise _unwritable(self._path, error) from error
+
+    def __enter__(self) -> SplitWriter:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with contextlib.suppress(OSError):  # `finish` has closed it, or an error is already on its way
+            self._file.close()
 
     def append(self, chunk: NDArray[np.uint8]) -> None:
         """Write the next CHUNK samples (the last chunk may be smaller)."""
         try:
             self._file.write(chunk.data)
         except OSError as error:
-            self._file.close()
             raise _unwritable(self._path, error) from error
         self._sums.append(zlib.crc32(chunk.data))
 

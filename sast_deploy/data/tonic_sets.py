@@ -100,12 +100,12 @@ class _Reader:
     def _list(self, name: str, part: Any, first: int) -> tuple[Recording, ...]:
         found = []
         for index, target in enumerate(part.targets):
-            label = self._classes.index(target) if isinstance(target, str) else int(target)
-            if not 0 <= label < len(self._classes):
-                raise DataError(
-                    f"{name} recording {index} has label {label}", where=self._source.root,
-                    expected=f"0 to {len(self._classes) - 1}",
-                )
+            known = self._classes if isinstance(target, str) else range(len(self._classes))
+            if target not in known:
+                what = f"{name} recording {index} has label {target!r}"
+                names = ", ".join(map(str, known))
+                raise DataError(what, where=self._source.root, expected=f"one of {names}")
+            label = known.index(target)
             found.append(Recording(self._name(name, part, index), label, first + index))
         return tuple(sorted(found, key=lambda recording: recording.id))
 
@@ -134,7 +134,8 @@ def _read(part: Any, index: int, where: Path) -> Any:
 
 
 def _lacking(error: ImportError, where: Path) -> InstallationError:
-    return InstallationError(f"tonic needs the package {error.name!r}", where=where, todo=f"pip install {error.name}")
+    what = f"tonic needs the package {error.name!r}"
+    return InstallationError(what, where=where, todo=f"pip install {error.name}")
 
 
 def event_class(name: str) -> Any:

@@ -1,0 +1,254 @@
+"""load_frames on N-MNIST's layout: which data set is taken from where, splits, refusals."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+
+import numpy as np
+import pytest
+
+from sast_deploy.data import DataInfo, FrameOptions, describe, load_frames
+from sast_deploy.data.events import read_nmnist
+from sast_deploy.errors import DataError
+from tests.unit.data_samples import slow_frames, write_folder
+
+OPTIONS = FrameOptions(steps=4)
+
+
+@pytest.fixture
+def load(tmp_path):
+    """load_frames with its cache in the test's own folder."""
+
+    def call(dataset, root, options=OPTIONS, **more):
+        return load_frames(dataset, options, data_root=root, cache_dir=tmp_path / "cache", **more)
+
+    return call
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    """tonic finds no server."""
+
+    def unreachable(*args, **kwargs):
+        raise urllib.error.URLError("Name or service not known")
+
+    monkeypatch.setattr("urllib.request.urlopen", unreachable)
+
+
+@pytest.fixture
+def complete(tmp_path):
+    return write_folder(tmp_path / "data", {"Train": {2: 3, 7: 2}, "Test": {2: 1, 7: 2}})
+
+
+def simulated(root):
+    (root / "SIMULATED.json").write_text(json.dumps({"source": "pictures"}))
+    return root
+
+
+def test_frames_labels_and_ids_are_those_of_the_files(complete, load):
+    frame_set = load("nmnist", complete)
+    names = ("2/00001", "2/00002", "2/00003", "7/00001", "7/00002")
+    assert frame_set.train.ids == tuple(f"Train/{name}.bin" for name in names)
+    assert frame_set.test.labels.tolist() == [2, 7, 7]
+    assert frame_set.sensor == (2, 34, 34)
+    assert frame_set.options == FrameOptions(steps=4, size=(34, 34))
+    for split in (frame_set.train, frame_set.test):
+        for frames, name in zip(split.frames, split.ids, strict=True):
+            assert np.array_equal(frames, slow_frames(read_nmnist(complete / name), (34, 34), OPTIONS))
+
+
+def test_frames_and_labels_cannot_be_written(complete, load):
+    train = load("nmnist", complete).train
+    with pytest.raises(ValueError, match="read-only"):
+        train.frames[0] = 0
+    with pytest.raises(ValueError, match="read-only"):
+        train.labels[0] = 0
+
+
+def test_info_says_everything_and_survives_json(complete, load):
+    info = load("nmnist", complete).info
+    assert (info.requested, info.dataset, info.simulated) == ("nmnist", "nmnist", False)
+    assert info.provenance == f"real N-MNIST recordings from {complete}"
+    assert (info.n_train, info.n_test, info.holdout, info.holdout_seed) == (5, 3, None, None)
+    assert info.classes == tuple("0123456789")
+    assert info.missing_classes == tuple("01345689")
+    assert DataInfo.from_dict(json.loads(json.dumps(info.to_dict()))) == info
+    assert "5 training and 3 test samples" in info.summary()
+    assert info.summary().endswith("; no training samples of 0, 1, 3, 4, 5, 6, 8, 9")
+
+
+def test_info_refuses_foreign_keys(complete, load):
+    values = load("nmnist", complete).info.to_dict()
+    with pytest.raises(DataError, match="unknown key 'colour'"):
+        DataInfo.from_dict({**values, "colour": 1})
+    del values["root"]
+    with pytest.raises(DataError, match="missing key 'root'"):
+        DataInfo.from_dict(values)
+
+
+def test_tonics_layout_and_the_environment_variable(tmp_path, load, monkeypatch):
+    write_folder(tmp_path / "data" / "NMNIST", {"Train": {1: 2}, "Test": {1: 1}})
+    monkeypatch.setenv("SAST_DATA_ROOT", str(tmp_path / "data"))
+    assert load("nmnist", None).info.root == str(tmp_path / "data" / "NMNIST")
+    monkeypatch.delenv("SAST_DATA_ROOT")
+    monkeypatch.chdir(tmp_path)
+    assert load("nmnist", None).info.root == str(tmp_path / "data" / "NMNIST")
+
+
+def test_without_a_test_folder_holdout_is_named_and_makes_a_stratified_split(tmp_path, load):
+    root = write_folder(tmp_path / "data", {"Train": {0: 10, 5: 5}})
+    with pytest.raises(DataError, match=r"there is no test split; .*--holdout 0\.2"):
+        load("nmnist", root)
+    frame_set = load("nmnist", root, holdout=0.2, holdout_seed=3)
+    assert np.bincount(frame_set.train.labels).tolist() == [8, 0, 0, 0, 0, 4]
+    assert np.bincount(frame_set.test.labels).tolist() == [2, 0, 0, 0, 0, 1]
+    assert not set(frame_set.train.ids) & set(frame_set.test.ids)
+    assert (frame_set.info.holdout, frame_set.info.holdout_seed) == (0.2, 3)
+    other = load("nmnist", root, holdout=0.2, holdout_seed=4)
+    assert other.test.ids != frame_set.test.ids
+    assert other.info.frame_digest != frame_set.info.frame_digest
+
+
+def test_holdout_beside_a_test_folder_is_refused(complete, load):
+    with pytest.raises(DataError, match=r"holdout 0\.2 beside the data set's own test split of 3"):
+        load("nmnist", complete, holdout=0.2)
+
+
+def test_absent_data_says_where_it_was_looked_for_and_names_the_default(tmp_path, load, offline, capsys):
+    with pytest.raises(DataError) as error:
+        load("nmnist", tmp_path / "nowhere")
+    text = str(error.value)
+    assert f"N-MNIST is not in {tmp_path}/nowhere or {tmp_path}/nowhere/NMNIST" in text
+    assert "Train/<digit>/<number>.bin" in text
+    assert "mendeley.com" in text
+    assert "--dataset digits-saccade" in text
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("sast-deploy: downloading N-MNIST from https://data.mendeley.com")
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_absent_data_is_downloaded_by_tonic(tmp_path, load, monkeypatch):
+    def fake(url, location, filename, md5):
+        folder = {"train.zip": "Train", "test.zip": "Test"}[filename]
+        assert location == str(tmp_path / "data" / "NMNIST")
+        write_folder(tmp_path / "data" / "NMNIST", {folder: {4: 2}})
+
+    monkeypatch.setattr("tonic.dataset.download_and_extract_archive", fake)
+    first = load("nmnist", tmp_path / "data")
+    assert (first.info.dataset, first.info.n_train, first.info.n_test) == ("nmnist", 2, 2)
+    assert load("nmnist", tmp_path / "data").info == first.info
+
+
+def test_an_interrupted_unpacking_is_not_taken_for_a_part(complete, load):
+    (complete / "train.zip").write_bytes(b"")
+    with pytest.raises(DataError, match=r"5 recordings beside train.zip, which holds 60000"):
+        load("nmnist", complete)
+
+
+def test_a_folder_that_calls_itself_simulated_is_no_nmnist(complete, load):
+    simulated(complete)
+    with pytest.raises(DataError, match=r"simulated from pictures; .*--dataset nmnist-simulated"):
+        load("nmnist", complete)
+    info = load("nmnist-simulated", complete).info
+    assert (info.dataset, info.simulated) == ("nmnist-simulated", True)
+    assert info.provenance.startswith("SIMULATED from pictures")
+
+
+def test_nmnist_simulated_wants_the_marker_and_the_data(complete, load, tmp_path):
+    with pytest.raises(DataError, match=r"no SIMULATED.json; .*--dataset nmnist for a real one"):
+        load("nmnist-simulated", complete)
+    with pytest.raises(DataError, match=r"no simulated N-MNIST in .*sast-deploy data simulate"):
+        load("nmnist-simulated", tmp_path / "nowhere")
+    (complete / "SIMULATED.json").write_text("{")
+    with pytest.raises(DataError, match=r"SIMULATED.json: cannot be read"):
+        load("nmnist-simulated", complete)
+
+
+def test_auto_takes_real_data_where_it_is(complete, load):
+    info = load("auto", complete).info
+    assert (info.requested, info.dataset, info.simulated) == ("auto", "nmnist", False)
+
+
+@pytest.mark.parametrize("kind", ["absent", "simulated"])
+def test_auto_takes_the_embedded_default_otherwise_and_says_so(tmp_path, load, monkeypatch, complete, kind):
+    embedded = simulated(write_folder(tmp_path / "embedded", {"Train": {1: 2}, "Test": {1: 1}}))
+    monkeypatch.setattr("sast_deploy.data.saccade.build_digits", lambda cache_dir: embedded)
+    root = tmp_path / "nowhere" if kind == "absent" else simulated(complete)
+    info = load("auto", root).info
+    assert (info.requested, info.dataset, info.simulated) == ("auto", "digits-saccade", True)
+    assert info.provenance.startswith("SIMULATED: scikit-learn")
+    assert "real N-MNIST was not used" in info.provenance
+    explicit = load("digits-saccade", root).info
+    assert "not used" not in explicit.provenance
+    assert explicit.frame_digest == info.frame_digest
+
+
+def remove_recordings(folder):
+    for path in folder.rglob("*.bin"):
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda root: (root / "Train/seven").mkdir(), r"Train: label folder 'seven'; expected folders"),
+        (lambda root: (root / "Train/10").mkdir(), r"label folder '10'"),
+        (lambda root: remove_recordings(root / "Train"), "Train: has no .bin files"),
+        (lambda root: remove_recordings(root / "Test"), "Test: has no .bin files"),
+        (lambda root: (root / "Train/2/00002.bin").write_bytes(b"\0" * 12), r"2.bin: 12 bytes leave 2 over"),
+        (lambda root: (root / "Test/7/00002.bin").write_bytes(b""), r"Test/7/00002.bin: has no events"),
+        (lambda root: (root / "Test/7/9.bin").mkdir(), r"9.bin: cannot be read: Is a directory"),
+    ],
+)
+def test_bad_files_are_named_and_leave_nothing_in_the_cache(complete, load, tmp_path, spoil, message):
+    spoil(complete)
+    with pytest.raises(DataError, match=message):
+        load("nmnist", complete)
+    assert [path for path in (tmp_path / "cache").rglob("*") if path.name not in ("frames", "index")] == []
+
+
+def test_hidden_and_foreign_files_are_passed_over(complete, load):
+    (complete / "Train" / ".DS_Store").write_bytes(b"x")
+    (complete / "Train" / "notes.txt").write_bytes(b"x")
+    (complete / "Train" / "2" / "readme.txt").write_bytes(b"x")
+    assert load("nmnist", complete).info.n_train == 5
+
+
+def test_a_test_folder_alone_is_refused_without_a_download(tmp_path, load, offline):
+    root = write_folder(tmp_path / "data", {"Test": {1: 1}})
+    with pytest.raises(DataError, match="has a Test folder but no Train folder"):
+        load("nmnist", root)
+
+
+def test_an_unknown_name_lists_the_known_ones(tmp_path, load):
+    with pytest.raises(DataError, match="unknown data set 'mnist'; expected one of auto, nmnist, "):
+        load("mnist", tmp_path)
+
+
+def test_frames_larger_than_the_sensor_are_refused(complete, load):
+    with pytest.raises(DataError, match="size = 40 x 34; expected at most the sensor's 34 x 34"):
+        load("nmnist", complete, options=FrameOptions(size=(40, 34)))
+
+
+def test_describe_equals_numpy(complete, load):
+    frame_set = load("nmnist", complete)
+    train, test = describe(frame_set)
+    frames = np.asarray(frame_set.train.frames)
+    assert (train.split, train.samples, test.split, test.samples) == ("train", 5, "test", 3)
+    assert train.per_class == (0, 0, 3, 0, 0, 0, 0, 2, 0, 0)
+    assert train.mean_events == 200
+    assert train.density == np.count_nonzero(frames) / frames.size
+    assert train.mean_count == frames.sum() / 5
+    assert train.max_count == frames.max()
+    assert train.clipped == (frames == 4).sum() / (frames > 0).sum()
+
+
+def test_the_real_small_set_has_the_published_figures(shared_data, load):
+    root = shared_data / "nmnist_small10"
+    frame_set = load("nmnist", root, options=FrameOptions(clip=255))
+    train, test = describe(frame_set)
+    assert (train.samples, test.samples, train.max_count) == (1000, 100, 12)
+    assert round(train.density, 3) == 0.081
+    assert frame_set.info.missing_classes == ()
