@@ -54,8 +54,11 @@ def write_text(path: Path, text: str) -> None:
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") \
+        return (
+            hashlib.file_digest(file, "sha256").hexdigest()
+            if hasattr(hashlib, "file_digest")
             else hashlib.sha256(file.read()).hexdigest()
+        )
 
 
 def _umask() -> int:

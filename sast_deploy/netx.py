@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 import h5py
 import numpy as np
@@ -181,7 +181,7 @@ def _read_layer(group: h5py.Group) -> Layer:
     raise ValueError(f"layer kind {kind!r} is unknown")
 
 
-def _put(group: Union[h5py.File, h5py.Group], name: str, value: Any) -> None:
+def _put(group: h5py.File | h5py.Group, name: str, value: Any) -> None:
     """One dataset: text as a fixed-length byte string, big arrays compressed losslessly."""
     if isinstance(value, str):
         value = value.encode("utf-8")

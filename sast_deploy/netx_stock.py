@@ -8,7 +8,7 @@ Layout source: lava-dl 0.6.0, lava/lib/dl/netx/hdf5.py.
 
 from __future__ import annotations
 
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 
@@ -58,7 +58,7 @@ def stock_loads(program: Program) -> bool:
     return all(layer["type"] != b"pool" for layer in stock_layers(program, strict_reset=False))
 
 
-def _dense(layer: Union[Dense, Readout], program: Program, strict: bool, index: int) -> StockLayer:
+def _dense(layer: Dense | Readout, program: Program, strict: bool, index: int) -> StockLayer:
     weight, scale = _stock_weight(layer.weight, layer.weight_exp, index)
     stock: StockLayer = {"type": b"dense", "shape": np.array([len(weight)]), "weight": weight}
     if isinstance(layer, Readout):
@@ -75,7 +75,7 @@ def _conv(layer: Conv2d, shape: Shape, program: Program, strict: bool, index: in
     return {**stock, "bias": layer.bias.astype(np.int64) * scale, **_neuron(layer, program, strict, scale)}
 
 
-def _neuron(layer: Union[Dense, Conv2d], program: Program, strict: bool, scale: int) -> StockLayer:
+def _neuron(layer: Dense | Conv2d, program: Program, strict: bool, scale: int) -> StockLayer:
     strictly = 0 if program.arithmetic.comparison == ">" else 1
     refuse = strict and program.arithmetic.reset != "zero"
     return {

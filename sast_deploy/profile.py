@@ -98,7 +98,7 @@ def parse_profile(text: str, where: str) -> Profile:
         raise ProfileError(f"is not valid TOML: {error}", where=where) from error
     _check_keys(raw, {"name", "description", *SCHEMA}, where, "")
     for key in ("name", "description"):
-        if not isinstance(raw[key], str) or not raw[key] or "/" in raw[key] and key == "name":
+        if not isinstance(raw[key], str) or not raw[key] or ("/" in raw[key] and key == "name"):
             raise ProfileError(
                 f"{key} = {raw[key]!r}", where=where, expected="a non-empty text without a slash"
             )

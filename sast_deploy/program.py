@@ -34,7 +34,8 @@ Int32Array = npt.NDArray[np.int32]
 def frozen_ints(values: npt.ArrayLike) -> Int32Array:
     """A read-only int32 copy; ValueError where a value is not an integer of 32 bits."""
     array = np.array(values)
-    copy = array.astype(np.int32)
+    with np.errstate(invalid="ignore"):
+        copy = array.astype(np.int32)
     if not np.array_equal(copy, array):
         raise ValueError("values are not 32-bit integers")
     copy.flags.writeable = False
@@ -179,7 +180,7 @@ def _feed(sha: Any, value: Any) -> None:
         sha.update(f"int32{list(value.shape)}".encode())
         sha.update(np.ascontiguousarray(value, dtype="<i4").tobytes())
     elif isinstance(value, tuple):
-        sha.update(f"({len(value)}".encode())
+        sha.update(f"({len(value)}:".encode())
         for item in value:
             _feed(sha, item)
     else:

@@ -95,7 +95,8 @@ class Report:
             "accuracy": {**asdict(self.accuracy), "value": self.accuracy.value, "interval_95": [low, high]},
             "training": self.facts["checkpoint"],
             "synops_per_sample": {
-                "total": self.synops, "layers": [asdict(layer) for layer in self.operations]
+                "total": self.synops,
+                "layers": [asdict(layer) for layer in self.operations],
             },
             "firing_rates": self.firing_rates,
             "confusion": {"classes": list(self.classes), "rows_are_true_labels": self.confusion.tolist()},
@@ -201,7 +202,9 @@ def _operations(report: Report) -> RenderableType:
 
 
 def _confusion(report: Report) -> RenderableType:
-    table = Table(title="confusion (rows: true, columns: predicted)", title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(
+        title="confusion (rows: true, columns: predicted)", title_justify="left", box=box.SIMPLE_HEAD
+    )
     table.add_column("")
     for name in report.classes:
         table.add_column(name, justify="right")

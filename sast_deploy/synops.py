@@ -68,7 +68,9 @@ def count_operations(
         kind = "MAC" if number == 0 and graded else "AC"
         dense = int(fan_out(layer, shape, False).sum()) * program.steps
         found.append(
-            LayerOps(f"layer {index} ({layer.kind})", float(spikes @ every), float(spikes @ nonzero), kind, dense)
+            LayerOps(
+                f"layer {index} ({layer.kind})", float(spikes @ every), float(spikes @ nonzero), kind, dense
+            )
         )
     return tuple(found)
 

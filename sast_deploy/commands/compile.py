@@ -69,7 +69,9 @@ def compile_command(checkpoint: Path, profile_name: str, output: Path | None, st
     for warning in compilation.warnings:
         out.print(f"warning: {warning}")
     if strict_reset:
-        out.print("stock NetX refuses this file (neuron type SAST_LIF_SUBTRACT); `sast-deploy simulate` runs it.")
+        out.print(
+            "stock NetX refuses this file (neuron type SAST_LIF_SUBTRACT); `sast-deploy simulate` runs it."
+        )
     elif not stock_loads(compilation.program):
         out.print("stock NetX refuses this file: it has no pooling layers; `sast-deploy simulate` runs it.")
     elif profile.arithmetic.reset == "subtract":

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import click
 
-from sast_deploy.commands.options import Command, example
+from sast_deploy.commands.options import Command, console, example
+from sast_deploy.errors import InstallationError
 
 
 @click.command("doctor", cls=Command, epilog=example("sast-deploy doctor"))
 def doctor_command() -> int:
-    """Check the installation; every failing line ends with the command that mends it. Exit code 3 if any fails."""
-    raise NotImplementedError
+    """Check the installation; every failing line ends with the command that mends it.
+
+    Exit code 3 if anything essential is missing.
+    """
+    from sast_deploy.doctor import diagnose, healthy, print_checks
+
+    checks = diagnose()
+    print_checks(checks, console())
+    return 0 if healthy(checks) else InstallationError.exit_code

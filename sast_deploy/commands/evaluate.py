@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from sast_deploy.commands.options import PATH, Command, console, data_options, example
+from sast_deploy.commands.options import PATH, Command, data_options, example
 
 
 @click.command("evaluate", cls=Command, epilog=example("sast-deploy evaluate runs/sast/ckpt.pt"))

@@ -76,7 +76,9 @@ def simulate_command(
     start = time.perf_counter()
     record = _run(backend, path, content, frames, batch, timeout)
     seconds = time.perf_counter() - start
-    checked, difference = (0, None) if backend == "reference" else _replay(content, frames, record, wanted_check)
+    checked, difference = (
+        (0, None) if backend == "reference" else _replay(content, frames, record, wanted_check)
+    )
     run = Run(backend, round(seconds, 3), checked, difference)
     result = make_report(content, frames, labels, record, run, _facts(path, content, data))
     print_report(result, out)
@@ -152,9 +154,7 @@ def _run(
     return run_lava(path, frames, batch=batch, timeout=timeout, progress=True)
 
 
-def _replay(
-    net: NetFile, frames: Any, record: SpikeRecord, samples: int | None
-) -> tuple[int, str | None]:
+def _replay(net: NetFile, frames: Any, record: SpikeRecord, samples: int | None) -> tuple[int, str | None]:
     """(samples replayed, first difference): the reference on `samples` evenly spread ones, None for all."""
     import numpy as np
 
@@ -184,9 +184,9 @@ def _facts(path: Path, net: NetFile, data: FrameSet) -> dict[str, Any]:
     import numpy as np
 
     from sast_deploy import __version__
-    from sast_deploy.doctor import installed_version
     from sast_deploy.fileio import file_digest
     from sast_deploy.profile import parse_profile
+    from sast_deploy.versions import installed_version
 
     versions = {"sast-deploy": __version__, "numpy": np.__version__}
     versions |= {name: installed_version(name) or "missing" for name in ("lava-nc", "lava-dl")}

@@ -36,8 +36,12 @@ from sast_deploy.commands.options import (
 )
 @click.option("--alpha", type=float, default=0.5, show_default=True, help="Leak factor per step.")
 @click.option("--k", type=float, default=25.0, show_default=True, help="Slope of the arctan surrogate.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of weights, order, split, augmentation.")
-@click.option("--validation", type=float, default=0.15, show_default=True, help="Share of the training split.")
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Of weights, order, split, augmentation."
+)
+@click.option(
+    "--validation", type=float, default=0.15, show_default=True, help="Share of the training split."
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--resume", is_flag=True, help="Continue after the last finished epoch, bit for bit.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing checkpoint.")
@@ -76,9 +80,7 @@ def train_command(
     options = build_frame_options(steps, binning, encoding, clip, size, duration_us)
     from sast_deploy.recipes import parse_changes, recipe
 
-    wanted = recipe(recipe_name).replace(
-        rho=rho, epochs=epochs, lr=lr, batch=batch, **parse_changes(changes)
-    )
+    wanted = recipe(recipe_name).replace(rho=rho, epochs=epochs, lr=lr, batch=batch, **parse_changes(changes))
     from sast_deploy.data import load_frames
 
     data = load_frames(

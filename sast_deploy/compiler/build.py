@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Union
 
 import numpy as np
 
@@ -90,7 +89,7 @@ class _Builder:
         )
         return Compilation(program, tuple(self.facts), tuple(self.warnings))
 
-    def _layer(self, layer: Union[FloatDense, FloatConv2d, FloatPool, FloatReadout], where: str) -> Layer:
+    def _layer(self, layer: FloatDense | FloatConv2d | FloatPool | FloatReadout, where: str) -> Layer:
         if isinstance(layer, FloatPool):
             # The mean over a window is its sum in units of 1 / window size.
             area = layer.kernel[0] * layer.kernel[1]
@@ -108,10 +107,10 @@ class _Builder:
         weight = quantize(real, scaling.factor, scaling.exponent, self.profile.weight_max)
         bias = np.rint(layer.bias.astype(np.float64) * scaling.factor)
         self._bound(np.abs(bias), INT32_MAX // self.network.steps, where, "bias")
-        self._note(f"{where} (readout)", real, weight, scaling, ())
+        self._note((where, "readout"), real, weight, scaling, ())
         return Readout(frozen_ints(weight), frozen_ints(bias), scaling.exponent)
 
-    def _spiking(self, layer: Union[FloatDense, FloatConv2d], real: Float64Array, where: str) -> Layer:
+    def _spiking(self, layer: FloatDense | FloatConv2d, real: Float64Array, where: str) -> Layer:
         self._refuse_zeros(real, where)
         theta = layer.threshold.astype(np.float64)
         scaling = choose_scaling(real.reshape(len(real), -1), theta, self.profile)
@@ -120,13 +119,8 @@ class _Builder:
         bias = np.rint(layer.bias.astype(np.float64) * scaling.factor)
         self._check_neurons(weight, vth, bias, where)
         spread = tuple(int(v) for v in (vth.min(), np.median(vth), vth.max()))
-        self._note(
-            f"{where} ({'conv' if isinstance(layer, FloatConv2d) else 'dense'})",
-            real,
-            weight,
-            scaling,
-            spread,
-        )
+        kind = "conv" if isinstance(layer, FloatConv2d) else "dense"
+        self._note((where, kind), real, weight, scaling, spread)
         self.input_unit, self.input_max = 1.0, 1
         common = (frozen_ints(weight), frozen_ints(bias), frozen_ints(vth), scaling.exponent, self._decay())
         if isinstance(layer, FloatConv2d):
@@ -166,8 +160,14 @@ class _Builder:
             raise CompileError("every weight is zero", where=where, expected="a trained layer")
 
     def _note(
-        self, where: str, real: Float64Array, weight: np.ndarray, scaling: Scaling, vth: tuple[int, ...]
+        self,
+        name: tuple[str, str],
+        real: Float64Array,
+        weight: np.ndarray,
+        scaling: Scaling,
+        vth: tuple[int, ...],
     ) -> None:
+        where, kind = name
         if not weight.any():
             raise CompileError(
                 f"all {weight.size} weights become zero at {self.profile.arithmetic.weight_bits} bits",
@@ -190,7 +190,7 @@ class _Builder:
         clipped = float((np.abs(real) > step * (self.profile.weight_max + 0.5)).mean())
         self.facts.append(
             LayerFacts(
-                where,
+                f"{where} ({kind})",
                 weight.shape,
                 weight.size,
                 scaling.exponent,
@@ -205,7 +205,7 @@ class _Builder:
         )
 
 
-def _require_finite(layer: Union[FloatDense, FloatConv2d, FloatReadout], where: str) -> None:
+def _require_finite(layer: FloatDense | FloatConv2d | FloatReadout, where: str) -> None:
     parts = {"weight": layer.weight, "bias": layer.bias}
     if not isinstance(layer, FloatReadout):
         parts["threshold"] = layer.threshold

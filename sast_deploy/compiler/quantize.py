@@ -23,7 +23,7 @@ from sast_deploy.profile import Profile
 Float64Array = npt.NDArray[np.float64]
 
 # Candidate clipping points as shares of the largest magnitude, searched by `mse` clipping.
-CLIP_SHARES = np.linspace(0.5, 1.0, 51)
+CLIP_SHARES = np.linspace(0.2, 1.0, 81)
 
 
 @dataclass(frozen=True, eq=False)

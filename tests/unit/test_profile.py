@@ -18,7 +18,11 @@ def test_shipped_profiles_literally():
     assert int4.arithmetic == Arithmetic(QFormat(8, 4), 4, *rules)
     assert (int8.weight_max, int4.weight_max) == (127, 7)
     assert (str(int8.arithmetic.state), str(int4.arithmetic.state)) == ("Q8.8", "Q4.4")
-    assert (int4.arithmetic.state.low, int4.arithmetic.state.high, int4.arithmetic.state.one) == (-128, 127, 16)
+    assert (int4.arithmetic.state.low, int4.arithmetic.state.high, int4.arithmetic.state.one) == (
+        -128,
+        127,
+        16,
+    )
 
 
 def test_a_path_is_read_and_equals_the_named_profile(tmp_path):
@@ -33,7 +37,10 @@ def test_a_path_is_read_and_equals_the_named_profile(tmp_path):
         (("overflow =", "overflw ="), "unknown key state.overflw; expected state.overflow"),
         (("[leak]", "[leek]"), "unknown key leek; expected leak"),
         (('kind = "subtract"', ""), "key reset.kind is missing"),
-        (('kind = "subtract"', 'kind = "substract"'), "reset.kind = 'substract'; expected one of subtract, zero"),
+        (
+            ('kind = "subtract"', 'kind = "substract"'),
+            "reset.kind = 'substract'; expected one of subtract, zero",
+        ),
         (("bits = 4  ", "bits = 1  "), "weight.bits = 1; expected an integer from 2 to 8"),
         (("bits = 4  ", "bits = 9  "), "weight.bits = 9; expected an integer from 2 to 8"),
         (("bits = 4  ", "bits = true  "), "weight.bits = True"),

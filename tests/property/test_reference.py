@@ -1,0 +1,104 @@
+"""The reference against an independent, vectorised derivation, over random programs and all rules."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sast_deploy.fixedpoint import (
+    OVERFLOWS,
+    ROUNDINGS,
+    Arithmetic,
+    QFormat,
+    divide_pow2,
+    divide_pow2_array,
+    fit,
+    fit_array,
+)
+from sast_deploy.simulate.record import first_difference
+from sast_deploy.simulate.reference import run_reference
+from tests.programs import RULES, conv_program, fc_program, random_frames, vectorised
+
+rules = st.builds(
+    Arithmetic,
+    state=st.builds(QFormat, st.integers(5, 16), st.just(4)),
+    weight_bits=st.just(4),
+    overflow=st.sampled_from(OVERFLOWS),
+    leak_rounding=st.sampled_from(ROUNDINGS),
+    shift_rounding=st.sampled_from(ROUNDINGS),
+    comparison=st.sampled_from([">=", ">"]),
+    reset=st.sampled_from(["subtract", "zero"]),
+)
+
+
+@settings(max_examples=150)
+@given(rules, st.integers(0, 2**32 - 1), st.integers(-5, 3), st.integers(0, 4096))
+def test_dense_programs_agree_with_the_second_derivation(arithmetic, seed, exponent, decay):
+    rng = np.random.default_rng(seed)
+    program = fc_program(rng, arithmetic, exponent=exponent, decay=decay)
+    frames = random_frames(rng, program, 2)
+    got, expected = run_reference(program, frames, trace=True), vectorised(program, frames)
+    assert first_difference(got, expected) is None
+
+
+@settings(max_examples=25)
+@given(rules, st.integers(0, 2**32 - 1))
+def test_convolutional_programs_agree_with_the_second_derivation(arithmetic, seed):
+    rng = np.random.default_rng(seed)
+    program = conv_program(rng, arithmetic)
+    frames = random_frames(rng, program, 2)
+    got, expected = run_reference(program, frames, trace=True), vectorised(program, frames)
+    assert first_difference(got, expected) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"leak_rounding": "floor"},
+        {"shift_rounding": "floor"},
+        {"comparison": ">"},
+        {"reset": "zero"},
+        {"overflow": "wrap"},
+        {"state": QFormat(16, 8)},
+    ],
+)
+def test_every_rule_matters(change):
+    """A planted change of any one rule is found: the comparison above can fail."""
+    rng = np.random.default_rng(5)
+    program = fc_program(rng, replace(RULES, state=QFormat(7, 4)), exponent=-1)
+    frames = random_frames(rng, program, 20)
+    wrong = replace(program, arithmetic=replace(program.arithmetic, **change))
+    expected = run_reference(program, frames, trace=True)
+    assert first_difference(expected, vectorised(program, frames)) is None
+    difference = first_difference(expected, vectorised(wrong, frames))
+    assert difference is not None
+    assert difference.startswith("sample ")
+
+
+def test_states_are_cleared_between_samples():
+    rng = np.random.default_rng(1)
+    program = fc_program(rng)
+    frames = random_frames(rng, program, 4)
+    together = run_reference(program, frames, trace=True)
+    for n in range(4):
+        alone = run_reference(program, frames[n : n + 1], trace=True)
+        assert np.array_equal(alone.traces[0].membrane[0], together.traces[0].membrane[n])
+        assert np.array_equal(alone.logits[0], together.logits[n])
+
+
+@given(st.integers(-(2**40), 2**40), st.integers(0, 20), st.sampled_from(ROUNDINGS))
+def test_both_divisions_agree(value, n, rounding):
+    assert divide_pow2_array(np.array([value]), n, rounding).tolist() == [divide_pow2(value, n, rounding)]
+
+
+@given(st.integers(-(2**40), 2**40), st.integers(2, 24), st.sampled_from(OVERFLOWS))
+def test_both_fits_agree(value, bits, overflow):
+    form = QFormat(bits, 0)
+    got = fit(value, form, overflow)
+    assert fit_array(np.array([value]), form, overflow).tolist() == [got]
+    assert form.low <= got <= form.high
+    assert (got - value) % (1 << bits) == 0 or overflow == "saturate"

@@ -1,0 +1,176 @@
+"""The .net file: what is written is read back, and every damage is refused in one line."""
+
+from __future__ import annotations
+
+import h5py
+import numpy as np
+import pytest
+
+from sast_deploy.compiler import compile_network
+from sast_deploy.errors import CompileError, NetFileError, OutputError
+from sast_deploy.netx import NetFile, read_net, write_net
+from sast_deploy.netx_stock import stock_layers, stock_loads
+from sast_deploy.profile import load_profile
+from tests.networks import float_conv, float_fc
+from tests.programs import conv_program, fc_program
+
+PROFILE = load_profile("loihi-int4")
+
+
+@pytest.fixture
+def net():
+    program = compile_network(float_fc(), PROFILE, "small").program
+    return NetFile(program, PROFILE.text, {"steps": 6}, {"dataset": "x"}, {"name": "c"}, {"python": "3"})
+
+
+@pytest.fixture
+def path(net, tmp_path):
+    write_net(tmp_path / "small.net", net)
+    return tmp_path / "small.net"
+
+
+def test_everything_is_read_back(net, path):
+    again = read_net(path)
+    assert again.program.digest() == net.program.digest()
+    assert again.profile_text == PROFILE.text
+    assert (again.frames, again.data, again.checkpoint, again.created) == (
+        {"steps": 6}, {"dataset": "x"}, {"name": "c"}, {"python": "3"},
+    )  # fmt: skip
+    assert not again.strict_reset
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_all_layer_kinds_are_read_back(tmp_path, seed):
+    program = conv_program(np.random.default_rng(seed))
+    write_net(tmp_path / "a.net", NetFile(program, PROFILE.text))
+    assert read_net(tmp_path / "a.net").program.digest() == program.digest()
+
+
+def test_stock_view_of_a_dense_network(net):
+    layers = stock_layers(net.program, strict_reset=False)
+    assert [layer["type"] for layer in layers] == [b"input", b"flatten", b"dense", b"dense", b"dense"]
+    first, hidden = net.program.layers[0], layers[2]
+    assert first.weight_exp < 0  # so bias and threshold are scaled up, not the weights
+    scale = 1 << -first.weight_exp
+    assert np.array_equal(hidden["weight"], first.weight)
+    assert np.array_equal(hidden["bias"], first.bias * scale)
+    assert np.array_equal(hidden["neuron/vThMant"], first.vth * scale - 1)
+    assert (hidden["neuron/type"], int(hidden["neuron/iDecay"]), int(hidden["neuron/vDecay"])) == (
+        b"CUBA",
+        4096,
+        2048,
+    )
+    assert "neuron/type" not in layers[4]
+    readout = net.program.layers[2]
+    assert np.array_equal(layers[4]["weight"], readout.weight << readout.weight_exp)
+    assert np.array_equal(layers[4]["bias"], readout.bias * net.program.steps)
+
+
+def test_global_pool_is_folded_into_the_stock_readout():
+    program = compile_network(float_conv(), PROFILE, "c").program
+    layers = stock_layers(program, strict_reset=False)
+    assert [layer["type"] for layer in layers] == [b"input", b"conv", b"conv", b"flatten", b"dense"]
+    spikes = np.random.default_rng(0).integers(0, 2, (5, 2, 3))
+    pooled = program.layers[3].weight @ spikes.sum(axis=(1, 2)) << program.layers[3].weight_exp
+    assert np.array_equal(layers[4]["weight"] @ spikes.ravel(), pooled)
+    assert stock_loads(program)
+    assert not stock_loads(conv_program(np.random.default_rng(0)))
+
+
+def test_strict_reset_changes_the_neuron_type_only(net, tmp_path):
+    strict = NetFile(net.program, PROFILE.text, strict_reset=True)
+    write_net(tmp_path / "s.net", strict)
+    assert read_net(tmp_path / "s.net").strict_reset
+    with h5py.File(tmp_path / "s.net") as file:
+        assert file["layer/2/neuron/type"][()] == b"SAST_LIF_SUBTRACT"
+
+
+def test_weights_that_stock_netx_would_alter_are_refused(tmp_path):
+    program = fc_program(np.random.default_rng(0), exponent=6)
+    with pytest.raises(CompileError, match="weights reach 448 after their exponent 6; expected at most 254"):
+        write_net(tmp_path / "a.net", NetFile(program, PROFILE.text))
+    assert list(tmp_path.iterdir()) == []
+
+
+def _alter(name, value):
+    def change(path):
+        with h5py.File(path, "r+") as file:
+            data = file[name][()]
+            del file[name]
+            file[name] = value(data)
+
+    return change
+
+
+def _truncate(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _delete(name):
+    def change(path):
+        with h5py.File(path, "r+") as file:
+            del file[name]
+
+    return change
+
+
+def bump(array):
+    array = np.array(array)
+    array.flat[0] += 1
+    return array
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_truncate, "is damaged or no NetX file"),
+        (lambda path: path.write_text("hello"), "is damaged or no NetX file"),
+        (lambda path: path.write_bytes(b""), "is damaged or no NetX file"),
+        (lambda path: path.unlink(), "no such file"),
+        (_delete("sast"), "was not written by sast-deploy"),
+        (_delete("sast/program/layers/1/vth"), "is damaged or no NetX file"),
+        (_delete("layer/3"), "was altered: 4 stock layers; expected 5"),
+        (_alter("sast/format_version", lambda _: 2), "has format version 2; expected version 1; update"),
+        (_alter("sast/program/layers/0/weight", bump), "was altered: the program does not match its digest"),
+        (_alter("sast/program/steps", bump), "was altered: the program does not match its digest"),
+        (_alter("layer/2/weight", bump), "was altered: /layer/2/weight differs from the program"),
+        (_alter("layer/3/neuron/vThMant", bump), "was altered: /layer/3/neuron/vThMant differs"),
+        (_alter("sast/data", lambda _: np.bytes_(b"{")), "is damaged or no NetX file"),
+        (_alter("sast/program/layers/0/weight", lambda w: w + 0.5), "is damaged or no NetX file"),
+    ],
+)  # fmt: skip
+def test_damage_is_refused(path, damage, message):
+    damage(path)
+    with pytest.raises(NetFileError) as caught:
+        read_net(path)
+    assert message in str(caught.value)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_stock_files_are_named_foreign(shared_data):
+    with pytest.raises(NetFileError, match="was not written by sast-deploy"):
+        read_net(shared_data / "netx_conformance" / "tinynet" / "tiny.net")
+
+
+def test_unwritable_output_leaves_nothing(net, tmp_path):
+    (tmp_path / "folder.net").mkdir()
+    with pytest.raises(OutputError, match="is a folder"):
+        write_net(tmp_path / "folder.net", net)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_net(tmp_path / "file" / "a.net", net)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder.net"]
+
+
+def test_a_full_disk_keeps_the_old_file(net, path, monkeypatch):
+    before = path.read_bytes()
+
+    def full(*_arguments, **_options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(h5py.Group, "create_dataset", full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        write_net(path, net)
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == [path.name]

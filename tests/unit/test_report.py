@@ -1,0 +1,85 @@
+"""The report: literal intervals, confusion, JSON and what a person reads."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from sast_deploy.netx import NetFile
+from sast_deploy.report import Accuracy, Run, make_report, print_report
+from sast_deploy.simulate.record import SpikeRecord, first_difference
+from sast_deploy.simulate.reference import run_reference
+from tests.programs import fc_program, random_frames
+
+FACTS = {
+    "net": {"path": "a.net", "digest": "d", "program_digest": "p" * 64},
+    "profile": "loihi-int4",
+    "data": {"provenance": "SIMULATED: digits", "holdout": 0.2, "holdout_seed": 3},
+    "checkpoint": {"digest": "c", "metrics": {"test": {"hard": 0.9, "surrogate": 0.95, "samples": 20}}},
+    "versions": {"numpy": "2"},
+}
+
+
+@pytest.fixture
+def report():
+    program = fc_program(np.random.default_rng(0))
+    frames = random_frames(np.random.default_rng(1), program, 20)
+    record = run_reference(program, frames)
+    labels = record.predictions.copy()
+    labels[:5] = (labels[:5] + 1) % 3
+    return make_report(NetFile(program, ""), frames, labels, record, Run("lava", 1.5, 20, None), FACTS)
+
+
+@pytest.mark.parametrize(
+    ("correct", "samples", "low", "high"),
+    [(0, 10, 0.0, 0.27753), (10, 10, 0.72247, 1.0), (81, 263, 0.25530, 0.36621), (1, 29, 0.00611, 0.17176)],
+)
+def test_wilson_interval_literally(correct, samples, low, high):
+    """The last two rows: Newcombe (1998), table I, method 3: .2553-.3662 and .0061-.1718."""
+    assert Accuracy(correct, samples).interval == pytest.approx((low, high), abs=2e-5)
+
+
+def test_numbers(report):
+    assert (report.accuracy.correct, report.accuracy.samples) == (15, 20)
+    assert report.confusion.sum() == 20
+    assert np.trace(report.confusion) == 15
+    assert report.synops == sum(layer.synops for layer in report.operations)
+    values = json.loads(report.to_json())
+    assert values["accuracy"]["value"] == 0.75
+    assert values["synops_per_sample"]["total"] == report.synops
+    assert values["run"] == {"backend": "lava", "seconds": 1.5, "checked": 20, "difference": None}
+    assert list(values)[:4] == ["report_version", "net", "profile", "data"]
+
+
+def test_what_a_person_reads(report):
+    text = io.StringIO()
+    print_report(report, Console(file=text, width=120))
+    for expected in (
+        "SIMULATED: digits", "20 samples, 20 % held out by seed 3", "75.0 % (15 of 20; 95 % interval 53.1-88.8 %)",
+        "90.0 % (18 of 20", "95.0 % (19 of 20", "20 samples replayed: spike counts, logits and predictions identical",
+        "layer 0 (dense)", "SynOps", "p" * 64, "confusion",
+    ):  # fmt: skip
+        assert expected in text.getvalue()
+
+
+def test_first_difference_names_the_place():
+    counts, logits = (np.zeros((2, 3), np.int32),), np.zeros((2, 4), np.int64)
+    other = counts[0].copy()
+    other[1, 2] = 5
+    assert first_difference(SpikeRecord(counts, logits), SpikeRecord(counts, logits)) is None
+    assert first_difference(SpikeRecord(counts, logits), SpikeRecord((other,), logits)) == (
+        "sample 1, spiking layer 0, neuron 2: spike count 0 against 5"
+    )
+    changed = logits.copy()
+    changed[0, 3] = -1
+    assert first_difference(SpikeRecord(counts, logits), SpikeRecord(counts, changed)) == (
+        "sample 0, class 3: logit 0 against -1"
+    )
+
+
+def test_lowest_index_wins_a_tie():
+    assert SpikeRecord((), np.array([[3, 7, 7], [0, 0, 0]])).predictions.tolist() == [1, 0]

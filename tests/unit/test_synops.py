@@ -1,0 +1,55 @@
+"""SynOps: by hand, and against the reference's own list of synapses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sast_deploy.program import Program, SumPool, frozen_ints
+from sast_deploy.simulate.reference import run_reference, synapses
+from sast_deploy.synops import count_operations, fan_out
+from tests.programs import RULES, conv, conv_program, fc_program, random_frames, readout
+
+
+def test_dense_by_hand():
+    program = fc_program(np.random.default_rng(0))
+    frames = random_frames(np.random.default_rng(1), program, 7)
+    record = run_reference(program, frames)
+    operations = count_operations(program, frames, record.counts)
+    assert [layer.synops for layer in operations] == pytest.approx(
+        [
+            np.count_nonzero(frames) * 9 / 7,
+            record.counts[0].sum() * 6 / 7,
+            record.counts[1].sum() * 3 / 7,
+        ]
+    )
+    assert [layer.dense for layer in operations] == [6 * 40 * 9, 6 * 9 * 6, 6 * 6 * 3]
+    assert [layer.operation for layer in operations] == ["MAC", "AC", "AC"]
+
+
+def test_fan_out_is_the_length_of_the_synapse_lists():
+    """Borders, strides, dilation and groups, against the reference's explicit lists."""
+    program = conv_program(np.random.default_rng(2))
+    for layer, shape in zip(program.layers, program.shapes()[:-1], strict=True):
+        if isinstance(layer, SumPool):
+            continue
+        lists = synapses(layer, shape)
+        assert fan_out(layer, shape, nonzero_only=False).tolist() == [len(targets) for targets in lists]
+        assert fan_out(layer, shape, nonzero_only=True).tolist() == [
+            sum(weight != 0 for _, weight in targets) for targets in lists
+        ]
+
+
+def test_a_spike_before_a_pool_is_charged_the_layer_behind():
+    rng = np.random.default_rng(3)
+    layers = (replace(conv(rng, 1, 2), vth=frozen_ints([4, 5])), SumPool((2, 2)), readout(rng, 2 * 2 * 2, 3))
+    program = Program("p", (1, 5, 5), 1, 4, ("a", "b", "c"), RULES, layers)
+    frames = (rng.random((6, 4, 1, 5, 5)) < 0.5).astype(np.uint8)
+    record = run_reference(program, frames)
+    behind = count_operations(program, frames, record.counts)[1]
+    pooled = record.counts[0].reshape(6, 2, 5, 5)[:, :, :4, :4]  # row and column 4 fill no window
+    assert pooled.sum() > 0
+    assert behind.synops == pytest.approx(pooled.sum() * 3 / 6)
+    assert count_operations(program, frames, record.counts)[0].operation == "AC"
