@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from sast_deploy import __version__
 from sast_deploy.data import DataInfo
@@ -23,7 +24,7 @@ from sast_deploy.data.options import FrameOptions
 from sast_deploy.errors import CheckpointError, DataError, UsageError
 from sast_deploy.fileio import atomic_path
 from sast_deploy.floatnet import FloatConv2d, FloatDense, FloatLayer, FloatNetwork, FloatPool, FloatReadout
-from sast_deploy.network import KERNEL, PADDING, Network, NetworkSpec
+from sast_deploy.network import KERNEL, PADDING, Network, NetworkSpec, state_shapes
 from sast_deploy.recipes import Recipe
 
 FORMAT = "sast-deploy-checkpoint"
@@ -109,7 +110,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if not isinstance(values, Mapping) or values.get("format") != FORMAT:
         raise CheckpointError("a torch file of some other kind", where=path, expected=_EXPECTED, todo=_REMEDY)
     version = values.get("version")
-    if not isinstance(version, int) or version > FORMAT_VERSION:
+    if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
         raise CheckpointError(
             f"format version {version}", where=path, expected=f"{FORMAT_VERSION} or older",
             todo="update sast-deploy",
@@ -143,11 +144,10 @@ def load_plain(path: Path) -> Any:
 
 def _checked(values: Mapping[str, Any], path: Path) -> Checkpoint:
     try:
-        spec = NetworkSpec.from_dict(values["network"])
-        return Checkpoint(
+        checkpoint = Checkpoint(
             name=str(values["name"]),
-            network=spec,
-            state=_checked_state(values["state"], spec, path),
+            network=NetworkSpec.from_dict(values["network"]),
+            state={str(key): _array(value) for key, value in values["state"].items()},
             recipe=Recipe.from_dict(values["recipe"]),
             frames=FrameOptions.from_dict(values["frames"]),
             data=DataInfo.from_dict(values["data"]),
@@ -155,32 +155,37 @@ def _checked(values: Mapping[str, Any], path: Path) -> Checkpoint:
             metrics=dict(values["metrics"]),
             packages=dict(values["packages"]),
         )
-    except (UsageError, DataError, TypeError, ValueError, KeyError, AttributeError) as error:
+        _check_state(checkpoint.state, state_shapes(checkpoint.network))
+        _check_classes(checkpoint)
+    except (UsageError, DataError, TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
         raise CheckpointError(f"holds a wrong value: {error}", where=path, expected=_EXPECTED) from error
+    return checkpoint
 
 
-def _checked_state(state: Mapping[str, Any], spec: NetworkSpec, path: Path) -> FloatArrays:
-    expected = {key: tuple(value.shape) for key, value in Network(spec).state_dict().items()}
-    if set(state) != set(expected):
-        raise CheckpointError(
-            f"weights {', '.join(sorted(map(str, state)))}", where=path, expected=", ".join(sorted(expected))
-        )
-    arrays = {}
-    for key, shape in expected.items():
-        array = np.asarray(state[key].numpy())
-        if array.shape != shape or array.dtype != np.float32:
-            raise CheckpointError(
-                f"{key} {array.dtype} {array.shape}", where=path, expected=f"float32 {shape}"
-            )
-        if not np.isfinite(array).all():
-            bad = int((~np.isfinite(array)).sum())
-            raise CheckpointError(
-                f"{key} has {bad} values that are NaN or infinite", where=path, expected="finite weights",
-                todo="train again with a smaller --lr",
-            )  # fmt: skip
-        array.flags.writeable = False
-        arrays[key] = array
-    return arrays
+def _array(value: Tensor) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = value.numpy()
+    array.flags.writeable = False
+    return array
+
+
+def _check_state(state: FloatArrays, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise ValueError for anything but finite float32 arrays of the network's shapes."""
+    if set(state) != set(shapes):
+        raise ValueError(f"weights {', '.join(sorted(state))} instead of {', '.join(sorted(shapes))}")
+    for key, array in state.items():
+        if array.shape != shapes[key] or array.dtype != np.float32:
+            raise ValueError(f"{key} is {array.dtype} {array.shape} instead of float32 {shapes[key]}")
+        bad = int((~np.isfinite(array)).sum())
+        if bad:
+            raise ValueError(f"{key} has {bad} values that are NaN or infinite")
+        if key.startswith("theta_") and not (array > 0).all():
+            raise ValueError(f"{key} has thresholds that are not positive")
+
+
+def _check_classes(checkpoint: Checkpoint) -> None:
+    names, outputs = len(checkpoint.data.classes), checkpoint.network.classes
+    if names != outputs:
+        raise ValueError(f"{names} class names for {outputs} outputs")
 
 
 def load_network(checkpoint: Checkpoint) -> Network:

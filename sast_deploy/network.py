@@ -167,6 +167,19 @@ class Network(nn.Module):
         return self.logits(self.spikes(x, hard=hard, k=k)[-1])
 
 
+def state_shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
+    """Shape of every array in `Network(spec).state_dict()`, without building the network."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    conv = spec.kind == "conv"
+    inputs = spec.input_shape[0] if conv else math.prod(spec.input_shape)
+    for index, width in enumerate(spec.hidden):
+        kernel = (KERNEL, KERNEL) if conv else ()
+        shapes[f"layers.{index}.weight"] = (width, inputs, *kernel)
+        shapes[f"layers.{index}.bias"] = shapes[f"theta_{index}"] = (width,)
+        inputs = width
+    return shapes | {"readout.weight": (spec.classes, inputs), "readout.bias": (spec.classes,)}
+
+
 def parameter_counts(network: Network) -> tuple[int, int]:
     """(learnable parameters, fixed thresholds)."""
     return sum(p.numel() for p in network.parameters()), sum(b.numel() for b in network.buffers())

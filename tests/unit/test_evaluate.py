@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sast_deploy.checkpoint import load_checkpoint
+from sast_deploy.data import FrameSplit
+from sast_deploy.errors import UsageError
+from sast_deploy.evaluate import EvaluationResult, evaluate, wilson_interval
+from sast_deploy.network import NetworkSpec
+from sast_deploy.recipes import PAPER
+from sast_deploy.train import train
+from tests.tinydata import SHAPE, tiny_set
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run") / "ckpt.pt"
+    plan = PAPER.replace(epochs=12, lr=0.02, batch=16, rho=0.05)
+    return train(NetworkSpec("fc", SHAPE, (12, 8), 3), plan, tiny_set(), out, progress=False).path
+
+
+@pytest.mark.parametrize(
+    ("correct", "samples", "low", "high"),
+    # (c + z^2/2 +- z sqrt(c (n - c)/n + z^2/4)) / (n + z^2): 0 of n gives [0, z^2/(n + z^2)]
+    [(0, 10, 0.0, 3.841459 / 13.841459), (10, 10, 10 / 13.841459, 1.0), (50, 100, 0.403832, 0.596168)],
+)
+def test_wilson_interval(correct: int, samples: int, low: float, high: float) -> None:
+    assert wilson_interval(correct, samples) == pytest.approx((low, high), abs=1e-6)
+
+
+def test_evaluation_agrees_with_the_numpy_network(trained: Path) -> None:
+    """Hard-spike predictions and rates a second way: the equations in NumPy, from the saved arrays."""
+    checkpoint, test = load_checkpoint(trained), tiny_set().test
+    result = evaluate(checkpoint, test, batch=7, progress=False)
+    x = test.frames.reshape(len(test), 4, -1).swapaxes(0, 1) / 4.0
+    rates = []
+    for layer in range(2):
+        current = x @ checkpoint.state[f"layers.{layer}.weight"].T + checkpoint.state[f"layers.{layer}.bias"]
+        u, s = np.zeros_like(current[0]), np.zeros_like(current[0])
+        spikes = []
+        for i in current:
+            u = 0.5 * u + i - s
+            s = (u >= 1.0).astype(float)
+            spikes.append(s)
+        x = np.stack(spikes)
+        rates.append(x.mean())
+    logits = x.mean(0) @ checkpoint.state["readout.weight"].T + checkpoint.state["readout.bias"]
+    assert result.hard_correct == int((logits.argmax(1) == test.labels).sum())
+    assert result.hard_rates == pytest.approx(rates, abs=1e-6)
+    assert result.hard_accuracy > 0.8
+
+
+def test_batches_do_not_matter(trained: Path) -> None:
+    checkpoint, test = load_checkpoint(trained), tiny_set().test
+    one, many = (evaluate(checkpoint, test, batch=b, progress=False) for b in (256, 1))
+    assert (one.surrogate_correct, one.hard_correct) == (many.surrogate_correct, many.hard_correct)
+    assert one.surrogate_rates == pytest.approx(many.surrogate_rates, rel=1e-5)
+
+
+def test_table_and_dict() -> None:
+    result = EvaluationResult(200, 190, 180, (0.25, 0.5), (0.2, 0.4), 1.5)
+    assert result.transfer_gap == pytest.approx(0.05)
+    assert result.to_dict()["hard_accuracy"] == 0.9
+    lines = result.table().splitlines()
+    assert len(lines) == 4
+    assert "95.00%" in lines[1]
+    assert "90.00%" in lines[2]
+    assert "0.200  0.400" in lines[2]
+    assert "5.00%" in lines[3]
+
+
+def test_frames_of_another_shape_are_refused(trained: Path) -> None:
+    frames = np.zeros((2, 5, *SHAPE), np.uint8)
+    other = FrameSplit(frames, np.zeros(2, np.int64), ("a", "b"), 0)
+    with pytest.raises(UsageError, match="frames of shape"):
+        evaluate(load_checkpoint(trained), other, progress=False)

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from sast_deploy.errors import UsageError
+from sast_deploy.network import Network, NetworkSpec, network_spec, parameter_counts, state_shapes
+
+N_MNIST, DVS = (2, 34, 34), (2, 48, 48)
+TINY_FC = NetworkSpec("fc", (2, 3, 3), (5, 4), 3)
+TINY_CONV = NetworkSpec("conv", (2, 7, 6), (4, 5), 3, strides=(2, 1))
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "classes", "learnable", "fixed"),
+    [
+        ("fc", N_MNIST, 10, 400_050, 232),
+        ("fc", DVS, 11, 399_643, 416),
+        ("conv", N_MNIST, 10, 421_066 - 476, 476),
+        ("conv", DVS, 11, 421_339 - 476, 476),
+    ],
+)
+def test_the_papers_parameter_counts(
+    kind: str, shape: tuple[int, int, int], classes: int, learnable: int, fixed: int
+) -> None:
+    assert parameter_counts(Network(network_spec(kind, shape, classes))) == (learnable, fixed)  # type: ignore[arg-type]
+
+
+def test_fc_parameter_count_a_second_way() -> None:
+    assert 2312 * 168 + 168 + 168 * 64 + 64 + 64 * 10 + 10 == 400_050
+    assert 168 + 64 == 232
+
+
+def loop(network: Network, x: torch.Tensor, hard: bool) -> torch.Tensor:
+    """The network as DESIGN's equations, step by step and layer by layer, for fc or conv."""
+    spec = network.spec
+    states: list[tuple[torch.Tensor, torch.Tensor]] = [(torch.tensor(0.0), torch.tensor(0.0))] * len(
+        spec.hidden
+    )
+    total = torch.tensor(0.0)
+    for x_t in x:
+        s = x_t.reshape(-1, *spec.input_shape) if spec.kind == "conv" else x_t
+        for index, layer in enumerate(network.layers):
+            u_before, s_before = states[index]
+            theta = network.theta(index)
+            u = spec.alpha * u_before + layer(s) - theta * s_before
+            s = (u >= theta).float() if hard else 0.5 + torch.atan(spec.k * (u - theta)) / torch.pi
+            states[index] = (u, s)
+        total = total + (s.mean((2, 3)) if spec.kind == "conv" else s)
+    return total / len(x) @ network.readout.weight.T + network.readout.bias
+
+
+@pytest.mark.parametrize("spec", [TINY_FC, TINY_CONV], ids=["fc", "conv"])
+@pytest.mark.parametrize("hard", [False, True])
+def test_forward_is_the_equations(spec: NetworkSpec, hard: bool) -> None:
+    network = Network(spec, seed=1)
+    with torch.no_grad():
+        for layer in network.layers:
+            layer.weight.mul_(4)  # so that some neurons fire
+    x = torch.rand(
+        6, 5, 2 * spec.input_shape[1] * spec.input_shape[2], generator=torch.Generator().manual_seed(3)
+    )
+    torch.testing.assert_close(network(x, hard=hard), loop(network, x, hard), rtol=1e-5, atol=1e-6)
+    rates = [float(s.mean()) for s in network.spikes(x, hard=True)]
+    assert all(0.0 < rate < 1.0 for rate in rates)
+
+
+def test_gradients_of_all_parameters_match_the_equations() -> None:
+    x = torch.rand(6, 5, 18, generator=torch.Generator().manual_seed(3))
+    ours, obvious = Network(TINY_FC, seed=1), Network(TINY_FC, seed=1)
+    ours(x).square().sum().backward()
+    loop(obvious, x, False).square().sum().backward()
+    for (name, a), b in zip(ours.named_parameters(), obvious.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, msg=name, rtol=1e-4, atol=1e-6)
+
+
+def test_calls_keep_no_state() -> None:
+    network, x = Network(TINY_FC), torch.rand(4, 2, 18)
+    first = network(x)
+    network(torch.rand(4, 2, 18))
+    assert torch.equal(network(x), first)
+    assert torch.equal(network(x[:, :1]), network(torch.cat([x[:, :1], x[:, 1:] * 0], 1))[:1])
+
+
+def test_the_seed_alone_decides_the_weights() -> None:
+    torch.manual_seed(5)
+    first = Network(TINY_FC, seed=7).state_dict()
+    torch.manual_seed(6)
+    again, other = Network(TINY_FC, seed=7).state_dict(), Network(TINY_FC, seed=8).state_dict()
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert not torch.equal(first["layers.0.weight"], other["layers.0.weight"])
+
+
+def test_thresholds_are_not_learnable() -> None:
+    assert not any("theta" in name for name, _ in Network(TINY_FC).named_parameters())
+
+
+def test_k_overrides_the_slope() -> None:
+    network, x = Network(TINY_FC), torch.rand(4, 2, 18)
+    steep = Network(NetworkSpec("fc", (2, 3, 3), (5, 4), 3, k=3.0))
+    assert torch.equal(network(x, k=3.0), steep(x))
+    assert not torch.equal(network(x), steep(x))
+
+
+@pytest.mark.parametrize("spec", [TINY_FC, TINY_CONV])
+def test_spec_survives_json(spec: NetworkSpec) -> None:
+    assert NetworkSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"kind": "rnn"}, "rnn"),
+        ({"hidden": ()}, "no hidden layer"),
+        ({"hidden": (0,)}, "positive"),
+        ({"hidden": (2.5,)}, "positive"),
+        ({"input_shape": (34, 34)}, "height"),
+        ({"alpha": 1.0}, "alpha"),
+        ({"alpha": float("nan")}, "alpha"),
+        ({"theta": 0.0}, "theta"),
+        ({"k": float("inf")}, "k inf"),
+        ({"strides": (2,)}, "strides"),
+    ],
+)
+def test_impossible_specs_are_refused(change: dict[str, object], named: str) -> None:
+    with pytest.raises(UsageError, match=named):
+        NetworkSpec.from_dict({**TINY_FC.to_dict(), **change})
+
+
+def test_unknown_spec_keys_are_refused() -> None:
+    with pytest.raises(UsageError, match="depth"):
+        NetworkSpec.from_dict({**TINY_FC.to_dict(), "depth": 3})
+
+
+@pytest.mark.parametrize("spec", [TINY_FC, TINY_CONV])
+def test_state_shapes_are_the_networks(spec: NetworkSpec) -> None:
+    assert state_shapes(spec) == {key: tuple(v.shape) for key, v in Network(spec).state_dict().items()}
