@@ -1,7 +1,7 @@
 """`python -m sast_deploy.simulate.lava.selfcheck`: does Lava run on this Python? One line, exit code 0 if so.
 
-One stock neuron with threshold 3 adds 1 per step. Stock LIF fires strictly above its threshold and then resets
-to zero, so it fires at every fourth step.
+One stock neuron with threshold 3 adds 1 per step. Stock LIF fires strictly above its threshold and then
+resets to zero, so it fires at every fourth step.
 """
 
 from __future__ import annotations

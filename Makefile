@@ -1,0 +1,68 @@
+# Everything a person types. Each target sets up .venv first (tools/setup.sh), which takes no time once done.
+# Override on the command line:  make nmnist-int4 DATASET=nmnist DATA_ROOT=/path/to/data RHO=0.1
+
+DATASET   ?= auto#     auto: real N-MNIST where it is, else the embedded digits-saccade
+DATA_ROOT ?=#          where the real recordings are; empty: $SAST_DATA_ROOT, else ./data
+RECIPE    ?= best#     best or paper
+RHO       ?= 0.3#      SAM's radius; 0 is the baseline without SAM
+SEED      ?=#          empty: the recipe's own
+EPOCHS    ?=#          empty: the recipe's own
+HOLDOUT   ?=#          fraction of the training split to test on, for data without a Test folder
+RETRAIN   ?=#          1: train anew instead of reusing or continuing runs/.../ckpt.pt
+PYTHON    ?=#          the Python 3.10-3.13 for .venv; empty: the first that runs
+PYTEST_ARGS ?=#        e.g. PYTEST_ARGS="-k lava -x"
+
+# An activated environment, PYTHONPATH or the user's site-packages must not reach into ours.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+export PYTHONNOUSERSITE = 1
+export PYTHON
+SHELL := bash
+.SHELLFLAGS := -euc
+.NOTPARALLEL:  # int4 and int8 share one training run
+.DEFAULT_GOAL := help
+
+py := .venv/bin/python
+sast := $(py) -m sast_deploy
+
+# One folder for each choice of options, so that a checkpoint is never taken for another's.
+data_id := $(if $(DATA_ROOT),-$(shell printf %s '$(DATA_ROOT)' | cksum | cut -d' ' -f1))
+name := $(DATASET)-$(RECIPE)-rho$(RHO)$(data_id)$(if $(HOLDOUT),-holdout$(HOLDOUT))$(if \
+	$(EPOCHS),-epochs$(EPOCHS))$(if $(SEED),-seed$(SEED))
+ckpt := runs/$(name)/ckpt.pt
+train_options := --dataset '$(DATASET)' --recipe '$(RECIPE)' --rho '$(RHO)' $(if \
+	$(DATA_ROOT),--data-root '$(DATA_ROOT)') $(if $(HOLDOUT),--holdout '$(HOLDOUT)') $(if \
+	$(EPOCHS),--epochs '$(EPOCHS)') $(if $(SEED),--seed '$(SEED)')
+
+.PHONY: help setup train nmnist-int4 nmnist-int8 test lint bench doctor clean
+
+help:  ## this list
+	@sed -nE 's/^([a-z0-9-]+)( ([a-z0-9-]+))?:[^#]*## (.*)/  make \1 \3|\4/p' Makefile | column -t -s'|'
+	@sed -nE 's/^([A-Z_]+) +\?=# +(.*)|^([A-Z_]+) +\?= ([^#]+)# +(.*)/  \1\3=\4|\2\5/p' Makefile | column -t -s'|'
+
+setup:  ## make .venv and install everything, Lava included
+	@tools/setup.sh
+
+train: setup  ## train; a finished run of the same options is reused, an interrupted one continued
+	$(sast) train $(train_options) $(if $(RETRAIN),--overwrite,--resume) -o '$(ckpt)'
+
+nmnist-int4 nmnist-int8: nmnist-%: train  ## events -> SAST checkpoint -> integer program -> Lava -> report
+	$(sast) compile '$(ckpt)' --profile loihi-$* -o 'netx_exports/$(name)-loihi-$*.net'
+	$(sast) simulate 'netx_exports/$(name)-loihi-$*.net'
+
+test: setup  ## the whole test suite
+	$(py) -m pytest $(PYTEST_ARGS)
+
+lint: setup  ## ruff and mypy --strict
+	$(py) -m ruff check .
+	$(py) -m mypy
+
+bench: setup  ## the measurements of benchmarks/
+	for script in benchmarks/bench_*.py; do $(py) "$$script"; done
+
+doctor: setup  ## what is installed, what is missing, the command that mends it
+	$(sast) doctor
+
+clean:  ## remove .venv, caches, runs/ and the exported .net files
+	rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist runs *.egg-info
+	find netx_exports -name '*.net' -delete
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,47 @@
+"""What every test gets: a cache of its own, few threads, and the real recordings where there are any."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+DATA_VARIABLE = "SAST_TEST_DATA"
+THREADS = "2"
+
+# Before any test module imports NumPy, numba or torch: their thread pools read these once.
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(variable, THREADS)
+os.environ["MPLBACKEND"] = "Agg"
+
+# A shared machine may be slow at any moment; a test is not wrong for that. The same examples every time.
+settings.register_profile("sast", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("sast")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def isolated_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Give the session an empty $SAST_CACHE_DIR and no $SAST_DATA_ROOT; yields the cache folder.
+
+    One cache for the whole session: what takes seconds to build (digits-saccade) is built once.
+    """
+    cache = tmp_path_factory.mktemp("sast-cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SAST_CACHE_DIR", str(cache))
+        patch.delenv("SAST_DATA_ROOT", raising=False)
+        yield cache
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder $SAST_TEST_DATA: nmnist_small10/, nmnist_6789/, mnist/ and netx_conformance/, unpacked."""
+    value = os.environ.get(DATA_VARIABLE)
+    if not value:
+        pytest.skip(f"{DATA_VARIABLE} is not set: it names the folder with the unpacked real recordings")
+    folder = Path(value)
+    if not folder.is_dir():
+        pytest.fail(f"{DATA_VARIABLE}={value} is no folder")
+    return folder
