@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sast_deploy.data.events import EVENT, NMNIST_SENSOR, Events
-from sast_deploy.data.saccadepath import PATH_STEP_US, image_path
+from sast_deploy.data.saccadepath import KNOTS, PATH_STEP_US, PAUSES_US, Knots, image_path
 from sast_deploy.errors import DataError
 
 SENSOR = NMNIST_SENSOR[0]  # square
@@ -61,22 +61,25 @@ class PixelModel:
         magnification: sensor pixels per image pixel.
         noise_on_hz: rate of background ON events; per pixel and second.
         noise_off_hz: rate of background OFF events; per pixel and second.
-        onset_jitter_us: half width of the uniform shift of a recording's start; microseconds.
-        amplitude: factor on the measured path's excursion.
+        jitter_us: half widths of the uniform shifts of the three saccades of a recording; microseconds.
+        onset_us: mean shifts of the three saccades against `path`; microseconds. N-MNIST's differ from
+            session to session (`sast_deploy.data.sessions`).
+        path: (x, y) of the image's pixel (0, 0) on the sensor every 5 ms; sensor pixels.
     """
 
-    threshold_on: float = 0.2
-    threshold_off: float = 0.2
-    mismatch: float = 0.1
+    threshold_on: float = 0.2867
+    threshold_off: float = 0.2807
+    mismatch: float = 0.0999
     threshold_noise: float = 0.05
-    refractory_us: int = 2000
-    ink_luminance: float = 0.2
-    blur_px: float = 0.5
-    magnification: float = 1.0
-    noise_on_hz: float = 0.35
-    noise_off_hz: float = 0.1
-    onset_jitter_us: int = 2000
-    amplitude: float = 1.0
+    refractory_us: int = 500
+    ink_luminance: float = 0.1004
+    blur_px: float = 0.5022
+    magnification: float = 1.0112
+    noise_on_hz: float = 0.304
+    noise_off_hz: float = 0.001
+    jitter_us: tuple[int, int, int] = (1000, 1000, 3500)
+    onset_us: tuple[int, int, int] = (0, 0, 0)
+    path: Knots = KNOTS
 
     def __post_init__(self) -> None:
         _check(self)
@@ -87,12 +90,19 @@ def _check(model: PixelModel) -> None:
         "threshold_on": (0.01, 5.0), "threshold_off": (0.01, 5.0), "mismatch": (0.0, 0.5),
         "threshold_noise": (0.0, 0.5), "refractory_us": (0, 100_000), "ink_luminance": (0.001, 0.999),
         "blur_px": (0.2, 3.0), "magnification": (0.25, 1.15), "noise_on_hz": (0.0, 5.0),
-        "noise_off_hz": (0.0, 5.0), "onset_jitter_us": (0, 20_000), "amplitude": (0.0, 1.5),
+        "noise_off_hz": (0.0, 5.0),
     }  # fmt: skip
     for name, (low, high) in limits.items():
         value = getattr(model, name)
         if not low <= value <= high:
             raise DataError(f"{name} = {value}", where="pixel model", expected=f"{low} to {high}")
+    for name, low in (("jitter_us", 0), ("onset_us", -5000)):
+        values = getattr(model, name)
+        if len(values) != 3 or not all(low <= value <= 5000 for value in values):
+            raise DataError(f"{name} = {values}", where="pixel model", expected=f"three of {low} to 5000")
+    if len(model.path) < 2 or not all(abs(at) <= _MARGIN - 1 for knot in model.path for at in knot):
+        raise DataError("a path of fewer than 2 knots or too far", where="pixel model",
+                        expected=f"knots within {_MARGIN - 1} pixels")  # fmt: skip
 
 
 def simulate_recording(
@@ -116,28 +126,39 @@ def simulate_recording(
     image = np.asarray(image)
     if image.shape != (IMAGE, IMAGE) or image.dtype != np.uint8:
         raise DataError(f"an image of shape {image.shape}, {image.dtype}", expected="(28, 28) uint8")
-    offsets, weights, times = _path_samples(model.amplitude)
+    offsets, weights, times = _path_samples(model.path)
     dice = _dice(seed, number)
-    jitter = int(model.onset_jitter_us)
-    shift = int(dice[0] % np.uint64(2 * jitter + 1)) - jitter
     packed = np.empty(_MAX_EVENTS, dtype=np.int64)
     count = _expose(
         _log_luminance(image, model), offsets, weights, times, _mismatch(seed, model.mismatch),
         model.threshold_on, model.threshold_off, model.threshold_noise, float(model.refractory_us),
-        dice[1], packed,
+        dice[3], packed,
     )  # fmt: skip
     if count >= 0:
         length_s = float(times[-1]) * 1e-6
         on, off = (rate * length_s * SENSOR**2 for rate in (model.noise_on_hz, model.noise_off_hz))
-        count = _background(on, off, float(times[-1]), dice[2], packed, count)
+        count = _background(on, off, float(times[-1]), dice[4], packed, count)
     if count < 0:
         raise DataError(f"more than {_MAX_EVENTS} events in a recording", where="pixel model",
                         expected="higher thresholds or less noise")  # fmt: skip
-    return _unpack(np.sort(packed[:count]), shift)
+    return _unpack(np.sort(packed[:count]), _shifts(dice, model))
 
 
-def _unpack(packed: NDArray[np.int64], shift: int) -> Events:
-    times = (packed >> 13) + shift
+def _shifts(dice: NDArray[np.uint64], model: PixelModel) -> list[int]:
+    """Shift of each saccade in this recording; microseconds."""
+    shifts = []
+    for bits, jitter, onset in zip(dice[:3], model.jitter_us, model.onset_us, strict=True):
+        shifts.append(onset + int(bits) % (2 * jitter + 1) - jitter)
+    return shifts
+
+
+def _unpack(packed: NDArray[np.int64], shifts: list[int]) -> Events:
+    """Events from packed integers; between two saccades the shift of time goes over linearly."""
+    times = packed >> 13
+    moved = times + shifts[0]
+    for k, (start, end) in enumerate(PAUSES_US):
+        moved += (shifts[k + 1] - shifts[k]) * np.clip(times - start, 0, end - start) // (end - start)
+    times = moved
     packed, times = packed[times >= 0], times[times >= 0]
     events = np.empty(len(packed), dtype=EVENT)
     events["x"], events["y"] = (packed >> 1) & 63, (packed >> 7) & 63
@@ -146,7 +167,7 @@ def _unpack(packed: NDArray[np.int64], shift: int) -> Events:
 
 
 def _dice(seed: int, number: int) -> NDArray[np.uint64]:
-    return np.random.Philox(key=[seed % 2**64, number]).random_raw(3)
+    return np.random.Philox(key=[seed % 2**64, number]).random_raw(5)
 
 
 @functools.lru_cache(maxsize=4)
@@ -191,9 +212,9 @@ def _log_luminance(image: NDArray[np.uint8], model: PixelModel) -> NDArray[np.fl
 
 
 @functools.lru_cache(maxsize=8)
-def _path_samples(amplitude: float) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+def _path_samples(knots: Knots) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
     """Per time step: corner (row, column) of a pixel (0, 0) on the fine grid, its two fractions; times in us."""
-    path = image_path(amplitude)
+    path = image_path(knots)
     grid = (_MARGIN - path[:, ::-1]) * _SUB + (_SUB - 1) / 2  # rows first
     grid = np.rint(grid * 2**16) / 2**16
     corner = np.floor(grid)
@@ -257,12 +278,13 @@ def _expose(levels, corners, weights, times, factors, on, off, noise, refractory
 @numba.njit(cache=True, nogil=True)
 def _pixel(levels, corners, weights, times, row, column, on, off, noise, refractory, key, packed, count):  # type: ignore[no-untyped-def]
     """One pixel's events appended to `packed`; the new count, or -1 when it is full."""
-    draws = 0
+    draws = 2
     rise, fall = on * (1.0 + noise * _gaussian(key, 0)), off * (1.0 + noise * _gaussian(key, 1))
     ready = 0.0
     blind = False
     level = _sample(levels, corners[0], weights[0], row, column)
-    reference = level
+    # The pixel remembers some earlier moment: nothing says that it was reset just before the start.
+    reference = level - rise + (rise + fall) * _uniform(key, 2)
     for k in range(1, len(times)):
         start, end = times[k - 1], times[k]
         before, level = level, _sample(levels, corners[k], weights[k], row, column)

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,11 +27,13 @@ from sast_deploy.data.digits import digit_images, digits_split
 from sast_deploy.data.events import encode_nmnist
 from sast_deploy.data.idx import Split, read_mnist
 from sast_deploy.data.pixelmodel import PixelModel, simulate_recording
+from sast_deploy.data.sessions import session_model
 from sast_deploy.errors import DataError, OutputError
 from sast_deploy.progress import track
 
 __all__ = [
-    "DIGITS_SEED", "GENERATOR_VERSION", "MARKER", "PixelModel", "build_digits", "read_marker",
+    "DIGITS_SEED", "GENERATOR_VERSION", "MARKER", "PixelModel", "build_digits", "read_marker", "recording_key",
+    
     "simulate_dataset", "simulate_mnist", "simulate_recording",
 ]  # fmt: skip
 
@@ -97,12 +99,13 @@ def simulate_mnist(
         OutputError: `out` cannot be written.
     """
     parts = []
-    for split, count in (("Train", n_train), ("Test", n_test)):
-        images, labels = read_mnist(idx_folder, split)  # type: ignore[arg-type]
+    counts: tuple[tuple[Split, int], ...] = (("Train", n_train), ("Test", n_test))
+    for split, count in counts:
+        images, labels = read_mnist(idx_folder, split)
         if not 0 < count <= len(images):
             raise DataError(f"{count} {split} images", where=idx_folder, expected=f"1 to {len(images)}")
         numbers = np.arange(1, count + 1)
-        parts.append(_Part(split, images[:count], labels[:count].astype(np.int64), numbers))
+        parts.append(_Part(split, images[:count], labels[:count].astype(np.int64), numbers, sessions=True))
     about = {"source": "MNIST (LeCun, Cortes, Burges)", "selection": f"first {n_train} train, first {n_test} test"}
     return _write(Path(out), parts, model or PixelModel(), seed, about, progress)
 
@@ -118,7 +121,10 @@ def build_digits(cache_dir: Path, *, progress: bool = False) -> Path:
     images, labels = digit_images()
     numbers = np.arange(1, len(images) + 1)
     train, test = digits_split(labels, DIGITS_SEED)
-    parts = [_Part(s, images[i], labels[i], numbers[i]) for s, i in (("Train", train), ("Test", test))]
+    parts = [
+        _Part("Train", images[train], labels[train], numbers[train]),
+        _Part("Test", images[test], labels[test], numbers[test]),
+    ]
     about = {
         "source": "scikit-learn's load_digits (UCI optdigits test set), 8x8 pixels enlarged to MNIST's size",
         "selection": f"stratified by digit: {len(test)} test; writers are in both splits",
@@ -130,6 +136,11 @@ def build_digits(cache_dir: Path, *, progress: bool = False) -> Path:
         return root
     shutil.rmtree(root, ignore_errors=True)
     return _write(root, parts, PixelModel(), DIGITS_SEED, about, progress)
+
+
+def recording_key(number: int, split: Split) -> int:
+    """The `number` of `simulate_recording` in a data set: both splits count from 1, their noise differs."""
+    return 2 * number + (split == "Test")
 
 
 def read_marker(root: Path) -> dict[str, Any] | None:
@@ -152,6 +163,7 @@ class _Part:
     images: NDArray[np.uint8]  # (n, 28, 28)
     labels: NDArray[np.int64]  # (n,)
     numbers: NDArray[np.int64]  # (n,), 1-based
+    sessions: bool = False  # take N-MNIST's saccade onsets of these numbers
 
     def __post_init__(self) -> None:
         if self.split not in ("Train", "Test"):
@@ -169,7 +181,7 @@ class _Part:
 
 
 def _marker(parts: list[_Part], model: PixelModel, seed: int, about: dict[str, str]) -> dict[str, Any]:
-    return {
+    marker = {
         "simulated": True,
         "note": "SIMULATED by a saccade pixel model; not camera data",
         **about,
@@ -177,8 +189,10 @@ def _marker(parts: list[_Part], model: PixelModel, seed: int, about: dict[str, s
         "generator_version": GENERATOR_VERSION,
         "seed": seed,
         "model": dataclasses.asdict(model),
+        "session_onsets": any(part.sessions for part in parts),
         "counts": {part.split: part.counts() for part in parts},
     }
+    return cast(dict[str, Any], json.loads(json.dumps(marker)))  # lists for tuples, as when it is read again
 
 
 def _is_whole(root: Path, marker: dict[str, Any]) -> bool:
@@ -202,9 +216,9 @@ def _write(
         for part, i in track(jobs, "simulating recordings", total) if progress else jobs:
             number = int(part.numbers[i])
             path = folder / part.split / str(part.labels[i]) / f"{number:05d}.bin"
-            # Train and Test number their images from 1 each; the split keeps their noise apart.
-            key = 2 * number + (part.split == "Test")
-            events = simulate_recording(part.images[i], seed=seed, number=key, model=model)
+            key = recording_key(number, part.split)
+            sensor = session_model(model, number, part.split) if part.sessions else model
+            events = simulate_recording(part.images[i], seed=seed, number=key, model=sensor)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(encode_nmnist(events, path.name))
         text = json.dumps(_marker(parts, model, seed, about), indent=2)

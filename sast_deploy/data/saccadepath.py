@@ -10,38 +10,35 @@ agrees with p to 0.1 pixel (mean), which is how v's unit is fixed.
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 from numpy.typing import NDArray
 
 PATH_STEP_US = 1000  # time between two samples of the path
 KNOT_US = 5000  # time between two knots
+# The sensor hardly moves between two saccades. Each pause is longer than two saccades can shift together.
+PAUSES_US = ((84_000, 106_000), (207_000, 227_000))
 
-# (x, y) of the image's pixel (0, 0) on the sensor, in pixels, every 5 ms from 0 to 315 ms.
-KNOTS = (
-    (0.47, 1.05), (0.47, 1.07), (0.45, 1.12), (0.43, 1.24), (0.39, 1.45), (0.35, 1.75),
-    (0.31, 2.18), (0.29, 2.72), (0.29, 3.32), (0.31, 3.97), (0.38, 4.63), (0.57, 5.23),
-    (0.88, 5.73), (1.17, 6.11), (1.49, 6.41), (1.73, 6.56), (1.83, 6.63), (1.88, 6.66),
-    (1.92, 6.65), (1.96, 6.63), (2.02, 6.61), (2.08, 6.57), (2.17, 6.54), (2.27, 6.53),
-    (2.39, 6.52), (2.58, 6.45), (2.89, 6.28), (3.24, 5.98), (3.60, 5.55), (3.94, 5.05),
-    (4.19, 4.49), (4.34, 3.92), (4.46, 3.37), (4.62, 2.83), (4.82, 2.34), (4.99, 2.00),
-    (5.14, 1.78), (5.24, 1.66), (5.31, 1.62), (5.39, 1.62), (5.48, 1.62), (5.60, 1.63),
-    (5.71, 1.63), (5.79, 1.62), (5.84, 1.60), (5.85, 1.59), (5.79, 1.58), (5.50, 1.58),
-    (5.04, 1.60), (4.55, 1.61), (4.07, 1.59), (3.56, 1.58), (3.03, 1.55), (2.52, 1.51),
-    (2.06, 1.47), (1.70, 1.41), (1.42, 1.36), (1.16, 1.33), (0.94, 1.32), (0.80, 1.33),
-    (0.74, 1.34), (0.72, 1.35), (0.72, 1.35), (0.72, 1.35),
+Knots = tuple[tuple[float, float], ...]
+
+# (x, y) of the image's pixel (0, 0) on the sensor, in pixels, every 5 ms from 0 to 310 ms.
+KNOTS: Knots = (
+    (0.64, 1.30), (0.63, 1.33), (0.61, 1.40), (0.58, 1.54), (0.54, 1.75), (0.50, 2.03),
+    (0.48, 2.40), (0.45, 2.89), (0.46, 3.45), (0.48, 4.06), (0.54, 4.70), (0.72, 5.27),
+    (1.02, 5.76), (1.29, 6.12), (1.59, 6.39), (1.81, 6.55), (1.90, 6.60), (1.96, 6.64),
+    (2.00, 6.62), (2.05, 6.60), (2.12, 6.56), (2.18, 6.53), (2.27, 6.49), (2.36, 6.49),
+    (2.45, 6.48), (2.63, 6.42), (2.91, 6.27), (3.26, 5.96), (3.63, 5.55), (3.97, 5.01),
+    (4.24, 4.39), (4.42, 3.78), (4.54, 3.19), (4.70, 2.61), (4.89, 2.11), (5.07, 1.76),
+    (5.21, 1.56), (5.30, 1.44), (5.37, 1.40), (5.46, 1.39), (5.56, 1.39), (5.68, 1.40),
+    (5.79, 1.40), (5.87, 1.39), (5.90, 1.38), (5.93, 1.36), (5.73, 1.33), (5.28, 1.33),
+    (4.79, 1.36), (4.31, 1.37), (3.82, 1.36), (3.30, 1.35), (2.73, 1.30), (2.19, 1.27),
+    (1.71, 1.22), (1.35, 1.17), (1.10, 1.12), (0.85, 1.09), (0.64, 1.08), (0.51, 1.09),
+    (0.46, 1.10), (0.44, 1.11), (0.44, 1.11),
 )
 
 
-@functools.lru_cache(maxsize=8)
-def image_path(amplitude: float) -> NDArray[np.float64]:
-    """Position of the image every millisecond, (316, 2) float64: x, y in pixels; Catmull-Rom between knots.
-
-    `amplitude` scales the excursion about the first knot.
-    """
-    knots = np.array(KNOTS)
-    knots = knots[0] + (knots - knots[0]) * amplitude
+def image_path(path: Knots) -> NDArray[np.float64]:
+    """Position of the image every millisecond, (n, 2) float64: x, y in pixels; Catmull-Rom between knots."""
+    knots = np.array(path)
     padded = np.concatenate([knots[:1], knots, knots[-1:]])
     steps = KNOT_US // PATH_STEP_US
     u = (np.arange(steps) / steps)[None, :, None]
@@ -52,6 +49,4 @@ def image_path(amplitude: float) -> NDArray[np.float64]:
         + u * u * (before - 2.5 * start + 2 * end - after / 2)
         + u * u * u * (1.5 * (start - end) + (after - before) / 2)
     )
-    path = np.concatenate([cubic.reshape(-1, 2), knots[-1:]])
-    path.flags.writeable = False
-    return path
+    return np.concatenate([cubic.reshape(-1, 2), knots[-1:]])
