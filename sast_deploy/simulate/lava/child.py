@@ -1,4 +1,4 @@
-"""The child process: builds and runs a program's network on Lava. `python -m ... RUN_DIR`, started by supervisor.
+"""The child process: `python -m ... RUN_DIR` builds and runs a program's network. supervisor.py starts it.
 
 Whatever goes wrong becomes RUN_DIR/error.json, the fields of a LavaError.
 """
@@ -20,13 +20,15 @@ import numpy as np
 from sast_deploy.netx import read_net
 from sast_deploy.program import Program
 from sast_deploy.simulate.lava import shim
+from sast_deploy.simulate.lava.clock import BatchClock
+from sast_deploy.simulate.lava.results import NeuronResults, Results
 from sast_deploy.simulate.lava.shared import map_frames, open_shared
 
 WATCH_SECONDS = 0.01
 SETUP_HINT = "run `make setup` or `sast-deploy doctor`"
 
 
-class ActorDied(Exception):
+class ActorError(Exception):
     """A Lava process ended while the network was running."""
 
 
@@ -39,7 +41,7 @@ def main(run: Callable[[Path], None]) -> int:
         return _report(run_dir, f"Lava cannot be imported: {error}", SETUP_HINT)
     except MemoryError:
         return _report(run_dir, "Lava ran out of memory", "use a smaller batch")
-    except ActorDied as error:
+    except ActorError as error:
         return _report(run_dir, str(error), "check free memory")
     except Exception as error:  # the boundary of the process: the parent cannot see a traceback
         lines = str(error).strip().splitlines() or [""]
@@ -53,7 +55,6 @@ def run_program(run_dir: Path) -> None:
     program = read_net(Path(job["net"])).program
     shim.prepare()
 
-    from sast_deploy.simulate.lava.processes.clock import BatchClock
     from sast_deploy.simulate.lava.processes.network import ProgramNetwork
     from sast_deploy.simulate.lava.processes.source import FrameSource
 
@@ -67,7 +68,7 @@ def run_program(run_dir: Path) -> None:
 
 
 def run_watched(network: Any, steps: int, beats: np.ndarray) -> None:
-    """Run a Lava network for `steps` time steps; raises ActorDied where one of its processes ends early.
+    """Run a Lava network for `steps` time steps; raises ActorError where one of its processes ends early.
 
     beats: int64 (2,): time steps finished (a process of the network counts them) and all of them.
     """
@@ -88,10 +89,7 @@ def run_watched(network: Any, steps: int, beats: np.ndarray) -> None:
     network.stop()
 
 
-def _results(run_dir: Path, program: Program, trace: bool) -> Any:
-    from sast_deploy.simulate.lava.processes.network import Results
-    from sast_deploy.simulate.lava.processes.neuron import NeuronResults
-
+def _results(run_dir: Path, program: Program, trace: bool) -> Results:
     def shared(name: str) -> np.ndarray:
         return open_shared(run_dir / f"{name}.npy", writable=True)
 
@@ -113,10 +111,10 @@ def _check_actors(runtime: Any) -> None:
         if actor.exception:
             error, _ = actor.exception
             lines = str(error).strip().splitlines() or [""]
-            raise ActorDied(f"Lava process {name!r} failed: {type(error).__name__}: {lines[0]}")
+            raise ActorError(f"Lava process {name!r} failed: {type(error).__name__}: {lines[0]}")
         if actor.exitcode:
             how = f"killed by {signal.Signals(-actor.exitcode).name}" if actor.exitcode < 0 else "exited"
-            raise ActorDied(f"Lava process {name!r} died ({how})")
+            raise ActorError(f"Lava process {name!r} died ({how})")
 
 
 def _die_as_orphan() -> None:

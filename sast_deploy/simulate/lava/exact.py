@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ FLOAT64_EXACT = 1 << 53
 # Shifted sums and logits are kept in int64 with room for bias and threshold.
 INT64_ROOM = 1 << 61
 
-FloatType = Union[type[np.float32], type[np.float64]]
+FloatType = type[np.float32] | type[np.float64]
 
 
 def weighted_bound(weight: Int32Array, x_max: int) -> int:
@@ -49,11 +49,12 @@ def unfit_layer(program: Program) -> str | None:
 
 
 def convolve(inputs: npt.NDArray[Any], weight: npt.NDArray[Any], layer: Conv2d) -> npt.NDArray[Any]:
-    """torch's conv2d without bias: inputs (batch, C, H, W), weight (O, C/groups, kH, kW) -> (batch, O, H', W')."""
+    """torch's conv2d, no bias: (batch, C, H, W) with weight (O, C/groups, kH, kW) -> (batch, O, H', W')."""
     patches = _patches(inputs, layer)
     batch, groups, depth, rows, columns = patches.shape
     kernels = weight.reshape(groups, -1, depth)
-    return (kernels @ patches.reshape(batch, groups, depth, -1)).reshape(batch, -1, rows, columns)
+    sums: npt.NDArray[Any] = kernels @ patches.reshape(batch, groups, depth, -1)
+    return sums.reshape(batch, -1, rows, columns)
 
 
 def _patches(inputs: npt.NDArray[Any], layer: Conv2d) -> npt.NDArray[Any]:
@@ -79,4 +80,5 @@ def sum_pool(inputs: npt.NDArray[Any], layer: SumPool) -> npt.NDArray[np.int64]:
     kernel_h, kernel_w = layer.kernel
     rows, columns = height // kernel_h, width // kernel_w
     whole = inputs[:, :, : rows * kernel_h, : columns * kernel_w]
-    return whole.reshape(batch, channels, rows, kernel_h, columns, kernel_w).sum(axis=(3, 5), dtype=np.int64)
+    windows = whole.reshape(batch, channels, rows, kernel_h, columns, kernel_w)
+    return np.asarray(windows.sum(axis=(3, 5), dtype=np.int64))

@@ -88,7 +88,7 @@ def _check(program: Program, frames: npt.NDArray[np.uint8], where: Path) -> None
     if not len(frames):
         raise DataError("no samples to run", where=where)
     if frames.max() > program.input_max:
-        raise DataError(f"frames reach {frames.max()}", where=where, expected=f"counts up to {program.input_max}")
+        raise DataError(f"frames reach {frames.max()}", where=where, expected=f"at most {program.input_max}")
     problem = unfit_layer(program)
     if problem:
         raise LavaError(problem, where=where, expected="sums that int64 and float64 hold exactly")
@@ -106,7 +106,8 @@ def _prepare(
             create_shared(run_dir / f"membrane{number}.npy", np.int32, (samples, program.steps, neurons))
             create_shared(run_dir / f"spikes{number}.npy", np.uint8, (samples, program.steps, neurons))
     create_shared(run_dir / "logits.npy", np.int64, (samples, len(program.classes)))
-    job = {"net": str(net_path.resolve()), "frames": share_frames(run_dir, frames), "batch": batch, "trace": trace}
+    shared = share_frames(run_dir, frames)
+    job = {"net": str(net_path.resolve()), "frames": shared, "batch": batch, "trace": trace}
     (run_dir / "job.json").write_text(json.dumps(job), encoding="utf-8")
 
 

@@ -18,7 +18,7 @@ def create_shared(path: Path, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> N
     Raises:
         OSError: no space, not writable.
     """
-    np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape).flush()
+    np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)  # type: ignore[no-untyped-call]
     with open(path, "r+b") as file:
         os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
 
@@ -34,7 +34,7 @@ def share_frames(run_dir: Path, frames: npt.NDArray[np.uint8]) -> FrameSource:
     root = frames
     while isinstance(root, np.memmap) and isinstance(root.base, np.memmap):
         root = root.base
-    if isinstance(root, np.memmap) and root.filename is not None and frames.flags.c_contiguous and _unchanged(root):
+    if isinstance(root, np.memmap) and frames.flags.c_contiguous and _holds_its_file(root):
         skipped = frames.__array_interface__["data"][0] - root.__array_interface__["data"][0]
         return {"path": str(root.filename), "offset": root.offset + skipped, "shape": frames.shape}
     path = run_dir / "frames.bin"
@@ -48,6 +48,6 @@ def map_frames(source: FrameSource) -> npt.NDArray[np.uint8]:
     return np.memmap(source["path"], np.uint8, "r", source["offset"], tuple(source["shape"]))
 
 
-def _unchanged(mapped: np.memmap[Any, Any]) -> bool:
+def _holds_its_file(mapped: np.memmap[Any, Any]) -> bool:
     """Whether the file holds what the array holds: a copy-on-write map may differ from its file."""
-    return mapped.mode in ("r", "r+") and Path(str(mapped.filename)).is_file()
+    return mapped.mode in ("r", "r+") and mapped.filename is not None and Path(mapped.filename).is_file()

@@ -1,12 +1,13 @@
-"""What Lava needs before its first import. The only place that works around Lava itself; no file of it changes.
+"""What Lava needs before its first import: the only place that works around Lava, none of whose files change.
 
 Lava 0.10.0 and lava-dl 0.6.0 are the last releases. `prepare()` mends, in memory and in this process:
 
 - Python 3.11+ refuses `ByteEncoder`, an unhashable dataclass, as a default value.
 - `lava.lib.dl.netx.hdf5` imports torch, torchvision, OpenCV and matplotlib for one function that only
   resonate-and-fire neurons use.
-- Connections live in /dev/shm, where Lava hangs without a word when it is too small, and stay there when
-  its processes are killed. Its actors are forked, so anonymous shared memory serves and leaves nothing behind.
+- Stock convolutions import scipy.signal, half a second that nothing else needs: it is loaded on first use.
+- Connections live in /dev/shm. Where that is too small Lava hangs without a word, and where its processes
+  are killed they stay. Its actors are forked, so anonymous shared memory serves and leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ def prepare(anonymous_memory: bool = True) -> None:
     Raises:
         ImportError: lava-nc or lava-dl is not installed.
     """
+    _load_scipy_signal_lazily()
     _import_with_hashable_byte_encoder()
     _stand_in_for_slayer()
     if anonymous_memory:
@@ -72,6 +74,21 @@ def _import_with_hashable_byte_encoder() -> None:
         importlib.import_module("lava.magma.compiler.var_model")
     finally:
         dataclasses.dataclass = original
+
+
+def _load_scipy_signal_lazily() -> None:
+    if "scipy.signal" in sys.modules:
+        return
+    scipy = importlib.import_module("scipy")
+    spec = importlib.util.find_spec("scipy.signal")
+    if spec is None or spec.loader is None:
+        raise ModuleNotFoundError("No module named 'scipy.signal'", name="scipy.signal")
+    spec.loader = importlib.util.LazyLoader(spec.loader)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["scipy.signal"] = module
+    spec.loader.exec_module(module)
+    # `from scipy import signal` takes the attribute as it is; importing the module would load it.
+    scipy.signal = module  # type: ignore[attr-defined]
 
 
 def _stand_in_for_slayer() -> None:

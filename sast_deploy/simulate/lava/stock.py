@@ -23,8 +23,9 @@ from sast_deploy.simulate.lava.supervisor import Limits, supervise
 class StockRun:
     """What stock Lava did.
 
-    weights: per layer, int64, what stock Lava computes with, (out, in) or (O, I, kH, kW). spikes: per layer but the readout,
-    int64 (neurons, Lava time steps), or empty; stock layer l lags l + 1 steps behind its input.
+    weights: per layer, int64, what stock Lava computes with, (out, in) or (O, I, kH, kW).
+    spikes: per layer but the readout, int64 (neurons, Lava time steps), or empty; stock layer l lags
+    l + 1 steps behind the input.
     seconds: from the first to the last time step. start_seconds: to build and compile the network.
     """
 
@@ -51,7 +52,8 @@ def run_stock(
     """
     with tempfile.TemporaryDirectory(prefix="sast-stock-", ignore_cleanup_errors=True) as folder:
         run_dir = Path(folder)
-        job = {"net": str(Path(net_path).resolve()), "frames": share_frames(run_dir, frames), "record": record}
+        shared = share_frames(run_dir, frames)
+        job = {"net": str(Path(net_path).resolve()), "frames": shared, "record": record}
         (run_dir / "job.json").write_text(json.dumps(job), encoding="utf-8")
         for _ in supervise("stock_child", run_dir, len(frames), Limits(timeout, timeout)):
             pass

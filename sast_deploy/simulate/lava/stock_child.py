@@ -68,7 +68,8 @@ def _sinks(network: Any, total: int) -> list[Any]:
 def _spikes(sink: Any) -> np.ndarray:
     """(neurons in C, H, W order, Lava time steps); stock convolutions send W, H, C."""
     data = sink.data.get().astype(np.int64)
-    return (data.transpose(2, 1, 0, 3) if data.ndim == 4 else data).reshape(-1, data.shape[-1])
+    ordered: np.ndarray = data.transpose(2, 1, 0, 3) if data.ndim == 4 else data
+    return ordered.reshape(-1, data.shape[-1])
 
 
 def _weights(layer: Any) -> np.ndarray:
@@ -81,7 +82,7 @@ def _weights(layer: Any) -> np.ndarray:
     used = used * 2.0 ** params.get("weight_exp", 0)
     if used.ndim == 4:  # O, kW, kH, C, mirrored
         used = used.transpose(0, 3, 2, 1)[:, :, ::-1, ::-1]
-    return used.astype(np.int64)
+    return np.asarray(used, dtype=np.int64)
 
 
 if __name__ == "__main__":

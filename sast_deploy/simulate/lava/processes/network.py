@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from lava.lib.dl.netx.hdf5 import Network
 from lava.magma.core.decorator import implements, requires, tag
 from lava.magma.core.model.sub.model import AbstractSubProcessModel
@@ -16,29 +13,17 @@ from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
 from sast_deploy.program import Conv2d, Dense, Layer, Program, Readout, Shape
+from sast_deploy.simulate.lava.clock import BatchClock
 from sast_deploy.simulate.lava.exact import input_maxima
-from sast_deploy.simulate.lava.processes.clock import BatchClock
-from sast_deploy.simulate.lava.processes.neuron import LIF, Accumulator, NeuronResults
+from sast_deploy.simulate.lava.processes.neuron import LIF, Accumulator
 from sast_deploy.simulate.lava.processes.synapse import Synapse
-
-
-@dataclass(frozen=True, eq=False)
-class Results:
-    """Shared memory that a run fills in.
-
-    neurons: one per spiking layer. logits: int64 (samples, classes). beats: int64 (2,): Lava
-    steps finished, and all of them.
-    """
-
-    neurons: tuple[NeuronResults, ...]
-    logits: npt.NDArray[np.int64]
-    beats: npt.NDArray[np.int64]
+from sast_deploy.simulate.lava.results import Results
 
 
 class Block(AbstractProcess):  # type: ignore[misc]
     """One layer, as NetX builds them: inp -> synapse -> neuron -> out; a pooling layer has no neuron."""
 
-    def __init__(self, synapse: Synapse, neuron: Union[LIF, Accumulator, None]) -> None:
+    def __init__(self, synapse: Synapse, neuron: LIF | Accumulator | None) -> None:
         super().__init__(name=synapse.name.rpartition(" ")[0])
         self.synapse, self.neuron = synapse, neuron
         end = synapse.a_out if neuron is None else neuron.s_out
@@ -76,7 +61,7 @@ class ProgramNetwork(Network):  # type: ignore[misc]
             self.net_str += f"{name}: {shapes[index]} -> {shapes[index + 1]}\n"
         return blocks
 
-    def _neuron(self, layer: Layer, shape: Shape, before: list[Block], name: str) -> Union[LIF, Accumulator, None]:
+    def _neuron(self, layer: Layer, shape: Shape, before: list[Block], name: str) -> LIF | Accumulator | None:
         rules = self._program.arithmetic
         if isinstance(layer, (Dense, Conv2d)):
             spiking = sum(isinstance(block.neuron, LIF) for block in before)

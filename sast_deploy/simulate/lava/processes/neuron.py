@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,19 +18,8 @@ from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
 from sast_deploy.fixedpoint import Arithmetic, divide_pow2_array, fit_array, shift_array
 from sast_deploy.program import LEAK_BITS, Readout, Shape, SpikingLayer
-from sast_deploy.simulate.lava.processes.clock import BatchClock
-
-
-@dataclass(frozen=True, eq=False)
-class NeuronResults:
-    """Shared memory that a LIF process model fills in.
-
-    counts: int32 (samples, neurons). membrane: int32, spikes: uint8, both (samples, time, neurons) or None.
-    """
-
-    counts: npt.NDArray[np.int32]
-    membrane: npt.NDArray[np.int32] | None
-    spikes: npt.NDArray[np.uint8] | None
+from sast_deploy.simulate.lava.clock import BatchClock
+from sast_deploy.simulate.lava.results import NeuronResults
 
 
 class LIF(AbstractProcess):  # type: ignore[misc]
@@ -46,7 +34,13 @@ class LIF(AbstractProcess):  # type: ignore[misc]
     """
 
     def __init__(
-        self, layer: SpikingLayer, shape: Shape, rules: Arithmetic, clock: BatchClock, results: NeuronResults, name: str
+        self,
+        layer: SpikingLayer,
+        shape: Shape,
+        rules: Arithmetic,
+        clock: BatchClock,
+        results: NeuronResults,
+        name: str,
     ) -> None:
         super().__init__(layer=layer, rules=rules, clock=clock, results=results, name=name)
         size = int(np.prod(shape))
@@ -91,7 +85,7 @@ class PyLIF(PyLoihiProcessModel):  # type: ignore[misc]
 
     def _reset(self) -> npt.NDArray[np.int64]:
         if self.rules.reset == "subtract":
-            return self._leak(self.u) - self.vth * self.s
+            return np.asarray(self._leak(self.u) - self.vth * self.s)
         return self._leak(np.where(self.s, 0, self.u))
 
     def _leak(self, membrane: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

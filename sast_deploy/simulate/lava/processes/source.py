@@ -15,7 +15,7 @@ from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
-from sast_deploy.simulate.lava.processes.clock import BatchClock
+from sast_deploy.simulate.lava.clock import BatchClock
 
 
 class FrameSource(AbstractProcess):  # type: ignore[misc]

@@ -5,7 +5,7 @@ Received, computed and sent within one time step, so a layer adds no latency.
 
 from __future__ import annotations
 
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 from lava.magma.core.decorator import implements, requires, tag
@@ -28,7 +28,7 @@ class Synapse(AbstractProcess):  # type: ignore[misc]
     """
 
     def __init__(
-        self, layer: Union[Dense, Conv2d, SumPool, Readout], in_shape: Shape, x_max: int, batch: int, name: str
+        self, layer: Dense | Conv2d | SumPool | Readout, in_shape: Shape, x_max: int, batch: int, name: str
     ) -> None:
         super().__init__(layer=layer, in_shape=in_shape, x_max=x_max, name=name)
         self.s_in = InPort(shape=(batch, int(np.prod(in_shape))))
@@ -57,9 +57,10 @@ class PySynapse(PyLoihiProcessModel):  # type: ignore[misc]
         self.a_out.send(self._accumulate(self.s_in.recv()))
 
     def _accumulate(self, inputs: np.ndarray) -> np.ndarray:
+        images = (len(inputs), *self.in_shape)
         if isinstance(self.layer, SumPool):
-            return sum_pool(inputs.reshape(-1, *self.in_shape), self.layer).reshape(len(inputs), -1)
+            return sum_pool(inputs.reshape(images), self.layer).reshape(len(inputs), -1)
         values = inputs.astype(self.weight.dtype)
         if isinstance(self.layer, Conv2d):
-            return convolve(values.reshape(-1, *self.in_shape), self.weight, self.layer).reshape(len(inputs), -1)
-        return values @ self.weight.T
+            return convolve(values.reshape(images), self.weight, self.layer).reshape(len(inputs), -1)
+        return np.asarray(values @ self.weight.T)
