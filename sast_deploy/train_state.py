@@ -110,11 +110,12 @@ def load_progress(files: RunFiles, setting: Setting) -> Progress:
         values = load_plain(path)
     except CheckpointError as error:
         raise TrainingError(str(error)) from error
-    if not isinstance(values, dict) or (values.get("format"), values.get("version")) != (
-        FORMAT,
-        FORMAT_VERSION,
-    ):
-        raise TrainingError("not an unfinished training of this version", where=path)
+    known = {"format": FORMAT, "version": FORMAT_VERSION}
+    keys = {*known, "setting", *vars(Progress())}
+    if not isinstance(values, dict) or set(values) != keys or any(values[k] != v for k, v in known.items()):
+        raise TrainingError(
+            "not an unfinished training of this version", where=path, todo="start again with --overwrite"
+        )
     different = differences(values["setting"], setting)
     if different:
         raise TrainingError(

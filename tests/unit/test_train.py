@@ -1,0 +1,326 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from sast_deploy.batches import BatchFeeder, minibatches, pick_device
+from sast_deploy.checkpoint import load_checkpoint
+from sast_deploy.data import FrameSet
+from sast_deploy.errors import TrainingError, UsageError
+from sast_deploy.network import NetworkSpec
+from sast_deploy.recipes import PAPER, Recipe
+from sast_deploy.train import TrainResult, train
+from sast_deploy.train_state import TrainingInterruptedError
+from sast_deploy.trainer import Trainer, limit_weights
+from tests.tinydata import SHAPE, tiny_set
+
+SPEC = NetworkSpec("fc", SHAPE, (12, 8), 3)
+QUICK = PAPER.replace(epochs=4, lr=0.02, batch=16, rho=0.05)
+ALL_OPTIONS = QUICK.replace(
+    k_start=3, label_smoothing=0.1, weight_decay=0.01, weight_limit=3, ema=0.9, shift=1, rotate=5, scale=0.1,
+    shear=0.1, drop=0.1,
+)  # fmt: skip
+
+
+def run(out: Path, plan: Recipe = QUICK, data: FrameSet | None = None, **options: Any) -> TrainResult:
+    return train(SPEC, plan, data or tiny_set(), out, progress=False, **options)
+
+
+def weights(path: Path) -> dict[str, np.ndarray]:
+    return load_checkpoint(path).state
+
+
+def same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
+    return a.keys() == b.keys() and all(np.array_equal(a[key], b[key]) for key in a)
+
+
+class InterruptAt:
+    """Makes `Trainer.epoch` raise KeyboardInterrupt at the start of epoch `index`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, index: int) -> None:
+        original = Trainer.epoch
+
+        def epoch(trainer: Trainer, number: int, advance: Any) -> dict[str, float]:
+            if number == index:
+                raise KeyboardInterrupt
+            return original(trainer, number, advance)
+
+        monkeypatch.setattr(Trainer, "epoch", epoch)
+
+
+def test_it_learns_and_writes_what_it_says(tmp_path: Path) -> None:
+    result = run(tmp_path / "stripes" / "ckpt.pt", QUICK.replace(epochs=12))
+    lines = [json.loads(line) for line in (tmp_path / "stripes" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == list(range(1, 13))
+    accuracies = {"surrogate_accuracy", "hard_accuracy", "hard_loss"}
+    assert set(lines[0]) == {"epoch", "loss", "grad_norm", "k", "lr", "seconds"} | accuracies
+    assert lines[-1]["loss"] < lines[0]["loss"] / 2
+    checkpoint = load_checkpoint(result.path)
+    assert checkpoint.name == "stripes"
+    assert checkpoint.metrics["validation_hard_accuracy"] > 0.8
+    assert (checkpoint.metrics["training_samples"], checkpoint.metrics["validation_samples"]) == (76, 14)
+    assert (checkpoint.recipe.epochs, checkpoint.seeds, checkpoint.data) == (
+        12,
+        {"train": 0},
+        tiny_set().info,
+    )
+    assert sorted(p.name for p in result.path.parent.iterdir()) == ["ckpt.pt", "metrics.jsonl"]
+
+
+def test_the_checkpoint_is_the_epoch_with_the_best_hard_accuracy(tmp_path: Path) -> None:
+    metrics = run(tmp_path / "ckpt.pt", QUICK.replace(epochs=12)).checkpoint.metrics
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    best = max(lines, key=lambda line: (line["hard_accuracy"], -line["hard_loss"], line["epoch"]))
+    assert metrics["epoch"] == best["epoch"]
+    assert metrics["validation_hard_accuracy"] == best["hard_accuracy"]
+
+
+@pytest.mark.parametrize("plan", [QUICK, ALL_OPTIONS], ids=["plain", "all options"])
+def test_the_seed_decides_everything(tmp_path: Path, plan: Recipe) -> None:
+    torch.manual_seed(1)
+    run(tmp_path / "a.pt", plan, seed=3)
+    torch.manual_seed(2)
+    run(tmp_path / "b" / "b.pt", plan, seed=3)
+    run(tmp_path / "c" / "c.pt", plan, seed=4)
+    assert same(weights(tmp_path / "a.pt"), weights(tmp_path / "b" / "b.pt"))
+    assert not same(weights(tmp_path / "a.pt"), weights(tmp_path / "c" / "c.pt"))
+
+
+def test_rho_zero_is_plain_adam(tmp_path: Path) -> None:
+    """The same trajectory as a loop with torch's own Adam over the same minibatches, bit for bit."""
+    data, plan = tiny_set(), QUICK.replace(rho=0, epochs=2)
+    ours, plain = (Trainer(SPEC, plan, data, 0, 0.15, "cpu") for _ in range(2))
+    adam = torch.optim.Adam(plain.network.parameters(), plan.lr)
+    for epoch in range(2):
+        ours.epoch(epoch, lambda: None)
+        adam.param_groups[0]["lr"] = plan.learning_rate(epoch)
+        for indices in minibatches(plain.fitted, plan.batch, np.random.default_rng((0, epoch, 1))):
+            x, y = plain.feeder.batch(indices)
+            adam.zero_grad()
+            torch.nn.functional.cross_entropy(plain.network(x), y).backward()  # type: ignore[no-untyped-call]
+            adam.step()
+    for a, b in zip(ours.network.parameters(), plain.network.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_the_climb_and_the_descent_see_independent_minibatches() -> None:
+    """Both passes see every fitted sample once an epoch, in unrelated orders."""
+    orders = [
+        np.concatenate(minibatches(np.arange(90), 16, np.random.default_rng((0, 5, s)))) for s in (0, 1)
+    ]
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(90))
+    assert (orders[0] == orders[1]).sum() < 8
+    seen: list[list[int]] = []
+    trainer = Trainer(SPEC, QUICK, tiny_set(), 0, 0.15, "cpu")
+    original = trainer.feeder.batch
+    trainer.feeder.batch = lambda i, *rest: seen.append(list(i)) or original(i, *rest)  # type: ignore
+    trainer.epoch(0, lambda: None)
+    climbed, descended = (sorted(i for batch in part for i in batch) for part in (seen[::2], seen[1::2]))
+    assert climbed == descended == sorted(trainer.fitted)
+    assert all(a != b for a, b in zip(seen[::2], seen[1::2], strict=True))
+
+
+def test_the_test_split_is_never_looked_at(tmp_path: Path) -> None:
+    data = tiny_set()
+    run(tmp_path / "a.pt", data=replace(data, test=None))  # type: ignore[arg-type]
+
+
+def test_fitted_and_held_are_apart_and_stratified() -> None:
+    data = tiny_set()
+    trainer = Trainer(SPEC, QUICK, data, 0, 0.2, "cpu")
+    assert not set(trainer.fitted) & set(trainer.held)
+    assert np.bincount(data.train.labels[trainer.held]).tolist() == [6, 6, 6]
+
+
+def test_minibatches_are_even() -> None:
+    sizes = [len(b) for b in minibatches(np.arange(100), 32, np.random.default_rng(0))]
+    assert sizes == [25, 25, 25, 25]
+
+
+def test_interrupted_and_resumed_equals_uninterrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path / "whole" / "ckpt.pt", ALL_OPTIONS)
+    out = tmp_path / "parts" / "ckpt.pt"
+    with monkeypatch.context() as patch:
+        InterruptAt(patch, 2)
+        with pytest.raises(TrainingInterruptedError, match=r"after 2 of 4 epochs.*--resume") as caught:
+            run(out, ALL_OPTIONS)
+    assert caught.value.exit_code == 130
+    assert sorted(p.name for p in out.parent.iterdir()) == ["metrics.jsonl", "resume.pt"]
+    torch.manual_seed(99)
+    run(out, ALL_OPTIONS, resume=True)
+    assert same(weights(out), weights(tmp_path / "whole" / "ckpt.pt"))
+    assert not out.with_name("resume.pt").exists()
+    assert len(out.with_name("metrics.jsonl").read_text().splitlines()) == 4
+
+
+@pytest.fixture
+def interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    with monkeypatch.context() as patch:
+        InterruptAt(patch, 2)
+        with pytest.raises(TrainingInterruptedError):
+            run(tmp_path / "ckpt.pt")
+    return tmp_path / "ckpt.pt"
+
+
+def test_resume_with_other_options_names_them(interrupted: Path) -> None:
+    with pytest.raises(
+        TrainingError, match=r"lr = 0\.02 \(now 0\.01\), .*rho = 0\.05 \(now 0\.3\)"
+    ) as caught:
+        run(interrupted, QUICK.replace(lr=0.01, rho=0.3), resume=True)
+    assert "\n" not in str(caught.value)
+    assert interrupted.with_name("resume.pt").exists()
+
+
+@pytest.mark.parametrize("options", [{"seed": 1}, {"validation": 0.3}, {"data": tiny_set(digest="1" * 64)}])
+def test_resume_with_another_seed_split_or_data_is_refused(
+    interrupted: Path, options: dict[str, Any]
+) -> None:
+    with pytest.raises(TrainingError, match="was started with"):
+        run(interrupted, resume=True, **options)
+
+
+def test_resume_with_nothing_there(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="nothing to resume"):
+        run(tmp_path / "ckpt.pt", resume=True)
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04"])
+def test_resume_from_a_damaged_file(interrupted: Path, content: bytes) -> None:
+    interrupted.with_name("resume.pt").write_bytes(content)
+    with pytest.raises(TrainingError, match=r"resume\.pt"):
+        run(interrupted, resume=True)
+
+
+def test_resume_from_a_file_without_its_keys(interrupted: Path) -> None:
+    resume = interrupted.with_name("resume.pt")
+    values = torch.load(resume, weights_only=True)
+    for key in ("weights", "setting"):
+        torch.save({k: v for k, v in values.items() if k != key}, resume)
+        with pytest.raises(TrainingError, match="not an unfinished training"):
+            run(interrupted, resume=True)
+
+
+def test_an_unfinished_run_is_not_overwritten_by_accident(interrupted: Path) -> None:
+    before = interrupted.with_name("resume.pt").read_bytes()
+    with pytest.raises(TrainingError, match=r"unfinished.*--resume.*--overwrite"):
+        run(interrupted)
+    assert interrupted.with_name("resume.pt").read_bytes() == before
+    run(interrupted, overwrite=True)
+    assert interrupted.exists()
+
+
+def test_a_finished_run_is_not_overwritten_by_accident(tmp_path: Path) -> None:
+    out = tmp_path / "ckpt.pt"
+    run(out)
+    before = out.read_bytes()
+    with pytest.raises(TrainingError, match=r"exists already.*--overwrite"):
+        run(out)
+    assert out.read_bytes() == before
+    run(out, overwrite=True, seed=1)
+    assert out.read_bytes() != before
+
+
+def test_resuming_a_finished_run_returns_it(tmp_path: Path) -> None:
+    out = tmp_path / "ckpt.pt"
+    run(out)
+    before = out.read_bytes()
+    again = run(out, resume=True)
+    assert again.already_finished
+    assert out.read_bytes() == before
+    with pytest.raises(TrainingError, match=r"was trained with epochs = 4 \(now 5\)"):
+        run(out, QUICK.replace(epochs=5), resume=True)
+
+
+def test_overwriting_keeps_the_old_checkpoint_until_the_new_one_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "ckpt.pt"
+    run(out)
+    before = out.read_bytes()
+    InterruptAt(monkeypatch, 1)
+    with pytest.raises(TrainingInterruptedError):
+        run(out, overwrite=True, seed=1)
+    assert out.read_bytes() == before
+
+
+def test_a_loss_that_is_not_finite_stops_with_one_line(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"norm .* in epoch \d+; expected finite.*--lr"):
+        run(
+            tmp_path / "ckpt.pt", QUICK.replace(lr=10, rho=100, epochs=1).replace(batch=2), data=huge_inputs()
+        )
+    assert not (tmp_path / "ckpt.pt").exists()
+
+
+def huge_inputs() -> FrameSet:
+    """Frames that no data layer makes, so that the weights run away: the guard must see it."""
+    data = tiny_set()
+    frames = data.train.frames.astype(np.float32) * np.float32(np.nan)
+    return replace(data, train=replace(data.train, frames=frames))
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [({"validation": 0.0}, "validation"), ({"validation": 1.0}, "validation"), ({"seed": -1}, "seed"),
+     ({"device": "tpu"}, "tpu")],
+)  # fmt: skip
+def test_nonsense_options_are_refused(tmp_path: Path, options: dict[str, Any], named: str) -> None:
+    with pytest.raises(UsageError, match=named):
+        run(tmp_path / "ckpt.pt", **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_of_another_shape_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="10 classes"):
+        train(NetworkSpec("fc", (2, 34, 34), (5,), 10), QUICK, tiny_set(), tmp_path / "c.pt", progress=False)
+
+
+def test_plain_lines_when_piped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train(SPEC, QUICK, tiny_set(), tmp_path / "ckpt.pt")
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 4
+    assert lines[0].startswith("epoch 1/4  loss ")
+    assert "hard" in lines[0]
+
+
+def test_limit_weights_by_hand() -> None:
+    weight = torch.tensor([[3.0, -4.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0]])  # root mean squares 2.5 and 1
+    limit_weights(weight, 1.4)
+    assert weight.tolist() == [[3.0, -3.5, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0]]
+
+
+def test_the_running_mean_is_what_is_validated_and_saved() -> None:
+    trainer = Trainer(SPEC, QUICK.replace(ema=0.5), tiny_set(), 0, 0.15, "cpu")
+    steps: list[torch.Tensor] = []
+    trainer.epoch(0, lambda: steps.append(trainer.network.readout.bias.detach().clone()))
+    mean = steps[0]
+    for number, value in enumerate(steps):
+        decay = min(0.5, (1 + number) / (10 + number))
+        mean = decay * mean + (1 - decay) * value
+    torch.testing.assert_close(trainer.saved_weights()["readout.bias"], mean)
+    before = trainer.network.readout.bias.detach().clone()
+    trainer.validate()
+    assert torch.equal(trainer.network.readout.bias, before)
+
+
+def test_feeder_reads_a_memory_map(tmp_path: Path) -> None:
+    data = tiny_set().train
+    np.save(tmp_path / "frames.npy", data.frames)
+    mapped = np.load(tmp_path / "frames.npy", mmap_mode="r")
+    feeders = [BatchFeeder(f, data.labels, 4, torch.device("cpu")) for f in (mapped, data.frames)]
+    (x, y), (x2, y2) = (f.batch(np.array([5, 1, 7])) for f in feeders)
+    assert torch.equal(x, x2)
+    assert torch.equal(y, y2)
+    assert y.tolist() == [2, 1, 1]
+    assert x[2, 1].tolist() == (data.frames[1, 2].reshape(-1) / 4).tolist()
+
+
+def test_auto_device() -> None:
+    assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
