@@ -11,7 +11,6 @@ The input x is the frame's count divided by `input_clip`, so it lies in [0, 1].
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Union
 
 import numpy as np
 import numpy.typing as npt
@@ -68,7 +67,7 @@ class FloatReadout:
         _freeze(self)
 
 
-FloatLayer = Union[FloatDense, FloatConv2d, FloatPool, FloatReadout]
+FloatLayer = FloatDense | FloatConv2d | FloatPool | FloatReadout
 
 
 @dataclass(frozen=True, eq=False)

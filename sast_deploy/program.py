@@ -19,7 +19,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, ClassVar, Union
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -104,7 +104,10 @@ class SumPool:
 
 @dataclass(frozen=True, eq=False)
 class Readout:
-    """Non-spiking output: logits = sum_t (shift(W s_t, weight_exp) + bias). weight (classes, in), bias (classes,)."""
+    """Non-spiking output: logits = sum_t (shift(W s_t, weight_exp) + bias).
+
+    weight (classes, in), bias (classes,), int32.
+    """
 
     kind: ClassVar[str] = "readout"
     weight: Int32Array
@@ -117,8 +120,8 @@ class Readout:
         return (self.weight.shape[0],)
 
 
-Layer = Union[Dense, Conv2d, SumPool, Readout]
-SpikingLayer = Union[Dense, Conv2d]
+Layer = Dense | Conv2d | SumPool | Readout
+SpikingLayer = Dense | Conv2d
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,41 +13,12 @@ from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
+from sast_deploy.accuracy import Accuracy
 from sast_deploy.netx import NetFile
 from sast_deploy.simulate.record import SpikeRecord
 from sast_deploy.synops import LayerOps, count_operations
 
 REPORT_VERSION = 1
-Z95 = 1.959963984540054  # 97.5 % quantile of the standard normal distribution
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """correct of samples, with the Wilson score interval at 95 % (Wilson, 1927)."""
-
-    correct: int
-    samples: int
-
-    @property
-    def value(self) -> float:
-        """Share of correct predictions, 0..1."""
-        return self.correct / self.samples
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Lower and upper end of the 95 % Wilson score interval."""
-        n, p, z2 = self.samples, self.value, Z95**2
-        centre = (p + z2 / (2 * n)) / (1 + z2 / n)
-        half = Z95 / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-        return (max(0.0, centre - half), min(1.0, centre + half))
-
-    def __str__(self) -> str:
-        """As in `96.4 % (347 of 360; 95 % interval 93.9-97.9 %)`."""
-        low, high = self.interval
-        return (
-            f"{100 * self.value:.1f} % ({self.correct} of {self.samples}; "
-            f"95 % interval {100 * low:.1f}-{100 * high:.1f} %)"
-        )
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ STOCK_WARNING = (
 @click.command(
     "compile",
     cls=Command,
+    short_help="A checkpoint to an integer program, as NetX HDF5.",
     epilog=example("sast-deploy compile runs/sast/ckpt.pt --profile loihi-int4"),
 )
 @click.argument("checkpoint", type=PATH)

@@ -2,14 +2,134 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
-from sast_deploy.commands.options import Command
+from sast_deploy.commands.options import (
+    PATH,
+    Command,
+    build_frame_options,
+    console,
+    data_options,
+    example,
+    frame_options,
+)
+from sast_deploy.errors import UsageError
+
+OUTSIDE = 1  # exit code when simulated and real recordings differ by more than the tolerance
 
 
-@click.group("data")
+@click.group("data", short_help="Look at, simulate and compare recordings.")
 def data_group() -> None:
-    """Look at recordings, simulate N-MNIST, compare simulated with real."""
+    """Look at recordings, simulate N-MNIST, compare simulated with real recordings."""
 
 
-data_group.command_class = Command
+@data_group.command(
+    "info",
+    cls=Command,
+    short_help="Samples, classes, events and density of a data set.",
+    epilog=example("sast-deploy data info --dataset auto"),
+)
+@data_options("auto")
+@frame_options
+def info_command(
+    dataset: str,
+    data_root: Path | None,
+    holdout: float | None,
+    holdout_seed: int | None,
+    steps: int,
+    binning: str,
+    encoding: str,
+    clip: int | None,
+    size: tuple[int, int] | None,
+    duration_us: int | None,
+) -> None:
+    """Show what a data set holds once it is frames: samples, classes, events, density, clipping."""
+    from rich import box
+    from rich.table import Table
+
+    from sast_deploy.data import describe, load_frames
+
+    options = build_frame_options(steps, binning, encoding, clip, size, duration_us)
+    data = load_frames(
+        dataset, options, data_root=data_root, holdout=holdout, holdout_seed=holdout_seed or 0, progress=True
+    )
+    out = console()
+    out.print(data.info.provenance, soft_wrap=True)
+    out.print(f"frames: {data.options.steps} steps of {data.sensor}, counts 0..{data.options.clip}")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("split", "samples", "events/sample", "density", "largest", "at clip", "per class"):
+        table.add_column(name, justify="left" if name in ("split", "per class") else "right")
+    for row in describe(data):
+        shares = " ".join(map(str, row.per_class))
+        numbers = (f"{row.mean_events:.1f}", f"{100 * row.density:.2f} %", str(row.max_count))
+        table.add_row(row.split, str(row.samples), *numbers, f"{100 * row.clipped:.1f} %", shares)
+    out.print(table)
+    if data.info.missing_classes:
+        out.print(f"classes without samples: {', '.join(data.info.missing_classes)}")
+
+
+@data_group.command(
+    "simulate",
+    cls=Command,
+    short_help="Make a simulated N-MNIST from MNIST's images.",
+    epilog=example("sast-deploy data simulate --mnist-dir data/mnist -o data/simulated --train 600 --test 100"),
+)
+@click.option("--mnist-dir", type=PATH, required=True, help="Folder with MNIST's idx files, .gz or plain.")
+@click.option("-o", "--output", type=PATH, required=True, help="New folder: Train|Test/<label>/<id>.bin.")
+@click.option("--train", "n_train", type=int, default=60_000, show_default=True, help="Training recordings.")
+@click.option("--test", "n_test", type=int, default=10_000, show_default=True, help="Test recordings.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of pixel mismatch and noise.")
+def simulate_command(mnist_dir: Path, output: Path, n_train: int, n_test: int, seed: int) -> None:
+    """Carry MNIST images through N-MNIST's three saccades and write N-MNIST's own file format.
+
+    The result is marked as simulated; load it with --dataset nmnist-simulated.
+    """
+    from sast_deploy.data.saccade import simulate_mnist
+
+    root = simulate_mnist(mnist_dir, output, n_train, n_test, seed=seed, progress=True)
+    out = console()
+    out.print(f"wrote {n_train} + {n_test} SIMULATED recordings to {root}", soft_wrap=True)
+    out.print(f"load them with --dataset nmnist-simulated --data-root {root}", soft_wrap=True)
+
+
+@data_group.command(
+    "compare",
+    cls=Command,
+    short_help="Compare simulated recordings with real ones.",
+    epilog=example("sast-deploy data compare --real data/NMNIST --mnist-dir data/mnist -o compare.png"),
+)
+@click.option("--real", type=PATH, required=True, help="Folder of real N-MNIST recordings.")
+@click.option("--simulated", type=PATH, help="Folder of simulated recordings; or")
+@click.option("--mnist-dir", type=PATH, help="MNIST's idx files, simulated here and now.")
+@click.option("--split", type=click.Choice(["Train", "Test"]), default="Train", show_default=True)
+@click.option("--limit", type=int, default=1000, show_default=True, help="Most recordings to compare.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the simulation.")
+@click.option("-o", "--output", type=PATH, default=Path("runs/compare.png"), show_default=True)
+def compare_command(
+    real: Path,
+    simulated: Path | None,
+    mnist_dir: Path | None,
+    split: str,
+    limit: int,
+    seed: int,
+    output: Path,
+) -> int:
+    """Compare recordings of the same image numbers: a table, and a picture.
+
+    Exit code 1 if a checked quantity is more than 10 % from the real recordings.
+    """
+    from sast_deploy.data.compare import compare
+
+    if (simulated is None) == (mnist_dir is None):
+        raise UsageError("--simulated and --mnist-dir", expected="exactly one of them")
+    wanted = "Train" if split == "Train" else "Test"
+    result = compare(
+        real, simulated, mnist_dir=mnist_dir, split=wanted, limit=limit, seed=seed, progress=True
+    )  # fmt: skip
+    out = console()
+    out.print(result.table(), soft_wrap=True, markup=False)
+    result.plot(output)
+    out.print(f"wrote {output}", soft_wrap=True)
+    return 0 if result.ok else OUTSIDE

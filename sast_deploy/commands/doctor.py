@@ -5,17 +5,20 @@ from __future__ import annotations
 import click
 
 from sast_deploy.commands.options import Command, console, example
-from sast_deploy.errors import InstallationError
+
+UNHEALTHY = 3
 
 
-@click.command("doctor", cls=Command, epilog=example("sast-deploy doctor"))
+@click.command(
+    "doctor",
+    cls=Command,
+    short_help="What is installed, what is missing, how to mend it.",
+    epilog=example("sast-deploy doctor"),
+)
 def doctor_command() -> int:
-    """Check the installation; every failing line ends with the command that mends it.
-
-    Exit code 3 if anything essential is missing.
-    """
+    """Check the installation; every failing line ends with the command that mends it. Exit code 3 if any fails."""
     from sast_deploy.doctor import diagnose, healthy, print_checks
 
     checks = diagnose()
     print_checks(checks, console())
-    return 0 if healthy(checks) else InstallationError.exit_code
+    return 0 if healthy(checks) else UNHEALTHY

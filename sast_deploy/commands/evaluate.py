@@ -6,10 +6,16 @@ from pathlib import Path
 
 import click
 
-from sast_deploy.commands.options import PATH, Command, data_options, example
+from sast_deploy.commands.loading import load_test_split
+from sast_deploy.commands.options import PATH, Command, console, data_options, example
 
 
-@click.command("evaluate", cls=Command, epilog=example("sast-deploy evaluate runs/sast/ckpt.pt"))
+@click.command(
+    "evaluate",
+    cls=Command,
+    short_help="Surrogate accuracy, hard-spike accuracy, transfer gap.",
+    epilog=example("sast-deploy evaluate runs/sast/ckpt.pt"),
+)
 @click.argument("checkpoint", type=PATH)
 @data_options(None)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
@@ -22,4 +28,12 @@ def evaluate_command(
     device: str,
 ) -> None:
     """Measure CHECKPOINT on its test split: smooth spikes, hard spikes, and what the swap costs."""
-    raise NotImplementedError
+    from sast_deploy.checkpoint import load_checkpoint
+    from sast_deploy.evaluate import evaluate
+
+    trained = load_checkpoint(checkpoint)
+    data = load_test_split(trained.data, trained.frames, dataset, data_root, holdout, holdout_seed)
+    result = evaluate(trained, data.test, device=device)
+    out = console()
+    out.print(f"{checkpoint}: test split of {data.info.provenance}", soft_wrap=True)
+    out.print(result.table(), markup=False)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sast_deploy.commands.compile import EXPORTS
+from sast_deploy.commands.loading import load_test_split
 from sast_deploy.commands.options import PATH, Command, console, data_options, example
 from sast_deploy.errors import DataError, NetFileError, UsageError
 
@@ -24,6 +25,7 @@ DEFAULT_CHECK = 100
 @click.command(
     "simulate",
     cls=Command,
+    short_help="Run a .net file on its test split and report.",
     epilog=example(
         "sast-deploy simulate",
         "sast-deploy simulate netx_exports/sast-loihi-int4.net --check all",
@@ -60,6 +62,7 @@ def simulate_command(
 
     Exit code 1 if the reference disagrees on any spike count or logit.
     """
+    from sast_deploy.data import DataInfo, FrameOptions
     from sast_deploy.fileio import write_text
     from sast_deploy.netx import read_net
     from sast_deploy.report import Run, make_report, print_report
@@ -67,7 +70,9 @@ def simulate_command(
     wanted_check = _parse_check(check)
     path = net or newest_export(EXPORTS)
     content = read_net(path)
-    data = load_test_split(content, dataset, data_root, holdout, holdout_seed)
+    recorded, options = DataInfo.from_dict(content.data), FrameOptions.from_dict(content.frames)
+    data = load_test_split(recorded, options, dataset, data_root, holdout, holdout_seed)
+    _check_shape(data, content)
     frames, labels = data.test.frames[:samples], data.test.labels[:samples]
     if len(frames) == 0:
         raise DataError("no test samples", where=data.info.root, expected="at least one")
@@ -98,47 +103,12 @@ def newest_export(folder: Path) -> Path:
     return found[-1]
 
 
-def load_test_split(
-    net: NetFile, dataset: str | None, data_root: Path | None, holdout: float | None, holdout_seed: int | None
-) -> FrameSet:
-    """Frames as the .net file wants them, of its own data set unless another is named.
-
-    Raises:
-        DataError: the data set is not there, or its frames do not fit the network.
-    """
-    from sast_deploy.data import FrameOptions, load_frames
-
-    recorded = net.data
-    own = dataset is None or dataset == recorded["dataset"]
-    data = load_frames(
-        recorded["dataset"] if dataset is None else dataset,
-        FrameOptions.from_dict(net.frames),
-        data_root=data_root or _recorded_root(recorded, own),
-        holdout=recorded["holdout"] if holdout is None and own else holdout,
-        holdout_seed=(recorded["holdout_seed"] or 0) if holdout_seed is None and own else holdout_seed or 0,
-        progress=True,
-    )
-    if data.test.frames.shape[1:] != (net.program.steps, *net.program.input_shape):
+def _check_shape(data: FrameSet, net: NetFile) -> None:
+    wanted = (net.program.steps, *net.program.input_shape)
+    if data.test.frames.shape[1:] != wanted:
         raise DataError(
-            f"frames of shape {data.test.frames.shape[1:]}",
-            where=data.info.root,
-            expected=f"{(net.program.steps, *net.program.input_shape)}, as the network was trained",
+            f"frames of shape {data.test.frames.shape[1:]}", where=data.info.root, expected=f"{wanted}"
         )
-    if data.info.classes != net.program.classes:
-        raise DataError(
-            f"{len(data.info.classes)} classes {data.info.classes[:3]}...",
-            where=data.info.root,
-            expected=f"the network's {len(net.program.classes)} classes {net.program.classes[:3]}...",
-        )
-    return data
-
-
-def _recorded_root(recorded: Any, own: bool) -> Path | None:
-    """The folder the network was trained from, if it is still there; an environment variable goes first."""
-    import os
-
-    root = Path(recorded["root"])
-    return root if own and root.is_dir() and not os.environ.get("SAST_DATA_ROOT") else None
 
 
 def _run(
@@ -151,7 +121,9 @@ def _run(
         return run_reference(net.program, frames, progress=lambda n: track(n, "reference"))
     from sast_deploy.simulate.lava import run_lava
 
-    return run_lava(path, frames, batch=batch, timeout=timeout, progress=True)
+    return run_lava(
+        path, frames, batch=batch, timeout=timeout, progress=lambda n: track(n, "lava", total=len(frames))
+    )
 
 
 def _replay(net: NetFile, frames: Any, record: SpikeRecord, samples: int | None) -> tuple[int, str | None]:
@@ -186,6 +158,7 @@ def _facts(path: Path, net: NetFile, data: FrameSet) -> dict[str, Any]:
     from sast_deploy import __version__
     from sast_deploy.fileio import file_digest
     from sast_deploy.profile import parse_profile
+    from sast_deploy.versions import installed_version
     from sast_deploy.versions import installed_version
 
     versions = {"sast-deploy": __version__, "numpy": np.__version__}

@@ -16,11 +16,13 @@ from sast_deploy.commands.options import (
     example,
     frame_options,
 )
+from sast_deploy.errors import UsageError
 
 
 @click.command(
     "train",
     cls=Command,
+    short_help="Frames to a SAST checkpoint.",
     epilog=example("sast-deploy train --dataset nmnist --rho 0.3 -o runs/sast/ckpt.pt"),
 )
 @data_options("auto")
@@ -78,9 +80,10 @@ def train_command(
     Beside the checkpoint: metrics.jsonl, one line per epoch, and resume.pt while unfinished.
     """
     options = build_frame_options(steps, binning, encoding, clip, size, duration_us)
-    from sast_deploy.recipes import parse_changes, recipe
+    from sast_deploy.recipes import recipe
 
-    wanted = recipe(recipe_name).replace(rho=rho, epochs=epochs, lr=lr, batch=batch, **parse_changes(changes))
+    named = {"rho": rho, "epochs": epochs, "lr": lr, "batch": batch}
+    wanted = recipe(recipe_name).replace(**_parse_changes(changes), **named)
     from sast_deploy.data import load_frames
 
     data = load_frames(
@@ -101,3 +104,17 @@ def train_command(
     if result.already_finished:
         out.print("was finished before; nothing was trained")
     out.print(f"wrote {result.path}", soft_wrap=True)
+
+
+def _parse_changes(changes: tuple[str, ...]) -> dict[str, float]:
+    """--set KEY=VALUE pairs as numbers. Raises UsageError."""
+    found: dict[str, float] = {}
+    for change in changes:
+        key, equals, text = change.partition("=")
+        if key in ("rho", "epochs", "lr", "batch"):
+            raise UsageError(f"--set {change}", expected=f"--{key} {text}")
+        try:
+            found[key] = float(text)
+        except ValueError:
+            raise UsageError(f"--set {change}", expected="KEY=VALUE with a number, as drop=0.1") from None
+    return found

@@ -68,7 +68,7 @@ def test_what_is_wrong_is_named(change, message):
 @pytest.mark.parametrize("name", ["loihi-int9", "nowhere/x.toml", "x.toml"])
 def test_a_profile_that_is_not_there(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ProfileError, match="loihi-int9|cannot be read"):
+    with pytest.raises(ProfileError, match=r"loihi-int9|cannot be read"):
         load_profile(name)
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from sast_deploy.accuracy import Accuracy
 from sast_deploy.netx import NetFile
-from sast_deploy.report import Accuracy, Run, make_report, print_report
+from sast_deploy.report import Run, make_report, print_report
 from sast_deploy.simulate.record import SpikeRecord, first_difference
 from sast_deploy.simulate.reference import run_reference
 from tests.programs import fc_program, random_frames
@@ -59,8 +60,10 @@ def test_what_a_person_reads(report):
     text = io.StringIO()
     print_report(report, Console(file=text, width=120))
     for expected in (
-        "SIMULATED: digits", "20 samples, 20 % held out by seed 3", "75.0 % (15 of 20; 95 % interval 53.1-88.8 %)",
-        "90.0 % (18 of 20", "95.0 % (19 of 20", "20 samples replayed: spike counts, logits and predictions identical",
+        "SIMULATED: digits", "20 samples, 20 % held out by seed 3", 
+        "75.0 % (15 of 20; 95 % interval 53.1-88.8 %)",
+        "90.0 % (18 of 20", "95.0 % (19 of 20", 
+        "20 samples replayed: spike counts, logits and predictions identical",
         "layer 0 (dense)", "SynOps", "p" * 64, "confusion",
     ):  # fmt: skip
         assert expected in text.getvalue()
