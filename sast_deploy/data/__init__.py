@@ -54,7 +54,7 @@ def load_frames(
         OutputError: the cache cannot be written.
     """
     cache = FrameCache(cache_dir)
-    source = find_source(dataset, data_root, cache.folder)
+    source = find_source(dataset, data_root, cache.folder, progress)
     if options.size is None:
         options = replace(options, size=source.default_size)
     split = Holdout(holdout, holdout_seed)

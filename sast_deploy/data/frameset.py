@@ -44,7 +44,7 @@ class DataInfo:
         dataset: what it stands for, e.g. "nmnist" or "digits-saccade".
         provenance: one honest sentence; begins with "SIMULATED:" where no camera was involved.
         simulated: True where no camera was involved.
-        root: the folder the recordings were read from.
+        root: the folder they were read from; given as data_root, it leads there again.
         n_train, n_test: numbers of samples.
         classes: names of all classes; labels index this.
         missing_classes: names of the classes without a training sample.

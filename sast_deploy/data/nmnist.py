@@ -3,7 +3,7 @@
 What goes through tonic: the download, its checksums and its unpacking (`tonic.datasets.NMNIST`), the folder
 names, and the reading order and event values, which tests compare with tonic's class and with
 `tonic.io.read_mnist_file` bit for bit. What does not: listing and decoding the files, because tonic takes a
-part of the data set for no data set, and because its decoder makes about a tenth of the speed. The data set
+part of the data set for no data set, and because its decoder takes about five times as long. The data set
 `tonic:NMNIST` takes every recording through tonic's own class, and gives the same frames.
 """
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from sast_deploy.errors import DataError
+
 if TYPE_CHECKING:  # a run that finds its frames in the cache compiles nothing
     from sast_deploy.data.frames import Binner, Frames
 
@@ -63,7 +65,7 @@ class Source(Protocol):
 
     @property
     def root(self) -> Path:
-        """The folder it lies in."""
+        """The folder that, given as data root, leads to it again."""
 
     @property
     def default_size(self) -> tuple[int, int] | None:
@@ -89,10 +91,13 @@ def state_lines(folder: Path, prefix: str = "") -> Iterator[str]:
 
 
 def folder_signature(*folders: Path) -> str:
-    """SHA-256 over the state of every file below the folders (those that exist)."""
+    """SHA-256 over the state of every file below the folders (those that exist). Raises DataError."""
     digest = hashlib.sha256()
-    for folder in folders:
-        digest.update(f"{folder.absolute()}\n".encode())
-        if folder.is_dir():
-            digest.update("".join(state_lines(folder)).encode())
+    try:
+        for folder in folders:
+            digest.update(f"{folder.absolute()}\n".encode())
+            if folder.is_dir():
+                digest.update("".join(state_lines(folder)).encode())
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}", where=error.filename) from error
     return digest.hexdigest()

@@ -33,7 +33,7 @@ def resolve_root(data_root: Path | None) -> Path:
     return Path(os.environ.get("SAST_DATA_ROOT") or "data").expanduser()
 
 
-def find_source(dataset: str, data_root: Path | None, cache_dir: Path) -> Source:
+def find_source(dataset: str, data_root: Path | None, cache_dir: Path, progress: bool) -> Source:
     """The source that `dataset` names, on the disk; downloads real data through tonic where it is absent.
 
     Raises:
@@ -41,13 +41,13 @@ def find_source(dataset: str, data_root: Path | None, cache_dir: Path) -> Source
     """
     root = resolve_root(data_root)
     if dataset == "auto":
-        return _auto(root, cache_dir)
+        return _auto(root, cache_dir, progress)
     if dataset == "nmnist":
         return _real(root, find_nmnist(root) or _download(root))
     if dataset == "nmnist-simulated":
         return _simulated(root)
     if dataset == "digits-saccade":
-        return _digits(cache_dir, "")
+        return _digits(cache_dir, progress)
     if dataset in TONIC_ALIASES or dataset.startswith(TONIC_PREFIX):
         from sast_deploy.data.tonic_sets import TonicSource
 
@@ -55,12 +55,12 @@ def find_source(dataset: str, data_root: Path | None, cache_dir: Path) -> Source
     raise DataError(f"unknown data set {dataset!r}", expected=f"one of {', '.join(NAMES)}")
 
 
-def _auto(root: Path, cache_dir: Path) -> Source:
+def _auto(root: Path, cache_dir: Path, progress: bool) -> Source:
     folder = find_nmnist(root)
     if folder is not None and simulated_marker(folder) is None:
         return _real(root, folder)
     there = f"the set in {folder} is simulated" if folder is not None else f"there is none in {root}"
-    return _digits(cache_dir, f"; real N-MNIST was not used: {there}")
+    return _digits(cache_dir, progress, f"; real N-MNIST was not used: {there}")
 
 
 def _real(root: Path, folder: Path) -> Source:
@@ -95,7 +95,8 @@ def _simulated(root: Path) -> Source:
     return NmnistFolder(folder, "nmnist-simulated", provenance, simulated=True)
 
 
-def _digits(cache_dir: Path, remark: str) -> Source:
+def _digits(cache_dir: Path, progress: bool, remark: str = "") -> Source:
     from sast_deploy.data.saccade import build_digits
 
-    return NmnistFolder(build_digits(cache_dir), "digits-saccade", DIGITS_PROVENANCE + remark, simulated=True)
+    folder = build_digits(cache_dir, progress=progress)
+    return NmnistFolder(folder, "digits-saccade", DIGITS_PROVENANCE + remark, simulated=True)

@@ -35,22 +35,22 @@ DEFAULT_SIZES = {"DVSGesture": (48, 48), "CIFAR10DVS": (48, 48)}
 
 @dataclass(frozen=True)
 class TonicSource:
-    """The tonic data set `class_name` in `data_root`/`class_name`; a `Source`."""
+    """The tonic data set `class_name` in `root`/`class_name`; a `Source`."""
 
     dataset: str
     class_name: str
-    data_root: Path
+    root: Path
     simulated: bool = False
 
     @property
-    def root(self) -> Path:
+    def place(self) -> Path:
         """Where tonic keeps the data set."""
-        return self.data_root / self.class_name
+        return self.root / self.class_name
 
     @property
     def provenance(self) -> str:
         """One honest sentence."""
-        return f"recordings of tonic.datasets.{self.class_name} from {self.root}"
+        return f"recordings of tonic.datasets.{self.class_name} from {self.place}"
 
     @property
     def default_size(self) -> tuple[int, int] | None:
@@ -59,10 +59,10 @@ class TonicSource:
 
     def signature(self) -> str:
         """Digest of the state of all files of the data set. Raises DataError for a simulated folder."""
-        if self.root.is_dir() and simulated_marker(self.root) is not None:
+        if self.place.is_dir() and simulated_marker(self.place) is not None:
             what = f"{MARKER} says that this is no camera data"
-            raise DataError(what, where=self.root, expected="real recordings")
-        return folder_signature(self.root)
+            raise DataError(what, where=self.place, expected="real recordings")
+        return folder_signature(self.place)
 
     def open(self) -> Recordings:
         """Construct tonic's data set, which downloads what is absent, and list its recordings.
@@ -72,9 +72,9 @@ class TonicSource:
         """
         kind = event_class(self.class_name)
         if "train" in inspect.signature(kind).parameters:
-            parts = [construct(kind, self.data_root, train=flag) for flag in (True, False)]
+            parts = [construct(kind, self.root, train=flag) for flag in (True, False)]
         else:
-            parts = [construct(kind, self.data_root)]
+            parts = [construct(kind, self.root)]
         return _Reader(self, parts).recordings()
 
 
@@ -86,15 +86,15 @@ class _Reader:
         self._parts = parts
         targets = [target for part in parts for target in part.targets]
         if not targets:
-            raise DataError("tonic finds no recordings", where=source.root)
-        self._classes = class_names(parts[0], targets, source.root)
+            raise DataError("tonic finds no recordings", where=source.place)
+        self._classes = class_names(parts[0], targets, source.place)
         self._sensor = sensor_of(parts[0], source.class_name)
 
     def recordings(self) -> Recordings:
         train = self._list("train", self._parts[0], 0)
         test = self._list("test", self._parts[1], len(train)) if len(self._parts) > 1 else ()
         if not train:
-            raise DataError("tonic finds no training recordings", where=self._source.root)
+            raise DataError("tonic finds no training recordings", where=self._source.place)
         return Recordings(self._sensor, self._classes, train, test or None, self._frame)
 
     def _list(self, name: str, part: Any, first: int) -> tuple[Recording, ...]:
@@ -104,7 +104,7 @@ class _Reader:
             if target not in known:
                 what = f"{name} recording {index} has label {target!r}"
                 names = ", ".join(map(str, known))
-                raise DataError(what, where=self._source.root, expected=f"one of {names}")
+                raise DataError(what, where=self._source.place, expected=f"one of {names}")
             label = known.index(target)
             found.append(Recording(self._name(name, part, index), label, first + index))
         return tuple(sorted(found, key=lambda recording: recording.id))
@@ -119,7 +119,7 @@ class _Reader:
         index, part = recording.index, self._parts[0]
         if index >= len(part.targets):
             index, part = index - len(part.targets), self._parts[1]
-        where = self._source.root / recording.id
+        where = self._source.place / recording.id
         events = to_events(_read(part, index, where), where)
         return binner.from_events(events, out, where), hashlib.sha256(events.tobytes()).digest()
 

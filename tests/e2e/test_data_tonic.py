@@ -63,6 +63,8 @@ def test_dvsgesture_is_read_through_tonic_and_summed_to_48_by_48(tmp_path, load)
     assert (frame_set.info.n_train, frame_set.info.n_test) == (100, 100)
     assert frame_set.info.classes[3] == "Right arm cw"
     assert frame_set.info.provenance == f"recordings of tonic.datasets.DVSGesture from {tmp_path}/DVSGesture"
+    assert load(frame_set.info.dataset).info == frame_set.info
+    assert frame_set.info.root == str(tmp_path)
     assert frame_set.train.ids[1] == "ibmGestureTrain/user00_led/1.npy"
     for split, first in ((frame_set.train, 0), (frame_set.test, 1000)):
         assert list(split.ids) == sorted(split.ids)

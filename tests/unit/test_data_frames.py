@@ -99,3 +99,16 @@ def test_the_fast_path_refuses_what_the_reader_refuses(data, message):
 def test_frames_larger_than_the_sensor_are_refused():
     with pytest.raises(DataError, match="size = 35 x 34; expected at most the sensor's 34 x 34"):
         Binner(SENSOR, FrameOptions(size=(35, 34)))
+
+
+def test_kernels_compile_where_no_folder_can_keep_their_machine_code(monkeypatch):
+    from numba.core.caching import CompileResultCacheImpl
+
+    from sast_deploy.data.frames import _compiled
+
+    monkeypatch.setattr(CompileResultCacheImpl, "_locator_classes", [])
+
+    def successor(x):
+        return x + 1
+
+    assert _compiled(successor)(1) == 2

@@ -174,7 +174,7 @@ def test_auto_takes_real_data_where_it_is(complete, load):
 @pytest.mark.parametrize("kind", ["absent", "simulated"])
 def test_auto_takes_the_embedded_default_otherwise_and_says_so(tmp_path, load, monkeypatch, complete, kind):
     embedded = simulated(write_folder(tmp_path / "embedded", {"Train": {1: 2}, "Test": {1: 1}}))
-    monkeypatch.setattr("sast_deploy.data.saccade.build_digits", lambda cache_dir: embedded)
+    monkeypatch.setattr("sast_deploy.data.saccade.build_digits", lambda cache_dir, progress: embedded)
     root = tmp_path / "nowhere" if kind == "absent" else simulated(complete)
     info = load("auto", root).info
     assert (info.requested, info.dataset, info.simulated) == ("auto", "digits-saccade", True)
@@ -199,6 +199,7 @@ def remove_recordings(folder):
         (lambda root: remove_recordings(root / "Test"), "Test: has no .bin files"),
         (lambda root: (root / "Train/2/00002.bin").write_bytes(b"\0" * 12), r"2.bin: 12 bytes leave 2 over"),
         (lambda root: (root / "Test/7/00002.bin").write_bytes(b""), r"Test/7/00002.bin: has no events"),
+        (lambda root: (root / "Test/7/9.bin").symlink_to("gone"), r"9.bin: cannot be read: No such file"),
         (lambda root: (root / "Test/7/9.bin").mkdir(), r"9.bin: cannot be read: Is a directory"),
     ],
 )
