@@ -121,13 +121,13 @@ def _summary(report: Report) -> RenderableType:
     table.add_row("profile", report.facts["profile"])
     table.add_row("data", f"{data['provenance']}")
     table.add_row("test split", f"{report.accuracy.samples} samples" + _split(data))
-    table.add_row("accuracy", f"{report.accuracy}  [{report.run.backend}, integers]")
+    table.add_row("accuracy", f"{report.accuracy}, integers on {report.run.backend}")
     for key, label in (("hard", "float, hard spikes"), ("surrogate", "float, surrogate")):
         table.add_row(f"  {label}", _training_accuracy(checkpoint, key))
     table.add_row("reference check", _check(report.run))
     rates = ", ".join(f"{name} {rate:.3f}" for name, rate in report.firing_rates.items())
-    table.add_row("firing rates", f"{rates}  [spikes per neuron and step]")
-    table.add_row("seconds", f"{report.run.seconds:.1f}  [{report.run.backend}, its start included]")
+    table.add_row("firing rates", f"{rates} spikes per neuron and step")
+    table.add_row("seconds", f"{report.run.seconds:.1f} on {report.run.backend}, its start included")
     table.add_row("program digest", net["program_digest"])
     table.add_row("checkpoint digest", checkpoint.get("digest", "not recorded"))
     table.add_row("versions", ", ".join(f"{k} {v}" for k, v in report.facts["versions"].items()))
@@ -145,7 +145,7 @@ def _training_accuracy(checkpoint: Mapping[str, Any], kind: str) -> str:
     if kind not in test:
         return "not recorded in the checkpoint"
     accuracy = Accuracy(round(test[kind] * test["samples"]), test["samples"])
-    return f"{accuracy}  [from training]"
+    return f"{accuracy}, from training"
 
 
 def _check(run: Run) -> str:
