@@ -19,28 +19,39 @@ from numpy.typing import NDArray
 
 from sast_deploy.data.compare import MatchedRecording, matched_recordings, twin
 from sast_deploy.data.events import Events
+from sast_deploy.data.idx import Split
 from sast_deploy.data.pixelmodel import PixelModel
 from sast_deploy.data.register import measure_path
 from sast_deploy.data.saccadepath import KNOT_US, Knots
+from sast_deploy.data.sessions import session_model
 from sast_deploy.data.statistics import EventStatistics, matched_cosine, statistics
 
 _FITTED = ("threshold_on", "threshold_off", "refractory_us", "ink_luminance", "blur_px", "magnification", "mismatch")
 _SPAN_S = 0.308  # mean length of a recording
 _CORNER = 3  # pixels; the digit never comes there
 _SACCADES_MS = ((10, 80), (112, 200), (228, 300))
+_MIDDLES_MS = (50, 155, 265)
+_LAST_MOVE = 60  # knot after which the image stands
 _LAST_KNOT = 62  # 310 ms
 
 
 @dataclass(frozen=True, eq=False)
 class Matched:
-    """Real training recordings and the images they show."""
+    """Real recordings and the images they show."""
 
     matches: list[MatchedRecording]
     recordings: list[Events]
+    split: Split = "Train"
+
+    def mean_onsets(self, model: PixelModel) -> NDArray[np.float64]:
+        """Mean shift of the three saccades over the recordings; milliseconds."""
+        onsets = [session_model(model, match.number, self.split).onset_us for match in self.matches]
+        mean: NDArray[np.float64] = np.mean(onsets, axis=0) / 1000
+        return mean
 
     def simulate(self, model: PixelModel) -> EventStatistics:
         """Statistics of the same images through `model`."""
-        return statistics(twin(match, "Train", model, seed=0) for match in self.matches)
+        return statistics(twin(match, self.split, model, seed=0) for match in self.matches)
 
 
 def fit(data: Matched, *, start: PixelModel | None = None, rounds: int = 3) -> PixelModel:
@@ -51,9 +62,9 @@ def fit(data: Matched, *, start: PixelModel | None = None, rounds: int = 3) -> P
     measured = measure_path(data.recordings, [match.image for match in data.matches])
     model = dataclasses.replace(model, noise_on_hz=on, noise_off_hz=off, path=measured[: _LAST_KNOT + 1])
     for _ in range(rounds):
-        model = _fit_speed(model, data, real)
+        model = fit_speed(model, data, real)
         model = _fit_pixel(model, data, real)
-    return _fit_speed(model, data, real)
+    return fit_speed(model, data, real)
 
 
 def measure_noise(real: EventStatistics) -> tuple[float, float]:
@@ -75,7 +86,7 @@ def measure_onsets(real: EventStatistics, simulated: EventStatistics) -> tuple[f
     return tuple(shifts)
 
 
-def _fit_speed(model: PixelModel, data: Matched, real: EventStatistics, rounds: int = 3) -> PixelModel:
+def fit_speed(model: PixelModel, data: Matched, real: EventStatistics, rounds: int = 3) -> PixelModel:
     """Scale each 5 ms of the path by the events it lacks, and keep the path where it was on average."""
     step = KNOT_US // 1000
     for _ in range(rounds):
@@ -87,6 +98,10 @@ def _fit_speed(model: PixelModel, data: Matched, real: EventStatistics, rounds: 
             rate *= real.counts.mean() / one.counts.mean()
             curves.append(np.maximum(np.convolve(rate, [0.25, 0.5, 0.25], "same") - noise, 0.1 * noise))
         ratio = np.clip(curves[0] / curves[1], 0.5, 2.0) ** 0.7
+        # The curves are in the recording's time, the knots in the path's: the sessions' onsets lie between.
+        middle = (np.arange(_LAST_KNOT) + 0.5) * step
+        ratio = np.interp(middle + np.interp(middle, _MIDDLES_MS, data.mean_onsets(model)), middle, ratio)
+        ratio[_LAST_MOVE:] = 1.0
         knots = np.array(model.path)
         moved = np.concatenate([[[0.0, 0.0]], np.cumsum(np.diff(knots, axis=0) * ratio[:, None], axis=0)])
         moved += (knots - moved).mean(axis=0)

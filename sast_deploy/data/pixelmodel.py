@@ -33,13 +33,14 @@ from sast_deploy.errors import DataError
 SENSOR = NMNIST_SENSOR[0]  # square
 IMAGE = 28  # MNIST's images are 28 pixels high and wide
 
-_MARGIN = 8  # pixels of blank paper around the sensor that the path may bring into view
+_MARGIN = 10  # pixels of blank paper around the sensor that the path may bring into view
 _SUB = 4  # samples of L per pixel and axis, bilinear between them
 _GRID = (SENSOR + 2 * _MARGIN) * _SUB
 _BLUR_BITS = 12  # fixed-point fraction of a blur weight
 _INK_BITS = 12  # fixed-point fraction of the blurred ink, the index of the logarithm's table
 _LOG_BITS = 20  # fixed-point fraction of L
 _MAX_EVENTS = 60_000
+_LATEST_US = 10_000  # largest |onset| + jitter of the third saccade
 
 
 @dataclass(frozen=True)
@@ -135,13 +136,16 @@ def simulate_recording(
         dice[3], packed,
     )  # fmt: skip
     if count >= 0:
-        length_s = float(times[-1]) * 1e-6
-        on, off = (rate * length_s * SENSOR**2 for rate in (model.noise_on_hz, model.noise_off_hz))
-        count = _background(on, off, float(times[-1]), dice[4], packed, count)
+        length = float(times[-1]) + _LATEST_US
+        on, off = (rate * length * 1e-6 * SENSOR**2 for rate in (model.noise_on_hz, model.noise_off_hz))
+        count = _background(on, off, length, dice[4], packed, count)
     if count < 0:
         raise DataError(f"more than {_MAX_EVENTS} events in a recording", where="pixel model",
                         expected="higher thresholds or less noise")  # fmt: skip
-    return _unpack(np.sort(packed[:count]), _shifts(dice, model))
+    shifts = _shifts(dice, model)
+    # A recording is cut off where its third saccade should have ended; sessions moved the saccade, not the cut.
+    end = int(times[-1]) + shifts[2] - model.onset_us[2]
+    return _unpack(np.sort(packed[:count]), shifts, end)
 
 
 def _shifts(dice: NDArray[np.uint64], model: PixelModel) -> list[int]:
@@ -152,14 +156,15 @@ def _shifts(dice: NDArray[np.uint64], model: PixelModel) -> list[int]:
     return shifts
 
 
-def _unpack(packed: NDArray[np.int64], shifts: list[int]) -> Events:
-    """Events from packed integers; between two saccades the shift of time goes over linearly."""
+def _unpack(packed: NDArray[np.int64], shifts: list[int], end: int) -> Events:
+    """Events before `end` from packed integers; between two saccades the shift of time goes over linearly."""
     times = packed >> 13
     moved = times + shifts[0]
-    for k, (start, end) in enumerate(PAUSES_US):
-        moved += (shifts[k + 1] - shifts[k]) * np.clip(times - start, 0, end - start) // (end - start)
+    for k, (pause, length) in enumerate(PAUSES_US):
+        moved += (shifts[k + 1] - shifts[k]) * np.clip(times - pause, 0, length) // length
     times = moved
-    packed, times = packed[times >= 0], times[times >= 0]
+    inside = (times >= 0) & (times < end)
+    packed, times = packed[inside], times[inside]
     events = np.empty(len(packed), dtype=EVENT)
     events["x"], events["y"] = (packed >> 1) & 63, (packed >> 7) & 63
     events["p"], events["t"] = packed & 1, times

@@ -1,9 +1,10 @@
-"""When N-MNIST's saccades began: the timing drifts over the recording sessions.
+"""N-MNIST's recording sessions: when the saccades began and which path they took.
 
 Real recordings of small numbers and of number 15,000 differ by 5 ms in the start of the third saccade (with a
 jump at about 14,450), the Test recordings by as much from the first Train recordings. That alone changes the
 events of a quiet time bin by half, so a simulated recording that is compared with the real one of the
-same number takes the onsets of that number.
+same number takes the onsets of that number. The first 1,000 training recordings also creep more between the
+first two saccades than the later ones, and in the Test recordings the image stands 0.75 pixel higher.
 
 Measured with `sast_deploy.data.calibrate.measure_onsets`: the shift in time that lays the simulated curve of
 events per millisecond over the real one, about 100 recordings a row; Test: numbers 1 to 100 only.
@@ -17,6 +18,7 @@ import numpy as np
 
 from sast_deploy.data.idx import Split
 from sast_deploy.data.pixelmodel import PixelModel
+from sast_deploy.data.saccadepath import KNOTS, LATE_KNOTS, TEST_KNOTS
 
 # Image number, shift of the second and of the third saccade against the default path; milliseconds.
 TRAIN = (
@@ -28,9 +30,18 @@ TRAIN = (
 TEST = ((50, -1.5, 4.6),)
 
 
+_FIRST_SESSION = 1000  # training images recorded along KNOTS
+
+
 def session_model(model: PixelModel, number: int, split: Split) -> PixelModel:
-    """`model` with the saccade onsets of N-MNIST's recording `number` (1-based) added to its own."""
+    """`model` as N-MNIST's recording `number` (1-based) saw the screen.
+
+    Its saccade onsets are added to the model's; its path replaces the default path, but no other.
+    """
     table = np.array(TRAIN if split == "Train" else TEST)
-    later = [round(1000 * float(np.interp(number, table[:, 0], column))) for column in table.T[1:]]
-    first, second, third = model.onset_us
-    return dataclasses.replace(model, onset_us=(first, second + later[0], third + later[1]))
+    second, third = (round(1000 * float(np.interp(number, table[:, 0], column))) for column in table.T[1:])
+    first = model.onset_us
+    path = model.path
+    if path == KNOTS and (split == "Test" or number > _FIRST_SESSION):
+        path = TEST_KNOTS if split == "Test" else LATE_KNOTS
+    return dataclasses.replace(model, path=path, onset_us=(first[0], first[1] + second, first[2] + third))
