@@ -11,7 +11,7 @@ from sast_deploy.program import Program
 from sast_deploy.simulate.lava import run_lava
 from sast_deploy.simulate.record import first_difference
 from sast_deploy.simulate.reference import run_reference
-from tests.programs import conv_program, dense, random_frames, readout
+from tests.programs import conv_program, dense, random_frames, readout, vectorised
 
 # (overflow, leak rounding, shift rounding, comparison, reset, exponent, v_decay): each choice at least once.
 FULLY_CONNECTED = [
@@ -47,6 +47,7 @@ def check(program, frames, tmp_path, batch):
     expected = run_reference(program, frames, trace=True)
     found = run_lava(path, frames, trace=True, batch=batch, stall=60)
     assert first_difference(expected, found) is None
+    assert first_difference(vectorised(program, frames), found) is None  # a second derivation, in floats
     assert np.array_equal(expected.predictions, found.predictions)
     return expected
 

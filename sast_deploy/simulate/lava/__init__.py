@@ -1,7 +1,7 @@
 """The Lava backend. Importing it does not import Lava: that happens in a child process.
 
-    run_lava(net_path, frames)    the exact program of a .net file, batched, on Lava processes of our own
-    run_stock(net_path, frames)   the same file on unmodified stock NetX and Lava, one sample at a time
+`run_lava` runs the exact program of a .net file, batched, on Lava processes of our own; `run_stock` runs the
+same file on unmodified stock NetX and stock processes, one sample at a time.
 """
 
 from sast_deploy.simulate.lava.run import run_lava

@@ -42,7 +42,7 @@ def main(run: Callable[[Path], None]) -> int:
     except MemoryError:
         return _report(run_dir, "Lava ran out of memory", "use a smaller batch")
     except ActorError as error:
-        return _report(run_dir, str(error), "check free memory")
+        return _report(run_dir, str(error), None)
     except Exception as error:  # the boundary of the process: the parent cannot see a traceback
         lines = str(error).strip().splitlines() or [""]
         return _report(run_dir, f"Lava failed: {type(error).__name__}: {lines[0]}", None)
@@ -106,7 +106,8 @@ def _results(run_dir: Path, program: Program, trace: bool) -> Results:
 
 def _check_actors(runtime: Any) -> None:
     """Raise for the first Lava process that raised or was killed. Lava itself would wait for it for ever."""
-    names = [process.name for process in runtime._executable.proc_builders] + ["runtime service"]
+    builders = runtime._executable.proc_builders
+    names = [process.proc_params.get("name") for process in builders] + ["runtime service"]
     for name, actor in zip(names, runtime._messaging_infrastructure.actors, strict=False):
         if actor.exception:
             error, _ = actor.exception
@@ -114,7 +115,7 @@ def _check_actors(runtime: Any) -> None:
             raise ActorError(f"Lava process {name!r} failed: {type(error).__name__}: {lines[0]}")
         if actor.exitcode:
             how = f"killed by {signal.Signals(-actor.exitcode).name}" if actor.exitcode < 0 else "exited"
-            raise ActorError(f"Lava process {name!r} died ({how})")
+            raise ActorError(f"Lava process {name!r} died ({how}); check free memory")
 
 
 def _die_as_orphan() -> None:

@@ -59,7 +59,8 @@ def run_lava(
             return _collect(run_dir, program, trace)
     except OSError as error:
         raise LavaError(
-            f"cannot use the temporary folder: {error.strerror or error}", where=tempfile.gettempdir(),
+            f"cannot use the temporary folder: {error.strerror or error}",
+            where=tempfile.gettempdir(),
             todo="free some space there or set TMPDIR",
         ) from error
 

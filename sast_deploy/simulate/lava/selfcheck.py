@@ -1,48 +1,78 @@
-"""`python -m sast_deploy.simulate.lava.selfcheck`: does Lava run on this Python? One line, exit code 0 if so.
+"""Does Lava work here? `python -m sast_deploy.simulate.lava.selfcheck` runs a small network in a Lava child.
 
-One stock neuron with threshold 3 adds 1 per step. Stock LIF fires strictly above its threshold and then
-resets to zero, so it fires at every fourth step.
+Prints one line, OK with the versions (exit code 0), or the reason on stderr (exit code 3).
 """
 
 from __future__ import annotations
 
+import sys
+import tempfile
 import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import numpy as np
 
-from sast_deploy.simulate.lava import shim
+from sast_deploy.errors import LavaError, SastError
+from sast_deploy.fixedpoint import Arithmetic, QFormat
+from sast_deploy.netx import NetFile, write_net
+from sast_deploy.program import Dense, Program, Readout, frozen_ints
+from sast_deploy.simulate.lava.run import run_lava
+from sast_deploy.simulate.record import first_difference
+from sast_deploy.simulate.reference import run_reference
 
-STEPS = 8
-EXPECTED = [0, 0, 0, 1, 0, 0, 0, 1]
-
-
-def run_neuron() -> list[int]:
-    """Spikes of a stock LIF neuron, bias 1, threshold 3, no leak, over STEPS steps."""
-    shim.prepare()
-    from lava.lib.dl.netx import hdf5  # noqa: F401  the check covers NetX's import too
-    from lava.magma.core.run_conditions import RunSteps
-    from lava.magma.core.run_configs import Loihi2SimCfg
-    from lava.proc.io.sink import RingBuffer
-    from lava.proc.lif.process import LIF
-
-    # Stock LIF compares v with vth * 64; a bias of 1 * 2^6 is one unit of vth.
-    neuron = LIF(shape=(1,), vth=3, du=4095, dv=0, bias_mant=1, bias_exp=6)
-    sink = RingBuffer(shape=(1,), buffer=STEPS)
-    neuron.s_out.connect(sink.a_in)
-    neuron.run(condition=RunSteps(STEPS), run_cfg=Loihi2SimCfg(select_tag="fixed_pt"))
-    spikes = np.asarray(sink.data.get())[0].astype(int).tolist()
-    neuron.stop()
-    return list(spikes)
+STALL_SECONDS = 30.0
 
 
-def main() -> None:
-    """Run the neuron and compare. Raises SystemExit with a message where it fires otherwise."""
-    start = time.perf_counter()
-    spikes = run_neuron()
-    if spikes != EXPECTED:
-        raise SystemExit(f"a stock LIF neuron fires {spikes}, expected {EXPECTED}")
-    print(f"a stock neuron and NetX, in {time.perf_counter() - start:.1f} s")
+def check() -> str:
+    """Run eight samples on Lava and compare every membrane and spike with the reference.
+
+    Returns:
+        One line: versions and seconds.
+
+    Raises:
+        LavaError: Lava is missing, died, hung or disagrees with the reference.
+    """
+    generator = np.random.default_rng(0)
+    program = _program(generator)
+    frames = generator.integers(0, 3, (8, program.steps, *program.input_shape), dtype=np.uint8)
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="sast-selfcheck-") as folder:
+        path = Path(folder) / "selfcheck.net"
+        write_net(path, NetFile(program, ""))
+        record = run_lava(path, frames, trace=True, batch=3, stall=STALL_SECONDS)
+    difference = first_difference(run_reference(program, frames, trace=True), record)
+    if difference:
+        raise LavaError(f"Lava and the reference disagree: {difference}")
+    found = ", ".join(f"{name} {_version(name)}" for name in ("lava-nc", "lava-dl", "numpy"))
+    return f"OK: {found}; a small network agreed with the reference in {time.perf_counter() - began:.1f} s"
+
+
+def _program(generator: np.random.Generator) -> Program:
+    rules = Arithmetic(QFormat(8, 4), 4, "saturate", "toward-zero", "half-up", ">=", "subtract")
+    first, last = (frozen_ints(generator.integers(-7, 8, shape)) for shape in ((10, 18), (3, 10)))
+    hidden = Dense(first, frozen_ints(np.arange(10) - 3), frozen_ints(np.arange(10) + 9), 1, 2048)
+    return Program("selfcheck", (2, 3, 3), 2, 5, ("a", "b", "c"), rules, (
+        hidden, Readout(last, frozen_ints([1, 0, -1]), 1),
+    ))  # fmt: skip
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "(not installed as a package)"
+
+
+def main() -> int:
+    """Print the outcome; returns the exit code."""
+    try:
+        print(check())
+    except SastError as error:
+        print(error, file=sys.stderr)
+        return LavaError.exit_code
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -24,11 +24,15 @@ from sast_deploy.errors import LavaError
 from sast_deploy.simulate.lava.shared import create_shared, open_shared
 
 POLL_SECONDS = 0.02
+# Imports and compilation take a second, or far longer on a busy machine with a cold disk.
+START_SECONDS = 60.0
+# Killed processes vanish within milliseconds, or stay as zombies where a container reaps none.
+END_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class Limits:
-    """stall: seconds without a heartbeat; total: seconds in all, None for no limit."""
+    """stall: seconds without a heartbeat once Lava runs; total: seconds in all, None for no limit."""
 
     stall: float = 120.0
     total: float | None = None
@@ -75,10 +79,12 @@ class Watch:
             time.sleep(POLL_SECONDS)
 
     def _check_time(self, began: float, beat_at: float, now: tuple[int, int]) -> None:
-        stage = f"after {now[0]} of {now[1]} time steps" if now[1] else "while it was starting"
-        if time.monotonic() - beat_at > self.limits.stall:
+        running = now[1] > 0
+        stage = f"after {now[0]} of {now[1]} time steps" if running else "while it was starting"
+        stall = self.limits.stall if running else max(self.limits.stall, START_SECONDS)
+        if time.monotonic() - beat_at > stall:
             raise LavaError(
-                f"Lava made no progress for {self.limits.stall:g} s {stage} and was killed",
+                f"Lava made no progress for {stall:g} s {stage} and was killed",
                 todo="check free memory and `df -h /dev/shm`, or allow a longer stall",
             )
         if self.limits.total is not None and time.monotonic() - began > self.limits.total:
@@ -111,7 +117,11 @@ def _start(module: str, run_dir: Path) -> subprocess.Popen[bytes]:
     with open(run_dir / "output.txt", "wb") as output:
         return subprocess.Popen(
             [sys.executable, "-m", module, str(run_dir)],
-            cwd=run_dir, env=child_environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            cwd=run_dir,
+            env=child_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
             start_new_session=True,
         )
 
@@ -126,10 +136,14 @@ def _exit_status(pid: int, block: bool) -> int | None:
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """Kill whatever is left of the child's process group, then reap the child."""
+    """Kill whatever is left of the child's process group, and wait until it is gone."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
+        child.wait()
+        deadline = time.monotonic() + END_SECONDS
+        while time.monotonic() < deadline:
+            os.killpg(child.pid, 0)
+            time.sleep(POLL_SECONDS / 10)
 
 
 def _raise_failure(run_dir: Path, status: int | None) -> None:

@@ -1,0 +1,137 @@
+"""The parts of the Lava backend that need no Lava: exact products, batching, shared arrays, the clock."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from sast_deploy.errors import LavaError
+from sast_deploy.netx import NetFile, write_net
+from sast_deploy.program import Dense, SumPool, frozen_ints
+from sast_deploy.simulate.lava import exact, run_lava
+from sast_deploy.simulate.lava.clock import BatchClock
+from sast_deploy.simulate.lava.run import BATCH_MAX, choose_batch
+from sast_deploy.simulate.lava.shared import create_shared, map_frames, open_shared, share_frames
+from tests.programs import conv, conv_program, fc_program, random_frames
+
+GEOMETRIES = [
+    {"kernel": (3, 3)},
+    {"kernel": (1, 4), "stride": (1, 2), "padding": (2, 0)},
+    {"kernel": (3, 2), "stride": (2, 1), "padding": (0, 3), "dilation": (2, 3)},
+    {"kernel": (2, 2), "groups": 2},
+    {"kernel": (3, 3), "stride": (3, 3), "groups": 4},
+]
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
+def test_convolution_is_torchs(geometry):
+    rng = np.random.default_rng(1)
+    layer = conv(rng, 4, 8, **geometry)
+    inputs = rng.integers(0, 5, (3, 4, 11, 10)).astype(np.float32)
+    weight = layer.weight.astype(np.float32)
+    options = (layer.stride, layer.padding, layer.dilation, layer.groups)
+    expected = functional.conv2d(torch.from_numpy(inputs), torch.from_numpy(weight), None, *options).numpy()
+    assert np.array_equal(exact.convolve(inputs, weight, layer), expected)
+    assert layer.out_shape((4, 11, 10)) == expected.shape[1:]
+
+
+def test_sum_pool_drops_the_remainder():
+    inputs = np.arange(2 * 5 * 3, dtype=np.uint8).reshape(1, 2, 5, 3)
+    assert exact.sum_pool(inputs, SumPool((2, 3))).tolist() == [[[[15], [51]], [[105], [141]]]]
+
+
+def test_products_use_the_narrowest_exact_type():
+    # 2 * (2**22 - 1) * 2 = 2**24 - 4 is below the bound; one more input unit is not.
+    weight = frozen_ints([[(1 << 22) - 1, 1 - (1 << 22)], [5, 5]])
+    assert exact.weighted_bound(weight, 2) == (1 << 24) - 4
+    assert exact.exact_type(weight, 2) is np.float32
+    assert exact.exact_type(weight, 3) is np.float64
+
+
+def test_inputs_of_each_layer_are_bounded():
+    # Frames up to 3, spikes pooled over 4, spikes pooled over 2, spikes.
+    assert exact.input_maxima(conv_program(np.random.default_rng(0))) == [3, 1, 4, 1, 2, 1]
+
+
+def test_program_too_wide_for_float64_is_refused(tmp_path):
+    program = fc_program(np.random.default_rng(0))
+    first = program.layers[0]
+    huge = frozen_ints(np.full(first.weight.shape, (1 << 31) - 1))
+    wide = Dense(huge, first.bias, first.vth, -8, first.v_decay)
+    wide = dataclasses.replace(program, input_max=1 << 20, layers=(wide, *program.layers[1:]))
+    path = tmp_path / "wide.net"
+    write_net(path, NetFile(wide, ""))
+    with pytest.raises(LavaError, match=r"layer 0: weighted sums reach \d+ \* 2\*\*-8"):
+        run_lava(path, random_frames(np.random.default_rng(0), program, 1))
+
+
+def test_clock_of_a_partly_filled_last_batch():
+    clock = BatchClock(samples=7, steps=2, batch=3)
+    assert clock.lava_steps == 6
+    expected = [(0, 3, 0), (0, 3, 1), (3, 6, 0), (3, 6, 1), (6, 7, 0), (6, 7, 1)]
+    assert [(s.start, s.stop, t) for s, t in map(clock.at, range(1, 7))] == expected
+
+
+@pytest.mark.parametrize(("samples", "batch"), [(1, 1), (256, 256), (257, 129), (360, 180), (10_000, 250)])
+def test_batches_are_equal_and_bounded(samples, batch):
+    assert BATCH_MAX == 256
+    assert choose_batch(fc_program(np.random.default_rng(0)), samples) == batch
+
+
+def test_wide_layers_shrink_the_batch():
+    rng = np.random.default_rng(0)
+    program = dataclasses.replace(conv_program(rng), input_shape=(2, 9, 8))
+    wide = dataclasses.replace(
+        fc_program(rng, shape=(2, 300, 300), hidden=(20, 6)),
+    )
+    assert choose_batch(program, 1000) == 250
+    # 180,020 numbers of 8 bytes a sample in 128 MiB are 93 samples; eleven equal batches hold 91.
+    assert choose_batch(wide, 1000) == 91
+
+
+@pytest.mark.parametrize("part", [slice(None), slice(2, 5), slice(1, 2), slice(None, None, 2)])
+def test_mapped_frames_are_shared_in_place(part, tmp_path):
+    frames = np.random.default_rng(0).integers(0, 9, (6, 2, 1, 3, 3), dtype=np.uint8)
+    np.save(tmp_path / "frames.npy", frames)
+    mapped = np.load(tmp_path / "frames.npy", mmap_mode="r")[1:][part]
+    source = share_frames(tmp_path, mapped)
+    in_place = mapped.flags.c_contiguous
+    assert (Path(source["path"]).name == "frames.npy") == in_place
+    assert np.array_equal(map_frames(source), frames[1:][part])
+
+
+def test_frames_that_differ_from_their_file_are_copied(tmp_path):
+    np.save(tmp_path / "frames.npy", np.zeros((2, 1, 1, 1, 1), dtype=np.uint8))
+    changed = np.load(tmp_path / "frames.npy", mmap_mode="c")
+    changed[1] = 7
+    assert map_frames(share_frames(tmp_path, changed)).ravel().tolist() == [0, 7]
+    plain = np.full((2, 1, 1, 1, 1), 5, dtype=np.uint8)
+    assert map_frames(share_frames(tmp_path, plain)).ravel().tolist() == [5, 5]
+
+
+def test_shared_arrays_reserve_their_space(tmp_path):
+    path = tmp_path / "shared.npy"
+    create_shared(path, np.int32, (100, 100))
+    assert path.stat().st_blocks * 512 >= 40_000
+    open_shared(path, writable=True)[3, 4] = 5
+    seen = open_shared(path, writable=False)
+    assert seen[3, 4] == 5
+    assert not seen.flags.writeable
+
+
+def test_full_disk_is_one_line(tmp_path, monkeypatch):
+    program = fc_program(np.random.default_rng(0))
+    path = tmp_path / "a.net"
+    write_net(path, NetFile(program, ""))
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(LavaError, match="cannot use the temporary folder: No space left on device"):
+        run_lava(path, random_frames(np.random.default_rng(0), program, 1))
