@@ -44,7 +44,7 @@ _BROKEN = (OSError, ValueError, KeyError, TypeError, EOFError)
 def default_cache_dir() -> Path:
     """$SAST_CACHE_DIR, else ~/.cache/sast-deploy."""
     named = os.environ.get("SAST_CACHE_DIR")
-    return Path(named) if named else Path.home() / ".cache" / "sast-deploy"
+    return Path(named).expanduser() if named else Path.home() / ".cache" / "sast-deploy"
 
 
 def digest_of(value: Any) -> str:
