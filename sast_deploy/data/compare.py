@@ -7,39 +7,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sast_deploy.data.events import Events, read_nmnist
-from sast_deploy.data.idx import Split, read_mnist
-from sast_deploy.data.nmnist import find_nmnist, list_split
-from sast_deploy.data.pixelmodel import PixelModel, simulate_recording
-from sast_deploy.data.saccade import recording_key
-from sast_deploy.data.sessions import session_model
+from sast_deploy.data.events import read_nmnist
+from sast_deploy.data.idx import Split
+from sast_deploy.data.matching import common_recordings, matched_recordings, spread, twin
+from sast_deploy.data.pixelmodel import PixelModel
 from sast_deploy.data.statistics import STEPS, EventStatistics, matched_cosine, statistics
 from sast_deploy.errors import DataError
 from sast_deploy.progress import track
 
 TOLERANCE = 0.10  # largest relative difference of a row that counts
 MAX_RECORDINGS = 1000  # compared unless the caller wants another number
-
-Item = TypeVar("Item")
-
-
-@dataclass(frozen=True, eq=False)
-class MatchedRecording:
-    """A real recording and the MNIST image it shows."""
-
-    path: Path
-    number: int  # 1-based
-    label: int
-    image: NDArray[np.uint8]  # (28, 28)
-
-    def events(self) -> Events:
-        """The real events. Raises DataError."""
-        return read_nmnist(self.path)
 
 
 @dataclass(frozen=True)
@@ -113,7 +93,8 @@ class Comparison:
         text += [
             "",
             f"same image, real and simulated: frame cosine {self.matched_cosine:.3f}, "
-            f"event count correlation {self.count_correlation:.3f}, mean map correlation {self.map_correlation:.3f}",
+            f"event count correlation {self.count_correlation:.3f}, "
+            f"mean map correlation {self.map_correlation:.3f}",
             f"OUTSIDE 10 %: {', '.join(failed)}" if failed else "all checked quantities are within 10 %",
         ]
         return "\n".join(text)
@@ -150,12 +131,12 @@ def compare(
             that contradict each other, neither or both of `simulated_root` and `mnist_dir`.
     """
     if mnist_dir is not None and simulated_root is None:
-        found = _spread(matched_recordings(real_root, mnist_dir, split), limit)
+        found = spread(matched_recordings(real_root, mnist_dir, split), limit)
         simulated = (twin(m, split, model or PixelModel(), seed) for m in found)
         real = [(m.path, m.number, m.label) for m in found]
         against = f"MNIST images of the same numbers, simulated with seed {seed}"
     elif simulated_root is not None and mnist_dir is None:
-        pairs = _spread(_common(real_root, simulated_root, split), limit)
+        pairs = spread(common_recordings(real_root, simulated_root, split), limit)
         simulated = (read_nmnist(pair[1]) for pair in pairs)
         real = [(path, number, label) for path, _, number, label in pairs]
         against = str(simulated_root)
@@ -171,70 +152,12 @@ def compare(
     )
 
 
-def twin(match: MatchedRecording, split: Split, model: PixelModel, seed: int) -> Events:
-    """The simulated recording that `simulate_mnist` makes of the same image number."""
-    model = session_model(model, match.number, split)
-    return simulate_recording(match.image, seed=seed, number=recording_key(match.number, split), model=model)
-
-
-def matched_recordings(real_root: Path, mnist_dir: Path, split: Split) -> list[MatchedRecording]:
-    """The real recordings of a split with the MNIST images they show, by number.
-
-    Raises:
-        DataError: no recordings, a number that MNIST does not have, a label that MNIST contradicts.
-    """
-    images, labels = read_mnist(mnist_dir, split)
-    found = []
-    for number, (path, label) in sorted(_numbered(real_root, split).items()):
-        if not 1 <= number <= len(images):
-            raise DataError(f"recording number {number}", where=path, expected=f"1 to {len(images)}, as in MNIST")
-        if labels[number - 1] != label:
-            raise DataError(f"label {label}", where=path, expected=f"{labels[number - 1]}, MNIST's label of {number}")
-        found.append(MatchedRecording(path, number, label, images[number - 1]))
-    return found
-
-
-def _common(real_root: Path, simulated_root: Path, split: Split) -> list[tuple[Path, Path, int, int]]:
-    """(real file, simulated file, number, label) of the numbers that both folders have."""
-    real, simulated = _numbered(real_root, split), _numbered(simulated_root, split)
-    common = sorted(set(real) & set(simulated))
-    if not common:
-        raise DataError(f"no image number of {split} is in {real_root} too", where=simulated_root,
-                        expected="a simulation of MNIST's images")  # fmt: skip
-    for number in common:
-        if real[number][1] != simulated[number][1]:
-            raise DataError(f"label {simulated[number][1]}", where=simulated[number][0],
-                            expected=f"{real[number][1]}, the real label of number {number}")  # fmt: skip
-    return [(real[n][0], simulated[n][0], n, real[n][1]) for n in common]
-
-
-def _numbered(root: Path, split: Split) -> dict[int, tuple[Path, int]]:
-    """Image number -> (file, label) of the recordings of a split."""
-    folder = find_nmnist(Path(root)) or Path(root)
-    if not (folder / split).is_dir():
-        raise DataError(f"no folder {split}", where=root, expected=f"{split}/<label>/<id>.bin")
-    numbered = {}
-    for recording in list_split(folder, split):
-        path = folder / recording.id
-        if not path.stem.isdecimal():
-            raise DataError(f"file name {path.name}", where=path.parent, expected="<image number>.bin")
-        numbered[int(path.stem)] = (path, recording.label)
-    if not numbered:
-        raise DataError(f"no recordings in {split}", where=root, expected=f"{split}/<label>/<id>.bin")
-    return numbered
-
-
-def _spread(items: list[Item], limit: int | None) -> list[Item]:
-    """At most `limit` items, evenly spaced."""
-    if limit is not None and limit < 1:
-        raise DataError(f"limit {limit}", where="compare", expected="1 or more")
-    if limit is None or len(items) <= limit:
-        return items
-    return [items[i * len(items) // limit] for i in range(limit)]
-
-
 def _comparison(
-    real: EventStatistics, simulated: EventStatistics, title: str, numbers: tuple[int, ...], labels: tuple[int, ...]
+    real: EventStatistics,
+    simulated: EventStatistics,
+    title: str,
+    numbers: tuple[int, ...],
+    labels: tuple[int, ...],
 ) -> Comparison:
     maps = [one.frames.mean(axis=0).ravel() for one in (real, simulated)]
     few = len(numbers) < 2
@@ -267,5 +190,5 @@ def _rows(real: EventStatistics, simulated: EventStatistics) -> tuple[Row, ...]:
     rows.append(row("largest count of a frame", False, *(s.largest for s in both)))
     for k, name in enumerate(("1", "2", "3", "4", "5 or more")):
         rows.append(row(f"entries with {name} (%)", False, *(100 * s.occupancy[k] for s in both)))
-    rows.append(row("median time between events of a pixel (ms)", False, *(s.intervals_us[3] / 1000 for s in both)))
+    rows.append(row("median interval of a pixel (ms)", False, *(s.intervals_us[3] / 1000 for s in both)))
     return tuple(rows)

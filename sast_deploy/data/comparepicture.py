@@ -14,8 +14,8 @@ from sast_deploy.fileio import atomic_path
 if TYPE_CHECKING:
     from sast_deploy.data.compare import Comparison
 
-# Okabe and Ito's colours, distinguishable with every kind of colour blindness.
-REAL, SIMULATED = "#0072B2", "#D55E00"
+# Okabe and Ito's colours, distinguishable with every kind of colour blindness; not those of ON and OFF.
+REAL, SIMULATED = "#333333", "#009E73"
 _ON, _OFF = (213, 94, 0), (0, 114, 178)
 _SHOWN = 4  # image numbers shown as frames
 _FULL = 3.0  # events of a pixel and bin drawn in full colour
@@ -33,7 +33,7 @@ def draw(comparison: Comparison, path: Path) -> None:
         figure = Figure(figsize=(11.5, 3.6 + 1.95 * len(shown)), layout="constrained")
         FigureCanvasAgg(figure)
         figure.suptitle(comparison.title, fontsize=11)
-        above, below = figure.subfigures(2, 1, height_ratios=[1.95 * len(shown) + 0.3, 3.3])
+        above, below = np.asarray(figure.subfigures(2, 1, height_ratios=[1.95 * len(shown) + 0.3, 3.3]))
         _draw_frames(above, comparison, shown)
         _draw_curves(below, comparison)
         with atomic_path(path) as temporary:
@@ -62,10 +62,11 @@ def _draw_frames(figure: Any, comparison: Comparison, shown: list[int]) -> None:
             spine.set_visible(False)
         counts = (comparison.real.counts[i], comparison.simulated.counts[i])
         axis.set_title(f"image {comparison.numbers[i]}, digit {comparison.labels[i]}: "
-                       f"{counts[0]} real and {counts[1]} simulated events", fontsize=9, loc="left")  # fmt: skip
+                       f"{counts[0]} real and {counts[1]} simulated events",
+                       fontsize=9, loc="left")  # fmt: skip
     size = width / STEPS
     axes[-1].set_xticks([(k + 0.5) * size for k in range(STEPS)], [str(k + 1) for k in range(STEPS)])
-    axes[-1].set_xlabel("time bin (T = 10 equal parts of the recording); orange: ON, blue: OFF, darker: more events")
+    axes[-1].set_xlabel("time bin (T = 10 equal parts of the recording); orange: ON, blue: OFF")
 
 
 def _strip(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:

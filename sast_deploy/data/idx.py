@@ -1,6 +1,7 @@
 """MNIST's idx files, plain or .gz.
 
-Byte layout, all integers big-endian: 0 0 8 (unsigned bytes) n (number of axes), n lengths of 4 bytes, the values.
+Byte layout, all integers big-endian: 0 0 8 (unsigned bytes) n (number of axes), n lengths of 4 bytes each,
+the values.
 Source: Y. LeCun, C. Cortes, C. Burges, The MNIST database, yann.lecun.com/exdb/mnist.
 """
 
@@ -33,7 +34,8 @@ def read_mnist(folder: Path, split: Split) -> tuple[NDArray[np.uint8], NDArray[n
     labels_path = _find(Path(folder), f"{stem}-labels-idx1-ubyte")
     images, labels = read_idx(images_path, 3), read_idx(labels_path, 1)
     if images.shape[1:] != (28, 28):
-        raise DataError(f"images of {images.shape[1]}x{images.shape[2]} pixels", where=images_path, expected="28x28")
+        size = " x ".join(map(str, images.shape[1:]))
+        raise DataError(f"images of {size} pixels", where=images_path, expected="28 x 28")
     if len(images) != len(labels):
         raise DataError(f"{len(labels)} labels", where=labels_path, expected=f"{len(images)}, one an image")
     if labels.size and labels.max() > 9:

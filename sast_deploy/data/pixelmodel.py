@@ -22,20 +22,18 @@ import functools
 import math
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from sast_deploy.data.events import EVENT, NMNIST_SENSOR, Events
+from sast_deploy.data.events import EVENT, Events
+from sast_deploy.data.pixelkernel import SENSOR, SUB, background, expose
 from sast_deploy.data.saccadepath import KNOTS, PATH_STEP_US, PAUSES_US, Knots, image_path
 from sast_deploy.errors import DataError
 
-SENSOR = NMNIST_SENSOR[0]  # square
 IMAGE = 28  # MNIST's images are 28 pixels high and wide
 
 _MARGIN = 10  # pixels of blank paper around the sensor that the path may bring into view
-_SUB = 4  # samples of L per pixel and axis, bilinear between them
-_GRID = (SENSOR + 2 * _MARGIN) * _SUB
+_GRID = (SENSOR + 2 * _MARGIN) * SUB
 _BLUR_BITS = 12  # fixed-point fraction of a blur weight
 _INK_BITS = 12  # fixed-point fraction of the blurred ink, the index of the logarithm's table
 _LOG_BITS = 20  # fixed-point fraction of L
@@ -130,7 +128,7 @@ def simulate_recording(
     offsets, weights, times = _path_samples(model.path)
     dice = _dice(seed, number)
     packed = np.empty(_MAX_EVENTS, dtype=np.int64)
-    count = _expose(
+    count = expose(
         _log_luminance(image, model), offsets, weights, times, _mismatch(seed, model.mismatch),
         model.threshold_on, model.threshold_off, model.threshold_noise, float(model.refractory_us),
         dice[3], packed,
@@ -138,12 +136,12 @@ def simulate_recording(
     if count >= 0:
         length = float(times[-1]) + _LATEST_US
         on, off = (rate * length * 1e-6 * SENSOR**2 for rate in (model.noise_on_hz, model.noise_off_hz))
-        count = _background(on, off, length, dice[4], packed, count)
+        count = background(on, off, length, dice[4], packed, count)
     if count < 0:
         raise DataError(f"more than {_MAX_EVENTS} events in a recording", where="pixel model",
                         expected="higher thresholds or less noise")  # fmt: skip
     shifts = _shifts(dice, model)
-    # A recording is cut off where its third saccade should have ended; sessions moved the saccade, not the cut.
+    # Recordings end where the third saccade should have ended; sessions moved the saccade, not the end.
     end = int(times[-1]) + shifts[2] - model.onset_us[2]
     return _unpack(np.sort(packed[:count]), shifts, end)
 
@@ -181,15 +179,16 @@ def _mismatch(seed: int, sigma: float) -> NDArray[np.float64]:
     raw = np.random.Philox(key=[seed % 2**64, 0]).random_raw(SENSOR * SENSOR)
     lanes = (raw[:, None] >> np.arange(0, 64, 16, dtype=np.uint64)) & np.uint64(0xFFFF)
     z = (lanes.sum(axis=1).astype(np.float64) - 2.0 * 0xFFFF) * (math.sqrt(3.0) / 0xFFFF)
-    factors = np.maximum(np.rint((1.0 + sigma * z) * 2**_LOG_BITS), 2 ** (_LOG_BITS - 2)) / 2**_LOG_BITS
+    steps = np.rint((1.0 + sigma * z) * 2**_LOG_BITS)
+    factors: NDArray[np.float64] = np.maximum(steps, 2 ** (_LOG_BITS - 2)) / 2**_LOG_BITS
     factors.flags.writeable = False
     return factors
 
 
 @functools.lru_cache(maxsize=8)
 def _blur_matrix(sigma: float, magnification: float) -> NDArray[np.float64]:
-    """Weights (grid, 28) of the image's pixels at the samples of one axis; whole numbers, exact in float64."""
-    centre = (np.arange(_GRID) + 0.5) / _SUB - 0.5 - _MARGIN
+    """Weights (grid, 28) of the image's pixels at the samples of one axis; whole numbers in float64."""
+    centre = (np.arange(_GRID) + 0.5) / SUB - 0.5 - _MARGIN
     middle = (IMAGE - 1) / 2
     left = (np.arange(IMAGE) - 0.5 - middle) * magnification + middle
     scale = 1.0 / (sigma * math.sqrt(2.0))
@@ -203,7 +202,8 @@ def _blur_matrix(sigma: float, magnification: float) -> NDArray[np.float64]:
 def _log_table(ink_luminance: float) -> NDArray[np.float64]:
     """L for blurred ink 0, 1/4096, ..., 1, rounded to 2**-20."""
     ink = np.arange(2**_INK_BITS + 1) / 2**_INK_BITS
-    table: NDArray[np.float64] = np.rint(np.log(1.0 - (1.0 - ink_luminance) * ink) * 2**_LOG_BITS) / 2**_LOG_BITS
+    level = np.log(1.0 - (1.0 - ink_luminance) * ink)
+    table: NDArray[np.float64] = np.rint(level * 2**_LOG_BITS) / 2**_LOG_BITS
     return table
 
 
@@ -213,135 +213,16 @@ def _log_luminance(image: NDArray[np.uint8], model: PixelModel) -> NDArray[np.fl
     ink = blur @ image.astype(np.float64) @ blur.T  # whole numbers below 2**53: exact in any order
     full = float(255 * 2 ** (2 * _BLUR_BITS))
     index = np.minimum(ink * (2**_INK_BITS / full) + 0.5, 2.0**_INK_BITS).astype(np.int64)
-    return _log_table(model.ink_luminance)[index]
+    levels: NDArray[np.float64] = _log_table(model.ink_luminance)[index]
+    return levels
 
 
 @functools.lru_cache(maxsize=8)
 def _path_samples(knots: Knots) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Per time step: corner (row, column) of a pixel (0, 0) on the fine grid, its two fractions; times in us."""
+    """Per time step: sample above and left of pixel (0, 0) and fractions beyond it, (n, 2); times in us, (n,)."""
     path = image_path(knots)
-    grid = (_MARGIN - path[:, ::-1]) * _SUB + (_SUB - 1) / 2  # rows first
-    grid = np.rint(grid * 2**16) / 2**16
-    corner = np.floor(grid)
-    times = np.arange(len(path)) * float(PATH_STEP_US)
+    grid: NDArray[np.float64] = (_MARGIN - path[:, ::-1]) * SUB + (SUB - 1) / 2  # rows first
+    grid[:] = np.rint(grid * 2**16) / 2**16
+    corner: NDArray[np.float64] = np.floor(grid)
+    times: NDArray[np.float64] = (np.arange(len(path)) * PATH_STEP_US).astype(np.float64)
     return corner.astype(np.int64), grid - corner, times
-
-
-@numba.njit(cache=True)
-def _hash(state):  # type: ignore[no-untyped-def]
-    """SplitMix64: the next of a sequence of 64 random bits from a counter."""
-    z = state * np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
-
-
-@numba.njit(cache=True)
-def _uniform(key, counter):  # type: ignore[no-untyped-def]
-    """Uniform in [0, 1) from 53 random bits."""
-    return float(_hash(key + np.uint64(counter)) >> np.uint64(11)) * 2.0**-53
-
-
-@numba.njit(cache=True)
-def _gaussian(key, counter):  # type: ignore[no-untyped-def]
-    """About normal: the sum of four uniform 16-bit numbers, mean 0 and variance 1, exact arithmetic."""
-    bits = _hash(key + np.uint64(counter))
-    total = 0.0
-    for lane in range(4):
-        total += float((bits >> np.uint64(16 * lane)) & np.uint64(0xFFFF))
-    return (total - 2.0 * 65535.0) * (1.7320508075688772 / 65535.0)
-
-
-@numba.njit(cache=True)
-def _sample(levels, corner, weight, row, column):  # type: ignore[no-untyped-def]
-    """L at a pixel, bilinear on the fine grid."""
-    i, j = corner[0] + row * _SUB, corner[1] + column * _SUB
-    top = levels[i, j] + (levels[i, j + 1] - levels[i, j]) * weight[1]
-    bottom = levels[i + 1, j] + (levels[i + 1, j + 1] - levels[i + 1, j]) * weight[1]
-    return top + (bottom - top) * weight[0]
-
-
-@numba.njit(cache=True, nogil=True)
-def _expose(levels, corners, weights, times, factors, on, off, noise, refractory, key, packed):  # type: ignore[no-untyped-def]
-    """All pixels through the whole recording; events packed as t << 13 | y << 7 | x << 1 | p."""
-    count = 0
-    for row in range(SENSOR):
-        for column in range(SENSOR):
-            pixel = row * SENSOR + column
-            blank = True
-            for k in range(0, len(times), 8):
-                blank = blank and levels[corners[k, 0] + row * _SUB, corners[k, 1] + column * _SUB] == 0.0
-            if not blank:
-                count = _pixel(levels, corners, weights, times, row, column, on * factors[pixel],
-                               off * factors[pixel], noise, refractory, key + np.uint64(pixel << 16),
-                               packed, count)  # fmt: skip
-                if count < 0:
-                    return -1
-    return count
-
-
-@numba.njit(cache=True, nogil=True)
-def _pixel(levels, corners, weights, times, row, column, on, off, noise, refractory, key, packed, count):  # type: ignore[no-untyped-def]
-    """One pixel's events appended to `packed`; the new count, or -1 when it is full."""
-    draws = 2
-    rise, fall = on * (1.0 + noise * _gaussian(key, 0)), off * (1.0 + noise * _gaussian(key, 1))
-    ready = 0.0
-    blind = False
-    level = _sample(levels, corners[0], weights[0], row, column)
-    # The pixel remembers some earlier moment: nothing says that it was reset just before the start.
-    reference = level - rise + (rise + fall) * _uniform(key, 2)
-    for k in range(1, len(times)):
-        start, end = times[k - 1], times[k]
-        before, level = level, _sample(levels, corners[k], weights[k], row, column)
-        slope = (level - before) / (end - start)
-        while True:
-            if blind:
-                if ready >= end:
-                    break
-                start = max(start, ready)
-                reference = before + slope * (start - times[k - 1])
-                blind = False
-            rising = level - reference >= rise
-            if not rising and reference - level < fall:
-                break
-            target = reference + rise if rising else reference - fall
-            moment = times[k - 1] + (target - before) / slope if slope != 0.0 else start
-            moment = min(max(moment, start), end)
-            if count >= len(packed):
-                return -1
-            packed[count] = (int(moment) << 13) | (row << 7) | (column << 1) | (1 if rising else 0)
-            count += 1
-            draws += 2
-            rise = on * (1.0 + noise * _gaussian(key, draws))
-            fall = off * (1.0 + noise * _gaussian(key, draws + 1))
-            ready = moment + refractory
-            blind = True
-    return count
-
-
-@numba.njit(cache=True, nogil=True)
-def _background(on, off, length, key, packed, count):  # type: ignore[no-untyped-def]
-    """Background events at random pixels and times: exponential gaps over the whole sensor."""
-    draw = 0
-    for polarity in range(2):
-        mean = on if polarity == 1 else off
-        remaining = mean
-        while remaining > 0.0:
-            # A Poisson count by halves of at most 50, so that exp(-mean) never underflows.
-            part = min(remaining, 50.0)
-            remaining -= part
-            limit, product = math.exp(-part), 1.0
-            while True:
-                product *= _uniform(key, draw)
-                draw += 1
-                if product <= limit:
-                    break
-                if count >= len(packed):
-                    return -1
-                place = int(_uniform(key, draw) * float(SENSOR * SENSOR))
-                moment = int(_uniform(key, draw + 1) * length)
-                draw += 2
-                row, column = place // SENSOR, place % SENSOR
-                packed[count] = (moment << 13) | (row << 7) | (column << 1) | polarity
-                count += 1
-    return count

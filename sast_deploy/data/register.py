@@ -54,7 +54,7 @@ def _register(
             for axis in range(2):
                 product = spectrum * np.conj(np.fft.rfft2(gradients[axis]))
                 sums[:, a, b, axis] += np.fft.irfft2(product, s=(_SIZE, _SIZE))
-    return _best(sums, np.linalg.inv(power))
+    return _best(sums, np.linalg.inv(power).astype(np.float64))
 
 
 def _best(
@@ -80,7 +80,7 @@ def _signed(events: Events) -> NDArray[np.float64]:
 
 
 def _gradients(image: NDArray[np.uint8], down: float, right: float) -> NDArray[np.float64]:
-    """(2, size, size): d/dx and d/dy of the log luminance of the blurred image, moved by a part of a pixel."""
+    """(2, size, size): d/dx and d/dy of log luminance of the blurred image, moved by a part of a pixel."""
     fy, fx = np.fft.fftfreq(_SIZE)[:, None], np.fft.rfftfreq(_SIZE)[None]
     field = np.zeros((_SIZE, _SIZE))
     field[: image.shape[0], : image.shape[1]] = image / 255.0

@@ -32,14 +32,16 @@ from sast_deploy.errors import DataError, OutputError
 from sast_deploy.progress import track
 
 __all__ = [
-    "DIGITS_SEED", "GENERATOR_VERSION", "MARKER", "PixelModel", "build_digits", "read_marker", "recording_key",
-    
+    "DIGITS_SEED", "GENERATOR_VERSION", "MARKER", "PixelModel", "build_digits", "read_marker",
+    "recording_key",
+
     "simulate_dataset", "simulate_mnist", "simulate_recording",
 ]  # fmt: skip
 
 GENERATOR_VERSION = 2  # raise it whenever the same seed would give other bytes
 MARKER = "SIMULATED.json"
 DIGITS_SEED = 0
+_MARKER_IS = "the marker of a simulated data set"
 
 
 def simulate_dataset(
@@ -95,7 +97,7 @@ def simulate_mnist(
     10,000 it is all of MNIST. Numbers are MNIST's, so recording 7 compares with N-MNIST's 00007.bin.
 
     Raises:
-        DataError: an idx file is missing or damaged, 0 < n <= number of images does not hold, `out` is not empty.
+        DataError: an idx file is missing or damaged, a count outside 1..number of images, `out` is not empty.
         OutputError: `out` cannot be written.
     """
     parts = []
@@ -106,7 +108,8 @@ def simulate_mnist(
             raise DataError(f"{count} {split} images", where=idx_folder, expected=f"1 to {len(images)}")
         numbers = np.arange(1, count + 1)
         parts.append(_Part(split, images[:count], labels[:count].astype(np.int64), numbers, sessions=True))
-    about = {"source": "MNIST (LeCun, Cortes, Burges)", "selection": f"first {n_train} train, first {n_test} test"}
+    selection = f"first {n_train} train, first {n_test} test"
+    about = {"source": "MNIST (LeCun, Cortes, Burges)", "selection": selection}
     return _write(Path(out), parts, model or PixelModel(), seed, about, progress)
 
 
@@ -144,16 +147,16 @@ def recording_key(number: int, split: Split) -> int:
 
 
 def read_marker(root: Path) -> dict[str, Any] | None:
-    """What made the simulated data set at `root`; None where there is no marker. Raises DataError if damaged."""
+    """What made the simulated data set at `root`; None without a marker. Raises DataError if damaged."""
     path = Path(root) / MARKER
     if not path.is_file():
         return None
     try:
         marker = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot be read: {error}", where=path, expected="the marker of a simulated data set") from error
+        raise DataError(f"cannot be read: {error}", where=path, expected=_MARKER_IS) from error
     if not isinstance(marker, dict) or marker.get("simulated") is not True:
-        raise DataError("does not say simulated: true", where=path, expected="the marker of a simulated data set")
+        raise DataError("does not say simulated: true", where=path, expected=_MARKER_IS)
     return marker
 
 
@@ -171,7 +174,8 @@ class _Part:
         if len(self.images) == 0:
             raise DataError(f"no images for {self.split}", expected="at least one")
         if self.labels.shape != (len(self.images),):
-            raise DataError(f"labels of shape {self.labels.shape}", expected=f"({len(self.images)},), one an image")
+            found = f"labels of shape {self.labels.shape}"
+            raise DataError(found, expected=f"({len(self.images)},), one an image")
         if self.numbers[0] < 1 or self.numbers[-1] > 99_999:
             raise DataError(f"image numbers {self.numbers[0]} to {self.numbers[-1]}", expected="1 to 99999")
 
@@ -253,4 +257,4 @@ def _refuse_used(out: Path) -> None:
     if out.is_dir() and not any(out.iterdir()):
         return
     if out.exists():
-        raise DataError("exists already", where=out, expected="a new or empty folder", todo="choose another --out")
+        raise DataError("exists already", where=out, expected="a new or empty folder")

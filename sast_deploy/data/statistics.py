@@ -16,6 +16,7 @@ from sast_deploy.errors import DataError
 STEPS = 10
 RATE_MS = 320  # length of the curve of events per millisecond
 _UNCLIPPED = 255
+_QUANTILES = (1, 5, 25, 50, 75, 90)  # %
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +75,7 @@ def statistics(recordings: Iterable[Events]) -> EventStatistics:
         per_bin=stack.sum(axis=(2, 3, 4), dtype=np.int64).mean(axis=0), density=density,
         occupancy=np.array([*used, density - sum(used)]),
         largest=float(stack.max(axis=(1, 2, 3, 4)).mean()), rate=rate / len(counts),
-        intervals_us=np.percentile(np.concatenate(gaps), [1, 5, 25, 50, 75, 90]), frames=stack,
+        intervals_us=np.percentile(np.concatenate(gaps), _QUANTILES).astype(np.float64), frames=stack,
     )  # fmt: skip
 
 
