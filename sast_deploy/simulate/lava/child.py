@@ -1,4 +1,4 @@
-"""The child process: `python -m ... RUN_DIR` builds and runs a program's network. supervisor.py starts it.
+"""The child process, started by supervisor.py as `python -m ... RUN_DIR PARENT_PID`: builds and runs a network.
 
 Whatever goes wrong becomes RUN_DIR/error.json, the fields of a LavaError.
 """
@@ -43,9 +43,11 @@ def main(run: Callable[[Path], None]) -> int:
         return _report(run_dir, "Lava ran out of memory", "use a smaller batch")
     except ActorError as error:
         return _report(run_dir, str(error), None)
+    except OSError as error:
+        hint = "check `df -h /dev/shm`: Lava's semaphores live there"
+        return _report(run_dir, f"Lava failed: {_in_one_line(error)}", hint)
     except Exception as error:  # the boundary of the process: the parent cannot see a traceback
-        lines = str(error).strip().splitlines() or [""]
-        return _report(run_dir, f"Lava failed: {type(error).__name__}: {lines[0]}", None)
+        return _report(run_dir, f"Lava failed: {_in_one_line(error)}", None)
     return 0
 
 
@@ -79,7 +81,7 @@ def run_watched(network: Any, steps: int, beats: np.ndarray) -> None:
     network.create_runtime(Loihi2SimCfg(select_tag="fixed_pt"), compile_config={"pypy_channel_size": 2})
     beats[1] = steps
     network.run(RunSteps(steps, blocking=False))
-    parent = os.getppid()
+    parent = int(sys.argv[2])
     while beats[0] < steps:
         _check_actors(network.runtime)
         if os.getppid() != parent:
@@ -111,11 +113,15 @@ def _check_actors(runtime: Any) -> None:
     for name, actor in zip(names, runtime._messaging_infrastructure.actors, strict=False):
         if actor.exception:
             error, _ = actor.exception
-            lines = str(error).strip().splitlines() or [""]
-            raise ActorError(f"Lava process {name!r} failed: {type(error).__name__}: {lines[0]}")
+            raise ActorError(f"Lava process {name!r} failed: {_in_one_line(error)}")
         if actor.exitcode:
             how = f"killed by {signal.Signals(-actor.exitcode).name}" if actor.exitcode < 0 else "exited"
             raise ActorError(f"Lava process {name!r} died ({how}); check free memory")
+
+
+def _in_one_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def _die_as_orphan() -> None:

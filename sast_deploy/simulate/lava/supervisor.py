@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from sast_deploy.simulate.lava.shared import create_shared, open_shared
 POLL_SECONDS = 0.02
 # Imports and compilation take a second, or far longer on a busy machine with a cold disk.
 START_SECONDS = 60.0
+STOP_SECONDS = 5.0
 # Killed processes vanish within milliseconds, or stay as zombies where a container reaps none.
 END_SECONDS = 0.5
 
@@ -57,7 +59,8 @@ class Watch:
         child = _start(self.module, self.run_dir)
         try:
             yield from self._finished_samples(child.pid, beats)
-            _raise_failure(self.run_dir, _exit_status(child.pid, block=True))
+            if not _complete(beats):
+                _raise_failure(self.run_dir, _exit_status(child.pid, block=True))
         finally:
             _end(child)
 
@@ -73,7 +76,8 @@ class Watch:
             finished = self.samples * now[0] // now[1] if now[1] else 0
             yield from range(shown, finished)
             shown = max(shown, finished)
-            if exited:
+            # A complete run has written all its results; Lava may still hang while it ends.
+            if exited or (_complete(beats) and time.monotonic() - beat_at > STOP_SECONDS):
                 return
             self._check_time(began, beat_at, now)
             time.sleep(POLL_SECONDS)
@@ -106,17 +110,23 @@ def supervise(module: str, run_dir: Path, samples: int, limits: Limits) -> Watch
 def child_environment() -> dict[str, str]:
     """This environment, with our package importable and BLAS kept to one thread per process."""
     # More threads would spin while other actors have work: 10,000 samples took twice as long with two.
-    threads = "1"
-    package_root = str(Path(sast_deploy.__file__).resolve().parent.parent)
-    path = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH")]))
-    blas = dict.fromkeys(("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"), threads)
-    return {**os.environ, **blas, "PYTHONPATH": path}
+    blas = dict.fromkeys(("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"), "1")
+    environment = {**os.environ, **blas}
+    package_root = Path(sast_deploy.__file__).resolve().parent.parent
+    if package_root != Path(sysconfig.get_path("purelib")).resolve():  # a checkout
+        inherited = os.environ.get("PYTHONPATH")
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(package_root), inherited]))
+    return environment
+
+
+def _complete(beats: np.ndarray) -> bool:
+    return bool(0 < beats[1] <= beats[0])
 
 
 def _start(module: str, run_dir: Path) -> subprocess.Popen[bytes]:
     with open(run_dir / "output.txt", "wb") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", module, str(run_dir)],
+            [sys.executable, "-m", module, str(run_dir), str(os.getpid())],
             cwd=run_dir,
             env=child_environment(),
             stdin=subprocess.DEVNULL,
