@@ -6,6 +6,7 @@ no code from the file.
 
 from __future__ import annotations
 
+import io
 import pickle
 import platform
 from collections.abc import Mapping
@@ -128,15 +129,17 @@ def load_plain(path: Path) -> Any:
     if not path.exists():
         raise CheckpointError("does not exist", where=path, expected=_EXPECTED, todo=_REMEDY)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        content = io.BytesIO(path.read_bytes())
+    except OSError as error:
+        raise CheckpointError(f"cannot be read: {error.strerror}", where=path, expected=_EXPECTED) from error
+    try:
+        return torch.load(content, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         # torch says "weights_only" when a pickle asks for something other than tensors and plain values
         unsafe = "nsupported" in str(error) or "not an allowed global" in str(error)
         what = "holds objects that could run code, and was not loaded" if unsafe else "is not a torch file"
         raise CheckpointError(what, where=path, expected=_EXPECTED, todo=_REMEDY) from error
-    except OSError as error:
-        raise CheckpointError(f"cannot be read: {error.strerror}", where=path, expected=_EXPECTED) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except (OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise CheckpointError(
             "is truncated or damaged", where=path, expected=_EXPECTED, todo=_REMEDY
         ) from error

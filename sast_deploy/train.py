@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sast_deploy.checkpoint import Checkpoint, load_checkpoint, package_versions, save_checkpoint
 from sast_deploy.data import FrameSet
 from sast_deploy.errors import TrainingError, UsageError
+from sast_deploy.evaluate import evaluate
 from sast_deploy.network import NetworkSpec
 from sast_deploy.progress import progress_bar
 from sast_deploy.recipes import Recipe
@@ -53,7 +54,8 @@ def train(
 
     A share `validation` of the training samples, stratified and fixed by `seed`, is set aside; after each
     epoch the hard-spike accuracy on it decides whether the weights are the best so far (ties: the lower
-    hard-spike loss, then the later epoch). The test split is never looked at.
+    hard-spike loss, then the later epoch). The test split decides nothing; the chosen
+    weights are measured on it once, at the end.
 
     Beside `out`: metrics.jsonl, one line per epoch, and resume.pt while unfinished. Nothing that exists is
     replaced unless `overwrite`, and then the old checkpoint stays until the new one is complete. `resume`
@@ -85,7 +87,7 @@ def train(
         raise TrainingInterruptedError(
             f"interrupted after {state.epoch} of {recipe.epochs} epochs; {todo}"
         ) from error
-    checkpoint = _checkpoint(files, trainer, state, setting, data)
+    checkpoint = _tested(_checkpoint(files, trainer, state, setting, data), data, trainer)
     save_checkpoint(files.checkpoint, checkpoint)
     files.remove()
     return TrainResult(files.checkpoint, checkpoint)
@@ -174,6 +176,17 @@ def _checkpoint(
         metrics=metrics,
         packages=package_versions(),
     )
+
+
+def _tested(checkpoint: Checkpoint, data: FrameSet, trainer: Trainer) -> Checkpoint:
+    """The checkpoint with its accuracies on the test split, measured once, when nothing is left to choose."""
+    result = evaluate(checkpoint, data.test, device=trainer.device.type, progress=False)
+    test = {
+        "samples": result.samples,
+        "surrogate": result.surrogate_accuracy,
+        "hard": result.hard_accuracy,
+    }
+    return replace(checkpoint, metrics={**checkpoint.metrics, "test": test})
 
 
 def _finished(files: RunFiles, setting: Setting) -> TrainResult:

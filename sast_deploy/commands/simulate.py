@@ -33,7 +33,7 @@ DEFAULT_CHECK = 100
 )
 @click.argument("net", type=PATH, required=False)
 @data_options(None)
-@click.option("--samples", type=int, help="Only the first N test samples.")
+@click.option("--samples", type=click.IntRange(min=1), help="Only the first N test samples.")
 @click.option(
     "--check",
     default=str(DEFAULT_CHECK),

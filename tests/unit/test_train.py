@@ -13,6 +13,7 @@ from sast_deploy.batches import BatchFeeder, minibatches, pick_device
 from sast_deploy.checkpoint import load_checkpoint
 from sast_deploy.data import FrameSet
 from sast_deploy.errors import TrainingError, UsageError
+from sast_deploy.evaluate import evaluate
 from sast_deploy.network import NetworkSpec
 from sast_deploy.recipes import PAPER, Recipe
 from sast_deploy.train import TrainResult, train
@@ -126,9 +127,16 @@ def test_the_climb_and_the_descent_see_independent_minibatches() -> None:
     assert all(a != b for a, b in zip(seen[::2], seen[1::2], strict=True))
 
 
-def test_the_test_split_is_never_looked_at(tmp_path: Path) -> None:
+def test_the_test_split_decides_nothing_and_is_measured_once(tmp_path: Path) -> None:
     data = tiny_set()
-    run(tmp_path / "a.pt", data=replace(data, test=None))  # type: ignore[arg-type]
+    wrong = replace(data, test=replace(data.test, labels=(data.test.labels + 1) % 3))
+    right, misled = run(tmp_path / "a" / "ckpt.pt", data=data), run(tmp_path / "b" / "ckpt.pt", data=wrong)
+    for key, value in right.checkpoint.state.items():
+        assert np.array_equal(value, misled.checkpoint.state[key])
+    measured = right.checkpoint.metrics["test"]
+    assert measured["samples"] == len(data.test)
+    assert measured["hard"] == evaluate(right.checkpoint, data.test, progress=False).hard_accuracy
+    assert measured["hard"] + misled.checkpoint.metrics["test"]["hard"] <= 1.0
 
 
 def test_fitted_and_held_are_apart_and_stratified() -> None:

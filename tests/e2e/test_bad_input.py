@@ -1,0 +1,204 @@
+"""Bad input at the command line: one line on stderr, the right exit code, nothing half-written."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from sast_deploy.cli import run
+
+
+@pytest.fixture
+def work(chain, tmp_path, monkeypatch):
+    """A copy of the chain's files to damage."""
+    shutil.copytree(chain / "runs/sast", tmp_path / "runs/sast")
+    shutil.copytree(chain / "netx_exports", tmp_path / "netx_exports")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def complaint(arguments, capsys, code=2):
+    """The one line that a failing command prints."""
+    assert run(arguments) == code
+    captured = capsys.readouterr()
+    lines = captured.err.strip().splitlines()
+    assert lines[-1].startswith("error: ")
+    assert "Traceback" not in captured.err
+    return lines[-1]
+
+
+class RunsCode:
+    """A pickle of this would create a file when loaded."""
+
+    def __reduce__(self):
+        return (open, ("owned", "w"))
+
+
+def resave(change):
+    def damage(path):
+        values = torch.load(path, weights_only=True)
+        change(values)
+        torch.save(values, path)
+
+    return damage
+
+
+def poison(value):
+    def change(values):
+        next(iter(values["state"].values())).view(-1)[5] = value
+
+    return change
+
+
+@pytest.mark.parametrize("command", [["compile"], ["evaluate"]])
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda p: p.unlink(), "does not exist"),
+        (lambda p: p.write_bytes(p.read_bytes()[:5000]), "is truncated or damaged"),
+        (lambda p: p.write_bytes(b""), ""),
+        (lambda p: p.write_text("no checkpoint"), ""),
+        (lambda p: torch.save({"weights": torch.ones(3)}, p), "a torch file of some other kind"),
+        (lambda p: torch.save(RunsCode(), p), "holds objects that could run code, and was not loaded"),
+        (lambda p: p.write_bytes(pickle.dumps(RunsCode())), ""),
+        (resave(lambda v: v.update(version=99)), "format version 99; expected 1 or older; update sast-deploy"),
+        (resave(poison(float("nan"))), "NaN or infinite"),
+        (resave(poison(float("inf"))), "NaN or infinite"),
+    ],
+)  # fmt: skip
+def test_checkpoints(work, capsys, command, damage, message):
+    path = work / "runs/sast/ckpt.pt"
+    damage(path)
+    before = sorted(work.rglob("*"))
+    line = complaint([*command, "runs/sast/ckpt.pt"], capsys)
+    assert message in line
+    assert "runs/sast/ckpt.pt" in line
+    assert sorted(work.rglob("*")) == before
+    assert not (work / "owned").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compile", "runs/sast/ckpt.pt", "--profile", "loihi-int44"], "did you mean loihi-int4?"),
+        (
+            ["compile", "runs/sast/ckpt.pt", "--profile", "bad.toml"],
+            "unknown key state.bit; expected state.bits",
+        ),
+        (["compile", "runs/sast/ckpt.pt", "-o", "runs/sast"], "is a folder"),
+        (["compile", "runs/sast/ckpt.pt", "-o", "runs/sast/ckpt.pt/a.net"], "cannot be written"),
+        (["compile", "runs/sast/ckpt.pt", "-o", "/proc/a.net"], "cannot be written"),
+        (["compile"], "Missing argument 'CHECKPOINT'"),
+        (["comple", "x"], "No such command 'comple'"),
+        (["simulate", "nowhere.net"], "nowhere.net: no such file"),
+        (["simulate", "truncated.net"], "is damaged or no NetX file"),
+        (["simulate", "text.net"], "is damaged or no NetX file"),
+        (["simulate", "--check", "some"], "--check some; expected a number of samples, all or none"),
+        (["simulate", "--samples", "0"], "Invalid value for '--samples'"),
+        (["simulate", "--batch", "0"], "batch"),
+        (["simulate", "--data-root", "empty"], "empty"),
+        (["train", "--rho", "-1"], "rho = -1"),
+        (["train", "--recipe", "worst"], "no recipe 'worst'"),
+        (["train", "--set", "drop"], "--set drop; expected KEY=VALUE"),
+        (["train", "--set", "drip=1"], "no such value: drip"),
+        (["train", "--clip", "0"], "clip = 0"),
+        (["train", "--encoding", "binary", "--clip", "3"], "clip = 3 with encoding = binary"),
+        (["train", "--dataset", "nmist"], "nmist"),
+        (["train", "--dataset", "tonic:NMNITS"], "NMNIST"),
+        (["train", "--device", "tpu", "-o", "new.pt"], "tpu"),
+        (["train", "--validation", "1.5", "-o", "new.pt"], "1.5"),
+        (["train", "-o", "runs/sast/ckpt.pt"], "runs/sast/ckpt.pt"),
+        (["data", "compare", "--real", "x"], "exactly one of them"),
+        (["data", "simulate", "--mnist-dir", "empty", "-o", "out"], "empty"),
+    ],
+)
+def test_arguments_and_files(work, capsys, arguments, message, bands, monkeypatch):
+    if "--data-root" not in arguments:
+        monkeypatch.setenv("SAST_DATA_ROOT", str(bands))
+    net = work / "netx_exports/sast-loihi-int4.net"
+    (work / "truncated.net").write_bytes(net.read_bytes()[:10_000])
+    (work / "text.net").write_text("hello")
+    (work / "empty").mkdir()
+    from sast_deploy.profile import load_profile
+
+    (work / "bad.toml").write_text(load_profile("loihi-int4").text.replace("[state]\nbits", "[state]\nbit"))
+    before = {path: path.stat().st_mtime_ns for path in work.rglob("*") if path.is_file()}
+    assert message in complaint(arguments, capsys)
+    assert {path: path.stat().st_mtime_ns for path in work.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda p: p.write_bytes(p.read_bytes() + b"\x00"), "5"),
+        (lambda p: p.write_bytes(b""), "no events"),
+        (lambda p: p.write_bytes(bytes([40, 3, 0, 0, 1])), "40"),
+        (lambda p: p.write_bytes(bytes([3, 3, 0, 0, 9, 3, 3, 0, 0, 1])), "backwards"),
+    ],
+)
+def test_event_files(work, bands, capsys, damage, message):
+    shutil.copytree(bands, work / "data")
+    damaged = work / "data/Train/2/00003.bin"
+    damage(damaged)
+    line = complaint(["train", "--dataset", "nmnist", "-o", "runs/new/ckpt.pt"], capsys)
+    assert "Train/2/00003.bin" in line
+    assert message in line
+    assert not (work / "runs/new").exists()
+
+
+def test_no_samples_at_all(work, capsys):
+    (work / "data/Train/3").mkdir(parents=True)
+    line = complaint(["train", "--dataset", "nmnist", "-o", "runs/new/ckpt.pt"], capsys)
+    assert "data" in line
+
+
+def test_a_full_disk_keeps_the_old_export(work, capsys, monkeypatch):
+    import os
+
+    net = work / "netx_exports/sast-loihi-int4.net"
+    before = net.read_bytes()
+
+    def full(_handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    line = complaint(["compile", "runs/sast/ckpt.pt", "--profile", "loihi-int4"], capsys)
+    assert "No space left on device" in line
+    assert net.read_bytes() == before
+    assert not list(work.rglob("*.tmp"))
+
+
+def test_no_exports_yet(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert "netx_exports: holds no .net file" in complaint(["simulate"], capsys)
+
+
+def test_debug_shows_the_traceback():
+    arguments = ["-m", "sast_deploy", "compile", "nowhere.pt", "--debug"]
+    checkout = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, check=False, cwd=checkout
+    )
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("error: nowhere.pt: does not exist")
+
+
+def test_an_internal_error_is_one_line_too(capsys, monkeypatch):
+    import sast_deploy.netx
+
+    def broken(_path):
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr(sast_deploy.netx, "read_net", broken)
+    line = complaint(["simulate", "x.net"], capsys, code=1)
+    assert (
+        line
+        == "error: internal error, ZeroDivisionError: division by zero; run again with --debug and report it"
+    )
