@@ -24,14 +24,15 @@ identity() {
     "$1" -I -c 'import platform, sys; print(platform.python_version(), "in", sys.base_prefix)' 2>/dev/null
 }
 
+named_python() {
+    local path
+    path=$(type -P "$PYTHON") || die "PYTHON=$PYTHON: no such program"
+    usable "$path" || die "PYTHON=$PYTHON: it must run, be Python 3.10 to 3.13, and have venv and ensurepip"
+    echo "$path"
+}
+
 find_python() {
     local name path
-    if [ -n "${PYTHON:-}" ]; then
-        path=$(type -P "$PYTHON") || die "PYTHON=$PYTHON: no such program"
-        usable "$path" || die "PYTHON=$PYTHON: it must run, be Python 3.10 to 3.13, and have venv and ensurepip"
-        echo "$path"
-        return
-    fi
     # 3.11 first: for it every dependency has a wheel, and most of the testing happened there.
     for name in 3.11 3.12 3.13 3.10 3 ""; do
         while read -r path; do
@@ -49,7 +50,7 @@ finished_here() {
     [ -f "$STAMP" ] || return 1
     [[ "$(<"$STAMP")" == "$PWD "* ]] || return 1
     "$VENV/bin/python" -I -c 'import sast_deploy' 2>/dev/null || return 1
-    [ -z "${PYTHON:-}" ] || [ "$(identity "$VENV/bin/python")" = "$(identity "$(find_python)")" ]
+    [ -z "$named" ] || [ "$(identity "$VENV/bin/python")" = "$(identity "$named")" ]
 }
 
 logged() {
@@ -57,19 +58,21 @@ logged() {
     "$@" >>"$LOG" 2>&1 && return
     echo "setup: this failed: $*" >&2
     grep -v 'is ignored: it is neither a file nor a directory' "$LOG" | tail -n 15 | sed 's/^/    /' >&2
-    if ! type -P cc gcc clang >/dev/null; then
-        echo "setup: no C compiler found; Python 3.12 and 3.13 need one, for tonic's dependency expelliarmus" >&2
+    if [ -z "$(type -P cc gcc clang)" ]; then
+        echo "setup: no C compiler here; Python 3.12 and 3.13 need one, for tonic's dependency expelliarmus" >&2
     fi
     die "the whole log is $LOG; run make setup again once that is mended"
 }
 
 started=$SECONDS
+named=
+if [ -n "${PYTHON:-}" ]; then named=$(named_python); fi
 # Only a finished set-up left its stamp and may be updated in place; half of one is made anew.
 if finished_here; then
     if [ "$(<"$STAMP")" = "$(fingerprint)" ]; then exit 0; fi
     say "pyproject.toml, constraints.txt or tools/setup.sh changed: updating $VENV"
 else
-    python=$(find_python)
+    python=${named:-$(find_python)}
     say "Python $(identity "$python") -> $VENV"
     rm -rf "$VENV"
     "$python" -I -m venv "$VENV" || die "$python -m venv $VENV failed"

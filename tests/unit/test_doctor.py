@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from sast_deploy import doctor, versions
 from sast_deploy.doctor import Check, diagnose, healthy, print_checks
 from sast_deploy.versions import pinned_versions, runtime_requirements
 
-PIP = f"{sys.executable} -m pip install "
+PIP = f"{shlex.quote(sys.executable)} -m pip install "
 
 
 @pytest.fixture
