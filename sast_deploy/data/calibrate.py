@@ -137,7 +137,7 @@ def _with(model: PixelModel, logs: NDArray[np.float64]) -> PixelModel:
 
 
 def _distance(real: EventStatistics, simulated: EventStatistics) -> NDArray[np.float64]:
-    """Weighted logarithms of simulated / real; a weight of 4 counts 1 % as much as a weight of 1 counts 4 %."""
+    """Logarithms of simulated / real, weighted by how much they matter."""
     mean = np.log(simulated.counts.mean() / real.counts.mean())
     width = np.log(simulated.counts.std() / real.counts.std())
     return np.array([

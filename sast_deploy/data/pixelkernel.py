@@ -17,6 +17,7 @@ from sast_deploy.data.events import NMNIST_SENSOR
 
 SENSOR = NMNIST_SENSOR[0]  # square
 SUB = 4  # samples of L per pixel and axis, bilinear between them
+_COARSE = 8  # every so many steps a pixel looks whether there is any ink
 
 
 def _compiled(function: Callable[..., Any]) -> Any:
@@ -53,76 +54,89 @@ def _gaussian(key: Any, counter: Any) -> Any:
 
 
 @_compiled
-def _sample(levels: Any, corner: Any, weight: Any, row: Any, column: Any) -> Any:
-    """L at a pixel, bilinear on the fine grid."""
-    i, j = corner[0] + row * SUB, corner[1] + column * SUB
-    top = levels[i, j] + (levels[i, j + 1] - levels[i, j]) * weight[1]
-    bottom = levels[i + 1, j] + (levels[i + 1, j + 1] - levels[i + 1, j]) * weight[1]
-    return top + (bottom - top) * weight[0]
+def look_up(ink: Any, scale: Any, table: Any, levels: Any) -> None:
+    """levels = table[ink * scale], to the nearest entry and never beyond the last."""
+    last = len(table) - 1
+    for i in range(ink.shape[0]):
+        for j in range(ink.shape[1]):
+            levels[i, j] = table[min(int(ink[i, j] * scale + 0.5), last)]
+
+
+@_compiled
+def _sample(levels: Any, width: Any, i: Any, down: Any, right: Any) -> Any:
+    """L between the samples i, i + 1, i + width and i + width + 1 of the flat fine grid, bilinear."""
+    top = levels[i] + (levels[i + 1] - levels[i]) * right
+    bottom = levels[i + width] + (levels[i + width + 1] - levels[i + width]) * right
+    return top + (bottom - top) * down
 
 
 @_compiled
 def expose(
-    levels: Any, corners: Any, weights: Any, times: Any, factors: Any,
+    levels: Any, width: Any, corners: Any, weights: Any, step: Any, factors: Any,
     on: Any, off: Any, noise: Any, refractory: Any, key: Any, packed: Any,
 ) -> Any:  # fmt: skip
-    """All pixels through the whole recording; events packed as t << 13 | y << 7 | x << 1 | p."""
+    """All pixels through the whole recording; the number of packed events, -1 when there are too many.
+
+    levels (grid * width,) L on the fine grid; corners (n,) and weights (n, 2) where pixel (0, 0) samples it
+    every `step` us; factors (pixels,) threshold mismatch.
+    """
     count = 0
-    for row in range(SENSOR):
-        for column in range(SENSOR):
-            pixel = row * SENSOR + column
-            blank = True
-            for k in range(0, len(times), 8):
-                blank = blank and levels[corners[k, 0] + row * SUB, corners[k, 1] + column * SUB] == 0.0
-            if not blank:
-                count = _pixel(levels, corners, weights, times, row, column, on * factors[pixel],
-                               off * factors[pixel], noise, refractory, key + np.uint64(pixel << 16),
-                               packed, count)  # fmt: skip
-                if count < 0:
-                    return -1
+    for pixel in range(SENSOR * SENSOR):
+        base = (pixel // SENSOR * width + pixel % SENSOR) * SUB
+        blank = True
+        for k in range(0, len(corners), _COARSE):
+            blank = blank and levels[base + corners[k]] == 0.0
+        if not blank:
+            count = _pixel(
+                levels, width, base, corners, weights, step, on * factors[pixel], off * factors[pixel],
+                noise, refractory, key + np.uint64(pixel << 16), pixel, packed, count,
+            )  # fmt: skip
+            if count < 0:
+                return -1
     return count
 
 
 @_compiled
 def _pixel(
-    levels: Any, corners: Any, weights: Any, times: Any, row: Any, column: Any,
-    on: Any, off: Any, noise: Any, refractory: Any, key: Any, packed: Any, count: Any,
+    levels: Any, width: Any, base: Any, corners: Any, weights: Any, step: Any, on: Any, off: Any,
+    noise: Any, refractory: Any, key: Any, pixel: Any, packed: Any, count: Any,
 ) -> Any:  # fmt: skip
     """One pixel's events appended to `packed`; the new count, or -1 when it is full."""
     draws = 2
     rise, fall = on * (1.0 + noise * _gaussian(key, 0)), off * (1.0 + noise * _gaussian(key, 1))
-    ready = 0.0
-    blind = False
-    level = _sample(levels, corners[0], weights[0], row, column)
+    level = _sample(levels, width, base + corners[0], weights[0, 0], weights[0, 1])
     # The pixel remembers some earlier moment: nothing says that it was reset just before the start.
     reference = level - rise + (rise + fall) * _uniform(key, 2)
-    for k in range(1, len(times)):
-        start, end = times[k - 1], times[k]
-        before, level = level, _sample(levels, corners[k], weights[k], row, column)
-        slope = (level - before) / (end - start)
-        while True:
+    ready, blind = 0.0, False
+    for k in range(1, len(corners)):
+        begin, end = (k - 1) * step, k * step
+        before, level = level, _sample(levels, width, base + corners[k], weights[k, 0], weights[k, 1])
+        while not blind or ready < end:
             if blind:
-                if ready >= end:
-                    break
-                start = max(start, ready)
-                reference = before + slope * (start - times[k - 1])
+                reference = before + (level - before) * ((max(ready, begin) - begin) / step)
                 blind = False
             rising = level - reference >= rise
             if not rising and reference - level < fall:
                 break
             target = reference + rise if rising else reference - fall
-            moment = times[k - 1] + (target - before) / slope if slope != 0.0 else start
-            moment = min(max(moment, start), end)
+            # L is linear within the step; equal ends mean that the threshold was passed at its beginning.
+            part = (target - before) / (level - before) if level != before else 0.0
+            moment = min(max(begin + part * step, ready, begin), end)
             if count >= len(packed):
                 return -1
-            packed[count] = (int(moment) << 13) | (row << 7) | (column << 1) | (1 if rising else 0)
+            packed[count] = pack(int(moment), pixel, 1 if rising else 0)
             count += 1
             draws += 2
             rise = on * (1.0 + noise * _gaussian(key, draws))
             fall = off * (1.0 + noise * _gaussian(key, draws + 1))
-            ready = moment + refractory
-            blind = True
+            ready, blind = moment + refractory, True
     return count
+
+
+@_compiled
+def pack(time: Any, pixel: Any, polarity: Any) -> Any:
+    """An event as an integer: t << 13 | y << 7 | x << 1 | p."""
+    return (time << 13) | (pixel // SENSOR << 7) | (pixel % SENSOR << 1) | polarity
 
 
 @_compiled
@@ -144,10 +158,9 @@ def background(on: Any, off: Any, length: Any, key: Any, packed: Any, count: Any
                     break
                 if count >= len(packed):
                     return -1
-                place = int(_uniform(key, draw) * float(SENSOR * SENSOR))
+                pixel = int(_uniform(key, draw) * float(SENSOR * SENSOR))
                 moment = int(_uniform(key, draw + 1) * length)
                 draw += 2
-                row, column = place // SENSOR, place % SENSOR
-                packed[count] = (moment << 13) | (row << 7) | (column << 1) | polarity
+                packed[count] = pack(moment, pixel, polarity)
                 count += 1
     return count

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sast_deploy.data.events import EVENT, Events
-from sast_deploy.data.pixelkernel import SENSOR, SUB, background, expose
+from sast_deploy.data.pixelkernel import SENSOR, SUB, background, expose, look_up
 from sast_deploy.data.saccadepath import KNOTS, PATH_STEP_US, PAUSES_US, Knots, image_path
 from sast_deploy.errors import DataError
 
@@ -125,16 +125,17 @@ def simulate_recording(
     image = np.asarray(image)
     if image.shape != (IMAGE, IMAGE) or image.dtype != np.uint8:
         raise DataError(f"an image of shape {image.shape}, {image.dtype}", expected="(28, 28) uint8")
-    offsets, weights, times = _path_samples(model.path)
+    corners, weights = _path_samples(model.path)
     dice = _dice(seed, number)
     packed = np.empty(_MAX_EVENTS, dtype=np.int64)
     count = expose(
-        _log_luminance(image, model), offsets, weights, times, _mismatch(seed, model.mismatch),
-        model.threshold_on, model.threshold_off, model.threshold_noise, float(model.refractory_us),
-        dice[3], packed,
+        _log_luminance(image, model).ravel(), _GRID, corners, weights, float(PATH_STEP_US),
+        _mismatch(seed, model.mismatch), model.threshold_on, model.threshold_off, model.threshold_noise,
+        float(model.refractory_us), dice[3], packed,
     )  # fmt: skip
+    last = (len(corners) - 1) * PATH_STEP_US
     if count >= 0:
-        length = float(times[-1]) + _LATEST_US
+        length = float(last + _LATEST_US)
         on, off = (rate * length * 1e-6 * SENSOR**2 for rate in (model.noise_on_hz, model.noise_off_hz))
         count = background(on, off, length, dice[4], packed, count)
     if count < 0:
@@ -142,7 +143,7 @@ def simulate_recording(
                         expected="higher thresholds or less noise")  # fmt: skip
     shifts = _shifts(dice, model)
     # Recordings end where the third saccade should have ended; sessions moved the saccade, not the end.
-    end = int(times[-1]) + shifts[2] - model.onset_us[2]
+    end = last + shifts[2] - model.onset_us[2]
     return _unpack(np.sort(packed[:count]), shifts, end)
 
 
@@ -212,17 +213,15 @@ def _log_luminance(image: NDArray[np.uint8], model: PixelModel) -> NDArray[np.fl
     blur = _blur_matrix(model.blur_px, model.magnification)
     ink = blur @ image.astype(np.float64) @ blur.T  # whole numbers below 2**53: exact in any order
     full = float(255 * 2 ** (2 * _BLUR_BITS))
-    index = np.minimum(ink * (2**_INK_BITS / full) + 0.5, 2.0**_INK_BITS).astype(np.int64)
-    levels: NDArray[np.float64] = _log_table(model.ink_luminance)[index]
+    levels: NDArray[np.float64] = np.empty_like(ink)
+    look_up(ink, 2**_INK_BITS / full, _log_table(model.ink_luminance), levels)
     return levels
 
 
 @functools.lru_cache(maxsize=8)
-def _path_samples(knots: Knots) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Per time step: sample above and left of pixel (0, 0) and fractions beyond it, (n, 2); times in us, (n,)."""
-    path = image_path(knots)
-    grid: NDArray[np.float64] = (_MARGIN - path[:, ::-1]) * SUB + (SUB - 1) / 2  # rows first
-    grid[:] = np.rint(grid * 2**16) / 2**16
-    corner: NDArray[np.float64] = np.floor(grid)
-    times: NDArray[np.float64] = (np.arange(len(path)) * PATH_STEP_US).astype(np.float64)
-    return corner.astype(np.int64), grid - corner, times
+def _path_samples(knots: Knots) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Each millisecond: flat index of the sample above and left of pixel (0, 0); fractions (down, right)."""
+    grid = (_MARGIN - image_path(knots)[:, ::-1]) * SUB + (SUB - 1) / 2  # rows first
+    grid = np.rint(grid * 2**16) / 2**16
+    corner = np.floor(grid).astype(np.int64)
+    return corner[:, 0] * _GRID + corner[:, 1], grid - corner

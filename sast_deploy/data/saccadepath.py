@@ -2,11 +2,13 @@
 
 N-MNIST's sensor stood before a screen on a pan-tilt head and made three micro-saccades of about 100 ms
 along a triangle (Orchard et al. 2015). Seen from the sensor the image goes right and down, right and
-up, and back to the left. `sast_deploy.data.register.measure_path` finds where it stood: in every 5 ms the
-picture (ON events - OFF events) is explained as -v . grad L(x - p) with the image of the same number; p comes
-from the best match, v from its size, and the integral of v agrees with p to 0.1 pixel (mean), which fixes
-v's unit. `sast_deploy.data.calibrate.fit_speed` then scales the speed in every 5 ms until the simulated events
-per millisecond are the real ones; that moves no knot by more than 0.4 pixel.
+up, and back to the left.
+
+`sast_deploy.data.register.measure_path` finds where it stood: in every 5 ms the picture (ON events - OFF
+events) is explained as -v . grad L(x - p) with the image of the same number; p comes from the best match,
+v from its size, and the integral of v agrees with p to 0.1 pixel (mean), which fixes v's unit.
+`sast_deploy.data.calibrate.fit_speed` then scales the speed in every 5 ms until the simulated events per
+millisecond are the real ones; that moves no knot by more than 0.4 pixel.
 """
 
 from __future__ import annotations
