@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from sast_deploy.accuracy import Accuracy
 from sast_deploy.batches import BatchFeeder, Indices, pick_device
 from sast_deploy.checkpoint import Checkpoint, load_network
 from sast_deploy.data import FrameSplit
 from sast_deploy.errors import UsageError
 from sast_deploy.network import Network, cross_entropy
 from sast_deploy.progress import track
-
-Z_95 = 1.959963984540054  # two-sided 95 % of the normal distribution
 
 
 @dataclass(frozen=True)
@@ -57,9 +56,9 @@ class EvaluationResult:
         """Plain values, with the accuracies and their 95 % intervals."""
         return asdict(self) | {
             "surrogate_accuracy": self.surrogate_accuracy,
-            "surrogate_interval": wilson_interval(self.surrogate_correct, self.samples),
+            "surrogate_interval": Accuracy(self.surrogate_correct, self.samples).interval,
             "hard_accuracy": self.hard_accuracy,
-            "hard_interval": wilson_interval(self.hard_correct, self.samples),
+            "hard_interval": Accuracy(self.hard_correct, self.samples).interval,
             "transfer_gap": self.transfer_gap,
         }
 
@@ -70,7 +69,7 @@ class EvaluationResult:
             ("surrogate", self.surrogate_correct, self.surrogate_rates),
             ("hard spikes", self.hard_correct, self.hard_rates),
         ):
-            low, high = wilson_interval(correct, self.samples)
+            low, high = Accuracy(correct, self.samples).interval
             shown = "  ".join(f"{rate:.3f}" for rate in rates)
             rows.append(f"{name:<12}{correct / self.samples:>9.2%}  {low:>7.2%} - {high:>7.2%}  {shown}")
         rows.append(f"{'gap':<12}{self.transfer_gap:>9.2%}  {self.samples} samples, {self.seconds:.1f} s")
@@ -121,13 +120,3 @@ def score(network: Network, feeder: BatchFeeder, indices: Indices, *, hard: bool
         correct += int((logits.argmax(1) == y).sum())
         loss += float(cross_entropy(logits, y)) * len(y)
     return correct / len(indices), loss / len(indices)
-
-
-def wilson_interval(correct: int, samples: int, z: float = Z_95) -> tuple[float, float]:
-    """Wilson's score interval of a proportion: (c + z^2/2 +- z sqrt(c (n-c) / n + z^2/4)) / (n + z^2).
-
-    Source: Wilson, JASA 22 (1927).
-    """
-    middle = correct + z * z / 2.0
-    half = z * math.sqrt(correct * (samples - correct) / samples + z * z / 4.0)
-    return max(0.0, (middle - half) / (samples + z * z)), min(1.0, (middle + half) / (samples + z * z))

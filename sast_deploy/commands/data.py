@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -38,6 +39,7 @@ def info_command(
     data_root: Path | None,
     holdout: float | None,
     holdout_seed: int | None,
+    cache_dir: Path | None,
     steps: int,
     binning: str,
     encoding: str,
@@ -53,7 +55,13 @@ def info_command(
 
     options = build_frame_options(steps, binning, encoding, clip, size, duration_us)
     data = load_frames(
-        dataset, options, data_root=data_root, holdout=holdout, holdout_seed=holdout_seed or 0, progress=True
+        dataset,
+        options,
+        data_root=data_root,
+        holdout=holdout,
+        holdout_seed=holdout_seed or 0,
+        cache_dir=cache_dir,
+        progress=True,
     )
     out = console()
     out.print(data.info.provenance, soft_wrap=True)
@@ -74,7 +82,9 @@ def info_command(
     "simulate",
     cls=Command,
     short_help="Make a simulated N-MNIST from MNIST's images.",
-    epilog=example("sast-deploy data simulate --mnist-dir data/mnist -o data/simulated --train 600 --test 100"),
+    epilog=example(
+        "sast-deploy data simulate --mnist-dir data/mnist -o data/simulated --train 600 --test 100"
+    ),
 )
 @click.option("--mnist-dir", type=PATH, required=True, help="Folder with MNIST's idx files, .gz or plain.")
 @click.option("-o", "--output", type=PATH, required=True, help="New folder: Train|Test/<label>/<id>.bin.")
@@ -111,7 +121,7 @@ def compare_command(
     real: Path,
     simulated: Path | None,
     mnist_dir: Path | None,
-    split: str,
+    split: Literal["Train", "Test"],
     limit: int,
     seed: int,
     output: Path,
@@ -124,9 +134,8 @@ def compare_command(
 
     if (simulated is None) == (mnist_dir is None):
         raise UsageError("--simulated and --mnist-dir", expected="exactly one of them")
-    wanted = "Train" if split == "Train" else "Test"
     result = compare(
-        real, simulated, mnist_dir=mnist_dir, split=wanted, limit=limit, seed=seed, progress=True
+        real, simulated, mnist_dir=mnist_dir, split=split, limit=limit, seed=seed, progress=True
     )  # fmt: skip
     out = console()
     out.print(result.table(), soft_wrap=True, markup=False)

@@ -16,7 +16,10 @@ UNHEALTHY = 3
     epilog=example("sast-deploy doctor"),
 )
 def doctor_command() -> int:
-    """Check the installation; every failing line ends with the command that mends it. Exit code 3 if any fails."""
+    """Check the installation; every failing line ends with the command that mends it.
+
+    Exit code 3 if anything essential fails.
+    """
     from sast_deploy.doctor import diagnose, healthy, print_checks
 
     checks = diagnose()

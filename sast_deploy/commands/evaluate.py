@@ -25,6 +25,7 @@ def evaluate_command(
     data_root: Path | None,
     holdout: float | None,
     holdout_seed: int | None,
+    cache_dir: Path | None,
     device: str,
 ) -> None:
     """Measure CHECKPOINT on its test split: smooth spikes, hard spikes, and what the swap costs."""
@@ -32,7 +33,7 @@ def evaluate_command(
     from sast_deploy.evaluate import evaluate
 
     trained = load_checkpoint(checkpoint)
-    data = load_test_split(trained.data, trained.frames, dataset, data_root, holdout, holdout_seed)
+    data = load_test_split(trained.data, trained.frames, dataset, data_root, holdout, holdout_seed, cache_dir)
     result = evaluate(trained, data.test, device=device)
     out = console()
     out.print(f"{checkpoint}: test split of {data.info.provenance}", soft_wrap=True)

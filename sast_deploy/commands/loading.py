@@ -19,6 +19,7 @@ def load_test_split(
     data_root: Path | None,
     holdout: float | None,
     holdout_seed: int | None,
+    cache_dir: Path | None,
 ) -> FrameSet:
     """Frames made with `options`, of the recorded data set unless another one is named.
 
@@ -33,13 +34,17 @@ def load_test_split(
     if data_root is None and own and not os.environ.get("SAST_DATA_ROOT") and Path(recorded.root).is_dir():
         data_root = Path(recorded.root)
     if own and holdout is None:
-        holdout, holdout_seed = recorded.holdout, recorded.holdout_seed if holdout_seed is None else holdout_seed
+        holdout, holdout_seed = (
+            recorded.holdout,
+            recorded.holdout_seed if holdout_seed is None else holdout_seed,
+        )
     data = load_frames(
         dataset or recorded.dataset,
         options,
         data_root=data_root,
         holdout=holdout,
         holdout_seed=holdout_seed or 0,
+        cache_dir=cache_dir,
         progress=True,
     )
     if data.info.classes != recorded.classes:

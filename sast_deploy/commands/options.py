@@ -71,7 +71,7 @@ def console() -> Console:
 
 
 def data_options(default_dataset: str | None) -> Callable[[Function], Function]:
-    """--dataset, --data-root, --holdout, --holdout-seed."""
+    """--dataset, --data-root, --holdout, --holdout-seed, --cache-dir."""
     default = f"default {default_dataset}" if default_dataset else "default: the one it was trained on"
 
     def decorate(function: Function) -> Function:
@@ -96,6 +96,11 @@ def data_options(default_dataset: str | None) -> Callable[[Function], Function]:
                     help="Share of each class held out for testing, where there is no test split.",
                 ),
                 click.option("--holdout-seed", type=int, help="Seed of that split; default 0."),
+                click.option(
+                    "--cache-dir",
+                    type=PATH,
+                    help="Cache of frames; else $SAST_CACHE_DIR or ~/.cache/sast-deploy.",
+                ),
             )
         ):
             function = option(function)

@@ -51,6 +51,7 @@ def simulate_command(
     data_root: Path | None,
     holdout: float | None,
     holdout_seed: int | None,
+    cache_dir: Path | None,
     samples: int | None,
     check: str,
     backend: str,
@@ -71,7 +72,7 @@ def simulate_command(
     path = net or newest_export(EXPORTS)
     content = read_net(path)
     recorded, options = DataInfo.from_dict(content.data), FrameOptions.from_dict(content.frames)
-    data = load_test_split(recorded, options, dataset, data_root, holdout, holdout_seed)
+    data = load_test_split(recorded, options, dataset, data_root, holdout, holdout_seed, cache_dir)
     _check_shape(data, content)
     frames, labels = data.test.frames[:samples], data.test.labels[:samples]
     if len(frames) == 0:
@@ -158,7 +159,6 @@ def _facts(path: Path, net: NetFile, data: FrameSet) -> dict[str, Any]:
     from sast_deploy import __version__
     from sast_deploy.fileio import file_digest
     from sast_deploy.profile import parse_profile
-    from sast_deploy.versions import installed_version
     from sast_deploy.versions import installed_version
 
     versions = {"sast-deploy": __version__, "numpy": np.__version__}

@@ -53,6 +53,7 @@ def train_command(
     data_root: Path | None,
     holdout: float | None,
     holdout_seed: int | None,
+    cache_dir: Path | None,
     steps: int,
     binning: str,
     encoding: str,
@@ -87,7 +88,13 @@ def train_command(
     from sast_deploy.data import load_frames
 
     data = load_frames(
-        dataset, options, data_root=data_root, holdout=holdout, holdout_seed=holdout_seed or 0, progress=True
+        dataset,
+        options,
+        data_root=data_root,
+        holdout=holdout,
+        holdout_seed=holdout_seed or 0,
+        cache_dir=cache_dir,
+        progress=True,
     )
     out = console()
     out.print(f"data: {data.info.provenance}", soft_wrap=True)
@@ -110,7 +117,7 @@ def _parse_changes(changes: tuple[str, ...]) -> dict[str, float]:
     """--set KEY=VALUE pairs as numbers. Raises UsageError."""
     found: dict[str, float] = {}
     for change in changes:
-        key, equals, text = change.partition("=")
+        key, _, text = change.partition("=")
         if key in ("rho", "epochs", "lr", "batch"):
             raise UsageError(f"--set {change}", expected=f"--{key} {text}")
         try:

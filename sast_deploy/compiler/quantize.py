@@ -43,7 +43,8 @@ def clipping_points(weights: Float64Array, weight_max: int, clipping: str) -> Fl
     largest: Float64Array = np.abs(weights).max(axis=1)
     if clipping == "none":
         return largest
-    best, best_error = largest.copy(), np.full(len(weights), np.inf)
+    best: Float64Array = largest.copy()
+    best_error: Float64Array = np.full(len(weights), np.inf)
     for share in CLIP_SHARES[::-1]:
         step = np.where(largest > 0, largest * share / weight_max, 1.0)[:, None]
         rounded = np.clip(np.rint(weights / step), -weight_max, weight_max) * step

@@ -45,7 +45,8 @@ def chain(bands, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("chain")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        arguments = ["--data-root", str(bands), "--epochs", "12", "--batch", "8", "--lr", "0.003", "--rho", "0.05"]
+        recipe = ["--epochs", "12", "--batch", "8", "--lr", "0.003", "--rho", "0.05"]
+        arguments = ["--data-root", str(bands), *recipe]
         assert run(["train", "--dataset", "nmnist", *arguments, "-o", "runs/sast/ckpt.pt"]) == 0
         assert run(["compile", "runs/sast/ckpt.pt", "--profile", "loihi-int4"]) == 0
         assert run(["compile", "runs/sast/ckpt.pt", "--profile", "loihi-int8"]) == 0

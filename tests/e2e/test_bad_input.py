@@ -67,7 +67,7 @@ def poison(value):
         (lambda p: torch.save({"weights": torch.ones(3)}, p), "a torch file of some other kind"),
         (lambda p: torch.save(RunsCode(), p), "holds objects that could run code, and was not loaded"),
         (lambda p: p.write_bytes(pickle.dumps(RunsCode())), ""),
-        (resave(lambda v: v.update(version=99)), "format version 99; expected 1 or older; update sast-deploy"),
+        (resave(lambda v: v.update(version=99)), "version 99; expected 1 or older; update sast-deploy"),
         (resave(poison(float("nan"))), "NaN or infinite"),
         (resave(poison(float("inf"))), "NaN or infinite"),
     ],

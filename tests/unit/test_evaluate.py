@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sast_deploy.accuracy import Accuracy
 from sast_deploy.checkpoint import load_checkpoint
 from sast_deploy.data import FrameSplit
 from sast_deploy.errors import UsageError
-from sast_deploy.evaluate import EvaluationResult, evaluate, wilson_interval
+from sast_deploy.evaluate import EvaluationResult, evaluate
 from sast_deploy.network import NetworkSpec
 from sast_deploy.recipes import PAPER
 from sast_deploy.train import train
@@ -28,7 +29,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [(0, 10, 0.0, 3.841459 / 13.841459), (10, 10, 10 / 13.841459, 1.0), (50, 100, 0.403832, 0.596168)],
 )
 def test_wilson_interval(correct: int, samples: int, low: float, high: float) -> None:
-    assert wilson_interval(correct, samples) == pytest.approx((low, high), abs=1e-6)
+    assert Accuracy(correct, samples).interval == pytest.approx((low, high), abs=1e-6)
 
 
 def test_evaluation_agrees_with_the_numpy_network(trained: Path) -> None:

@@ -22,7 +22,7 @@ def documented(heading: str) -> set[str]:
         if line.startswith("| `"):
             cells = re.findall(r"`([^`]+)`", line.split("|")[1])
             folder = cells[0].rpartition("/")[0]
-            names |= {cells[0], *(f"{folder}/{cell}".lstrip("/") if "/" not in cell else cell for cell in cells[1:])}
+            names |= {cell if "/" in cell or not folder else f"{folder}/{cell}" for cell in cells}
     return names
 
 

@@ -60,9 +60,9 @@ def test_what_a_person_reads(report):
     text = io.StringIO()
     print_report(report, Console(file=text, width=120))
     for expected in (
-        "SIMULATED: digits", "20 samples, 20 % held out by seed 3", 
+        "SIMULATED: digits", "20 samples, 20 % held out by seed 3",
         "75.0 % (15 of 20; 95 % interval 53.1-88.8 %)",
-        "90.0 % (18 of 20", "95.0 % (19 of 20", 
+        "90.0 % (18 of 20", "95.0 % (19 of 20",
         "20 samples replayed: spike counts, logits and predictions identical",
         "layer 0 (dense)", "SynOps", "p" * 64, "confusion",
     ):  # fmt: skip
