@@ -43,7 +43,11 @@ setup:  ## make .venv and install everything, Lava included
 	@tools/setup.sh
 
 train: setup  ## train; a finished run of the same options is reused, an interrupted one continued
-	$(sast) train $(train_options) $(if $(RETRAIN),--overwrite,--resume) -o '$(ckpt)'
+	@if [ -n '$(RETRAIN)' ]; then mode=--overwrite; \
+	elif [ -e '$(ckpt)' ] || [ -e '$(dir $(ckpt))resume.pt' ]; then mode=--resume; \
+		echo "$(dir $(ckpt)) is there: reusing it, or continuing what was interrupted (RETRAIN=1 trains anew)"; \
+	else mode=; fi; \
+	set -x; $(sast) train $(train_options) $$mode -o '$(ckpt)'
 
 nmnist-int4 nmnist-int8: nmnist-%: train  ## events -> SAST checkpoint -> integer program -> Lava -> report
 	$(sast) compile '$(ckpt)' --profile loihi-$* -o 'netx_exports/$(name)-loihi-$*.net'
