@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from sast_deploy.errors import UsageError
 from sast_deploy.lif import hard_lif, lif
+from sast_deploy.sparse import event_linear
 
 KERNEL = 3  # the papers' convolutions are all 3x3 ...
 PADDING = 1  # ... and keep the map's size at stride 1
@@ -142,7 +143,12 @@ class Network(nn.Module):
         s = x.reshape(steps, batch, *self.spec.input_shape) if self.spec.kind == "conv" else x
         layers = []
         for index, layer in enumerate(self.layers):
-            current = layer(s.flatten(0, 1)).unflatten(0, (steps, batch))  # one product for all time steps
+            rows = s.flatten(0, 1)  # one product for all time steps
+            if index == 0 and isinstance(layer, nn.Linear):
+                product = event_linear(rows, layer.weight, layer.bias)
+            else:
+                product = layer(rows)
+            current = product.reshape(steps, batch, *product.shape[1:])
             theta = self.theta(index)
             s = (
                 hard_lif(current, theta, self.spec.alpha)
