@@ -10,8 +10,9 @@ import pytest
 from sast_deploy.errors import LavaError
 from sast_deploy.fixedpoint import Arithmetic, QFormat
 from sast_deploy.netx import NetFile, write_net
+from sast_deploy.program import Program
 from sast_deploy.simulate.lava import run_stock
-from tests.programs import fc_program, random_frames, vectorised
+from tests.programs import conv, dense, fc_program, random_frames, readout, vectorised
 
 SUBTRACT = Arithmetic(QFormat(24, 6), 8, "saturate", "toward-zero", "half-up", ">=", "subtract")
 ZERO = dataclasses.replace(SUBTRACT, reset="zero")
@@ -52,6 +53,25 @@ def test_stock_loads_exact_weights_and_resets_to_zero(rules, tmp_path):
     ours = vectorised(program, frames).traces
     same = all(np.array_equal(stock, trace.spikes) for stock, trace in zip(found, ours, strict=True))
     assert same == (rules.reset == "zero")
+
+
+def test_stock_convolutions_agree(tmp_path):
+    rng = np.random.default_rng(2)
+    layers = (
+        conv(rng, 2, 4, kernel=(3, 2), stride=(2, 1), padding=(1, 0)),
+        conv(rng, 4, 6, dilation=(1, 2), padding=(1, 2), groups=2),
+        dense(rng, 6 * 5 * 7, 5),
+    )
+    layers = (*(dataclasses.replace(layer, v_decay=0) for layer in layers), readout(rng, 5, 3))
+    program = Program("conv", (2, 9, 8), 3, 4, ("a", "b", "c"), ZERO, layers)
+    frames = random_frames(rng, program, 3)
+    run = run_stock(written(tmp_path, program), frames, record=True)
+    for weight, layer in zip(run.weights, layers, strict=True):
+        assert np.array_equal(weight, layer.weight)
+    expected = vectorised(program, frames).traces
+    for stock, trace in zip(aligned(run, 3, 4), expected, strict=True):
+        assert np.array_equal(stock, trace.spikes)
+        assert 0 < stock.mean() < 1
 
 
 def test_stock_refuses_a_strict_file(tmp_path):

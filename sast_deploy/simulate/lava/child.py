@@ -1,4 +1,4 @@
-"""The child process, started by supervisor.py as `python -m ... RUN_DIR PARENT_PID`: builds and runs a network.
+"""The child process: builds and runs a network. supervisor.py starts it, `python -m ... RUN_DIR PARENT_PID`.
 
 Whatever goes wrong becomes RUN_DIR/error.json, the fields of a LavaError.
 """

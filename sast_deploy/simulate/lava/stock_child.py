@@ -73,16 +73,16 @@ def _spikes(sink: Any) -> np.ndarray:
 
 
 def _weights(layer: Any) -> np.ndarray:
-    """What the stock synapse computes with, after its own clipping and truncation, as the file had it."""
+    """What the stock synapse computes with, as the file had it."""
     from lava.utils.weightutils import clip_weights, determine_sign_mode, truncate_weights
 
-    weights, params = layer.synapse.weights.init, layer.synapse.proc_params
+    synapse = layer.synapse
+    if hasattr(synapse, "weight"):  # a convolution: O, kW, kH, I, mirrored, used as it is
+        return np.asarray(synapse.weight.init.transpose(0, 3, 2, 1)[:, :, ::-1, ::-1], dtype=np.int64)
+    weights, params = synapse.weights.init, synapse.proc_params
     mode = params.get("sign_mode") or determine_sign_mode(weights)
     used = truncate_weights(clip_weights(weights, mode, num_bits=8), mode, params.get("num_weight_bits", 8))
-    used = used * 2.0 ** params.get("weight_exp", 0)
-    if used.ndim == 4:  # O, kW, kH, C, mirrored
-        used = used.transpose(0, 3, 2, 1)[:, :, ::-1, ::-1]
-    return np.asarray(used, dtype=np.int64)
+    return np.asarray(used * 2.0 ** params.get("weight_exp", 0), dtype=np.int64)
 
 
 if __name__ == "__main__":
