@@ -23,10 +23,8 @@ from types import ModuleType
 from typing import Any
 
 
-def prepare(anonymous_memory: bool = True) -> None:
+def prepare() -> None:
     """Make Lava and NetX importable. Call once, in a fresh process, before the first lava import.
-
-    anonymous_memory: also keep Lava's connections out of /dev/shm.
 
     Raises:
         ImportError: lava-nc or lava-dl is not installed.
@@ -34,10 +32,9 @@ def prepare(anonymous_memory: bool = True) -> None:
     _load_scipy_signal_lazily()
     _import_with_hashable_byte_encoder()
     _stand_in_for_slayer()
-    if anonymous_memory:
-        from lava.magma.runtime.message_infrastructure import multiprocessing as messages
+    from lava.magma.runtime.message_infrastructure import multiprocessing as messages
 
-        messages.SharedMemoryManager = AnonymousMemoryManager
+    messages.SharedMemoryManager = AnonymousMemoryManager
 
 
 class AnonymousMemoryManager:

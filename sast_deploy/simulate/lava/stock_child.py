@@ -1,6 +1,6 @@
-"""The child process of stock.py: stock NetX, stock source, stock sinks; nothing of Lava is changed.
+"""The child process of stock.py: stock NetX, stock source, stock sinks, Lava's own defaults.
 
-(But for what lets Lava be imported at all, see shim.py.)
+Lava is changed only as shim.py says: so that it can be imported, and leaves no shared memory behind.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def run_stock_network(run_dir: Path) -> None:
     """Build the stock network of a job, run it, write stock.npz."""
     job = json.loads((run_dir / "job.json").read_text(encoding="utf-8"))
     began = time.perf_counter()
-    shim.prepare(anonymous_memory=False)
+    shim.prepare()
     from lava.lib.dl.netx.hdf5 import Network
     from lava.magma.core.run_conditions import RunSteps
     from lava.magma.core.run_configs import Loihi2SimCfg
