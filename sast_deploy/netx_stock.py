@@ -17,6 +17,8 @@ from sast_deploy.program import Conv2d, Dense, Program, Readout, Shape, SumPool
 
 # Stock optimize_weight_bits: mixed signs beyond this are clipped, positive-only ones silently become 0.
 STOCK_WEIGHT_MAX = 254
+STOCK_BIAS_MAX = (1 << 15) - 1  # stock fixed-point LIF casts its bias to int16 and wraps silently
+STOCK_VTH_MAX = (1 << 17) - 1  # 17-bit threshold mantissa
 STOCK_NEURON = b"CUBA"
 STRICT_NEURON = b"SAST_LIF_SUBTRACT"
 NO_CURRENT_DECAY = 4096
@@ -63,26 +65,35 @@ def _dense(layer: Dense | Readout, program: Program, strict: bool, index: int) -
     stock: StockLayer = {"type": b"dense", "shape": np.array([len(weight)]), "weight": weight}
     if isinstance(layer, Readout):
         # Without a neuron group stock NetX builds a non-firing integrator that adds its bias once.
-        stock["bias"] = layer.bias.astype(np.int64) * scale * program.steps
-        return stock
-    return {**stock, "bias": layer.bias.astype(np.int64) * scale, **_neuron(layer, program, strict, scale)}
+        bias = layer.bias.astype(np.int64) * scale * program.steps
+        return {**stock, "bias": _held(bias, STOCK_BIAS_MAX, "bias times steps", index)}
+    return {
+        **stock,
+        "bias": _held(layer.bias.astype(np.int64) * scale, STOCK_BIAS_MAX, "bias", index),
+        **_neuron(layer, program, strict, scale, index),
+    }
 
 
 def _conv(layer: Conv2d, shape: Shape, program: Program, strict: bool, index: int) -> StockLayer:
     weight, scale = _stock_weight(layer.weight, layer.weight_exp, index)
     geometry = {key: np.array(getattr(layer, key)) for key in ("stride", "padding", "dilation", "groups")}
     stock = {"type": b"conv", "shape": np.array(shape), "weight": weight, **geometry}
-    return {**stock, "bias": layer.bias.astype(np.int64) * scale, **_neuron(layer, program, strict, scale)}
+    return {
+        **stock,
+        "bias": _held(layer.bias.astype(np.int64) * scale, STOCK_BIAS_MAX, "bias", index),
+        **_neuron(layer, program, strict, scale, index),
+    }
 
 
-def _neuron(layer: Dense | Conv2d, program: Program, strict: bool, scale: int) -> StockLayer:
+def _neuron(layer: Dense | Conv2d, program: Program, strict: bool, scale: int, index: int) -> StockLayer:
     strictly = 0 if program.arithmetic.comparison == ">" else 1
+    vth = _held(layer.vth.astype(np.int64) * scale - strictly, STOCK_VTH_MAX, "threshold", index)
     refuse = strict and program.arithmetic.reset != "zero"
     return {
         "neuron/type": STRICT_NEURON if refuse else STOCK_NEURON,
         "neuron/iDecay": np.array(NO_CURRENT_DECAY),
         "neuron/vDecay": np.array(layer.v_decay),
-        "neuron/vThMant": layer.vth.astype(np.int64) * scale - strictly,
+        "neuron/vThMant": vth,
         "neuron/refDelay": np.array(1),
         "neuron/gradedSpike": np.array(False),
         "neuron/resetMode": program.arithmetic.reset.encode("ascii"),
@@ -102,6 +113,18 @@ def _stock_weight(weight: np.ndarray, exponent: int, index: int) -> tuple[np.nda
             todo="lower weight.exponent_max in the profile",
         )
     return scaled, 1
+
+
+def _held(values: np.ndarray, limit: int, what: str, index: int) -> np.ndarray:
+    """`values`, all of which stock NetX can hold."""
+    for neuron in np.flatnonzero(np.abs(values) > limit)[:1]:
+        raise CompileError(
+            f"the {what} of neuron {neuron} is {values[neuron]} weight LSBs for stock NetX",
+            where=f"layer {index}",
+            expected=f"at most {limit}",
+            todo="raise weight.exponent_min or state.headroom in the profile",
+        )
+    return values
 
 
 def _unpooled(readout: Readout, pool: SumPool, fine: Shape, coarse: Shape) -> Readout:

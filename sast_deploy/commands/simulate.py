@@ -42,8 +42,9 @@ DEFAULT_CHECK = 100
     help="Test samples, evenly spread, that the reference replays in Python integers.",
 )
 @click.option("--backend", type=click.Choice(["lava", "reference"]), default="lava", show_default=True)
-@click.option("--batch", type=int, help="Samples per Lava batch; default: what fits /dev/shm.")
-@click.option("--timeout", type=float, help="Stop Lava after this many seconds; default: when it stalls.")
+@click.option("--batch", type=int, help="Samples per Lava batch; default: what fits memory.")
+@click.option("--stall", type=float, default=120.0, show_default=True, help="Seconds without progress: hung.")
+@click.option("--timeout", type=float, help="Seconds that Lava may take in all; default: no limit.")
 @click.option("--report", type=PATH, help="Default: runs/<net name>/report.json")
 def simulate_command(
     net: Path | None,
@@ -56,6 +57,7 @@ def simulate_command(
     check: str,
     backend: str,
     batch: int | None,
+    stall: float,
     timeout: float | None,
     report: Path | None,
 ) -> int:
@@ -80,7 +82,7 @@ def simulate_command(
     out = console()
     out.print(f"{path}: {len(frames)} test samples of {data.info.dataset} on {backend}", soft_wrap=True)
     start = time.perf_counter()
-    record = _run(backend, path, content, frames, batch, timeout)
+    record = _run(backend, path, content, frames, {"batch": batch, "stall": stall, "timeout": timeout})
     seconds = time.perf_counter() - start
     checked, difference = (
         (0, None) if backend == "reference" else _replay(content, frames, record, wanted_check)
@@ -112,9 +114,7 @@ def _check_shape(data: FrameSet, net: NetFile) -> None:
         )
 
 
-def _run(
-    backend: str, path: Path, net: NetFile, frames: Any, batch: int | None, timeout: float | None
-) -> SpikeRecord:
+def _run(backend: str, path: Path, net: NetFile, frames: Any, lava_options: dict[str, Any]) -> SpikeRecord:
     from sast_deploy.progress import track
     from sast_deploy.simulate.reference import run_reference
 
@@ -122,9 +122,7 @@ def _run(
         return run_reference(net.program, frames, progress=lambda n: track(n, "reference"))
     from sast_deploy.simulate.lava import run_lava
 
-    return run_lava(
-        path, frames, batch=batch, timeout=timeout, progress=lambda n: track(n, "lava", total=len(frames))
-    )
+    return run_lava(path, frames, **lava_options, progress=lambda n: track(n, "lava", total=len(frames)))
 
 
 def _replay(net: NetFile, frames: Any, record: SpikeRecord, samples: int | None) -> tuple[int, str | None]:

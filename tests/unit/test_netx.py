@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from sast_deploy.errors import CompileError, NetFileError, OutputError
 from sast_deploy.netx import NetFile, read_net, write_net
 from sast_deploy.netx_stock import stock_layers, stock_loads
 from sast_deploy.profile import load_profile
+from sast_deploy.program import frozen_ints
 from tests.networks import float_conv, float_fc
 from tests.programs import conv_program, fc_program
 
@@ -174,3 +177,16 @@ def test_a_full_disk_keeps_the_old_file(net, path, monkeypatch):
         write_net(path, net)
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_biases_that_stock_netx_would_wrap_are_refused(tmp_path):
+    program = fc_program(
+        np.random.default_rng(0), exponent=-13
+    )  # biases of 1..3 LSB become 8192..24576 at 2**13
+    wide = replace(program.layers[0], bias=frozen_ints([5] * 9))
+    program = replace(program, layers=(wide, *program.layers[1:]))
+    with pytest.raises(
+        CompileError, match="layer 0: the bias of neuron 0 is 40960 weight LSBs for stock NetX"
+    ):
+        write_net(tmp_path / "a.net", NetFile(program, PROFILE.text))
+    assert list(tmp_path.iterdir()) == []
