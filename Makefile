@@ -4,7 +4,7 @@
 DATASET   ?= auto#     auto: real N-MNIST where it is, else the embedded digits-saccade
 DATA_ROOT ?=#          where the real recordings are; empty: $SAST_DATA_ROOT, else ./data
 RECIPE    ?= best#     best or paper
-RHO       ?= 0.3#      SAM's radius; 0 is the baseline without SAM
+RHO       ?=#          SAM's radius, 0 is the baseline without SAM; empty: the recipe's own
 SEED      ?=#          empty: the recipe's own
 EPOCHS    ?=#          empty: the recipe's own
 HOLDOUT   ?=#          fraction of the training split to test on, for data without a Test folder
@@ -26,10 +26,10 @@ sast := $(py) -m sast_deploy
 
 # One folder for each choice of options, so that a checkpoint is never taken for another's.
 data_id := $(if $(DATA_ROOT),-$(shell printf %s '$(DATA_ROOT)' | cksum | cut -d' ' -f1))
-name := $(DATASET)-$(RECIPE)-rho$(RHO)$(data_id)$(if $(HOLDOUT),-holdout$(HOLDOUT))$(if \
+name := $(DATASET)-$(RECIPE)$(if $(RHO),-rho$(RHO))$(data_id)$(if $(HOLDOUT),-holdout$(HOLDOUT))$(if \
 	$(EPOCHS),-epochs$(EPOCHS))$(if $(SEED),-seed$(SEED))
 ckpt := runs/$(name)/ckpt.pt
-train_options := --dataset '$(DATASET)' --recipe '$(RECIPE)' --rho '$(RHO)' $(if \
+train_options := --dataset '$(DATASET)' --recipe '$(RECIPE)' $(if $(RHO),--rho '$(RHO)') $(if \
 	$(DATA_ROOT),--data-root '$(DATA_ROOT)') $(if $(HOLDOUT),--holdout '$(HOLDOUT)') $(if \
 	$(EPOCHS),--epochs '$(EPOCHS)') $(if $(SEED),--seed '$(SEED)')
 
@@ -51,7 +51,7 @@ train: setup  ## train; a finished run of the same options is reused, an interru
 
 nmnist-int4 nmnist-int8: nmnist-%: train  ## events -> SAST checkpoint -> integer program -> Lava -> report
 	$(sast) compile '$(ckpt)' --profile loihi-$* -o 'netx_exports/$(name)-loihi-$*.net'
-	$(sast) simulate 'netx_exports/$(name)-loihi-$*.net'
+	$(sast) simulate 'netx_exports/$(name)-loihi-$*.net' --check all
 
 test: setup  ## the whole test suite
 	$(py) -m pytest $(PYTEST_ARGS)
