@@ -14,7 +14,7 @@ import numpy.typing as npt
 IntArray = npt.NDArray[np.int64]
 
 ROUNDINGS = ("toward-zero", "floor", "half-up", "half-even")
-OVERFLOWS = ("saturate", "wrap")
+OVERFLOWS = ("saturate", "saturate-symmetric", "wrap")
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,13 @@ def shift_array(values: IntArray, exponent: int, rounding: str) -> IntArray:
 
 
 def fit(value: int, form: QFormat, overflow: str) -> int:
-    """Bring `value` into the format: clipped to its ends (saturate) or modulo 2**bits (wrap)."""
+    """Bring `value` into the format: clipped to its ends (saturate), clipped to +-its largest value
+    (saturate-symmetric), or modulo 2**bits (wrap).
+    """
     if overflow == "saturate":
         return max(form.low, min(form.high, value))
+    if overflow == "saturate-symmetric":
+        return max(-form.high, min(form.high, value))
     if overflow == "wrap":
         return (value - form.low) % (1 << form.bits) + form.low
     raise ValueError(f"overflow {overflow!r} is none of {', '.join(OVERFLOWS)}")
@@ -124,6 +128,8 @@ def fit_array(values: IntArray, form: QFormat, overflow: str) -> IntArray:
     """`fit` for int64 arrays of any shape."""
     if overflow == "saturate":
         return np.clip(values, form.low, form.high)
+    if overflow == "saturate-symmetric":
+        return np.clip(values, -form.high, form.high)
     if overflow == "wrap":
         return ((values - form.low) & ((1 << form.bits) - 1)) + form.low
     raise ValueError(f"overflow {overflow!r} is none of {', '.join(OVERFLOWS)}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ FORMAT = "sast-deploy-net"
 FORMAT_VERSION = 1
 RECOMPILE = "compile the checkpoint again"
 Json = Mapping[str, Any]
+KINDS = {kind.kind: kind for kind in (Dense, Conv2d, SumPool, Readout)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +132,7 @@ def _check_stock_view(file: h5py.File, layers: list[StockLayer], path: Path) -> 
 
 
 def _write_program(group: h5py.Group, program: Program) -> None:
-    for name in ("name", "input_max", "steps"):
+    for name in ("name", "input_max", "steps", "reset_interval"):
         _put(group, name, getattr(program, name))
     _put(group, "input_shape", np.array(program.input_shape))
     _put(group, "classes", json.dumps(program.classes))
@@ -143,6 +144,8 @@ def _write_program(group: h5py.Group, program: Program) -> None:
     for index, layer in enumerate(program.layers):
         _put(group, f"layers/{index}/kind", layer.kind)
         for name, value in vars(layer).items():
+            if value is None:
+                continue
             _put(group, f"layers/{index}/{name}", np.array(value) if isinstance(value, tuple) else value)
 
 
@@ -161,24 +164,25 @@ def _read_program(group: h5py.Group) -> Program:
         classes=tuple(json.loads(_text(group["classes"]))),
         arithmetic=arithmetic,
         layers=tuple(_read_layer(group[f"layers/{i}"]) for i in range(len(group["layers"]))),
+        reset_interval=int(group["reset_interval"][()]),
     )
 
 
 def _read_layer(group: h5py.Group) -> Layer:
-    kind = _text(group["kind"])
-    if kind == SumPool.kind:
-        return SumPool(_pair(group["kernel"]))
-    weight, bias = frozen_ints(group["weight"][()]), frozen_ints(group["bias"][()])
-    exponent = int(group["weight_exp"][()])
-    if kind == Readout.kind:
-        return Readout(weight, bias, exponent)
-    common = (weight, bias, frozen_ints(group["vth"][()]), exponent, int(group["v_decay"][()]))
-    if kind == Dense.kind:
-        return Dense(*common)
-    if kind == Conv2d.kind:
-        stride, padding, dilation = (_pair(group[name]) for name in ("stride", "padding", "dilation"))
-        return Conv2d(*common, stride, padding, dilation, int(group["groups"][()]))
-    raise ValueError(f"layer kind {kind!r} is unknown")
+    kind = KINDS[_text(group["kind"])]
+    values = {field.name: _field(group, field.name) for field in fields(kind)}
+    return kind(**values)
+
+
+def _field(group: h5py.Group, name: str) -> Any:
+    """One field of a layer: a pair of rows and columns, an integer, an array, or None where it is absent."""
+    if name == "recurrent" and name not in group:
+        return None
+    value = group[name][()]
+    if name in ("kernel", "stride", "padding", "dilation"):
+        rows, columns = value
+        return (int(rows), int(columns))
+    return int(value) if np.ndim(value) == 0 else frozen_ints(value)
 
 
 def _put(group: h5py.File | h5py.Group, name: str, value: Any) -> None:
@@ -202,8 +206,3 @@ def _text(dataset: h5py.Dataset) -> str:
 
 def _ints(dataset: h5py.Dataset) -> Any:
     return tuple(int(value) for value in dataset[()])
-
-
-def _pair(dataset: h5py.Dataset) -> tuple[int, int]:
-    first, second = _ints(dataset)
-    return (first, second)

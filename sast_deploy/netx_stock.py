@@ -21,7 +21,6 @@ STOCK_BIAS_MAX = (1 << 15) - 1  # stock fixed-point LIF casts its bias to int16 
 STOCK_VTH_MAX = (1 << 17) - 1  # 17-bit threshold mantissa
 STOCK_NEURON = b"CUBA"
 STRICT_NEURON = b"SAST_LIF_SUBTRACT"
-NO_CURRENT_DECAY = 4096
 
 StockLayer = dict[str, Any]
 
@@ -91,8 +90,8 @@ def _neuron(layer: Dense | Conv2d, program: Program, strict: bool, scale: int, i
     refuse = strict and program.arithmetic.reset != "zero"
     return {
         "neuron/type": STRICT_NEURON if refuse else STOCK_NEURON,
-        "neuron/iDecay": np.array(NO_CURRENT_DECAY),
-        "neuron/vDecay": np.array(layer.v_decay),
+        "neuron/iDecay": layer.u_decay.astype(np.int64),
+        "neuron/vDecay": layer.v_decay.astype(np.int64),
         "neuron/vThMant": vth,
         "neuron/refDelay": np.array(1),
         "neuron/gradedSpike": np.array(False),

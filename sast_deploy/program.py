@@ -2,15 +2,17 @@
 
 For layer l and step t, with every quantity an integer:
 
-    a_t = sum_j W_ij * x_j,t                     exact
-    I_t = shift(a_t, weight_exp) + bias
-    u_t = fit(leak(u_{t-1}) + I_t - vth * s_{t-1})          reset "subtract"
-    u_t = fit(leak(u_{t-1} * (1 - s_{t-1})) + I_t)          reset "zero"
+    a_t = sum_j W_ij * x_j,(t - delay_ij) + sum_j R_ij * s_j,(t-1)             exact
+    c_t = shift(a_t, weight_exp)                                              no current filter
+    c_t = fit(leak(c_{t-1}, u_decay) + shift(a_t, weight_exp), 24 bits, wrap)  u_decay < 4096
+    u_t = fit(leak(u_{t-1}, v_decay) + c_t + bias - vth * s_{t-1})             reset "subtract"
+    u_t = fit(leak(u_{t-1} * (1 - s_{t-1}), v_decay) + c_t + bias)             reset "zero"
     s_t = u_t >= vth  (or u_t > vth)
-    logits = sum_t (shift(W_out s_t, weight_exp) + bias_out)
+    logits = sum_t (shift(W_out s_(t - delay), weight_exp) + bias_out)
 
-with leak(u) = u * (2**LEAK_BITS - v_decay) / 2**LEAK_BITS. u and s are 0 before the first step of
-every sample. profiles/README.md states each rule in words and tables.
+with leak(u, d) = u * (4096 - d) / 4096. u, c, s and what is under way are 0 before the first step of
+every sample. With a reset_interval N, u, c and s are cleared too before every step t (from 0) with
+t % N = reset_offset of the layer. profiles/README.md states each rule in words and tables.
 """
 
 from __future__ import annotations
@@ -18,15 +20,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from sast_deploy.fixedpoint import Arithmetic
+from sast_deploy.fixedpoint import Arithmetic, QFormat
 
 LEAK_BITS = 12
+NO_DECAY_FILTER = 1 << LEAK_BITS  # u_decay at which nothing of the last step's current is left
+CURRENT = QFormat(24, 0)  # the register of a filtered current; Loihi's wraps
 Shape = tuple[int, ...]
 Int32Array = npt.NDArray[np.int32]
 
@@ -42,12 +46,25 @@ def frozen_ints(values: npt.ArrayLike) -> Int32Array:
     return copy
 
 
+def per_neuron(values: Int32Array, neurons: int) -> Int32Array:
+    """(neurons,) from one value for the layer, one per channel (C, H, W order) or one per neuron."""
+    return values.repeat(neurons // len(values))
+
+
+# Parameters of a layer that has no current filter and no delays; shared, since they are read-only.
+UNFILTERED, NO_DELAY = frozen_ints([NO_DECAY_FILTER]), frozen_ints([0])
+
+
 @dataclass(frozen=True, eq=False)
 class Dense:
-    """Fully connected LIF layer. weight (out, in), bias (out,), vth (out,), all int32.
+    """Fully connected LIF layer. All arrays int32.
 
+    weight: (out, in). bias, vth, v_decay, u_decay: (out,), or (1,) for the whole layer.
     weight_exp: power of two that takes the weighted sum to membrane LSBs.
-    v_decay: leak in 1/4096 per step, 0 (none) to 4096 (memoryless).
+    v_decay, u_decay: leak of membrane and current in 1/4096 per step, 0 (none) to 4096 (memoryless).
+    delay: steps from spike to synapse, (1,), (in,) or (out, in).
+    recurrent: weights (out, out) of the layer's own spikes of the step before, or None.
+    reset_offset: see Program.reset_interval.
     """
 
     kind: ClassVar[str] = "dense"
@@ -55,7 +72,19 @@ class Dense:
     bias: Int32Array
     vth: Int32Array
     weight_exp: int
-    v_decay: int
+    v_decay: Int32Array
+    u_decay: Int32Array = field(default_factory=lambda: UNFILTERED)
+    delay: Int32Array = field(default_factory=lambda: NO_DELAY)
+    recurrent: Int32Array | None = None
+    reset_offset: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse parameters that do not fit the weights."""
+        outputs, inputs = self.weight.shape
+        _need_vectors(self, outputs)
+        _need(self.delay.shape in ((1,), (inputs,), self.weight.shape), f"delay {self.delay.shape}")
+        square = self.recurrent is None or self.recurrent.shape == (outputs, outputs)
+        _need(square, "recurrent weights that are not (out, out)")
 
     def out_shape(self, in_shape: Shape) -> Shape:
         """(out,) after the input (C, H, W) or (in,) is flattened in C, H, W order."""
@@ -65,18 +94,31 @@ class Dense:
 
 @dataclass(frozen=True, eq=False)
 class Conv2d:
-    """Convolutional LIF layer, torch's cross-correlation. weight (O, I/groups, kH, kW), bias and vth (O,)."""
+    """Convolutional LIF layer, torch's cross-correlation, no bias in the padding.
+
+    weight: (O, I/groups, kH, kW). bias, vth, v_decay, u_decay: (O,), per channel, or (1,).
+    stride, padding, dilation: (rows, columns). delay: (1,). The rest as in Dense.
+    """
 
     kind: ClassVar[str] = "conv"
     weight: Int32Array
     bias: Int32Array
     vth: Int32Array
     weight_exp: int
-    v_decay: int
+    v_decay: Int32Array
     stride: tuple[int, int]
     padding: tuple[int, int]
     dilation: tuple[int, int]
     groups: int
+    u_decay: Int32Array = field(default_factory=lambda: UNFILTERED)
+    delay: Int32Array = field(default_factory=lambda: NO_DELAY)
+    reset_offset: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse parameters that do not fit the weights."""
+        _need_vectors(self, len(self.weight))
+        _need(self.delay.shape == (1,), f"delay {self.delay.shape} of a convolution")
+        _need(len(self.weight) % self.groups == 0, f"{len(self.weight)} channels in {self.groups} groups")
 
     def out_shape(self, in_shape: Shape) -> Shape:
         """(O, H', W') with H' = (H + 2 pad - dilation (kH - 1) - 1) // stride + 1."""
@@ -90,10 +132,14 @@ class Conv2d:
 
 @dataclass(frozen=True, eq=False)
 class SumPool:
-    """Sums of the spikes in windows of `kernel` (rows, columns), stride = kernel; no neurons, no rounding."""
+    """Sums of windows of `kernel` (rows, columns), stride = kernel: shift(sum, exponent); no neurons.
+
+    exponent: 0 for the sum; -n for the average over 2**n, with the shift's rounding.
+    """
 
     kind: ClassVar[str] = "pool"
     kernel: tuple[int, int]
+    exponent: int = 0
 
     def out_shape(self, in_shape: Shape) -> Shape:
         """(C, H // kH, W // kW); rows and columns that fill no window are dropped."""
@@ -104,15 +150,16 @@ class SumPool:
 
 @dataclass(frozen=True, eq=False)
 class Readout:
-    """Non-spiking output: logits = sum_t (shift(W s_t, weight_exp) + bias).
+    """Non-spiking output: logits = sum_t (shift(W s_(t - delay), weight_exp) + bias).
 
-    weight (classes, in), bias (classes,), int32.
+    weight (classes, in), bias (classes,), delay (1,), int32.
     """
 
     kind: ClassVar[str] = "readout"
     weight: Int32Array
     bias: Int32Array
     weight_exp: int
+    delay: Int32Array = field(default_factory=lambda: NO_DELAY)
 
     def out_shape(self, in_shape: Shape) -> Shape:
         """(classes,) after flattening in C, H, W order."""
@@ -129,7 +176,8 @@ class Program:
     """A complete integer network; equality is `digest()`.
 
     name: for people. input_shape (C, H, W). input_max: largest input count. steps: T.
-    classes: the label of each logit. layers: hidden layers, then exactly one Readout.
+    classes: the label of each logit. layers: hidden layers, then one Readout; without a Readout the
+    last layer spikes, and the logits are its spike counts. reset_interval: 0, or see the module's text.
     """
 
     name: str
@@ -139,13 +187,15 @@ class Program:
     classes: tuple[str, ...]
     arithmetic: Arithmetic
     layers: tuple[Layer, ...]
+    reset_interval: int = 0
 
     def __post_init__(self) -> None:
         """Refuse a program whose shapes do not follow from one another."""
         shapes = self.shapes()
-        _need(isinstance(self.layers[-1], Readout), "the last layer is not a readout")
+        _need(not isinstance(self.layers[-1], SumPool), "a last layer that neither reads out nor spikes")
         _need(not any(isinstance(layer, Readout) for layer in self.layers[:-1]), "a readout that is not last")
-        _need(shapes[-1] == (len(self.classes),), f"{shapes[-1]} logits for {len(self.classes)} classes")
+        logits = int(np.prod(shapes[-1]))
+        _need(logits == len(self.classes), f"{logits} logits for {len(self.classes)} classes")
 
     def shapes(self) -> tuple[Shape, ...]:
         """Shape of the input and of every layer's output, so one more than there are layers."""
@@ -170,6 +220,11 @@ class Program:
 def _need(condition: bool, problem: str) -> None:
     if not condition:
         raise ValueError(f"inconsistent program: {problem}")
+
+
+def _need_vectors(layer: Dense | Conv2d, outputs: int) -> None:
+    for name in ("bias", "vth", "v_decay", "u_decay"):
+        _need(getattr(layer, name).shape in ((1,), (outputs,)), f"{name} {getattr(layer, name).shape}")
 
 
 def _feed(sha: Any, value: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch.nn import functional
@@ -19,7 +21,7 @@ def dense(rng, inputs, outputs, *, exponent=0, decay=2048, weight=7, vth=(8, 40)
         frozen_ints(rng.integers(-3, 4, outputs)),
         frozen_ints(rng.integers(*vth, outputs)),
         exponent,
-        decay,
+        frozen_ints([decay]),
     )
 
 
@@ -29,7 +31,7 @@ def conv(rng, inputs, outputs, *, kernel=(3, 3), stride=(1, 1), padding=(1, 1), 
         frozen_ints(rng.integers(-3, 4, outputs)),
         frozen_ints(rng.integers(8, 40, outputs)),
         0,
-        2048,
+        frozen_ints([2048]),
         stride,
         padding,
         dilation,
@@ -66,6 +68,34 @@ def conv_program(rng, rules=RULES, steps=4):
     return Program("conv", (2, 9, 8), 3, steps, ("a", "b", "c"), rules, layers)
 
 
+def rich_program(rng, rules=RULES, steps=9):
+    """Current filters, delays of every kind, recurrence, an averaging pool, resets by interval."""
+    first = conv(rng, 2, 4, stride=(2, 1), groups=2)
+    first = replace(
+        first,
+        v_decay=frozen_ints(rng.integers(0, 4097, 4)),
+        u_decay=frozen_ints(rng.choice([0, 1024, 3000, 4096], 4)),
+        delay=frozen_ints([1]),
+        reset_offset=1,
+    )
+    second = replace(
+        dense(rng, 4 * 2 * 3, 7, exponent=1),
+        u_decay=frozen_ints([2048]),
+        recurrent=frozen_ints(rng.integers(-7, 8, (7, 7))),
+        delay=frozen_ints(rng.integers(0, 4, (7, 24))),
+    )
+    third = replace(
+        dense(rng, 7, 5, vth=(3, 9)),
+        vth=frozen_ints([5]),
+        bias=frozen_ints([1]),
+        delay=frozen_ints(rng.integers(0, 3, 7)),
+        reset_offset=2,
+    )
+    last = replace(readout(rng, 5, 3), delay=frozen_ints([2]))
+    layers = (first, SumPool((2, 2), -1), second, third, last)
+    return Program("rich", (2, 8, 6), 3, steps, ("a", "b", "c"), rules, layers, reset_interval=4)
+
+
 def random_frames(rng, program, samples, density=0.4):
     shape = (samples, program.steps, *program.input_shape)
     counts = rng.integers(1, program.input_max + 1, shape)
@@ -73,46 +103,83 @@ def random_frames(rng, program, samples, density=0.4):
 
 
 def vectorised(program: Program, frames: np.ndarray) -> SpikeRecord:
-    """The same arithmetic derived anew: float64 tensor products (exact below 2**53) and numpy rounding."""
+    """The same arithmetic derived anew, layer by layer over all steps at once: delays shift whole input
+    trains, products are float64 (exact below 2**53), rounding is NumPy's.
+    """
     rules = program.arithmetic
-    states: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-    traces: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
-    logits = np.zeros((len(frames), len(program.classes)), dtype=np.int64)
-    for t in range(program.steps):
-        x = frames[:, t].astype(np.float64)
-        for index, layer in enumerate(program.layers):
-            total = _product(layer, x)
-            if isinstance(layer, SumPool):
-                x = total
-                continue
-            current = _scaled(total, layer.weight_exp, rules.shift_rounding)
-            wide = [1, -1] + [1] * (total.ndim - 2)
-            current = current + layer.bias.reshape(wide)
-            if isinstance(layer, Readout):
-                logits += current.astype(np.int64)
-                continue
-            u, s = states.get(index, (np.zeros_like(current), np.zeros_like(current)))
-            vth = layer.vth.reshape(wide)
-            kept = u if rules.reset == "subtract" else u * (1 - s)
-            kept = _rounded(kept * (4096 - layer.v_decay), 4096, rules.leak_rounding)
-            u = kept + current - (vth * s if rules.reset == "subtract" else 0)
-            u = _fitted(u, rules)
-            s = (u >= vth if rules.comparison == ">=" else u > vth).astype(np.float64)
-            states[index] = (u, s)
-            traces.setdefault(index, []).append((u, s))
-            x = s
-    return _record(traces, logits)
+    train = frames.astype(np.float64)  # (samples, time, ...)
+    traces, logits = [], None
+    for layer in program.layers:
+        total = _product(layer, train)
+        if isinstance(layer, SumPool):
+            train = _scaled(total, layer.exponent, rules.shift_rounding)
+        elif isinstance(layer, Readout):
+            per_step = _scaled(total, layer.weight_exp, rules.shift_rounding) + layer.bias
+            logits = per_step.sum(axis=1).astype(np.int64)
+        else:
+            trace, train = _spikes(layer, total, rules, program.reset_interval)
+            traces.append(trace)
+    if logits is None:
+        logits = train.reshape(*train.shape[:2], -1).sum(axis=1).astype(np.int64)
+    counts = tuple(trace.spikes.sum(axis=1, dtype=np.int32) for trace in traces)
+    return SpikeRecord(counts, logits, tuple(traces))
 
 
-def _product(layer, x):
-    if isinstance(layer, Conv2d):
-        tensors = torch.from_numpy(x), torch.tensor(layer.weight, dtype=torch.float64)
-        geometry = (layer.stride, layer.padding, layer.dilation, layer.groups)
-        return functional.conv2d(tensors[0], tensors[1], None, *geometry).numpy()
+def _spikes(layer, total, rules, interval):
+    """Membranes and spikes of all steps from the weighted sums (samples, time, ...)."""
+    wide = [1, -1] + [1] * (total.ndim - 3)
+    bias, vth, v_decay, u_decay = (
+        np.asarray(value, dtype=np.float64).reshape(wide)
+        for value in (layer.bias, layer.vth, layer.v_decay, layer.u_decay)
+    )
+    u, s, c = (np.zeros(total[:, 0].shape) for _ in range(3))
+    membranes, spikes = [], []
+    for t in range(total.shape[1]):
+        if interval and t % interval == layer.reset_offset:
+            u, s, c = (np.zeros_like(u) for _ in range(3))
+        arriving = total[:, t]
+        if getattr(layer, "recurrent", None) is not None:
+            # A cleared layer has lost its remembered spikes, but not those under way to itself.
+            before = spikes[-1] if spikes else np.zeros_like(u)
+            arriving = arriving + before @ layer.recurrent.T.astype(np.float64)
+        arriving = _scaled(arriving, layer.weight_exp, rules.shift_rounding)
+        filtered = np.mod(_rounded(c * (4096 - u_decay), 4096, rules.leak_rounding) + arriving + 2**23, 2**24)
+        c = np.where(u_decay == 4096, arriving, filtered - 2**23)
+        kept = u if rules.reset == "subtract" else u * (1 - s)
+        u = _rounded(kept * (4096 - v_decay), 4096, rules.leak_rounding) + c + bias
+        u = _fitted(u - (vth * s if rules.reset == "subtract" else 0), rules)
+        s = (u >= vth if rules.comparison == ">=" else u > vth).astype(np.float64)
+        membranes.append(u)
+        spikes.append(s)
+    u, s = np.stack(membranes, axis=1), np.stack(spikes, axis=1)
+    flat = (*s.shape[:2], -1)
+    return Trace(u.reshape(flat).astype(np.int32), s.reshape(flat).astype(np.uint8)), s
+
+
+def _delayed(train, steps):
+    """The train `steps` later; what would arrive after the end is lost."""
+    late = np.zeros_like(train)
+    late[:, steps:] = train[:, : train.shape[1] - steps] if steps else train
+    return late
+
+
+def _product(layer, train):
     if isinstance(layer, SumPool):
         area = layer.kernel[0] * layer.kernel[1]
-        return np.rint(functional.avg_pool2d(torch.from_numpy(x), layer.kernel).numpy() * area)
-    return x.reshape(len(x), -1) @ layer.weight.T.astype(np.float64)
+        maps = torch.from_numpy(train).flatten(0, 1)
+        pooled = functional.avg_pool2d(maps, layer.kernel).unflatten(0, train.shape[:2])
+        return np.rint(pooled.numpy() * area)
+    if isinstance(layer, Conv2d):
+        maps = torch.from_numpy(_delayed(train, int(layer.delay[0]))).flatten(0, 1)
+        weight = torch.tensor(layer.weight, dtype=torch.float64)
+        geometry = (layer.stride, layer.padding, layer.dilation, layer.groups)
+        return functional.conv2d(maps, weight, None, *geometry).unflatten(0, train.shape[:2]).numpy()
+    flat = train.reshape(*train.shape[:2], -1)
+    weight = layer.weight.astype(np.float64)
+    total = np.zeros((*train.shape[:2], len(weight)))
+    for delay in np.unique(layer.delay):
+        total += _delayed(flat, int(delay)) @ np.where(layer.delay == delay, weight, 0.0).T
+    return total
 
 
 def _rounded(value, divisor, rounding):
@@ -130,13 +197,6 @@ def _scaled(total, exponent, rounding):
 
 def _fitted(u, rules):
     low, high, span = rules.state.low, rules.state.high, 2.0**rules.state.bits
-    return np.clip(u, low, high) if rules.overflow == "saturate" else np.mod(u - low, span) + low
-
-
-def _record(traces, logits):
-    found = []
-    for steps in traces.values():
-        u, s = (np.stack([step[k].reshape(len(logits), -1) for step in steps], axis=1) for k in (0, 1))
-        found.append(Trace(u.astype(np.int32), s.astype(np.uint8)))
-    counts = tuple(trace.spikes.sum(axis=1, dtype=np.int32) for trace in found)
-    return SpikeRecord(counts, logits, tuple(found))
+    if rules.overflow == "wrap":
+        return np.mod(u - low, span) + low
+    return np.clip(u, low if rules.overflow == "saturate" else -high, high)

@@ -17,7 +17,18 @@ from sast_deploy.errors import CompileError
 from sast_deploy.fixedpoint import shift
 from sast_deploy.floatnet import FloatConv2d, FloatDense, FloatNetwork, FloatPool, FloatReadout
 from sast_deploy.profile import Profile
-from sast_deploy.program import LEAK_BITS, Conv2d, Dense, Layer, Program, Readout, Shape, SumPool, frozen_ints
+from sast_deploy.program import (
+    LEAK_BITS,
+    Conv2d,
+    Dense,
+    Int32Array,
+    Layer,
+    Program,
+    Readout,
+    Shape,
+    SumPool,
+    frozen_ints,
+)
 
 INT32_MAX = (1 << 31) - 1
 
@@ -127,8 +138,8 @@ class _Builder:
             return Conv2d(*common, layer.stride, layer.padding, layer.dilation, layer.groups)
         return Dense(*common)
 
-    def _decay(self) -> int:
-        return round((1.0 - self.network.alpha) * (1 << LEAK_BITS))
+    def _decay(self) -> Int32Array:
+        return frozen_ints([round((1.0 - self.network.alpha) * (1 << LEAK_BITS))])
 
     def _check_neurons(self, weight: np.ndarray, vth: Float64Array, bias: Float64Array, where: str) -> None:
         state = self.profile.arithmetic.state

@@ -13,11 +13,25 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.fixedpoint import Arithmetic, divide_pow2, fit, shift
-from sast_deploy.program import LEAK_BITS, Conv2d, Layer, Program, Readout, Shape, SpikingLayer, SumPool
+from sast_deploy.program import (
+    CURRENT,
+    LEAK_BITS,
+    NO_DECAY_FILTER,
+    Conv2d,
+    Dense,
+    Int32Array,
+    Layer,
+    Program,
+    Readout,
+    Shape,
+    SpikingLayer,
+    SumPool,
+    per_neuron,
+)
 from sast_deploy.simulate.record import SpikeRecord, Trace
 
-# For each input j, the synapses (output i, weight) it drives.
-Fanout = list[list[tuple[int, int]]]
+# For each input j, the synapses it drives: (output i, weight, delay in steps).
+Fanout = list[list[tuple[int, int, int]]]
 
 
 def run_reference(
@@ -26,15 +40,18 @@ def run_reference(
     trace: bool = False,
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> SpikeRecord:
-    """Run every sample of `frames` (samples, time, C, H, W), counts 0..input_max, through the program."""
+    """Run every sample of `frames` (samples, time, C, H, W), counts 0..input_max, through the program.
+
+    The number of steps is that of the frames.
+    """
     simulator = _Reference(program)
-    samples = progress(range(len(frames)))
+    samples, steps = progress(range(len(frames))), frames.shape[1]
     results = [simulator.run([step.ravel().tolist() for step in frames[n]]) for n in samples]
-    width = [len(layer.membrane) for layer in simulator.neurons]
-    spikes = [_stack([r.spikes[k] for r in results], program.steps, n) for k, n in enumerate(width)]
+    width = [neurons.size for neurons in simulator.neurons.values()]
+    spikes = [_stack([r.spikes[k] for r in results], steps, n) for k, n in enumerate(width)]
     traces = None
     if trace:
-        membranes = [_stack([r.membranes[k] for r in results], program.steps, n) for k, n in enumerate(width)]
+        membranes = [_stack([r.membranes[k] for r in results], steps, n) for k, n in enumerate(width)]
         traces = tuple(
             Trace(u.astype(np.int32), s.astype(np.uint8)) for u, s in zip(membranes, spikes, strict=True)
         )
@@ -42,41 +59,92 @@ def run_reference(
     return SpikeRecord(tuple(s.sum(axis=1).astype(np.int32) for s in spikes), logits, traces)
 
 
-def leak(membrane: int, v_decay: int, rounding: str) -> int:
-    """membrane * (4096 - v_decay) / 4096, rounded."""
-    return divide_pow2(membrane * ((1 << LEAK_BITS) - v_decay), LEAK_BITS, rounding)
+def leak(state: int, decay: int, rounding: str) -> int:
+    """state * (4096 - decay) / 4096, rounded."""
+    return divide_pow2(state * ((1 << LEAK_BITS) - decay), LEAK_BITS, rounding)
 
 
 class Neurons:
-    """The LIF neurons of one layer: membrane potentials and remembered spikes, one integer each."""
+    """The LIF neurons of one layer: current, membrane potential and remembered spike, one integer each."""
 
     def __init__(self, layer: SpikingLayer, shape: Shape, rules: Arithmetic) -> None:
-        """All states start at 0. bias and vth of a channel are those of each of its neurons."""
-        size = int(np.prod(shape))
-        per_channel = size // len(layer.vth)
-        self.bias = [int(b) for b in layer.bias for _ in range(per_channel)]
-        self.vth = [int(v) for v in layer.vth for _ in range(per_channel)]
-        self.weight_exp, self.v_decay, self.rules = layer.weight_exp, layer.v_decay, rules
-        self.membrane = [0] * size
-        self.spiked = [0] * size
+        """All states start at 0."""
+        self.size = int(np.prod(shape))
+        self.bias, self.vth = self._ints(layer.bias), self._ints(layer.vth)
+        self.v_decay, self.u_decay = self._ints(layer.v_decay), self._ints(layer.u_decay)
+        self.weight_exp, self.rules = layer.weight_exp, rules
+        self.clear()
+
+    def _ints(self, values: Int32Array) -> list[int]:
+        return [int(value) for value in per_neuron(values, self.size)]
+
+    def clear(self) -> None:
+        """Current, membrane potential and remembered spike of every neuron become 0."""
+        self.current, self.membrane, self.spiked = ([0] * self.size for _ in range(3))
 
     def step(self, accumulated: list[int]) -> list[int]:
         """Advance by one step from the weighted sums a_t; returns the spikes s_t (0 or 1)."""
         for i, total in enumerate(accumulated):
-            current = shift(total, self.weight_exp, self.rules.shift_rounding) + self.bias[i]
-            u = self._reset(self.membrane[i], self.spiked[i], self.vth[i]) + current
+            self.current[i] = self._filter(i, shift(total, self.weight_exp, self.rules.shift_rounding))
+            u = self._after_reset(i) + self.current[i] + self.bias[i]
             self.membrane[i] = fit(u, self.rules.state, self.rules.overflow)
         self.spiked = [self._fires(u, vth) for u, vth in zip(self.membrane, self.vth, strict=True)]
         return self.spiked
 
-    def _reset(self, membrane: int, spiked: int, vth: int) -> int:
+    def _filter(self, i: int, arriving: int) -> int:
+        """The current: what arrives, and with a filter what is left of the step before."""
+        if self.u_decay[i] == NO_DECAY_FILTER:
+            return arriving
+        kept = leak(self.current[i], self.u_decay[i], self.rules.leak_rounding)
+        return fit(kept + arriving, CURRENT, "wrap")
+
+    def _after_reset(self, i: int) -> int:
         """What the leak and the delayed reset leave of the last step's membrane potential."""
+        decay, rounding = self.v_decay[i], self.rules.leak_rounding
         if self.rules.reset == "subtract":
-            return leak(membrane, self.v_decay, self.rules.leak_rounding) - vth * spiked
-        return leak(membrane * (1 - spiked), self.v_decay, self.rules.leak_rounding)
+            return leak(self.membrane[i], decay, rounding) - self.vth[i] * self.spiked[i]
+        return leak(self.membrane[i] * (1 - self.spiked[i]), decay, rounding)
 
     def _fires(self, membrane: int, vth: int) -> int:
         return int(membrane >= vth if self.rules.comparison == ">=" else membrane > vth)
+
+
+class Synapses:
+    """The synapses of one layer; a spike adds its weight to the sum of the step at which it arrives."""
+
+    def __init__(self, layer: Layer, in_shape: Shape) -> None:
+        """Nothing is under way at the start."""
+        self.fanout = synapses(layer, in_shape)
+        self.outputs = int(np.prod(layer.out_shape(in_shape)))
+        recurrent = layer.recurrent if isinstance(layer, Dense) else None
+        self.recurrent = [] if recurrent is None else recurrent.T.tolist()
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what is under way."""
+        self.pending: dict[int, list[int]] = {}
+
+    def send(self, values: list[int], t: int) -> None:
+        """The inputs of step t set out: W_ij * x_j arrives at step t + delay_ij."""
+        for j, x in enumerate(values):
+            if x:
+                for i, weight, delay in self.fanout[j]:
+                    self._sum(t + delay)[i] += weight * x
+
+    def feed_back(self, spikes: list[int], t: int) -> None:
+        """The layer's own spikes of step t set out: R_ij arrives at step t + 1."""
+        for weights, spike in zip(self.recurrent, spikes, strict=False):
+            if spike:
+                total = self._sum(t + 1)
+                for i, weight in enumerate(weights):
+                    total[i] += weight
+
+    def arrive(self, t: int) -> list[int]:
+        """a_t of every output."""
+        return self.pending.pop(t, [0] * self.outputs)
+
+    def _sum(self, t: int) -> list[int]:
+        return self.pending.setdefault(t, [0] * self.outputs)
 
 
 @dataclass
@@ -92,46 +160,50 @@ class _Reference:
     def __init__(self, program: Program) -> None:
         self.program = program
         shapes = program.shapes()
-        self.shapes = shapes
-        self.fanouts = [synapses(layer, shapes[i]) for i, layer in enumerate(program.layers)]
-        self.neurons = self._fresh()
-
-    def _fresh(self) -> list[Neurons]:
-        rules = self.program.arithmetic
-        return [Neurons(layer, self.shapes[i + 1], rules) for i, layer in self.program.spiking()]
+        self.synapses = [Synapses(layer, shapes[i]) for i, layer in enumerate(program.layers)]
+        self.neurons = {
+            index: Neurons(layer, shapes[index + 1], program.arithmetic) for index, layer in program.spiking()
+        }
 
     def run(self, frames: list[list[int]]) -> _Run:
-        self.neurons = self._fresh()
-        result = _Run([[] for _ in self.neurons], [[] for _ in self.neurons], [0] * len(self.program.classes))
-        for values in frames:
-            self._step(values, result)
+        for synapses_of_layer in self.synapses:
+            synapses_of_layer.clear()
+        for neurons in self.neurons.values():
+            neurons.clear()
+        empty: list[list[list[int]]] = [[] for _ in self.neurons]
+        result = _Run(empty, [[] for _ in self.neurons], [0] * len(self.program.classes))
+        for t, values in enumerate(frames):
+            self._step(t, values, result)
         return result
 
-    def _step(self, values: list[int], result: _Run) -> None:
-        spiking = 0
+    def _step(self, t: int, values: list[int], result: _Run) -> None:
         for index, layer in enumerate(self.program.layers):
-            total = accumulate(self.fanouts[index], values, int(np.prod(self.shapes[index + 1])))
+            self.synapses[index].send(values, t)
+            total = self.synapses[index].arrive(t)
             if isinstance(layer, SumPool):
-                values = total
+                values = [shift(a, layer.exponent, self.program.arithmetic.shift_rounding) for a in total]
             elif isinstance(layer, Readout):
-                rounding = self.program.arithmetic.shift_rounding
-                for i, bias in enumerate(layer.bias.tolist()):
-                    result.logits[i] += shift(total[i], layer.weight_exp, rounding) + bias
+                self._read_out(layer, total, result)
             else:
-                values = self.neurons[spiking].step(total)
-                result.membranes[spiking].append(list(self.neurons[spiking].membrane))
-                result.spikes[spiking].append(list(values))
-                spiking += 1
+                values = self._spike(index, layer, t, total, result)
+        if not isinstance(self.program.layers[-1], Readout):
+            result.logits = [logit + spike for logit, spike in zip(result.logits, values, strict=True)]
 
+    def _spike(self, index: int, layer: SpikingLayer, t: int, total: list[int], result: _Run) -> list[int]:
+        neurons, number = self.neurons[index], list(self.neurons).index(index)
+        interval = self.program.reset_interval
+        if interval and t % interval == layer.reset_offset:
+            neurons.clear()
+        spikes = neurons.step(total)
+        self.synapses[index].feed_back(spikes, t)
+        result.membranes[number].append(list(neurons.membrane))
+        result.spikes[number].append(list(spikes))
+        return spikes
 
-def accumulate(fanout: Fanout, values: list[int], outputs: int) -> list[int]:
-    """a_i = sum_j W_ij * x_j over the inputs that are not zero."""
-    total = [0] * outputs
-    for j, x in enumerate(values):
-        if x:
-            for i, weight in fanout[j]:
-                total[i] += weight * x
-    return total
+    def _read_out(self, layer: Readout, total: list[int], result: _Run) -> None:
+        for i, bias in enumerate(layer.bias.tolist()):
+            rounding = self.program.arithmetic.shift_rounding
+            result.logits[i] += shift(total[i], layer.weight_exp, rounding) + bias
 
 
 def synapses(layer: Layer, in_shape: Shape) -> Fanout:
@@ -140,8 +212,9 @@ def synapses(layer: Layer, in_shape: Shape) -> Fanout:
         return _conv_synapses(layer, in_shape)
     if isinstance(layer, SumPool):
         return _pool_synapses(layer, in_shape)
-    columns = layer.weight.T.tolist()
-    return [list(enumerate(column)) for column in columns]
+    delays = np.broadcast_to(layer.delay, layer.weight.shape)
+    pairs = zip(layer.weight.T.tolist(), delays.T.tolist(), strict=True)
+    return [list(zip(range(len(column)), column, delay, strict=True)) for column, delay in pairs]
 
 
 def _conv_synapses(layer: Conv2d, in_shape: Shape) -> Fanout:
@@ -149,6 +222,7 @@ def _conv_synapses(layer: Conv2d, in_shape: Shape) -> Fanout:
     out_channels, rows, columns = layer.out_shape(in_shape)
     group_in, group_out = layer.weight.shape[1], out_channels // layer.groups
     weight: list[list[list[list[int]]]] = layer.weight.tolist()
+    delay = int(layer.delay[0])
     fanout: Fanout = [[] for _ in range(channels * height * width)]
     for o in range(out_channels):
         first = (o // group_out) * group_in
@@ -161,7 +235,7 @@ def _conv_synapses(layer: Conv2d, in_shape: Shape) -> Fanout:
                         for dx, w in enumerate(line):
                             x = column * layer.stride[1] - layer.padding[1] + dx * layer.dilation[1]
                             if 0 <= y < height and 0 <= x < width:
-                                fanout[((first + c) * height + y) * width + x].append((i, w))
+                                fanout[((first + c) * height + y) * width + x].append((i, w, delay))
     return fanout
 
 
@@ -173,7 +247,7 @@ def _pool_synapses(layer: SumPool, in_shape: Shape) -> Fanout:
         for y in range(rows * layer.kernel[0]):
             for x in range(columns * layer.kernel[1]):
                 i = (c * rows + y // layer.kernel[0]) * columns + x // layer.kernel[1]
-                fanout[(c * height + y) * width + x].append((i, 1))
+                fanout[(c * height + y) * width + x].append((i, 1, 0))
     return fanout
 
 

@@ -10,7 +10,7 @@ import pytest
 from sast_deploy.errors import LavaError
 from sast_deploy.fixedpoint import Arithmetic, QFormat
 from sast_deploy.netx import NetFile, write_net
-from sast_deploy.program import Program
+from sast_deploy.program import Program, frozen_ints
 from sast_deploy.simulate.lava import run_stock
 from tests.programs import conv, dense, fc_program, random_frames, readout, vectorised
 
@@ -62,7 +62,7 @@ def test_stock_convolutions_agree(tmp_path):
         conv(rng, 4, 6, dilation=(1, 2), padding=(1, 2), groups=2),
         dense(rng, 6 * 5 * 7, 5),
     )
-    layers = (*(dataclasses.replace(layer, v_decay=0) for layer in layers), readout(rng, 5, 3))
+    layers = (*(dataclasses.replace(layer, v_decay=frozen_ints([0])) for layer in layers), readout(rng, 5, 3))
     program = Program("conv", (2, 9, 8), 3, 4, ("a", "b", "c"), ZERO, layers)
     frames = random_frames(rng, program, 3)
     run = run_stock(written(tmp_path, program), frames, record=True)

@@ -15,7 +15,7 @@ RULES = Arithmetic(QFormat(8, 4), 4, "saturate", "toward-zero", "half-up", ">=",
 
 
 def program() -> Program:
-    hidden = Dense(frozen_ints([[1, -2]]), frozen_ints([3]), frozen_ints([16]), -1, 2048)
+    hidden = Dense(frozen_ints([[1, -2]]), frozen_ints([3]), frozen_ints([16]), -1, frozen_ints([2048]))
     readout = Readout(frozen_ints([[5], [-5]]), frozen_ints([0, 1]), 2)
     return Program("golden", (1, 1, 2), 4, 10, ("a", "b"), RULES, (hidden, readout))
 
@@ -27,11 +27,15 @@ def test_digest_is_the_documented_byte_string():
         b'overflow="saturate";leak_rounding="toward-zero";shift_rounding="half-up";comparison=">=";',
         b'reset="subtract";layers=(2:<Dense>weight=int32[1, 2]', np.array([1, -2], "<i4").tobytes(),
         b"bias=int32[1]", np.array([3], "<i4").tobytes(), b"vth=int32[1]", np.array([16], "<i4").tobytes(),
-        b"weight_exp=-1;v_decay=2048;<Readout>weight=int32[2, 1]", np.array([5, -5], "<i4").tobytes(),
-        b"bias=int32[2]", np.array([0, 1], "<i4").tobytes(), b"weight_exp=2;",
+        b"weight_exp=-1;v_decay=int32[1]", np.array([2048], "<i4").tobytes(),
+        b"u_decay=int32[1]", np.array([4096], "<i4").tobytes(),
+        b"delay=int32[1]", np.array([0], "<i4").tobytes(), b"recurrent=null;reset_offset=0;",
+        b"<Readout>weight=int32[2, 1]", np.array([5, -5], "<i4").tobytes(),
+        b"bias=int32[2]", np.array([0, 1], "<i4").tobytes(), b"weight_exp=2;delay=int32[1]", np.array([0], "<i4").tobytes(),
+        b"reset_interval=0;",
     ]  # fmt: skip
     assert program().digest() == hashlib.sha256(b"".join(parts)).hexdigest()
-    assert program().digest() == "a76517864df222d85facb930cb194f0e675365acb01287c18d5b71287f0980a8"
+    assert program().digest() == "90336b1354051d06aca7319fd2270579d207ccb4601ba8c1cb057d4a9444e687"
 
 
 def test_shapes_follow_from_one_another():
@@ -42,9 +46,9 @@ def test_shapes_follow_from_one_another():
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        ((SumPool((1, 1)),), "the last layer is not a readout"),
+        ((SumPool((1, 1)),), "neither reads out nor spikes"),
         ((program().layers[1], program().layers[1]), "weight"),
-        ((program().layers[0], Readout(frozen_ints([[1]]), frozen_ints([1]), 0)), "1,. logits for 2 classes"),
+        ((program().layers[0], Readout(frozen_ints([[1]]), frozen_ints([1]), 0)), "1 logits for 2 classes"),
     ],
 )
 def test_inconsistent_programs_are_refused(layers, message):

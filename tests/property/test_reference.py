@@ -19,9 +19,10 @@ from sast_deploy.fixedpoint import (
     fit,
     fit_array,
 )
+from sast_deploy.program import frozen_ints
 from sast_deploy.simulate.record import first_difference
 from sast_deploy.simulate.reference import run_reference
-from tests.programs import RULES, conv_program, fc_program, random_frames, vectorised
+from tests.programs import RULES, conv_program, fc_program, random_frames, rich_program, vectorised
 
 rules = st.builds(
     Arithmetic,
@@ -53,6 +54,28 @@ def test_convolutional_programs_agree_with_the_second_derivation(arithmetic, see
     frames = random_frames(rng, program, 2)
     got, expected = run_reference(program, frames, trace=True), vectorised(program, frames)
     assert first_difference(got, expected) is None
+
+
+@settings(max_examples=60)
+@given(rules, st.integers(0, 2**32 - 1))
+def test_currents_delays_recurrence_and_reset_intervals_agree_with_the_second_derivation(arithmetic, seed):
+    rng = np.random.default_rng(seed)
+    program = rich_program(rng, arithmetic)
+    frames = random_frames(rng, program, 2)
+    got, expected = run_reference(program, frames, trace=True), vectorised(program, frames)
+    assert first_difference(got, expected) is None
+
+
+def test_without_a_readout_the_logits_are_the_last_spikes():
+    rng = np.random.default_rng(2)
+    program = fc_program(rng, hidden=(9, 6))
+    last = replace(program.layers[1], vth=frozen_ints([3]))
+    spiking = replace(program, layers=(program.layers[0], last), classes=tuple("abcdef"))
+    frames = random_frames(rng, program, 5)
+    record = run_reference(spiking, frames, trace=True)
+    assert record.logits.tolist() == record.counts[1].tolist()
+    assert record.logits.sum() > 0
+    assert first_difference(record, vectorised(spiking, frames)) is None
 
 
 @pytest.mark.parametrize(
@@ -101,4 +124,5 @@ def test_both_fits_agree(value, bits, overflow):
     got = fit(value, form, overflow)
     assert fit_array(np.array([value]), form, overflow).tolist() == [got]
     assert form.low <= got <= form.high
-    assert (got - value) % (1 << bits) == 0 or overflow == "saturate"
+    assert (got - value) % (1 << bits) == 0 or overflow != "wrap"
+    assert got >= -form.high or overflow != "saturate-symmetric"

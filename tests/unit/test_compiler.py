@@ -39,7 +39,7 @@ def test_integers_of_a_hand_made_network():
     layer = program.layers[0]
     # 1.5 / 2 * 256 = 192 needs 2**1: weights are 64/2, -192/2, 1.28/2 rounded to even
     assert (layer.weight_exp, layer.weight.tolist()) == (1, [[32, -96, 1]])
-    assert (layer.vth.tolist(), layer.bias.tolist(), layer.v_decay) == ([256], [64], 2048)
+    assert (layer.vth.tolist(), layer.bias.tolist(), layer.v_decay.tolist()) == ([256], [64], [2048])
     assert program.layers[1].weight.tolist() == [[127], [127]]
     assert (program.input_max, program.steps) == (2, 4)
 

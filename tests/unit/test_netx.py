@@ -58,10 +58,10 @@ def test_stock_view_of_a_dense_network(net):
     assert np.array_equal(hidden["weight"], first.weight)
     assert np.array_equal(hidden["bias"], first.bias * scale)
     assert np.array_equal(hidden["neuron/vThMant"], first.vth * scale - 1)
-    assert (hidden["neuron/type"], int(hidden["neuron/iDecay"]), int(hidden["neuron/vDecay"])) == (
+    assert (hidden["neuron/type"], hidden["neuron/iDecay"].tolist(), hidden["neuron/vDecay"].tolist()) == (
         b"CUBA",
-        4096,
-        2048,
+        [4096],
+        [2048],
     )
     assert "neuron/type" not in layers[4]
     readout = net.program.layers[2]

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 
 from sast_deploy.netx import NetFile, write_net
-from tests.programs import conv_program
+from tests.programs import rich_program
 
 README = Path(__file__).parents[2] / "netx_exports" / "README.md"
 
@@ -28,7 +28,7 @@ def documented(heading: str) -> set[str]:
 
 def test_every_dataset_is_documented_and_every_documented_one_exists(tmp_path):
     path = tmp_path / "a.net"
-    write_net(path, NetFile(conv_program(np.random.default_rng(0)), "text"))
+    write_net(path, NetFile(rich_program(np.random.default_rng(0)), "text"))
     found: set[str] = set()
     with h5py.File(path) as file:
         file.visititems(lambda name, item: found.add(name) if isinstance(item, h5py.Dataset) else None)
@@ -37,4 +37,3 @@ def test_every_dataset_is_documented_and_every_documented_one_exists(tmp_path):
     assert {name.split("/")[0] for name in found} == {"layer", "sast"}
     assert stock == documented("/layer")
     assert ours == documented("/sast")
-

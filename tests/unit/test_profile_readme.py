@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sast_deploy.fixedpoint import (
+    OVERFLOWS,
     ROUNDINGS,
     Arithmetic,
     QFormat,
@@ -18,7 +19,7 @@ from sast_deploy.fixedpoint import (
 )
 from sast_deploy.profile import SCHEMA, load_profile, profile_names
 from sast_deploy.program import Dense, frozen_ints
-from sast_deploy.simulate.reference import Neurons
+from sast_deploy.simulate.reference import Neurons, Synapses
 
 README = Path(__file__).parents[2] / "profiles" / "README.md"
 FORMATS = {"Q4.4": QFormat(8, 4), "Q8.8": QFormat(16, 8)}
@@ -48,7 +49,7 @@ def test_overflow_table():
     assert len(rows) == 7
     for row in rows:
         form, value = FORMATS[row["format"]], int(row["value"])
-        for overflow in ("saturate", "wrap"):
+        for overflow in OVERFLOWS:
             expected = int(row[overflow])
             assert fit(value, form, overflow) == expected, (value, overflow)
             assert fit_array(np.array([value]), form, overflow).tolist() == [expected]
@@ -61,12 +62,27 @@ def test_reset_table(column: int, reset: str, comparison: str):
     lines = README.read_text(encoding="utf-8").split("\n## Reset and comparison, worked\n")[1].splitlines()
     rows = [line.strip("|").split("|") for line in lines if line.startswith("|")][2:8]
     one = frozen_ints([1])
-    layer = Dense(frozen_ints([[1]]), frozen_ints([0]), 16 * one, 0, 2048)
+    layer = Dense(frozen_ints([[1]]), frozen_ints([0]), 16 * one, 0, frozen_ints([2048]))
     rules = Arithmetic(FORMATS["Q4.4"], 4, "saturate", "toward-zero", "half-up", comparison, reset)
     neuron = Neurons(layer, (1,), rules)
     for row in rows:
         spikes = neuron.step([11])
         assert [neuron.membrane[0], spikes[0]] == [int(row[column]), int(row[column + 1])], row
+
+
+def test_current_and_delay_table():
+    rows = table("Current filter and delay, worked")
+    neuron = Dense(
+        frozen_ints([[12]]), frozen_ints([0]), frozen_ints([100]), 0, frozen_ints([4096]),
+        u_decay=frozen_ints([2048]), delay=frozen_ints([1]),
+    )  # fmt: skip
+    rules = Arithmetic(FORMATS["Q8.8"], 8, "saturate", "toward-zero", "half-up", ">=", "subtract")
+    synapses, neurons = Synapses(neuron, (1,)), Neurons(neuron, (1,), rules)
+    for t, row in enumerate(rows):
+        synapses.send([int(row["x"])], t)
+        total = synapses.arrive(t)
+        neurons.step(total)
+        assert [*total, *neurons.current, *neurons.membrane] == [int(row[name]) for name in ("a", "c", "u")]
 
 
 def test_every_key_is_documented():

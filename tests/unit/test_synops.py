@@ -38,7 +38,7 @@ def test_fan_out_is_the_length_of_the_synapse_lists():
         lists = synapses(layer, shape)
         assert fan_out(layer, shape, nonzero_only=False).tolist() == [len(targets) for targets in lists]
         assert fan_out(layer, shape, nonzero_only=True).tolist() == [
-            sum(weight != 0 for _, weight in targets) for targets in lists
+            sum(weight != 0 for _, weight, _ in targets) for targets in lists
         ]
 
 

@@ -17,7 +17,7 @@ from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
 from sast_deploy.fixedpoint import Arithmetic, divide_pow2_array, fit_array, shift_array
-from sast_deploy.program import LEAK_BITS, Readout, Shape, SpikingLayer
+from sast_deploy.program import LEAK_BITS, Readout, Shape, SpikingLayer, per_neuron
 from sast_deploy.simulate.lava.clock import BatchClock
 from sast_deploy.simulate.lava.results import NeuronResults
 
@@ -44,13 +44,13 @@ class LIF(AbstractProcess):  # type: ignore[misc]
     ) -> None:
         super().__init__(layer=layer, rules=rules, clock=clock, results=results, name=name)
         size = int(np.prod(shape))
-        per_channel = size // len(layer.vth)
         self.a_in = InPort(shape=(clock.batch, size))
         self.s_out = OutPort(shape=(clock.batch, size))
         self.u = Var(shape=(clock.batch, size), init=0)
         self.s = Var(shape=(clock.batch, size), init=0)
-        self.vth = Var(shape=(size,), init=layer.vth.repeat(per_channel))
-        self.bias = Var(shape=(size,), init=layer.bias.repeat(per_channel))
+        self.vth = Var(shape=(size,), init=per_neuron(layer.vth, size))
+        self.bias = Var(shape=(size,), init=per_neuron(layer.bias, size))
+        self.v_decay = Var(shape=(size,), init=per_neuron(layer.v_decay, size))
 
 
 @implements(proc=LIF, protocol=LoihiProtocol)
@@ -65,6 +65,7 @@ class PyLIF(PyLoihiProcessModel):  # type: ignore[misc]
     s: np.ndarray = LavaPyType(np.ndarray, np.uint8, precision=1)
     vth: np.ndarray = LavaPyType(np.ndarray, np.int64, precision=24)
     bias: np.ndarray = LavaPyType(np.ndarray, np.int64, precision=24)
+    v_decay: np.ndarray = LavaPyType(np.ndarray, np.int64, precision=13)
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
@@ -89,7 +90,7 @@ class PyLIF(PyLoihiProcessModel):  # type: ignore[misc]
         return self._leak(np.where(self.s, 0, self.u))
 
     def _leak(self, membrane: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        kept = membrane * ((1 << LEAK_BITS) - self.layer.v_decay)
+        kept = membrane * ((1 << LEAK_BITS) - self.v_decay)
         return divide_pow2_array(kept, LEAK_BITS, self.rules.leak_rounding)
 
     def _record(self, samples: slice, step: int) -> None:
