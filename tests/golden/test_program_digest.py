@@ -31,8 +31,8 @@ def test_digest_is_the_documented_byte_string():
         b"u_decay=int32[1]", np.array([4096], "<i4").tobytes(),
         b"delay=int32[1]", np.array([0], "<i4").tobytes(), b"recurrent=null;reset_offset=0;",
         b"<Readout>weight=int32[2, 1]", np.array([5, -5], "<i4").tobytes(),
-        b"bias=int32[2]", np.array([0, 1], "<i4").tobytes(), b"weight_exp=2;delay=int32[1]", np.array([0], "<i4").tobytes(),
-        b"reset_interval=0;",
+        b"bias=int32[2]", np.array([0, 1], "<i4").tobytes(), b"weight_exp=2;delay=int32[1]",
+        np.array([0], "<i4").tobytes(), b"reset_interval=0;",
     ]  # fmt: skip
     assert program().digest() == hashlib.sha256(b"".join(parts)).hexdigest()
     assert program().digest() == "90336b1354051d06aca7319fd2270579d207ccb4601ba8c1cb057d4a9444e687"
