@@ -31,8 +31,14 @@ SCHEMA: Mapping[str, Mapping[str, Any]] = {
         "exponent_min": (-8, 7),
         "exponent_max": (-8, 7),
     },
-    "state": {"bits": (2, 24), "fraction_bits": (0, 23), "overflow": OVERFLOWS, "headroom": (1.0, 1024.0)},
-    "accumulator": {"bits": (8, 31)},
+    "state": {
+        "bits": (2, 24),
+        "fraction_bits": (0, 23),
+        "overflow": OVERFLOWS,
+        "headroom": (1.0, 1024.0),
+        "grid": (1, 4096),
+    },
+    "accumulator": {"bits": (8, 31), "excess": ("refuse", "rescale")},
     "leak": {"rounding": ROUNDINGS},
     "shift": {"rounding": ROUNDINGS},
     "spike": {"comparison": (">=", ">")},
@@ -45,8 +51,8 @@ FLOAT_KEYS = {"state.headroom"}
 class Profile:
     """One target's integer formats and rules.
 
-    arithmetic: what simulators obey. weight_scale, clipping, exponent_min, exponent_max, headroom and
-    accumulator_bits: what the compiler obeys. text: the TOML as read, kept for the .net file.
+    arithmetic: what simulators obey. weight_scale, clipping, exponent_min, exponent_max, headroom, grid,
+    accumulator_bits and excess: what the compiler obeys. text: the TOML as read, kept for the .net file.
     """
 
     name: str
@@ -57,7 +63,9 @@ class Profile:
     exponent_min: int
     exponent_max: int
     headroom: float
+    grid: int
     accumulator_bits: int
+    excess: str
     text: str
 
     @property
@@ -143,7 +151,9 @@ def _build(raw: Mapping[str, Any], text: str, where: str) -> Profile:
         exponent_min=weight["exponent_min"],
         exponent_max=weight["exponent_max"],
         headroom=float(state["headroom"]),
+        grid=state["grid"],
         accumulator_bits=raw["accumulator"]["bits"],
+        excess=raw["accumulator"]["excess"],
         text=text,
     )
 

@@ -11,6 +11,7 @@ from sast_deploy.compiler.quantize import (
     Scaling,
     choose_readout_scaling,
     choose_scaling,
+    on_grid,
     quantize,
 )
 from sast_deploy.errors import CompileError
@@ -116,7 +117,7 @@ class _Builder:
         self._refuse_zeros(real, where)
         scaling = choose_readout_scaling(real, self.profile)
         weight = quantize(real, scaling.factor, scaling.exponent, self.profile.weight_max)
-        bias = np.rint(layer.bias.astype(np.float64) * scaling.factor)
+        bias = on_grid(layer.bias, scaling.factor, self.profile.grid)
         self._bound(np.abs(bias), INT32_MAX // self.network.steps, where, "bias")
         self._note((where, "readout"), real, weight, scaling, ())
         return Readout(frozen_ints(weight), frozen_ints(bias), scaling.exponent)
@@ -124,10 +125,10 @@ class _Builder:
     def _spiking(self, layer: FloatDense | FloatConv2d, real: Float64Array, where: str) -> Layer:
         self._refuse_zeros(real, where)
         theta = layer.threshold.astype(np.float64)
-        scaling = choose_scaling(real.reshape(len(real), -1), theta, self.profile)
+        scaling = choose_scaling(real.reshape(len(real), -1), theta, self.profile, self.input_max)
         weight = quantize(real, scaling.factor, scaling.exponent, self.profile.weight_max)
-        vth = np.rint(theta * scaling.factor)
-        bias = np.rint(layer.bias.astype(np.float64) * scaling.factor)
+        vth = on_grid(theta, scaling.factor, self.profile.grid)
+        bias = on_grid(layer.bias, scaling.factor, self.profile.grid)
         self._check_neurons(weight, vth, bias, where)
         spread = tuple(int(v) for v in (vth.min(), np.median(vth), vth.max()))
         kind = "conv" if isinstance(layer, FloatConv2d) else "dense"

@@ -3,17 +3,19 @@
 For neuron n with weights A_n, bias b_n and threshold theta_n the compiler chooses a factor c_n > 0 and
 an exponent e for the layer, and rounds to the nearest integer, ties to even:
 
-    W_n = round(A_n * c_n / 2**e),    vth_n = round(theta_n * c_n),    bias_n = round(b_n * c_n)
+    W_n = round(A_n * c_n / 2**e),  vth_n = g * round(theta_n * c_n / g),  bias_n = g * round(b_n * c_n / g)
 
-c_n is the number of membrane LSBs per unit of the trained network. Since all three are multiplied by
-the same number, no spike changes but for rounding. Granularities: `unit` is the format's own 2**fraction_bits
-for all neurons, `layer` one factor a layer, `neuron` one each.
+g is the profile's grid, 1 but for stock Lava. c_n is the number of membrane LSBs per unit of the trained
+network. Since all three are multiplied by the same number, no spike changes but for rounding.
+Granularities: `unit` is the format's own 2**fraction_bits for all neurons, `layer` one factor a layer,
+`neuron` one each.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -54,14 +56,17 @@ def clipping_points(weights: Float64Array, weight_max: int, clipping: str) -> Fl
     return best
 
 
-def choose_scaling(weights: Float64Array, thresholds: Float64Array, profile: Profile) -> Scaling:
+def choose_scaling(
+    weights: Float64Array, thresholds: Float64Array, profile: Profile, input_max: int
+) -> Scaling:
     """Exponent and factors of a spiking layer; weights (neurons, n), thresholds (neurons,).
 
     A neuron's clipping point becomes weight_max * 2**e LSBs. e is the largest exponent that keeps the
     median threshold below the state's maximum divided by the profile's headroom, because what a
     small threshold loses to rounding and what a large one loses to saturation pull in opposite ways.
     A neuron whose threshold would still exceed that limit by more than half of the headroom gives up
-    weight resolution instead.
+    weight resolution instead; with excess "rescale" so does one whose weighted sum of inputs up to
+    `input_max` may leave the accumulator.
     """
     form = profile.arithmetic.state
     if profile.weight_scale == "unit":
@@ -73,7 +78,8 @@ def choose_scaling(weights: Float64Array, thresholds: Float64Array, profile: Pro
     exponent = math.floor(math.log2(limit / float(np.median(thresholds * per_exponent))))
     exponent = min(max(exponent, profile.exponent_min), profile.exponent_max)
     ceiling = form.high / math.sqrt(profile.headroom) / np.maximum(thresholds, 1e-30)
-    return Scaling(exponent, np.minimum(per_exponent * 2.0**exponent, ceiling))
+    scaling = Scaling(exponent, np.minimum(per_exponent * 2.0**exponent, ceiling))
+    return _rescaled(weights, scaling, profile, input_max) if profile.excess == "rescale" else scaling
 
 
 def choose_readout_scaling(weights: Float64Array, profile: Profile) -> Scaling:
@@ -90,6 +96,25 @@ def quantize(values: Float64Array, factor: Float64Array, exponent: int, limit: i
     """round(values * factor / 2**exponent), ties to even, clipped to +-limit; factor is per row."""
     scaled = values * (factor / 2.0**exponent).reshape(-1, *[1] * (values.ndim - 1))
     return np.clip(np.rint(scaled), -limit, limit).astype(np.int32)
+
+
+def on_grid(values: npt.NDArray[Any], factor: Float64Array, grid: int) -> Float64Array:
+    """values * factor (thresholds or biases, in membrane LSBs), rounded to multiples of `grid`, ties to even."""
+    rounded: Float64Array = np.rint(values.astype(np.float64) * factor / grid) * grid
+    return rounded
+
+
+def _rescaled(weights: Float64Array, scaling: Scaling, profile: Profile, input_max: int) -> Scaling:
+    """Factors at which no weighted sum of the rounded weights leaves the accumulator."""
+    limit = ((1 << (profile.accumulator_bits - 1)) - 1) / 2.0 ** max(scaling.exponent, 0)
+    factor = scaling.factor.copy()
+    while True:
+        rounded = quantize(weights, factor, scaling.exponent, profile.weight_max).astype(np.int64)
+        ends = np.maximum(rounded, 0).sum(axis=1), -np.minimum(rounded, 0).sum(axis=1)
+        worst = np.maximum(*ends) * input_max
+        if (worst <= limit).all():
+            return Scaling(scaling.exponent, factor)
+        factor *= np.where(worst > limit, 0.99 * limit / np.maximum(worst, 1), 1.0)
 
 
 def _points(weights: Float64Array, profile: Profile) -> Float64Array:

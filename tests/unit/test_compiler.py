@@ -141,6 +141,31 @@ def test_an_accumulator_that_is_too_wide_is_refused():
         compile_network(tiny([[1.0] * 40]), narrow, "t")
 
 
+def test_neurons_that_would_leave_the_accumulator_are_rescaled():
+    """Limit 2**9 - 1 = 511 over inputs up to 2: 40 weights of 127 must become weights of at most 6."""
+    narrow = profile(
+        INT8, bits=("bits = 24", "bits = 10"), excess=('excess = "refuse"', 'excess = "rescale"'),
+        exponent=("exponent_max = 1", "exponent_max = 0"), smallest=("exponent_min = -8", "exponent_min = 0"),
+    )  # fmt: skip
+    network = tiny([[1.0] * 40, [0.1] * 2 + [0.0] * 38], bias=[0.0, 0.0], theta=[1.0, 1.0])
+    compilation = compile_network(network, narrow, "t")
+    layer = compilation.program.layers[0]
+    assert [row.max() for row in layer.weight] == [6, 127]
+    assert (compilation.layers[0].high, compilation.layers[0].accumulator_bits) == (508, 10)
+    # the threshold follows: it stays the same multiple of the weights, 2 and 20
+    assert layer.vth / layer.weight.max(axis=1) == pytest.approx([2, 20], rel=0.1)
+
+
+def test_thresholds_and_biases_lie_on_the_grid():
+    program = compile_network(float_fc(), load_profile("loihi-stock"), "t").program
+    for layer in program.layers:
+        assert layer.weight_exp == 6
+        assert not (layer.bias % 64).any()
+    fine = compile_network(float_fc(), INT8, "t").program
+    assert all((layer.bias % 64).any() for layer in fine.layers[:-1])
+    assert not any((layer.vth % 64).any() for layer in program.layers[:-1])
+
+
 def test_thresholds_beyond_the_state_are_refused():
     unit = profile(INT4, scale=('scale = "neuron"', 'scale = "unit"'))
     with pytest.raises(CompileError, match="the threshold of neuron 0 is 160 LSB; expected at most 127"):

@@ -12,11 +12,15 @@ TEXT = load_profile("loihi-int4").text
 
 
 def test_shipped_profiles_literally():
-    int8, int4 = load_profile("loihi-int8"), load_profile("loihi-int4")
+    int8, int4, stock = (load_profile(f"loihi-{name}") for name in ("int8", "int4", "stock"))
     rules = ("saturate", "toward-zero", "half-up", ">=", "subtract")
     assert int8.arithmetic == Arithmetic(QFormat(16, 8), 8, *rules)
     assert int4.arithmetic == Arithmetic(QFormat(8, 4), 4, *rules)
-    assert (int8.weight_max, int4.weight_max) == (127, 7)
+    assert stock.arithmetic == Arithmetic(
+        QFormat(24, 6), 8, "saturate-symmetric", "toward-zero", "toward-zero", ">", "zero"
+    )
+    assert (int8.weight_max, int4.weight_max, stock.weight_max) == (127, 7, 127)
+    assert (int8.grid, int4.grid, stock.grid) == (1, 1, 64)
     assert (str(int8.arithmetic.state), str(int4.arithmetic.state)) == ("Q8.8", "Q4.4")
     assert (int4.arithmetic.state.low, int4.arithmetic.state.high, int4.arithmetic.state.one) == (
         -128,
