@@ -1,7 +1,9 @@
 """The part of a .net file that stock `lava.lib.dl.netx.hdf5.Network` reads: /layer/<i>/...
 
-Stock neurons count activation, bias and threshold in weight LSBs, fire on `>` and reset to zero. So
-for weight_exp >= 0 the weights are stored times 2**weight_exp, otherwise bias and threshold times
+Stock neurons count activation, bias and threshold in weight LSBs, each of which is 64 membrane LSBs, fire
+on `>` and reset to zero. Where a layer has those 64ths too (`loihi-stock`: weight_exp >= 6, threshold and
+bias multiples of 64), the file holds it exactly. Elsewhere one membrane LSB becomes one weight LSB: for
+weight_exp >= 0 the weights are stored times 2**weight_exp, otherwise bias and threshold times
 2**-weight_exp; the threshold is stored less one, which turns `>=` into `>` for integer membranes.
 Layout source: lava-dl 0.6.0, lava/lib/dl/netx/hdf5.py.
 """
@@ -19,6 +21,7 @@ from sast_deploy.program import Conv2d, Dense, Program, Readout, Shape, SumPool
 STOCK_WEIGHT_MAX = 254
 STOCK_BIAS_MAX = (1 << 15) - 1  # stock fixed-point LIF casts its bias to int16 and wraps silently
 STOCK_VTH_MAX = (1 << 17) - 1  # 17-bit threshold mantissa
+STOCK_SHIFT = 6  # stock neurons shift activation and threshold to the left, NetX has them do so with the bias
 STOCK_NEURON = b"CUBA"
 STRICT_NEURON = b"SAST_LIF_SUBTRACT"
 
@@ -60,33 +63,33 @@ def stock_loads(program: Program) -> bool:
 
 
 def _dense(layer: Dense | Readout, program: Program, strict: bool, index: int) -> StockLayer:
-    weight, scale = _stock_weight(layer.weight, layer.weight_exp, index)
+    weight, unit = _stock_weight(layer, program, index)
     stock: StockLayer = {"type": b"dense", "shape": np.array([len(weight)]), "weight": weight}
     if isinstance(layer, Readout):
         # Without a neuron group stock NetX builds a non-firing integrator that adds its bias once.
-        bias = layer.bias.astype(np.int64) * scale * program.steps
+        bias = _scaled(layer.bias, unit) * program.steps
         return {**stock, "bias": _held(bias, STOCK_BIAS_MAX, "bias times steps", index)}
     return {
         **stock,
-        "bias": _held(layer.bias.astype(np.int64) * scale, STOCK_BIAS_MAX, "bias", index),
-        **_neuron(layer, program, strict, scale, index),
+        "bias": _held(_scaled(layer.bias, unit), STOCK_BIAS_MAX, "bias", index),
+        **_neuron(layer, program, strict, unit, index),
     }
 
 
 def _conv(layer: Conv2d, shape: Shape, program: Program, strict: bool, index: int) -> StockLayer:
-    weight, scale = _stock_weight(layer.weight, layer.weight_exp, index)
+    weight, unit = _stock_weight(layer, program, index)
     geometry = {key: np.array(getattr(layer, key)) for key in ("stride", "padding", "dilation", "groups")}
     stock = {"type": b"conv", "shape": np.array(shape), "weight": weight, **geometry}
     return {
         **stock,
-        "bias": _held(layer.bias.astype(np.int64) * scale, STOCK_BIAS_MAX, "bias", index),
-        **_neuron(layer, program, strict, scale, index),
+        "bias": _held(_scaled(layer.bias, unit), STOCK_BIAS_MAX, "bias", index),
+        **_neuron(layer, program, strict, unit, index),
     }
 
 
-def _neuron(layer: Dense | Conv2d, program: Program, strict: bool, scale: int, index: int) -> StockLayer:
+def _neuron(layer: Dense | Conv2d, program: Program, strict: bool, unit: int, index: int) -> StockLayer:
     strictly = 0 if program.arithmetic.comparison == ">" else 1
-    vth = _held(layer.vth.astype(np.int64) * scale - strictly, STOCK_VTH_MAX, "threshold", index)
+    vth = _held(_scaled(layer.vth, unit) - strictly, STOCK_VTH_MAX, "threshold", index)
     refuse = strict and program.arithmetic.reset != "zero"
     return {
         "neuron/type": STRICT_NEURON if refuse else STOCK_NEURON,
@@ -99,11 +102,15 @@ def _neuron(layer: Dense | Conv2d, program: Program, strict: bool, scale: int, i
     }
 
 
-def _stock_weight(weight: np.ndarray, exponent: int, index: int) -> tuple[np.ndarray, int]:
-    """Weights as stock NetX holds them, and the factor that takes membrane LSBs to its weight LSBs."""
+def _stock_weight(
+    layer: Dense | Conv2d | Readout, program: Program, index: int
+) -> tuple[np.ndarray, int]:
+    """Weights as stock NetX holds them, and n: a membrane LSB is 2**n of its weight LSBs."""
+    exact = _has_stock_fractions(layer, program)
+    exponent = layer.weight_exp - (STOCK_SHIFT if exact else 0)
     if exponent < 0:
-        return weight.astype(np.int64), 1 << -exponent
-    scaled = weight.astype(np.int64) << exponent
+        return layer.weight.astype(np.int64), -exponent
+    scaled = layer.weight.astype(np.int64) << exponent
     if np.abs(scaled).max() > STOCK_WEIGHT_MAX:
         raise CompileError(
             f"weights reach {np.abs(scaled).max()} after their exponent {exponent}",
@@ -111,7 +118,20 @@ def _stock_weight(weight: np.ndarray, exponent: int, index: int) -> tuple[np.nda
             expected=f"at most {STOCK_WEIGHT_MAX}, or stock NetX alters them silently",
             todo="lower weight.exponent_max in the profile",
         )
-    return scaled, 1
+    return scaled, -STOCK_SHIFT if exact else 0
+
+
+def _has_stock_fractions(layer: Dense | Conv2d | Readout, program: Program) -> bool:
+    """Whether a membrane LSB is a stock neuron's own, so that every rounding is the same."""
+    biases = [layer.bias] if isinstance(layer, Readout) else [layer.bias, layer.vth]
+    whole = not any((values & ((1 << STOCK_SHIFT) - 1)).any() for values in biases)
+    return whole and layer.weight_exp >= STOCK_SHIFT and program.arithmetic.comparison == ">"
+
+
+def _scaled(values: np.ndarray, exponent: int) -> np.ndarray:
+    """values * 2**exponent, int64; exact, since to the right only multiples of 2**-exponent are shifted."""
+    wide = values.astype(np.int64)
+    return wide << exponent if exponent >= 0 else wide >> -exponent
 
 
 def _held(values: np.ndarray, limit: int, what: str, index: int) -> np.ndarray:

@@ -5,6 +5,6 @@ same file on unmodified stock NetX and stock processes, one sample at a time.
 """
 
 from sast_deploy.simulate.lava.run import run_lava
-from sast_deploy.simulate.lava.stock import StockRun, run_stock
+from sast_deploy.simulate.lava.stock import StockOptions, StockRun, run_stock
 
-__all__ = ["StockRun", "run_lava", "run_stock"]
+__all__ = ["StockOptions", "StockRun", "run_lava", "run_stock"]

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ import numpy as np
 
 from sast_deploy.simulate.lava import shim
 from sast_deploy.simulate.lava.child import main
-from sast_deploy.simulate.lava.shared import map_frames
 
 
 def run_stock_network(run_dir: Path) -> None:
@@ -25,25 +25,32 @@ def run_stock_network(run_dir: Path) -> None:
     began = time.perf_counter()
     shim.prepare()
     from lava.lib.dl.netx.hdf5 import Network
-    from lava.magma.core.run_conditions import RunSteps
     from lava.magma.core.run_configs import Loihi2SimCfg
-    from lava.proc.io.source import RingBuffer
 
-    frames = map_frames(job["frames"])
+    frames = np.load(run_dir / "frames.npy")
     samples, steps = frames.shape[:2]
+    interval = steps if job["reset_interval"] is None else job["reset_interval"]
+    network = Network(
+        job["net"],
+        input_message_bits=job["message_bits"],
+        reset_interval=interval or None,
+        reset_offset=job["reset_offset"],
+    )
     # One step of latency per layer: the last sample needs some more steps to come through.
-    network = Network(job["net"], input_message_bits=8, reset_interval=steps, reset_offset=1)
     total = samples * steps + len(network)
-    source = RingBuffer(data=_columns(frames, network))
-    source.s_out.connect(network.inp)
-    sinks = _sinks(network, total) if job["record"] else []
+    probes = _probes(network, total) if job["record"] else []
+    feed = _feed(network, _columns(frames, network), total)
     network.create_runtime(Loihi2SimCfg(select_tag="fixed_pt"))
     started = time.perf_counter()
-    network.run(RunSteps(total))
+    for _ in feed:
+        pass
     ended = time.perf_counter()
-    found: dict[str, Any] = {f"spikes{n}": _spikes(sink) for n, sink in enumerate(sinks)}
-    found.update({f"weight{n}": _weights(layer) for n, layer in enumerate(network.layers)})
-    found.update(layers=len(network), seconds=ended - started, start_seconds=started - began)
+    found: dict[str, Any] = {"seconds": ended - started, "start_seconds": started - began}
+    for n, (sink, monitor, name) in enumerate(probes):
+        found[f"spikes{n}"] = _rows(sink.data.get())
+        found[f"membranes{n}"] = _rows(np.moveaxis(monitor.get_data()[name]["v"], 0, -1))
+    layers = [layer for layer in network.layers if hasattr(layer, "synapse")]
+    found.update({f"weights{n}": _weights(layer) for n, layer in enumerate(layers)})
     network.stop()
     np.savez(run_dir / "stock.npz", **found)
 
@@ -56,20 +63,44 @@ def _columns(frames: np.ndarray, network: Any) -> np.ndarray:
     return np.moveaxis(np.concatenate([rows, silence]), 0, -1)
 
 
-def _sinks(network: Any, total: int) -> list[Any]:
+def _feed(network: Any, columns: np.ndarray, total: int) -> Iterator[None]:
+    """Run `total` steps while iterated over: spikes from a source, or biases into the neurons of the input."""
+    from lava.magma.core.run_conditions import RunSteps
+    from lava.proc.io.source import RingBuffer
+
+    if hasattr(network.in_layer, "synapse"):
+        source = RingBuffer(data=columns)
+        source.s_out.connect(network.inp)
+        return (network.run(RunSteps(total)) for _ in range(1))
+    bias = network.in_layer.neuron.bias_mant
+    bias.init = columns[..., 0]
+
+    def step(t: int) -> None:
+        if t and (columns[..., t] != columns[..., t - 1]).any():
+            bias.set(np.ascontiguousarray(columns[..., t]))
+        network.run(RunSteps(1))
+
+    return (step(t) for t in range(total))
+
+
+def _probes(network: Any, total: int) -> list[tuple[Any, Any, str]]:
+    """A spike sink and a membrane monitor at every layer, with the name under which the latter files it."""
     from lava.proc.io.sink import RingBuffer
+    from lava.proc.monitor.process import Monitor
 
-    sinks = [RingBuffer(shape=layer.out.shape, buffer=total) for layer in network.layers[:-1]]
-    for layer, sink in zip(network.layers, sinks, strict=False):
+    probes = []
+    for layer in network.layers:
+        sink, monitor = RingBuffer(shape=layer.out.shape, buffer=total), Monitor()
         layer.out.connect(sink.a_in)
-    return sinks
+        monitor.probe(layer.neuron.v, total)
+        probes.append((sink, monitor, layer.neuron.name))
+    return probes
 
 
-def _spikes(sink: Any) -> np.ndarray:
-    """(neurons in C, H, W order, Lava time steps); stock convolutions send W, H, C."""
-    data = sink.data.get().astype(np.int64)
+def _rows(data: np.ndarray) -> np.ndarray:
+    """int64 (neurons in C, H, W order, Lava time steps); stock layers have W, H, C."""
     ordered: np.ndarray = data.transpose(2, 1, 0, 3) if data.ndim == 4 else data
-    return ordered.reshape(-1, data.shape[-1])
+    return ordered.reshape(-1, data.shape[-1]).astype(np.int64)
 
 
 def _weights(layer: Any) -> np.ndarray:
