@@ -1,0 +1,191 @@
+"""Runs programs tile by tile: a few samples through all layers and steps while their data is in the cache."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sast_deploy.errors import DataError
+from sast_deploy.program import Program, Readout
+from sast_deploy.simulate.fast import kernels
+from sast_deploy.simulate.fast.plan import (
+    Array,
+    PoolPlan,
+    ReadoutPlan,
+    SpikingPlan,
+    make_plans,
+    stored_size,
+)
+from sast_deploy.simulate.record import SpikeRecord, Trace
+
+TILE_BYTES = 1 << 20  # what the spikes of one tile may take: about a core's second-level cache
+TILE_MAX = 64
+Progress = Callable[[Iterable[int]], Iterable[int]]
+
+
+def run_fast(
+    program: Program,
+    frames: npt.NDArray[np.uint8],
+    *,
+    trace: bool = False,
+    batch: int | None = None,
+    threads: int | None = None,
+    progress: Progress = iter,
+) -> SpikeRecord:
+    """Run every sample of `frames` through the program; bit-equal with `run_reference`.
+
+    frames: uint8 (samples, time, C, H, W). trace: keep every membrane potential and spike. batch: samples
+    that a thread takes through the network together, threads: how many at once; both change nothing but the
+    speed. progress: wraps the iterable of samples.
+
+    Raises:
+        DataError: frames that do not fit the program. CompileError: a program that needs more than 64 bits.
+    """
+    return FastEngine(program, batch=batch, threads=threads).run(frames, trace=trace, progress=progress)
+
+
+class FastEngine:
+    """A program prepared for many runs. Safe to share between threads."""
+
+    def __init__(self, program: Program, *, batch: int | None = None, threads: int | None = None) -> None:
+        self.program, self.plans = program, make_plans(program)
+        self.shapes = program.shapes()
+        self.threads = threads or available_cores()
+        widest = max(stored_size(int(np.prod(shape))) for shape in self.shapes)
+        self.batch = batch or max(1, min(TILE_MAX, TILE_BYTES // (widest * max(program.steps, 1))))
+        if self.batch < 1 or self.threads < 1:
+            raise DataError(f"batch = {batch}, threads = {threads}", where="fast", expected="at least 1")
+        self.neurons = tuple(int(np.prod(plan.out_shape)) for plan in self.plans if isinstance(plan, SpikingPlan))
+
+    def run(
+        self, frames: npt.NDArray[np.uint8], *, trace: bool = False, progress: Progress = iter
+    ) -> SpikeRecord:
+        """The record of all samples; see `run_fast`."""
+        self._check(frames)
+        record = self._empty(len(frames), frames.shape[1], trace)
+        tiles = [slice(low, min(low + self.batch, len(frames))) for low in range(0, len(frames), self.batch)]
+        if len(tiles) == 1 and progress is iter:
+            self._run_tile(frames, tiles[0], record)
+            return record
+        for _ in progress(self._finished(frames, tiles, record)):
+            pass
+        return record
+
+    def _finished(
+        self, frames: npt.NDArray[np.uint8], tiles: list[slice], record: SpikeRecord
+    ) -> Iterator[int]:
+        """Run all tiles; yields each sample as it is done."""
+        with ThreadPoolExecutor(self.threads, "fast") as pool:
+            for tile, _ in zip(tiles, pool.map(lambda tile: self._run_tile(frames, tile, record), tiles), strict=True):
+                yield from range(tile.start, tile.stop)
+
+    def _run_tile(self, frames: npt.NDArray[np.uint8], tile: slice, record: SpikeRecord) -> None:
+        """Take one tile of samples through all layers and write its part of the record."""
+        x, number = self._load(frames[tile]), 0
+        for plan in self.plans:
+            if isinstance(plan, PoolPlan):
+                x = _pool(plan, x)
+            elif isinstance(plan, ReadoutPlan):
+                _read_out(plan, x, record.logits[tile])
+            else:
+                x = self._spike(plan, x, number, tile, record)
+                number += 1
+        if not isinstance(self.program.layers[-1], Readout):
+            record.logits[tile] = record.counts[-1][tile]
+
+    def _load(self, frames: npt.NDArray[np.uint8]) -> Array:
+        """The frames as the first layer reads them: flat, in whole words, maps channel-last."""
+        samples, steps = frames.shape[:2]
+        size = int(np.prod(self.program.input_shape))
+        flat = np.ascontiguousarray(frames).reshape(samples, steps, size)
+        channels = self.program.input_shape[0]
+        as_map = self.program.layers[0].kind in ("conv", "pool") and channels > 1
+        if as_map or stored_size(size) != size:
+            x = np.zeros((samples, steps, stored_size(size)), np.uint8)
+            if as_map:
+                kernels.channels_last(_read_only(flat), channels, x)
+            else:
+                x[:, :, :size] = flat
+            flat = x
+        return _read_only(flat)
+
+    def _spike(self, plan: SpikingPlan, x: Array, number: int, tile: slice, record: SpikeRecord) -> Array:
+        samples, steps, _ = x.shape
+        size = self.neurons[number]
+        is_map = len(plan.out_shape) == 3 and plan.out_shape[0] < size
+        spikes = np.zeros((samples, steps, stored_size(size)), np.uint8)
+        counts = np.empty((samples, size), np.int32) if is_map else record.counts[number][tile]
+        traced = record.traces is not None
+        membrane = np.empty((samples if traced else 0, steps, size), plan.vectors.dtype)
+        kernels.run_spiking(
+            x, plan.unit, plan.units, plan.weight, plan.partial, plan.segment_of, plan.segments, plan.delays,
+            plan.delay_rows, plan.room, plan.vectors, plan.widths.partial_inputs, plan.rules, plan.neurons,
+            spikes, counts, membrane,
+        )
+        if is_map:
+            record.counts[number][tile] = channels_first(counts, plan.out_shape)
+        if record.traces is not None:
+            target = record.traces[number]
+            target.membrane[tile] = channels_first(membrane, plan.out_shape)
+            target.spikes[tile] = channels_first(spikes[:, :, :size], plan.out_shape)
+        return _read_only(spikes)
+
+    def _empty(self, samples: int, steps: int, trace: bool) -> SpikeRecord:
+        counts = tuple(np.empty((samples, size), np.int32) for size in self.neurons)
+        logits = np.empty((samples, len(self.program.classes)), np.int64)
+        traces = None
+        if trace:
+            sizes = [(samples, steps, size) for size in self.neurons]
+            traces = tuple(Trace(np.empty(size, np.int32), np.empty(size, np.uint8)) for size in sizes)
+        return SpikeRecord(counts, logits, traces)
+
+    def _check(self, frames: npt.NDArray[np.uint8]) -> None:
+        if frames.dtype != np.uint8 or frames.ndim != 5 or frames.shape[2:] != self.program.input_shape:
+            raise DataError(
+                f"frames of {frames.dtype} {frames.shape}",
+                where=self.program.name,
+                expected=f"uint8 (samples, time, {', '.join(map(str, self.program.input_shape))})",
+            )
+
+
+def _pool(plan: PoolPlan, x: Array) -> Array:
+    out = np.zeros((*x.shape[:2], stored_size(int(np.prod(plan.out_shape)))), plan.out_type)
+    kernels.run_pool(x, np.array(plan.in_shape), *plan.layer.kernel, plan.rules, out)
+    return _read_only(out)
+
+
+def _read_out(plan: ReadoutPlan, x: Array, logits: npt.NDArray[np.int64]) -> None:
+    total = np.empty(plan.weight.shape[1], plan.widths.total)
+    kernels.run_readout(
+        x, plan.weight, plan.partial, total, int(plan.layer.delay[0]), plan.widths.partial_inputs, plan.rules,
+        plan.bias, logits,
+    )
+
+
+def channels_first(values: Array, shape: tuple[int, ...]) -> Array:
+    """(..., H W C) to (..., C H W); shapes of one dimension stay as they are."""
+    if len(shape) == 1:
+        return values
+    channels, height, width = shape
+    maps = values.reshape(*values.shape[:-1], height, width, channels)
+    return np.moveaxis(maps, -1, -3).reshape(values.shape)
+
+
+def available_cores() -> int:
+    """Processor cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on Linux
+        return os.cpu_count() or 1
+
+
+def _read_only(array: Array) -> Array:
+    """A view without write permission: kernels are compiled once for frames on disk and for spikes alike."""
+    view = array.view()
+    view.flags.writeable = False
+    return view

@@ -1,0 +1,202 @@
+"""The kernels that run one layer over a tile of samples, all steps: spiking layers, pools, the readout.
+
+Maps are stored channel-last, so that the inputs of a kernel's row and the outputs of a position are
+contiguous. A layer is P positions x G groups of O neurons that share one table of weight rows; position p of
+group g sees the inputs of its `segments`: (first unit, last unit + 1, row of the table minus input
+position), where a unit is a pixel's channels of one group. A dense layer is one position, group and segment.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sast_deploy.simulate.fast.compiled import compiled
+from sast_deploy.simulate.fast.events import add_rows, find_nonzeros
+from sast_deploy.simulate.fast.neurons import (
+    FILTERED,
+    INTERVAL,
+    KEEP_CURRENT,
+    LEFT,
+    OFFSET,
+    RECURRENT,
+    RIGHT,
+    SHIFT_BELOW,
+    SHIFT_EVEN,
+    SHIFT_HALF,
+    advance,
+    filter_current,
+    fire,
+    scale,
+)
+
+
+@compiled
+def list_events(x: Any, unit: int, index: Any, value: Any, starts: Any) -> int:  # pragma: no cover
+    """Positions and values of the nonzero inputs of one sample, step by step, and where each unit's start.
+
+    x: (T, size). index, value: (T * size + a word,). starts: (T, units + 1). Returns their number.
+    """
+    steps, size = x.shape
+    busy = np.empty(size, np.int32)
+    filled = 0
+    units = starts.shape[1] - 1
+    for t in range(steps):
+        begin = filled
+        filled = find_nonzeros(x[t], busy, index, filled)
+        for i in range(begin, filled):
+            value[i] = x[t, index[i]]
+        starts[t, 0] = begin
+        if units > 1:
+            starts[t, 1:] = 0
+            for i in range(begin, filled):
+                starts[t, 1 + index[i] // unit] += 1
+            for j in range(units):
+                starts[t, j + 1] += starts[t, j]
+        else:
+            starts[t, 1] = filled
+    return filled
+
+
+@compiled
+def collect(
+    t: int, group: int, index: Any, value: Any, starts: Any, segment_of: Any, segments: Any, delays: Any,
+    delay_rows: int, rows: Any, values: Any,
+) -> int:  # pragma: no cover
+    """Weight rows and values that arrive at one position and group in step t; their number."""
+    n = 0
+    for d in range(len(delays)):
+        sent = t - delays[d]
+        if sent < 0:
+            continue
+        for s in range(segment_of[group], segment_of[group + 1]):
+            begin, end = starts[sent, segments[s, 0]], starts[sent, segments[s, 1]]
+            offset = segments[s, 2] + d * delay_rows
+            for i in range(begin, end):
+                rows[n + i - begin] = index[i] + offset
+                values[n + i - begin] = value[i]
+            n += end - begin
+    return n
+
+
+@compiled
+def run_spiking(
+    x: Any, unit: int, units: int, weight: Any, partial: Any, segment_of: Any, segments: Any, delays: Any,
+    delay_rows: int, room: int, vectors: Any, limit: int, rules: Any, neurons: int, spikes: Any, counts: Any,
+    membrane: Any,
+) -> int:  # pragma: no cover
+    """Every step of a spiking layer for every sample of a tile; the number of nonzero inputs.
+
+    x: (samples, T, size). weight: (rows, lanes). partial: an empty array of the partial sums' type.
+    vectors: (5, neurons of all groups), of the total's type. spikes: (samples, T, padded size), out.
+    counts: (samples, neurons), out. membrane: (samples, T, neurons), out, or without samples.
+    """
+    samples, steps, size = x.shape
+    lanes, groups = weight.shape[1], vectors.shape[1] // neurons
+    outputs = counts.shape[1]
+    index, starts = np.empty(steps * size + 8, np.int32), np.empty((steps, units + 1), np.int32)
+    value = np.empty(steps * size + 8, partial.dtype)
+    rows, values = np.empty(room, np.int32), np.empty(room, partial.dtype)
+    sums, total = np.empty(lanes, partial.dtype), np.empty(lanes, vectors.dtype)
+    u, none = np.empty(outputs, vectors.dtype), np.zeros(spikes.shape[2], np.uint8)
+    current = np.empty(outputs if rules[FILTERED] else 0, vectors.dtype)
+    found = 0
+    for sample in range(samples):
+        found += list_events(x[sample], unit, index, value, starts)
+        counts[sample] = 0
+        before = none
+        for t in range(steps):
+            if t == 0 or (rules[INTERVAL] > 0 and t % rules[INTERVAL] == rules[OFFSET]):
+                u[:] = 0
+                current[:] = 0
+                before = none
+            group = 0
+            for at in range(0, outputs, neurons):
+                n = collect(
+                    t, at // neurons, index, value, starts, segment_of, segments, delays, delay_rows, rows,
+                    values,
+                )
+                if rules[RECURRENT] >= 0 and t > 0:
+                    for j in range(outputs):
+                        rows[n] = rules[RECURRENT] + j
+                        values[n] = 1
+                        n += spikes[sample, t - 1, j]
+                add_rows(rows, values, n, weight, sums, total, limit)
+                scale(total, rules, neurons)
+                first = group * neurons
+                if rules[FILTERED]:
+                    filter_current(total, current[at:], vectors[KEEP_CURRENT, first:], rules, neurons)
+                advance(u[at:], total, before[at:], vectors, rules, first, neurons)
+                fire(u[at:], vectors, first, neurons, spikes[sample, t, at:], counts[sample, at:])
+                group = group + 1 if group + 1 < groups else 0
+            before = spikes[sample, t]
+            if len(membrane):
+                for j in range(outputs):
+                    membrane[sample, t, j] = u[j]
+    return found
+
+
+@compiled
+def run_readout(
+    x: Any, weight: Any, partial: Any, total: Any, delay: int, limit: int, rules: Any, bias: Any, logits: Any
+) -> int:  # pragma: no cover
+    """logits <- sum over t of shift(W x_(t - delay), weight_exp) + bias; the number of nonzero inputs.
+
+    x: (samples, T, size). total: scratch (lanes,). bias: int64 (classes,). logits: (samples, classes), out.
+    """
+    samples, steps, size = x.shape
+    busy, rows = np.empty(size, np.int32), np.empty(size + 8, np.int32)
+    values, sums = np.empty(size + 8, partial.dtype), np.empty(len(total), partial.dtype)
+    found = 0
+    for sample in range(samples):
+        logits[sample] = 0
+        for t in range(steps):
+            n = find_nonzeros(x[sample, t - delay], busy, rows, 0) if t >= delay else 0
+            found += n
+            for i in range(n):
+                values[i] = x[sample, t - delay, rows[i]]
+            add_rows(rows, values, n, weight, sums, total, limit)
+            for k in range(len(bias)):
+                v = np.int64(total[k]) << rules[LEFT]
+                v += rules[SHIFT_HALF] + ((v >> 63) & rules[SHIFT_BELOW]) + ((v >> rules[RIGHT]) & rules[SHIFT_EVEN])
+                logits[sample, k] += (v >> rules[RIGHT]) + bias[k]
+    return found
+
+
+@compiled
+def run_pool(
+    x: Any, in_shape: Any, kernel_rows: int, kernel_columns: int, rules: Any, out: Any
+) -> None:  # pragma: no cover
+    """out <- shift(sum of each window, exponent). x, out: (samples, T, padded size), maps channel-last."""
+    channels, width = in_shape[0], in_shape[2]
+    height_out, width_out = in_shape[1] // kernel_rows, width // kernel_columns
+    total = np.empty(channels, np.int64)
+    for sample in range(x.shape[0]):
+        for t in range(x.shape[1]):
+            source, target = x[sample, t], out[sample, t]
+            for row in range(height_out):
+                for column in range(width_out):
+                    total[:] = 0
+                    for dy in range(kernel_rows):
+                        for dx in range(kernel_columns):
+                            y, z = row * kernel_rows + dy, column * kernel_columns + dx
+                            window = source[(y * width + z) * channels :]
+                            for c in range(channels):
+                                total[c] += window[c]
+                    scale(total, rules, channels)
+                    values = target[(row * width_out + column) * channels :]
+                    for c in range(channels):
+                        values[c] = total[c]
+
+
+@compiled
+def channels_last(x: Any, channels: int, out: Any) -> None:  # pragma: no cover
+    """(C, H, W) to (H, W, C), for every sample and step. x: (samples, T, size), out: the same, padded."""
+    pixels = x.shape[2] // channels
+    for sample in range(x.shape[0]):
+        for t in range(x.shape[1]):
+            source, target = x[sample, t], out[sample, t]
+            for c in range(channels):
+                for pixel in range(pixels):
+                    target[pixel * channels + c] = source[c * pixels + pixel]

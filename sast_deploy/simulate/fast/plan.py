@@ -1,0 +1,237 @@
+"""What the kernels need of each layer, prepared once: tables of weight rows, segments, constants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sast_deploy.program import LEAK_BITS, Conv2d, Dense, Program, Readout, Shape, SpikingLayer, SumPool
+from sast_deploy.simulate.fast.bounds import UINT8_MAX, Widths, choose_widths
+from sast_deploy.simulate.fast.events import LANES, WORD
+from sast_deploy.simulate.fast.neurons import FILTERED, INTERVAL, OFFSET, RECURRENT, rule_constants
+
+Array = npt.NDArray[Any]
+UNITY = 1 << LEAK_BITS
+
+
+@dataclass(frozen=True, eq=False)
+class SpikingPlan:
+    """A dense or convolutional layer. Arrays are read-only; see kernels.py for their shapes.
+
+    x_type: of its inputs. unit, units: inputs that are addressed together, and their number. room: the most
+    rows that one position can need.
+    """
+
+    layer: SpikingLayer
+    in_shape: Shape
+    out_shape: Shape
+    x_type: type[Any]
+    widths: Widths
+    unit: int
+    units: int
+    weight: Array
+    partial: Array
+    segment_of: Array
+    segments: Array
+    delays: Array
+    delay_rows: int
+    room: int
+    vectors: Array
+    rules: Array
+    neurons: int
+
+
+@dataclass(frozen=True, eq=False)
+class PoolPlan:
+    """A sum pool; its outputs are stored as out_type."""
+
+    layer: SumPool
+    in_shape: Shape
+    out_shape: Shape
+    x_type: type[Any]
+    out_type: type[Any]
+    rules: Array
+
+
+@dataclass(frozen=True, eq=False)
+class ReadoutPlan:
+    """The readout."""
+
+    layer: Readout
+    in_shape: Shape
+    x_type: type[Any]
+    widths: Widths
+    weight: Array
+    partial: Array
+    bias: Array
+    rules: Array
+
+
+Plan = SpikingPlan | PoolPlan | ReadoutPlan
+
+
+def make_plans(program: Program) -> tuple[Plan, ...]:
+    """One plan per layer; the range of each layer's inputs follows from the layers in front of it.
+
+    Input frames count as 0..255, all that their type can hold, so that nothing has to be trusted.
+
+    Raises:
+        CompileError: a layer whose intermediate results need more than 64 bits.
+    """
+    shapes, plans, x_max = program.shapes(), [], UINT8_MAX
+    for index, layer in enumerate(program.layers):
+        where = f"layer {index} ({layer.kind})"
+        x_type = input_type(x_max)
+        if isinstance(layer, SumPool):
+            rules = rule_constants(program.arithmetic, layer.exponent)
+            x_max = pooled_max(layer, x_max)
+            shape_pair = shapes[index : index + 2]
+            plans.append(_frozen(PoolPlan(layer, *shape_pair, x_type, input_type(x_max), rules)))
+            continue
+        widths = choose_widths(layer, x_max, program.arithmetic, where)
+        if isinstance(layer, Readout):
+            plans.append(_plan_readout(program, layer, shapes[index], index == 0, x_type, widths))
+        else:
+            plans.append(_plan_spiking(program, layer, index, x_type, widths))
+        x_max = 1
+    return tuple(plans)
+
+
+def input_type(x_max: int) -> type[Any]:
+    """The type that holds inputs 0..x_max."""
+    return np.uint8 if x_max <= UINT8_MAX else np.int32
+
+
+def padded(size: int, multiple: int) -> int:
+    """The next multiple at or above size."""
+    return -(-size // multiple) * multiple
+
+
+def stored_size(size: int) -> int:
+    """Elements in which `size` inputs are stored: whole words."""
+    return padded(size, WORD)
+
+
+def pooled_max(layer: SumPool, x_max: int) -> int:
+    total = x_max * layer.kernel[0] * layer.kernel[1]
+    return total << layer.exponent if layer.exponent >= 0 else (total >> -layer.exponent) + 1
+
+
+def _plan_readout(
+    program: Program, layer: Readout, in_shape: Shape, first: bool, x_type: type[Any], widths: Widths
+) -> ReadoutPlan:
+    table = _input_order(layer.weight, in_shape, first).T
+    rules = rule_constants(program.arithmetic, layer.weight_exp)
+    partial, bias = np.empty(0, widths.partial), layer.bias.astype(np.int64)
+    return _frozen(ReadoutPlan(layer, in_shape, x_type, widths, _rows([table], widths), partial, bias, rules))
+
+
+def _plan_spiking(
+    program: Program, layer: SpikingLayer, index: int, x_type: type[Any], widths: Widths
+) -> SpikingPlan:
+    in_shape, out_shape = program.shapes()[index : index + 2]
+    groups = layer.groups if isinstance(layer, Conv2d) else 1
+    rules = rule_constants(program.arithmetic, layer.weight_exp)
+    if isinstance(layer, Conv2d):
+        tables, delays = [_conv_table(layer)], layer.delay.astype(np.int64)
+        unit, units = in_shape[0] // groups, in_shape[1] * in_shape[2] * groups
+        segment_of, segments = conv_segments(layer, in_shape)
+    else:
+        tables, delays = _dense_tables(layer, in_shape, index == 0)
+        unit, units = layer.weight.shape[1], 1
+        segment_of, segments = np.array([0, 1], np.int32), np.array([[0, 1, 0]], np.int32)
+    delay_rows = len(tables[0])
+    recurrent = layer.recurrent if isinstance(layer, Dense) else None
+    rules[RECURRENT] = -1 if recurrent is None else delay_rows * len(delays)
+    if recurrent is not None:
+        tables.append(recurrent.T)
+    vectors = _vectors(layer, program, widths.total)
+    rules[FILTERED], rules[INTERVAL] = bool(vectors[4].any()), program.reset_interval
+    rules[OFFSET] = layer.reset_offset
+    neurons = out_shape[0] // groups
+    room = len(delays) * unit * int((segments[:, 1] - segments[:, 0]).sum() if units == 1 else _widest(
+        segment_of, segments)) + out_shape[0] + WORD
+    return _frozen(
+        SpikingPlan(
+            layer, in_shape, out_shape, x_type, widths, unit, units, _rows(tables, widths),
+            np.empty(0, widths.partial), segment_of, segments, delays, delay_rows, room, vectors, rules, neurons,
+        )
+    )
+
+
+def _widest(segment_of: Array, segments: Array) -> int:
+    widths = np.concatenate([[0], np.cumsum(segments[:, 1] - segments[:, 0])])
+    return int((widths[segment_of[1:]] - widths[segment_of[:-1]]).max())
+
+
+def conv_segments(layer: Conv2d, in_shape: Shape) -> tuple[Array, Array]:
+    """Which units each output position and group sees, and the rows of the weight table they use.
+
+    The row of channel c (within its group) at kernel position (dy, dx) of group g is
+    ((g kH + dy) kW + dx) C + c. Neighbouring columns make one segment where that keeps rows in step.
+    """
+    _, height, width = in_shape
+    _, rows, columns = layer.out_shape(in_shape)
+    groups, unit, kernel = layer.groups, layer.weight.shape[1], layer.weight.shape[2:]
+    run = kernel[1] if layer.dilation[1] == 1 and groups == 1 else 1  # kernel columns in one segment
+    segment_of, segments = [0], []
+    for row, column, g in np.ndindex(rows, columns, groups):
+        for dy, dx in np.ndindex(kernel[0], kernel[1] // run):
+            y = row * layer.stride[0] - layer.padding[0] + dy * layer.dilation[0]
+            left = column * layer.stride[1] - layer.padding[1] + dx * layer.dilation[1]
+            begin, end = max(left, 0), min(left + run, width)
+            if 0 <= y < height and begin < end:
+                first = (y * width + begin) * groups + g
+                table_row = ((g * kernel[0] + dy) * kernel[1] + dx + begin - left) * unit
+                segments.append((first, first + (end - begin), table_row - first * unit))
+        segment_of.append(len(segments))
+    return np.array(segment_of, np.int32), np.array(segments, np.int32).reshape(-1, 3)
+
+
+def _conv_table(layer: Conv2d) -> Array:
+    """(groups kH kW C, O of a group) from (O, C, kH, kW)."""
+    groups, (outputs, channels, *kernel) = layer.groups, layer.weight.shape
+    grouped = layer.weight.reshape(groups, outputs // groups, channels, *kernel)
+    return grouped.transpose(0, 3, 4, 2, 1).reshape(-1, outputs // groups)
+
+
+def _dense_tables(layer: Dense, in_shape: Shape, first: bool) -> tuple[list[Array], Array]:
+    """A table (in, out) for each delay that occurs, and the delays."""
+    delays = np.unique(layer.delay).astype(np.int64)
+    chosen = [np.where(layer.delay == delay, layer.weight, 0) for delay in delays]
+    return [_input_order(weight, in_shape, first).T for weight in chosen], delays
+
+
+def _input_order(weight: Array, in_shape: Shape, first: bool) -> Array:
+    """Columns of (out, C H W) in the order in which the inputs are stored: frames as they are, maps (H, W, C)."""
+    if first or len(in_shape) == 1:
+        return weight
+    return weight.reshape(-1, *in_shape).transpose(0, 2, 3, 1).reshape(weight.shape)
+
+
+def _rows(tables: list[Array], widths: Widths) -> Array:
+    table = np.concatenate(tables)
+    rows = np.zeros((len(table), padded(table.shape[1], LANES)), widths.weight)
+    rows[:, : table.shape[1]] = table
+    return rows
+
+
+def _vectors(layer: SpikingLayer, program: Program, kind: type[Any]) -> Array:
+    """(5, channels): BIAS, THRESHOLD, DROP, KEEP, KEEP_CURRENT."""
+    rules = program.arithmetic
+    vth = layer.vth.astype(np.int64)
+    threshold = vth if rules.comparison == ">=" else vth + 1
+    drop = vth if rules.reset == "subtract" else np.zeros(1)
+    rows = (layer.bias, threshold, drop, UNITY - layer.v_decay, UNITY - layer.u_decay)
+    return np.array([np.broadcast_to(row, len(layer.weight)) for row in rows]).astype(kind)
+
+
+def _frozen(plan: Any) -> Any:
+    """The plan with read-only arrays."""
+    arrays = {key: value for key, value in vars(plan).items() if isinstance(value, np.ndarray)}
+    for array in arrays.values():
+        array.flags.writeable = False
+    return replace(plan, **arrays)
