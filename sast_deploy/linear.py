@@ -5,18 +5,19 @@ Products run in float64 where no partial sum reaches 2**53, so that they are exa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.fixedpoint import shift, shift_array
-from sast_deploy.program import Conv2d, Dense, Int32Array, Layer, Program, Readout, SumPool
+from sast_deploy.program import Conv2d, Dense, Int32Array, Layer, Program, Readout, Shape, SumPool
 
 FLOAT64_EXACT = 1 << 53
 Int64Array = npt.NDArray[np.int64]
 Weighted = Dense | Conv2d | Readout
+Spikes = Sequence[npt.NDArray[np.uint8]]
 
 
 def weighted_layers(program: Program) -> Iterator[tuple[int, Weighted]]:
@@ -88,3 +89,55 @@ def _convolve(layer: Conv2d, x: npt.NDArray[Any], weight: npt.NDArray[Any]) -> n
             ]
             total += kernels[:, :, :, dy, dx] @ under.reshape(n, layer.groups, -1, rows * columns)
     return total.reshape(n, out_channels, rows, columns)
+
+
+def layer_inputs(program: Program, frames: npt.NDArray[Any], spikes: Spikes) -> dict[int, Int64Array]:
+    """int64 (samples, time, *in_shape) of every weighted layer, by its index.
+
+    frames: the program's input (samples, time, C, H, W). spikes: of every spiking layer, (samples, time,
+    neurons), C, H, W order.
+    """
+    shapes, trains, found = program.shapes(), iter(spikes), {}
+    train = frames.astype(np.int64)
+    for index, layer in enumerate(program.layers):
+        if isinstance(layer, SumPool):
+            flat = pooled(layer, train.reshape(-1, *shapes[index]), program.arithmetic.shift_rounding)
+            train = flat.reshape(*frames.shape[:2], *shapes[index + 1])
+            continue
+        found[index] = train
+        if not isinstance(layer, Readout):
+            train = next(trains).astype(np.int64).reshape(*frames.shape[:2], *shapes[index + 1])
+    return found
+
+
+def sums_over_time(layer: Weighted, train: Int64Array, weight: Int32Array) -> Int64Array:
+    """a_t without recurrence, delays applied: (samples, time, *in_shape) -> (samples, time, neurons)."""
+    samples, steps, *in_shape = train.shape
+    total: Int64Array | None = None
+    for delay in np.unique(layer.delay):
+        late = np.zeros_like(train)
+        if delay < steps:
+            late[:, delay:] = train[:, : steps - delay]
+        delayed = np.where(layer.delay == delay, weight, 0) if len(np.unique(layer.delay)) > 1 else weight
+        part = weighted_sums(layer, late.reshape(-1, *in_shape), delayed).reshape(samples, steps, -1)
+        total = part if total is None else total + part
+    return np.zeros((samples, steps, len(weight)), np.int64) if total is None else total
+
+
+def fan_in(layer: Weighted, in_shape: Shape, neuron: int) -> list[tuple[int, int, int]]:
+    """(input j, weight, delay) of every synapse of one neuron, C, H, W order, borders left out."""
+    if not isinstance(layer, Conv2d):
+        delays = np.broadcast_to(layer.delay, layer.weight.shape)[neuron].tolist()
+        return list(zip(range(layer.weight.shape[1]), layer.weight[neuron].tolist(), delays, strict=True))
+    out_shape, (_, height, width) = layer.out_shape(in_shape), in_shape
+    o, row, column = (int(i) for i in np.unravel_index(neuron, out_shape))
+    first = o // (out_shape[0] // layer.groups) * layer.weight.shape[1]
+    found = []
+    for c, dy, dx in np.ndindex(*layer.weight.shape[1:]):
+        y = row * layer.stride[0] - layer.padding[0] + dy * layer.dilation[0]
+        x = column * layer.stride[1] - layer.padding[1] + dx * layer.dilation[1]
+        if 0 <= y < height and 0 <= x < width:
+            found.append(
+                (((first + c) * height + y) * width + x, int(layer.weight[o, c, dy, dx]), int(layer.delay[0]))
+            )
+    return found

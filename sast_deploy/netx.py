@@ -19,6 +19,7 @@ import numpy as np
 from sast_deploy.errors import NetFileError
 from sast_deploy.fileio import atomic_path
 from sast_deploy.fixedpoint import Arithmetic, QFormat
+from sast_deploy.netx_known import KnownAnswers, read_known, write_known
 from sast_deploy.netx_stock import StockLayer, stock_layers
 from sast_deploy.program import Conv2d, Dense, Layer, Program, Readout, SumPool, frozen_ints
 
@@ -35,7 +36,8 @@ class NetFile:
 
     profile_text: the TOML the program was compiled with. frames, data, checkpoint, created: JSON-able
     dictionaries (frame options; the data set; checkpoint name, digest, recipe, seeds and metrics;
-    versions). strict_reset: the neuron type is one that stock NetX refuses.
+    versions). strict_reset: the neuron type is one that stock NetX refuses. known: inputs with their
+    answers; `compile` always adds them.
     """
 
     program: Program
@@ -45,6 +47,7 @@ class NetFile:
     checkpoint: Json = field(default_factory=dict)
     created: Json = field(default_factory=dict)
     strict_reset: bool = False
+    known: KnownAnswers | None = None
 
 
 def write_net(path: Path, net: NetFile) -> None:
@@ -67,6 +70,7 @@ def write_net(path: Path, net: NetFile) -> None:
             _put(sast, name, json.dumps(getattr(net, name), sort_keys=True))
         _put(sast, "program_digest", net.program.digest())
         _write_program(sast.create_group("program"), net.program)
+        write_known(sast, net.known)
 
 
 def read_net(path: Path) -> NetFile:
@@ -117,7 +121,8 @@ def _read(file: h5py.File, path: Path) -> NetFile:
     strict = bool(sast["strict_reset"][()])
     _check_stock_view(file, stock_layers(program, strict), path)
     meta = {name: json.loads(_text(sast[name])) for name in ("frames", "data", "checkpoint", "created")}
-    return NetFile(program, _text(sast["profile"]), strict_reset=strict, **meta)
+    known = read_known(sast, sum(1 for _ in program.spiking()), path)
+    return NetFile(program, _text(sast["profile"]), strict_reset=strict, known=known, **meta)
 
 
 def _check_stock_view(file: h5py.File, layers: list[StockLayer], path: Path) -> None:

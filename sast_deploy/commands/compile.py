@@ -38,6 +38,7 @@ def compile_command(checkpoint: Path, profile_name: str, output: Path | None, st
     from sast_deploy.checkpoint import load_checkpoint, package_versions, to_float_network
     from sast_deploy.compiler import compile_network
     from sast_deploy.fileio import file_digest
+    from sast_deploy.knownanswers import make_known_answers
     from sast_deploy.netx import NetFile, write_net
     from sast_deploy.netx_stock import stock_loads
     from sast_deploy.profile import load_profile
@@ -62,6 +63,7 @@ def compile_command(checkpoint: Path, profile_name: str, output: Path | None, st
         },
         created=package_versions(),
         strict_reset=strict_reset,
+        known=make_known_answers(compilation.program),
     )
     write_net(output, net)
     out = console()

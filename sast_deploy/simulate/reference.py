@@ -30,8 +30,8 @@ from sast_deploy.program import (
 )
 from sast_deploy.simulate.record import SpikeRecord, Trace
 
-# For each input j, the synapses it drives: (output i, weight, delay in steps).
-Fanout = list[list[tuple[int, int, int]]]
+# For each input j, the synapses it drives, in groups: (outputs, one weight for each, delay in steps).
+Fanout = list[list[tuple[slice, list[int], int]]]
 
 
 def run_reference(
@@ -128,8 +128,9 @@ class Synapses:
         """The inputs of step t set out: W_ij * x_j arrives at step t + delay_ij."""
         for j, x in enumerate(values):
             if x:
-                for i, weight, delay in self.fanout[j]:
-                    self._sum(t + delay)[i] += weight * x
+                for outputs, weights, delay in self.fanout[j]:
+                    total = self._sum(t + delay)
+                    total[outputs] = [a + w * x for a, w in zip(total[outputs], weights, strict=True)]
 
     def feed_back(self, spikes: list[int], t: int) -> None:
         """The layer's own spikes of step t set out: R_ij arrives at step t + 1."""
@@ -212,30 +213,35 @@ def synapses(layer: Layer, in_shape: Shape) -> Fanout:
         return _conv_synapses(layer, in_shape)
     if isinstance(layer, SumPool):
         return _pool_synapses(layer, in_shape)
-    delays = np.broadcast_to(layer.delay, layer.weight.shape)
-    pairs = zip(layer.weight.T.tolist(), delays.T.tolist(), strict=True)
-    return [list(zip(range(len(column)), column, delay, strict=True)) for column, delay in pairs]
+    delays = np.broadcast_to(layer.delay, layer.weight.shape).T.tolist()
+    return [_by_delay(*column) for column in zip(layer.weight.T.tolist(), delays, strict=True)]
+
+
+def _by_delay(weights: list[int], delays: list[int]) -> list[tuple[slice, list[int], int]]:
+    """The synapses of one input with every output: one group for each delay, 0 where it is another."""
+    if len(set(delays)) == 1:
+        return [(slice(None), weights, delays[0])]
+    synapse = list(zip(weights, delays, strict=True))
+    return [(slice(None), [w if d == delay else 0 for w, d in synapse], delay) for delay in set(delays)]
 
 
 def _conv_synapses(layer: Conv2d, in_shape: Shape) -> Fanout:
+    """Groups of the outputs (o, row, column) that share row and column: they lie rows * columns apart."""
     channels, height, width = in_shape
     out_channels, rows, columns = layer.out_shape(in_shape)
-    group_in, group_out = layer.weight.shape[1], out_channels // layer.groups
-    weight: list[list[list[list[int]]]] = layer.weight.tolist()
+    group_in, group_out, plane = layer.weight.shape[1], out_channels // layer.groups, rows * columns
     delay = int(layer.delay[0])
     fanout: Fanout = [[] for _ in range(channels * height * width)]
-    for o in range(out_channels):
-        first = (o // group_out) * group_in
-        for row in range(rows):
-            for column in range(columns):
-                i = (o * rows + row) * columns + column
-                for c, plane in enumerate(weight[o]):
-                    for dy, line in enumerate(plane):
-                        y = row * layer.stride[0] - layer.padding[0] + dy * layer.dilation[0]
-                        for dx, w in enumerate(line):
-                            x = column * layer.stride[1] - layer.padding[1] + dx * layer.dilation[1]
-                            if 0 <= y < height and 0 <= x < width:
-                                fanout[((first + c) * height + y) * width + x].append((i, w, delay))
+    for channel, dy, dx in np.ndindex(channels, *layer.weight.shape[2:]):
+        first = channel // group_in * group_out
+        weights = layer.weight[first : first + group_out, channel % group_in, dy, dx].tolist()
+        for row, column in np.ndindex(rows, columns):
+            y = row * layer.stride[0] - layer.padding[0] + dy * layer.dilation[0]
+            x = column * layer.stride[1] - layer.padding[1] + dx * layer.dilation[1]
+            if 0 <= y < height and 0 <= x < width:
+                start = first * plane + row * columns + column
+                outputs = slice(start, start + (group_out - 1) * plane + 1, plane)
+                fanout[(channel * height + y) * width + x].append((outputs, weights, delay))
     return fanout
 
 
@@ -247,7 +253,7 @@ def _pool_synapses(layer: SumPool, in_shape: Shape) -> Fanout:
         for y in range(rows * layer.kernel[0]):
             for x in range(columns * layer.kernel[1]):
                 i = (c * rows + y // layer.kernel[0]) * columns + x // layer.kernel[1]
-                fanout[(c * height + y) * width + x].append((i, 1, 0))
+                fanout[(c * height + y) * width + x].append((slice(i, i + 1), [1], 0))
     return fanout
 
 

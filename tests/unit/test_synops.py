@@ -36,9 +36,10 @@ def test_fan_out_is_the_length_of_the_synapse_lists():
         if isinstance(layer, SumPool):
             continue
         lists = synapses(layer, shape)
-        assert fan_out(layer, shape, nonzero_only=False).tolist() == [len(targets) for targets in lists]
+        weights = [[weight for _, group, _ in groups for weight in group] for groups in lists]
+        assert fan_out(layer, shape, nonzero_only=False).tolist() == [len(targets) for targets in weights]
         assert fan_out(layer, shape, nonzero_only=True).tolist() == [
-            sum(weight != 0 for _, weight, _ in targets) for targets in lists
+            sum(weight != 0 for weight in targets) for targets in weights
         ]
 
 
