@@ -99,7 +99,7 @@ def quantize(values: Float64Array, factor: Float64Array, exponent: int, limit: i
 
 
 def on_grid(values: npt.NDArray[Any], factor: Float64Array, grid: int) -> Float64Array:
-    """Thresholds or biases in membrane LSBs: values * factor, rounded to multiples of `grid`, ties to even."""
+    """values * factor, rounded to multiples of `grid`, ties to even, in membrane LSBs."""
     rounded: Float64Array = np.rint(values.astype(np.float64) * factor / grid) * grid
     return rounded
 

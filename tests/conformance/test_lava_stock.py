@@ -25,7 +25,7 @@ def written(tmp_path, program, **options):
 
 
 def aligned(run, samples, steps):
-    """Stock spikes as (samples, time, neurons) of all layers but the readout: stock layer l lags l + 1 steps."""
+    """Stock spikes as (samples, time, neurons) but for the readout: stock layer l lags l + 1 steps."""
     found = []
     for layer, spikes in enumerate(run.spikes[:-1]):
         wanted = spikes[:, layer + 1 : layer + 1 + samples * steps]

@@ -167,8 +167,8 @@ def test_killed_parent_leaves_nothing_behind(work):
 
 def test_frames_that_do_not_fit(work):
     path, frames = work
-    with pytest.raises(DataError, match=r"frames are uint8 \(3000, 5, 2, 5, 4\)"):
-        run_lava(path, frames[:, :5])
+    with pytest.raises(DataError, match=r"frames are uint8 \(3000, 6, 2, 5, 3\)"):
+        run_lava(path, frames[..., :3])
     with pytest.raises(DataError, match="no samples"):
         run_lava(path, frames[:0])
     with pytest.raises(DataError, match="frames reach 9; expected at most 4"):

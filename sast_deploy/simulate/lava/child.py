@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 import signal
 import sys
@@ -17,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from sast_deploy.netx import read_net
 from sast_deploy.program import Program
 from sast_deploy.simulate.lava import shim
 from sast_deploy.simulate.lava.clock import BatchClock
@@ -54,14 +54,15 @@ def main(run: Callable[[Path], None]) -> int:
 def run_program(run_dir: Path) -> None:
     """Build the network of a job and run it to its end."""
     job = json.loads((run_dir / "job.json").read_text(encoding="utf-8"))
-    program = read_net(Path(job["net"])).program
+    with open(run_dir / "program.pickle", "rb") as file:
+        program = pickle.load(file)
     shim.prepare()
 
     from sast_deploy.simulate.lava.processes.network import ProgramNetwork
     from sast_deploy.simulate.lava.processes.source import FrameSource
 
     frames = map_frames(job["frames"])
-    clock = BatchClock(len(frames), program.steps, job["batch"])
+    clock = BatchClock(len(frames), frames.shape[1], job["batch"])
     results = _results(run_dir, program, job["trace"])
     source = FrameSource(frames, clock)
     network = ProgramNetwork(job["net"], program, clock, results)
@@ -95,15 +96,17 @@ def _results(run_dir: Path, program: Program, trace: bool) -> Results:
     def shared(name: str) -> np.ndarray:
         return open_shared(run_dir / f"{name}.npy", writable=True)
 
+    beats, last = shared("heartbeat"), len(program.layers) - 1
     neurons = tuple(
         NeuronResults(
             shared(f"counts{n}"),
             shared(f"membrane{n}") if trace else None,
             shared(f"spikes{n}") if trace else None,
+            beats if index == last else None,
         )
-        for n, _ in enumerate(program.spiking())
+        for n, (index, _) in enumerate(program.spiking())
     )
-    return Results(neurons, shared("logits"), shared("heartbeat"))
+    return Results(neurons, shared("logits"), beats)
 
 
 def _check_actors(runtime: Any) -> None:

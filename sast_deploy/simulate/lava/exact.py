@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sast_deploy.program import Conv2d, Int32Array, Program, SumPool
+from sast_deploy.linear import input_maxima
+from sast_deploy.program import Conv2d, Dense, Int32Array, Program, SumPool
 
 # Integers up to this magnitude, and so every partial sum below it in any order, are exact.
 FLOAT32_EXACT = 1 << 24
@@ -28,22 +29,15 @@ def exact_type(weight: Int32Array, x_max: int) -> FloatType:
     return np.float32 if weighted_bound(weight, x_max) < FLOAT32_EXACT else np.float64
 
 
-def input_maxima(program: Program) -> list[int]:
-    """The largest input value of every layer: a count, a spike, or a pooled sum of either."""
-    maxima, x_max = [], program.input_max
-    for layer in program.layers:
-        maxima.append(x_max)
-        x_max = x_max * layer.kernel[0] * layer.kernel[1] if isinstance(layer, SumPool) else 1
-    return maxima
-
-
-def unfit_layer(program: Program) -> str | None:
-    """Why a program is too wide for the Lava processes, or None where it is not."""
+def unfit_layer(program: Program, steps: int) -> str | None:
+    """Why a program is too wide for `steps` steps on the Lava processes, or None where it is not."""
     for index, (layer, x_max) in enumerate(zip(program.layers, input_maxima(program), strict=True)):
         if isinstance(layer, SumPool):
             continue
         bound = weighted_bound(layer.weight, x_max)
-        if bound >= FLOAT64_EXACT or (bound << max(layer.weight_exp, 0)) * program.steps >= INT64_ROOM:
+        if isinstance(layer, Dense) and layer.recurrent is not None:
+            bound += weighted_bound(layer.recurrent, 1)
+        if bound >= FLOAT64_EXACT or (bound << max(layer.weight_exp, 0)) * steps >= INT64_ROOM:
             return f"layer {index}: weighted sums reach {bound} * 2**{layer.weight_exp}"
     return None
 

@@ -11,12 +11,13 @@ import numpy.typing as npt
 @dataclass(frozen=True, eq=False)
 class NeuronResults:
     """One spiking layer: counts int32 (samples, neurons); membrane int32 and spikes uint8, both
-    (samples, time, neurons), or None where no trace was asked for.
+    (samples, time, neurons), or None where no trace was asked for; beats where it is the network's last.
     """
 
     counts: npt.NDArray[np.int32]
     membrane: npt.NDArray[np.int32] | None
     spikes: npt.NDArray[np.uint8] | None
+    beats: npt.NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from sast_deploy.errors import DataError, LavaError
 from sast_deploy.netx import read_net
-from sast_deploy.program import Conv2d, Program, Shape
+from sast_deploy.program import Conv2d, Program, Readout, Shape
 from sast_deploy.simulate.lava.exact import unfit_layer
 from sast_deploy.simulate.lava.shared import create_shared, open_shared, share_frames
 from sast_deploy.simulate.lava.supervisor import Limits, supervise
@@ -28,6 +29,7 @@ def run_lava(
     net_path: Path,
     frames: npt.NDArray[np.uint8],
     *,
+    program: Program | None = None,
     trace: bool = False,
     batch: int | None = None,
     stall: float = 120.0,
@@ -36,16 +38,17 @@ def run_lava(
 ) -> SpikeRecord:
     """Run every sample of `frames` through the program of a .net file, in Lava processes.
 
-    frames: uint8 (samples, time, C, H, W), counts 0..input_max. batch: samples that advance together,
-    chosen by memory where None; it changes nothing but the speed. stall: seconds without a finished time
-    step, timeout: seconds in all, after which the child process is killed. progress: wraps the iterable of
-    finished samples, for example in `sast_deploy.progress.track`.
+    frames: uint8 (samples, time, C, H, W), counts 0..input_max; as many steps are run as they have.
+    program: what the file means where it is not ours (`sast_deploy.netx_import.read_stock`). batch: samples
+    that advance together, chosen by memory where None; it changes nothing but the speed. stall: seconds
+    without a finished time step, timeout: seconds in all, after which the child process is killed.
+    progress: wraps the iterable of finished samples, for example in `sast_deploy.progress.track`.
 
     Raises:
         NetFileError: the file is unusable. DataError: frames that do not fit the program.
         LavaError: Lava is missing, died, hung, or the program is too wide for it.
     """
-    program = read_net(Path(net_path)).program
+    program = program or read_net(Path(net_path)).program
     _check(program, frames, net_path)
     batch = choose_batch(program, len(frames)) if batch is None else batch
     if batch < 1:
@@ -81,16 +84,17 @@ def _floats(layer: object, before: Shape, after: Shape) -> int:
 
 
 def _check(program: Program, frames: npt.NDArray[np.uint8], where: Path) -> None:
-    expected = (program.steps, *program.input_shape)
-    if frames.dtype != np.uint8 or frames.shape[1:] != expected:
+    if frames.dtype != np.uint8 or frames.ndim < 3 or frames.shape[2:] != program.input_shape:
         raise DataError(
-            f"frames are {frames.dtype} {frames.shape}", where=where, expected=f"uint8 (samples, {expected})"
+            f"frames are {frames.dtype} {frames.shape}",
+            where=where,
+            expected=f"uint8 (samples, steps, *{program.input_shape})",
         )
-    if not len(frames):
-        raise DataError("no samples to run", where=where)
+    if not len(frames) or not frames.shape[1]:
+        raise DataError("no samples or steps to run", where=where)
     if frames.max() > program.input_max:
         raise DataError(f"frames reach {frames.max()}", where=where, expected=f"at most {program.input_max}")
-    problem = unfit_layer(program)
+    problem = unfit_layer(program, frames.shape[1])
     if problem:
         raise LavaError(problem, where=where, expected="sums that int64 and float64 hold exactly")
 
@@ -99,16 +103,18 @@ def _prepare(
     run_dir: Path, net_path: Path, program: Program, frames: npt.NDArray[np.uint8], batch: int, trace: bool
 ) -> None:
     """Lay out the run folder; every array is allocated now, so that a full disk is found now."""
-    samples, shapes = len(frames), program.shapes()
+    samples, steps, shapes = *frames.shape[:2], program.shapes()
     for number, (index, _) in enumerate(program.spiking()):
         neurons = int(np.prod(shapes[index + 1]))
         create_shared(run_dir / f"counts{number}.npy", np.int32, (samples, neurons))
         if trace:
-            create_shared(run_dir / f"membrane{number}.npy", np.int32, (samples, program.steps, neurons))
-            create_shared(run_dir / f"spikes{number}.npy", np.uint8, (samples, program.steps, neurons))
+            create_shared(run_dir / f"membrane{number}.npy", np.int32, (samples, steps, neurons))
+            create_shared(run_dir / f"spikes{number}.npy", np.uint8, (samples, steps, neurons))
     create_shared(run_dir / "logits.npy", np.int64, (samples, len(program.classes)))
     shared = share_frames(run_dir, frames)
     job = {"net": str(net_path.resolve()), "frames": shared, "batch": batch, "trace": trace}
+    with open(run_dir / "program.pickle", "wb") as file:
+        pickle.dump(program, file)
     (run_dir / "job.json").write_text(json.dumps(job), encoding="utf-8")
 
 
@@ -121,4 +127,6 @@ def _collect(run_dir: Path, program: Program, trace: bool) -> SpikeRecord:
         membrane = [open_shared(run_dir / f"membrane{n}.npy", writable=False) for n in layers]
         spikes = [open_shared(run_dir / f"spikes{n}.npy", writable=False) for n in layers]
         traces = tuple(Trace(u, s) for u, s in zip(membrane, spikes, strict=True))
+    if not isinstance(program.layers[-1], Readout):
+        return SpikeRecord(counts, counts[-1].astype(np.int64), traces)
     return SpikeRecord(counts, open_shared(run_dir / "logits.npy", writable=False), traces)

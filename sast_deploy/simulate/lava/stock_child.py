@@ -64,7 +64,7 @@ def _columns(frames: np.ndarray, network: Any) -> np.ndarray:
 
 
 def _feed(network: Any, columns: np.ndarray, total: int) -> Iterator[None]:
-    """Run `total` steps while iterated over: spikes from a source, or biases into the neurons of the input."""
+    """Runs `total` steps as it is iterated over: spikes from a source, or biases of the input's neurons."""
     from lava.magma.core.run_conditions import RunSteps
     from lava.proc.io.source import RingBuffer
 
@@ -74,13 +74,17 @@ def _feed(network: Any, columns: np.ndarray, total: int) -> Iterator[None]:
         return (network.run(RunSteps(total)) for _ in range(1))
     bias = network.in_layer.neuron.bias_mant
     bias.init = columns[..., 0]
+    return _step_by_step(network, bias, columns, total)
 
-    def step(t: int) -> None:
+
+def _step_by_step(network: Any, bias: Any, columns: np.ndarray, total: int) -> Iterator[None]:
+    from lava.magma.core.run_conditions import RunSteps
+
+    for t in range(total):
         if t and (columns[..., t] != columns[..., t - 1]).any():
             bias.set(np.ascontiguousarray(columns[..., t]))
         network.run(RunSteps(1))
-
-    return (step(t) for t in range(total))
+        yield
 
 
 def _probes(network: Any, total: int) -> list[tuple[Any, Any, str]]:

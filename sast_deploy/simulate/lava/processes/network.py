@@ -12,20 +12,28 @@ from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
-from sast_deploy.program import Conv2d, Dense, Layer, Program, Readout, Shape
+from sast_deploy.linear import input_maxima
+from sast_deploy.program import Conv2d, Dense, Layer, Program, Readout, Shape, SumPool
 from sast_deploy.simulate.lava.clock import BatchClock
-from sast_deploy.simulate.lava.exact import input_maxima
 from sast_deploy.simulate.lava.processes.neuron import LIF, Accumulator
-from sast_deploy.simulate.lava.processes.synapse import Synapse
+from sast_deploy.simulate.lava.processes.synapse import Pool, Recurrence, Synapse
 from sast_deploy.simulate.lava.results import Results
 
 
 class Block(AbstractProcess):  # type: ignore[misc]
-    """One layer, as NetX builds them: inp -> synapse -> neuron -> out; a pooling layer has no neuron."""
+    """One layer, as NetX builds them: inp -> synapse -> neuron -> out; a pooling layer has no neuron.
 
-    def __init__(self, synapse: Synapse, neuron: LIF | Accumulator | None) -> None:
+    recurrence: neuron -> recurrence -> neuron, or None.
+    """
+
+    def __init__(
+        self,
+        synapse: Synapse | Pool,
+        neuron: LIF | Accumulator | None = None,
+        recurrence: Recurrence | None = None,
+    ) -> None:
         super().__init__(name=synapse.name.rpartition(" ")[0])
-        self.synapse, self.neuron = synapse, neuron
+        self.synapse, self.neuron, self.recurrence = synapse, neuron, recurrence
         end = synapse.a_out if neuron is None else neuron.s_out
         self.inp = InPort(shape=synapse.s_in.shape)
         self.out = OutPort(shape=end.shape)
@@ -33,6 +41,9 @@ class Block(AbstractProcess):  # type: ignore[misc]
         self.inp.connect(synapse.s_in)
         if neuron is not None:
             synapse.a_out.connect(neuron.a_in)
+        if neuron is not None and recurrence is not None:
+            neuron.s_out.connect(recurrence.s_in)
+            recurrence.a_out.connect(neuron.a_in)
         end.connect(self.out)
 
 
@@ -50,25 +61,34 @@ class ProgramNetwork(Network):  # type: ignore[misc]
         self.net_config.f.close()
 
     def _create(self) -> list[Block]:
-        shapes, maxima = self._program.shapes(), input_maxima(self._program)
+        shapes = self._program.shapes()
         blocks: list[Block] = []
         for index, layer in enumerate(self._program.layers):
-            name = f"layer {index} ({layer.kind})"
-            synapse = Synapse(layer, shapes[index], maxima[index], self._clock.batch, f"{name} synapse")
-            blocks.append(Block(synapse, self._neuron(layer, shapes[index + 1], blocks, f"{name} neuron")))
+            blocks.append(self._block(index, layer, shapes, blocks))
             if index:
                 blocks[-2].out.connect(blocks[-1].inp)
-            self.net_str += f"{name}: {shapes[index]} -> {shapes[index + 1]}\n"
+            self.net_str += f"layer {index} ({layer.kind}): {shapes[index]} -> {shapes[index + 1]}\n"
         return blocks
 
-    def _neuron(self, layer: Layer, shape: Shape, before: list[Block], name: str) -> LIF | Accumulator | None:
-        rules = self._program.arithmetic
-        if isinstance(layer, (Dense, Conv2d)):
-            spiking = sum(isinstance(block.neuron, LIF) for block in before)
-            return LIF(layer, shape, rules, self._clock, self._results.neurons[spiking], name)
+    def _block(self, index: int, layer: Layer, shapes: tuple[Shape, ...], before: list[Block]) -> Block:
+        rules, clock, results = self._program.arithmetic, self._clock, self._results
+        name = f"layer {index} ({layer.kind})"
+        if isinstance(layer, SumPool):
+            return Block(Pool(layer, shapes[index], rules, clock.batch, f"{name} synapse"))
+        largest = input_maxima(self._program)[index]
+        synapse = Synapse(layer, shapes[index], largest, clock, f"{name} synapse")
         if isinstance(layer, Readout):
-            return Accumulator(layer, rules, self._clock, self._results.logits, self._results.beats, name)
-        return None
+            return Block(
+                synapse, Accumulator(layer, rules, clock, results.logits, results.beats, f"{name} neuron")
+            )
+        spiking = results.neurons[sum(isinstance(block.neuron, LIF) for block in before)]
+        interval = self._program.reset_interval
+        neuron = LIF(layer, shapes[index + 1], rules, clock, spiking, interval, f"{name} neuron")
+        return Block(synapse, neuron, self._recurrence(layer, f"{name} recurrence"))
+
+    def _recurrence(self, layer: Dense | Conv2d, name: str) -> Recurrence | None:
+        weight = layer.recurrent if isinstance(layer, Dense) else None
+        return None if weight is None else Recurrence(weight, self._clock, name)
 
 
 class _PassThrough(AbstractSubProcessModel):  # type: ignore[misc]
