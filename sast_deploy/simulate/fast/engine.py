@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -124,8 +123,8 @@ class FastEngine:
         membrane = np.empty((samples if traced else 0, steps, size), plan.vectors.dtype)
         kernels.run_spiking(
             x, plan.unit, plan.units, plan.weight, plan.partial, plan.segment_of, plan.segments, plan.delays,
-            plan.delay_rows, plan.room, plan.vectors, plan.widths.partial_inputs, plan.rules, plan.neurons,
-            spikes, counts, membrane,
+            plan.delay_rows, np.empty(plan.room, plan.index_type), plan.vectors, plan.widths.partial_inputs,
+            plan.rules, plan.neurons, spikes, counts, membrane,
         )
         if is_map:
             record.counts[number][tile] = channels_first(counts, plan.out_shape)

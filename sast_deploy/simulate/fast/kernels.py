@@ -15,6 +15,8 @@ import numpy as np
 from sast_deploy.simulate.fast.compiled import compiled
 from sast_deploy.simulate.fast.events import add_rows, find_nonzeros
 from sast_deploy.simulate.fast.neurons import (
+    BINARY,
+    DIRECT,
     FILTERED,
     INTERVAL,
     KEEP_CURRENT,
@@ -33,36 +35,38 @@ from sast_deploy.simulate.fast.neurons import (
 
 
 @compiled
-def list_events(x: Any, unit: int, index: Any, value: Any, starts: Any) -> int:  # pragma: no cover
+def list_events(
+    x: Any, unit: int, binary: int, busy: Any, index: Any, value: Any, starts: Any
+) -> int:  # pragma: no cover
     """Positions and values of the nonzero inputs of one sample, step by step, and where each unit's start.
 
-    x: (T, size). index, value: (T * size + a word,). starts: (T, units + 1). Returns their number.
+    x: (T, size). index, value: (T * size,); value is left alone for binary x. starts: (T, units + 1).
+    Returns their number.
     """
-    steps, size = x.shape
-    busy = np.empty(size, np.int32)
+    steps, units = x.shape[0], starts.shape[1] - 1
     filled = 0
-    units = starts.shape[1] - 1
     for t in range(steps):
         begin = filled
-        filled = find_nonzeros(x[t], busy, index, filled)
-        for i in range(begin, filled):
-            value[i] = x[t, index[i]]
-        starts[t, 0] = begin
+        filled += find_nonzeros(x[t], busy, index[begin:])
+        if not binary:
+            for i in range(begin, filled):
+                value[i] = x[t, index[i]]
         if units > 1:
+            starts[t, 0] = begin
             starts[t, 1:] = 0
             for i in range(begin, filled):
                 starts[t, 1 + index[i] // unit] += 1
             for j in range(units):
                 starts[t, j + 1] += starts[t, j]
         else:
-            starts[t, 1] = filled
+            starts[t, 0], starts[t, 1] = begin, filled
     return filled
 
 
 @compiled
 def collect(
-    t: int, group: int, index: Any, value: Any, starts: Any, segment_of: Any, segments: Any, delays: Any,
-    delay_rows: int, rows: Any, values: Any,
+    t: int, place: int, binary: int, index: Any, value: Any, starts: Any, segment_of: Any, segments: Any,
+    delays: Any, delay_rows: int, rows: Any, values: Any,
 ) -> int:  # pragma: no cover
     """Weight rows and values that arrive at one position and group in step t; their number."""
     n = 0
@@ -70,40 +74,52 @@ def collect(
         sent = t - delays[d]
         if sent < 0:
             continue
-        for s in range(segment_of[group], segment_of[group + 1]):
+        for s in range(segment_of[place], segment_of[place + 1]):
             begin, end = starts[sent, segments[s, 0]], starts[sent, segments[s, 1]]
             offset = segments[s, 2] + d * delay_rows
             for i in range(begin, end):
                 rows[n + i - begin] = index[i] + offset
-                values[n + i - begin] = value[i]
+            if not binary:
+                for i in range(begin, end):
+                    values[n + i - begin] = value[i]
             n += end - begin
+    return n
+
+
+@compiled
+def feed_back(spikes: Any, first_row: int, rows: Any, values: Any, n: int) -> int:  # pragma: no cover
+    """Append the layer's own spikes of the step before to the n rows and values; their new number."""
+    for j in range(len(spikes)):
+        rows[n] = first_row + j
+        values[n] = 1
+        n += spikes[j]
     return n
 
 
 @compiled
 def run_spiking(
     x: Any, unit: int, units: int, weight: Any, partial: Any, segment_of: Any, segments: Any, delays: Any,
-    delay_rows: int, room: int, vectors: Any, limit: int, rules: Any, neurons: int, spikes: Any, counts: Any,
+    delay_rows: int, rows: Any, vectors: Any, limit: int, rules: Any, neurons: int, spikes: Any, counts: Any,
     membrane: Any,
 ) -> int:  # pragma: no cover
     """Every step of a spiking layer for every sample of a tile; the number of nonzero inputs.
 
-    x: (samples, T, size). weight: (rows, lanes). partial: an empty array of the partial sums' type.
-    vectors: (5, neurons of all groups), of the total's type. spikes: (samples, T, padded size), out.
-    counts: (samples, neurons), out. membrane: (samples, T, neurons), out, or without samples.
+    x: (samples, T, size). weight: (rows, lanes). partial: an empty array of the partial sums' type. rows:
+    scratch. vectors: (5, neurons of all groups), of the total's type. spikes: (samples, T, padded size),
+    counts: (samples, neurons), membrane: (samples, T, neurons), or without samples: out.
     """
     samples, steps, size = x.shape
-    lanes, groups = weight.shape[1], vectors.shape[1] // neurons
-    outputs = counts.shape[1]
-    index, starts = np.empty(steps * size + 8, np.int32), np.empty((steps, units + 1), np.int32)
-    value = np.empty(steps * size + 8, partial.dtype)
-    rows, values = np.empty(room, np.int32), np.empty(room, partial.dtype)
+    lanes, channels, outputs = weight.shape[1], vectors.shape[1], counts.shape[1]
+    binary = rules[BINARY]
+    busy, index = np.empty(size, rows.dtype), np.empty(steps * size, rows.dtype)
+    value, values = np.empty(0 if binary else steps * size, partial.dtype), np.empty(len(rows), partial.dtype)
+    starts = np.empty((steps, units + 1), np.int32)
     sums, total = np.empty(lanes, partial.dtype), np.empty(lanes, vectors.dtype)
     u, none = np.empty(outputs, vectors.dtype), np.zeros(spikes.shape[2], np.uint8)
     current = np.empty(outputs if rules[FILTERED] else 0, vectors.dtype)
     found = 0
     for sample in range(samples):
-        found += list_events(x[sample], unit, index, value, starts)
+        found += list_events(x[sample], unit, binary, busy, index, value, starts)
         counts[sample] = 0
         before = none
         for t in range(steps):
@@ -111,29 +127,28 @@ def run_spiking(
                 u[:] = 0
                 current[:] = 0
                 before = none
-            group = 0
             for at in range(0, outputs, neurons):
-                n = collect(
-                    t, at // neurons, index, value, starts, segment_of, segments, delays, delay_rows, rows,
-                    values,
-                )
-                if rules[RECURRENT] >= 0 and t > 0:
-                    for j in range(outputs):
-                        rows[n] = rules[RECURRENT] + j
-                        values[n] = 1
-                        n += spikes[sample, t - 1, j]
-                add_rows(rows, values, n, weight, sums, total, limit)
+                if rules[DIRECT]:
+                    add_rows(
+                        index, value, starts[t, 0], starts[t, 1], weight, sums, total, limit, binary
+                    )
+                else:
+                    n = collect(
+                        t, at // neurons, binary, index, value, starts, segment_of, segments, delays,
+                        delay_rows, rows, values,
+                    )
+                    if rules[RECURRENT] >= 0 and t > 0:
+                        n = feed_back(spikes[sample, t - 1, :outputs], rules[RECURRENT], rows, values, n)
+                    add_rows(rows, values, 0, n, weight, sums, total, limit, binary)
+                first = at % channels
                 scale(total, rules, neurons)
-                first = group * neurons
                 if rules[FILTERED]:
                     filter_current(total, current[at:], vectors[KEEP_CURRENT, first:], rules, neurons)
                 advance(u[at:], total, before[at:], vectors, rules, first, neurons)
                 fire(u[at:], vectors, first, neurons, spikes[sample, t, at:], counts[sample, at:])
-                group = group + 1 if group + 1 < groups else 0
             before = spikes[sample, t]
             if len(membrane):
-                for j in range(outputs):
-                    membrane[sample, t, j] = u[j]
+                membrane[sample, t] = u
     return found
 
 
@@ -146,21 +161,23 @@ def run_readout(
     x: (samples, T, size). total: scratch (lanes,). bias: int64 (classes,). logits: (samples, classes), out.
     """
     samples, steps, size = x.shape
-    busy, rows = np.empty(size, np.int32), np.empty(size + 8, np.int32)
-    values, sums = np.empty(size + 8, partial.dtype), np.empty(len(total), partial.dtype)
+    binary = rules[BINARY]
+    busy, rows = np.empty(size, np.int32), np.empty(size, np.int32)
+    values, sums = np.empty(size, partial.dtype), np.empty(len(total), partial.dtype)
+    half, below, even = rules[SHIFT_HALF], rules[SHIFT_BELOW], rules[SHIFT_EVEN]
     found = 0
     for sample in range(samples):
         logits[sample] = 0
         for t in range(steps):
-            n = find_nonzeros(x[sample, t - delay], busy, rows, 0) if t >= delay else 0
+            n = find_nonzeros(x[sample, t - delay], busy, rows) if t >= delay else 0
             found += n
-            for i in range(n):
+            for i in range(0 if binary else n):
                 values[i] = x[sample, t - delay, rows[i]]
-            add_rows(rows, values, n, weight, sums, total, limit)
+            add_rows(rows, values, 0, n, weight, sums, total, limit, binary)
             for k in range(len(bias)):
                 v = np.int64(total[k]) << rules[LEFT]
-                v += rules[SHIFT_HALF] + ((v >> 63) & rules[SHIFT_BELOW]) + ((v >> rules[RIGHT]) & rules[SHIFT_EVEN])
-                logits[sample, k] += (v >> rules[RIGHT]) + bias[k]
+                v = (v + half + ((v >> 63) & below) + ((v >> rules[RIGHT]) & even)) >> rules[RIGHT]
+                logits[sample, k] += v + bias[k]
     return found
 
 

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sast_deploy.program import LEAK_BITS, Conv2d, Dense, Program, Readout, Shape, SpikingLayer, SumPool
+from sast_deploy.program import (
+    LEAK_BITS,
+    NO_DECAY_FILTER,
+    Conv2d,
+    Dense,
+    Program,
+    Readout,
+    Shape,
+    SpikingLayer,
+    SumPool,
+)
 from sast_deploy.simulate.fast.bounds import UINT8_MAX, Widths, choose_widths
 from sast_deploy.simulate.fast.events import LANES, WORD
-from sast_deploy.simulate.fast.neurons import FILTERED, INTERVAL, OFFSET, RECURRENT, rule_constants
+from sast_deploy.simulate.fast.neurons import (
+    BINARY,
+    DIRECT,
+    FILTERED,
+    INTERVAL,
+    OFFSET,
+    RECURRENT,
+    rule_constants,
+)
 
 Array = npt.NDArray[Any]
 UNITY = 1 << LEAK_BITS
@@ -21,14 +39,13 @@ UNITY = 1 << LEAK_BITS
 class SpikingPlan:
     """A dense or convolutional layer. Arrays are read-only; see kernels.py for their shapes.
 
-    x_type: of its inputs. unit, units: inputs that are addressed together, and their number. room: the most
-    rows that one position can need.
+    unit, units: inputs that are addressed together, and their number. room: the most rows that one position
+    can need. index_type: holds a position of the input and a row of the table.
     """
 
     layer: SpikingLayer
     in_shape: Shape
     out_shape: Shape
-    x_type: type[Any]
     widths: Widths
     unit: int
     units: int
@@ -39,6 +56,7 @@ class SpikingPlan:
     delays: Array
     delay_rows: int
     room: int
+    index_type: type[Any]
     vectors: Array
     rules: Array
     neurons: int
@@ -51,7 +69,6 @@ class PoolPlan:
     layer: SumPool
     in_shape: Shape
     out_shape: Shape
-    x_type: type[Any]
     out_type: type[Any]
     rules: Array
 
@@ -62,7 +79,6 @@ class ReadoutPlan:
 
     layer: Readout
     in_shape: Shape
-    x_type: type[Any]
     widths: Widths
     weight: Array
     partial: Array
@@ -81,22 +97,15 @@ def make_plans(program: Program) -> tuple[Plan, ...]:
     Raises:
         CompileError: a layer whose intermediate results need more than 64 bits.
     """
-    shapes, plans, x_max = program.shapes(), [], UINT8_MAX
+    plans: list[Plan] = []
+    x_max = UINT8_MAX
     for index, layer in enumerate(program.layers):
-        where = f"layer {index} ({layer.kind})"
-        x_type = input_type(x_max)
         if isinstance(layer, SumPool):
-            rules = rule_constants(program.arithmetic, layer.exponent)
-            x_max = pooled_max(layer, x_max)
-            shape_pair = shapes[index : index + 2]
-            plans.append(_frozen(PoolPlan(layer, *shape_pair, x_type, input_type(x_max), rules)))
-            continue
-        widths = choose_widths(layer, x_max, program.arithmetic, where)
-        if isinstance(layer, Readout):
-            plans.append(_plan_readout(program, layer, shapes[index], index == 0, x_type, widths))
+            plan, x_max = _plan_pool(program, layer, index, x_max)
+            plans.append(plan)
         else:
-            plans.append(_plan_spiking(program, layer, index, x_type, widths))
-        x_max = 1
+            plans.append((_plan_readout if isinstance(layer, Readout) else _plan_spiking)(program, index, x_max))
+            x_max = 1
     return tuple(plans)
 
 
@@ -116,50 +125,64 @@ def stored_size(size: int) -> int:
 
 
 def pooled_max(layer: SumPool, x_max: int) -> int:
+    """An upper bound of the pool's outputs for inputs 0..x_max."""
     total = x_max * layer.kernel[0] * layer.kernel[1]
     return total << layer.exponent if layer.exponent >= 0 else (total >> -layer.exponent) + 1
 
 
-def _plan_readout(
-    program: Program, layer: Readout, in_shape: Shape, first: bool, x_type: type[Any], widths: Widths
-) -> ReadoutPlan:
-    table = _input_order(layer.weight, in_shape, first).T
-    rules = rule_constants(program.arithmetic, layer.weight_exp)
-    partial, bias = np.empty(0, widths.partial), layer.bias.astype(np.int64)
-    return _frozen(ReadoutPlan(layer, in_shape, x_type, widths, _rows([table], widths), partial, bias, rules))
+def _plan_pool(program: Program, layer: SumPool, index: int, x_max: int) -> tuple[PoolPlan, int]:
+    """The plan and the largest output."""
+    shapes, x_max = program.shapes(), pooled_max(layer, x_max)
+    rules = rule_constants(program.arithmetic, layer.exponent)
+    plan = PoolPlan(layer, shapes[index], shapes[index + 1], input_type(x_max), rules)
+    _freeze(plan)
+    return plan, x_max
 
 
-def _plan_spiking(
-    program: Program, layer: SpikingLayer, index: int, x_type: type[Any], widths: Widths
-) -> SpikingPlan:
-    in_shape, out_shape = program.shapes()[index : index + 2]
-    groups = layer.groups if isinstance(layer, Conv2d) else 1
+def _plan_readout(program: Program, index: int, x_max: int) -> ReadoutPlan:
+    layer, in_shape = program.layers[index], program.shapes()[index]
+    assert isinstance(layer, Readout)
+    widths = choose_widths(layer, x_max, program.arithmetic, f"layer {index} ({layer.kind})")
+    weight = _rows([_input_order(layer.weight, in_shape, index == 0).T], widths)
     rules = rule_constants(program.arithmetic, layer.weight_exp)
+    rules[BINARY] = x_max == 1
+    partial = np.empty(0, widths.partial)
+    plan = ReadoutPlan(layer, in_shape, widths, weight, partial, layer.bias.astype(np.int64), rules)
+    _freeze(plan)
+    return plan
+
+
+def _plan_spiking(program: Program, index: int, x_max: int) -> SpikingPlan:
+    layer, (in_shape, out_shape) = program.layers[index], program.shapes()[index : index + 2]
+    assert isinstance(layer, (Dense, Conv2d))
+    widths = choose_widths(layer, x_max, program.arithmetic, f"layer {index} ({layer.kind})")
     if isinstance(layer, Conv2d):
-        tables, delays = [_conv_table(layer)], layer.delay.astype(np.int64)
+        groups, tables, delays = layer.groups, [_conv_table(layer)], layer.delay.astype(np.int64)
         unit, units = in_shape[0] // groups, in_shape[1] * in_shape[2] * groups
         segment_of, segments = conv_segments(layer, in_shape)
     else:
-        tables, delays = _dense_tables(layer, in_shape, index == 0)
+        groups, (tables, delays) = 1, _dense_tables(layer, in_shape, index == 0)
         unit, units = layer.weight.shape[1], 1
         segment_of, segments = np.array([0, 1], np.int32), np.array([[0, 1, 0]], np.int32)
     delay_rows = len(tables[0])
-    recurrent = layer.recurrent if isinstance(layer, Dense) else None
-    rules[RECURRENT] = -1 if recurrent is None else delay_rows * len(delays)
-    if recurrent is not None:
-        tables.append(recurrent.T)
-    vectors = _vectors(layer, program, widths.total)
-    rules[FILTERED], rules[INTERVAL] = bool(vectors[4].any()), program.reset_interval
-    rules[OFFSET] = layer.reset_offset
-    neurons = out_shape[0] // groups
-    room = len(delays) * unit * int((segments[:, 1] - segments[:, 0]).sum() if units == 1 else _widest(
-        segment_of, segments)) + out_shape[0] + WORD
-    return _frozen(
-        SpikingPlan(
-            layer, in_shape, out_shape, x_type, widths, unit, units, _rows(tables, widths),
-            np.empty(0, widths.partial), segment_of, segments, delays, delay_rows, room, vectors, rules, neurons,
-        )
-    )
+    room = len(delays) * unit * _widest(segment_of, segments) + out_shape[0] + WORD
+    rules = rule_constants(program.arithmetic, layer.weight_exp)
+    rules[INTERVAL], rules[OFFSET] = program.reset_interval, layer.reset_offset
+    rules[BINARY], rules[RECURRENT] = x_max == 1, -1
+    if isinstance(layer, Dense) and layer.recurrent is not None:
+        rules[RECURRENT] = len(delays) * delay_rows
+        tables.append(layer.recurrent.T)
+    rules[DIRECT] = isinstance(layer, Dense) and not delays.any() and len(tables) == 1
+    rules[FILTERED] = bool((layer.u_decay != NO_DECAY_FILTER).any())
+    rows = max(sum(map(len, tables)), stored_size(unit * units))
+    index_type = np.uint16 if rows <= np.iinfo(np.uint16).max else np.int32
+    plan = SpikingPlan(
+        layer, in_shape, out_shape, widths, unit, units, _rows(tables, widths), np.empty(0, widths.partial),
+        segment_of, segments, delays, delay_rows, room, index_type, _vectors(layer, program, widths.total),
+        rules, out_shape[0] // groups,
+    )  # fmt: skip
+    _freeze(plan)
+    return plan
 
 
 def _widest(segment_of: Array, segments: Array) -> int:
@@ -206,7 +229,7 @@ def _dense_tables(layer: Dense, in_shape: Shape, first: bool) -> tuple[list[Arra
 
 
 def _input_order(weight: Array, in_shape: Shape, first: bool) -> Array:
-    """Columns of (out, C H W) in the order in which the inputs are stored: frames as they are, maps (H, W, C)."""
+    """Columns of (out, C H W) in the order in which the inputs are stored: frames as is, maps (H, W, C)."""
     if first or len(in_shape) == 1:
         return weight
     return weight.reshape(-1, *in_shape).transpose(0, 2, 3, 1).reshape(weight.shape)
@@ -229,9 +252,7 @@ def _vectors(layer: SpikingLayer, program: Program, kind: type[Any]) -> Array:
     return np.array([np.broadcast_to(row, len(layer.weight)) for row in rows]).astype(kind)
 
 
-def _frozen(plan: Any) -> Any:
-    """The plan with read-only arrays."""
-    arrays = {key: value for key, value in vars(plan).items() if isinstance(value, np.ndarray)}
-    for array in arrays.values():
-        array.flags.writeable = False
-    return replace(plan, **arrays)
+def _freeze(plan: Plan) -> None:
+    for array in vars(plan).values():
+        if isinstance(array, np.ndarray):
+            array.flags.writeable = False
