@@ -17,6 +17,7 @@ from sast_deploy.commands.evaluate import evaluate_command
 from sast_deploy.commands.options import Command, wants_traceback
 from sast_deploy.commands.simulate import simulate_command
 from sast_deploy.commands.train import train_command
+from sast_deploy.commands.verify import verify_command
 from sast_deploy.errors import SastError
 
 INTERNAL_ERROR = 1
@@ -43,6 +44,7 @@ for command in (
     train_command,
     compile_command,
     simulate_command,
+    verify_command,
     evaluate_command,
     data_group,
     doctor_command,

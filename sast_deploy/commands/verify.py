@@ -1,0 +1,124 @@
+"""`sast-deploy verify`: do all engines give the same answer, and the one the file carries?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sast_deploy.commands.options import PATH, Command, console, data_options, example
+from sast_deploy.errors import DataError, NetFileError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from sast_deploy.netx import NetFile
+    from sast_deploy.verify import Comparison
+
+DIFFERS = 1
+DEFAULT_SAMPLES = 20
+NAMES = ("reference", "fast", "lava")
+
+
+@click.command(
+    "verify",
+    cls=Command,
+    short_help="Compare all engines, value by value, and replay the known answers.",
+    epilog=example(
+        "sast-deploy verify netx_exports/sast-loihi-int8.net",
+        "sast-deploy verify netx_exports/sast-loihi-int8.net --known-answers-only --backend fast",
+    ),
+)
+@click.argument("net", type=PATH)
+@click.option(
+    "--samples",
+    type=click.IntRange(min=1),
+    default=DEFAULT_SAMPLES,
+    show_default=True,
+    help="Test samples, evenly spread.",
+)
+@click.option(
+    "--backend",
+    "backends",
+    type=click.Choice(NAMES),
+    multiple=True,
+    help="Only this engine beside the reference; may be repeated.",
+)
+@click.option("--known-answers-only", is_flag=True, help="Replay the file's own vectors; needs no data.")
+@data_options(None)
+@click.option("--stall", type=float, default=120.0, show_default=True, help="Seconds without progress: hung.")
+@click.option("--timeout", type=float, help="Seconds that Lava may take in all; default: no limit.")
+def verify_command(
+    net: Path,
+    samples: int,
+    backends: tuple[str, ...],
+    known_answers_only: bool,
+    stall: float,
+    timeout: float | None,
+    **data: Any,
+) -> int:
+    """Run NET in all engines and compare every membrane potential and spike of every layer and step.
+
+    First the file's known answers, then samples of its own test split. Exit code 1 at the first difference,
+    which is printed with the inputs that led there; 3 if an engine is missing: leave it out with --backend.
+    """
+    from sast_deploy.netx import read_net
+    from sast_deploy.verify import compare, load_engines, replay_known
+
+    content = read_net(net)
+    engines = load_engines(backends or NAMES, net, content.program, stall, timeout)
+    if known_answers_only and content.known is None:
+        raise NetFileError("holds no known answers", where=net, todo="compile the checkpoint again")
+    out = console()
+    rows: list[Comparison] = []
+    if content.known is None:
+        out.print(f"{net}: holds no known answers", soft_wrap=True)
+    else:
+        rows += replay_known(content.program, content.known, engines)
+    if not known_answers_only:
+        rows += compare(content.program, _frames(content, samples, **data), engines, "test split")
+    out.print(f"{net}: program {content.program.digest()}", soft_wrap=True)
+    out.print(_table(rows))
+    for row in rows:
+        for line in row.problem:
+            out.print(line, soft_wrap=True, markup=False)
+    return DIFFERS if any(row.problem for row in rows) else 0
+
+
+def _frames(net: NetFile, samples: int, **data: Any) -> Any:
+    """Evenly spread samples of the test split that the file was made for."""
+    import numpy as np
+
+    from sast_deploy.commands.loading import load_test_split
+    from sast_deploy.data import DataInfo, FrameOptions
+
+    recorded, options = DataInfo.from_dict(net.data), FrameOptions.from_dict(net.frames)
+    frames = load_test_split(recorded, options, **data).test.frames
+    wanted = (net.program.steps, *net.program.input_shape)
+    if frames.shape[1:] != wanted or not len(frames):
+        raise DataError(
+            f"frames of shape {frames.shape}", where=recorded.root, expected=f"(samples, {wanted})"
+        )
+    chosen = np.unique(np.linspace(0, len(frames) - 1, min(samples, len(frames))).round().astype(np.int64))
+    return np.ascontiguousarray(frames[chosen])
+
+
+def _table(rows: list[Comparison]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("engine")
+    table.add_column("data")
+    for name in ("samples", "values compared", "seconds"):
+        table.add_column(name, justify="right")
+    table.add_column("verdict")
+    for row in rows:
+        right = "the file's answers" if row.data == "known answers" else "equal to the reference"
+        right = "the specification" if row.engine == "reference" and row.data != "known answers" else right
+        verdict = "DIFFERS" if row.problem else right
+        table.add_row(
+            row.engine, row.data, str(row.samples), f"{row.values:,}", f"{row.seconds:.2f}", verdict
+        )
+    return table
