@@ -1,0 +1,112 @@
+"""Other people's .net files: a stock NetX file of CUBA (LOIHI) neurons -> Program, with stock Lava's results.
+
+What stock NetX 0.6.0 on stock Lava 0.10.0 does, and what therefore becomes of it here:
+
+    current    u = u (4096 - iDecay) / 4096 + 64 W x, both toward zero     u_decay, weight_exp 6
+    membrane   v = v (4096 - vDecay) / 4096 + u + 64 bias, +-(2**23 - 1)   v_decay, saturate-symmetric
+    spike      v > 64 vThMant, then v = 0                                  comparison ">", reset "zero"
+    synapses   send one step late; a dense layer's `delay` comes on top    delay 1 + d
+    no neuron  a dense layer that integrates 64 W x for ever, never fires  u_decay 0, v_decay 4096
+    input      with neurons: their bias is weight * pixel + bias           a 1 x 1 convolution
+
+What stock NetX ignores, alters or cannot load is refused by name, or reproduced with a note.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from sast_deploy.compiler.proofs import Interval, bound_neurons, signed_bits
+from sast_deploy.errors import NetFileError
+from sast_deploy.fixedpoint import Arithmetic, QFormat
+from sast_deploy.netx_layers import STOCK_SHIFT, LayerReader, StockUse
+from sast_deploy.program import CURRENT, Dense, Int32Array, Program, SpikingLayer
+
+STOCK_STATE = QFormat(24, STOCK_SHIFT)
+__all__ = ["StockNet", "StockUse", "load_stock", "read_stock"]
+
+
+@dataclass(frozen=True, eq=False)
+class StockNet:
+    """A stock file as a program.
+
+    transform: (weight, bias) of the input layer's neurons, or None where it has none. notes: what stock
+    NetX alters in silence, one line each. unproven: indices of the layers whose filtered current may leave
+    24 bits, where stock Lava wraps otherwise (`netx_currents.check_currents`).
+    """
+
+    program: Program
+    transform: tuple[int, int] | None
+    notes: tuple[str, ...]
+    unproven: tuple[int, ...]
+
+    @property
+    def latency(self) -> int:
+        """Steps from an input to the last layer's answer, its `delay` datasets left out."""
+        return len(self.program.layers) - (self.transform is not None)
+
+
+def read_stock(path: Path, use: StockUse | None = None) -> Program:
+    """The program of a stock NetX file; see `load_stock`."""
+    return load_stock(path, use).program
+
+
+def load_stock(path: Path, use: StockUse | None = None) -> StockNet:
+    """Read a stock NetX file.
+
+    Raises:
+        NetFileError: missing, damaged, or with a layer, neuron or value that is not supported: the message
+            names the layer, what was found and what is supported.
+    """
+    if not Path(path).is_file():
+        raise NetFileError("no such file", where=path, expected="a NetX .net file")
+    try:
+        with h5py.File(path, "r") as file:
+            if "layer" not in file or not len(file["layer"]):
+                raise NetFileError("has no /layer group", where=path, expected="a NetX .net file")
+            reader = LayerReader(path, use or StockUse())
+            reader.read(file["layer"])
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise NetFileError(f"is damaged or no NetX file ({reason})", where=path) from error
+    return _assemble(path, reader)
+
+
+def _assemble(path: Path, reader: LayerReader) -> StockNet:
+    weights = [weight for layer in reader.layers for weight in _weights(layer)]
+    bits = max(signed_bits(int(weight.min()), int(weight.max())) for weight in weights)
+    rules = Arithmetic(
+        STOCK_STATE, max(bits, 2), "saturate-symmetric", "toward-zero", "toward-zero", ">", "zero"
+    )
+    classes = tuple(map(str, range(int(np.prod(reader.shape)))))
+    program = Program(
+        Path(path).stem, reader.input_shape, reader.input_max, reader.use.steps, classes, rules,
+        tuple(reader.layers), reader.use.reset_interval,
+    )  # fmt: skip
+    return StockNet(program, reader.transform, tuple(reader.notes), _prove(program, path))
+
+
+def _prove(program: Program, path: Path) -> tuple[int, ...]:
+    """Refuse weighted sums that may leave 24 bits; return the layers whose filtered currents may."""
+    unproven = []
+    for index, bounds in bound_neurons(program).items():
+        sums = Interval(bounds.sums.low << STOCK_SHIFT, bounds.sums.high << STOCK_SHIFT)
+        if sums.leaves(CURRENT, "saturate-symmetric").any():
+            low, high = int(bounds.sums.low.min()), int(bounds.sums.high.max())
+            raise NetFileError(
+                f"layer {index} ({program.layers[index].kind}): weighted sums may reach {low}..{high}",
+                where=path,
+                expected=f"within +-{CURRENT.high >> STOCK_SHIFT}, beyond which stock Lava's current wraps",
+            )
+        if bounds.current.leaves(CURRENT, "saturate-symmetric").any():
+            unproven.append(index)
+    return tuple(unproven)
+
+
+def _weights(layer: SpikingLayer) -> list[Int32Array]:
+    recurrent = layer.recurrent if isinstance(layer, Dense) else None
+    return [layer.weight] if recurrent is None else [layer.weight, recurrent]

@@ -1,0 +1,180 @@
+"""Other people's NetX files: what we read out of them does what stock NetX on stock Lava does.
+
+Stock Lava itself is the judge, on files written here; so are the ground truths of lava-dl's own tests.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sast_deploy.netx_currents import check_currents
+from sast_deploy.netx_import import StockUse, load_stock, read_stock
+from sast_deploy.simulate.lava import StockOptions, run_lava, run_stock
+from sast_deploy.simulate.record import first_difference
+from sast_deploy.simulate.reference import run_reference
+from tests.programs import vectorised
+from tests.stockfiles import FLATTEN, conv, dense, image, integers, integrator, neuron, write_stock
+
+
+def spikes_in(rng, *shape, density=0.3, most=1):
+    return (rng.integers(1, most + 1, shape) * (rng.random(shape) < density)).astype(np.uint8)
+
+
+def recurrent_and_delayed(rng):
+    """Dense layers only: delays of every shape, recurrence, current filters, biases, vectors."""
+    vector = {"vThMant": rng.integers(40, 90, 20), "vDecay": rng.integers(0, 4097, 20)}
+    layers = [
+        dense(integers(rng, 60, 30, 24), integers(rng, 20, 30), iDecay=1024, vDecay=300, vThMant=150),
+        {**dense(integers(rng, 100, 20, 30), **vector), "delay": rng.integers(0, 5, (20, 30))},
+        {**dense(integers(rng, 100, 20, 20), integers(rng, 9, 20)), "delay": rng.integers(0, 9, 20)},
+        {**dense(integers(rng, 90, 16, 20), iDecay=rng.integers(0, 4097, 16)), "type": b"dense_rec",
+         "weight_rec": integers(rng, 90, 16, 16)},
+        {**dense(integers(rng, 90, 12, 16).astype(float) + 0.4), "delay": rng.random(16) * 7},
+        {**dense(integers(rng, 99, 12, 12).ravel(), vThMant=30), "shape": np.array([3, 4]), "delay": 62},
+        integrator(integers(rng, 50, 5, 12), integers(rng, 9, 5)),
+    ]  # fmt: skip
+    return layers, spikes_in(rng, 1, 150, 24, 1, 1)
+
+
+def convolutional(rng):
+    """Rectangles, strides, groups, dilation, a fifth weight axis, per-channel neurons, flatten."""
+    decays = {"iDecay": rng.integers(1000, 4097, 4), "vDecay": rng.integers(0, 3000, 4)}
+    layers = [
+        image(2, 9, 12),
+        conv(integers(rng, 20, 4, 2, 3, 2, 1), (4, 5, 13), integers(rng, 9, 4), (2, 1), (1, 1), **decays),
+        conv(integers(rng, 40, 6, 2, 2, 3) * 1.01, (6, 5, 6), None, [1, 2], [1, 0], [2, 1], 2,
+             vThMant=rng.integers(30, 90, 6), iDecay=3000),
+        FLATTEN,
+        dense(integers(rng, 60, 30, 180), integers(rng, 20, 30), vThMant=140, vDecay=100),
+        dense(integers(rng, 120, 8, 30), vThMant=200),
+    ]  # fmt: skip
+    return layers, spikes_in(rng, 1, 40, 2, 9, 12)
+
+
+def altered(rng):
+    """Weights that stock Lava alters: all negative with -128, beyond -256..254, odd ones beyond 8 bits."""
+    edge = integers(rng, 100, 12, 12)
+    edge[0, :3] = [-300, 299, -256]
+    layers = [
+        dense(edge, vThMant=100),
+        dense(-rng.integers(1, 129, (10, 12)) + np.eye(10, 12, dtype=int) * 0, np.full(10, 300), vThMant=100),
+        dense(rng.integers(0, 256, (9, 10)), vThMant=300),
+        dense(integers(rng, 254, 8, 9), vThMant=90),
+        dense(-rng.integers(0, 6, (7, 8)), np.full(7, 20), vThMant=40),
+        {**dense(integers(rng, 3, 6, 7), np.full(6, 3), vThMant=9), "type": b"dense_rec",
+         "weight_rec": -rng.integers(100, 200, (6, 6))},
+    ]  # fmt: skip
+    layers[1]["weight"][0, 0] = -128
+    return layers, spikes_in(rng, 1, 60, 12, 1, 1, density=0.4)
+
+
+def graded(rng):
+    """Graded input (input_message_bits=8) into a convolution."""
+    layers = [
+        image(3, 6, 5),
+        conv(integers(rng, 9, 5, 3, 3, 3), (5, 4, 3), integers(rng, 9, 5), vThMant=80),
+        FLATTEN,
+        dense(integers(rng, 60, 9, 60), vThMant=90),
+    ]
+    return layers, spikes_in(rng, 1, 30, 3, 6, 5, most=255, density=0.2)
+
+
+def judged(tmp_path, layers, frames, use, options):
+    """Stock Lava's run of the file against the reference's, on every membrane and spike of every layer."""
+    path = write_stock(tmp_path / "stranger.net", layers)
+    net = load_stock(path, use)
+    record = run_reference(net.program, frames, trace=True)
+    assert first_difference(vectorised(net.program, frames), record) is None
+    check_currents(net, frames, record, path)
+    run = run_stock(path, frames, record=True, options=options)
+    steps = frames.shape[1]
+    for layer, trace in enumerate(record.traces):
+        assert np.array_equal(run.spikes[layer][:, :steps], trace.spikes[0].T), f"layer {layer}"
+        shown = np.where(trace.spikes[0], 0, trace.membrane[0])
+        assert np.array_equal(run.membranes[layer][:, :steps], shown.T), f"layer {layer}"
+    return net, record
+
+
+@pytest.mark.parametrize("make", [recurrent_and_delayed, convolutional, altered])
+@pytest.mark.parametrize("interval", [0, 13])
+def test_stock_lava_is_the_judge(make, interval, tmp_path):
+    layers, frames = make(np.random.default_rng([3, interval]))
+    use = StockUse(frames.shape[1], reset_interval=interval, reset_offset=1)
+    options = StockOptions(message_bits=0, reset_interval=interval, reset_offset=1)
+    net, record = judged(tmp_path, layers, frames, use, options)
+    firing = [float(trace.spikes.mean()) for trace in record.traces]
+    never = {len(firing) - 1} if make is recurrent_and_delayed else set()
+    assert all(0.01 < rate < 0.99 for layer, rate in enumerate(firing) if layer not in never), firing
+    assert bool(net.notes) == (make is altered)
+    found = run_lava(tmp_path / "stranger.net", frames, program=net.program, trace=True)
+    assert first_difference(record, found) is None
+
+
+def test_graded_input_and_its_absence(tmp_path):
+    rng = np.random.default_rng(11)
+    layers, frames = graded(rng)
+    use = StockUse(frames.shape[1], message_bits=8)
+    judged(tmp_path, layers, frames, use, StockOptions(message_bits=8, reset_interval=0))
+    # Without message bits stock NetX takes every nonzero input for one spike.
+    options = StockOptions(message_bits=0, reset_interval=0)
+    path, spikes = tmp_path / "stranger.net", (frames > 0).astype(np.uint8)
+    assert load_stock(path).program.input_max == 1
+    record = run_reference(load_stock(path, StockUse(30)).program, spikes, trace=True)
+    run = run_stock(path, frames, record=True, options=options)
+    assert np.array_equal(run.spikes[-1][:, :30], record.traces[-1].spikes[0].T)
+
+
+def test_input_neurons_are_driven_by_their_bias(tmp_path):
+    """weight * pixel + bias, per channel thresholds, ignored current filter; pixels that change."""
+    rng = np.random.default_rng(12)
+    layers = [
+        image(2, 4, 5, weight=[3.7], bias=-20, **neuron(vThMant=np.array([90, 200]), vDecay=200, iDecay=77)),
+        FLATTEN,
+        dense(integers(rng, 60, 12, 40), vThMant=90),
+    ]
+    pixels = np.repeat(rng.integers(0, 60, (1, 8, 2, 4, 5)), 5, axis=1).astype(np.uint8)
+    path = write_stock(tmp_path / "stranger.net", layers)
+    net = load_stock(path, StockUse(40, input_max=59))
+    assert (net.transform, net.latency) == ((3, -20), 1)
+    record = run_reference(net.program, pixels, trace=True)
+    biases = 3 * pixels.astype(np.int64) - 20
+    shifted = load_stock(path, StockUse(40, input_max=59 * 3, input_bias=-20)).program
+    again = run_reference(shifted, (biases + 20).astype(np.uint8), trace=True)
+    assert first_difference(record, again) is None
+    run = run_stock(path, biases, record=True, options=StockOptions(reset_interval=0, reset_offset=0))
+    for layer, trace in enumerate(record.traces):
+        assert np.array_equal(run.spikes[layer][:, :40], trace.spikes[0].T)
+        assert np.array_equal(run.membranes[layer][:, :40], np.where(trace.spikes[0], 0, trace.membrane[0]).T)
+        assert 0.05 < trace.spikes.mean() < 0.95
+
+
+def test_ground_truth_tinynet(shared_data):
+    """lava-dl's tests: 17 steps and 3 layers, biases held, states cleared every 17 steps, layer i at i."""
+    folder = shared_data / "netx_conformance" / "tinynet"
+    biases = np.load(folder / "input_bias.npy").transpose(2, 1, 0)  # stored W, H, C
+    use = StockUse(20, reset_interval=17, input_max=int(biases.max()), input_bias=0)
+    program = read_stock(folder / "tiny.net", use)
+    assert [layer.reset_offset for layer in program.layers] == [0, 1, 2]
+    frames = np.broadcast_to(biases.astype(np.uint8), (1, 20, 3, 16, 16))
+    record = run_reference(program, frames, trace=True)
+    found = record.traces[2].spikes[0].T.reshape(36, 1, 1, 20)[..., 2:17]
+    expected = np.load(folder / "output.npy")[0][..., 1:]
+    assert expected.shape == found.shape
+    assert np.array_equal(found, expected)
+    assert expected.mean() > 0.05
+
+
+def test_ground_truth_dense(shared_data, tmp_path):
+    """A layer of lava's tests: 200 -> 256, vth 6, du 4095, dv 415, 2000 steps."""
+    folder = shared_data / "netx_conformance" / "dense"
+    inputs, weight, current, expected = (
+        np.load(folder / f"{name}.npy") for name in ("in", "weight", "current", "out")
+    )
+    layers = [dense(weight, vThMant=6, iDecay=4096, vDecay=415)]
+    program = read_stock(write_stock(tmp_path / "dense.net", layers), StockUse(2000))
+    assert np.array_equal(program.layers[0].weight @ inputs.astype(np.int64), current)
+    frames = inputs.T.astype(np.uint8).reshape(1, 2000, 200, 1, 1)
+    spikes = run_reference(program, frames, trace=True).traces[0].spikes[0].T
+    assert np.array_equal(spikes[:, 1:], expected[:, :-1])
+    assert expected.mean() > 0.05
