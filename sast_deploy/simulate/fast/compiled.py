@@ -25,6 +25,11 @@ def compiled(function: Callable[..., Any]) -> Any:
     return kernel
 
 
+def inlined(function: Callable[..., Any]) -> Any:
+    """A part of kernels: its body takes the place of each call, which saves passing arrays around."""
+    return numba.njit(inline="always", error_model="numpy")(function)
+
+
 @cache
 def source_digest() -> str:
     """SHA-256 of all files beside this one that kernels may be made of."""

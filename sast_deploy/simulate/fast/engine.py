@@ -124,7 +124,7 @@ class FastEngine:
         kernels.run_spiking(
             x, plan.unit, plan.units, plan.weight, plan.partial, plan.segment_of, plan.segments, plan.delays,
             plan.delay_rows, np.empty(plan.room, plan.index_type), plan.vectors, plan.widths.partial_inputs,
-            plan.rules, plan.neurons, spikes, counts, membrane,
+            plan.rules, spikes, counts, membrane,
         )
         if is_map:
             record.counts[number][tile] = channels_first(counts, plan.out_shape)

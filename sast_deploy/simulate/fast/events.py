@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from sast_deploy.simulate.fast.compiled import compiled
+from sast_deploy.simulate.fast.compiled import inlined
 
 WORD = 8  # bytes looked at together; rows of inputs are padded to whole words
 LANES = 32  # rows of weights are padded to whole vectors of this many
+ROWS = 8  # rows of weights that are added together
 
 
-@compiled
+@inlined
 def find_nonzeros(x: Any, busy: Any, index: Any) -> int:  # pragma: no cover
     """Write the positions of the nonzero x to index, in order; their number.
 
@@ -34,79 +35,71 @@ def find_nonzeros(x: Any, busy: Any, index: Any) -> int:  # pragma: no cover
     return found
 
 
-@compiled
-def largest(values: Any, begin: int, end: int) -> int:  # pragma: no cover
-    """The largest of values[begin:end], at least 1."""
+@inlined
+def largest(values: Any, n: int) -> int:  # pragma: no cover
+    """The largest of values[:n], at least 1."""
     cast = values.dtype.type
     top = cast(1)
-    for i in range(begin, end):
+    for i in range(n):
         top = max(top, values[i])
     return np.int64(top)
 
 
-@compiled
+@inlined
 def add_rows(
-    rows: Any, values: Any, begin: int, end: int, weight: Any, partial: Any, total: Any, limit: int, binary: int
+    rows: Any, values: Any, n: int, weight: Any, partial: Any, total: Any, at: int, limit: int, binary: int
 ) -> None:  # pragma: no cover
-    """total <- sum over i in begin..end - 1 of values[i] * weight[rows[i]], exact; binary: every value is 1.
+    """total[at + k] <- sum over i < n of values[i] * weight[rows[i], k], exact; binary: every value is 1.
 
     Narrow partial sums take in so many rows that values.max() * that number <= limit, which bounds them
-    (bounds.py); then they are added to the total.
+    (bounds.py); then they are added to the total. The last row of the weights is 0 and fills up rows, which
+    has room for ROWS more than n, to whole passes.
     """
-    lanes = len(total)
-    most = limit if binary else limit // largest(values, begin, end)
+    lanes = len(partial)
+    most = limit if binary else limit // largest(values, n)
     for k in range(lanes):
-        total[k] = 0
-    while begin < end:
-        stop = min(end, begin + most)
+        total[at + k] = 0
+    for i in range(n, n + ROWS):
+        rows[i] = len(weight) - 1
+    begin = 0
+    while begin < n:
         for k in range(lanes):
             partial[k] = 0
-        if binary:
-            _add_spikes(rows, begin, stop, weight, partial)
+        if most < ROWS:
+            add_row(rows[begin], values[begin], weight, partial)
+            begin += 1
         else:
-            _add_counts(rows, values, begin, stop, weight, partial)
+            end = min(n, begin + most - most % ROWS)
+            add_passes(rows, values, begin, end, weight, partial, binary)
+            begin = end
         for k in range(lanes):
-            total[k] += partial[k]
-        begin = stop
+            total[at + k] += partial[k]
 
 
-@compiled
-def _add_counts(
-    rows: Any, values: Any, begin: int, end: int, weight: Any, partial: Any
+@inlined
+def add_row(row: int, value: int, weight: Any, partial: Any) -> None:  # pragma: no cover
+    """partial <- partial + value * weight[row]."""
+    for k in range(len(partial)):
+        partial[k] += weight[row, k] * value
+
+
+@inlined
+def add_passes(
+    rows: Any, values: Any, begin: int, end: int, weight: Any, partial: Any, binary: int
 ) -> None:  # pragma: no cover
     """Eight rows in one pass over the partial sums, which then need not be loaded and stored for each."""
-    lanes = len(partial)
-    i = begin
-    while i + 8 <= end:
-        a, b, c, d = weight[rows[i]], weight[rows[i + 1]], weight[rows[i + 2]], weight[rows[i + 3]]
-        e, f, g, h = weight[rows[i + 4]], weight[rows[i + 5]], weight[rows[i + 6]], weight[rows[i + 7]]
-        p, q, r, s = values[i], values[i + 1], values[i + 2], values[i + 3]
-        t, u, v, w = values[i + 4], values[i + 5], values[i + 6], values[i + 7]
-        for k in range(lanes):
-            first = a[k] * p + b[k] * q + c[k] * r + d[k] * s
-            partial[k] += first + e[k] * t + f[k] * u + g[k] * v + h[k] * w
-        i += 8
-    while i < end:
-        a, p = weight[rows[i]], values[i]
-        for k in range(lanes):
-            partial[k] += a[k] * p
-        i += 1
-
-
-@compiled
-def _add_spikes(rows: Any, begin: int, end: int, weight: Any, partial: Any) -> None:  # pragma: no cover
-    """`_add_counts` where every value is 1."""
-    lanes = len(partial)
-    i = begin
-    while i + 8 <= end:
-        a, b, c, d = weight[rows[i]], weight[rows[i + 1]], weight[rows[i + 2]], weight[rows[i + 3]]
-        e, f, g, h = weight[rows[i + 4]], weight[rows[i + 5]], weight[rows[i + 6]], weight[rows[i + 7]]
-        for k in range(lanes):
-            first = np.int64(a[k]) + b[k] + c[k] + d[k]
-            partial[k] += first + e[k] + f[k] + g[k] + h[k]
-        i += 8
-    while i < end:
-        a = weight[rows[i]]
-        for k in range(lanes):
-            partial[k] += a[k]
-        i += 1
+    for i in range(begin, end, 8):  # ROWS
+        a, b, c, d = rows[i], rows[i + 1], rows[i + 2], rows[i + 3]
+        e, f, g, h = rows[i + 4], rows[i + 5], rows[i + 6], rows[i + 7]
+        if binary:
+            for k in range(len(partial)):
+                first = np.int64(weight[a, k]) + weight[b, k] + weight[c, k] + weight[d, k]
+                second = np.int64(weight[e, k]) + weight[f, k] + weight[g, k] + weight[h, k]
+                partial[k] += first + second
+        else:
+            p, q, r, s = values[i], values[i + 1], values[i + 2], values[i + 3]
+            t, u, v, w = values[i + 4], values[i + 5], values[i + 6], values[i + 7]
+            for k in range(len(partial)):
+                first = weight[a, k] * p + weight[b, k] * q + weight[c, k] * r + weight[d, k] * s
+                second = weight[e, k] * t + weight[f, k] * u + weight[g, k] * v + weight[h, k] * w
+                partial[k] += first + second

@@ -12,14 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from sast_deploy.simulate.fast.compiled import compiled
-from sast_deploy.simulate.fast.events import add_rows, find_nonzeros
+from sast_deploy.simulate.fast.compiled import compiled, inlined
+from sast_deploy.simulate.fast.events import ROWS, add_rows, find_nonzeros
 from sast_deploy.simulate.fast.neurons import (
     BINARY,
-    DIRECT,
     FILTERED,
     INTERVAL,
-    KEEP_CURRENT,
     LEFT,
     OFFSET,
     RECURRENT,
@@ -27,14 +25,12 @@ from sast_deploy.simulate.fast.neurons import (
     SHIFT_BELOW,
     SHIFT_EVEN,
     SHIFT_HALF,
-    advance,
-    filter_current,
-    fire,
     scale,
+    step_neurons,
 )
 
 
-@compiled
+@inlined
 def list_events(
     x: Any, unit: int, binary: int, busy: Any, index: Any, value: Any, starts: Any
 ) -> int:  # pragma: no cover
@@ -63,7 +59,7 @@ def list_events(
     return filled
 
 
-@compiled
+@inlined
 def collect(
     t: int, place: int, binary: int, index: Any, value: Any, starts: Any, segment_of: Any, segments: Any,
     delays: Any, delay_rows: int, rows: Any, values: Any,
@@ -86,7 +82,7 @@ def collect(
     return n
 
 
-@compiled
+@inlined
 def feed_back(spikes: Any, first_row: int, rows: Any, values: Any, n: int) -> int:  # pragma: no cover
     """Append the layer's own spikes of the step before to the n rows and values; their new number."""
     for j in range(len(spikes)):
@@ -99,22 +95,21 @@ def feed_back(spikes: Any, first_row: int, rows: Any, values: Any, n: int) -> in
 @compiled
 def run_spiking(
     x: Any, unit: int, units: int, weight: Any, partial: Any, segment_of: Any, segments: Any, delays: Any,
-    delay_rows: int, rows: Any, vectors: Any, limit: int, rules: Any, neurons: int, spikes: Any, counts: Any,
-    membrane: Any,
+    delay_rows: int, rows: Any, vectors: Any, limit: int, rules: Any, spikes: Any, counts: Any, membrane: Any,
 ) -> int:  # pragma: no cover
     """Every step of a spiking layer for every sample of a tile; the number of nonzero inputs.
 
     x: (samples, T, size). weight: (rows, lanes). partial: an empty array of the partial sums' type. rows:
-    scratch. vectors: (5, neurons of all groups), of the total's type. spikes: (samples, T, padded size),
+    scratch. vectors: (5, neurons), of the total's type. spikes: (samples, T, padded size),
     counts: (samples, neurons), membrane: (samples, T, neurons), or without samples: out.
     """
     samples, steps, size = x.shape
-    lanes, channels, outputs = weight.shape[1], vectors.shape[1], counts.shape[1]
-    binary = rules[BINARY]
+    lanes, outputs, places = weight.shape[1], counts.shape[1], len(segment_of) - 1
+    neurons, binary = outputs // places, rules[BINARY]
     busy, index = np.empty(size, rows.dtype), np.empty(steps * size, rows.dtype)
     value, values = np.empty(0 if binary else steps * size, partial.dtype), np.empty(len(rows), partial.dtype)
     starts = np.empty((steps, units + 1), np.int32)
-    sums, total = np.empty(lanes, partial.dtype), np.empty(lanes, vectors.dtype)
+    sums, total = np.empty(lanes, partial.dtype), np.empty(outputs + lanes, vectors.dtype)
     u, none = np.empty(outputs, vectors.dtype), np.zeros(spikes.shape[2], np.uint8)
     current = np.empty(outputs if rules[FILTERED] else 0, vectors.dtype)
     found = 0
@@ -127,25 +122,16 @@ def run_spiking(
                 u[:] = 0
                 current[:] = 0
                 before = none
-            for at in range(0, outputs, neurons):
-                if rules[DIRECT]:
-                    add_rows(
-                        index, value, starts[t, 0], starts[t, 1], weight, sums, total, limit, binary
-                    )
-                else:
-                    n = collect(
-                        t, at // neurons, binary, index, value, starts, segment_of, segments, delays,
-                        delay_rows, rows, values,
-                    )
-                    if rules[RECURRENT] >= 0 and t > 0:
-                        n = feed_back(spikes[sample, t - 1, :outputs], rules[RECURRENT], rows, values, n)
-                    add_rows(rows, values, 0, n, weight, sums, total, limit, binary)
-                first = at % channels
-                scale(total, rules, neurons)
-                if rules[FILTERED]:
-                    filter_current(total, current[at:], vectors[KEEP_CURRENT, first:], rules, neurons)
-                advance(u[at:], total, before[at:], vectors, rules, first, neurons)
-                fire(u[at:], vectors, first, neurons, spikes[sample, t, at:], counts[sample, at:])
+            for place in range(places):
+                n = collect(
+                    t, place, binary, index, value, starts, segment_of, segments, delays, delay_rows, rows,
+                    values,
+                )
+                if rules[RECURRENT] >= 0 and t > 0:
+                    n = feed_back(spikes[sample, t - 1, :outputs], rules[RECURRENT], rows, values, n)
+                # The lanes beyond this place's neurons are 0, and overwritten by the next place.
+                add_rows(rows, values, n, weight, sums, total, place * neurons, limit, binary)
+            step_neurons(total, current, u, before, vectors, rules, spikes[sample, t], counts[sample])
             before = spikes[sample, t]
             if len(membrane):
                 membrane[sample, t] = u
@@ -162,8 +148,8 @@ def run_readout(
     """
     samples, steps, size = x.shape
     binary = rules[BINARY]
-    busy, rows = np.empty(size, np.int32), np.empty(size, np.int32)
-    values, sums = np.empty(size, partial.dtype), np.empty(len(total), partial.dtype)
+    busy, rows = np.empty(size, np.int32), np.empty(size + ROWS, np.int32)
+    values, sums = np.empty(size + ROWS, partial.dtype), np.empty(len(total), partial.dtype)
     half, below, even = rules[SHIFT_HALF], rules[SHIFT_BELOW], rules[SHIFT_EVEN]
     found = 0
     for sample in range(samples):
@@ -173,7 +159,7 @@ def run_readout(
             found += n
             for i in range(0 if binary else n):
                 values[i] = x[sample, t - delay, rows[i]]
-            add_rows(rows, values, 0, n, weight, sums, total, limit, binary)
+            add_rows(rows, values, n, weight, sums, total, 0, limit, binary)
             for k in range(len(bias)):
                 v = np.int64(total[k]) << rules[LEFT]
                 v = (v + half + ((v >> 63) & below) + ((v >> rules[RIGHT]) & even)) >> rules[RIGHT]
@@ -201,7 +187,7 @@ def run_pool(
                             window = source[(y * width + z) * channels :]
                             for c in range(channels):
                                 total[c] += window[c]
-                    scale(total, rules, channels)
+                    scale(total, rules)
                     values = target[(row * width_out + column) * channels :]
                     for c in range(channels):
                         values[c] = total[c]

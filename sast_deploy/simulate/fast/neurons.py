@@ -27,8 +27,8 @@ BIAS, THRESHOLD, DROP, KEEP, KEEP_CURRENT = range(5)
 # Entries of `rules`, int64.
 LEFT, RIGHT, SHIFT_HALF, SHIFT_BELOW, SHIFT_EVEN = range(5)
 LEAK_HALF, LEAK_BELOW, LEAK_EVEN, ZERO, LOW, CLIP_LOW, HIGH, MASK = range(5, 13)
-FILTERED, INTERVAL, OFFSET, RECURRENT, BINARY, DIRECT = range(13, 19)
-RULES = 19
+FILTERED, INTERVAL, OFFSET, RECURRENT, BINARY = range(13, 18)
+RULES = 18
 
 CURRENT_LOW, CURRENT_MASK = CURRENT.low, (1 << CURRENT.bits) - 1
 
@@ -58,22 +58,38 @@ def rule_constants(arithmetic: Arithmetic, weight_exp: int) -> npt.NDArray[np.in
 
 
 @compiled
-def scale(total: Any, rules: Any, size: int) -> None:  # pragma: no cover
+def step_neurons(
+    total: Any, current: Any, u: Any, before: Any, vectors: Any, rules: Any, spikes: Any, counts: Any
+) -> None:  # pragma: no cover
+    """One step of all neurons from their weighted sums, in blocks that stay in the first-level cache."""
+    for low in range(0, len(u), 1024):
+        high = min(low + 1024, len(u))
+        if rules[LEFT] or rules[RIGHT]:
+            scale(total[low:high], rules)
+        if rules[FILTERED]:
+            filter_current(total[low:high], current[low:high], vectors[KEEP_CURRENT, low:high], rules)
+        bias, drop, keep = vectors[BIAS, low:high], vectors[DROP, low:high], vectors[KEEP, low:high]
+        advance(u[low:high], total[low:high], before[low:high], bias, drop, keep, rules)
+        fire(u[low:high], vectors[THRESHOLD, low:high], spikes[low:high], counts[low:high])
+
+
+@compiled
+def scale(total: Any, rules: Any) -> None:  # pragma: no cover
     """total <- shift(total, weight_exp)."""
     cast = total.dtype.type
     sign = cast(8 * total.itemsize - 1)
     left, right = cast(rules[LEFT]), cast(rules[RIGHT])
     half, below, even = cast(rules[SHIFT_HALF]), cast(rules[SHIFT_BELOW]), cast(rules[SHIFT_EVEN])
-    for k in range(size):
+    for k in range(len(total)):
         v = cast(total[k] << left)
         total[k] = cast(v + half + ((v >> sign) & below) + ((v >> right) & even)) >> right
 
 
 @compiled
-def filter_current(total: Any, current: Any, keep: Any, rules: Any, size: int) -> None:  # pragma: no cover
+def filter_current(total: Any, current: Any, keep: Any, rules: Any) -> None:  # pragma: no cover
     """current <- wrap(leak(current) + total), and total <- current, where keep is not 0; int64 only."""
     half, below, even = rules[LEAK_HALF], rules[LEAK_BELOW], rules[LEAK_EVEN]
-    for k in range(size):
+    for k in range(len(total)):
         v = np.int64(current[k]) * keep[k]
         kept = (v + half + ((v >> 63) & below) + ((v >> LEAK_BITS) & even)) >> LEAK_BITS
         wrapped = ((kept + total[k] - CURRENT_LOW) & CURRENT_MASK) + CURRENT_LOW
@@ -84,7 +100,7 @@ def filter_current(total: Any, current: Any, keep: Any, rules: Any, size: int) -
 
 @compiled
 def advance(
-    u: Any, total: Any, before: Any, vectors: Any, rules: Any, first: int, size: int
+    u: Any, total: Any, before: Any, bias: Any, drop: Any, keep: Any, rules: Any
 ) -> None:  # pragma: no cover
     """u <- fit(leak(u after its reset) + total + bias - drop * spike before)."""
     cast = u.dtype.type
@@ -92,8 +108,7 @@ def advance(
     half, below, even = cast(rules[LEAK_HALF]), cast(rules[LEAK_BELOW]), cast(rules[LEAK_EVEN])
     zero, low, mask = cast(rules[ZERO]), cast(rules[LOW]), cast(rules[MASK])
     clip_low, high = cast(rules[CLIP_LOW]), cast(rules[HIGH])
-    bias, drop, keep = vectors[BIAS, first:], vectors[DROP, first:], vectors[KEEP, first:]
-    for k in range(size):
+    for k in range(len(u)):
         s = cast(before[k])
         v = cast(u[k] * cast(keep[k] * cast(1 - s * zero)))
         leaked = cast(v + half + ((v >> sign) & below) + ((v >> leak_bits) & even)) >> leak_bits
@@ -103,10 +118,9 @@ def advance(
 
 
 @compiled
-def fire(u: Any, vectors: Any, first: int, size: int, spikes: Any, counts: Any) -> None:  # pragma: no cover
+def fire(u: Any, threshold: Any, spikes: Any, counts: Any) -> None:  # pragma: no cover
     """spikes <- u >= threshold; counts <- counts + spikes."""
-    threshold = vectors[THRESHOLD, first:]
-    for k in range(size):
+    for k in range(len(u)):
         s = np.uint8(u[k] >= threshold[k])
         spikes[k] = s
         counts[k] += s

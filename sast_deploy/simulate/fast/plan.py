@@ -20,10 +20,9 @@ from sast_deploy.program import (
     SumPool,
 )
 from sast_deploy.simulate.fast.bounds import UINT8_MAX, Widths, choose_widths
-from sast_deploy.simulate.fast.events import LANES, WORD
+from sast_deploy.simulate.fast.events import LANES, ROWS, WORD
 from sast_deploy.simulate.fast.neurons import (
     BINARY,
-    DIRECT,
     FILTERED,
     INTERVAL,
     OFFSET,
@@ -59,7 +58,6 @@ class SpikingPlan:
     index_type: type[Any]
     vectors: Array
     rules: Array
-    neurons: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,21 +163,20 @@ def _plan_spiking(program: Program, index: int, x_max: int) -> SpikingPlan:
         unit, units = layer.weight.shape[1], 1
         segment_of, segments = np.array([0, 1], np.int32), np.array([[0, 1, 0]], np.int32)
     delay_rows = len(tables[0])
-    room = len(delays) * unit * _widest(segment_of, segments) + out_shape[0] + WORD
+    room = len(delays) * unit * _widest(segment_of, segments) + out_shape[0] + ROWS
     rules = rule_constants(program.arithmetic, layer.weight_exp)
     rules[INTERVAL], rules[OFFSET] = program.reset_interval, layer.reset_offset
     rules[BINARY], rules[RECURRENT] = x_max == 1, -1
     if isinstance(layer, Dense) and layer.recurrent is not None:
         rules[RECURRENT] = len(delays) * delay_rows
         tables.append(layer.recurrent.T)
-    rules[DIRECT] = isinstance(layer, Dense) and not delays.any() and len(tables) == 1
     rules[FILTERED] = bool((layer.u_decay != NO_DECAY_FILTER).any())
-    rows = max(sum(map(len, tables)), stored_size(unit * units))
+    rows = max(sum(map(len, tables)) + 1, stored_size(unit * units))
     index_type = np.uint16 if rows <= np.iinfo(np.uint16).max else np.int32
     plan = SpikingPlan(
         layer, in_shape, out_shape, widths, unit, units, _rows(tables, widths), np.empty(0, widths.partial),
-        segment_of, segments, delays, delay_rows, room, index_type, _vectors(layer, program, widths.total),
-        rules, out_shape[0] // groups,
+        segment_of, segments, delays, delay_rows, room, index_type, _vectors(layer, program, out_shape, widths.total),
+        rules,
     )  # fmt: skip
     _freeze(plan)
     return plan
@@ -236,20 +233,22 @@ def _input_order(weight: Array, in_shape: Shape, first: bool) -> Array:
 
 
 def _rows(tables: list[Array], widths: Widths) -> Array:
+    """The tables, one after the other, then a row of zeros; every row in whole vectors."""
     table = np.concatenate(tables)
-    rows = np.zeros((len(table), padded(table.shape[1], LANES)), widths.weight)
-    rows[:, : table.shape[1]] = table
+    rows = np.zeros((len(table) + 1, padded(table.shape[1], LANES)), widths.weight)
+    rows[:-1, : table.shape[1]] = table
     return rows
 
 
-def _vectors(layer: SpikingLayer, program: Program, kind: type[Any]) -> Array:
-    """(5, channels): BIAS, THRESHOLD, DROP, KEEP, KEEP_CURRENT."""
+def _vectors(layer: SpikingLayer, program: Program, out_shape: Shape, kind: type[Any]) -> Array:
+    """(5, neurons): BIAS, THRESHOLD, DROP, KEEP, KEEP_CURRENT; channel-last."""
     rules = program.arithmetic
     vth = layer.vth.astype(np.int64)
     threshold = vth if rules.comparison == ">=" else vth + 1
     drop = vth if rules.reset == "subtract" else np.zeros(1)
     rows = (layer.bias, threshold, drop, UNITY - layer.v_decay, UNITY - layer.u_decay)
-    return np.array([np.broadcast_to(row, len(layer.weight)) for row in rows]).astype(kind)
+    of_channels = np.array([np.broadcast_to(row, len(layer.weight)) for row in rows]).astype(kind)
+    return np.tile(of_channels, int(np.prod(out_shape[1:])))
 
 
 def _freeze(plan: Plan) -> None:
