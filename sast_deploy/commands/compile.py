@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from sast_deploy.commands.options import PATH, Command, console, example
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from sast_deploy.compiler import Compilation
 
 EXPORTS = Path("netx_exports")
 STOCK_WARNING = (
@@ -38,6 +32,7 @@ def compile_command(checkpoint: Path, profile_name: str, output: Path | None, st
     from sast_deploy.checkpoint import load_checkpoint, package_versions, to_float_network
     from sast_deploy.compiler import compile_network
     from sast_deploy.fileio import file_digest
+    from sast_deploy.inspection import proof_table
     from sast_deploy.knownanswers import make_known_answers
     from sast_deploy.netx import NetFile, write_net
     from sast_deploy.netx_stock import stock_loads
@@ -68,7 +63,8 @@ def compile_command(checkpoint: Path, profile_name: str, output: Path | None, st
     write_net(output, net)
     out = console()
     out.print(f"{checkpoint} -> {profile.name}: {profile.description}")
-    out.print(_layer_table(compilation))
+    losses = [(layer.clipped_weights, layer.error) for layer in compilation.layers]
+    out.print(proof_table([layer.proof for layer in compilation.layers], losses))
     for warning in compilation.warnings:
         out.print(f"warning: {warning}")
     if strict_reset:
@@ -81,27 +77,3 @@ def compile_command(checkpoint: Path, profile_name: str, output: Path | None, st
         out.print(f"note: {STOCK_WARNING}")
     out.print(f"program {compilation.program.digest()}", soft_wrap=True)
     out.print(f"wrote {output}", soft_wrap=True)
-
-
-def _layer_table(compilation: Compilation) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("layer")
-    table.add_column("weights")
-    for name in ("exponent", "accumulator", "bits", "zero", "clipped", "rms error", "threshold (LSB)"):
-        table.add_column(name, justify="right")
-    for layer in compilation.layers:
-        table.add_row(
-            layer.name,
-            "x".join(map(str, layer.shape)),
-            str(layer.exponent),
-            f"{layer.low}..{layer.high}",
-            str(layer.accumulator_bits),
-            f"{100 * layer.zero_weights:.1f} %",
-            f"{100 * layer.clipped_weights:.1f} %",
-            f"{100 * layer.error:.1f} %",
-            "..".join(map(str, (layer.vth[0], layer.vth[-1]))) if layer.vth else "",
-        )
-    return table

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sast_deploy.errors import DataError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from sast_deploy.data import DataInfo, FrameOptions, FrameSet
+    from sast_deploy.netx import NetFile
 
 
 def load_test_split(
@@ -54,3 +58,23 @@ def load_test_split(
             expected=f"the network's {len(recorded.classes)} ({', '.join(recorded.classes[:3])}, ...)",
         )
     return data
+
+
+def load_spread(net: NetFile, samples: int, **data: Any) -> NDArray[np.uint8]:
+    """Evenly spread samples of the test split that a .net file was made for: uint8 (samples, T, C, H, W).
+
+    data: what `load_test_split` takes from the command line.
+    """
+    import numpy as np
+
+    from sast_deploy.data import DataInfo, FrameOptions
+
+    recorded, options = DataInfo.from_dict(net.data), FrameOptions.from_dict(net.frames)
+    frames = load_test_split(recorded, options, **data).test.frames
+    wanted = (net.program.steps, *net.program.input_shape)
+    if frames.shape[1:] != wanted or not len(frames):
+        raise DataError(
+            f"frames of shape {frames.shape}", where=recorded.root, expected=f"(samples, {wanted})"
+        )
+    chosen = np.unique(np.linspace(0, len(frames) - 1, min(samples, len(frames))).round().astype(np.int64))
+    return np.ascontiguousarray(frames[chosen])

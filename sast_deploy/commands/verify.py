@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sast_deploy.commands.options import PATH, Command, console, data_options, example
-from sast_deploy.errors import DataError, NetFileError
+from sast_deploy.errors import NetFileError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from sast_deploy.netx import NetFile
     from sast_deploy.verify import Comparison
 
 DIFFERS = 1
@@ -63,6 +62,7 @@ def verify_command(
     First the file's known answers, then samples of its own test split. Exit code 1 at the first difference,
     which is printed with the inputs that led there; 3 if an engine is missing: leave it out with --backend.
     """
+    from sast_deploy.commands.loading import load_spread
     from sast_deploy.netx import read_net
     from sast_deploy.verify import compare, load_engines, replay_known
 
@@ -77,31 +77,13 @@ def verify_command(
     else:
         rows += replay_known(content.program, content.known, engines)
     if not known_answers_only:
-        rows += compare(content.program, _frames(content, samples, **data), engines, "test split")
+        rows += compare(content.program, load_spread(content, samples, **data), engines, "test split")
     out.print(f"{net}: program {content.program.digest()}", soft_wrap=True)
     out.print(_table(rows))
     for row in rows:
         for line in row.problem:
             out.print(line, soft_wrap=True, markup=False)
     return DIFFERS if any(row.problem for row in rows) else 0
-
-
-def _frames(net: NetFile, samples: int, **data: Any) -> Any:
-    """Evenly spread samples of the test split that the file was made for."""
-    import numpy as np
-
-    from sast_deploy.commands.loading import load_test_split
-    from sast_deploy.data import DataInfo, FrameOptions
-
-    recorded, options = DataInfo.from_dict(net.data), FrameOptions.from_dict(net.frames)
-    frames = load_test_split(recorded, options, **data).test.frames
-    wanted = (net.program.steps, *net.program.input_shape)
-    if frames.shape[1:] != wanted or not len(frames):
-        raise DataError(
-            f"frames of shape {frames.shape}", where=recorded.root, expected=f"(samples, {wanted})"
-        )
-    chosen = np.unique(np.linspace(0, len(frames) - 1, min(samples, len(frames))).round().astype(np.int64))
-    return np.ascontiguousarray(frames[chosen])
 
 
 def _table(rows: list[Comparison]) -> Table:

@@ -6,6 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sast_deploy.compiler.intervals import firing_limit
+from sast_deploy.compiler.proofs import (
+    LayerProof,
+    NeuronBounds,
+    bound_neurons,
+    prove,
+    signed_bits,
+)
 from sast_deploy.compiler.quantize import (
     Float64Array,
     Scaling,
@@ -15,8 +23,8 @@ from sast_deploy.compiler.quantize import (
     quantize,
 )
 from sast_deploy.errors import CompileError
-from sast_deploy.fixedpoint import shift
 from sast_deploy.floatnet import FloatConv2d, FloatDense, FloatNetwork, FloatPool, FloatReadout
+from sast_deploy.linear import weighted_layers
 from sast_deploy.profile import Profile
 from sast_deploy.program import (
     LEAK_BITS,
@@ -38,23 +46,13 @@ INT32_MAX = (1 << 31) - 1
 class LayerFacts:
     """What the compiler established about one weighted layer.
 
-    low, high: the exact worst-case accumulator for the actual weights and the input's range.
-    accumulator_bits: the signed width that holds it. zero_weights: share of weights that became 0.
-    clipped_weights: share of weights beyond the clipping point. error: rms weight error over rms weight.
-    vth: smallest, median and largest threshold in membrane LSBs (empty for the readout).
+    proof: what holds of the integers alone. clipped_weights: share of weights beyond the clipping point.
+    error: rms weight error over rms weight.
     """
 
-    name: str
-    shape: Shape
-    weights: int
-    exponent: int
-    low: int
-    high: int
-    accumulator_bits: int
-    zero_weights: float
+    proof: LayerProof
     clipped_weights: float
     error: float
-    vth: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +77,7 @@ def compile_network(network: FloatNetwork, profile: Profile, name: str) -> Compi
 class _Builder:
     def __init__(self, network: FloatNetwork, profile: Profile) -> None:
         self.network, self.profile = network, profile
-        self.facts: list[LayerFacts] = []
+        self.losses: list[tuple[float, float]] = []  # share clipped and rms error of each weighted layer
         self.warnings: list[str] = []
         # What the next layer's weights see: the real value of one integer unit, and the largest integer.
         self.input_unit, self.input_max = 1.0 / network.input_clip, network.input_clip
@@ -99,7 +97,10 @@ class _Builder:
             self.profile.arithmetic,
             tuple(layers),
         )
-        return Compilation(program, tuple(self.facts), tuple(self.warnings))
+        bounds = bound_neurons(program)
+        self._check_sums(program, bounds)
+        facts = [LayerFacts(p, *loss) for p, loss in zip(prove(program, bounds), self.losses, strict=True)]
+        return Compilation(program, tuple(facts), (*self.warnings, *_silent(program, bounds)))
 
     def _layer(self, layer: FloatDense | FloatConv2d | FloatPool | FloatReadout, where: str) -> Layer:
         if isinstance(layer, FloatPool):
@@ -119,7 +120,7 @@ class _Builder:
         weight = quantize(real, scaling.factor, scaling.exponent, self.profile.weight_max)
         bias = on_grid(layer.bias, scaling.factor, self.profile.grid)
         self._bound(np.abs(bias), INT32_MAX // self.network.steps, where, "bias")
-        self._note((where, "readout"), real, weight, scaling, ())
+        self._note(where, real, weight, scaling)
         return Readout(frozen_ints(weight), frozen_ints(bias), scaling.exponent)
 
     def _spiking(self, layer: FloatDense | FloatConv2d, real: Float64Array, where: str) -> Layer:
@@ -129,10 +130,8 @@ class _Builder:
         weight = quantize(real, scaling.factor, scaling.exponent, self.profile.weight_max)
         vth = on_grid(theta, scaling.factor, self.profile.grid)
         bias = on_grid(layer.bias, scaling.factor, self.profile.grid)
-        self._check_neurons(weight, vth, bias, where)
-        spread = tuple(int(v) for v in (vth.min(), np.median(vth), vth.max()))
-        kind = "conv" if isinstance(layer, FloatConv2d) else "dense"
-        self._note((where, kind), real, weight, scaling, spread)
+        self._note(where, real, weight, scaling)
+        self._check_neurons(weight, vth, bias, theta, where)
         self.input_unit, self.input_max = 1.0, 1
         common = (frozen_ints(weight), frozen_ints(bias), frozen_ints(vth), scaling.exponent, self._decay())
         if isinstance(layer, FloatConv2d):
@@ -142,21 +141,22 @@ class _Builder:
     def _decay(self) -> Int32Array:
         return frozen_ints([round((1.0 - self.network.alpha) * (1 << LEAK_BITS))])
 
-    def _check_neurons(self, weight: np.ndarray, vth: Float64Array, bias: Float64Array, where: str) -> None:
-        state = self.profile.arithmetic.state
+    def _check_neurons(
+        self, weight: np.ndarray, vth: Float64Array, bias: Float64Array, theta: Float64Array, where: str
+    ) -> None:
+        rules = self.profile.arithmetic
         for neuron in np.flatnonzero(vth < 1)[:1]:
             raise CompileError(
-                f"the threshold of neuron {neuron} becomes {int(vth[neuron])}",
+                f"the threshold of neuron {neuron}, {theta[neuron]:.3g}, becomes {int(vth[neuron])}",
                 where=where,
-                expected=f"at least 1 LSB of {state}",
+                expected=f"at least 1 LSB of {rules.state}",
                 todo='use a profile with more state bits or scale = "neuron"',
             )
-        self._bound(vth, state.high, where, "threshold")
-        self._bound(np.abs(bias), state.high, where, "bias")
-        silent = np.flatnonzero(~weight.reshape(len(weight), -1).any(axis=1))
-        if len(silent):
-            named = ", ".join(map(str, silent[:5])) + (", ..." if len(silent) > 5 else "")
-            self.warnings.append(f"{where}: {len(silent)} neurons have no weight left (neuron {named})")
+        self._bound(vth, rules.state.high - (rules.comparison == ">"), where, "threshold")
+        self._bound(np.abs(bias), rules.state.high, where, "bias")
+        empty = np.flatnonzero(~weight.reshape(len(weight), -1).any(axis=1))
+        if len(empty):
+            self.warnings.append(f"{where}: {len(empty)} neurons have no weight left ({_some(empty)})")
 
     def _bound(self, values: Float64Array, limit: int, where: str, what: str) -> None:
         for neuron in np.flatnonzero(values > limit)[:1]:
@@ -171,50 +171,46 @@ class _Builder:
         if not real.any():
             raise CompileError("every weight is zero", where=where, expected="a trained layer")
 
-    def _note(
-        self,
-        name: tuple[str, str],
-        real: Float64Array,
-        weight: np.ndarray,
-        scaling: Scaling,
-        vth: tuple[int, ...],
-    ) -> None:
-        where, kind = name
+    def _note(self, where: str, real: Float64Array, weight: np.ndarray, scaling: Scaling) -> None:
         if not weight.any():
             raise CompileError(
                 f"all {weight.size} weights become zero at {self.profile.arithmetic.weight_bits} bits",
                 where=where,
                 todo='use scale = "layer" or "neuron", or more weight bits',
             )
-        rows = weight.reshape(len(weight), -1).astype(np.int64)
-        high = int((np.maximum(rows, 0).sum(axis=1) * self.input_max).max())
-        low = int((np.minimum(rows, 0).sum(axis=1) * self.input_max).min())
-        ends = [shift(end, max(scaling.exponent, 0), "floor") for end in (low, high)]
-        bits = max(end.bit_length() if end >= 0 else (-end - 1).bit_length() for end in ends) + 1
-        if bits > self.profile.accumulator_bits:
-            raise CompileError(
-                f"the weighted sum reaches {low}..{high} times 2**{scaling.exponent}, {bits} bits",
-                where=where,
-                expected=f"at most accumulator.bits = {self.profile.accumulator_bits}",
-            )
         step = (2.0**scaling.exponent / scaling.factor).reshape(-1, *[1] * (real.ndim - 1))
         error = np.sqrt(((weight * step - real) ** 2).mean() / (real**2).mean())
         clipped = float((np.abs(real) > step * (self.profile.weight_max + 0.5)).mean())
-        self.facts.append(
-            LayerFacts(
-                f"{where} ({kind})",
-                weight.shape,
-                weight.size,
-                scaling.exponent,
-                low,
-                high,
-                bits,
-                float((weight == 0).mean()),
-                clipped,
-                float(error),
-                vth,
-            )
-        )
+        self.losses.append((clipped, float(error)))
+
+    def _check_sums(self, program: Program, bounds: dict[int, NeuronBounds]) -> None:
+        """Refuse a weighted sum that the profile's accumulator cannot hold."""
+        for index, layer in weighted_layers(program):
+            left, sums = max(layer.weight_exp, 0), bounds[index].sums
+            for neuron, (low, high) in enumerate(zip(sums.low.tolist(), sums.high.tolist(), strict=True)):
+                bits = signed_bits(low << left, high << left)
+                if bits > self.profile.accumulator_bits:
+                    raise CompileError(
+                        f"the weighted sum of neuron {neuron} reaches {low}..{high} times "
+                        f"2**{layer.weight_exp}, {bits} bits",
+                        where=f"layer {index}",
+                        expected=f"at most accumulator.bits = {self.profile.accumulator_bits}",
+                    )
+
+
+def _silent(program: Program, bounds: dict[int, NeuronBounds]) -> list[str]:
+    """A warning for every layer with neurons that are proved never to fire."""
+    found = []
+    for index, layer in program.spiking():
+        state = bounds[index].state
+        never = np.flatnonzero(state.high < firing_limit(layer, program.arithmetic, len(state.high)))
+        if len(never):
+            found.append(f"layer {index}: {len(never)} neurons can never fire ({_some(never)})")
+    return found
+
+
+def _some(neurons: np.ndarray) -> str:
+    return f"neuron {', '.join(map(str, neurons[:5]))}{', ...' if len(neurons) > 5 else ''}"
 
 
 def _require_finite(layer: FloatDense | FloatConv2d | FloatReadout, where: str) -> None:

@@ -8,8 +8,10 @@ chip's v; where a layer's exponent is too small for that, the whole layer is sca
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from sast_deploy.linear import Weighted, weighted_layers, weighted_sums
 from sast_deploy.program import Conv2d, Dense, Int32Array, Program, Readout, Shape
@@ -29,6 +31,7 @@ DECAY_MAX = (1 << 12) - 1
 STATE_BITS, STATE_EXTRA_BITS = 24, 6  # u and v, sign included; v's bits below the threshold's mantissa
 DELAY_MAX, DELAY_BITS = 62, 6
 RESET = "zero"
+PROGRAM = "program"  # stands for the layer in a check of the whole program
 
 
 @dataclass(frozen=True)
@@ -58,10 +61,10 @@ def check_limits(program: Program) -> tuple[LimitCheck, ...]:
         cores_behind = max(check[3] for check in found)
         total += cores_behind
     chip = LimitCheck(
-        "program", "cores", str(total), f"{CORES_PER_CHIP} a chip", total, total <= CORES_PER_CHIP
+        PROGRAM, "cores", str(total), f"{CORES_PER_CHIP} a chip", total, total <= CORES_PER_CHIP
     )
     reset = program.arithmetic.reset
-    return (*checks, chip, LimitCheck("program", "reset", reset, RESET, 0, reset == RESET))
+    return (*checks, chip, LimitCheck(PROGRAM, "reset", reset, RESET, 0, reset == RESET))
 
 
 def stored_weight_bits(weight: Int32Array) -> int:
@@ -86,7 +89,7 @@ def _capacity(layer: Weighted, before: Shape, after: Shape, cores_behind: int) -
     spread = -(-sources // IN_AXONS_PER_CORE) if isinstance(layer, Conv2d) else 1
     return [
         ("neurons", *_per_core(neurons, NEURONS_PER_CORE)),
-        ("input axons", f"{fan_in} a neuron", str(IN_AXONS_PER_CORE), spread, fan_in <= IN_AXONS_PER_CORE),
+        ("input axons", str(fan_in), f"{IN_AXONS_PER_CORE} a neuron", spread, fan_in <= IN_AXONS_PER_CORE),
         ("output axons", *_per_core(axons, OUT_AXONS_PER_CORE)),
         ("synapse bits", *_per_core(memory, SYNAPSE_BITS_PER_CORE)),
     ]
@@ -132,7 +135,7 @@ def _values(layer: Weighted, program: Program) -> list[_Found]:
         layer.u_decay.astype(np.int64) - 1,
     )  # the chip adds 1 to the current's decay
     fits = min(leak.min(), filtered.min()) >= 0 and max(leak.max(), filtered.max()) <= DECAY_MAX
-    decays = f"v {leak.min()}..{leak.max()}, u {filtered.min()}..{filtered.max()}"
+    decays = f"v {_range(leak)}, u {_range(filtered)}"
     return [
         *found,
         (
@@ -155,3 +158,8 @@ def _bias(bias: Int32Array, k: int) -> _Found:
     beyond = [v for v, n in zip(scaled, shifts, strict=True) if n > BIAS_EXP_MAX or v % (1 << n)]
     allowed = f"±{BIAS_MANTISSA_MAX} × 2^0..{BIAS_EXP_MAX}"
     return ("bias", str(max(beyond or scaled)), allowed, 0, not beyond)
+
+
+def _range(values: npt.NDArray[Any]) -> str:
+    low, high = int(values.min()), int(values.max())
+    return str(low) if low == high else f"{low}..{high}"

@@ -3,28 +3,22 @@
 Weighted sums. Inputs lie in 0..x_max, so a_i lies in x_max * (sum of the negative, sum of the positive W_ij);
 both ends are reached, and every partial sum in any order lies between them.
 
-Membrane potentials. Intervals grow from {0} until nothing new is reached, per neuron:
-
-    u_t before fit in  kept + current + bias
-    kept           in  leak([L, min(H, f - 1)]), and where H >= f also
-                       leak([max(L, f), H]) - vth under reset "subtract", 0 under "zero"
-    [L, H]         =   fit(u_t before fit), with 0 for the start of a sample and for a cleared state
-
-f is the smallest membrane potential that fires. Rounding and fit are monotone, so the ends of an
-interval are the images of its ends, except that a value that wraps may become any.
+Membrane potentials. Intervals that hold all values at every step; see intervals.py.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
-from sast_deploy.fixedpoint import Arithmetic, QFormat, divide_pow2_array, fit_array, shift, shift_array
-from sast_deploy.linear import Int64Array, Weighted, input_maxima, weighted_layers, weighted_sums
+from sast_deploy.compiler.intervals import Growth, Interval, firing_limit
+from sast_deploy.fixedpoint import Arithmetic, shift
+from sast_deploy.linear import Weighted, input_maxima, weighted_layers, weighted_sums
 from sast_deploy.program import (
     CURRENT,
-    LEAK_BITS,
     NO_DECAY_FILTER,
     Dense,
     Int32Array,
@@ -36,33 +30,6 @@ from sast_deploy.program import (
 )
 
 SETTLING = 64  # steps beyond the program's own after which a bound that still grows holds for those only
-
-
-@dataclass(frozen=True, eq=False)
-class Interval:
-    """Inclusive ends, int64 (neurons,) each."""
-
-    low: Int64Array
-    high: Int64Array
-
-    def hull(self, other: Interval) -> Interval:
-        """The smallest interval that holds both."""
-        return Interval(np.minimum(self.low, other.low), np.maximum(self.high, other.high))
-
-    def __add__(self, other: Interval) -> Interval:
-        return Interval(self.low + other.low, self.high + other.high)
-
-    def leaves(self, form: QFormat, overflow: str) -> np.ndarray:
-        """bool (neurons,): whether a value of the interval is outside the format."""
-        lowest = -form.high if overflow == "saturate-symmetric" else form.low
-        return np.asarray((self.low < lowest) | (self.high > form.high))
-
-    def fitted(self, form: QFormat, overflow: str) -> Interval:
-        """What `fit` makes of the interval."""
-        if overflow != "wrap":
-            return Interval(fit_array(self.low, form, overflow), fit_array(self.high, form, overflow))
-        anything = self.leaves(form, overflow)
-        return Interval(np.where(anything, form.low, self.low), np.where(anything, form.high, self.high))
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,9 +76,9 @@ class LayerProof:
     vth: tuple[int, ...]
 
 
-def prove(program: Program) -> tuple[LayerProof, ...]:
-    """The proofs of every weighted layer, in order."""
-    bounds = bound_neurons(program)
+def prove(program: Program, known: dict[int, NeuronBounds] | None = None) -> tuple[LayerProof, ...]:
+    """The proofs of every weighted layer, in order. known: the program's bounds, if they are at hand."""
+    bounds = bound_neurons(program) if known is None else known
     return tuple(_proof(program, index, layer, bounds[index]) for index, layer in weighted_layers(program))
 
 
@@ -126,6 +93,18 @@ def bound_neurons(program: Program) -> dict[int, NeuronBounds]:
         else:
             found[index] = _membranes(layer, sums, program.arithmetic, program.steps)
     return found
+
+
+def states_at_the_ends(program: Program, membranes: Sequence[npt.NDArray[np.int32]]) -> list[int | None]:
+    """How many membrane potentials of each spiking layer lie at an end of their range; None where they wrap.
+
+    Every saturated one does; one that came to lie there by chance counts too.
+    """
+    form, overflow = program.arithmetic.state, program.arithmetic.overflow
+    lowest = -form.high if overflow == "saturate-symmetric" else form.low
+    if overflow == "wrap":
+        return [None] * len(membranes)
+    return [int(((u == lowest) | (u == form.high)).sum()) for u in membranes]
 
 
 def signed_bits(low: int, high: int) -> int:
@@ -148,66 +127,8 @@ def _signs(weight: Int32Array) -> tuple[Int32Array, Int32Array]:
     return np.minimum(weight, 0), np.maximum(weight, 0)
 
 
-class _Growth:
-    """The intervals of current and membrane potential, one step further with every call of `grow`."""
-
-    def __init__(self, layer: SpikingLayer, sums: Interval, rules: Arithmetic) -> None:
-        neurons = len(sums.low)
-        self.rules = rules
-        self.vth, bias, self.v_decay, self.u_decay = (
-            per_neuron(values, neurons).astype(np.int64)
-            for values in (layer.vth, layer.bias, layer.v_decay, layer.u_decay)
-        )
-        self.fires_at = self.vth + (0 if rules.comparison == ">=" else 1)
-        ends = (shift_array(end, layer.weight_exp, rules.shift_rounding) for end in (sums.low, sums.high))
-        self.arriving, self.bias = Interval(*ends), Interval(bias, bias)
-        zero = np.zeros(neurons, np.int64)
-        self.current = self.held = self.state = self.membrane = Interval(zero, zero)
-
-    def grow(self) -> bool:
-        """One more step; whether anything grew."""
-        before = self.held, self.state
-        self.current = self._filtered()
-        self.held = self.held.hull(self._wrapped(self.current))
-        self.membrane = self._kept() + self._wrapped(self.current) + self.bias
-        self.state = self.state.hull(self.membrane.fitted(self.rules.state, self.rules.overflow))
-        pairs = zip(before, (self.held, self.state), strict=True)
-        return any((a.low > b.low).any() or (a.high < b.high).any() for a, b in pairs)
-
-    def _wrapped(self, current: Interval) -> Interval:
-        """The current as the neuron holds it: only the register of a filtered one wraps."""
-        wrapped, filtered = current.fitted(CURRENT, "wrap"), self.u_decay < NO_DECAY_FILTER
-        low, high = ((wrapped.low, current.low), (wrapped.high, current.high))
-        return Interval(np.where(filtered, *low), np.where(filtered, *high))
-
-    def _filtered(self) -> Interval:
-        """The current before its wrap: what arrives, and what is left of what was held."""
-        kept = Interval(self._leak(self.held.low, self.u_decay), self._leak(self.held.high, self.u_decay))
-        return kept + self.arriving
-
-    def _kept(self) -> Interval:
-        """What leak and reset leave of the last step's membrane potential; 0 after a clearing."""
-        low, high = self.state.low, self.state.high
-        quiet = Interval(
-            self._leak(low, self.v_decay),
-            np.maximum(0, self._leak(np.minimum(high, self.fires_at - 1), self.v_decay)),
-        )
-        if self.rules.reset != "subtract":
-            return quiet
-        after_spike = Interval(
-            self._leak(np.maximum(low, self.fires_at), self.v_decay) - self.vth,
-            self._leak(high, self.v_decay) - self.vth,
-        )
-        can_fire, both = high >= self.fires_at, quiet.hull(after_spike)
-        return Interval(np.where(can_fire, both.low, quiet.low), np.where(can_fire, both.high, quiet.high))
-
-    def _leak(self, values: Int64Array, decay: Int64Array) -> Int64Array:
-        kept = values * ((1 << LEAK_BITS) - decay)
-        return divide_pow2_array(kept, LEAK_BITS, self.rules.leak_rounding)
-
-
 def _membranes(layer: SpikingLayer, sums: Interval, rules: Arithmetic, steps: int) -> NeuronBounds:
-    growth = _Growth(layer, sums, rules)
+    growth = Growth(layer, sums, rules)
     if any(not growth.grow() for _ in range(steps)):
         return _bounds(growth, sums, settled=True)
     within = _bounds(growth, sums, settled=False)
@@ -216,7 +137,7 @@ def _membranes(layer: SpikingLayer, sums: Interval, rules: Arithmetic, steps: in
     return within
 
 
-def _bounds(growth: _Growth, sums: Interval, settled: bool) -> NeuronBounds:
+def _bounds(growth: Growth, sums: Interval, settled: bool) -> NeuronBounds:
     return NeuronBounds(sums, growth.membrane, growth.state, growth.current, settled)
 
 
@@ -243,7 +164,7 @@ def _with_neurons(
     proof: LayerProof, layer: SpikingLayer, rules: Arithmetic, bounds: NeuronBounds
 ) -> LayerProof:
     filtered = per_neuron(layer.u_decay, proof.neurons) < NO_DECAY_FILTER
-    fires_at = per_neuron(layer.vth, proof.neurons) + (0 if rules.comparison == ">=" else 1)
+    fires_at = firing_limit(layer, rules, proof.neurons)
     return replace(
         proof,
         membrane=(int(bounds.membrane.low.min()), int(bounds.membrane.high.max())),

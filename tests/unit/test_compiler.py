@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sast_deploy.compiler import compile_network
+from sast_deploy.compiler.proofs import prove
 from sast_deploy.compiler.quantize import clipping_points
 from sast_deploy.errors import CompileError
 from sast_deploy.floatnet import FloatDense, FloatNetwork, FloatReadout
@@ -89,7 +90,8 @@ def test_int8_follows_the_float_network():
 @pytest.mark.parametrize("base", [INT8, INT4])
 def test_facts_are_true(base):
     compilation = compile_network(float_fc(), base, "t")
-    for facts, layer in zip(compilation.layers, compilation.program.layers, strict=True):
+    proofs = [facts.proof for facts in compilation.layers]
+    for facts, layer in zip(proofs, compilation.program.layers, strict=True):
         rows = layer.weight.astype(np.int64)
         largest = 4 if facts.name.startswith("layer 0") else 1
         worst = [sum(int(w) * largest for w in row if w > 0) for row in rows]
@@ -98,6 +100,7 @@ def test_facts_are_true(base):
         assert facts.accumulator_bits == wide.bit_length() + 1
         assert facts.zero_weights == (rows == 0).mean()
         assert np.abs(rows).max() <= base.weight_max
+    assert proofs == list(prove(compilation.program))
 
 
 def test_mse_clipping_never_raises_the_error():
@@ -112,7 +115,10 @@ def test_mse_clipping_never_raises_the_error():
 
 def test_a_neuron_without_weights_is_a_warning():
     compilation = compile_network(tiny([[0.5, 1.0], [0.0, 0.0]], bias=[0, 0.5], theta=[1, 1]), INT8, "t")
-    assert compilation.warnings == ("layer 0: 1 neurons have no weight left (neuron 1)",)
+    assert compilation.warnings == (
+        "layer 0: 1 neurons have no weight left (neuron 1)",
+        "layer 0: 1 neurons can never fire (neuron 1)",
+    )
 
 
 @pytest.mark.parametrize(
@@ -124,7 +130,7 @@ def test_a_neuron_without_weights_is_a_warning():
         (tiny([[1.0]], theta=np.nan), r"layer 0: threshold\[0\] is nan"),
         (
             tiny([[100.0]], theta=1e-5),
-            "layer 0: the threshold of neuron 0 becomes 0; expected at least 1 LSB",
+            "layer 0: the threshold of neuron 0, 1e-05, becomes 0; expected at least 1 LSB",
         ),
         (tiny([[1.0]], bias=1e9), "layer 0: the bias of neuron 0 is .* LSB; expected at most 32767"),
         (tiny([[1.0]], readout=0.0), "layer 1: every weight is zero"),
@@ -137,7 +143,9 @@ def test_what_the_integers_cannot_hold_is_refused(network, message):
 
 def test_an_accumulator_that_is_too_wide_is_refused():
     narrow = profile(INT8, bits=("bits = 24", "bits = 10"))
-    with pytest.raises(CompileError, match=r"layer 0: the weighted sum reaches .* bits; expected at most"):
+    with pytest.raises(
+        CompileError, match=r"layer 0: the weighted sum of neuron 0 reaches .* bits; expected at most"
+    ):
         compile_network(tiny([[1.0] * 40]), narrow, "t")
 
 
@@ -151,7 +159,8 @@ def test_neurons_that_would_leave_the_accumulator_are_rescaled():
     compilation = compile_network(network, narrow, "t")
     layer = compilation.program.layers[0]
     assert [row.max() for row in layer.weight] == [6, 127]
-    assert (compilation.layers[0].high, compilation.layers[0].accumulator_bits) == (508, 10)
+    proof = compilation.layers[0].proof
+    assert (proof.high, proof.accumulator_bits) == (508, 10)
     # the threshold follows: it stays the same multiple of the weights, 2 and 20
     assert layer.vth / layer.weight.max(axis=1) == pytest.approx([2, 20], rel=0.1)
 

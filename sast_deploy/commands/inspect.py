@@ -1,0 +1,58 @@
+"""`sast-deploy inspect`: what a .net file is, what is proved of it, which limits it meets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sast_deploy.commands.options import PATH, Command, console, data_options, example
+
+if TYPE_CHECKING:
+    from sast_deploy.inspection import Calibration
+    from sast_deploy.netx import NetFile
+
+
+@click.command(
+    "inspect",
+    cls=Command,
+    short_help="What a .net file is, what is proved of it, which limits it meets.",
+    epilog=example(
+        "sast-deploy inspect netx_exports/sast-loihi-int8.net",
+        "sast-deploy inspect netx_exports/sast-loihi-int8.net --samples 100 --json facts.json",
+    ),
+)
+@click.argument("net", type=PATH)
+@click.option("--samples", type=click.IntRange(min=1), help="Also count saturated states on N test samples.")
+@click.option("--json", "json_path", type=PATH, help="Write everything as JSON too.")
+@data_options(None)
+def inspect_command(net: Path, samples: int | None, json_path: Path | None, **data: Any) -> None:
+    """Say what NET is, from the file alone: origin, proofs, memory, and the limits of a Loihi 1 core."""
+    from sast_deploy.fileio import write_text
+    from sast_deploy.inspection import inspect_net, print_inspection
+    from sast_deploy.netx import read_net
+
+    content = read_net(net)
+    found = inspect_net(content, net, _calibrate(content, samples, **data) if samples else None)
+    out = console()
+    print_inspection(found, out)
+    if json_path is not None:
+        write_text(json_path, found.to_json())
+        out.print(f"wrote {json_path}", soft_wrap=True)
+
+
+def _calibrate(net: NetFile, samples: int, **data: Any) -> Calibration:
+    """Run test samples in the fast engine and count the membrane potentials at the ends of their range."""
+    from sast_deploy.commands.loading import load_spread
+    from sast_deploy.compiler.proofs import states_at_the_ends
+    from sast_deploy.inspection import Calibration
+    from sast_deploy.simulate.fast import run_fast
+
+    frames = load_spread(net, samples, **data)
+    traces = run_fast(net.program, frames, trace=True).traces or ()
+    membranes = [trace.membrane for trace in traces]
+    states = [membrane.size for membrane in membranes]
+    return Calibration(
+        len(frames), tuple(zip(states_at_the_ends(net.program, membranes), states, strict=True))
+    )
