@@ -20,7 +20,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from sast_deploy.compiler.proofs import Interval, bound_neurons, signed_bits
+from sast_deploy.compiler.proofs import bound_neurons, signed_bits
 from sast_deploy.errors import NetFileError
 from sast_deploy.fixedpoint import Arithmetic, QFormat
 from sast_deploy.netx_layers import STOCK_SHIFT, LayerReader, StockUse
@@ -94,9 +94,8 @@ def _prove(program: Program, path: Path) -> tuple[int, ...]:
     """Refuse weighted sums that may leave 24 bits; return the layers whose filtered currents may."""
     unproven = []
     for index, bounds in bound_neurons(program).items():
-        sums = Interval(bounds.sums.low << STOCK_SHIFT, bounds.sums.high << STOCK_SHIFT)
-        if sums.leaves(CURRENT, "saturate-symmetric").any():
-            low, high = int(bounds.sums.low.min()), int(bounds.sums.high.max())
+        low, high = int(bounds.sums.low.min()), int(bounds.sums.high.max())
+        if max(-low, high) << STOCK_SHIFT > CURRENT.high:
             raise NetFileError(
                 f"layer {index} ({program.layers[index].kind}): weighted sums may reach {low}..{high}",
                 where=path,

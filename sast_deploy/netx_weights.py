@@ -1,8 +1,8 @@
 """What stock NetX and stock Lava make of a dense weight matrix before they compute with it.
 
 NetX scales the matrix by a power of two so that it fills eight bits, and tells Lava how many low bits it
-may drop; Lava clips and truncates, and shifts every sum back. Mixed signs within -256..254 survive (odd
-ones within -128..127), and so does 0..255; what does not is altered without a word.
+may drop; Lava clips and truncates, and shifts every sum back. Mixed signs within -256..254 survive, and so
+do 0..255 and -127..-1; what does not is altered without a word.
 Source: lava-dl 0.6.0 netx/utils.py `optimize_weight_bits`, lava-nc 0.10.0 utils/weightutils.py.
 """
 

@@ -173,8 +173,9 @@ def test_ground_truth_dense(shared_data, tmp_path):
     )
     layers = [dense(weight, vThMant=6, iDecay=4096, vDecay=415)]
     program = read_stock(write_stock(tmp_path / "dense.net", layers), StockUse(2000))
-    assert np.array_equal(program.layers[0].weight @ inputs.astype(np.int64), current)
+    sums = program.layers[0].weight @ inputs.astype(np.int64)
+    assert np.array_equal(sums[:, :-1], current[:, 1:])  # a synapse sends one step late
     frames = inputs.T.astype(np.uint8).reshape(1, 2000, 200, 1, 1)
     spikes = run_reference(program, frames, trace=True).traces[0].spikes[0].T
-    assert np.array_equal(spikes[:, 1:], expected[:, :-1])
-    assert expected.mean() > 0.05
+    assert np.array_equal(spikes, expected)
+    assert expected.sum() == 1826
