@@ -1,4 +1,8 @@
-"""Kernels that find the nonzero inputs of a step and add their weights: work in proportion to the events."""
+"""Kernels that find the nonzero inputs of a step and add their weights: work in proportion to the events.
+
+Loop variables are unsigned wherever they do not start at 0: an index that might be negative would count from
+an array's end, and the loop that allows for that is not turned into vector instructions.
+"""
 
 from __future__ import annotations
 
@@ -21,18 +25,18 @@ def find_nonzeros(x: Any, busy: Any, index: Any) -> int:  # pragma: no cover
     kept only if they count, so there is no branch to mispredict.
     """
     words = x.view(np.uint64)
-    level = 3 if x.itemsize == 1 else 1  # log2 of the elements in a word
-    count = 0
+    level = np.uint64(3 if x.itemsize == 1 else 1)  # log2 of the elements in a word
+    count = np.uint64(0)
     for word in range(len(words)):
         busy[count] = word
-        count += words[word] != 0
-    last = (1 << level) - 1
-    found = 0
+        count += np.uint64(words[word] != 0)
+    last = (np.uint64(1) << level) - np.uint64(1)
+    found = np.uint64(0)
     for i in range(count << level):
-        j = (np.int64(busy[i >> level]) << level) + (i & last)
+        j = (np.uint64(busy[i >> level]) << level) + (i & last)
         index[found] = j
-        found += x[j] != 0
-    return found
+        found += np.uint64(x[j] != 0)
+    return np.int64(found)
 
 
 @inlined
@@ -57,9 +61,10 @@ def add_rows(
     """
     lanes = len(partial)
     most = limit if binary else limit // largest(values, n)
-    for k in range(lanes):
-        total[at + k] = 0
-    for i in range(n, n + ROWS):
+    first = np.uint64(at)
+    for k in range(np.uint64(lanes)):
+        total[first + k] = 0
+    for i in range(np.uint64(n), np.uint64(n + ROWS)):
         rows[i] = len(weight) - 1
     begin = 0
     while begin < n:
@@ -72,8 +77,8 @@ def add_rows(
             end = min(n, begin + most - most % ROWS)
             add_passes(rows, values, begin, end, weight, partial, binary)
             begin = end
-        for k in range(lanes):
-            total[at + k] += partial[k]
+        for k in range(np.uint64(lanes)):
+            total[first + k] += partial[k]
 
 
 @inlined

@@ -45,12 +45,12 @@ def list_events(
         begin = filled
         filled += find_nonzeros(x[t], busy, index[begin:])
         if not binary:
-            for i in range(begin, filled):
+            for i in range(np.uint64(begin), np.uint64(filled)):
                 value[i] = x[t, index[i]]
         if units > 1:
             starts[t, 0] = begin
             starts[t, 1:] = 0
-            for i in range(begin, filled):
+            for i in range(np.uint64(begin), np.uint64(filled)):
                 starts[t, 1 + index[i] // unit] += 1
             for j in range(units):
                 starts[t, j + 1] += starts[t, j]
@@ -73,11 +73,12 @@ def collect(
         for s in range(segment_of[place], segment_of[place + 1]):
             begin, end = starts[sent, segments[s, 0]], starts[sent, segments[s, 1]]
             offset = segments[s, 2] + d * delay_rows
-            for i in range(begin, end):
-                rows[n + i - begin] = index[i] + offset
+            source, target, length = np.uint64(begin), np.uint64(n), np.uint64(end - begin)
+            for i in range(length):
+                rows[target + i] = index[source + i] + offset
             if not binary:
-                for i in range(begin, end):
-                    values[n + i - begin] = value[i]
+                for i in range(length):
+                    values[target + i] = value[source + i]
             n += end - begin
     return n
 
@@ -187,7 +188,7 @@ def run_pool(
                             window = source[(y * width + z) * channels :]
                             for c in range(channels):
                                 total[c] += window[c]
-                    scale(total, rules)
+                    scale(total, 0, channels, rules)
                     values = target[(row * width_out + column) * channels :]
                     for c in range(channels):
                         values[c] = total[c]

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from sast_deploy.fixedpoint import Arithmetic
 from sast_deploy.program import CURRENT, LEAK_BITS
-from sast_deploy.simulate.fast.compiled import compiled
+from sast_deploy.simulate.fast.compiled import inlined
 
 # Rows of `vectors`, each one value per neuron.
 BIAS, THRESHOLD, DROP, KEEP, KEEP_CURRENT = range(5)
@@ -57,70 +57,74 @@ def rule_constants(arithmetic: Arithmetic, weight_exp: int) -> npt.NDArray[np.in
     return rules
 
 
-@compiled
+@inlined
 def step_neurons(
     total: Any, current: Any, u: Any, before: Any, vectors: Any, rules: Any, spikes: Any, counts: Any
 ) -> None:  # pragma: no cover
     """One step of all neurons from their weighted sums, in blocks that stay in the first-level cache."""
-    for low in range(0, len(u), 1024):
+    low = 0
+    while low < len(u):
         high = min(low + 1024, len(u))
-        if rules[LEFT] or rules[RIGHT]:
-            scale(total[low:high], rules)
+        scale(total, low, high, rules)
         if rules[FILTERED]:
-            filter_current(total[low:high], current[low:high], vectors[KEEP_CURRENT, low:high], rules)
-        bias, drop, keep = vectors[BIAS, low:high], vectors[DROP, low:high], vectors[KEEP, low:high]
-        advance(u[low:high], total[low:high], before[low:high], bias, drop, keep, rules)
-        fire(u[low:high], vectors[THRESHOLD, low:high], spikes[low:high], counts[low:high])
+            filter_current(total, current, vectors, low, high, rules)
+        advance(u, total, before, vectors, low, high, rules)
+        fire(u, vectors, low, high, spikes, counts)
+        low = high
 
 
-@compiled
-def scale(total: Any, rules: Any) -> None:  # pragma: no cover
+@inlined
+def scale(total: Any, low: int, high: int, rules: Any) -> None:  # pragma: no cover
     """total <- shift(total, weight_exp)."""
     cast = total.dtype.type
     sign = cast(8 * total.itemsize - 1)
     left, right = cast(rules[LEFT]), cast(rules[RIGHT])
     half, below, even = cast(rules[SHIFT_HALF]), cast(rules[SHIFT_BELOW]), cast(rules[SHIFT_EVEN])
-    for k in range(len(total)):
-        v = cast(total[k] << left)
-        total[k] = cast(v + half + ((v >> sign) & below) + ((v >> right) & even)) >> right
+    if left or right:
+        for k in range(np.uint64(low), np.uint64(high)):
+            v = cast(total[k] << left)
+            total[k] = cast(v + half + ((v >> sign) & below) + ((v >> right) & even)) >> right
 
 
-@compiled
-def filter_current(total: Any, current: Any, keep: Any, rules: Any) -> None:  # pragma: no cover
-    """current <- wrap(leak(current) + total), and total <- current, where keep is not 0; int64 only."""
+@inlined
+def filter_current(
+    total: Any, current: Any, vectors: Any, low: int, high: int, rules: Any
+) -> None:  # pragma: no cover
+    """current <- wrap(leak(current) + total), and total <- current, where there is a filter; int64 only."""
     half, below, even = rules[LEAK_HALF], rules[LEAK_BELOW], rules[LEAK_EVEN]
-    for k in range(len(total)):
-        v = np.int64(current[k]) * keep[k]
+    for k in range(np.uint64(low), np.uint64(high)):
+        keep = np.int64(vectors[KEEP_CURRENT, k])
+        v = current[k] * keep
         kept = (v + half + ((v >> 63) & below) + ((v >> LEAK_BITS) & even)) >> LEAK_BITS
         wrapped = ((kept + total[k] - CURRENT_LOW) & CURRENT_MASK) + CURRENT_LOW
-        filtered = -np.int64(keep[k] != 0)
+        filtered = -np.int64(keep != 0)
         current[k] = wrapped & filtered
         total[k] = (wrapped & filtered) | (total[k] & ~filtered)
 
 
-@compiled
+@inlined
 def advance(
-    u: Any, total: Any, before: Any, bias: Any, drop: Any, keep: Any, rules: Any
+    u: Any, total: Any, before: Any, vectors: Any, low: int, high: int, rules: Any
 ) -> None:  # pragma: no cover
     """u <- fit(leak(u after its reset) + total + bias - drop * spike before)."""
     cast = u.dtype.type
     sign, leak_bits = cast(8 * u.itemsize - 1), cast(LEAK_BITS)
     half, below, even = cast(rules[LEAK_HALF]), cast(rules[LEAK_BELOW]), cast(rules[LEAK_EVEN])
-    zero, low, mask = cast(rules[ZERO]), cast(rules[LOW]), cast(rules[MASK])
-    clip_low, high = cast(rules[CLIP_LOW]), cast(rules[HIGH])
-    for k in range(len(u)):
-        s = cast(before[k])
-        v = cast(u[k] * cast(keep[k] * cast(1 - s * zero)))
+    zero, lowest, mask = cast(-rules[ZERO]), cast(rules[LOW]), cast(rules[MASK])
+    clip_low, clip_high = cast(rules[CLIP_LOW]), cast(rules[HIGH])
+    for k in range(np.uint64(low), np.uint64(high)):
+        fired = cast(-cast(before[k]))  # all bits, or none
+        v = cast(u[k] * cast(vectors[KEEP, k] & ~(fired & zero)))
         leaked = cast(v + half + ((v >> sign) & below) + ((v >> leak_bits) & even)) >> leak_bits
-        v = cast(leaked + total[k] + bias[k] - cast(drop[k] * s))
-        v = cast((cast(v - low) & mask) + low)
-        u[k] = min(max(v, clip_low), high)
+        v = cast(leaked + total[k] + vectors[BIAS, k] - (vectors[DROP, k] & fired))
+        v = cast((cast(v - lowest) & mask) + lowest)
+        u[k] = min(max(v, clip_low), clip_high)
 
 
-@compiled
-def fire(u: Any, threshold: Any, spikes: Any, counts: Any) -> None:  # pragma: no cover
+@inlined
+def fire(u: Any, vectors: Any, low: int, high: int, spikes: Any, counts: Any) -> None:  # pragma: no cover
     """spikes <- u >= threshold; counts <- counts + spikes."""
-    for k in range(len(u)):
-        s = np.uint8(u[k] >= threshold[k])
+    for k in range(np.uint64(low), np.uint64(high)):
+        s = np.uint8(u[k] >= vectors[THRESHOLD, k])
         spikes[k] = s
         counts[k] += s
