@@ -27,10 +27,11 @@ PATTERN = (1, 1, -1, 1, 1, 1, -1, -1)  # signs of the weights that a step drives
 TARGETS = 12  # neurons of a convolution that are driven at once; of a dense layer one
 SEARCH_PRODUCTS = 50_000_000  # multiplications that the search for a threshold may cost
 CANDIDATES = (16, 2048)
+LARGE = 100_000  # membrane potentials in a vector: beyond it the dense one would take the reference seconds
 
 
 def make_known_answers(program: Program) -> KnownAnswers:
-    """Four vectors and their answers."""
+    """The program's vectors and their answers."""
     frames = choose_frames(program)
     record = run_reference(program, frames, trace=True)
     return KnownAnswers(frames, record.counts, record.logits, trace_digests(record))
@@ -59,7 +60,7 @@ def wrong_answer(known: KnownAnswers, record: SpikeRecord) -> str | None:
 
 
 def choose_frames(program: Program) -> Frames:
-    """uint8 (4, T, C, H, W): the vectors' inputs, a function of the program alone."""
+    """uint8 (4, T, C, H, W): the vectors' inputs, a function of the program alone. Large ones get 3."""
     rng = np.random.default_rng(int(program.digest()[:16], 16))
     moderate, dense, late = (_random(rng, program, program.steps, d) for d in (MODERATE, DENSE, MODERATE))
     driven, first = _random(rng, program, program.steps, MODERATE), program.layers[0]
@@ -67,7 +68,9 @@ def choose_frames(program: Program) -> Frames:
         _drive(driven, first, program)
         late[0] = _at_threshold(rng, first, program, late[0])
     # The driven one is not last: what it leaves behind must not reach the next.
-    return np.stack([moderate, driven, late, dense])
+    vectors = [moderate, driven, late, dense]
+    states = program.steps * sum(int(np.prod(program.shapes()[index + 1])) for index, _ in program.spiking())
+    return np.stack(vectors[:3] if states > LARGE else vectors)
 
 
 def _random(rng: np.random.Generator, program: Program, n: int, density: float) -> Frames:

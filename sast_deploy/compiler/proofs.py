@@ -29,7 +29,7 @@ from sast_deploy.program import (
     per_neuron,
 )
 
-SETTLING = 64  # steps beyond the program's own after which a bound that still grows holds for those only
+SETTLING = 64  # steps beyond the program's own in which a bound may settle and so hold for any number
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,9 +132,15 @@ def _membranes(layer: SpikingLayer, sums: Interval, rules: Arithmetic, steps: in
     if any(not growth.grow() for _ in range(steps)):
         return _bounds(growth, sums, settled=True)
     within = _bounds(growth, sums, settled=False)
-    if any(not growth.grow() for _ in range(SETTLING)):
-        return _bounds(growth, sums, settled=True)
-    return within
+    settled = any(not growth.grow() for _ in range(SETTLING))
+    ever = _bounds(growth, sums, settled=True)
+    return ever if settled and _overflows(ever, rules) == _overflows(within, rules) else within
+
+
+def _overflows(bounds: NeuronBounds, rules: Arithmetic) -> tuple[int, int]:
+    """How many neurons may leave the format of the state, and that of a filtered current."""
+    membrane, current = bounds.membrane.leaves(rules.state, rules.overflow), bounds.current
+    return int(membrane.sum()), int(current.leaves(CURRENT, "wrap").sum())
 
 
 def _bounds(growth: Growth, sums: Interval, settled: bool) -> NeuronBounds:

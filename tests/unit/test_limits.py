@@ -1,0 +1,106 @@
+"""Limits of a Loihi 1 core: what a layer needs, how many cores, met or broken."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sast_deploy.compiler.limits import PROGRAM, check_limits, stored_weight_bits
+from sast_deploy.fixedpoint import QFormat
+from sast_deploy.program import Dense, Program, Readout, frozen_ints
+from tests.programs import RULES, conv_program, fc_program
+
+UNIT = frozen_ints([0])
+
+
+def wide(inputs, outputs, *, weight=1, rules=RULES, classes=2, **more):
+    values = {"bias": UNIT, "vth": frozen_ints([16]), "weight_exp": 0, "v_decay": frozen_ints([2048]), **more}
+    layer = Dense(frozen_ints(np.full((outputs, inputs), weight)), **values)
+    out = Readout(frozen_ints(np.full((classes, outputs), -1)), UNIT, 0)
+    return Program("wide", (1, 1, inputs), 1, 4, tuple(map(str, range(classes))), rules, (layer, out))
+
+
+def found(program, limit, layer="layer 0 (dense)"):
+    return next(check for check in check_limits(program) if (check.limit, check.layer) == (limit, layer))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "limit", "needs", "cores", "meets"),
+    [
+        (10, 1024, "neurons", "1024", 1, True),
+        (10, 1025, "neurons", "1025", 2, True),
+        (4096, 3, "input axons", "4096", 1, True),
+        (4097, 3, "input axons", "4097", 1, False),
+        (1, 4096, "output axons", "4096", 1, True),
+        # 1025 classes behind it take three cores for 2048 * 1025 bits: three axons for every neuron
+        (1, 2048, "output axons", "6144", 2, True),
+        (1024, 1024, "synapse bits", str(1 << 20), 1, True),
+        (1024, 1025, "synapse bits", str((1 << 20) + 1024), 2, True),
+    ],
+)
+def test_capacities(inputs, outputs, limit, needs, cores, meets):
+    program = wide(inputs, outputs, classes=1025 if outputs == 2048 else 2)
+    check = found(program, limit)
+    assert (check.needs, check.cores, check.meets) == (needs, cores, meets)
+
+
+@pytest.mark.parametrize(
+    ("change", "limit", "needs", "meets"),
+    [
+        ({"vth": frozen_ints([131071])}, "threshold", "131071", True),
+        ({"vth": frozen_ints([131072])}, "threshold", "131072", False),
+        ({"bias": frozen_ints([-4095])}, "bias", "4095", True),
+        ({"bias": frozen_ints([4097])}, "bias", "4097", False),
+        ({"bias": frozen_ints([4098])}, "bias", "4098", True),
+        ({"bias": frozen_ints([4095 << 7])}, "bias", str(4095 << 7), True),
+        ({"bias": frozen_ints([4096 << 7])}, "bias", str(4096 << 7), False),
+        ({"v_decay": frozen_ints([4095])}, "decay", "v 4095, u 4095", True),
+        ({"v_decay": frozen_ints([4096])}, "decay", "v 4096, u 4095", False),
+        ({"u_decay": frozen_ints([0])}, "decay", "v 2048, u -1", False),
+        ({"delay": frozen_ints([62])}, "delay", "62", True),
+        ({"delay": frozen_ints([63])}, "delay", "63", False),
+        ({"weight_exp": 7}, "weight exponent", "0", True),  # one bit stands left-aligned, 7 places up
+        ({"weight_exp": 15}, "weight exponent", "8", False),
+    ],
+)
+def test_single_numbers(change, limit, needs, meets):
+    check = found(wide(3, 2, **change), limit)
+    assert (check.needs, check.meets) == (needs, meets)
+
+
+def test_a_small_exponent_scales_the_whole_layer_up():
+    """Weight 1 is stored as 128, so exponent -3 becomes -10: everything must be scaled by 4 to reach -8."""
+    program = wide(3, 2, weight_exp=-3, vth=frozen_ints([32768]), bias=frozen_ints([5]))
+    assert found(program, "weight exponent").needs == "-8"
+    assert (found(program, "threshold").needs, found(program, "threshold").meets) == ("131072", False)
+    assert found(program, "bias").needs == "20"
+    assert found(program, "state bits").needs == "16"
+
+
+@pytest.mark.parametrize(
+    ("weights", "bits"),
+    [
+        ([0, 1], 1), ([0, 3], 2), ([-1, 0], 1), ([-1, 1], 2), ([-8, 7], 4), ([-32, 31], 6), ([-33, 0], 8),
+        ([0, 64], 8), ([-128, 127], 8), ([0, 255], 8), ([-1, 128], 0), ([0, 256], 0),
+    ],
+)  # fmt: skip
+def test_stored_weight_bits(weights, bits):
+    assert stored_weight_bits(frozen_ints([weights])) == bits
+
+
+def test_the_state_and_the_reset_of_the_chip():
+    assert found(wide(3, 2, rules=replace(RULES, state=QFormat(18, 8))), "state bits").meets
+    assert not found(wide(3, 2, rules=replace(RULES, state=QFormat(19, 8))), "state bits").meets
+    reset = {
+        kind: found(wide(3, 2, rules=replace(RULES, reset=kind)), "reset", PROGRAM)
+        for kind in ("zero", "subtract")
+    }
+    assert (reset["zero"].meets, reset["subtract"].meets) == (True, False)
+
+
+def test_cores_add_up_over_layers():
+    assert found(wide(10, 2048), "cores", PROGRAM).needs == "3"
+    assert found(fc_program(np.random.default_rng(0)), "cores", PROGRAM).needs == "3"
+    assert found(conv_program(np.random.default_rng(0)), "cores", PROGRAM).needs == "4"
