@@ -109,10 +109,23 @@ _RANGES: dict[str, tuple[float, float]] = {
 }  # fmt: skip
 
 PAPER = Recipe("paper")
+# Chosen on real N-MNIST digits that are in neither the training nor the official test split of the small set
+# they were trained on (see the results in README.md); no test split decided a value.
 BEST = Recipe(
-    "best", epochs=200, k_start=3.0, label_smoothing=0.1, ema=0.99,
-    shift=2.0, rotate=12.0, scale=0.12, shear=0.15, drop=0.2,
-)  # fmt: skip
+    "best",
+    epochs=100,
+    batch=32,
+    lr=3e-3,
+    rho=0.1,
+    k_start=3.0,
+    label_smoothing=0.1,
+    ema=0.98,
+    shift=2.0,
+    rotate=12.0,
+    scale=0.12,
+    shear=0.15,
+    drop=0.2,
+)
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (PAPER, BEST)}
 
 

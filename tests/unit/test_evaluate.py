@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from sast_deploy.accuracy import Accuracy
 from sast_deploy.checkpoint import load_checkpoint
@@ -14,6 +16,15 @@ from sast_deploy.network import NetworkSpec
 from sast_deploy.recipes import PAPER
 from sast_deploy.train import train
 from tests.tinydata import SHAPE, tiny_set
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """On a busy machine the threads of tiny products wait for each other longer than they work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,15 @@ ALL_OPTIONS = QUICK.replace(
     k_start=3, label_smoothing=0.1, weight_decay=0.01, weight_limit=3, ema=0.9, shift=1, rotate=5, scale=0.1,
     shear=0.1, drop=0.1,
 )  # fmt: skip
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """On a busy machine the threads of tiny products wait for each other longer than they work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def run(out: Path, plan: Recipe = QUICK, data: FrameSet | None = None, **options: Any) -> TrainResult:
