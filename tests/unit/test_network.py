@@ -59,6 +59,8 @@ def test_forward_is_the_equations(spec: NetworkSpec, hard: bool) -> None:
     with torch.no_grad():
         for layer in network.layers:
             layer.weight.mul_(4)  # so that some neurons fire
+        for index, width in enumerate(spec.hidden):  # and no two alike
+            network.get_buffer(f"theta_{index}").copy_(torch.linspace(0.5, 1.5, width))
     x = torch.rand(
         6, 5, 2 * spec.input_shape[1] * spec.input_shape[2], generator=torch.Generator().manual_seed(3)
     )

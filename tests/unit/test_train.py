@@ -92,6 +92,30 @@ def test_the_checkpoint_is_the_epoch_with_the_best_hard_accuracy(tmp_path: Path)
     assert metrics["validation_hard_accuracy"] == best["hard_accuracy"]
 
 
+@pytest.mark.parametrize(
+    ("validated", "best"),
+    [
+        ([(0.5, 0.9), (0.9, 0.8), (0.8, 0.1), (0.7, 0.1)], 2),  # the accuracy decides
+        ([(0.9, 0.3), (0.9, 0.1), (0.9, 0.2), (0.8, 0.0)], 2),  # then the loss
+        ([(0.9, 0.3), (0.9, 0.1), (0.9, 0.1), (0.9, 0.2)], 3),  # then the later epoch
+    ],
+)
+def test_ties_go_to_the_lower_loss_and_then_to_the_later_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, validated: list[tuple[float, float]], best: int
+) -> None:
+    seen = []
+
+    def validate(trainer: Trainer) -> dict[str, float]:
+        accuracy, loss = validated[len(seen)]
+        seen.append(trainer.saved_weights())
+        return {"surrogate_accuracy": 0.0, "hard_accuracy": accuracy, "hard_loss": loss}
+
+    monkeypatch.setattr(Trainer, "validate", validate)
+    checkpoint = run(tmp_path / "ckpt.pt").checkpoint
+    assert checkpoint.metrics["epoch"] == best
+    assert same(checkpoint.state, {key: value.numpy() for key, value in seen[best - 1].items()})
+
+
 @pytest.mark.parametrize("plan", [QUICK, ALL_OPTIONS], ids=["plain", "all options"])
 def test_the_seed_decides_everything(tmp_path: Path, plan: Recipe) -> None:
     torch.manual_seed(1)
