@@ -44,7 +44,8 @@ def loop(network: Network, x: torch.Tensor, hard: bool) -> torch.Tensor:
         s = x_t.reshape(-1, *spec.input_shape) if spec.kind == "conv" else x_t
         for index, layer in enumerate(network.layers):
             u_before, s_before = states[index]
-            theta = network.theta(index)
+            theta = network.get_buffer(f"theta_{index}")
+            theta = theta[:, None, None] if spec.kind == "conv" else theta
             u = spec.alpha * u_before + layer(s) - theta * s_before
             s = (u >= theta).float() if hard else 0.5 + torch.atan(spec.k * (u - theta)) / torch.pi
             states[index] = (u, s)
