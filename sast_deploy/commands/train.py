@@ -42,7 +42,7 @@ from sast_deploy.errors import UsageError
     "--seed", type=int, default=0, show_default=True, help="Of weights, order, split, augmentation."
 )
 @click.option(
-    "--validation", type=float, default=0.15, show_default=True, help="Share of the training split."
+    "--validation", type=float, default=0.1, show_default=True, help="Share of the training split."
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--resume", is_flag=True, help="Continue after the last finished epoch, bit for bit.")

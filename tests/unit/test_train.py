@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from sast_deploy.batches import BatchFeeder, minibatches, pick_device
+from sast_deploy.batches import BatchFeeder, fitting_threads, minibatches, pick_device
 from sast_deploy.checkpoint import load_checkpoint
 from sast_deploy.data import FrameSet
 from sast_deploy.errors import TrainingError, UsageError
@@ -28,15 +28,6 @@ ALL_OPTIONS = QUICK.replace(
     k_start=3, label_smoothing=0.1, weight_decay=0.01, weight_limit=3, ema=0.9, shift=1, rotate=5, scale=0.1,
     shear=0.1, drop=0.1,
 )  # fmt: skip
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """On a busy machine the threads of tiny products wait for each other longer than they work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def run(out: Path, plan: Recipe = QUICK, data: FrameSet | None = None, **options: Any) -> TrainResult:
@@ -75,7 +66,7 @@ def test_it_learns_and_writes_what_it_says(tmp_path: Path) -> None:
     checkpoint = load_checkpoint(result.path)
     assert checkpoint.name == "stripes"
     assert checkpoint.metrics["validation_hard_accuracy"] > 0.8
-    assert (checkpoint.metrics["training_samples"], checkpoint.metrics["validation_samples"]) == (76, 14)
+    assert (checkpoint.metrics["training_samples"], checkpoint.metrics["validation_samples"]) == (81, 9)
     assert (checkpoint.recipe.epochs, checkpoint.seeds, checkpoint.data) == (
         12,
         {"train": 0},
@@ -362,6 +353,19 @@ def test_feeder_reads_a_memory_map(tmp_path: Path) -> None:
     assert torch.equal(y, y2)
     assert y.tolist() == [2, 1, 1]
     assert x[2, 1].tolist() == (data.frames[1, 2].reshape(-1) / 4).tolist()
+
+
+def test_one_torch_thread_for_fc_on_the_cpu_and_the_number_comes_back() -> None:
+    before, conv = torch.get_num_threads(), NetworkSpec("conv", SHAPE, (4,), 3, strides=(1,))
+    torch.set_num_threads(3)
+    try:
+        for spec, inside in ((SPEC, 1), (conv, 3)):
+            with suppress(KeyError), fitting_threads(spec, torch.device("cpu")):
+                assert torch.get_num_threads() == inside
+                raise KeyError
+            assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_auto_device() -> None:
