@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
+SEED = click.IntRange(0, 2**63 - 1)
+NO_COMMAND = 2  # exit code
 PLAIN_WIDTH = 120  # columns of a table that goes to a file or a pipe
 
 
@@ -34,8 +36,24 @@ def wants_traceback() -> bool:
     return _debug.on
 
 
+def forget_debug() -> None:
+    """Before a new command line is parsed."""
+    _debug.on = False
+
+
 def _set_debug(_context: click.Context, _parameter: click.Parameter, value: bool) -> None:
-    _debug.on = value
+    _debug.on |= value  # the group may have it, or the command
+
+
+def _debug_option() -> click.Option:
+    return click.Option(
+        ["--debug"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_set_debug,
+        help="Show the traceback behind an error.",
+    )
 
 
 class Command(click.Command):
@@ -43,16 +61,22 @@ class Command(click.Command):
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
-        self.params.append(
-            click.Option(
-                ["--debug"],
-                is_flag=True,
-                is_eager=True,
-                expose_value=False,
-                callback=_set_debug,
-                help="Show the traceback behind an error.",
-            )
-        )
+        self.params.append(_debug_option())
+
+
+class Group(click.Group):
+    """A group of commands: takes --debug before the command's name, too; alone it shows its help."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.params.append(_debug_option())
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Click's, but without a command the whole help goes to stderr, in every version of click."""
+        if not args:
+            click.echo(ctx.get_help(), err=True)
+            ctx.exit(NO_COMMAND)
+        return super().parse_args(ctx, args)
 
 
 def example(*lines: str) -> str:
@@ -95,7 +119,7 @@ def data_options(default_dataset: str | None) -> Callable[[Function], Function]:
                     metavar="SHARE",
                     help="Share of each class held out for testing, where there is no test split.",
                 ),
-                click.option("--holdout-seed", type=int, help="Seed of that split; default 0."),
+                click.option("--holdout-seed", type=SEED, help="Seed of that split; default 0."),
                 click.option(
                     "--cache-dir",
                     type=PATH,
