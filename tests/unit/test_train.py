@@ -370,3 +370,10 @@ def test_one_torch_thread_for_fc_on_the_cpu_and_the_number_comes_back() -> None:
 
 def test_auto_device() -> None:
     assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_a_folder_is_no_checkpoint(tmp_path: Path) -> None:
+    for options in ({}, {"overwrite": True}, {"resume": True}):
+        with pytest.raises(TrainingError, match="is a folder"):
+            run(tmp_path, **options)
+    assert not list(tmp_path.iterdir())
