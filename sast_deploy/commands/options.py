@@ -97,6 +97,7 @@ def console() -> Console:
 def data_options(default_dataset: str | None) -> Callable[[Function], Function]:
     """--dataset, --data-root, --holdout, --holdout-seed, --cache-dir."""
     default = f"default {default_dataset}" if default_dataset else "default: the one it was trained on"
+    first = "" if default_dataset else "the one it was trained from, else "
 
     def decorate(function: Function) -> Function:
         for option in reversed(
@@ -111,7 +112,7 @@ def data_options(default_dataset: str | None) -> Callable[[Function], Function]:
                 click.option(
                     "--data-root",
                     type=PATH,
-                    help="Folder of the recordings; else $SAST_DATA_ROOT, else ./data.",
+                    help=f"Folder of the recordings; else {first}$SAST_DATA_ROOT, else ./data.",
                 ),
                 click.option(
                     "--holdout",

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 import torch
 
@@ -100,7 +102,11 @@ def test_checkpoints(work, capsys, command, damage, message):
         (["simulate", "truncated.net"], "is damaged or no NetX file"),
         (["simulate", "text.net"], "is damaged or no NetX file"),
         (["simulate", "--check", "some"], "--check some; expected a number of samples, all or none"),
+        (["simulate", "--check", "²"], "--check ²; expected a number of samples, all or none"),
         (["simulate", "--samples", "0"], "Invalid value for '--samples'"),
+        (["simulate", "--stall", "0"], "Invalid value for '--stall'"),
+        (["train", "--seed", "99999999999999999999"], "Invalid value for '--seed'"),
+        (["data", "simulate", "--mnist-dir", "x", "-o", "y", "--seed", "-1"], "Invalid value for '--seed'"),
         (["simulate", "--batch", "0"], "batch"),
         (["simulate", "--data-root", "empty"], "empty"),
         (["train", "--rho", "-1"], "rho = -1"),
@@ -172,6 +178,24 @@ def test_a_full_disk_keeps_the_old_export(work, capsys, monkeypatch):
     assert "No space left on device" in line
     assert net.read_bytes() == before
     assert not list(work.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("sast/data", b"{}", "does not say what data it is for (data info: missing key"),
+        ("sast/frames", b'{"steps": 0}', "does not say what data it is for (frame options: steps = 0"),
+        ("sast/profile", b"x", "is not valid TOML"),
+    ],
+)
+def test_nets_that_do_not_say_what_they_are(work, capsys, name, value, message):
+    net = "netx_exports/sast-loihi-int4.net"
+    with h5py.File(net, "r+") as file:
+        del file[name]
+        file[name] = np.bytes_(value)
+    line = complaint(["simulate", net], capsys)
+    assert net in line
+    assert message in line
 
 
 def test_no_exports_yet(tmp_path, monkeypatch, capsys):
