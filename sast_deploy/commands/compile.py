@@ -19,6 +19,10 @@ STOCK_WARNING = (
     "stock NetX loads this file but resets to ZERO where this program subtracts: its results differ. "
     "`--strict-reset` writes a file that stock NetX refuses."
 )
+STOCK_NOTE = (
+    "stock NetX loads this file and resets to zero as this program does, but its membrane has 24 bits, 6 of "
+    "them fractions of a weight LSB: results differ where this program rounds or saturates."
+)
 
 
 @click.command(
@@ -69,14 +73,15 @@ def compile_command(checkpoint: Path, profile_name: str, output: Path | None, st
     out.print(_layer_table(compilation))
     for warning in compilation.warnings:
         out.print(f"warning: {warning}")
-    if strict_reset:
+    subtracts = profile.arithmetic.reset == "subtract"
+    if strict_reset and subtracts:
         out.print(
             "stock NetX refuses this file (neuron type SAST_LIF_SUBTRACT); `sast-deploy simulate` runs it."
         )
     elif not stock_loads(compilation.program):
         out.print("stock NetX refuses this file: it has no pooling layers; `sast-deploy simulate` runs it.")
-    elif profile.arithmetic.reset == "subtract":
-        out.print(f"note: {STOCK_WARNING}")
+    else:
+        out.print(f"note: {STOCK_WARNING if subtracts else STOCK_NOTE}")
     out.print(f"program {compilation.program.digest()}", soft_wrap=True)
     out.print(f"wrote {output}", soft_wrap=True)
 

@@ -95,7 +95,7 @@ class _Builder:
             area = layer.kernel[0] * layer.kernel[1]
             self.input_unit, self.input_max = self.input_unit / area, self.input_max * area
             return SumPool(layer.kernel)
-        _require_finite(layer, where)
+        _require_usable(layer, where)
         real = layer.weight.astype(np.float64) * self.input_unit
         if isinstance(layer, FloatReadout):
             return self._readout(layer, real, where)
@@ -137,7 +137,7 @@ class _Builder:
                 f"the threshold of neuron {neuron} becomes {int(vth[neuron])}",
                 where=where,
                 expected=f"at least 1 LSB of {state}",
-                todo='use a profile with more state bits or scale = "neuron"',
+                todo='use a profile with more state bits, less headroom or scale = "neuron"',
             )
         self._bound(vth, state.high, where, "threshold")
         self._bound(np.abs(bias), state.high, where, "bias")
@@ -172,7 +172,7 @@ class _Builder:
             raise CompileError(
                 f"all {weight.size} weights become zero at {self.profile.arithmetic.weight_bits} bits",
                 where=where,
-                todo='use scale = "layer" or "neuron", or more weight bits',
+                todo='use scale = "layer" or "neuron", a lower exponent_min, or more weight bits',
             )
         rows = weight.reshape(len(weight), -1).astype(np.int64)
         high = int((np.maximum(rows, 0).sum(axis=1) * self.input_max).max())
@@ -205,7 +205,7 @@ class _Builder:
         )
 
 
-def _require_finite(layer: FloatDense | FloatConv2d | FloatReadout, where: str) -> None:
+def _require_usable(layer: FloatDense | FloatConv2d | FloatReadout, where: str) -> None:
     parts = {"weight": layer.weight, "bias": layer.bias}
     if not isinstance(layer, FloatReadout):
         parts["threshold"] = layer.threshold
@@ -214,3 +214,7 @@ def _require_finite(layer: FloatDense | FloatConv2d | FloatReadout, where: str) 
         if len(bad):
             at = tuple(int(i) for i in bad[0])
             raise CompileError(f"{part}{list(at)} is {values[at]}", where=where, expected="finite numbers")
+    if not isinstance(layer, FloatReadout):
+        for neuron in np.flatnonzero(layer.threshold <= 0)[:1]:
+            what = f"threshold[{neuron}] is {layer.threshold[neuron]}"
+            raise CompileError(what, where=where, expected="positive numbers")
