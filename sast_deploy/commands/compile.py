@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sast_deploy.commands.options import PATH, Command, console, example
+from sast_deploy.commands.options import PATH, PLAIN_WIDTH, Command, console, example
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -68,7 +68,7 @@ def compile_command(checkpoint: Path, profile_name: str, output: Path | None, st
         strict_reset=strict_reset,
     )
     write_net(output, net)
-    out = console()
+    out = console(at_least=PLAIN_WIDTH)
     out.print(f"{checkpoint} -> {profile.name}: {profile.description}")
     out.print(_layer_table(compilation))
     for warning in compilation.warnings:

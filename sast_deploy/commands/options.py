@@ -84,12 +84,16 @@ def example(*lines: str) -> str:
     return "Example:\n\n\b\n" + "\n".join(f"  {line}" for line in lines)
 
 
-def console() -> Console:
-    """A console for stdout that is plain and wide enough when piped."""
+def console(at_least: int = 0) -> Console:
+    """A console for stdout that is plain and wide enough when piped.
+
+    at_least: columns, for a wide table: on a narrow terminal lines that the terminal wraps are better
+    than numbers that are cut off.
+    """
     from rich.console import Console
 
     found = Console(highlight=False)
-    if not found.is_terminal:
+    if not found.is_terminal or found.width < at_least:
         found = Console(highlight=False, width=PLAIN_WIDTH)
     return found
 
