@@ -9,6 +9,9 @@ from __future__ import annotations
 import io
 import pickle
 import platform
+import warnings
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +26,7 @@ from sast_deploy import __version__
 from sast_deploy.data import DataInfo
 from sast_deploy.data.options import FrameOptions
 from sast_deploy.errors import CheckpointError, DataError, UsageError
-from sast_deploy.fileio import atomic_path
+from sast_deploy.fileio import write_bytes
 from sast_deploy.floatnet import FloatConv2d, FloatDense, FloatLayer, FloatNetwork, FloatPool, FloatReadout
 from sast_deploy.network import KERNEL, PADDING, Network, NetworkSpec, state_shapes
 from sast_deploy.recipes import Recipe
@@ -96,8 +99,14 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "data": checkpoint.data.to_dict(), "seeds": checkpoint.seeds, "metrics": checkpoint.metrics,
         "packages": checkpoint.packages,
     }  # fmt: skip
-    with atomic_path(path) as temporary:
-        torch.save(values, temporary)
+    save_plain(path, values)
+
+
+def save_plain(path: Path, values: Mapping[str, Any]) -> None:
+    """`torch.save` plain values and tensors, whole or not at all. Raises OutputError."""
+    content = io.BytesIO()  # on a full disk torch would raise a RuntimeError that does not say so
+    torch.save(values, content)
+    write_bytes(path, content.getbuffer())
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -133,16 +142,33 @@ def load_plain(path: Path) -> Any:
     except OSError as error:
         raise CheckpointError(f"cannot be read: {error.strerror}", where=path, expected=_EXPECTED) from error
     try:
-        return torch.load(content, map_location="cpu", weights_only=True)
+        _check_sums(content)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about files that are refused a moment later
+            return torch.load(content, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        # torch says "weights_only" when a pickle asks for something other than tensors and plain values
-        unsafe = "nsupported" in str(error) or "not an allowed global" in str(error)
+        # Of a pickle, in a zip archive or bare, this means: more than tensors and plain values. torch finds
+        # an "unsupported operand" in a text, too.
+        unsafe = "global" in str(error).lower() or content.getvalue().startswith((b"PK", pickle.PROTO))
         what = "holds objects that could run code, and was not loaded" if unsafe else "is not a torch file"
         raise CheckpointError(what, where=path, expected=_EXPECTED, todo=_REMEDY) from error
     except (OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise CheckpointError(
             "is truncated or damaged", where=path, expected=_EXPECTED, todo=_REMEDY
         ) from error
+
+
+def _check_sums(content: io.BytesIO) -> None:
+    """Raise ValueError for a changed byte in a zip archive, as torch writes them: torch.load sees none."""
+    try:
+        if zipfile.is_zipfile(content):
+            with zipfile.ZipFile(content) as archive:
+                if archive.testzip() is not None:
+                    raise ValueError("a checksum differs")
+    except (zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(str(error)) from error
+    finally:
+        content.seek(0)
 
 
 def _checked(values: Mapping[str, Any], path: Path) -> Checkpoint:
@@ -158,6 +184,8 @@ def _checked(values: Mapping[str, Any], path: Path) -> Checkpoint:
             metrics=dict(values["metrics"]),
             packages=dict(values["packages"]),
         )
+        if "/" in checkpoint.name or "\0" in checkpoint.name:  # exports are named after it
+            raise ValueError(f"name {checkpoint.name!r}")
         _check_state(checkpoint.state, state_shapes(checkpoint.network))
         _check_classes(checkpoint)
     except (UsageError, DataError, TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:

@@ -15,11 +15,11 @@ from sast_deploy.commands.data import data_group
 from sast_deploy.commands.doctor import doctor_command
 from sast_deploy.commands.evaluate import evaluate_command
 from sast_deploy.commands.inspect import inspect_command
-from sast_deploy.commands.options import Command, wants_traceback
+from sast_deploy.commands.options import Command, Group, forget_debug, wants_traceback
 from sast_deploy.commands.simulate import simulate_command
 from sast_deploy.commands.train import train_command
 from sast_deploy.commands.verify import verify_command
-from sast_deploy.errors import SastError
+from sast_deploy.errors import OutputError, SastError
 
 INTERNAL_ERROR = 1
 INTERRUPTED = 130
@@ -34,7 +34,7 @@ Example, from events to a report:
 """
 
 
-@click.group(cls=click.Group, epilog=EXAMPLE, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Group, epilog=EXAMPLE, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="sast-deploy")
 def cli() -> None:
     """Deploy SAST-trained spiking networks: train, compile to INT8/INT4, run bit-accurately on Lava."""
@@ -61,6 +61,7 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run the command line; returns the exit code."""
+    forget_debug()
     try:
         result: Any = cli.main(arguments, prog_name="sast-deploy", standalone_mode=False)
         return result if isinstance(result, int) else 0
@@ -75,6 +76,11 @@ def run(arguments: list[str]) -> int:
         # The reader of our output has gone (as in `| head`): nothing is wrong with the run.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        where = error.filename or "input or output"
+        return _complain(f"{where}: failed: {error.strerror or error}", OutputError.exit_code)
+    except MemoryError:
+        return _complain("not enough memory", OutputError.exit_code)
     except Exception as error:
         reason = " ".join(str(error).split()) or "no message"
         return _complain(

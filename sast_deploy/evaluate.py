@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from sast_deploy.accuracy import Accuracy
-from sast_deploy.batches import BatchFeeder, Indices, pick_device
+from sast_deploy.batches import BatchFeeder, Indices, fitting_threads, pick_device
 from sast_deploy.checkpoint import Checkpoint, load_network
 from sast_deploy.data import FrameSplit
 from sast_deploy.errors import UsageError
@@ -98,12 +98,12 @@ def evaluate(
     rates = np.zeros((2, len(network.layers)))
     total = math.ceil(len(split.labels) / batch)
     batches = feeder.in_order(np.arange(len(split.labels)), batch)
-    for x, y in track(batches, "evaluating", total) if progress else batches:
-        for row, hard in enumerate((False, True)):
-            with torch.no_grad():
+    with torch.no_grad(), fitting_threads(checkpoint.network, feeder.device):
+        for x, y in track(batches, "evaluating", total) if progress else batches:
+            for row, hard in enumerate((False, True)):
                 layers = network.spikes(x, hard=hard)
                 correct[row] += int((network.logits(layers[-1]).argmax(1) == y).sum())
-            rates[row] += [float(s.mean()) * len(y) for s in layers]
+                rates[row] += [float(s.mean()) * len(y) for s in layers]
     soft_rates, hard_rates = (tuple(row) for row in (rates / len(split.labels)).tolist())
     seconds = time.perf_counter() - start
     return EvaluationResult(

@@ -36,9 +36,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        reason = error.strerror or str(error)
         raise OutputError(
-            f"cannot be written: {reason}", where=path, expected="a writable folder with free space"
+            f"cannot be written: {_reason(error, path)}",
+            where=path,
+            expected="a writable folder with free space",
         ) from error
     finally:
         if temporary is not None:
@@ -51,6 +52,12 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
+    """Write `content` to `path` atomically. Raises OutputError."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
     with open(path, "rb") as file:
@@ -59,6 +66,13 @@ def file_digest(path: Path) -> str:
             if hasattr(hashlib, "file_digest")
             else hashlib.sha256(file.read()).hexdigest()
         )
+
+
+def _reason(error: OSError, path: Path) -> str:
+    """What went wrong, and where if that is a folder on the way to `path`."""
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    elsewhere = error.filename is not None and Path(error.filename) in path.parents
+    return f"{reason} ({error.filename})" if elsewhere else reason
 
 
 def _umask() -> int:

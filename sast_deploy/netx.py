@@ -7,6 +7,7 @@ digest and the stock view from /sast and refuses a file in which they disagree.
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -17,7 +18,7 @@ import h5py
 import numpy as np
 
 from sast_deploy.errors import NetFileError
-from sast_deploy.fileio import atomic_path
+from sast_deploy.fileio import write_bytes
 from sast_deploy.fixedpoint import Arithmetic, QFormat
 from sast_deploy.netx_known import KnownAnswers, read_known, write_known
 from sast_deploy.netx_stock import StockLayer, stock_layers
@@ -57,7 +58,9 @@ def write_net(path: Path, net: NetFile) -> None:
         OutputError: the file cannot be written. CompileError: stock NetX would alter a weight.
     """
     layers = stock_layers(net.program, net.strict_reset)
-    with atomic_path(path) as temporary, h5py.File(temporary, "w", track_order=False) as file:
+    # In memory first: what HDF5 raises on a full disk says neither that nor which file.
+    content = io.BytesIO()
+    with h5py.File(content, "w", track_order=False) as file:
         for index, layer in enumerate(layers):
             for name, value in layer.items():
                 _put(file, f"layer/{index}/{name}", value)
@@ -71,6 +74,7 @@ def write_net(path: Path, net: NetFile) -> None:
         _put(sast, "program_digest", net.program.digest())
         _write_program(sast.create_group("program"), net.program)
         write_known(sast, net.known)
+    write_bytes(path, content.getbuffer())
 
 
 def read_net(path: Path) -> NetFile:
@@ -95,6 +99,7 @@ def read_net(path: Path) -> NetFile:
         TypeError,
         AttributeError,
         RuntimeError,
+        IndexError,
         UnicodeDecodeError,
     ) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -109,10 +109,24 @@ _RANGES: dict[str, tuple[float, float]] = {
 }  # fmt: skip
 
 PAPER = Recipe("paper")
+# Chosen by training on 1,000 real N-MNIST samples of all digits and scoring 1,200 other recordings, of the
+# digits 6 to 9, taken from N-MNIST's training split: the official test split decided nothing. A test split
+# that is held out of those recordings (digits 6 to 9 alone) shares some of them, so it is not wholly unseen.
 BEST = Recipe(
-    "best", epochs=200, k_start=3.0, label_smoothing=0.1, ema=0.99,
-    shift=2.0, rotate=12.0, scale=0.12, shear=0.15, drop=0.2,
-)  # fmt: skip
+    "best",
+    epochs=150,
+    batch=32,
+    lr=3e-3,
+    rho=0.1,
+    k_start=3.0,
+    label_smoothing=0.1,
+    ema=0.98,
+    shift=2.0,
+    rotate=12.0,
+    scale=0.12,
+    shear=0.15,
+    drop=0.2,
+)
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (PAPER, BEST)}
 
 

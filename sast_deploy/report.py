@@ -120,24 +120,29 @@ def _summary(report: Report) -> RenderableType:
     table.add_row("network", f"{net['path']}")
     table.add_row("profile", report.facts["profile"])
     table.add_row("data", f"{data['provenance']}")
-    table.add_row("test split", f"{report.accuracy.samples} samples" + _split(data))
+    table.add_row("test split", _split(report.accuracy.samples, data))
+    if data["unlike_training"]:
+        table.add_row("WARNING", data["unlike_training"])
     table.add_row("accuracy", f"{report.accuracy}, integers on {report.run.backend}")
     for key, label in (("hard", "float, hard spikes"), ("surrogate", "float, surrogate")):
         table.add_row(f"  {label}", _training_accuracy(checkpoint, key))
     table.add_row("reference check", _check(report.run))
     rates = ", ".join(f"{name} {rate:.3f}" for name, rate in report.firing_rates.items())
     table.add_row("firing rates", f"{rates} spikes per neuron and step")
-    table.add_row("seconds", f"{report.run.seconds:.1f} on {report.run.backend}, its start included")
+    start = ", its start included" if report.run.backend == "lava" else ""
+    table.add_row("seconds", f"{report.run.seconds:.1f} on {report.run.backend}{start}")
     table.add_row("program digest", net["program_digest"])
     table.add_row("checkpoint digest", checkpoint.get("digest", "not recorded"))
     table.add_row("versions", ", ".join(f"{k} {v}" for k, v in report.facts["versions"].items()))
     return table
 
 
-def _split(data: Mapping[str, Any]) -> str:
-    if data.get("holdout") is None:
-        return ", the data set's own"
-    return f", {100 * data['holdout']:.0f} % held out by seed {data['holdout_seed']}"
+def _split(samples: int, data: Mapping[str, Any]) -> str:
+    whole = samples == data["test_samples"]
+    text = f"{samples} samples" if whole else f"{samples} of {data['test_samples']} samples, evenly spread"
+    if data["holdout"] is None:
+        return f"{text}, the data set's own"
+    return f"{text}, {100 * data['holdout']:g} % held out by seed {data['holdout_seed']}"
 
 
 def _training_accuracy(checkpoint: Mapping[str, Any], kind: str) -> str:
@@ -145,10 +150,12 @@ def _training_accuracy(checkpoint: Mapping[str, Any], kind: str) -> str:
     if kind not in test:
         return "not recorded in the checkpoint"
     accuracy = Accuracy(round(test[kind] * test["samples"]), test["samples"])
-    return f"{accuracy}, from training"
+    return f"{accuracy}, measured after training"
 
 
 def _check(run: Run) -> str:
+    if run.backend == "reference":
+        return "this run is the reference's"
     if run.checked == 0:
         return "not done"
     if run.difference is not None:

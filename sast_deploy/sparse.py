@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+MAX_THREADS = 8  # more only wait for each other on products of this size
 DENSEST = 0.25  # above this share of nonzero inputs the dense product is the faster one
 
 Floats = NDArray[np.float32]
@@ -70,13 +72,18 @@ def _nonzeros(x: Floats) -> Rows | None:
 
 
 def _share(items: int, work: Callable[[int, int], Any]) -> None:
-    """Call work(low, high) for consecutive parts of range(items), one per torch thread."""
-    threads = min(torch.get_num_threads(), items)
+    """Call work(low, high) for consecutive parts of range(items), one per thread."""
+    threads = min(_threads(), items)
     if threads <= 1:
         work(0, items)
         return
     edges = [items * part // threads for part in range(threads + 1)]
     list(_pool(threads).map(work, edges[:-1], edges[1:]))
+
+
+def _threads() -> int:
+    """The processors this process may use, not torch's threads: those spin while they wait, these sleep."""
+    return min(len(os.sched_getaffinity(0)), MAX_THREADS)
 
 
 @cache

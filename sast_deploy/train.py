@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sast_deploy.batches import fitting_threads
 from sast_deploy.checkpoint import Checkpoint, load_checkpoint, package_versions, save_checkpoint
 from sast_deploy.data import FrameSet
 from sast_deploy.errors import TrainingError, UsageError
@@ -44,7 +45,7 @@ def train(
     out: Path,
     *,
     seed: int = 0,
-    validation: float = 0.15,
+    validation: float = 0.1,
     device: str = "auto",
     resume: bool = False,
     overwrite: bool = False,
@@ -59,8 +60,8 @@ def train(
 
     Beside `out`: metrics.jsonl, one line per epoch, and resume.pt while unfinished. Nothing that exists is
     replaced unless `overwrite`, and then the old checkpoint stays until the new one is complete. `resume`
-    continues after the last finished epoch, bit-identically on the same machine with the same number of
-    threads; if the training is finished already it returns that.
+    continues after the last finished epoch, bit-identically on the same machine; if the training is finished
+    already it returns that.
 
     Raises:
         UsageError: a validation share outside (0, 1), a negative seed, an unknown device, frames of another
@@ -81,7 +82,8 @@ def train(
     else:
         files.remove()
     try:
-        _epochs(trainer, state, files, setting, progress)
+        with fitting_threads(spec, trainer.device):
+            _epochs(trainer, state, files, setting, progress)
     except KeyboardInterrupt as error:
         todo = "the same command with --resume continues" if state.epoch else "nothing was saved"
         raise TrainingInterruptedError(

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from sast_deploy.checkpoint import load_plain
+from sast_deploy.checkpoint import load_plain, save_plain
 from sast_deploy.errors import CheckpointError, TrainingError
-from sast_deploy.fileio import atomic_path, write_text
+from sast_deploy.fileio import write_text
 
 FORMAT = "sast-deploy-resume"
 FORMAT_VERSION = 1
@@ -50,6 +49,11 @@ class RunFiles:
     """The files of one training: the checkpoint, and beside it the metrics and the unfinished state."""
 
     checkpoint: Path
+
+    def __post_init__(self) -> None:
+        """Refuse a folder before anything is trained."""
+        if self.checkpoint.is_dir():
+            raise TrainingError("is a folder", where=self.checkpoint, expected="the checkpoint's file name")
 
     @property
     def name(self) -> str:
@@ -88,8 +92,7 @@ class RunFiles:
 def save_progress(files: RunFiles, progress: Progress, setting: Setting) -> None:
     """Write the state after an epoch; a reader sees the last epoch's or this one's. Raises OutputError."""
     values = {"format": FORMAT, "version": FORMAT_VERSION, "setting": dict(setting), **vars(progress)}
-    with atomic_path(files.resume) as temporary:
-        torch.save(values, temporary)
+    save_plain(files.resume, values)
     write_metrics(files, progress)
 
 

@@ -6,12 +6,16 @@ from pathlib import Path
 
 import click
 
-from sast_deploy.commands.options import PATH, Command, console, example
+from sast_deploy.commands.options import PATH, PLAIN_WIDTH, Command, console, example
 
 EXPORTS = Path("netx_exports")
 STOCK_WARNING = (
     "stock NetX loads this file but resets to ZERO where this program subtracts: its results differ. "
     "`--strict-reset` writes a file that stock NetX refuses."
+)
+STOCK_NOTE = (
+    "stock NetX loads this file and resets to zero as this program does, but its membrane has 24 bits, 6 of "
+    "them fractions of a weight LSB: results differ where this program rounds or saturates."
 )
 
 
@@ -61,19 +65,20 @@ def compile_command(checkpoint: Path, profile_name: str, output: Path | None, st
         known=make_known_answers(compilation.program),
     )
     write_net(output, net)
-    out = console()
+    out = console(at_least=PLAIN_WIDTH)
     out.print(f"{checkpoint} -> {profile.name}: {profile.description}")
     losses = [(layer.clipped_weights, layer.error) for layer in compilation.layers]
     out.print(proof_table([layer.proof for layer in compilation.layers], losses))
     for warning in compilation.warnings:
         out.print(f"warning: {warning}")
-    if strict_reset:
+    subtracts = profile.arithmetic.reset == "subtract"
+    if strict_reset and subtracts:
         out.print(
             "stock NetX refuses this file (neuron type SAST_LIF_SUBTRACT); `sast-deploy simulate` runs it."
         )
     elif not stock_loads(compilation.program):
         out.print("stock NetX refuses this file: it has no pooling layers; `sast-deploy simulate` runs it.")
-    elif profile.arithmetic.reset == "subtract":
-        out.print(f"note: {STOCK_WARNING}")
+    else:
+        out.print(f"note: {STOCK_WARNING if subtracts else STOCK_NOTE}")
     out.print(f"program {compilation.program.digest()}", soft_wrap=True)
     out.print(f"wrote {output}", soft_wrap=True)

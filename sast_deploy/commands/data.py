@@ -9,7 +9,9 @@ import click
 
 from sast_deploy.commands.options import (
     PATH,
+    SEED,
     Command,
+    Group,
     build_frame_options,
     console,
     data_options,
@@ -21,7 +23,7 @@ from sast_deploy.errors import UsageError
 OUTSIDE = 1  # exit code when simulated and real recordings differ by more than the tolerance
 
 
-@click.group("data", short_help="Look at, simulate and compare recordings.")
+@click.group("data", cls=Group, short_help="Look at, simulate and compare recordings.")
 def data_group() -> None:
     """Look at recordings, simulate N-MNIST, compare simulated with real recordings."""
 
@@ -90,7 +92,7 @@ def info_command(
 @click.option("-o", "--output", type=PATH, required=True, help="New folder: Train|Test/<label>/<id>.bin.")
 @click.option("--train", "n_train", type=int, default=60_000, show_default=True, help="Training recordings.")
 @click.option("--test", "n_test", type=int, default=10_000, show_default=True, help="Test recordings.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of pixel mismatch and noise.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of pixel mismatch and noise.")
 def simulate_command(mnist_dir: Path, output: Path, n_train: int, n_test: int, seed: int) -> None:
     """Carry MNIST images through N-MNIST's three saccades and write N-MNIST's own file format.
 
@@ -115,7 +117,7 @@ def simulate_command(mnist_dir: Path, output: Path, n_train: int, n_test: int, s
 @click.option("--mnist-dir", type=PATH, help="MNIST's idx files, simulated here and now.")
 @click.option("--split", type=click.Choice(["Train", "Test"]), default="Train", show_default=True)
 @click.option("--limit", type=int, default=1000, show_default=True, help="Most recordings to compare.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the simulation.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the simulation.")
 @click.option("-o", "--output", type=PATH, default=Path("runs/compare.png"), show_default=True)
 def compare_command(
     real: Path,

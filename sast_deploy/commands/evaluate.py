@@ -37,4 +37,7 @@ def evaluate_command(
     result = evaluate(trained, data.test, device=device)
     out = console()
     out.print(f"{checkpoint}: test split of {data.info.provenance}", soft_wrap=True)
+    unlike = data.info.unlike(trained.data)
+    if unlike:
+        out.print(f"WARNING: {unlike}", soft_wrap=True)
     out.print(result.table(), markup=False)

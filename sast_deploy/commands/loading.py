@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,8 @@ if TYPE_CHECKING:
 
     from sast_deploy.data import DataInfo, FrameOptions, FrameSet
     from sast_deploy.netx import NetFile
+
+EMBEDDED = "digits-saccade"  # built again where it is gone
 
 
 def load_test_split(
@@ -27,16 +28,21 @@ def load_test_split(
 ) -> FrameSet:
     """Frames made with `options`, of the recorded data set unless another one is named.
 
-    The folder is `data_root`, else $SAST_DATA_ROOT, else the recorded one if it is still there, else ./data.
+    The folder is `data_root`, else for the recorded data set its recorded one, where that is still there,
+    else $SAST_DATA_ROOT, else ./data.
 
     Raises:
         DataError: the data set is not there, or its classes are others than the recorded ones.
     """
     from sast_deploy.data import load_frames
+    from sast_deploy.data.cache import notice
 
     own = dataset is None or dataset == recorded.dataset
-    if data_root is None and own and not os.environ.get("SAST_DATA_ROOT") and Path(recorded.root).is_dir():
-        data_root = Path(recorded.root)
+    if data_root is None and own:
+        if Path(recorded.root).is_dir():
+            data_root = Path(recorded.root)
+        elif recorded.dataset != EMBEDDED:
+            notice(f"{recorded.root}, the folder it was trained from, is gone; looking elsewhere")
     if own and holdout is None:
         holdout, holdout_seed = (
             recorded.holdout,

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
+SEED = click.IntRange(0, 2**63 - 1)
+NO_COMMAND = 2  # exit code
 PLAIN_WIDTH = 120  # columns of a table that goes to a file or a pipe
 
 
@@ -34,8 +36,24 @@ def wants_traceback() -> bool:
     return _debug.on
 
 
+def forget_debug() -> None:
+    """Before a new command line is parsed."""
+    _debug.on = False
+
+
 def _set_debug(_context: click.Context, _parameter: click.Parameter, value: bool) -> None:
-    _debug.on = value
+    _debug.on |= value  # the group may have it, or the command
+
+
+def _debug_option() -> click.Option:
+    return click.Option(
+        ["--debug"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_set_debug,
+        help="Show the traceback behind an error.",
+    )
 
 
 class Command(click.Command):
@@ -43,16 +61,22 @@ class Command(click.Command):
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
-        self.params.append(
-            click.Option(
-                ["--debug"],
-                is_flag=True,
-                is_eager=True,
-                expose_value=False,
-                callback=_set_debug,
-                help="Show the traceback behind an error.",
-            )
-        )
+        self.params.append(_debug_option())
+
+
+class Group(click.Group):
+    """A group of commands: takes --debug before the command's name, too; alone it shows its help."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.params.append(_debug_option())
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Click's, but without a command the whole help goes to stderr, in every version of click."""
+        if not args:
+            click.echo(ctx.get_help(), err=True)
+            ctx.exit(NO_COMMAND)
+        return super().parse_args(ctx, args)
 
 
 def example(*lines: str) -> str:
@@ -60,12 +84,16 @@ def example(*lines: str) -> str:
     return "Example:\n\n\b\n" + "\n".join(f"  {line}" for line in lines)
 
 
-def console() -> Console:
-    """A console for stdout that is plain and wide enough when piped."""
+def console(at_least: int = 0) -> Console:
+    """A console for stdout that is plain and wide enough when piped.
+
+    at_least: columns, for a wide table: on a narrow terminal lines that the terminal wraps are better
+    than numbers that are cut off.
+    """
     from rich.console import Console
 
     found = Console(highlight=False)
-    if not found.is_terminal:
+    if not found.is_terminal or found.width < at_least:
         found = Console(highlight=False, width=PLAIN_WIDTH)
     return found
 
@@ -73,6 +101,7 @@ def console() -> Console:
 def data_options(default_dataset: str | None) -> Callable[[Function], Function]:
     """--dataset, --data-root, --holdout, --holdout-seed, --cache-dir."""
     default = f"default {default_dataset}" if default_dataset else "default: the one it was trained on"
+    first = "" if default_dataset else "the one it was trained from, else "
 
     def decorate(function: Function) -> Function:
         for option in reversed(
@@ -87,7 +116,7 @@ def data_options(default_dataset: str | None) -> Callable[[Function], Function]:
                 click.option(
                     "--data-root",
                     type=PATH,
-                    help="Folder of the recordings; else $SAST_DATA_ROOT, else ./data.",
+                    help=f"Folder of the recordings; else {first}$SAST_DATA_ROOT, else ./data.",
                 ),
                 click.option(
                     "--holdout",
@@ -95,7 +124,7 @@ def data_options(default_dataset: str | None) -> Callable[[Function], Function]:
                     metavar="SHARE",
                     help="Share of each class held out for testing, where there is no test split.",
                 ),
-                click.option("--holdout-seed", type=int, help="Seed of that split; default 0."),
+                click.option("--holdout-seed", type=SEED, help="Seed of that split; default 0."),
                 click.option(
                     "--cache-dir",
                     type=PATH,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +15,13 @@ from sast_deploy.commands.options import PATH, Command, console, data_options, e
 from sast_deploy.errors import DataError, NetFileError, UsageError
 
 if TYPE_CHECKING:
-    from sast_deploy.data import FrameSet
+    from sast_deploy.data import DataInfo, FrameOptions, FrameSet
     from sast_deploy.netx import NetFile
     from sast_deploy.simulate.record import SpikeRecord
 
 DIFFERS = 1  # exit code when Lava and the reference disagree
 DEFAULT_CHECK = 100
+SECONDS = click.FloatRange(min=0, min_open=True)
 
 
 @click.command(
@@ -33,7 +35,7 @@ DEFAULT_CHECK = 100
 )
 @click.argument("net", type=PATH, required=False)
 @data_options(None)
-@click.option("--samples", type=click.IntRange(min=1), help="Only the first N test samples.")
+@click.option("--samples", type=click.IntRange(min=1), help="Only N test samples, evenly spread.")
 @click.option(
     "--check",
     default=str(DEFAULT_CHECK),
@@ -43,8 +45,8 @@ DEFAULT_CHECK = 100
 )
 @click.option("--backend", type=click.Choice(["lava", "reference"]), default="lava", show_default=True)
 @click.option("--batch", type=int, help="Samples per Lava batch; default: what fits memory.")
-@click.option("--stall", type=float, default=120.0, show_default=True, help="Seconds without progress: hung.")
-@click.option("--timeout", type=float, help="Seconds that Lava may take in all; default: no limit.")
+@click.option("--stall", type=SECONDS, default=120.0, show_default=True, help="Seconds of silence: hung.")
+@click.option("--timeout", type=SECONDS, help="Seconds that Lava may take in all; default: no limit.")
 @click.option("--report", type=PATH, help="Default: runs/<net name>/report.json")
 def simulate_command(
     net: Path | None,
@@ -65,30 +67,33 @@ def simulate_command(
 
     Exit code 1 if the reference disagrees on any spike count or logit.
     """
-    from sast_deploy.data import DataInfo, FrameOptions
     from sast_deploy.fileio import write_text
     from sast_deploy.netx import read_net
     from sast_deploy.report import Run, make_report, print_report
+    from sast_deploy.simulate.record import evenly_spread
 
     wanted_check = _parse_check(check)
     path = net or newest_export(EXPORTS)
     content = read_net(path)
-    recorded, options = DataInfo.from_dict(content.data), FrameOptions.from_dict(content.frames)
+    recorded, options = _origin(path, content)
     data = load_test_split(recorded, options, dataset, data_root, holdout, holdout_seed, cache_dir)
     _check_shape(data, content)
-    frames, labels = data.test.frames[:samples], data.test.labels[:samples]
-    if len(frames) == 0:
+    if len(data.test) == 0:
         raise DataError("no test samples", where=data.info.root, expected="at least one")
+    facts = _facts(path, content, data, data.info.unlike(recorded))
+    chosen = evenly_spread(len(data.test), samples)
+    # A selection is a copy; the whole split stays where it is mapped from.
+    frames = data.test.frames if samples is None else data.test.frames[chosen]
     out = console()
     out.print(f"{path}: {len(frames)} test samples of {data.info.dataset} on {backend}", soft_wrap=True)
     start = time.perf_counter()
     record = _run(backend, path, content, frames, {"batch": batch, "stall": stall, "timeout": timeout})
     seconds = time.perf_counter() - start
     checked, difference = (
-        (0, None) if backend == "reference" else _replay(content, frames, record, wanted_check)
+        (0, None) if backend == "reference" else _replay(content, frames, record, wanted_check, chosen)
     )
     run = Run(backend, round(seconds, 3), checked, difference)
-    result = make_report(content, frames, labels, record, run, _facts(path, content, data))
+    result = make_report(content, frames, data.test.labels[chosen], record, run, facts)
     print_report(result, out)
     report = report or Path("runs") / path.stem / "report.json"
     write_text(report, result.to_json())
@@ -104,6 +109,18 @@ def newest_export(folder: Path) -> Path:
             "holds no .net file", where=folder, todo="name one, or write one with `sast-deploy compile`"
         )
     return found[-1]
+
+
+def _origin(path: Path, net: NetFile) -> tuple[DataInfo, FrameOptions]:
+    """The recorded data set and frame options. Raises NetFileError where the file has none."""
+    from sast_deploy.data import DataInfo, FrameOptions
+
+    try:
+        return DataInfo.from_dict(net.data), FrameOptions.from_dict(net.frames)
+    except (DataError, TypeError, ValueError) as error:
+        raise NetFileError(
+            f"does not say what data it is for ({error})", where=path, todo="compile the checkpoint again"
+        ) from error
 
 
 def _check_shape(data: FrameSet, net: NetFile) -> None:
@@ -125,20 +142,23 @@ def _run(backend: str, path: Path, net: NetFile, frames: Any, lava_options: dict
     return run_lava(path, frames, **lava_options, progress=lambda n: track(n, "lava", total=len(frames)))
 
 
-def _replay(net: NetFile, frames: Any, record: SpikeRecord, samples: int | None) -> tuple[int, str | None]:
-    """(samples replayed, first difference): the reference on `samples` evenly spread ones, None for all."""
-    import numpy as np
+def _replay(
+    net: NetFile, frames: Any, record: SpikeRecord, samples: int | None, numbers: Any
+) -> tuple[int, str | None]:
+    """(samples replayed, first difference): the reference on `samples` evenly spread ones, None for all.
 
+    numbers: which test sample each of `frames` is.
+    """
     from sast_deploy.progress import track
-    from sast_deploy.simulate.record import first_difference, select
+    from sast_deploy.simulate.record import evenly_spread, first_difference, select
     from sast_deploy.simulate.reference import run_reference
 
-    count = len(frames) if samples is None else min(samples, len(frames))
-    if count == 0:
+    chosen = evenly_spread(len(frames), samples)
+    if len(chosen) == 0:
         return 0, None
-    chosen = np.unique(np.linspace(0, len(frames) - 1, count).round().astype(np.int64))
     expected = run_reference(net.program, frames[chosen], progress=lambda n: track(n, "reference check"))
-    return len(chosen), first_difference(select(record, chosen), expected)
+    difference = first_difference(select(record, chosen), expected, numbers[chosen])
+    return len(chosen), f"Lava against the reference: {difference}" if difference else None
 
 
 def _parse_check(text: str) -> int | None:
@@ -146,12 +166,12 @@ def _parse_check(text: str) -> int | None:
         return None
     if text == "none":
         return 0
-    if not text.isdigit():
+    if not text.isdecimal():
         raise UsageError(f"--check {text}", expected="a number of samples, all or none")
     return int(text)
 
 
-def _facts(path: Path, net: NetFile, data: FrameSet) -> dict[str, Any]:
+def _facts(path: Path, net: NetFile, data: FrameSet, unlike_training: str | None) -> dict[str, Any]:
     import numpy as np
 
     from sast_deploy import __version__
@@ -159,13 +179,13 @@ def _facts(path: Path, net: NetFile, data: FrameSet) -> dict[str, Any]:
     from sast_deploy.profile import parse_profile
     from sast_deploy.versions import installed_version
 
-    versions = {"sast-deploy": __version__, "numpy": np.__version__}
+    versions = {"sast-deploy": __version__, "python": platform.python_version(), "numpy": np.__version__}
     versions |= {name: installed_version(name) or "missing" for name in ("lava-nc", "lava-dl")}
-    recorded = net.data.get("frame_digest") == data.info.frame_digest
+    about_test = {"test_samples": len(data.test), "unlike_training": unlike_training}
     return {
         "net": {"path": str(path), "digest": file_digest(path), "program_digest": net.program.digest()},
         "profile": parse_profile(net.profile_text, where=str(path)).name,
-        "data": {**data.info.to_dict(), "same_frames_as_in_training": recorded},
+        "data": {**data.info.to_dict(), **about_test},
         "checkpoint": dict(net.checkpoint),
         "versions": versions,
     }

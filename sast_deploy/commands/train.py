@@ -9,6 +9,7 @@ import click
 
 from sast_deploy.commands.options import (
     PATH,
+    SEED,
     Command,
     build_frame_options,
     console,
@@ -39,10 +40,10 @@ from sast_deploy.errors import UsageError
 @click.option("--alpha", type=float, default=0.5, show_default=True, help="Leak factor per step.")
 @click.option("--k", type=float, default=25.0, show_default=True, help="Slope of the arctan surrogate.")
 @click.option(
-    "--seed", type=int, default=0, show_default=True, help="Of weights, order, split, augmentation."
+    "--seed", type=SEED, default=0, show_default=True, help="Of weights, order, split, augmentation."
 )
 @click.option(
-    "--validation", type=float, default=0.15, show_default=True, help="Share of the training split."
+    "--validation", type=float, default=0.1, show_default=True, help="Share of the training split."
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--resume", is_flag=True, help="Continue after the last finished epoch, bit for bit.")
@@ -109,8 +110,9 @@ def train_command(
         seed=seed, validation=validation, device=device, resume=resume, overwrite=overwrite,
     )  # fmt: skip
     if result.already_finished:
-        out.print("was finished before; nothing was trained")
-    out.print(f"wrote {result.path}", soft_wrap=True)
+        out.print(f"{result.path} was finished before; nothing was trained", soft_wrap=True)
+    else:
+        out.print(f"wrote {result.path}", soft_wrap=True)
 
 
 def _parse_changes(changes: tuple[str, ...]) -> dict[str, float]:

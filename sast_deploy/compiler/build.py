@@ -108,7 +108,7 @@ class _Builder:
             area = layer.kernel[0] * layer.kernel[1]
             self.input_unit, self.input_max = self.input_unit / area, self.input_max * area
             return SumPool(layer.kernel)
-        _require_finite(layer, where)
+        _require_usable(layer, where)
         real = layer.weight.astype(np.float64) * self.input_unit
         if isinstance(layer, FloatReadout):
             return self._readout(layer, real, where)
@@ -150,7 +150,7 @@ class _Builder:
                 f"the threshold of neuron {neuron}, {theta[neuron]:.3g}, becomes {int(vth[neuron])}",
                 where=where,
                 expected=f"at least 1 LSB of {rules.state}",
-                todo='use a profile with more state bits or scale = "neuron"',
+                todo='use a profile with more state bits, less headroom or scale = "neuron"',
             )
         self._bound(vth, rules.state.high - (rules.comparison == ">"), where, "threshold")
         self._bound(np.abs(bias), rules.state.high, where, "bias")
@@ -176,7 +176,7 @@ class _Builder:
             raise CompileError(
                 f"all {weight.size} weights become zero at {self.profile.arithmetic.weight_bits} bits",
                 where=where,
-                todo='use scale = "layer" or "neuron", or more weight bits',
+                todo='use scale = "layer" or "neuron", a lower exponent_min, or more weight bits',
             )
         step = (2.0**scaling.exponent / scaling.factor).reshape(-1, *[1] * (real.ndim - 1))
         error = np.sqrt(((weight * step - real) ** 2).mean() / (real**2).mean())
@@ -213,7 +213,7 @@ def _some(neurons: np.ndarray) -> str:
     return f"neuron {', '.join(map(str, neurons[:5]))}{', ...' if len(neurons) > 5 else ''}"
 
 
-def _require_finite(layer: FloatDense | FloatConv2d | FloatReadout, where: str) -> None:
+def _require_usable(layer: FloatDense | FloatConv2d | FloatReadout, where: str) -> None:
     parts = {"weight": layer.weight, "bias": layer.bias}
     if not isinstance(layer, FloatReadout):
         parts["threshold"] = layer.threshold
@@ -222,3 +222,7 @@ def _require_finite(layer: FloatDense | FloatConv2d | FloatReadout, where: str) 
         if len(bad):
             at = tuple(int(i) for i in bad[0])
             raise CompileError(f"{part}{list(at)} is {values[at]}", where=where, expected="finite numbers")
+    if not isinstance(layer, FloatReadout):
+        for neuron in np.flatnonzero(layer.threshold <= 0)[:1]:
+            what = f"threshold[{neuron}] is {layer.threshold[neuron]}"
+            raise CompileError(what, where=where, expected="positive numbers")

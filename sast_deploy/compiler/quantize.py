@@ -64,9 +64,9 @@ def choose_scaling(
     A neuron's clipping point becomes weight_max * 2**e LSBs. e is the largest exponent that keeps the
     median threshold below the state's maximum divided by the profile's headroom, because what a
     small threshold loses to rounding and what a large one loses to saturation pull in opposite ways.
-    A neuron whose threshold would still exceed that limit by more than half of the headroom gives up
-    weight resolution instead; with excess "rescale" so does one whose weighted sum of inputs up to
-    `input_max` may leave the accumulator.
+    Where a threshold would still exceed the state's maximum divided by the headroom's square root, its
+    neuron (its layer, where all share one factor) gives up weight resolution instead; with excess
+    "rescale" so does one whose weighted sum of inputs up to `input_max` may leave the accumulator.
     """
     form = profile.arithmetic.state
     if profile.weight_scale == "unit":
@@ -78,6 +78,8 @@ def choose_scaling(
     exponent = math.floor(math.log2(limit / float(np.median(thresholds * per_exponent))))
     exponent = min(max(exponent, profile.exponent_min), profile.exponent_max)
     ceiling = form.high / math.sqrt(profile.headroom) / np.maximum(thresholds, 1e-30)
+    if profile.weight_scale == "layer":
+        ceiling = np.full_like(ceiling, ceiling.min())
     scaling = Scaling(exponent, np.minimum(per_exponent * 2.0**exponent, ceiling))
     return _rescaled(weights, scaling, profile, input_max) if profile.excess == "rescale" else scaling
 

@@ -52,6 +52,8 @@ def split_recordings(
     if recordings.test is not None:
         return {"train": recordings.train, "test": recordings.test}
     labels = [recording.label for recording in recordings.train]
+    if not 0.0 < float(split.fraction or 0.0) < 1.0:
+        raise DataError(f"--holdout {split.fraction:g}", expected="a share between 0 and 1, both excluded")
     kept, held = stratified_split(labels, float(split.fraction or 0.0), split.seed)
     parts = {"train": kept, "test": held}
     return {name: tuple(recordings.train[i] for i in indices) for name, indices in parts.items()}

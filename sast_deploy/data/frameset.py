@@ -81,6 +81,16 @@ class DataInfo:
         lists = {key: tuple(values[key]) for key in ("classes", "missing_classes")}
         return cls(**{**values, **lists})
 
+    def unlike(self, trained: DataInfo) -> str | None:
+        """None for the very frames of `trained`, both splits alike; else what that means for a test."""
+        if self.frame_digest == trained.frame_digest:
+            return None
+        if self.dataset != trained.dataset:
+            return f"trained on another data set, {trained.dataset}"
+        if self.holdout is not None:
+            return "not the recordings and the split of training: training samples may be among these"
+        return "not the recordings of training: training samples may be among these"
+
     def summary(self) -> str:
         """One line that says which data set this is, how it was obtained and how large it is."""
         parts = [f"{self.dataset}: {self.provenance}; {self.n_train} training and {self.n_test} test samples"]

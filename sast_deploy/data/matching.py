@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sast_deploy.data.events import Events, read_nmnist
 from sast_deploy.data.idx import Split, read_mnist
-from sast_deploy.data.nmnist import find_nmnist, list_split
+from sast_deploy.data.nmnist import MARKER, find_nmnist, list_split, simulated_marker
 from sast_deploy.data.pixelmodel import PixelModel, simulate_recording
 from sast_deploy.data.saccade import recording_key
 from sast_deploy.data.sessions import session_model
@@ -48,7 +48,7 @@ def matched_recordings(real_root: Path, mnist_dir: Path, split: Split) -> list[M
     """
     images, labels = read_mnist(mnist_dir, split)
     found = []
-    for number, (path, label) in sorted(_numbered(real_root, split).items()):
+    for number, (path, label) in sorted(_real(real_root, split).items()):
         if not 1 <= number <= len(images):
             expected = f"1 to {len(images)}, as in MNIST"
             raise DataError(f"recording number {number}", where=path, expected=expected)
@@ -62,8 +62,10 @@ def matched_recordings(real_root: Path, mnist_dir: Path, split: Split) -> list[M
 def common_recordings(
     real_root: Path, simulated_root: Path, split: Split
 ) -> list[tuple[Path, Path, int, int]]:
-    """(real file, simulated file, number, label) of the numbers that both folders have."""
-    real, simulated = _numbered(real_root, split), _numbered(simulated_root, split)
+    """(real file, simulated file, number, label) of the numbers that both folders have. Raises DataError."""
+    if Path(real_root).resolve() == Path(simulated_root).resolve():
+        raise DataError("the same folder twice", where=simulated_root, expected="a simulated data set")
+    real, simulated = _real(real_root, split), _numbered(simulated_root, split)
     common = sorted(set(real) & set(simulated))
     if not common:
         raise DataError(f"no image number of {split} is in {real_root} too", where=simulated_root,
@@ -73,6 +75,15 @@ def common_recordings(
             raise DataError(f"label {simulated[number][1]}", where=simulated[number][0],
                             expected=f"{real[number][1]}, the real label of number {number}")  # fmt: skip
     return [(real[n][0], simulated[n][0], n, real[n][1]) for n in common]
+
+
+def _real(root: Path, split: Split) -> dict[int, tuple[Path, int]]:
+    """`_numbered` of camera recordings. Raises DataError for a simulated data set."""
+    folder = find_nmnist(Path(root)) or Path(root)
+    if simulated_marker(folder) is not None:
+        what = f"{MARKER} says that this is no camera data"
+        raise DataError(what, where=folder, expected="real recordings")
+    return _numbered(root, split)
 
 
 def _numbered(root: Path, split: Split) -> dict[int, tuple[Path, int]]:

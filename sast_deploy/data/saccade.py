@@ -33,9 +33,7 @@ from sast_deploy.progress import track
 
 __all__ = [
     "DIGITS_SEED", "GENERATOR_VERSION", "MARKER", "PixelModel", "build_digits", "read_marker",
-    "recording_key",
-
-    "simulate_dataset", "simulate_mnist", "simulate_recording",
+    "recording_key", "simulate_dataset", "simulate_mnist", "simulate_recording",
 ]  # fmt: skip
 
 GENERATOR_VERSION = 3  # raise it whenever the same seed would give other bytes
@@ -138,7 +136,10 @@ def build_digits(cache_dir: Path, *, progress: bool = False) -> Path:
     if _is_whole(root, marker):
         return root
     shutil.rmtree(root, ignore_errors=True)
-    return _write(root, parts, PixelModel(), DIGITS_SEED, about, progress)
+    try:
+        return _write(root, parts, PixelModel(), DIGITS_SEED, about, progress)
+    except OutputError as error:
+        raise OutputError(str(error), todo="set SAST_CACHE_DIR or --cache-dir to one") from error
 
 
 def recording_key(number: int, split: Split) -> int:

@@ -39,27 +39,45 @@ class SpikeRecord:
         return best
 
 
-def first_difference(left: SpikeRecord, right: SpikeRecord) -> str | None:
+def evenly_spread(samples: int, count: int | None) -> npt.NDArray[np.int64]:
+    """`count` (None: all) of `samples` indices, in order, from the first to the last.
+
+    Test splits are sorted by class, so the first few would all be of one class.
+    """
+    count = samples if count is None else min(count, samples)
+    indices: npt.NDArray[np.int64] = np.linspace(0, samples - 1, count).round().astype(np.int64)
+    return indices
+
+
+def first_difference(
+    left: SpikeRecord, right: SpikeRecord, numbers: npt.NDArray[np.int64] | None = None
+) -> str | None:
     """One line naming the first value in which two records differ, or None where they agree.
+
+    numbers: what to call the samples; None: 0, 1, 2, ...
 
     Traces are compared when both have them, in the order sample, step, layer, neuron; then counts
     (sample, layer, neuron) and logits (sample, class).
     """
+    if numbers is None:
+        numbers = np.arange(len(left.logits))
     if left.traces is not None and right.traces is not None:
-        difference = _first_in_traces(left.traces, right.traces)
+        difference = _first_in_traces(left.traces, right.traces, numbers)
         if difference:
             return difference
     for layer, (a, b) in enumerate(zip(left.counts, right.counts, strict=True)):
         for sample, neuron in np.argwhere(a != b)[:1]:
             values = f"{a[sample, neuron]} against {b[sample, neuron]}"
-            return f"sample {sample}, spiking layer {layer}, neuron {neuron}: spike count {values}"
+            return f"sample {numbers[sample]}, spiking layer {layer}, neuron {neuron}: spike count {values}"
     for sample, label in np.argwhere(left.logits != right.logits)[:1]:
         values = f"{left.logits[sample, label]} against {right.logits[sample, label]}"
-        return f"sample {sample}, class {label}: logit {values}"
+        return f"sample {numbers[sample]}, class {label}: logit {values}"
     return None
 
 
-def _first_in_traces(left: tuple[Trace, ...], right: tuple[Trace, ...]) -> str | None:
+def _first_in_traces(
+    left: tuple[Trace, ...], right: tuple[Trace, ...], numbers: npt.NDArray[np.int64]
+) -> str | None:
     found: list[tuple[int, int, int, int]] = []
     for layer, (a, b) in enumerate(zip(left, right, strict=True)):
         differ = (a.membrane != b.membrane) | (a.spikes != b.spikes)
@@ -69,7 +87,7 @@ def _first_in_traces(left: tuple[Trace, ...], right: tuple[Trace, ...]) -> str |
     sample, step, layer, neuron = min(found)
     a, b = left[layer], right[layer]
     return (
-        f"sample {sample}, step {step}, spiking layer {layer}, neuron {neuron}: "
+        f"sample {numbers[sample]}, step {step}, spiking layer {layer}, neuron {neuron}: "
         f"membrane {a.membrane[sample, step, neuron]} against {b.membrane[sample, step, neuron]}, "
         f"spike {a.spikes[sample, step, neuron]} against {b.spikes[sample, step, neuron]}"
     )

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 import torch
 
@@ -27,10 +29,10 @@ def complaint(arguments, capsys, code=2):
     """The one line that a failing command prints."""
     assert run(arguments) == code
     captured = capsys.readouterr()
-    lines = captured.err.strip().splitlines()
-    assert lines[-1].startswith("error: ")
-    assert "Traceback" not in captured.err
-    return lines[-1]
+    lines = [line for line in captured.err.splitlines() if not line.startswith("sast-deploy: downloading ")]
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+    return lines[0]
 
 
 class RunsCode:
@@ -62,11 +64,11 @@ def poison(value):
     [
         (lambda p: p.unlink(), "does not exist"),
         (lambda p: p.write_bytes(p.read_bytes()[:5000]), "is truncated or damaged"),
-        (lambda p: p.write_bytes(b""), ""),
-        (lambda p: p.write_text("no checkpoint"), ""),
+        (lambda p: p.write_bytes(b""), "is truncated or damaged"),
+        (lambda p: p.write_text("no checkpoint"), "is not a torch file"),
         (lambda p: torch.save({"weights": torch.ones(3)}, p), "a torch file of some other kind"),
         (lambda p: torch.save(RunsCode(), p), "holds objects that could run code, and was not loaded"),
-        (lambda p: p.write_bytes(pickle.dumps(RunsCode())), ""),
+        (lambda p: p.write_bytes(pickle.dumps(RunsCode())), "holds objects that could run code"),
         (resave(lambda v: v.update(version=99)), "version 99; expected 1 or older; update sast-deploy"),
         (resave(poison(float("nan"))), "NaN or infinite"),
         (resave(poison(float("inf"))), "NaN or infinite"),
@@ -100,7 +102,11 @@ def test_checkpoints(work, capsys, command, damage, message):
         (["simulate", "truncated.net"], "is damaged or no NetX file"),
         (["simulate", "text.net"], "is damaged or no NetX file"),
         (["simulate", "--check", "some"], "--check some; expected a number of samples, all or none"),
+        (["simulate", "--check", "²"], "--check ²; expected a number of samples, all or none"),
         (["simulate", "--samples", "0"], "Invalid value for '--samples'"),
+        (["simulate", "--stall", "0"], "Invalid value for '--stall'"),
+        (["train", "--seed", "99999999999999999999"], "Invalid value for '--seed'"),
+        (["data", "simulate", "--mnist-dir", "x", "-o", "y", "--seed", "-1"], "Invalid value for '--seed'"),
         (["simulate", "--batch", "0"], "batch"),
         (["simulate", "--data-root", "empty"], "empty"),
         (["train", "--rho", "-1"], "rho = -1"),
@@ -174,6 +180,24 @@ def test_a_full_disk_keeps_the_old_export(work, capsys, monkeypatch):
     assert not list(work.rglob("*.tmp"))
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("sast/data", b"{}", "does not say what data it is for (data info: missing key"),
+        ("sast/frames", b'{"steps": 0}', "does not say what data it is for (frame options: steps = 0"),
+        ("sast/profile", b"x", "is not valid TOML"),
+    ],
+)
+def test_nets_that_do_not_say_what_they_are(work, capsys, name, value, message):
+    net = "netx_exports/sast-loihi-int4.net"
+    with h5py.File(net, "r+") as file:
+        del file[name]
+        file[name] = np.bytes_(value)
+    line = complaint(["simulate", net], capsys)
+    assert net in line
+    assert message in line
+
+
 def test_no_exports_yet(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert "netx_exports: holds no .net file" in complaint(["simulate"], capsys)
@@ -202,3 +226,29 @@ def test_an_internal_error_is_one_line_too(capsys, monkeypatch):
         line
         == "error: internal error, ZeroDivisionError: division by zero; run again with --debug and report it"
     )
+
+
+@pytest.mark.parametrize("arguments", [[], ["data"]])
+def test_no_command_shows_the_help(arguments, capsys):
+    assert run(arguments) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("Usage: sast-deploy")
+    assert "\nCommands:\n" in shown
+
+
+def test_debug_may_stand_before_the_command(capsys):
+    for arguments in (["--debug", "simulate", "x.net"], ["data", "--debug", "compare", "--real", "x"]):
+        assert run(arguments) == 2
+        assert "Traceback" in capsys.readouterr().err
+        assert run([word for word in arguments if word != "--debug"]) == 2
+        assert "Traceback" not in capsys.readouterr().err
+
+
+def test_output_that_nobody_can_write():
+    checkout = Path(__file__).parents[2]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "sast_deploy", "compile", "--help"],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False, cwd=checkout,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (2, "error: input or output: failed: No space left on device\n")

@@ -29,7 +29,8 @@ def test_the_newest_export_runs_on_lava_and_equals_the_reference(here, capsys):
     assert report["run"]["checked"] == 20
     assert report["run"]["difference"] is None
     assert report["data"]["dataset"] == "nmnist"
-    assert report["data"]["same_frames_as_in_training"] is True
+    assert report["data"]["unlike_training"] is None
+    assert report["data"]["test_samples"] == report["accuracy"]["samples"]
     assert report["training"]["metrics"]["test"]["samples"] == 20
     assert (
         report["net"]["program_digest"]
@@ -76,12 +77,14 @@ def test_a_disagreement_is_reported_and_exits_1(here, monkeypatch, capsys):
     def miscounting(path, frames, **_options):
         record = run_reference(read_net(path).program, frames)
         counts = record.counts[0].copy()
-        counts[3, 7] += 1
+        counts[19, 7] += 1
         return SpikeRecord((counts, *record.counts[1:]), record.logits)
 
     monkeypatch.setattr(backend, "run_lava", miscounting)
-    assert run(["simulate", "--check", "all", "--report", "out/c.json"]) == 1
-    assert "DIFFERS: sample 3, spiking layer 0, neuron 7: spike count" in capsys.readouterr().out
+    for check in ("all", "4"):  # whatever is replayed, the number is that of the test sample
+        assert run(["simulate", "--check", check, "--report", "out/c.json"]) == 1
+        expected = "DIFFERS: Lava against the reference: sample 19, spiking layer 0, neuron 7: spike count"
+        assert expected in capsys.readouterr().out
 
 
 def test_a_set_without_test_folder_is_held_out_by_seed(bands, tmp_path, monkeypatch, capsys):
@@ -95,7 +98,37 @@ def test_a_set_without_test_folder_is_held_out_by_seed(bands, tmp_path, monkeypa
     assert run(["simulate", "--backend", "reference"]) == 0
     out = capsys.readouterr().out
     assert "12 samples, 25 % held out by seed 7" in out
+    assert "WARNING" not in out
     assert json.loads((tmp_path / "runs/h-loihi-int8/report.json").read_text())["data"]["holdout_seed"] == 7
+    warning = "not the recordings and the split of training: training samples may be among these"
+    for command in (["simulate", "--backend", "reference"], ["evaluate", "runs/h/ckpt.pt"]):
+        assert run([*command, "--holdout-seed", "8"]) == 0
+        assert warning in capsys.readouterr().out
+
+
+def test_part_of_the_test_split_has_every_digit(here, capsys):
+    arguments = ["--samples", "4", "--backend", "reference", "--report", "out/d.json"]
+    assert run(["simulate", *arguments]) == 0
+    assert "4 of 20 samples, evenly spread" in capsys.readouterr().out
+    rows = json.loads((here / "out/d.json").read_text())["confusion"]["rows_are_true_labels"]
+    assert [sum(row) for row in rows[:4]] == [1, 1, 1, 1]
+
+
+def test_the_recorded_folder_comes_before_the_variable(here, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SAST_DATA_ROOT", str(tmp_path))
+    assert run(["simulate", "--backend", "reference", "--report", "out/e.json"]) == 0
+    assert "WARNING" not in capsys.readouterr().out
+
+
+def test_a_folder_that_is_gone_is_named(bands, tmp_path, monkeypatch, capsys):
+    shutil.copytree(bands, tmp_path / "mine")
+    monkeypatch.chdir(tmp_path)
+    train = ["train", "--dataset", "nmnist", "--epochs", "1", "-o", "runs/g/ckpt.pt"]
+    assert run([*train, "--data-root", "mine"]) == 0
+    (tmp_path / "mine").rename(tmp_path / "data")
+    assert run(["evaluate", "runs/g/ckpt.pt"]) == 0
+    gone = f"{tmp_path / 'mine'}, the folder it was trained from, is gone; looking elsewhere"
+    assert gone in capsys.readouterr().err
 
 
 def test_data_info_names_missing_digits(bands, capsys):

@@ -10,23 +10,27 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pytest
+import torch
 
 from sast_deploy.checkpoint import load_checkpoint
-
-ROOT = Path(__file__).resolve().parents[2]
-EPOCHS = 24
-SCRIPT = f"""
-import sys
-from pathlib import Path
-from sast_deploy.errors import SastError
 from sast_deploy.network import NetworkSpec
 from sast_deploy.recipes import BEST
 from sast_deploy.train import train
 from tests.tinydata import SHAPE, tiny_set
+
+ROOT = Path(__file__).resolve().parents[2]
+EPOCHS, SAMPLES = 24, 150
+SPEC = NetworkSpec("fc", SHAPE, (12, 8), 3)
+PLAN = BEST.replace(epochs=EPOCHS, batch=16)
+SCRIPT = """
+import sys
+from pathlib import Path
+from sast_deploy.errors import SastError
+from sast_deploy.train import train
+from tests.e2e.test_resume import PLAN, SAMPLES, SPEC
+from tests.tinydata import tiny_set
 try:
-    train(NetworkSpec("fc", SHAPE, (12, 8), 3), BEST.replace(epochs={EPOCHS}, batch=16), tiny_set(150),
-          Path(sys.argv[1]), resume="--resume" in sys.argv)
+    train(SPEC, PLAN, tiny_set(SAMPLES), Path(sys.argv[1]), resume="--resume" in sys.argv)
 except SastError as error:
     print(error, file=sys.stderr)
     sys.exit(error.exit_code)
@@ -34,7 +38,7 @@ except SastError as error:
 
 
 def start(out: Path, *options: str) -> subprocess.Popen[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", SCRIPT, str(out), *options]
     return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
 
@@ -49,45 +53,42 @@ def wait_for_lines(path: Path, count: int, process: subprocess.Popen[str]) -> in
     raise AssertionError(f"training ended first: {process.communicate()[1]}")
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
-    out = tmp_path_factory.mktemp("whole") / "ckpt.pt"
-    process = start(out)
-    assert process.communicate()[1].count("epoch ") > 0
-    assert process.returncode == 0
-    return load_checkpoint(out).state
-
-
-def test_killed_twice_and_resumed_equals_uninterrupted(
-    tmp_path: Path, uninterrupted: dict[str, np.ndarray]
-) -> None:
-    out, metrics = tmp_path / "ckpt.pt", tmp_path / "metrics.jsonl"
-    options: tuple[str, ...] = ()
-    for count in (4, 10):
-        process = start(out, *options)
-        seen = wait_for_lines(metrics, count, process)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
-        assert seen <= len(metrics.read_text().splitlines()) < EPOCHS
-        assert not out.exists()
-        options = ("--resume",)
+def stop(out: Path, after: int, by: signal.Signals, *options: str) -> tuple[int, list[str]]:
+    """Start, wait for `after` finished epochs, send the signal; returns exit code and stderr."""
     process = start(out, *options)
-    errors = process.communicate()[1]
-    assert process.returncode == 0, errors
-    state = load_checkpoint(out).state
-    assert all(np.array_equal(state[key], uninterrupted[key]) for key in uninterrupted)
-    assert len(metrics.read_text().splitlines()) == EPOCHS
+    seen = wait_for_lines(out.with_name("metrics.jsonl"), after, process)
+    process.send_signal(by)
+    errors = process.communicate()[1].splitlines()
+    assert seen <= len(out.with_name("metrics.jsonl").read_text().splitlines()) < EPOCHS
+    assert not out.exists()
+    assert out.with_name("resume.pt").exists()
+    return process.returncode, errors
 
 
-def test_ctrl_c_says_how_to_go_on_and_exits_130(tmp_path: Path) -> None:
-    process = start(tmp_path / "ckpt.pt")
-    wait_for_lines(tmp_path / "metrics.jsonl", 3, process)
-    process.send_signal(signal.SIGINT)
-    errors = process.communicate()[1]
-    assert process.returncode == 130
-    last = errors.splitlines()[-1]
-    assert last.startswith("interrupted after ")
-    assert "--resume" in last
-    assert "Traceback" not in errors
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["metrics.jsonl", "resume.pt"]
+def uninterrupted(out: Path) -> dict[str, np.ndarray]:
+    """The same training in this process, in one go."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    result = train(SPEC, PLAN, tiny_set(SAMPLES), out, progress=False)
+    torch.set_num_threads(before)
+    return result.checkpoint.state
+
+
+def test_killed_interrupted_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:
+    out = tmp_path / "parts" / "ckpt.pt"
+    code, _ = stop(out, 4, signal.SIGKILL)
+    assert code == -signal.SIGKILL
+
+    code, errors = stop(out, 10, signal.SIGINT, "--resume")
+    assert code == 130
+    assert errors[-1].startswith("interrupted after ")
+    assert "--resume" in errors[-1]
+    assert not any("Traceback" in line for line in errors)
+
+    process = start(out, "--resume")
+    output = process.communicate()[1]
+    assert process.returncode == 0, output
+    state, whole = load_checkpoint(out).state, uninterrupted(tmp_path / "whole" / "ckpt.pt")
+    assert all(np.array_equal(state[key], whole[key]) for key in whole)
+    assert len(out.with_name("metrics.jsonl").read_text().splitlines()) == EPOCHS
+    assert sorted(p.name for p in out.parent.iterdir()) == ["ckpt.pt", "metrics.jsonl"]

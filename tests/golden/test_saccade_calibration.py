@@ -94,6 +94,8 @@ def test_a_simulated_folder_compares_like_its_images(shared_data, tmp_path):
     assert from_folder.numbers == (1, 2, 3, 4, 5)
     direct = compare(real, mnist_dir=shared_data / "mnist", **arguments)
     assert from_folder.simulated.counts.tolist() == direct.simulated.counts[:5].tolist()
+    with pytest.raises(DataError, match="no camera data; expected real recordings"):
+        compare(out, mnist_dir=shared_data / "mnist", **arguments)
     picture = tmp_path / "picture.png"
     from_folder.plot(picture)
     assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
@@ -109,6 +111,8 @@ def test_nothing_to_compare_is_refused(shared_data, tmp_path):
         compare(tmp_path, mnist_dir=mnist)
     with pytest.raises(DataError, match="limit 0"):
         compare(real, mnist_dir=mnist, limit=0)
+    with pytest.raises(DataError, match="the same folder twice"):
+        compare(real, real)
     only = tmp_path / "only" / "Test" / "7"
     only.mkdir(parents=True)
     (only / "09999.bin").write_bytes(b"\1\1\1\1\1")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -223,3 +224,29 @@ def test_output_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(OutputError):
         save_checkpoint(tmp_path / "file" / "ckpt.pt", checkpoint())
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_disk_that_fills_up_while_writing(path: Path) -> None:
+    """A real failing write: no file of this process may grow beyond a few bytes."""
+    before = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(OutputError, match=r"ckpt\.pt: cannot be written: File too large"):
+            save_checkpoint(path, checkpoint())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == ["ckpt.pt"]
+
+
+def test_a_flipped_bit_in_a_weight_is_seen(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    weight = checkpoint().state["layers.0.weight"].tobytes()
+    content[content.index(weight) + 2] ^= 1
+    path.write_bytes(content)
+    assert "damaged" in refused(path)
+
+
+def test_a_name_that_leads_out_of_the_exports_folder(path: Path) -> None:
+    assert "name '../../x'" in refused(altered(path, name="../../x"))

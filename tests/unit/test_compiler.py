@@ -57,6 +57,16 @@ def test_neuron_scale_uses_the_whole_range_and_keeps_ratios():
         assert layer.bias[row] / layer.vth[row] == pytest.approx(bias, rel=0.05)
 
 
+@pytest.mark.parametrize(("scale", "same"), [("layer", True), ("neuron", False)])
+def test_a_layer_scale_is_one_factor_even_where_thresholds_are_far_apart(scale, same):
+    network = tiny([[0.5, -0.25], [0.5, 0.2], [0.5, 0.1]], bias=[0, 0, 0], theta=[1, 1, 100])
+    layer = compile_network(network, profile(INT8, scale=('"neuron"', f'"{scale}"')), "t").program.layers[0]
+    assert layer.vth[2] == 11585  # 32767 / sqrt(8): what keeps it from saturating
+    ratio = layer.vth[2] / layer.vth[0]
+    assert (ratio == pytest.approx(100, rel=0.02)) == same
+    assert (layer.weight[0, 0] == layer.weight[2, 0]) == same
+
+
 def test_readout_keeps_one_factor_for_all_classes():
     network = float_fc()
     readout = compile_network(network, INT8, "t").program.layers[-1]
@@ -128,6 +138,8 @@ def test_a_neuron_without_weights_is_a_warning():
         (tiny([[np.nan, 1.0]]), r"layer 0: weight\[0, 0\] is nan; expected finite numbers"),
         (tiny([[1.0]], bias=np.inf), r"layer 0: bias\[0\] is inf"),
         (tiny([[1.0]], theta=np.nan), r"layer 0: threshold\[0\] is nan"),
+        (tiny([[1.0]], theta=0.0), r"layer 0: threshold\[0\] is 0.0; expected positive numbers"),
+        (tiny([[1.0]], theta=-1.0), r"layer 0: threshold\[0\] is -1.0; expected positive numbers"),
         (
             tiny([[100.0]], theta=1e-5),
             "layer 0: the threshold of neuron 0, 1e-05, becomes 0; expected at least 1 LSB",

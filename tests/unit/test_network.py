@@ -44,7 +44,8 @@ def loop(network: Network, x: torch.Tensor, hard: bool) -> torch.Tensor:
         s = x_t.reshape(-1, *spec.input_shape) if spec.kind == "conv" else x_t
         for index, layer in enumerate(network.layers):
             u_before, s_before = states[index]
-            theta = network.theta(index)
+            theta = network.get_buffer(f"theta_{index}")
+            theta = theta[:, None, None] if spec.kind == "conv" else theta
             u = spec.alpha * u_before + layer(s) - theta * s_before
             s = (u >= theta).float() if hard else 0.5 + torch.atan(spec.k * (u - theta)) / torch.pi
             states[index] = (u, s)
@@ -59,6 +60,8 @@ def test_forward_is_the_equations(spec: NetworkSpec, hard: bool) -> None:
     with torch.no_grad():
         for layer in network.layers:
             layer.weight.mul_(4)  # so that some neurons fire
+        for index, width in enumerate(spec.hidden):  # and no two alike
+            network.get_buffer(f"theta_{index}").copy_(torch.linspace(0.5, 1.5, width))
     x = torch.rand(
         6, 5, 2 * spec.input_shape[1] * spec.input_shape[2], generator=torch.Generator().manual_seed(3)
     )

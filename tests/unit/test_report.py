@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,17 +13,20 @@ from rich.console import Console
 from sast_deploy.accuracy import Accuracy
 from sast_deploy.netx import NetFile
 from sast_deploy.report import Run, make_report, print_report
-from sast_deploy.simulate.record import SpikeRecord, first_difference
+from sast_deploy.simulate.record import SpikeRecord, evenly_spread, first_difference
 from sast_deploy.simulate.reference import run_reference
 from tests.programs import fc_program, random_frames
 
 FACTS = {
     "net": {"path": "a.net", "digest": "d", "program_digest": "p" * 64},
     "profile": "loihi-int4",
-    "data": {"provenance": "SIMULATED: digits", "holdout": 0.2, "holdout_seed": 3},
+    "data": {
+        "provenance": "SIMULATED: digits", "holdout": 0.2, "holdout_seed": 3,
+        "test_samples": 20, "unlike_training": None,
+    },
     "checkpoint": {"digest": "c", "metrics": {"test": {"hard": 0.9, "surrogate": 0.95, "samples": 20}}},
     "versions": {"numpy": "2"},
-}
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -69,6 +73,36 @@ def test_what_a_person_reads(report):
         assert expected in text.getvalue()
 
 
+def test_a_part_of_the_split_and_a_foreign_split_are_named(report):
+    data = {**FACTS["data"], "test_samples": 100, "unlike_training": "not the split of training"}
+    text = io.StringIO()
+    changed = replace(report, run=replace(report.run, backend="reference"), facts={**FACTS, "data": data})
+    print_report(changed, Console(file=text, width=120))
+    for expected in (
+        "20 of 100 samples, evenly spread, 20 % held out", "WARNING", "not the split of training",
+        "this run is the reference's",
+    ):  # fmt: skip
+        assert expected in text.getvalue()
+    assert "its start included" not in text.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("samples", "count", "expected"),
+    [
+        (5, None, [0, 1, 2, 3, 4]), (5, 9, [0, 1, 2, 3, 4]), (10, 4, [0, 3, 6, 9]), (100, 1, [0]),
+        (7, 0, []), (4, 3, [0, 2, 3]),
+    ],
+)  # fmt: skip
+def test_evenly_spread(samples, count, expected):
+    assert evenly_spread(samples, count).tolist() == expected
+
+
+def test_evenly_spread_repeats_none():
+    for samples in range(1, 40):
+        for count in range(1, samples + 1):
+            assert len(set(evenly_spread(samples, count).tolist())) == count
+
+
 def test_first_difference_names_the_place():
     counts, logits = (np.zeros((2, 3), np.int32),), np.zeros((2, 4), np.int64)
     other = counts[0].copy()
@@ -81,6 +115,10 @@ def test_first_difference_names_the_place():
     changed[0, 3] = -1
     assert first_difference(SpikeRecord(counts, logits), SpikeRecord(counts, changed)) == (
         "sample 0, class 3: logit 0 against -1"
+    )
+    replayed = np.array([40, 90])  # these were samples 40 and 90 of the whole run
+    assert "sample 90, spiking" in str(
+        first_difference(SpikeRecord(counts, logits), SpikeRecord((other,), logits), replayed)
     )
 
 

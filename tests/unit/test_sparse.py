@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
@@ -9,13 +7,6 @@ from torch.nn import functional
 
 from sast_deploy import sparse
 from sast_deploy.sparse import event_linear
-
-
-@pytest.fixture
-def threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def operands(density: float, rows: int = 40) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -53,11 +44,11 @@ def test_small_whole_numbers_are_exact() -> None:
     assert bias.grad.tolist() == [9.0, 12.0]
 
 
-def test_the_number_of_threads_changes_no_bit(threads: None) -> None:
+def test_the_number_of_threads_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     x, weight, bias, g = operands(0.1, rows=333)
     results = []
     for count in (1, 2, 3):
-        torch.set_num_threads(count)
+        monkeypatch.setattr(sparse, "_threads", lambda n=count: n)
         y = event_linear(x, weight, bias)
         results.append((y.detach(), *torch.autograd.grad(y, (weight, bias), g)))
     for other in results[1:]:

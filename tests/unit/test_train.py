@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from sast_deploy.batches import BatchFeeder, minibatches, pick_device
+from sast_deploy.batches import BatchFeeder, fitting_threads, minibatches, pick_device
 from sast_deploy.checkpoint import load_checkpoint
 from sast_deploy.data import FrameSet
 from sast_deploy.errors import TrainingError, UsageError
@@ -65,7 +66,7 @@ def test_it_learns_and_writes_what_it_says(tmp_path: Path) -> None:
     checkpoint = load_checkpoint(result.path)
     assert checkpoint.name == "stripes"
     assert checkpoint.metrics["validation_hard_accuracy"] > 0.8
-    assert (checkpoint.metrics["training_samples"], checkpoint.metrics["validation_samples"]) == (76, 14)
+    assert (checkpoint.metrics["training_samples"], checkpoint.metrics["validation_samples"]) == (81, 9)
     assert (checkpoint.recipe.epochs, checkpoint.seeds, checkpoint.data) == (
         12,
         {"train": 0},
@@ -80,6 +81,30 @@ def test_the_checkpoint_is_the_epoch_with_the_best_hard_accuracy(tmp_path: Path)
     best = max(lines, key=lambda line: (line["hard_accuracy"], -line["hard_loss"], line["epoch"]))
     assert metrics["epoch"] == best["epoch"]
     assert metrics["validation_hard_accuracy"] == best["hard_accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("validated", "best"),
+    [
+        ([(0.5, 0.9), (0.9, 0.8), (0.8, 0.1), (0.7, 0.1)], 2),  # the accuracy decides
+        ([(0.9, 0.3), (0.9, 0.1), (0.9, 0.2), (0.8, 0.0)], 2),  # then the loss
+        ([(0.9, 0.3), (0.9, 0.1), (0.9, 0.1), (0.9, 0.2)], 3),  # then the later epoch
+    ],
+)
+def test_ties_go_to_the_lower_loss_and_then_to_the_later_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, validated: list[tuple[float, float]], best: int
+) -> None:
+    seen = []
+
+    def validate(trainer: Trainer) -> dict[str, float]:
+        accuracy, loss = validated[len(seen)]
+        seen.append(trainer.saved_weights())
+        return {"surrogate_accuracy": 0.0, "hard_accuracy": accuracy, "hard_loss": loss}
+
+    monkeypatch.setattr(Trainer, "validate", validate)
+    checkpoint = run(tmp_path / "ckpt.pt").checkpoint
+    assert checkpoint.metrics["epoch"] == best
+    assert same(checkpoint.state, {key: value.numpy() for key, value in seen[best - 1].items()})
 
 
 @pytest.mark.parametrize("plan", [QUICK, ALL_OPTIONS], ids=["plain", "all options"])
@@ -330,5 +355,25 @@ def test_feeder_reads_a_memory_map(tmp_path: Path) -> None:
     assert x[2, 1].tolist() == (data.frames[1, 2].reshape(-1) / 4).tolist()
 
 
+def test_one_torch_thread_for_fc_on_the_cpu_and_the_number_comes_back() -> None:
+    before, conv = torch.get_num_threads(), NetworkSpec("conv", SHAPE, (4,), 3, strides=(1,))
+    torch.set_num_threads(3)
+    try:
+        for spec, inside in ((SPEC, 1), (conv, 3)):
+            with suppress(KeyError), fitting_threads(spec, torch.device("cpu")):
+                assert torch.get_num_threads() == inside
+                raise KeyError
+            assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_auto_device() -> None:
     assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_a_folder_is_no_checkpoint(tmp_path: Path) -> None:
+    for options in ({}, {"overwrite": True}, {"resume": True}):
+        with pytest.raises(TrainingError, match="is a folder"):
+            run(tmp_path, **options)
+    assert not list(tmp_path.iterdir())

@@ -79,7 +79,8 @@ class Watch:
             # A complete run has written all its results; Lava may still hang while it ends.
             if exited or (_complete(beats) and time.monotonic() - beat_at > STOP_SECONDS):
                 return
-            self._check_time(began, beat_at, now)
+            if not _complete(beats):
+                self._check_time(began, beat_at, now)
             time.sleep(POLL_SECONDS)
 
     def _check_time(self, began: float, beat_at: float, now: tuple[int, int]) -> None:
