@@ -10,6 +10,7 @@ import pytest
 
 from sast_deploy.netx_currents import check_currents
 from sast_deploy.netx_import import StockUse, load_stock, read_stock
+from sast_deploy.simulate.fast import run_fast
 from sast_deploy.simulate.lava import StockOptions, run_lava, run_stock
 from sast_deploy.simulate.record import first_difference
 from sast_deploy.simulate.reference import run_reference
@@ -109,6 +110,7 @@ def test_stock_lava_is_the_judge(make, interval, tmp_path):
     assert bool(net.notes) == (make is altered)
     found = run_lava(tmp_path / "stranger.net", frames, program=net.program, trace=True)
     assert first_difference(record, found) is None
+    assert first_difference(record, run_fast(net.program, frames, trace=True)) is None
 
 
 def test_graded_input_and_its_absence(tmp_path):
