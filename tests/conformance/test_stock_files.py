@@ -97,8 +97,10 @@ def judged(tmp_path, layers, frames, use, options):
     return net, record
 
 
-@pytest.mark.parametrize("make", [recurrent_and_delayed, convolutional, altered])
-@pytest.mark.parametrize("interval", [0, 13])
+@pytest.mark.parametrize(
+    ("make", "interval"),
+    [(recurrent_and_delayed, 0), (recurrent_and_delayed, 13), (convolutional, 13), (altered, 0)],
+)
 def test_stock_lava_is_the_judge(make, interval, tmp_path):
     layers, frames = make(np.random.default_rng([3, interval]))
     use = StockUse(frames.shape[1], reset_interval=interval, reset_offset=1)
