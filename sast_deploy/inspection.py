@@ -126,7 +126,7 @@ def proof_table(layers: Sequence[LayerProof], losses: Sequence[tuple[float, floa
 
 
 def _new_table(title: str, left: tuple[str, ...]) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, collapse_padding=True)
     for name in left:
         table.add_column(name, no_wrap=True)
     return table
@@ -138,7 +138,7 @@ def _verdict(layer: LayerProof) -> str:
         return ""
     if not layer.saturating:
         return "never" if layer.settled else "not in T steps"
-    return f"{layer.saturating} of {layer.neurons}"
+    return f"{layer.saturating}/{layer.neurons}"
 
 
 def _saturation(inspection: Inspection) -> list[RenderableType]:

@@ -27,7 +27,7 @@ from sast_deploy.netx_layers import STOCK_SHIFT, LayerReader, StockUse
 from sast_deploy.program import CURRENT, Dense, Int32Array, Program, SpikingLayer
 
 STOCK_STATE = QFormat(24, STOCK_SHIFT)
-__all__ = ["StockNet", "StockUse", "load_stock", "read_stock"]
+__all__ = ["StockNet", "StockUse", "is_stock_file", "load_stock", "read_stock"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +53,15 @@ class StockNet:
 def read_stock(path: Path, use: StockUse | None = None) -> Program:
     """The program of a stock NetX file; see `load_stock`."""
     return load_stock(path, use).program
+
+
+def is_stock_file(path: Path) -> bool:
+    """Whether this is a NetX file that sast-deploy did not write."""
+    try:
+        with h5py.File(path, "r") as file:
+            return "layer" in file and "sast" not in file
+    except OSError:
+        return False
 
 
 def load_stock(path: Path, use: StockUse | None = None) -> StockNet:

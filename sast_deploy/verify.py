@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from sast_deploy.diagnosis import breaks_ties, diagnose
+from sast_deploy.diagnosis import breaks_ties, diagnose, unseen
 from sast_deploy.divergence import explain, first_divergence
 from sast_deploy.knownanswers import wrong_answer
 from sast_deploy.netx_known import KnownAnswers
@@ -72,6 +72,11 @@ def half(samples: int) -> int:
 def replay_known(program: Program, known: KnownAnswers, engines: Mapping[str, Engine]) -> list[Comparison]:
     """Run the vectors in every engine, the reference first; compare with it and with what the file says."""
     return compare(program, known.frames, engines, "known answers", known)
+
+
+def blind_spots(program: Program, known: KnownAnswers, engine: Engine) -> tuple[str, ...]:
+    """Mistakes that the vectors would not show: those of rules that never come into play in them."""
+    return unseen(program, known.frames, engine(known.frames), lanes=(1, half(len(known.frames))))
 
 
 def compare(

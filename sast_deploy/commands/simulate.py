@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sast_deploy.commands.compile import EXPORTS
+from sast_deploy.commands.foreign import ForeignRun, simulate_foreign
 from sast_deploy.commands.loading import load_test_split
 from sast_deploy.commands.options import PATH, Command, console, data_options, example
 from sast_deploy.errors import DataError, NetFileError, UsageError
@@ -31,6 +32,7 @@ SECONDS = click.FloatRange(min=0, min_open=True)
     epilog=example(
         "sast-deploy simulate",
         "sast-deploy simulate netx_exports/sast-loihi-int4.net --check all",
+        "sast-deploy simulate theirs.net --input spikes.npy --steps 64 -o spikes.npz",
     ),
 )
 @click.argument("net", type=PATH, required=False)
@@ -43,11 +45,32 @@ SECONDS = click.FloatRange(min=0, min_open=True)
     metavar="N|all|none",
     help="Test samples, evenly spread, that the reference replays in Python integers.",
 )
-@click.option("--backend", type=click.Choice(["lava", "reference"]), default="lava", show_default=True)
+@click.option(
+    "--backend",
+    type=click.Choice(["reference", "fast", "lava"]),
+    help="Default: lava; for other people's files fast.",
+)
 @click.option("--batch", type=int, help="Samples per Lava batch; default: what fits memory.")
 @click.option("--stall", type=SECONDS, default=120.0, show_default=True, help="Seconds of silence: hung.")
 @click.option("--timeout", type=SECONDS, help="Seconds that Lava may take in all; default: no limit.")
 @click.option("--report", type=PATH, help="Default: runs/<net name>/report.json")
+@click.option(
+    "--input",
+    "input_path",
+    type=PATH,
+    metavar="NPY",
+    help="For a stock NetX file: (samples, time, C, H, W), (time, C, H, W) or (time, n).",
+)
+@click.option("--steps", type=click.IntRange(min=1), help="With --input: default time + latency.")
+@click.option(
+    "--reset-interval", type=click.IntRange(min=1), help="With --input: clear all states every N steps."
+)
+@click.option(
+    "--message-bits",
+    type=click.IntRange(0, 8),
+    help="With --input: bits of graded inputs; default 0, every nonzero input is a spike.",
+)
+@click.option("-o", "--output", type=PATH, help="With --input: default runs/<net name>/spikes.npz")
 def simulate_command(
     net: Path | None,
     dataset: str | None,
@@ -57,23 +80,39 @@ def simulate_command(
     cache_dir: Path | None,
     samples: int | None,
     check: str,
-    backend: str,
+    backend: str | None,
     batch: int | None,
     stall: float,
     timeout: float | None,
     report: Path | None,
+    input_path: Path | None,
+    steps: int | None,
+    reset_interval: int | None,
+    message_bits: int | None,
+    output: Path | None,
 ) -> int:
     """Run NET (default: the newest export) on the test split of its own data set and report.
 
-    Exit code 1 if the reference disagrees on any spike count or logit.
+    Exit code 1 if the reference disagrees on any spike count or logit. A NET of somebody else's, a stock
+    NetX file, runs on the array --input, with the results that stock Lava gives.
     """
     from sast_deploy.fileio import write_text
     from sast_deploy.netx import read_net
+    from sast_deploy.netx_import import is_stock_file
     from sast_deploy.report import Run, make_report, print_report
     from sast_deploy.simulate.record import evenly_spread
 
     wanted_check = _parse_check(check)
     path = net or newest_export(EXPORTS)
+    lava_options = {"batch": batch, "stall": stall, "timeout": timeout}
+    if is_stock_file(path):
+        bits, interval = message_bits or 0, reset_interval or 0
+        wanted = ForeignRun(input_path, steps, interval, bits, backend or "fast", output, lava_options)
+        simulate_foreign(path, wanted)
+        return 0
+    foreign = {"input": input_path, "steps": steps, "reset-interval": reset_interval}
+    _refuse_foreign_options(path, {**foreign, "message-bits": message_bits, "output": output})
+    backend = backend or "lava"
     content = read_net(path)
     recorded, options = _origin(path, content)
     data = load_test_split(recorded, options, dataset, data_root, holdout, holdout_seed, cache_dir)
@@ -87,7 +126,7 @@ def simulate_command(
     out = console()
     out.print(f"{path}: {len(frames)} test samples of {data.info.dataset} on {backend}", soft_wrap=True)
     start = time.perf_counter()
-    record = _run(backend, path, content, frames, {"batch": batch, "stall": stall, "timeout": timeout})
+    record = _run(backend, path, content, frames, lava_options)
     seconds = time.perf_counter() - start
     checked, difference = (
         (0, None) if backend == "reference" else _replay(content, frames, record, wanted_check, chosen)
@@ -137,6 +176,10 @@ def _run(backend: str, path: Path, net: NetFile, frames: Any, lava_options: dict
 
     if backend == "reference":
         return run_reference(net.program, frames, progress=lambda n: track(n, "reference"))
+    if backend == "fast":
+        from sast_deploy.simulate.fast import run_fast
+
+        return run_fast(net.program, frames)
     from sast_deploy.simulate.lava import run_lava
 
     return run_lava(path, frames, **lava_options, progress=lambda n: track(n, "lava", total=len(frames)))
@@ -159,6 +202,16 @@ def _replay(
     expected = run_reference(net.program, frames[chosen], progress=lambda n: track(n, "reference check"))
     difference = first_difference(select(record, chosen), expected, numbers[chosen])
     return len(chosen), f"Lava against the reference: {difference}" if difference else None
+
+
+def _refuse_foreign_options(path: Path, options: dict[str, Any]) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise UsageError(
+                f"--{name} is for stock NetX files",
+                where=path,
+                todo="sast-deploy wrote this file, it knows its data: leave the option out",
+            )
 
 
 def _parse_check(text: str) -> int | None:

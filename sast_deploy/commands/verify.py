@@ -64,7 +64,7 @@ def verify_command(
     """
     from sast_deploy.commands.loading import load_spread
     from sast_deploy.netx import read_net
-    from sast_deploy.verify import compare, load_engines, replay_known
+    from sast_deploy.verify import blind_spots, compare, load_engines, replay_known
 
     content = read_net(net)
     engines = load_engines(backends or NAMES, net, content.program, stall, timeout)
@@ -80,6 +80,9 @@ def verify_command(
         rows += compare(content.program, load_spread(content, samples, **data), engines, "test split")
     out.print(f"{net}: program {content.program.digest()}", soft_wrap=True)
     out.print(_table(rows))
+    if content.known is not None and not any(row.problem for row in rows):
+        names = blind_spots(content.program, content.known, engines.get("fast", engines["reference"]))
+        out.print(f"never in play in the known answers: {', '.join(names) or 'none'}", soft_wrap=True)
     for row in rows:
         for line in row.problem:
             out.print(line, soft_wrap=True, markup=False)

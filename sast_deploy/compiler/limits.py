@@ -58,8 +58,11 @@ def check_limits(program: Program) -> tuple[LimitCheck, ...]:
         found = _capacity(layer, shapes[index], shapes[index + 1], cores_behind) + _values(layer, program)
         name = f"layer {index} ({layer.kind})"
         checks[:0] = [LimitCheck(name, *check) for check in found]
-        cores_behind = max(check[3] for check in found)
-        total += cores_behind
+        cores = max(check[3] for check in found)
+        # A neuron has an axon to every core behind it that it reaches: all of a dense layer's, but of a
+        # convolution's at best one.
+        cores_behind = 1 if isinstance(layer, Conv2d) else cores
+        total += cores
     chip = LimitCheck(
         PROGRAM, "cores", str(total), f"{CORES_PER_CHIP} a chip", total, total <= CORES_PER_CHIP
     )

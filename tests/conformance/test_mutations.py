@@ -10,6 +10,7 @@ import pytest
 
 from sast_deploy.compiler import compile_network
 from sast_deploy.compiler.proofs import prove
+from sast_deploy.diagnosis import unseen
 from sast_deploy.fixedpoint import fit
 from sast_deploy.floatnet import FloatConv2d, FloatNetwork, FloatPool, FloatReadout
 from sast_deploy.knownanswers import make_known_answers
@@ -189,6 +190,10 @@ def test_a_wrong_neuron_is_named(name, neurons, wanted, monkeypatch):
 def test_the_vectors_reach_what_the_bugs_need(name):
     """Both ends of the range (where the proof allows it), a spike at a sample's end, u equal to vth."""
     record = vectorised(program(name), known(name).frames)
+    missing = set(unseen(program(name), known(name).frames, record))
+    assert not missing & {wanted for _, wanted in NEURONS}
+    assert ("kernel axes swapped" in missing) == name.startswith("fc")
+    assert "bias filtered by the current decay" in missing
     assert prove(program(name))[0].saturating
     form = program(name).arithmetic.state
     u = record.traces[0].membrane

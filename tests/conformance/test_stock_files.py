@@ -10,6 +10,7 @@ import pytest
 
 from sast_deploy.netx_currents import check_currents
 from sast_deploy.netx_import import StockUse, load_stock, read_stock
+from sast_deploy.simulate.fast import run_fast
 from sast_deploy.simulate.lava import StockOptions, run_lava, run_stock
 from sast_deploy.simulate.record import first_difference
 from sast_deploy.simulate.reference import run_reference
@@ -96,8 +97,10 @@ def judged(tmp_path, layers, frames, use, options):
     return net, record
 
 
-@pytest.mark.parametrize("make", [recurrent_and_delayed, convolutional, altered])
-@pytest.mark.parametrize("interval", [0, 13])
+@pytest.mark.parametrize(
+    ("make", "interval"),
+    [(recurrent_and_delayed, 0), (recurrent_and_delayed, 13), (convolutional, 13), (altered, 0)],
+)
 def test_stock_lava_is_the_judge(make, interval, tmp_path):
     layers, frames = make(np.random.default_rng([3, interval]))
     use = StockUse(frames.shape[1], reset_interval=interval, reset_offset=1)
@@ -109,6 +112,7 @@ def test_stock_lava_is_the_judge(make, interval, tmp_path):
     assert bool(net.notes) == (make is altered)
     found = run_lava(tmp_path / "stranger.net", frames, program=net.program, trace=True)
     assert first_difference(record, found) is None
+    assert first_difference(record, run_fast(net.program, frames, trace=True)) is None
 
 
 def test_graded_input_and_its_absence(tmp_path):

@@ -28,7 +28,7 @@ CHAIN = (
 LEVEL = {unit: level for level, units in enumerate(CHAIN) for unit in units}
 DATA_MAY_IMPORT = {"data", "errors", "fileio", "progress"}
 LAVA_HOME = "sast_deploy.simulate.lava"
-TORCH_IN_THE_CHAIN = {"sast_deploy.simulate.fast"}
+TORCH_IN_THE_CHAIN = {"sast_deploy.simulate.fast.dense"}
 HEAVY = {"torch", "tonic", "lava", "numba", "h5py", "sklearn", "matplotlib", "scipy", "librosa"}
 
 

@@ -11,9 +11,9 @@ type, the second says how many inputs a narrow partial sum may take before it is
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from sast_deploy.errors import CompileError
 from sast_deploy.fixedpoint import Arithmetic
@@ -33,9 +33,9 @@ class Widths:
     arithmetic of the neurons. partial_inputs: the largest sum of inputs that a partial sum may take in.
     """
 
-    weight: type[np.signedinteger[npt.NBitBase]]
-    partial: type[np.signedinteger[npt.NBitBase]]
-    total: type[np.signedinteger[npt.NBitBase]]
+    weight: type[np.signedinteger[Any]]
+    partial: type[np.signedinteger[Any]]
+    total: type[np.signedinteger[Any]]
     partial_inputs: int
 
 

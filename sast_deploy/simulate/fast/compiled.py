@@ -14,14 +14,14 @@ import numba
 def compiled(function: Callable[..., Any]) -> Any:
     """Compile without Python's lock; keep the machine code on disk where a folder for it can be written."""
     try:
-        kernel = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+        kernel: Any = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError:  # neither __pycache__ nor the user's cache folder is writable
         return numba.njit(nogil=True, error_model="numpy")(function)
     # Numba reuses the machine code as long as the function's own file has not changed, but code from our
     # other files is compiled into it, too: let it watch all of them.
-    stored = getattr(kernel._cache, "_cache_file", None)
+    stored: Any = getattr(kernel._cache, "_cache_file", None)
     if hasattr(stored, "_source_stamp"):
-        stored._source_stamp = source_digest()
+        stored._source_stamp = (stored._source_stamp, source_digest())
     return kernel
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +15,7 @@ import numpy.typing as npt
 from sast_deploy.errors import DataError
 from sast_deploy.program import Program, Readout
 from sast_deploy.simulate.fast import kernels
+from sast_deploy.simulate.fast.dense import dense_sums, worthwhile
 from sast_deploy.simulate.fast.plan import (
     Array,
     PoolPlan,
@@ -25,11 +29,12 @@ from sast_deploy.simulate.record import SpikeRecord, Trace
 TILE_BYTES = 1 << 20  # what the spikes of one tile may take: about a core's second-level cache
 TILE_MAX = 64
 Progress = Callable[[Iterable[int]], Iterable[int]]
+Frames = npt.NDArray[np.uint8]
 
 
 def run_fast(
     program: Program,
-    frames: npt.NDArray[np.uint8],
+    frames: Frames,
     *,
     trace: bool = False,
     batch: int | None = None,
@@ -48,56 +53,78 @@ def run_fast(
     return FastEngine(program, batch=batch, threads=threads).run(frames, trace=trace, progress=progress)
 
 
+@dataclass
+class _Run:
+    """One run: its frames, its record, and the spiking layers that take dense products."""
+
+    frames: Frames
+    record: SpikeRecord
+    dense: set[int] = field(default_factory=set)
+
+
 class FastEngine:
-    """A program prepared for many runs. Safe to share between threads."""
+    """A program prepared for many runs. Safe to share between threads.
+
+    Each layer adds the rows of weights that its events select, or multiplies matrices, whichever is faster
+    at the density of events measured on the first tile.
+    """
 
     def __init__(self, program: Program, *, batch: int | None = None, threads: int | None = None) -> None:
+        for name, number in (("batch", batch), ("threads", threads)):
+            if number is not None and number < 1:
+                raise DataError(f"{name} = {number}", where="fast", expected="at least 1")
         self.program, self.plans = program, make_plans(program)
-        self.shapes = program.shapes()
         self.threads = threads or available_cores()
-        widest = max(stored_size(int(np.prod(shape))) for shape in self.shapes)
-        self.batch = batch or max(1, min(TILE_MAX, TILE_BYTES // (widest * max(program.steps, 1))))
-        if self.batch < 1 or self.threads < 1:
-            raise DataError(f"batch = {batch}, threads = {threads}", where="fast", expected="at least 1")
-        self.neurons = tuple(int(np.prod(plan.out_shape)) for plan in self.plans if isinstance(plan, SpikingPlan))
+        sizes = [stored_size(int(np.prod(shape))) for shape in program.shapes()]
+        self.batch = batch or max(1, min(TILE_MAX, TILE_BYTES // (max(sizes) * max(program.steps, 1))))
+        spiking = [plan for plan in self.plans if isinstance(plan, SpikingPlan)]
+        self.neurons = tuple(int(np.prod(plan.out_shape)) for plan in spiking)
 
-    def run(
-        self, frames: npt.NDArray[np.uint8], *, trace: bool = False, progress: Progress = iter
-    ) -> SpikeRecord:
+    def run(self, frames: Frames, *, trace: bool = False, progress: Progress = iter) -> SpikeRecord:
         """The record of all samples; see `run_fast`."""
         self._check(frames)
-        record = self._empty(len(frames), frames.shape[1], trace)
-        tiles = [slice(low, min(low + self.batch, len(frames))) for low in range(0, len(frames), self.batch)]
-        if len(tiles) == 1 and progress is iter:
-            self._run_tile(frames, tiles[0], record)
-            return record
-        for _ in progress(self._finished(frames, tiles, record)):
-            pass
-        return record
+        run = _Run(frames, self._empty(len(frames), frames.shape[1], trace))
+        if len(frames) <= self.batch and progress is iter:
+            self._tile(run, 0)
+        else:
+            for _ in progress(self._finished(run)):
+                pass
+        return run.record
 
-    def _finished(
-        self, frames: npt.NDArray[np.uint8], tiles: list[slice], record: SpikeRecord
-    ) -> Iterator[int]:
-        """Run all tiles; yields each sample as it is done."""
+    def _finished(self, run: _Run) -> Iterator[int]:
+        """Run all tiles, few of them waiting at a time; yields each sample as it is done, in order."""
+        starts = iter(range(0, len(run.frames), self.batch))
+        for low in islice(starts, 1):
+            yield from self._tile(run, low, measure=True)
+        waiting: deque[Future[range]] = deque()
         with ThreadPoolExecutor(self.threads, "fast") as pool:
-            for tile, _ in zip(tiles, pool.map(lambda tile: self._run_tile(frames, tile, record), tiles), strict=True):
-                yield from range(tile.start, tile.stop)
+            for low in starts:
+                waiting.append(pool.submit(self._tile, run, low))
+                if len(waiting) > 2 * self.threads:
+                    yield from waiting.popleft().result()
+            for tile in waiting:
+                yield from tile.result()
 
-    def _run_tile(self, frames: npt.NDArray[np.uint8], tile: slice, record: SpikeRecord) -> None:
-        """Take one tile of samples through all layers and write its part of the record."""
-        x, number = self._load(frames[tile]), 0
+    def _tile(self, run: _Run, low: int, measure: bool = False) -> range:
+        """Take one tile of samples through all layers and write its part of the record; the samples."""
+        tile = slice(low, min(low + self.batch, len(run.frames)))
+        x, number, record = self._load(run.frames[tile]), 0, run.record
         for plan in self.plans:
             if isinstance(plan, PoolPlan):
                 x = _pool(plan, x)
             elif isinstance(plan, ReadoutPlan):
                 _read_out(plan, x, record.logits[tile])
             else:
-                x = self._spike(plan, x, number, tile, record)
-                number += 1
+                spikes, found = self._spike(run, plan, x, number, tile)
+                rows = len(run.frames) * x.shape[1]
+                if measure and worthwhile(plan, found / max(x.size, 1), rows):
+                    run.dense.add(number)
+                x, number = spikes, number + 1
         if not isinstance(self.program.layers[-1], Readout):
             record.logits[tile] = record.counts[-1][tile]
+        return range(tile.start, tile.stop)
 
-    def _load(self, frames: npt.NDArray[np.uint8]) -> Array:
+    def _load(self, frames: Frames) -> Array:
         """The frames as the first layer reads them: flat, in whole words, maps channel-last."""
         samples, steps = frames.shape[:2]
         size = int(np.prod(self.program.input_shape))
@@ -113,26 +140,33 @@ class FastEngine:
             flat = x
         return _read_only(flat)
 
-    def _spike(self, plan: SpikingPlan, x: Array, number: int, tile: slice, record: SpikeRecord) -> Array:
-        samples, steps, _ = x.shape
-        size = self.neurons[number]
-        is_map = len(plan.out_shape) == 3 and plan.out_shape[0] < size
+    def _spike(
+        self, run: _Run, plan: SpikingPlan, x: Array, number: int, tile: slice
+    ) -> tuple[Array, int]:
+        """The spikes of spiking layer `number`, and how many of its inputs were not 0."""
+        (samples, steps, _), size, record = x.shape, self.neurons[number], run.record
         spikes = np.zeros((samples, steps, stored_size(size)), np.uint8)
+        is_map = len(plan.out_shape) == 3
         counts = np.empty((samples, size), np.int32) if is_map else record.counts[number][tile]
-        traced = record.traces is not None
-        membrane = np.empty((samples if traced else 0, steps, size), plan.vectors.dtype)
-        kernels.run_spiking(
-            x, plan.unit, plan.units, plan.weight, plan.partial, plan.segment_of, plan.segments, plan.delays,
-            plan.delay_rows, np.empty(plan.room, plan.index_type), plan.vectors, plan.widths.partial_inputs,
-            plan.rules, spikes, counts, membrane,
-        )
+        traced = samples if record.traces is not None else 0
+        membrane = np.empty((traced, steps, size), plan.vectors.dtype)
+        sums = dense_sums(plan, x) if number in run.dense else None
+        found = 0
+        if sums is not None:
+            kernels.run_sums(sums, plan.vectors, plan.rules, spikes, counts, membrane)
+        else:
+            found = kernels.run_spiking(
+                x, plan.unit_of, plan.units, plan.weight, plan.partial, plan.segment_of, plan.segments,
+                plan.delays, plan.delay_rows, np.empty(plan.room, plan.index_type), plan.vectors,
+                plan.widths.partial_inputs, plan.rules, spikes, counts, membrane,
+            )  # fmt: skip
         if is_map:
             record.counts[number][tile] = channels_first(counts, plan.out_shape)
         if record.traces is not None:
             target = record.traces[number]
             target.membrane[tile] = channels_first(membrane, plan.out_shape)
             target.spikes[tile] = channels_first(spikes[:, :, :size], plan.out_shape)
-        return _read_only(spikes)
+        return _read_only(spikes), found
 
     def _empty(self, samples: int, steps: int, trace: bool) -> SpikeRecord:
         counts = tuple(np.empty((samples, size), np.int32) for size in self.neurons)
@@ -143,7 +177,7 @@ class FastEngine:
             traces = tuple(Trace(np.empty(size, np.int32), np.empty(size, np.uint8)) for size in sizes)
         return SpikeRecord(counts, logits, traces)
 
-    def _check(self, frames: npt.NDArray[np.uint8]) -> None:
+    def _check(self, frames: Frames) -> None:
         if frames.dtype != np.uint8 or frames.ndim != 5 or frames.shape[2:] != self.program.input_shape:
             raise DataError(
                 f"frames of {frames.dtype} {frames.shape}",
@@ -163,7 +197,7 @@ def _read_out(plan: ReadoutPlan, x: Array, logits: npt.NDArray[np.int64]) -> Non
     kernels.run_readout(
         x, plan.weight, plan.partial, total, int(plan.layer.delay[0]), plan.widths.partial_inputs, plan.rules,
         plan.bias, logits,
-    )
+    )  # fmt: skip
 
 
 def channels_first(values: Array, shape: tuple[int, ...]) -> Array:
@@ -172,7 +206,8 @@ def channels_first(values: Array, shape: tuple[int, ...]) -> Array:
         return values
     channels, height, width = shape
     maps = values.reshape(*values.shape[:-1], height, width, channels)
-    return np.moveaxis(maps, -1, -3).reshape(values.shape)
+    first: Array = np.moveaxis(maps, -1, -3).reshape(values.shape)
+    return first
 
 
 def available_cores() -> int:
@@ -185,6 +220,6 @@ def available_cores() -> int:
 
 def _read_only(array: Array) -> Array:
     """A view without write permission: kernels are compiled once for frames on disk and for spikes alike."""
-    view = array.view()
+    view: Array = array.view()
     view.flags.writeable = False
     return view

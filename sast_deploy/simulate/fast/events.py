@@ -18,7 +18,7 @@ ROWS = 8  # rows of weights that are added together
 
 
 @inlined
-def find_nonzeros(x: Any, busy: Any, index: Any) -> int:  # pragma: no cover
+def find_nonzeros(x: Any, busy: Any, index: Any) -> Any:  # pragma: no cover
     """Write the positions of the nonzero x to index, in order; their number.
 
     x: (size,) in whole words of 8 bytes. busy, index: (size,), of one type. Positions are written always and
@@ -40,7 +40,7 @@ def find_nonzeros(x: Any, busy: Any, index: Any) -> int:  # pragma: no cover
 
 
 @inlined
-def largest(values: Any, n: int) -> int:  # pragma: no cover
+def largest(values: Any, n: int) -> Any:  # pragma: no cover
     """The largest of values[:n], at least 1."""
     cast = values.dtype.type
     top = cast(1)

@@ -22,36 +22,28 @@ from sast_deploy.simulate.fast.neurons import (
     OFFSET,
     RECURRENT,
     RIGHT,
-    SHIFT_BELOW,
-    SHIFT_EVEN,
-    SHIFT_HALF,
     scale,
     step_neurons,
 )
 
 
 @inlined
-def list_events(
-    x: Any, unit: int, binary: int, busy: Any, index: Any, value: Any, starts: Any
-) -> int:  # pragma: no cover
-    """Positions and values of the nonzero inputs of one sample, step by step, and where each unit's start.
+def list_events(x: Any, unit_of: Any, busy: Any, index: Any, starts: Any) -> int:  # pragma: no cover
+    """Positions of the nonzero inputs of one sample, step by step, and where each unit's start.
 
-    x: (T, size). index, value: (T * size,); value is left alone for binary x. starts: (T, units + 1).
-    Returns their number.
+    x: (T, size). unit_of: the unit of each input. index: (T * size,). starts: (T, units + 1). Returns their
+    number.
     """
     steps, units = x.shape[0], starts.shape[1] - 1
     filled = 0
     for t in range(steps):
         begin = filled
         filled += find_nonzeros(x[t], busy, index[begin:])
-        if not binary:
-            for i in range(np.uint64(begin), np.uint64(filled)):
-                value[i] = x[t, index[i]]
         if units > 1:
             starts[t, 0] = begin
             starts[t, 1:] = 0
             for i in range(np.uint64(begin), np.uint64(filled)):
-                starts[t, 1 + index[i] // unit] += 1
+                starts[t, 1 + unit_of[index[i]]] += 1
             for j in range(units):
                 starts[t, j + 1] += starts[t, j]
         else:
@@ -61,7 +53,7 @@ def list_events(
 
 @inlined
 def collect(
-    t: int, place: int, binary: int, index: Any, value: Any, starts: Any, segment_of: Any, segments: Any,
+    t: int, place: int, binary: int, x: Any, index: Any, starts: Any, segment_of: Any, segments: Any,
     delays: Any, delay_rows: int, rows: Any, values: Any,
 ) -> int:  # pragma: no cover
     """Weight rows and values that arrive at one position and group in step t; their number."""
@@ -70,6 +62,7 @@ def collect(
         sent = t - delays[d]
         if sent < 0:
             continue
+        inputs = x[sent]
         for s in range(segment_of[place], segment_of[place + 1]):
             begin, end = starts[sent, segments[s, 0]], starts[sent, segments[s, 1]]
             offset = segments[s, 2] + d * delay_rows
@@ -78,7 +71,7 @@ def collect(
                 rows[target + i] = index[source + i] + offset
             if not binary:
                 for i in range(length):
-                    values[target + i] = value[source + i]
+                    values[target + i] = inputs[index[source + i]]
             n += end - begin
     return n
 
@@ -95,7 +88,7 @@ def feed_back(spikes: Any, first_row: int, rows: Any, values: Any, n: int) -> in
 
 @compiled
 def run_spiking(
-    x: Any, unit: int, units: int, weight: Any, partial: Any, segment_of: Any, segments: Any, delays: Any,
+    x: Any, unit_of: Any, units: int, weight: Any, partial: Any, segment_of: Any, segments: Any, delays: Any,
     delay_rows: int, rows: Any, vectors: Any, limit: int, rules: Any, spikes: Any, counts: Any, membrane: Any,
 ) -> int:  # pragma: no cover
     """Every step of a spiking layer for every sample of a tile; the number of nonzero inputs.
@@ -108,14 +101,13 @@ def run_spiking(
     lanes, outputs, places = weight.shape[1], counts.shape[1], len(segment_of) - 1
     neurons, binary = outputs // places, rules[BINARY]
     busy, index = np.empty(size, rows.dtype), np.empty(steps * size, rows.dtype)
-    value, values = np.empty(0 if binary else steps * size, partial.dtype), np.empty(len(rows), partial.dtype)
-    starts = np.empty((steps, units + 1), np.int32)
+    values, starts = np.empty(len(rows), partial.dtype), np.empty((steps, units + 1), np.int32)
     sums, total = np.empty(lanes, partial.dtype), np.empty(outputs + lanes, vectors.dtype)
     u, none = np.empty(outputs, vectors.dtype), np.zeros(spikes.shape[2], np.uint8)
     current = np.empty(outputs if rules[FILTERED] else 0, vectors.dtype)
     found = 0
     for sample in range(samples):
-        found += list_events(x[sample], unit, binary, busy, index, value, starts)
+        found += list_events(x[sample], unit_of, busy, index, starts)
         counts[sample] = 0
         before = none
         for t in range(steps):
@@ -125,8 +117,8 @@ def run_spiking(
                 before = none
             for place in range(places):
                 n = collect(
-                    t, place, binary, index, value, starts, segment_of, segments, delays, delay_rows, rows,
-                    values,
+                    t, place, binary, x[sample], index, starts, segment_of, segments, delays, delay_rows,
+                    rows, values,
                 )
                 if rules[RECURRENT] >= 0 and t > 0:
                     n = feed_back(spikes[sample, t - 1, :outputs], rules[RECURRENT], rows, values, n)
@@ -140,6 +132,31 @@ def run_spiking(
 
 
 @compiled
+def run_sums(
+    sums: Any, vectors: Any, rules: Any, spikes: Any, counts: Any, membrane: Any
+) -> None:  # pragma: no cover
+    """Every step of a spiking layer from its weighted sums (samples, T, lanes); the rest as in run_spiking.
+    """
+    samples, steps, _ = sums.shape
+    outputs = counts.shape[1]
+    total, u = np.empty(outputs, vectors.dtype), np.empty(outputs, vectors.dtype)
+    current = np.empty(0, vectors.dtype)
+    none = np.zeros(spikes.shape[2], np.uint8)
+    for sample in range(samples):
+        counts[sample] = 0
+        before = none
+        for t in range(steps):
+            if t == 0 or (rules[INTERVAL] > 0 and t % rules[INTERVAL] == rules[OFFSET]):
+                u[:] = 0
+                before = none
+            total[:] = sums[sample, t, :outputs]
+            step_neurons(total, current, u, before, vectors, rules, spikes[sample, t], counts[sample])
+            before = spikes[sample, t]
+            if len(membrane):
+                membrane[sample, t] = u
+
+
+@compiled
 def run_readout(
     x: Any, weight: Any, partial: Any, total: Any, delay: int, limit: int, rules: Any, bias: Any, logits: Any
 ) -> int:  # pragma: no cover
@@ -148,23 +165,35 @@ def run_readout(
     x: (samples, T, size). total: scratch (lanes,). bias: int64 (classes,). logits: (samples, classes), out.
     """
     samples, steps, size = x.shape
-    binary = rules[BINARY]
+    classes, binary = len(bias), rules[BINARY]
     busy, rows = np.empty(size, np.int32), np.empty(size + ROWS, np.int32)
     values, sums = np.empty(size + ROWS, partial.dtype), np.empty(len(total), partial.dtype)
-    half, below, even = rules[SHIFT_HALF], rules[SHIFT_BELOW], rules[SHIFT_EVEN]
+    summed, wide = np.empty(size, np.int64), np.empty(len(total), np.int64)
     found = 0
     for sample in range(samples):
         logits[sample] = 0
+        if rules[RIGHT] == 0:  # without rounding, the sum over time may come first
+            summed[:] = 0
+            for t in range(steps - delay):
+                for j in range(size):
+                    summed[j] += x[sample, t, j]
+            wide[:] = 0
+            for j in range(min(size, len(weight) - 1)):  # not the padding
+                found += summed[j] != 0
+                for k in range(len(total)):
+                    wide[k] += summed[j] * weight[j, k]
+            for k in range(classes):
+                logits[sample, k] = (wide[k] << rules[LEFT]) + steps * bias[k]
+            continue
         for t in range(steps):
             n = find_nonzeros(x[sample, t - delay], busy, rows) if t >= delay else 0
             found += n
             for i in range(0 if binary else n):
                 values[i] = x[sample, t - delay, rows[i]]
             add_rows(rows, values, n, weight, sums, total, 0, limit, binary)
-            for k in range(len(bias)):
-                v = np.int64(total[k]) << rules[LEFT]
-                v = (v + half + ((v >> 63) & below) + ((v >> rules[RIGHT]) & even)) >> rules[RIGHT]
-                logits[sample, k] += v + bias[k]
+            scale(total, 0, classes, rules)
+            for k in range(classes):
+                logits[sample, k] += total[k] + bias[k]
     return found
 
 

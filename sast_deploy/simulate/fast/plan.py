@@ -38,15 +38,16 @@ UNITY = 1 << LEAK_BITS
 class SpikingPlan:
     """A dense or convolutional layer. Arrays are read-only; see kernels.py for their shapes.
 
-    unit, units: inputs that are addressed together, and their number. room: the most rows that one position
-    can need. index_type: holds a position of the input and a row of the table.
+    unit_of: for each input the unit it belongs to: inputs that are addressed together. units: their number.
+    room: the most rows that one position can need. index_type: holds a position of the input and a row of the
+    table.
     """
 
     layer: SpikingLayer
     in_shape: Shape
     out_shape: Shape
     widths: Widths
-    unit: int
+    unit_of: Array
     units: int
     weight: Array
     partial: Array
@@ -102,7 +103,8 @@ def make_plans(program: Program) -> tuple[Plan, ...]:
             plan, x_max = _plan_pool(program, layer, index, x_max)
             plans.append(plan)
         else:
-            plans.append((_plan_readout if isinstance(layer, Readout) else _plan_spiking)(program, index, x_max))
+            make = _plan_readout if isinstance(layer, Readout) else _plan_spiking
+            plans.append(make(program, index, x_max))
             x_max = 1
     return tuple(plans)
 
@@ -173,10 +175,12 @@ def _plan_spiking(program: Program, index: int, x_max: int) -> SpikingPlan:
     rules[FILTERED] = bool((layer.u_decay != NO_DECAY_FILTER).any())
     rows = max(sum(map(len, tables)) + 1, stored_size(unit * units))
     index_type = np.uint16 if rows <= np.iinfo(np.uint16).max else np.int32
+    unit_of = (np.arange(stored_size(unit * units)) // unit).astype(np.int32)
+    weight, partial = _rows(tables, widths), np.empty(0, widths.partial)
+    vectors = _vectors(layer, program, out_shape, widths.total)
     plan = SpikingPlan(
-        layer, in_shape, out_shape, widths, unit, units, _rows(tables, widths), np.empty(0, widths.partial),
-        segment_of, segments, delays, delay_rows, room, index_type, _vectors(layer, program, out_shape, widths.total),
-        rules,
+        layer, in_shape, out_shape, widths, unit_of, units, weight, partial, segment_of, segments, delays,
+        delay_rows, room, index_type, vectors, rules,
     )  # fmt: skip
     _freeze(plan)
     return plan
@@ -215,7 +219,8 @@ def _conv_table(layer: Conv2d) -> Array:
     """(groups kH kW C, O of a group) from (O, C, kH, kW)."""
     groups, (outputs, channels, *kernel) = layer.groups, layer.weight.shape
     grouped = layer.weight.reshape(groups, outputs // groups, channels, *kernel)
-    return grouped.transpose(0, 3, 4, 2, 1).reshape(-1, outputs // groups)
+    table: Array = grouped.transpose(0, 3, 4, 2, 1).reshape(-1, outputs // groups)
+    return table
 
 
 def _dense_tables(layer: Dense, in_shape: Shape, first: bool) -> tuple[list[Array], Array]:
@@ -229,7 +234,8 @@ def _input_order(weight: Array, in_shape: Shape, first: bool) -> Array:
     """Columns of (out, C H W) in the order in which the inputs are stored: frames as is, maps (H, W, C)."""
     if first or len(in_shape) == 1:
         return weight
-    return weight.reshape(-1, *in_shape).transpose(0, 2, 3, 1).reshape(weight.shape)
+    stored: Array = weight.reshape(-1, *in_shape).transpose(0, 2, 3, 1).reshape(weight.shape)
+    return stored
 
 
 def _rows(tables: list[Array], widths: Widths) -> Array:
@@ -248,7 +254,8 @@ def _vectors(layer: SpikingLayer, program: Program, out_shape: Shape, kind: type
     drop = vth if rules.reset == "subtract" else np.zeros(1)
     rows = (layer.bias, threshold, drop, UNITY - layer.v_decay, UNITY - layer.u_decay)
     of_channels = np.array([np.broadcast_to(row, len(layer.weight)) for row in rows]).astype(kind)
-    return np.tile(of_channels, int(np.prod(out_shape[1:])))
+    vectors: Array = np.tile(of_channels, int(np.prod(out_shape[1:])))
+    return vectors
 
 
 def _freeze(plan: Plan) -> None:

@@ -1,0 +1,212 @@
+"""The fast engine: tiles, threads, dense products, memory, refusals."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tracemalloc
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sast_deploy.errors import DataError
+from sast_deploy.fixedpoint import Arithmetic, QFormat
+from sast_deploy.program import Program, SumPool, frozen_ints
+from sast_deploy.simulate.fast import FastEngine, dense, run_fast
+from sast_deploy.simulate.fast import engine as engine_module
+from sast_deploy.simulate.fast.compiled import source_digest
+from sast_deploy.simulate.fast.kernels import run_spiking
+from sast_deploy.simulate.record import first_difference
+from sast_deploy.simulate.reference import run_reference
+from tests.programs import RULES, conv_program, fc_program, random_frames, readout, rich_program, vectorised
+from tests.programs import dense as dense_layer
+
+PROGRAMS = {"fc": fc_program, "conv": conv_program, "rich": rich_program}
+
+
+@pytest.mark.parametrize("make", PROGRAMS.values(), ids=PROGRAMS)
+@pytest.mark.parametrize(("batch", "threads"), [(1, 1), (3, 1), (3, 2), (7, 4), (64, 2), (None, None)])
+def test_batches_and_threads_change_nothing(make, batch, threads):
+    rng = np.random.default_rng(3)
+    program = make(rng)
+    frames = random_frames(rng, program, 20)
+    got = run_fast(program, frames, trace=True, batch=batch, threads=threads)
+    assert first_difference(got, vectorised(program, frames)) is None
+
+
+@pytest.mark.parametrize("make", PROGRAMS.values(), ids=PROGRAMS)
+@pytest.mark.parametrize("density", [0.0, 0.02, 1.0])
+def test_any_density(make, density):
+    rng = np.random.default_rng(4)
+    program = make(rng)
+    frames = random_frames(rng, program, 3, density)
+    got = run_fast(program, frames, trace=True)
+    assert first_difference(got, run_reference(program, frames, trace=True)) is None
+
+
+def test_counts_beyond_the_declared_maximum_are_exact_too():
+    rng = np.random.default_rng(5)
+    program = fc_program(rng)
+    frames = rng.integers(0, 256, (3, 6, *program.input_shape)).astype(np.uint8)
+    got = run_fast(program, frames, trace=True)
+    assert first_difference(got, run_reference(program, frames, trace=True)) is None
+
+
+def test_records_without_traces_and_without_samples():
+    rng = np.random.default_rng(6)
+    program = conv_program(rng)
+    frames = random_frames(rng, program, 3)
+    got = run_fast(program, frames)
+    assert got.traces is None
+    assert first_difference(got, run_reference(program, frames)) is None
+    empty = run_fast(program, frames[:0], trace=True)
+    assert [len(count) for count in empty.counts] == [0, 0, 0]
+    assert empty.logits.shape == (0, 3)
+
+
+def test_a_spiking_last_layer_counts_its_spikes():
+    rng = np.random.default_rng(2)
+    program = fc_program(rng)
+    last = replace(program.layers[1], vth=frozen_ints([3]))
+    spiking = replace(program, layers=(program.layers[0], last), classes=tuple("abcdef"))
+    frames = random_frames(rng, program, 5)
+    got = run_fast(spiking, frames, trace=True)
+    assert got.logits.sum() > 0
+    assert first_difference(got, run_reference(spiking, frames, trace=True)) is None
+
+
+@pytest.mark.parametrize("exponent", [-2, 0, 3])
+def test_a_pool_of_frames_in_front_of_a_readout_or_a_layer(exponent):
+    """Sums beyond 255, which no longer fit bytes."""
+    rng = np.random.default_rng(7)
+    pool = SumPool((2, 2), exponent)
+    hidden = dense_layer(rng, 2 * 3 * 2, 5)
+    for layers in ((pool, readout(rng, 12, 3, -1)), (pool, hidden, readout(rng, 5, 3))):
+        program = Program("pooled", (2, 6, 5), 255, 4, ("a", "b", "c"), RULES, layers)
+        frames = rng.integers(0, 256, (3, 4, 2, 6, 5)).astype(np.uint8)
+        got = run_fast(program, frames, trace=True)
+        assert first_difference(got, run_reference(program, frames, trace=True)) is None
+
+
+def test_frames_on_disk_of_odd_strides_and_of_other_lengths(tmp_path):
+    rng = np.random.default_rng(8)
+    program = fc_program(rng)
+    frames = random_frames(rng, program, 8)
+    np.save(tmp_path / "frames.npy", frames)
+    expected = run_reference(program, frames, trace=True)
+    mapped = np.load(tmp_path / "frames.npy", mmap_mode="r")
+    assert first_difference(run_fast(program, mapped, trace=True), expected) is None
+    strided = np.asfortranarray(frames)
+    assert first_difference(run_fast(program, strided, trace=True), expected) is None
+    short = run_fast(program, frames[:, :2], trace=True)
+    assert first_difference(short, run_reference(program, frames[:, :2], trace=True)) is None
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_dense_products_are_chosen_by_density_and_agree(exact, monkeypatch):
+    rng = np.random.default_rng(9)
+    program = fc_program(rng, shape=(2, 8, 8), hidden=(40, 24))
+    calls = []
+
+    def counted(plan, x):
+        calls.append(plan.out_shape)
+        return dense.dense_sums(plan, x)
+
+    monkeypatch.setattr(engine_module, "dense_sums", counted)
+    monkeypatch.setattr(dense, "exact_here", lambda: exact)
+    for density, wanted in ((0.9, exact), (0.02, False)):
+        calls.clear()
+        frames = random_frames(rng, program, 12, density)
+        got = run_fast(program, frames, trace=True, batch=4, threads=1)
+        assert ((40,) in calls) == wanted
+        assert first_difference(got, run_reference(program, frames, trace=True)) is None
+
+
+def test_a_dense_product_gives_way_to_counts_beyond_int8(monkeypatch):
+    rng = np.random.default_rng(10)
+    program = fc_program(rng)
+    frames = rng.integers(0, 128, (6, 6, *program.input_shape)).astype(np.uint8)
+    frames[4:] += 128
+    got = run_fast(program, frames, trace=True, batch=2)
+    assert first_difference(got, run_reference(program, frames, trace=True)) is None
+
+
+def test_torch_is_imported_only_when_a_dense_product_needs_it():
+    script = "import sys, sast_deploy.simulate.fast\nprint({'torch', 'h5py'} & set(sys.modules))\n"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout == "set()\n", done.stderr
+
+
+def test_memory_does_not_grow_with_the_number_of_samples():
+    """Beyond the record itself, which holds a count per sample and neuron."""
+    rng = np.random.default_rng(11)
+    program = fc_program(rng, shape=(2, 20, 20))
+    engine = FastEngine(program, batch=8, threads=2)
+    peaks = []
+    for samples in (64, 512):
+        frames = np.broadcast_to(random_frames(rng, program, 1), (samples, 6, 2, 20, 20))
+        engine.run(frames)
+        tracemalloc.start()
+        record = engine.run(frames)
+        results = sum(count.nbytes for count in record.counts) + record.logits.nbytes
+        peaks.append(tracemalloc.get_traced_memory()[1] - results)
+        tracemalloc.stop()
+    assert peaks[1] < 1.3 * peaks[0] + 20_000
+
+
+def test_progress_sees_every_sample_once():
+    rng = np.random.default_rng(12)
+    program = fc_program(rng)
+    frames, seen = random_frames(rng, program, 11), []
+
+    def watch(samples):
+        for sample in samples:
+            seen.append(sample)
+            yield sample
+
+    run_fast(program, frames, batch=3, progress=watch)
+    assert seen == list(range(11))
+
+
+def test_refusals():
+    rng = np.random.default_rng(13)
+    program = fc_program(rng)
+    frames = random_frames(rng, program, 2)
+    with pytest.raises(DataError, match=r"frames of int64 .*expected uint8 \(samples, time, 2, 5, 4\)"):
+        run_fast(program, frames.astype(np.int64))
+    with pytest.raises(DataError, match="frames of uint8"):
+        run_fast(program, frames[:, :, :1])
+    for wrong in ({"batch": 0}, {"threads": 0}):
+        with pytest.raises(DataError, match="= 0; expected at least 1"):
+            run_fast(program, frames, **wrong)
+
+
+def test_current_filters_wrap_at_24_bits():
+    rules = Arithmetic(QFormat(24, 0), 8, "wrap", "toward-zero", "floor", ">=", "subtract")
+    rng = np.random.default_rng(14)
+    program = fc_program(rng, rules, exponent=14)
+    filtered = replace(program.layers[0], u_decay=frozen_ints([1, 0, 4096, 5, 7, 4095, 2, 3, 4]))
+    program = replace(program, layers=(filtered, *program.layers[1:]))
+    frames = random_frames(rng, program, 6, 0.9)
+    expected = run_reference(program, frames, trace=True)
+    assert np.abs(expected.traces[0].membrane).max() > 2**22
+    assert first_difference(run_fast(program, frames, trace=True), expected) is None
+
+
+def test_a_changed_helper_invalidates_the_machine_code_on_disk():
+    """The stamp that numba compares covers all files of the package, with the numba that is installed."""
+    stored = getattr(run_spiking._cache, "_cache_file", None)
+    if stored is None:
+        pytest.skip("numba keeps no machine code here")
+    assert source_digest() in stored._source_stamp
+
+
+def test_kernels_run_where_nothing_can_be_cached(tmp_path):
+    """NUMBA_CACHE_DIR at a place that cannot be written: compiled in memory."""
+    script = "from sast_deploy.simulate.fast.compiled import compiled\nprint(compiled(lambda x: x + 1)(2))\n"
+    environment = {**os.environ, "NUMBA_CACHE_DIR": "/proc/nowhere"}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.stdout.strip() == "3", done.stderr
