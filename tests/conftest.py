@@ -24,7 +24,7 @@ settings.load_profile("sast")
 
 @pytest.fixture(scope="session", autouse=True)
 def isolated_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Give the session an empty $SAST_CACHE_DIR and no $SAST_DATA_ROOT; yields the cache folder.
+    """Give the session an empty $SAST_CACHE_DIR, no $SAST_DATA_ROOT and no network; yields the cache folder.
 
     One cache for the whole session: what takes seconds to build (digits-saccade) is built once.
     """
@@ -32,6 +32,11 @@ def isolated_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SAST_CACHE_DIR", str(cache))
         patch.delenv("SAST_DATA_ROOT", raising=False)
+        # Data that is looked for in vain must not be downloaded, in child processes neither.
+        for name in ("http_proxy", "https_proxy"):
+            patch.setenv(name, "http://127.0.0.1:9")
+        for name in ("no_proxy", "NO_PROXY"):
+            patch.delenv(name, raising=False)
         yield cache
 
 

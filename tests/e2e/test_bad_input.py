@@ -107,21 +107,21 @@ def test_checkpoints(work, capsys, command, damage, message):
         (["simulate", "--stall", "0"], "Invalid value for '--stall'"),
         (["train", "--seed", "99999999999999999999"], "Invalid value for '--seed'"),
         (["data", "simulate", "--mnist-dir", "x", "-o", "y", "--seed", "-1"], "Invalid value for '--seed'"),
-        (["simulate", "--batch", "0"], "batch"),
-        (["simulate", "--data-root", "empty"], "empty"),
+        (["simulate", "--batch", "0"], "batch = 0; expected at least 1"),
+        (["simulate", "--data-root", "empty"], "N-MNIST is not in empty or empty/NMNIST"),
         (["train", "--rho", "-1"], "rho = -1"),
         (["train", "--recipe", "worst"], "no recipe 'worst'"),
         (["train", "--set", "drop"], "--set drop; expected KEY=VALUE"),
         (["train", "--set", "drip=1"], "no such value: drip"),
         (["train", "--clip", "0"], "clip = 0"),
         (["train", "--encoding", "binary", "--clip", "3"], "clip = 3 with encoding = binary"),
-        (["train", "--dataset", "nmist"], "nmist"),
-        (["train", "--dataset", "tonic:NMNITS"], "NMNIST"),
-        (["train", "--device", "tpu", "-o", "new.pt"], "tpu"),
-        (["train", "--validation", "1.5", "-o", "new.pt"], "1.5"),
-        (["train", "-o", "runs/sast/ckpt.pt"], "runs/sast/ckpt.pt"),
+        (["train", "--dataset", "nmist"], "unknown data set 'nmist'; expected one of auto, nmnist"),
+        (["train", "--dataset", "tonic:NMNITS"], "tonic has no data set 'NMNITS'; expected NMNIST or "),
+        (["train", "--device", "tpu", "-o", "new.pt"], "device 'tpu' is not here"),
+        (["train", "--validation", "1.5", "-o", "new.pt"], "validation share 1.5"),
+        (["train", "-o", "runs/sast/ckpt.pt"], "runs/sast/ckpt.pt: exists already; replace it with"),
         (["data", "compare", "--real", "x"], "exactly one of them"),
-        (["data", "simulate", "--mnist-dir", "empty", "-o", "out"], "empty"),
+        (["data", "simulate", "--mnist-dir", "empty", "-o", "out"], "empty: train-images-idx3-ubyte[.gz]"),
     ],
 )
 def test_arguments_and_files(work, capsys, arguments, message, bands, monkeypatch):
@@ -142,9 +142,9 @@ def test_arguments_and_files(work, capsys, arguments, message, bands, monkeypatc
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda p: p.write_bytes(p.read_bytes() + b"\x00"), "5"),
+        (lambda p: p.write_bytes(p.read_bytes() + b"\x00"), "divisible by 5"),
         (lambda p: p.write_bytes(b""), "no events"),
-        (lambda p: p.write_bytes(bytes([40, 3, 0, 0, 1])), "40"),
+        (lambda p: p.write_bytes(bytes([40, 3, 0, 0, 1])), "event 0 has x = 40; expected 0 to 33"),
         (lambda p: p.write_bytes(bytes([3, 3, 0, 0, 9, 3, 3, 0, 0, 1])), "backwards"),
     ],
 )
@@ -161,7 +161,7 @@ def test_event_files(work, bands, capsys, damage, message):
 def test_no_samples_at_all(work, capsys):
     (work / "data/Train/3").mkdir(parents=True)
     line = complaint(["train", "--dataset", "nmnist", "-o", "runs/new/ckpt.pt"], capsys)
-    assert "data" in line
+    assert "data/Train: has no .bin files; expected Train/<digit>/<number>.bin" in line
 
 
 def test_a_full_disk_keeps_the_old_export(work, capsys, monkeypatch):
