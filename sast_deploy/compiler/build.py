@@ -116,7 +116,8 @@ class _Builder:
 
     def _readout(self, layer: FloatReadout, real: Float64Array, where: str) -> Readout:
         self._refuse_zeros(real, where)
-        scaling = choose_readout_scaling(real, self.profile)
+        total_bias = float(np.abs(layer.bias).max()) * self.network.steps
+        scaling = choose_readout_scaling(real, total_bias, self.profile)
         weight = quantize(real, scaling.factor, scaling.exponent, self.profile.weight_max)
         bias = on_grid(layer.bias, scaling.factor, self.profile.grid)
         self._bound(np.abs(bias), INT32_MAX // self.network.steps, where, "bias")

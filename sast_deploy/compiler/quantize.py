@@ -24,6 +24,7 @@ from sast_deploy.profile import Profile
 
 Float64Array = npt.NDArray[np.float64]
 
+STOCK_BIAS_MAX = (1 << 15) - 1  # int16, lava-nc 0.10.0, lava/proc/lif/models.py
 # Candidate clipping points as shares of the largest magnitude, searched by `mse` clipping.
 CLIP_SHARES = np.linspace(0.2, 1.0, 81)
 
@@ -84,14 +85,19 @@ def choose_scaling(
     return _rescaled(weights, scaling, profile, input_max) if profile.excess == "rescale" else scaling
 
 
-def choose_readout_scaling(weights: Float64Array, profile: Profile) -> Scaling:
+def choose_readout_scaling(weights: Float64Array, total_bias: float, profile: Profile) -> Scaling:
     """Exponent and factor of a readout (classes, n): one factor for all classes, or argmax would change.
 
-    The largest exponent allowed gives its bias the finest grid; logits are exact in any case.
+    total_bias: the largest bias times the number of steps. The largest exponent gives the bias the finest
+    grid, but stock NetX adds `total_bias` at once from 16 bits, so the exponent falls until it fits there,
+    though not below 0, from where on it would cost the weights. Logits are exact in any case.
     """
     point = float(clipping_points(weights.reshape(1, -1), profile.weight_max, profile.clipping)[0])
-    factor = profile.weight_max * 2.0**profile.exponent_max / point
-    return Scaling(profile.exponent_max, np.full(len(weights), factor))
+    unit = profile.weight_max / point
+    exponent = profile.exponent_max
+    while exponent > max(profile.exponent_min, 0) and total_bias * unit * 2.0**exponent > STOCK_BIAS_MAX:
+        exponent -= 1
+    return Scaling(exponent, np.full(len(weights), unit * 2.0**exponent))
 
 
 def quantize(values: Float64Array, factor: Float64Array, exponent: int, limit: int) -> npt.NDArray[np.int32]:

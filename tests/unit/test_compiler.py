@@ -211,3 +211,17 @@ def test_programs_are_frozen_and_named_by_their_digest():
     other = replace(first, layers=(replace(first.layers[0], weight=changed), *first.layers[1:]))
     assert other.digest() != first.digest()
     assert replace(first, steps=7).digest() != first.digest()
+
+
+def test_the_readout_exponent_falls_until_stock_lava_can_hold_the_bias():
+    network = float_fc(seed=1)
+    last = network.layers[-1]
+    heavy = replace(network, layers=(*network.layers[:-1], FloatReadout(last.weight, last.bias * 2000)))
+    for base in (INT8, INT4):
+        plain, reduced = (compile_network(net, base, "t").program for net in (network, heavy))
+        assert plain.layers[-1].weight_exp == base.exponent_max
+        readout = reduced.layers[-1]
+        assert readout.weight_exp < base.exponent_max
+        assert np.array_equal(readout.weight, plain.layers[-1].weight)
+        total = np.abs(readout.bias).max() * network.steps
+        assert total <= 32767 < 2 * total + 2 * network.steps or readout.weight_exp == 0
