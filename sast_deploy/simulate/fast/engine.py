@@ -26,7 +26,7 @@ from sast_deploy.simulate.fast.plan import (
 from sast_deploy.simulate.record import SpikeRecord, Trace
 
 TILE_BYTES = 1 << 20  # what the spikes of one tile may take: about a core's second-level cache
-TILE_MIN, TILE_MAX = 4, 64
+TILE_MIN, TILE_MAX = 4, 256
 Progress = Callable[[Iterable[int]], Iterable[int]]
 Frames = npt.NDArray[np.uint8]
 
@@ -75,8 +75,8 @@ class FastEngine:
                 raise DataError(f"{name} = {number}", where="fast", expected="at least 1")
         self.program, self.plans = program, make_plans(program)
         self.threads = threads or available_cores()
-        sizes = [stored_size(int(np.prod(shape))) for shape in program.shapes()]
-        self.batch = batch or max(1, min(TILE_MAX, TILE_BYTES // (max(sizes) * max(program.steps, 1))))
+        widest = max(stored_size(int(np.prod(shape))) for shape in program.shapes()[1:])
+        self.batch = batch or max(1, min(TILE_MAX, TILE_BYTES // (widest * max(program.steps, 1))))
         self._pool = ThreadPoolExecutor(self.threads, "fast")  # starts threads when there is work
         spiking = [plan for plan in self.plans if isinstance(plan, SpikingPlan)]
         self.neurons = tuple(int(np.prod(plan.out_shape)) for plan in spiking)
