@@ -71,7 +71,7 @@ def prepare(folder: Path, samples: int) -> tuple[Path, np.ndarray]:
     rng = np.random.default_rng(0)
     sizes = (int(np.prod(SHAPE)), *HIDDEN)
     hidden = [
-        Dense(ints(rng, 127, (outputs, inputs)), ints(rng, 50, outputs), thresholds(rng, outputs), 1, 2048)
+        Dense(ints(rng, 127, (outputs, inputs)), ints(rng, 50, outputs), thresholds(rng, outputs), 1, frozen_ints([2048]))
         for inputs, outputs in zip(sizes, HIDDEN, strict=False)
     ]
     readout = Readout(ints(rng, 127, (CLASSES, HIDDEN[-1])), ints(rng, 9, CLASSES), 1)

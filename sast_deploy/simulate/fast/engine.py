@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +26,7 @@ from sast_deploy.simulate.fast.plan import (
 from sast_deploy.simulate.record import SpikeRecord, Trace
 
 TILE_BYTES = 1 << 20  # what the spikes of one tile may take: about a core's second-level cache
-TILE_MAX = 64
+TILE_MIN, TILE_MAX = 4, 256
 Progress = Callable[[Iterable[int]], Iterable[int]]
 Frames = npt.NDArray[np.uint8]
 
@@ -55,10 +54,11 @@ def run_fast(
 
 @dataclass
 class _Run:
-    """One run: its frames, its record, and the spiking layers that take dense products."""
+    """One run: its frames, its record, samples per tile, and the spiking layers that take dense products."""
 
     frames: Frames
     record: SpikeRecord
+    tile: int
     dense: set[int] = field(default_factory=set)
 
 
@@ -66,7 +66,7 @@ class FastEngine:
     """A program prepared for many runs. Safe to share between threads.
 
     Each layer adds the rows of weights that its events select, or multiplies matrices, whichever is faster
-    at the density of events measured on the first tile.
+    at the density of events measured on the tiles before.
     """
 
     def __init__(self, program: Program, *, batch: int | None = None, threads: int | None = None) -> None:
@@ -75,16 +75,19 @@ class FastEngine:
                 raise DataError(f"{name} = {number}", where="fast", expected="at least 1")
         self.program, self.plans = program, make_plans(program)
         self.threads = threads or available_cores()
-        sizes = [stored_size(int(np.prod(shape))) for shape in program.shapes()]
-        self.batch = batch or max(1, min(TILE_MAX, TILE_BYTES // (max(sizes) * max(program.steps, 1))))
+        widest = max(stored_size(int(np.prod(shape))) for shape in program.shapes()[1:])
+        self.batch = batch or max(1, min(TILE_MAX, TILE_BYTES // (widest * max(program.steps, 1))))
+        self._pool = ThreadPoolExecutor(self.threads, "fast")  # starts threads when there is work
         spiking = [plan for plan in self.plans if isinstance(plan, SpikingPlan)]
         self.neurons = tuple(int(np.prod(plan.out_shape)) for plan in spiking)
 
     def run(self, frames: Frames, *, trace: bool = False, progress: Progress = iter) -> SpikeRecord:
         """The record of all samples; see `run_fast`."""
         self._check(frames)
-        run = _Run(frames, self._empty(len(frames), frames.shape[1], trace))
-        if len(frames) <= self.batch and progress is iter:
+        share = -(-len(frames) // self.threads)  # so that few samples, too, occupy every thread
+        tile = min(self.batch, max(share, TILE_MIN))
+        run = _Run(frames, self._empty(len(frames), frames.shape[1], trace), tile)
+        if len(frames) <= tile and progress is iter:
             self._tile(run, 0)
         else:
             for _ in progress(self._finished(run)):
@@ -93,21 +96,17 @@ class FastEngine:
 
     def _finished(self, run: _Run) -> Iterator[int]:
         """Run all tiles, few of them waiting at a time; yields each sample as it is done, in order."""
-        starts = iter(range(0, len(run.frames), self.batch))
-        for low in islice(starts, 1):
-            yield from self._tile(run, low, measure=True)
         waiting: deque[Future[range]] = deque()
-        with ThreadPoolExecutor(self.threads, "fast") as pool:
-            for low in starts:
-                waiting.append(pool.submit(self._tile, run, low))
-                if len(waiting) > 2 * self.threads:
-                    yield from waiting.popleft().result()
-            for tile in waiting:
-                yield from tile.result()
+        for low in range(0, len(run.frames), run.tile):
+            waiting.append(self._pool.submit(self._tile, run, low))
+            if len(waiting) > 2 * self.threads:
+                yield from waiting.popleft().result()
+        for tile in waiting:
+            yield from tile.result()
 
-    def _tile(self, run: _Run, low: int, measure: bool = False) -> range:
+    def _tile(self, run: _Run, low: int) -> range:
         """Take one tile of samples through all layers and write its part of the record; the samples."""
-        tile = slice(low, min(low + self.batch, len(run.frames)))
+        tile = slice(low, min(low + run.tile, len(run.frames)))
         x, number, record = self._load(run.frames[tile]), 0, run.record
         for plan in self.plans:
             if isinstance(plan, PoolPlan):
@@ -117,7 +116,7 @@ class FastEngine:
             else:
                 spikes, found = self._spike(run, plan, x, number, tile)
                 rows = len(run.frames) * x.shape[1]
-                if measure and worthwhile(plan, found / max(x.size, 1), rows):
+                if worthwhile(plan, found / max(x.size, 1), rows):
                     run.dense.add(number)
                 x, number = spikes, number + 1
         if not isinstance(self.program.layers[-1], Readout):

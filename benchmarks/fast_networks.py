@@ -1,0 +1,116 @@
+"""The networks and frames that bench_fast.py measures."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sast_deploy.compiler import compile_network
+from sast_deploy.data import FrameOptions, load_frames
+from sast_deploy.errors import DataError
+from sast_deploy.floatnet import FloatConv2d, FloatDense, FloatNetwork, FloatPool, FloatReadout
+from sast_deploy.netx import NetFile, read_net, write_net
+from sast_deploy.profile import load_profile
+from sast_deploy.program import Program
+
+SHAPE, STEPS, COUNT_MAX, CLASSES = (2, 34, 34), 10, 4, tuple("0123456789")
+COUNT_SHARES = (0.446, 0.214, 0.150, 0.190)  # of counts 1..4 among the nonzero pixels of N-MNIST frames
+CONV_SAMPLES = 1000  # at once: a record holds a count per neuron, 150 kB for each sample
+FC_GAINS = ((168, 8.0), (64, 6.0))  # neurons, gain of the random weights: rates as in trained networks
+CONV_GAINS = ((68, 6.0), (136, 4.0), (272, 4.0))
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A network, its .net file, and what it is fed."""
+
+    name: str
+    program: Program
+    net: Path
+    frames: np.ndarray
+    source: str
+
+
+def workloads(folder: Path, net: Path | None, data_root: Path | None, samples: int) -> list[Workload]:
+    real, source = recordings(data_root, samples)
+    fc = read_net(net).program if net else compiled(fully_connected())
+    named = str(net) if net else "random weights"
+    files = {"fc": written(folder / "fc.net", fc) if net is None else net}
+    conv = compiled(convolutional())
+    files["conv"] = written(folder / "conv.net", conv)
+    sparse = random_frames(samples, 0.04, COUNT_SHARES)
+    return [
+        Workload("fc, event frames", fc, files["fc"], real, f"{source}; {named}"),
+        Workload("fc, 4 % random", fc, files["fc"], sparse, f"random frames; {named}"),
+        Workload("conv, event frames", conv, files["conv"], real[:CONV_SAMPLES], f"{source}; random weights"),
+    ]
+
+
+def recordings(data_root: Path | None, samples: int) -> tuple[np.ndarray, str]:
+    """Real N-MNIST frames, repeated to the number wanted, where they are on the disk; else random ones."""
+    root = data_root or Path(os.environ.get("SAST_DATA_ROOT", "data"))
+    try:
+        found = load_frames("nmnist", FrameOptions(), data_root=root, holdout=0.2)
+    except DataError as error:
+        print(f"no real N-MNIST recordings ({error}): random frames of the same density and counts")
+        return random_frames(samples, 0.08, COUNT_SHARES), "random frames, 8 % dense, counts as in N-MNIST"
+    more = found.train.frames[: max(0, samples - len(found.test.frames))]
+    splits = np.concatenate([found.test.frames, more])
+    frames = splits[np.arange(samples) % len(splits)]
+    distinct, density = min(samples, len(splits)), (frames[:1000] > 0).mean()
+    return frames, f"real N-MNIST, {density:.1%} dense, {distinct} recordings"
+
+
+def random_frames(samples: int, density: float, shares: tuple[float, ...]) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    frames = np.zeros((samples, STEPS, *SHAPE), np.uint8)
+    values = np.searchsorted(np.cumsum(shares), np.arange(1000) / 1000, side="right").astype(np.uint8) + 1
+    for frame in frames:
+        busy = rng.random(frame.shape, dtype=np.float32) < density
+        frame[busy] = rng.choice(values, int(busy.sum()))
+    return frames
+
+
+def compiled(network: FloatNetwork) -> Program:
+    return compile_network(network, load_profile("loihi-int8"), "bench").program
+
+
+def written(path: Path, program: Program) -> Path:
+    write_net(path, NetFile(program, ""))
+    return path
+
+
+def fully_connected() -> FloatNetwork:
+    rng, inputs, layers = np.random.default_rng(0), int(np.prod(SHAPE)), []
+    for outputs, gain in FC_GAINS:
+        weight = normal(rng, gain, (outputs, inputs))
+        layers.append(FloatDense(weight, zeros(outputs), ones(outputs)))
+        inputs = outputs
+    last = FloatReadout(normal(rng, 1.0, (len(CLASSES), inputs)), zeros(len(CLASSES)))
+    return FloatNetwork((*layers, last), SHAPE, 0.5, COUNT_MAX, STEPS, CLASSES)
+
+
+def convolutional() -> FloatNetwork:
+    """The paper's network: 3x3 kernels, stride 2, 68/136/272 channels, global average, readout."""
+    rng, inputs, layers, size = np.random.default_rng(0), SHAPE[0], [], SHAPE[1]
+    for outputs, gain in CONV_GAINS:
+        weight = normal(rng, gain, (outputs, inputs, 3, 3))
+        layers.append(FloatConv2d(weight, zeros(outputs), ones(outputs), (2, 2), (1, 1), (1, 1), 1))
+        inputs, size = outputs, (size + 1) // 2
+    last = FloatReadout(normal(rng, 1.0, (len(CLASSES), inputs)), zeros(len(CLASSES)))
+    return FloatNetwork((*layers, FloatPool((size, size)), last), SHAPE, 0.5, COUNT_MAX, STEPS, CLASSES)
+
+
+def normal(rng: np.random.Generator, gain: float, shape: tuple[int, ...]) -> np.ndarray:
+    return (rng.normal(0, gain, shape) / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
+
+
+def zeros(n: int) -> np.ndarray:
+    return np.zeros(n, np.float32)
+
+
+def ones(n: int) -> np.ndarray:
+    return np.ones(n, np.float32)
