@@ -60,7 +60,8 @@ lint: setup  ## ruff and mypy --strict
 	$(py) -m ruff check .
 	$(py) -m mypy
 
-bench: setup  ## the measurements of benchmarks/
+bench: setup  ## the measurements of benchmarks/, beside snnTorch and SpikingJelly
+	$(py) -c 'import snntorch, spikingjelly' 2>/dev/null || $(py) -m pip install --quiet -c constraints.txt -e '.[bench]'
 	for script in benchmarks/bench_*.py; do $(py) "$$script"; done
 
 doctor: setup  ## what is installed, what is missing, the command that mends it
