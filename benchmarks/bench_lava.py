@@ -70,8 +70,9 @@ def prepare(folder: Path, samples: int) -> tuple[Path, np.ndarray]:
     """A random network of N-MNIST's size, and frames mapped from a file as the frame cache has them."""
     rng = np.random.default_rng(0)
     sizes = (int(np.prod(SHAPE)), *HIDDEN)
+    decay = frozen_ints([2048])
     hidden = [
-        Dense(ints(rng, 127, (outputs, inputs)), ints(rng, 50, outputs), thresholds(rng, outputs), 1, frozen_ints([2048]))
+        Dense(ints(rng, 127, (outputs, inputs)), ints(rng, 50, outputs), thresholds(rng, outputs), 1, decay)
         for inputs, outputs in zip(sizes, HIDDEN, strict=False)
     ]
     readout = Readout(ints(rng, 127, (CLASSES, HIDDEN[-1])), ints(rng, 9, CLASSES), 1)
