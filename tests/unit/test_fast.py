@@ -107,7 +107,7 @@ def test_frames_on_disk_of_odd_strides_and_of_other_lengths(tmp_path):
 @pytest.mark.parametrize("exact", [True, False])
 def test_dense_products_are_chosen_by_density_and_agree(exact, monkeypatch):
     rng = np.random.default_rng(9)
-    program = fc_program(rng, shape=(2, 8, 8), hidden=(40, 24))
+    program = replace(fc_program(rng, shape=(2, 8, 8), hidden=(40, 24)), reset_interval=3)
     calls = []
 
     def counted(plan, x):
