@@ -10,7 +10,6 @@ import numpy as np
 
 from sast_deploy.compiler import compile_network
 from sast_deploy.data import FrameOptions, load_frames
-from sast_deploy.errors import DataError
 from sast_deploy.floatnet import FloatConv2d, FloatDense, FloatNetwork, FloatPool, FloatReadout
 from sast_deploy.netx import NetFile, read_net, write_net
 from sast_deploy.profile import load_profile
@@ -50,18 +49,17 @@ def workloads(folder: Path, net: Path | None, data_root: Path | None, samples: i
 
 
 def recordings(data_root: Path | None, samples: int) -> tuple[np.ndarray, str]:
-    """Real N-MNIST frames, repeated to the number wanted, where they are on the disk; else random ones."""
-    root = data_root or Path(os.environ.get("SAST_DATA_ROOT", "data"))
-    try:
-        found = load_frames("nmnist", FrameOptions(), data_root=root, holdout=0.2)
-    except DataError as error:
-        print(f"no real N-MNIST recordings ({error}): random frames of the same density and counts")
-        return random_frames(samples, 0.08, COUNT_SHARES), "random frames, 8 % dense, counts as in N-MNIST"
+    """N-MNIST frames, repeated as needed: real ones where a root is named, else what "auto" finds."""
+    root = data_root or (Path(os.environ["SAST_DATA_ROOT"]) if "SAST_DATA_ROOT" in os.environ else None)
+    has_test = root is None or any((root / folder / "Test").is_dir() for folder in (".", "NMNIST"))
+    dataset, holdout = "nmnist" if root else "auto", None if has_test else 0.2
+    found = load_frames(dataset, FrameOptions(), data_root=root, holdout=holdout)
     more = found.train.frames[: max(0, samples - len(found.test.frames))]
     splits = np.concatenate([found.test.frames, more])
     frames = splits[np.arange(samples) % len(splits)]
     distinct, density = min(samples, len(splits)), (frames[:1000] > 0).mean()
-    return frames, f"real N-MNIST, {density:.1%} dense, {distinct} recordings"
+    kind = "simulated" if found.info.simulated else "real"
+    return frames, f"{kind} {found.info.dataset}, {density:.1%} dense, {distinct} recordings"
 
 
 def random_frames(samples: int, density: float, shares: tuple[float, ...]) -> np.ndarray:
