@@ -19,6 +19,7 @@ from sast_deploy.program import Conv2d, Dense, Layer, Program, Readout, Shape, S
 
 Float64Array = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
+CHUNK = 64  # samples looked at in one go, so that memory does not grow with their number
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,8 @@ def count_operations(
         frames: its input (samples, time, C, H, W).
         counts: spike counts per spiking layer (samples, neurons), from a SpikeRecord.
     """
-    graded = bool((frames > 1).any())
-    sources = [np.count_nonzero(frames, axis=1).reshape(len(frames), -1).mean(axis=0)]
-    sources += [count.mean(axis=0, dtype=np.float64) for count in counts]
+    nonzero_inputs, graded = _inputs(frames)
+    sources = [nonzero_inputs, *(count.mean(axis=0, dtype=np.float64) for count in counts)]
     found = []
     for number, (index, layer, pools) in enumerate(_weighted(program)):
         shape = program.shapes()[index]
@@ -73,6 +73,16 @@ def count_operations(
             )
         )
     return tuple(found)
+
+
+def _inputs(frames: npt.NDArray[np.uint8]) -> tuple[Float64Array, bool]:
+    """Mean over the samples of each input's nonzero steps, (inputs,), and whether any count exceeds 1."""
+    total, graded = np.zeros(int(np.prod(frames.shape[2:])), np.int64), False
+    for start in range(0, len(frames), CHUNK):
+        chunk = frames[start : start + CHUNK].reshape(-1, len(total))
+        total += np.count_nonzero(chunk, axis=0)
+        graded = graded or bool((chunk > 1).any())
+    return total / len(frames), graded
 
 
 def _weighted(program: Program) -> Iterator[tuple[int, Dense | Conv2d | Readout, list[int]]]:

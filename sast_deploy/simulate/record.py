@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from sast_deploy.errors import OutputError
+
+IN_MEMORY = 64 << 20  # bytes of one array of a record that are kept in memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +54,28 @@ def evenly_spread(samples: int, count: int | None) -> npt.NDArray[np.int64]:
     count = samples if count is None else min(count, samples)
     indices: npt.NDArray[np.int64] = np.linspace(0, samples - 1, count).round().astype(np.int64)
     return indices
+
+
+def allocate(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """An uninitialised array; a large one lives in an unnamed temporary file, so that memory stays flat.
+
+    Raises:
+        OutputError: no space for the file.
+    """
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    if size <= IN_MEMORY:
+        return np.empty(shape, dtype)
+    try:
+        with tempfile.TemporaryFile() as file:
+            # Reserved now: writing to a map of a full disk would be a SIGBUS.
+            os.posix_fallocate(file.fileno(), 0, size)
+            return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
+    except OSError as error:
+        raise OutputError(
+            f"no room for {size >> 20} MiB of spike counts: {error.strerror}",
+            where=tempfile.gettempdir(),
+            todo="free some space there or set TMPDIR",
+        ) from error
 
 
 def first_difference(

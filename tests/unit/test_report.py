@@ -11,9 +11,11 @@ import pytest
 from rich.console import Console
 
 from sast_deploy.accuracy import Accuracy
+from sast_deploy.errors import OutputError
 from sast_deploy.netx import NetFile
 from sast_deploy.report import Run, make_report, print_report
-from sast_deploy.simulate.record import SpikeRecord, evenly_spread, first_difference
+from sast_deploy.simulate import record as record_module
+from sast_deploy.simulate.record import SpikeRecord, allocate, evenly_spread, first_difference
 from sast_deploy.simulate.reference import run_reference
 from tests.programs import fc_program, random_frames
 
@@ -124,3 +126,24 @@ def test_first_difference_names_the_place():
 
 def test_lowest_index_wins_a_tie():
     assert SpikeRecord((), np.array([[3, 7, 7], [0, 0, 0]])).predictions.tolist() == [1, 0]
+
+
+def test_large_records_live_in_a_file_that_nobody_sees(monkeypatch, tmp_path):
+    monkeypatch.setattr(record_module, "IN_MEMORY", 1000)
+    monkeypatch.setattr(record_module.tempfile, "tempdir", str(tmp_path))
+    small, large = allocate((10, 25), np.int32), allocate((10, 26), np.int32)
+    assert not isinstance(small, np.memmap)
+    assert isinstance(large, np.memmap)
+    large[:] = np.arange(260).reshape(10, 26)
+    assert large.sum() == 259 * 130
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_room_for_a_large_record_is_one_line(monkeypatch):
+    def full(*_arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(record_module, "IN_MEMORY", 0)
+    monkeypatch.setattr(record_module.os, "posix_fallocate", full)
+    with pytest.raises(OutputError, match="no room for 4 MiB of spike counts: No space left on device"):
+        allocate((1 << 20,), np.int32)

@@ -23,7 +23,7 @@ from sast_deploy.simulate.fast.plan import (
     make_plans,
     stored_size,
 )
-from sast_deploy.simulate.record import SpikeRecord, Trace
+from sast_deploy.simulate.record import SpikeRecord, Trace, allocate
 
 TILE_BYTES = 1 << 20  # what the spikes of one tile may take: about a core's second-level cache
 TILE_MIN, TILE_MAX = 4, 256
@@ -168,12 +168,12 @@ class FastEngine:
         return _read_only(spikes), found
 
     def _empty(self, samples: int, steps: int, trace: bool) -> SpikeRecord:
-        counts = tuple(np.empty((samples, size), np.int32) for size in self.neurons)
+        counts = tuple(allocate((samples, size), np.int32) for size in self.neurons)
         logits = np.empty((samples, len(self.program.classes)), np.int64)
         traces = None
         if trace:
             sizes = [(samples, steps, size) for size in self.neurons]
-            traces = tuple(Trace(np.empty(size, np.int32), np.empty(size, np.uint8)) for size in sizes)
+            traces = tuple(Trace(allocate(size, np.int32), allocate(size, np.uint8)) for size in sizes)
         return SpikeRecord(counts, logits, traces)
 
     def _check(self, frames: Frames) -> None:
