@@ -74,6 +74,17 @@ def test_stock_convolutions_agree(tmp_path):
         assert 0 < stock.mean() < 1
 
 
+def test_stock_convolutions_of_more_than_127_channels_run(tmp_path):
+    rng = np.random.default_rng(6)
+    wide = dataclasses.replace(conv(rng, 2, 130, kernel=(1, 1), padding=(0, 0)), v_decay=frozen_ints([0]))
+    program = Program("wide", (2, 2, 2), 3, 3, ("a", "b"), ZERO, (wide, readout(rng, 520, 2)))
+    frames = random_frames(rng, program, 2)
+    run = run_stock(written(tmp_path, program), frames, record=True)
+    expected = vectorised(program, frames).traces
+    assert np.array_equal(aligned(run, 2, 3)[0], expected[0].spikes)
+    assert 0 < expected[0].spikes.mean() < 1
+
+
 def test_stock_refuses_a_strict_file(tmp_path):
     program = fc_program(np.random.default_rng(3), SUBTRACT)
     frames = random_frames(np.random.default_rng(4), program, 1)

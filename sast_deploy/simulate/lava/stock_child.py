@@ -24,6 +24,7 @@ def run_stock_network(run_dir: Path) -> None:
     job = json.loads((run_dir / "job.json").read_text(encoding="utf-8"))
     began = time.perf_counter()
     shim.prepare()
+    shim.widen_conv_groups()
     from lava.lib.dl.netx.hdf5 import Network
     from lava.magma.core.run_configs import Loihi2SimCfg
 
