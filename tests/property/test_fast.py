@@ -8,23 +8,14 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sast_deploy.fixedpoint import OVERFLOWS, ROUNDINGS, Arithmetic, QFormat
 from sast_deploy.program import Program, frozen_ints
 from sast_deploy.simulate.fast import run_fast
 from sast_deploy.simulate.record import first_difference
 from sast_deploy.simulate.reference import run_reference
 from tests.programs import conv, conv_program, dense, fc_program, random_frames, readout, rich_program
+from tests.strategies import arithmetics
 
-rules = st.builds(
-    Arithmetic,
-    state=st.builds(QFormat, st.integers(5, 24), st.just(4)),
-    weight_bits=st.just(4),
-    overflow=st.sampled_from(OVERFLOWS),
-    leak_rounding=st.sampled_from(ROUNDINGS),
-    shift_rounding=st.sampled_from(ROUNDINGS),
-    comparison=st.sampled_from([">=", ">"]),
-    reset=st.sampled_from(["subtract", "zero"]),
-)
+rules = arithmetics(24)
 
 
 def agree(program, frames):

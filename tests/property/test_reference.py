@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from sast_deploy.fixedpoint import (
     OVERFLOWS,
     ROUNDINGS,
-    Arithmetic,
     QFormat,
     divide_pow2,
     divide_pow2_array,
@@ -23,17 +22,9 @@ from sast_deploy.program import frozen_ints
 from sast_deploy.simulate.record import first_difference
 from sast_deploy.simulate.reference import run_reference
 from tests.programs import RULES, conv_program, fc_program, random_frames, rich_program, vectorised
+from tests.strategies import arithmetics
 
-rules = st.builds(
-    Arithmetic,
-    state=st.builds(QFormat, st.integers(5, 16), st.just(4)),
-    weight_bits=st.just(4),
-    overflow=st.sampled_from(OVERFLOWS),
-    leak_rounding=st.sampled_from(ROUNDINGS),
-    shift_rounding=st.sampled_from(ROUNDINGS),
-    comparison=st.sampled_from([">=", ">"]),
-    reset=st.sampled_from(["subtract", "zero"]),
-)
+rules = arithmetics(16)
 
 
 @settings(max_examples=150)

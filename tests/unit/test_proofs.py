@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sast_deploy.compiler.proofs import bound_neurons, prove, signed_bits, states_at_the_ends
-from sast_deploy.fixedpoint import OVERFLOWS, ROUNDINGS, Arithmetic, QFormat, fit_array
+from sast_deploy.fixedpoint import QFormat, fit_array
 from sast_deploy.linear import input_maxima, layer_inputs, sums_over_time
 from sast_deploy.program import Dense, Program, Readout, SumPool, frozen_ints
 from sast_deploy.simulate.reference import run_reference
@@ -25,17 +25,9 @@ from tests.programs import (
     rich_program,
     vectorised,
 )
+from tests.strategies import arithmetics
 
-rules = st.builds(
-    Arithmetic,
-    state=st.builds(QFormat, st.integers(5, 20), st.just(4)),
-    weight_bits=st.just(4),
-    overflow=st.sampled_from(OVERFLOWS),
-    leak_rounding=st.sampled_from(ROUNDINGS),
-    shift_rounding=st.sampled_from(ROUNDINGS),
-    comparison=st.sampled_from([">=", ">"]),
-    reset=st.sampled_from(["subtract", "zero"]),
-)
+rules = arithmetics(20)
 
 
 def greedy_frames(rng, program, samples):
