@@ -80,6 +80,12 @@ def hard_lif(current: Tensor, theta: Tensor, alpha: float) -> Tensor:
     return _integrate(current, theta, alpha, None)[1]
 
 
+@torch.no_grad()
+def lif_states(current: Tensor, theta: Tensor, alpha: float, k: float | None) -> tuple[Tensor, Tensor]:
+    """Membranes u and spikes s, each the shape of `current`, of `lif`, or of `hard_lif` where k is None."""
+    return _integrate(current, theta, alpha, k)
+
+
 def lif_by_autograd(current: Tensor, theta: Tensor, alpha: float, k: float) -> Tensor:
     """The same layer as plain torch operations, slow and obvious: what tests compare `lif` with."""
     u = torch.zeros_like(current[0])

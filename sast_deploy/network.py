@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sast_deploy.errors import UsageError
-from sast_deploy.lif import hard_lif, lif
+from sast_deploy.lif import hard_lif, lif, lif_states
 from sast_deploy.sparse import event_linear
 
 KERNEL = 3  # the papers' convolutions are all 3x3 ...
@@ -139,17 +139,10 @@ class Network(nn.Module):
     def spikes(self, x: Tensor, *, hard: bool = False, k: float | None = None) -> list[Tensor]:
         """Spikes of every LIF layer, each (time, batch, *layer), for inputs `x` (time, batch, C*H*W)."""
         slope = self.spec.k if k is None else k
-        steps, batch = x.shape[:2]
-        s = x.reshape(steps, batch, *self.spec.input_shape) if self.spec.kind == "conv" else x
+        s = self.shaped(x)
         layers = []
-        for index, layer in enumerate(self.layers):
-            rows = s.flatten(0, 1)  # one product for all time steps
-            if index == 0 and isinstance(layer, nn.Linear):
-                product = event_linear(rows, layer.weight, layer.bias)
-            else:
-                product = layer(rows)
-            current = product.reshape(steps, batch, *product.shape[1:])
-            theta = self.theta(index)
+        for index in range(len(self.layers)):
+            current, theta = self.current(index, s), self.theta(index)
             s = (
                 hard_lif(current, theta, self.spec.alpha)
                 if hard
@@ -157,6 +150,29 @@ class Network(nn.Module):
             )
             layers.append(s)
         return layers
+
+    @torch.no_grad()
+    def states(self, x: Tensor, *, hard: bool = False, k: float | None = None) -> list[tuple[Tensor, Tensor]]:
+        """Membranes u and spikes s of every LIF layer, each (time, batch, *layer); no gradient."""
+        slope = None if hard else self.spec.k if k is None else k
+        layers, s = [], self.shaped(x)
+        for index in range(len(self.layers)):
+            u, s = lif_states(self.current(index, s), self.theta(index), self.spec.alpha, slope)
+            layers.append((u, s))
+        return layers
+
+    def shaped(self, x: Tensor) -> Tensor:
+        """Inputs `x` (time, batch, C*H*W) as the first layer takes them: maps for conv."""
+        return x.reshape(*x.shape[:2], *self.spec.input_shape) if self.spec.kind == "conv" else x
+
+    def current(self, index: int, s: Tensor) -> Tensor:
+        """A s + b of LIF layer `index`, (time, batch, *layer), for the spikes or frames `s` below it."""
+        layer, rows = self.layers[index], s.flatten(0, 1)  # one product for all time steps
+        if index == 0 and isinstance(layer, nn.Linear):
+            product = event_linear(rows, layer.weight, layer.bias)
+        else:
+            product = layer(rows)
+        return product.reshape(*s.shape[:2], *product.shape[1:])
 
     def logits(self, last: Tensor) -> Tensor:
         """Readout (batch, classes) of the last LIF layer's spikes (time, batch, *layer)."""
