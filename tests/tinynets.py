@@ -1,0 +1,45 @@
+"""Checkpoints with random weights, made in a moment, and their equations once more in plain NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sast_deploy.checkpoint import Checkpoint
+from sast_deploy.network import Network, NetworkSpec
+from sast_deploy.recipes import PAPER
+from tests.tinydata import CLASSES, CLIP, SHAPE, tiny_set
+
+FC = NetworkSpec("fc", SHAPE, (12, 8), CLASSES)
+CONV = NetworkSpec("conv", SHAPE, (5, 4), CLASSES, strides=(2, 1))
+
+
+def random_checkpoint(spec: NetworkSpec = FC, seed: int = 0, scale: float = 4.0) -> Checkpoint:
+    """Weights of `scale` times their initial size, so that neurons fire."""
+    data = tiny_set()
+    state = Network(spec, seed).state_dict()
+    arrays = {k: (v if k.startswith("theta") else scale * v).numpy().copy() for k, v in state.items()}
+    seeds = {"train": 0, "validation": 0.2}
+    return Checkpoint("tiny", spec, arrays, PAPER, data.options, data.info, seeds, {}, {})
+
+
+def states_by_numpy(checkpoint: Checkpoint, frames: np.ndarray, hard: bool) -> list[np.ndarray]:
+    """Membranes (time, samples, neurons) of every layer, float64, of a fully connected network."""
+    spec, state = checkpoint.network, checkpoint.state
+    x = frames.reshape(*frames.shape[:2], -1).swapaxes(0, 1) / float(CLIP)
+    layers = []
+    for index in range(len(spec.hidden)):
+        weight, bias, theta = (
+            state[key].astype(np.float64)
+            for key in (f"layers.{index}.weight", f"layers.{index}.bias", f"theta_{index}")
+        )
+        u = s = np.zeros((x.shape[1], len(bias)))
+        membranes, spikes = [], []
+        for current in x @ weight.T + bias:
+            kept = u * (1 - s) if spec.reset == "zero" else u
+            u = spec.alpha * kept + current - (theta * s if spec.reset == "subtract" else 0.0)
+            s = (u >= theta).astype(float) if hard else 0.5 + np.arctan(spec.k * (u - theta)) / np.pi
+            membranes.append(u)
+            spikes.append(s)
+        x = np.stack(spikes)
+        layers.append(np.stack(membranes))
+    return layers
