@@ -1,0 +1,105 @@
+"""`sast-deploy sweep`: a grid of trainings and measurements, resumable and parallel."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sast_deploy.commands.options import PATH, Command, console, example
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sast_deploy.sweep.study import Study
+    from sast_deploy.sweep.sweep import Outcome, Plan
+
+SOME_FAILED = 1  # exit code
+SCHEMA = """
+A study is a TOML file. [study] has a name; every [[grid]] is multiplied out over its axes, each a value or
+a list: data, network, recipe, seed, and any value of a recipe (rho, epochs, lr, pairing, ...) or of a
+network (k, alpha, theta, reset). profiles, analyses and ablations are measured of each of its runs. Tables
+[data.NAME], [network.NAME], [recipe.NAME] and [finetune.NAME] define names beyond the built-in ones:
+
+\b
+  [study]
+  name = "first"
+  [data.small]
+  dataset = "digits-saccade"
+  train = 300
+  [recipe.same-batch]
+  base = "paper"
+  pairing = "same"
+  [[grid]]
+  data = "small"
+  recipe = ["paper", "same-batch"]
+  rho = [0.0, 0.3]
+  epochs = 20
+  seed = [0, 1, 2]
+  profiles = ["loihi-int8", "loihi-int4", "loihi-int4 calibrated"]
+  analyses = ["drop", "margins"]
+"""
+
+
+@click.command(
+    "sweep",
+    cls=Command,
+    short_help="A grid of trainings and measurements, resumable.",
+    epilog=example(
+        "sast-deploy sweep examples/paper-smoke.toml --dry-run",
+        "sast-deploy sweep examples/paper-nmnist.toml --data-root data --jobs 4",
+    ),
+    help="Run every training and measurement of the grid in STUDY that is not finished yet.\n\n"
+    "Killed at any moment and started again it repeats nothing that was finished and continues a training "
+    "after its last finished epoch. Exit code 1 if a run failed; the others are finished all the "
+    f"same.\n{SCHEMA}",
+)
+@click.argument("study", type=PATH)
+@click.option("-o", "--output", type=PATH, help="Folder of the runs; default: runs/<study's name>")
+@click.option("--jobs", type=click.IntRange(min=1), help="Processes; default: one for each processor.")
+@click.option("--ray", "address", metavar="auto|ADDRESS", help="Work on a Ray cluster instead.")
+@click.option("--data", metavar="NAME", help="The whole grid on this data set instead of its own.")
+@click.option("--data-root", type=PATH, help="Folder of the recordings, where the study names none.")
+@click.option("--dry-run", is_flag=True, help="Only say what is left to do.")
+def sweep_command(
+    study: Path,
+    output: Path | None,
+    jobs: int | None,
+    address: str | None,
+    data: str | None,
+    data_root: Path | None,
+    dry_run: bool,
+) -> int:
+    """See `help` above."""
+    from sast_deploy.sweep import load_study
+    from sast_deploy.sweep.sweep import plan, sweep
+    from sast_deploy.sweep.workers import LocalWorkers, Workers
+
+    wanted = load_study(study, data=data, data_root=data_root)
+    runs = output or Path("runs") / wanted.name
+    out = console()
+    if dry_run:
+        _print_plan(wanted, plan(wanted, runs), runs, out)
+        return 0
+    workers: Workers = LocalWorkers(jobs or len(os.sched_getaffinity(0)))
+    return _print_outcome(sweep(wanted, runs, workers, out), wanted, runs, out)
+
+
+def _print_plan(study: Study, found: Plan, runs: Path, out: Console) -> None:
+    for name, stages in found.missing.items():
+        out.print(f"{name}: {', '.join(stages) if stages else 'finished'}", soft_wrap=True)
+    passes = sum(run.passes for run in study.runs if found.missing[run.name][:1] == ("train",))
+    out.print(
+        f"{runs}: {len(found.todo)} of {len(study.runs)} runs to do, {passes} passes over training data",
+        soft_wrap=True,
+    )
+
+
+def _print_outcome(outcome: Outcome, study: Study, runs: Path, out: Console) -> int:
+    for name, reason in outcome.failures.items():
+        out.print(f"FAILED {name}: {reason}", soft_wrap=True, markup=False)
+    before = f", {outcome.before} of them before" if outcome.before else ""
+    out.print(f"{runs}: {outcome.finished} of {len(study.runs)} runs finished{before}", soft_wrap=True)
+    return SOME_FAILED if outcome.failures else 0

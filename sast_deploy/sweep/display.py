@@ -1,0 +1,100 @@
+"""What a person sees of a sweep: bars with the time left on a terminal, one line per event when piped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from sast_deploy.sweep.study import Run
+from sast_deploy.sweep.workers import BUSY, FAILED, FINISHED, Event
+
+
+class Display:
+    """Counts the runs and shows those at work, each with its epochs, read from its metrics.jsonl."""
+
+    def __init__(self, runs: Iterable[Run], folder: Path, console: Console) -> None:
+        self.folder, self.console = folder, console
+        self.todo = {run.name: run for run in runs}
+        self.done: dict[str, str] = {}  # name -> FINISHED or FAILED
+        self.start = time.monotonic()
+        self.begun = {name: self._epochs(name) for name in self.todo}
+        self.working: dict[str, TaskID] = {}
+        self.bars = Progress(
+            TextColumn("  {task.description}"), BarColumn(30), TextColumn("{task.fields[stage]}"),
+            TimeElapsedColumn(), console=console,
+        )  # fmt: skip
+        self.live = Live(console=console, get_renderable=self._render, refresh_per_second=2)
+
+    def __enter__(self) -> Display:
+        if self.console.is_terminal:
+            self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.console.is_terminal:
+            self.live.stop()
+
+    def started(self, name: str) -> None:
+        """A run goes to a worker."""
+        epochs = self.todo[name].recipe.recipe.epochs
+        self.working[name] = self.bars.add_task(name, total=epochs, stage="")
+
+    def show(self, event: Event) -> None:
+        """An event: a stage on its bar; an end as a line that stays."""
+        if event.kind in (FINISHED, FAILED, BUSY):
+            task = self.working.pop(event.run, None)
+            if task is not None:
+                self.bars.remove_task(task)
+        elif event.run in self.working:
+            self.bars.update(self.working[event.run], stage=event.text)
+        if event.kind in (FINISHED, FAILED):
+            self.done[event.run] = event.kind
+            number = f"{len(self.done)}/{len(self.todo)}"
+            left = f"  (left {self._left()})" if len(self.done) < len(self.todo) else ""
+            style = "red" if event.kind == FAILED else ""
+            line = f"{number} {event.kind} {event.run}: {event.text}{left}"
+            self.console.print(Text(line, style=style), soft_wrap=True)
+
+    def refresh(self) -> None:
+        """Read how far the trainings are."""
+        if self.console.is_terminal:
+            for name, task in self.working.items():
+                self.bars.update(task, completed=self._epochs(name))
+
+    def _epochs(self, name: str) -> int:
+        """Finished epochs of a run."""
+        try:
+            return (self.folder / name / "metrics.jsonl").read_bytes().count(b"\n")
+        except OSError:
+            return 0
+
+    def _render(self) -> Group:
+        failed = sum(kind == FAILED for kind in self.done.values())
+        parts = [f"{len(self.done) - failed} of {len(self.todo)} runs finished, {len(self.working)} running"]
+        if failed:
+            parts.append(f"{failed} FAILED")
+        parts.append(f"left {self._left()}")
+        return Group(Text(", ".join(parts), style="bold"), self.bars)
+
+    def _left(self) -> str:
+        """Time left, if the remaining passes over the data take as long each as those of this session."""
+        whole = done = 0.0
+        for name, run in self.todo.items():
+            recipe = run.recipe.recipe
+            weight = run.passes / recipe.epochs
+            whole += weight * (recipe.epochs - self.begun[name]) + 1
+            epochs = recipe.epochs if name in self.done else self._epochs(name)
+            done += weight * (epochs - self.begun[name]) + (name in self.done)
+        if done <= 0:
+            return "?"
+        seconds = round((time.monotonic() - self.start) * (whole - done) / done)
+        return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"

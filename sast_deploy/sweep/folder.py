@@ -1,0 +1,183 @@
+"""One run's folder: which stages are done, the lock that keeps two sweeps apart, and results.json."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sast_deploy.errors import OutputError, TrainingError
+from sast_deploy.fileio import file_digest, write_text
+from sast_deploy.recipes import PAPER
+from sast_deploy.sweep.choices import network_defaults
+from sast_deploy.sweep.measures import TRAIN, Stage
+from sast_deploy.sweep.provenance import source_digest
+from sast_deploy.sweep.study import Run
+from sast_deploy.train_state import RunFiles
+
+FORMAT, VERSION = "sast-deploy-run", 1
+
+
+class RunBusyError(TrainingError):
+    """Another process is working on the same run."""
+
+
+class RunFolder:
+    """<runs>/<run>/: manifest.json, ckpt.pt, stages/*.json, results.json; error.log after a failure.
+
+    A stage is done when its record names the checkpoint that is there and the inputs that are wanted.
+    Every file is written whole or not at all, so a process killed at any moment leaves a folder that the
+    next one continues.
+    """
+
+    def __init__(self, runs: Path, run: Run) -> None:
+        self.run = run
+        self.path = Path(runs) / run.name
+        self.training = RunFiles(self.path / "ckpt.pt")
+        self.results, self.manifest = self.path / "results.json", self.path / "manifest.json"
+        self.errors = self.path / "error.log"
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run. The kernel lets go of it when the process ends, however that happens.
+
+        Raises RunBusyError if another process holds it, OutputError.
+        """
+        path = self.path / ".lock"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise OutputError(f"cannot be written: {error.strerror}", where=path) from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(handle, 0)
+            os.write(handle, f"{platform.node()} {os.getpid()}\n".encode())
+            yield
+        except BlockingIOError:
+            raise RunBusyError("another sweep is at work here", where=self.path) from None
+        finally:
+            os.close(handle)
+
+    def refuse_another(self) -> None:
+        """Raise TrainingError if a run of this name with another configuration is here."""
+        manifest = read_json(self.manifest)
+        if manifest is None:
+            if self.training.checkpoint.exists() or self.training.resume.exists():
+                raise TrainingError("is no run of a sweep", where=self.path, todo="choose another -o")
+            return
+        different = config_differences(manifest.get("config", {}), self.run.config)
+        if different:
+            raise TrainingError(
+                f"was started with {different}", where=self.path,
+                todo="rename the table in the study, choose another -o, or delete the folder",
+            )  # fmt: skip
+
+    def checkpoint_digest(self) -> str | None:
+        """SHA-256 of ckpt.pt once it is trained to the end, else None."""
+        if not self.training.checkpoint.exists() or self.training.resume.exists():
+            return None
+        return file_digest(self.training.checkpoint)
+
+    def record(self, key: str, file_name: str) -> dict[str, Any] | None:
+        """A stage's record, or None where it is missing or damaged."""
+        found = read_json(self.path / "stages" / file_name)
+        return found if found is not None and found.get("stage") == key else None
+
+    def is_done(self, stage: Stage, digest: str | None) -> bool:
+        """Whether the stage was measured on this checkpoint with these inputs."""
+        found = self.record(stage.key, stage.file_name)
+        wanted = {"checkpoint": digest, "inputs": _plain(stage.inputs)}
+        return digest is not None and found is not None and all(found.get(k) == v for k, v in wanted.items())
+
+    def is_trained(self, digest: str | None) -> bool:
+        """Whether the checkpoint is there, and the record of its training too."""
+        found = self.record(TRAIN, f"{TRAIN}.json")
+        return digest is not None and found is not None and found.get("checkpoint") == digest
+
+    def missing(self) -> tuple[str, ...]:
+        """Keys of the stages still to do, training first; () once results.json holds them all."""
+        digest = self.checkpoint_digest()
+        if not self.is_trained(digest):
+            return (TRAIN, *(stage.key for stage in self.run.stages))
+        return tuple(stage.key for stage in self.run.stages if not self.is_done(stage, digest))
+
+    def is_finished(self) -> bool:
+        """Whether every stage is done and is in results.json."""
+        return not self.missing() and read_json(self.results) == _plain(self.assemble())
+
+    def write_record(
+        self, key: str, file_name: str, inputs: Mapping[str, Any], result: Mapping[str, Any], seconds: float
+    ) -> None:
+        """Keep a stage's result. Raises OutputError."""
+        record = {
+            "stage": key, "checkpoint": self.checkpoint_digest(), "inputs": inputs, "result": result,
+            "seconds": round(seconds, 3), "source": source_digest(),
+        }  # fmt: skip
+        write_json(self.path / "stages" / file_name, record)
+
+    def assemble(self) -> dict[str, Any]:
+        """results.json: every record of this checkpoint, also of stages that are no longer asked for."""
+        digest = self.checkpoint_digest()
+        manifest = read_json(self.manifest) or {}
+        found: dict[str, Any] = {
+            "format": FORMAT, "version": VERSION, "name": self.run.name, "config": manifest.get("config"),
+            "manifest": {k: v for k, v in manifest.items() if k != "config"} | {"checkpoint": digest},
+            TRAIN: None, "float": None, "profiles": {}, "analysis": {}, "ablations": {},
+        }  # fmt: skip
+        groups = {"profile": "profiles", "analysis": "analysis", "ablation": "ablations"}
+        for path in sorted((self.path / "stages").glob("*.json")):
+            record = read_json(path) or {}
+            if record.get("checkpoint") != digest:
+                continue
+            kind, _, subject = record["stage"].partition(" ")
+            result = record["result"]
+            if subject:
+                found[groups[kind]][subject] = result
+            else:
+                found[kind] = result
+        return found
+
+
+def config_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """'recipe.epochs = 3 (now 4), ...'; a key that came into being later counts as its default."""
+    defaults = {"recipe": PAPER.to_dict(), "network": network_defaults()}
+    before, now = _flat(old, defaults), _flat(new, defaults)
+    keys = sorted(set(before) | set(now))
+    changed = [key for key in keys if before.get(key) != now.get(key)]
+    return ", ".join(f"{key} = {before.get(key)} (now {now.get(key)})" for key in changed)
+
+
+def _flat(config: Mapping[str, Any], defaults: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """{"recipe.epochs": 3, ...}"""
+    found: dict[str, Any] = {}
+    for part, values in _plain(config).items():
+        if isinstance(values, dict):
+            found |= {f"{part}.{key}": value for key, value in {**defaults.get(part, {}), **values}.items()}
+        else:
+            found[part] = values
+    return found
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The object in a JSON file; None where there is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write an object as indented JSON, whole or not at all. Raises OutputError."""
+    write_text(path, json.dumps(value, indent=1) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    """As it reads back from JSON: tuples are lists."""
+    return json.loads(json.dumps(value))

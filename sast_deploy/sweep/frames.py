@@ -1,0 +1,58 @@
+"""The frames of a run: the data set, or a stratified part of it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+
+from sast_deploy.data import FrameSet, FrameSplit, load_frames, stratified_split
+from sast_deploy.errors import DataError
+from sast_deploy.sweep.choices import DataChoice
+
+PART_SEED = 0  # which samples a part consists of is the same for every run
+
+
+@lru_cache(maxsize=2)
+def load_choice(choice: DataChoice, progress: bool = False) -> FrameSet:
+    """The frames that `choice` names; those loaded last are kept, as every run of a study uses them.
+
+    Raises DataError: what `load_frames` refuses, or fewer samples than asked for.
+    """
+    data = load_frames(
+        choice.dataset, choice.options, data_root=choice.root, holdout=choice.holdout,
+        holdout_seed=choice.holdout_seed, progress=progress,
+    )  # fmt: skip
+    if choice.train is None and choice.test is None:
+        return data
+    return part_of(data, choice.train, choice.test)
+
+
+def part_of(data: FrameSet, train: int | None, test: int | None) -> FrameSet:
+    """`data` with so many samples of each split, every class in proportion; its digest says so."""
+    fit, score = _part(data.train, train, "train", data), _part(data.test, test, "test", data)
+    label = f"{len(fit)} of {len(data.train)} training and {len(score)} of {len(data.test)}"
+    digest = hashlib.sha256(f"{data.info.frame_digest} {label} {PART_SEED}".encode()).hexdigest()
+    info = replace(
+        data.info, n_train=len(fit), n_test=len(score), frame_digest=digest,
+        provenance=f"{data.info.provenance}; a part: {label} test samples",
+    )  # fmt: skip
+    return replace(data, train=fit, test=score, info=info)
+
+
+def _part(split: FrameSplit, count: int | None, name: str, data: FrameSet) -> FrameSplit:
+    if count is None or count == len(split):
+        return split
+    if count > len(split):
+        raise DataError(
+            f"{name} = {count}", where=data.info.root or data.info.dataset, expected=f"at most {len(split)}"
+        )
+    _, held = stratified_split(split.labels, count / len(split), PART_SEED)
+    labels = split.labels[held]
+    labels.setflags(write=False)
+    frames = np.asarray(split.frames[held])
+    frames.setflags(write=False)
+    events = round(split.n_events * len(held) / len(split))  # in proportion: recordings are not read again
+    return FrameSplit(frames, labels, tuple(split.ids[i] for i in held), events)

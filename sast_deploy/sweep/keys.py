@@ -1,0 +1,74 @@
+"""Reading a table of a TOML file key by key: what is unknown, missing or of the wrong kind is named."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sast_deploy.errors import UsageError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+KINDS = {int: "an integer", float: "a number", str: "a text", bool: "true or false"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the file, and where it stands: "sweep.toml [recipe.same]"."""
+
+    values: Mapping[str, Any]
+    where: str
+
+    def refuse_unknown(self, known: Iterable[str]) -> None:
+        """Raise UsageError, with the nearest known key, for a key that is not among `known`."""
+        known = sorted(known)
+        for key in self.values:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1)
+                expected = f"{near[0]}" if near else f"one of {', '.join(known)}"
+                raise UsageError(f"unknown key {key}", where=self.where, expected=expected)
+
+    def get(self, key: str, kind: type, default: Any = None) -> Any:
+        """The value of `key`, or `default` where it is absent. Raises UsageError for another kind."""
+        if key not in self.values:
+            return default
+        return self._checked(key, self.values[key], kind)
+
+    def list(self, key: str, kind: type) -> tuple[Any, ...] | None:
+        """A list, or a single value as a list of one; None where it is absent."""
+        if key not in self.values:
+            return None
+        value = self.values[key]
+        values = value if isinstance(value, list) else [value]
+        return tuple(self._checked(key, each, kind) for each in values)
+
+    def tables(self, key: str) -> dict[str, Table]:
+        """The named tables [key.NAME]; their names become parts of folder names."""
+        value = self.values.get(key, {})
+        if not isinstance(value, dict) or not all(isinstance(each, dict) for each in value.values()):
+            raise UsageError(f"{key} = {value!r}", where=self.where, expected=f"tables [{key}.NAME]")
+        for name in value:
+            if not _NAME.fullmatch(name):
+                raise UsageError(
+                    f"name {name!r}", where=f"{self.where} [{key}]", expected="letters, digits and . _ + -"
+                )
+        return {name: Table(each, f"{self.where} [{key}.{name}]") for name, each in value.items()}
+
+    def _checked(self, key: str, value: Any, kind: type) -> Any:
+        if kind is float and type(value) is int:
+            value = float(value)
+        if type(value) is not kind:
+            raise UsageError(f"{key} = {value!r}", where=self.where, expected=KINDS[kind])
+        return value
+
+
+def plain_name(table: Table, key: str, kind: type = str) -> str:
+    """A required text that can be a folder's name. Raises UsageError."""
+    name = table.get(key, kind)
+    if name is None or not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{key} = {name!r}", where=table.where, expected="a name of letters, digits and . _ + -"
+        )
+    return str(name)

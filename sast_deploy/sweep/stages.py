@@ -1,0 +1,89 @@
+"""What each stage computes: the functions behind the measurements, called with a trained network."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from sast_deploy.checkpoint import Checkpoint, to_float_network
+from sast_deploy.compiler import Compilation, compile_network
+from sast_deploy.data import FrameSet
+from sast_deploy.errors import SastError, UsageError
+from sast_deploy.evaluate import evaluate
+from sast_deploy.profile import Profile, load_profile
+from sast_deploy.simulate.fast import run_fast
+from sast_deploy.simulate.record import evenly_spread, first_difference, select
+from sast_deploy.simulate.reference import run_reference
+from sast_deploy.sweep.measures import PLAIN, Stage
+from sast_deploy.synops import count_operations
+
+
+class DisagreementError(SastError):
+    """The fast engine and the reference differ: a defect, never to be averaged over."""
+
+    exit_code = 1
+
+
+class Measuring:
+    """A trained network, its data, and the options that the stages share.
+
+    folder: the run's, for what a stage keeps (fine-tuned checkpoints). check: see `Study`.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, data: FrameSet, folder: Path, *, check: int, device: str
+    ) -> None:
+        self.checkpoint, self.data, self.folder = checkpoint, data, folder
+        self.check, self.device = check, device
+
+    def measure(self, stage: Stage) -> dict[str, Any]:
+        """The stage's result as plain values. Raises what the measured parts raise."""
+        how = {"float": self._float, "profile": self._profile}
+        return how[stage.kind](stage)
+
+    def _float(self, stage: Stage) -> dict[str, Any]:
+        found = evaluate(self.checkpoint, self.data.test, device=self.device, progress=False)
+        return {
+            "samples": found.samples,
+            "surrogate": found.surrogate_accuracy,
+            "hard": found.hard_accuracy,
+            "gap": found.transfer_gap,
+            "surrogate_rates": list(found.surrogate_rates),
+            "hard_rates": list(found.hard_rates),
+        }
+
+    def _profile(self, stage: Stage) -> dict[str, Any]:
+        profile = load_profile(stage.profile)
+        name = f"{self.checkpoint.name}-{profile.name}"
+        if stage.way == PLAIN:
+            compilation = compile_network(to_float_network(self.checkpoint), profile, name)
+            return self._deployed(compilation, profile)
+        raise UsageError(f"no way to compile {stage.subject!r}", expected="a profile alone")
+
+    def _deployed(self, compilation: Compilation, profile: Profile) -> dict[str, Any]:
+        """The integer program on the whole test split, checked against the reference on a few samples."""
+        test, program = self.data.test, compilation.program
+        record = run_fast(program, test.frames)
+        chosen = evenly_spread(len(test), self.check)
+        if len(chosen):
+            expected = run_reference(program, test.frames[chosen])
+            difference = first_difference(select(record, chosen), expected, chosen)
+            if difference:
+                raise DisagreementError(f"fast against the reference: {difference}", where=program.name)
+        operations = count_operations(program, test.frames, record.counts)
+        correct = int((record.predictions == test.labels).sum())
+        rates = [float(count.mean()) / program.steps for count in record.counts]
+        return {
+            "profile": profile.name,
+            "accuracy": correct / len(test),
+            "correct": correct,
+            "samples": len(test),
+            "synops": sum(layer.synops for layer in operations),
+            "effective": sum(layer.effective for layer in operations),
+            "layers": [asdict(layer) for layer in operations],
+            "rates": rates,
+            "weight_error": [layer.error for layer in compilation.layers],
+            "program": program.digest(),
+            "checked": len(chosen),
+        }

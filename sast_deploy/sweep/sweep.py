@@ -1,0 +1,122 @@
+"""The sweep itself: what is left to do goes to workers until nothing is left."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from sast_deploy.errors import SastError
+from sast_deploy.sweep.display import Display
+from sast_deploy.sweep.folder import RunFolder
+from sast_deploy.sweep.frames import load_choice
+from sast_deploy.sweep.study import Run, Study
+from sast_deploy.sweep.workers import BUSY, FAILED, STAGE, Job, Workers
+
+POLL_SECONDS = 0.5
+BUSY_SECONDS = 5.0  # before another sweep's run is asked for again
+
+
+class SweepInterruptedError(SastError):
+    """Ctrl-C or SIGTERM: what is finished stays, the rest continues next time."""
+
+    exit_code = 130
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """finished: runs that are complete now, `before` of them at the start. failures: reasons by run."""
+
+    finished: int
+    before: int
+    failures: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study still needs: stages by run, in order; finished runs have none."""
+
+    missing: dict[str, tuple[str, ...]]
+
+    @property
+    def todo(self) -> tuple[str, ...]:
+        """Names of the runs with something left to do."""
+        return tuple(name for name, stages in self.missing.items() if stages)
+
+
+def plan(study: Study, runs: Path) -> Plan:
+    """Look at what is there; raises TrainingError for a run of the same name with another configuration."""
+    missing: dict[str, tuple[str, ...]] = {}
+    for run in study.runs:
+        folder = RunFolder(runs, run)
+        folder.refuse_another()
+        missing[run.name] = () if folder.is_finished() else folder.missing() or ("results",)
+    return Plan(missing)
+
+
+def sweep(study: Study, runs: Path, workers: Workers, console: Console, progress: bool = True) -> Outcome:
+    """Do everything that is missing; one failing run stops no other.
+
+    Raises SweepInterruptedError; TrainingError as `plan`; DataError for data that cannot be loaded.
+    """
+    wanted = plan(study, runs).todo
+    todo = [run for run in study.runs if run.name in wanted]
+    for choice in {run.data: None for run in todo}:
+        load_choice(choice, progress)  # into the cache, once, before the workers all want it
+    load_choice.cache_clear()
+    try:
+        with _terminable(), Display(todo, runs, console) as display:
+            failures = _work(study, todo, runs, workers, display)
+    except KeyboardInterrupt:
+        raise SweepInterruptedError("interrupted", todo="the same command continues") from None
+    finally:
+        workers.close()
+    before = len(study.runs) - len(todo)
+    return Outcome(len(study.runs) - len(failures), before, failures)
+
+
+def _work(study: Study, todo: list[Run], runs: Path, workers: Workers, display: Display) -> dict[str, str]:
+    """Hand out runs and listen until all are finished; the failures."""
+    waiting, failures = deque((0.0, run) for run in todo), {}
+    by_name = {run.name: run for run in todo}
+    at_work: set[str] = set()
+    while waiting or at_work:
+        while workers.free() and waiting and waiting[0][0] <= time.monotonic():
+            run = waiting.popleft()[1]
+            workers.start(Job(run, runs, study.check, study.device))
+            at_work.add(run.name)
+            display.started(run.name)
+        if not at_work:
+            time.sleep(POLL_SECONDS)
+        for event in workers.poll(POLL_SECONDS) if at_work else ():
+            display.show(event)
+            if event.kind == STAGE:
+                continue
+            at_work.remove(event.run)
+            if event.kind == BUSY:
+                waiting.append((time.monotonic() + BUSY_SECONDS, by_name[event.run]))
+            elif event.kind == FAILED:
+                failures[event.run] = event.text
+        display.refresh()
+    return failures
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends the sweep as Ctrl-C does: workers too."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
