@@ -35,16 +35,22 @@ from sast_deploy.errors import UsageError
 @click.option("--lr", type=float, help="Adam's learning rate. Default: the recipe's.")
 @click.option("--batch", type=int, help="Minibatch. Default: the recipe's.")
 @click.option(
-    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Any other value of the recipe, as drop=0.1."
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Any other value of the recipe, as drop=0.1 or init=lsuv.",
 )
 @click.option("--alpha", type=float, default=0.5, show_default=True, help="Leak factor per step.")
 @click.option("--k", type=float, default=25.0, show_default=True, help="Slope of the arctan surrogate.")
 @click.option(
+    "--reset", type=click.Choice(["subtract", "zero"]), default="subtract", show_default=True,
+    help="What a spike does to its membrane a step later.",
+)  # fmt: skip
+@click.option(
     "--seed", type=SEED, default=0, show_default=True, help="Of weights, order, split, augmentation."
 )
-@click.option(
-    "--validation", type=float, default=0.1, show_default=True, help="Share of the training split."
-)
+@click.option("--validation", type=float, default=0.1, show_default=True, help="Share of the training split.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--resume", is_flag=True, help="Continue after the last finished epoch, bit for bit.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing checkpoint.")
@@ -70,6 +76,7 @@ def train_command(
     changes: tuple[str, ...],
     alpha: float,
     k: float,
+    reset: Any,
     seed: int,
     validation: float,
     device: str,
@@ -85,7 +92,7 @@ def train_command(
     from sast_deploy.recipes import recipe
 
     named = {"rho": rho, "epochs": epochs, "lr": lr, "batch": batch}
-    wanted = recipe(recipe_name).replace(**_parse_changes(changes), **named)
+    wanted = recipe(recipe_name).replace(**parse_changes(changes), **named)
     from sast_deploy.data import load_frames
 
     data = load_frames(
@@ -104,7 +111,7 @@ def train_command(
     from sast_deploy.network import network_spec
     from sast_deploy.train import train
 
-    spec = network_spec(kind, data.sensor, len(data.info.classes), alpha=alpha, k=k)
+    spec = network_spec(kind, data.sensor, len(data.info.classes), alpha=alpha, k=k, reset=reset)
     result = train(
         spec, wanted, data, output,
         seed=seed, validation=validation, device=device, resume=resume, overwrite=overwrite,
@@ -115,15 +122,17 @@ def train_command(
         out.print(f"wrote {result.path}", soft_wrap=True)
 
 
-def _parse_changes(changes: tuple[str, ...]) -> dict[str, float]:
-    """--set KEY=VALUE pairs as numbers. Raises UsageError."""
-    found: dict[str, float] = {}
+def parse_changes(changes: tuple[str, ...]) -> dict[str, float | str]:
+    """--set KEY=VALUE pairs as numbers, where they are, or as text. Raises UsageError."""
+    found: dict[str, float | str] = {}
     for change in changes:
         key, _, text = change.partition("=")
+        if not key or not text:
+            raise UsageError(f"--set {change}", expected="KEY=VALUE, as drop=0.1 or init=lsuv")
         if key in ("rho", "epochs", "lr", "batch"):
             raise UsageError(f"--set {change}", expected=f"--{key} {text}")
         try:
             found[key] = float(text)
         except ValueError:
-            raise UsageError(f"--set {change}", expected="KEY=VALUE with a number, as drop=0.1") from None
+            found[key] = text  # the recipe says which values it takes
     return found
