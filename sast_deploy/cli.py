@@ -14,6 +14,7 @@ from sast_deploy.commands.compile import compile_command
 from sast_deploy.commands.data import data_group
 from sast_deploy.commands.doctor import doctor_command
 from sast_deploy.commands.evaluate import evaluate_command
+from sast_deploy.commands.finetune import finetune_command
 from sast_deploy.commands.inspect import inspect_command
 from sast_deploy.commands.options import Command, Group, forget_debug, wants_traceback
 from sast_deploy.commands.simulate import simulate_command
@@ -44,6 +45,7 @@ def cli() -> None:
 cli.command_class = Command
 for command in (
     train_command,
+    finetune_command,
     compile_command,
     simulate_command,
     inspect_command,

@@ -1,0 +1,107 @@
+"""`sast-deploy finetune`: train a checkpoint on with a profile's integers in its forward pass."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sast_deploy.commands.loading import load_test_split
+from sast_deploy.commands.options import PATH, SEED, Command, console, data_options, example
+from sast_deploy.commands.train import parse_changes
+from sast_deploy.errors import UsageError
+
+if TYPE_CHECKING:
+    from sast_deploy.checkpoint import Checkpoint
+
+
+@click.command(
+    "finetune",
+    cls=Command,
+    short_help="Train on with a profile's integers in the forward pass.",
+    epilog=example("sast-deploy finetune runs/sast/ckpt.pt --profile loihi-int4 -o runs/sast-int4/ckpt.pt"),
+)
+@click.argument("checkpoint", type=PATH)
+@click.option("--profile", "profile_name", default="loihi-int4", show_default=True, help="Name, or a .toml.")
+@data_options(None)
+@click.option("--epochs", type=int, help="Passes over the training samples.")
+@click.option("--lr", type=float, help="Adam's learning rate at the start.")
+@click.option("--rho", type=float, help="SAM radius; 0 is without SAM.")
+@click.option("--batch", type=int, help="Minibatch. Default: what it was trained with.")
+@click.option(
+    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Any other value of the recipe, as drop=0.1."
+)
+@click.option("--k", type=click.FloatRange(min=0, min_open=True), help="Slope of the surrogate gradient.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of order and augmentation.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--resume", is_flag=True, help="Continue after the last finished epoch, bit for bit.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing checkpoint.")
+@click.option("-o", "--output", type=PATH, help="Default: runs/<name>-<profile>/ckpt.pt")
+def finetune_command(
+    checkpoint: Path,
+    profile_name: str,
+    dataset: str | None,
+    data_root: Path | None,
+    holdout: float | None,
+    holdout_seed: int | None,
+    cache_dir: Path | None,
+    epochs: int | None,
+    lr: float | None,
+    rho: float | None,
+    batch: int | None,
+    changes: tuple[str, ...],
+    k: float | None,
+    seed: int,
+    device: str,
+    resume: bool,
+    overwrite: bool,
+    output: Path | None,
+) -> None:
+    """Train CHECKPOINT on so that its integers for a profile lose nothing; write a checkpoint.
+
+    The forward pass computes what the compiled program computes. Minibatches, augmentation and loss are
+    those that CHECKPOINT was trained with; --epochs, --lr, --rho and --k have defaults of their own.
+    """
+    from sast_deploy.checkpoint import load_checkpoint
+    from sast_deploy.fileio import file_digest
+    from sast_deploy.profile import load_profile
+
+    profile, trained = load_profile(profile_name), load_checkpoint(checkpoint)
+    path = output or Path("runs") / f"{trained.name}-{profile.name}" / "ckpt.pt"
+    if path.resolve() == checkpoint.resolve():
+        raise UsageError("is the checkpoint to start from", where=path, todo="choose another -o")
+    from sast_deploy.qat import FINETUNE, finetune
+
+    named = {"epochs": epochs, "lr": lr, "rho": rho, "batch": batch}
+    recipe = FINETUNE.recipe(trained.recipe).replace(**parse_changes(changes), **named)
+    data = load_test_split(trained.data, trained.frames, dataset, data_root, holdout, holdout_seed, cache_dir)
+    out = console()
+    out.print(f"{checkpoint} -> {profile.name}; data: {data.info.provenance}", soft_wrap=True)
+    unlike = data.info.unlike(trained.data)
+    if unlike:
+        out.print(f"WARNING: {unlike}", soft_wrap=True)
+    result = finetune(
+        trained, profile, data, recipe, path,
+        k=FINETUNE.k if k is None else k, seed=seed, source=file_digest(checkpoint),
+        device=device, resume=resume, overwrite=overwrite,
+    )  # fmt: skip
+    if result.already_finished:
+        out.print(f"{result.path} was finished before; nothing was trained", soft_wrap=True)
+        return
+    out.print(_summary(result.checkpoint), markup=False)
+    out.print(f"wrote {result.path}", soft_wrap=True)
+
+
+def _summary(found: Checkpoint) -> str:
+    """The integer accuracies before and after, on validation and test samples."""
+    metrics, test = found.metrics, found.metrics["test"]
+    start = metrics["finetuned"]["validation_integer_accuracy"]
+    rows = [
+        f"integer accuracy on {metrics['validation_samples']} validation samples: "
+        f"{start:.2%} -> {metrics['validation_integer_accuracy']:.2%} "
+        f"(epoch {metrics['epoch']} of {metrics['epochs']})",
+        f"integer accuracy on {test['samples']} test samples: "
+        f"{test['integer_start']:.2%} -> {test['integer']:.2%}",
+    ]
+    return "\n".join(rows)

@@ -1,0 +1,118 @@
+"""A layer's integers from its float weights by the compiler's own functions, with a gradient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sast_deploy.compiler.quantize import (
+    Scaling,
+    choose_readout_scaling,
+    choose_scaling,
+    on_grid,
+    quantize,
+)
+from sast_deploy.profile import Profile
+
+Float64Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerLayer:
+    """One layer's integers as float tensors, and the scale that made them.
+
+    weight: the shape of the float weight, differentiable with respect to it; bias (out,), likewise.
+    vth: (out,), no gradient; empty for a readout. exponent: e; factor: c (out,), LSBs per real unit.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    vth: Tensor
+    exponent: int
+    factor: Tensor
+
+
+class _StraightThrough(torch.autograd.Function):
+    """Forward: the given integers. Backward: d integer / d value = slope, 0 where it was clipped.
+
+    The scale, though chosen from the weights, counts as a constant.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, integers: Tensor, slope: Tensor, clipped: Tensor | None) -> Tensor:
+        ctx.save_for_backward(slope, clipped)
+        return integers
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        slope, clipped = ctx.saved_tensors
+        grad = grads[0] * slope
+        return grad if clipped is None else grad.masked_fill_(clipped, 0.0), None, None, None
+
+
+def integer_layer(
+    weight: Tensor, bias: Tensor, theta: Tensor, profile: Profile, unit: float, input_max: int
+) -> IntegerLayer:
+    """The integers of a spiking layer: weight (out, ...), bias (out,), theta (out,), float32.
+
+    unit: the real value of one integer unit of its input. input_max: the largest integer of its input.
+    """
+    real, thresholds = _real(weight, unit), theta.detach().cpu().numpy().astype(np.float64)
+    scaling = choose_scaling(real.reshape(len(real), -1), thresholds, profile, input_max)
+    vth = torch.from_numpy(on_grid(thresholds, scaling.factor, profile.grid)).to(weight)
+    return _layer(weight, bias, real, unit, scaling, profile, vth)
+
+
+def integer_readout(weight: Tensor, bias: Tensor, profile: Profile, unit: float, steps: int) -> IntegerLayer:
+    """The integers of a readout: weight (classes, n), bias (classes,), float32; steps: T."""
+    real = _real(weight, unit)
+    total_bias = float(bias.detach().abs().max()) * steps
+    scaling = choose_readout_scaling(real, total_bias, profile)
+    return _layer(weight, bias, real, unit, scaling, profile, bias.new_empty(0))
+
+
+def _real(weight: Tensor, unit: float) -> Float64Array:
+    real: Float64Array = weight.detach().cpu().numpy().astype(np.float64) * unit
+    return real
+
+
+def _layer(
+    weight: Tensor,
+    bias: Tensor,
+    real: Float64Array,
+    unit: float,
+    scaling: Scaling,
+    profile: Profile,
+    vth: Tensor,
+) -> IntegerLayer:
+    factor = torch.from_numpy(scaling.factor).to(weight.device)
+    offsets = torch.from_numpy(on_grid(bias.detach().cpu().numpy(), scaling.factor, profile.grid))
+    return IntegerLayer(
+        _weights(weight, real, unit, scaling, profile),
+        _apply(bias, offsets.to(bias), factor.to(bias), None),
+        vth,
+        scaling.exponent,
+        factor,
+    )
+
+
+def _weights(weight: Tensor, real: Float64Array, unit: float, scaling: Scaling, profile: Profile) -> Tensor:
+    integers = quantize(real, scaling.factor, scaling.exponent, profile.weight_max)
+    rows = (-1, *[1] * (real.ndim - 1))
+    per_real = (scaling.factor / 2.0**scaling.exponent).reshape(rows)
+    clipped = None
+    if profile.clipping != "none" or profile.weight_scale == "unit":  # else the largest weight just fits
+        beyond = np.abs(real) > (profile.weight_max + 0.5) / per_real
+        clipped = torch.from_numpy(beyond).to(weight.device)
+    slope = torch.from_numpy(per_real * unit).to(weight)
+    return _apply(weight, torch.from_numpy(integers).to(weight), slope, clipped)
+
+
+def _apply(value: Tensor, integers: Tensor, slope: Tensor, clipped: Tensor | None) -> Tensor:
+    result: Tensor = _StraightThrough.apply(value, integers, slope, clipped)  # type: ignore[no-untyped-call]
+    return result

@@ -1,0 +1,40 @@
+"""How fine-tuning trains where it differs from the training before it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from sast_deploy.recipes import Recipe
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """Values of the recipe that fine-tuning sets, and the slope of its surrogate gradient.
+
+    epochs, lr, rho, ema: as in `Recipe`. k: slope factor of the arctan surrogate, in the backward pass only,
+    in units of the trained network's membrane.
+    """
+
+    epochs: int
+    lr: float
+    rho: float
+    ema: float
+    k: float
+
+    def recipe(self, trained: Recipe) -> Recipe:
+        """The recipe that `trained` becomes: its minibatches, augmentation and loss with these values."""
+        return replace(
+            trained,
+            name="finetune",
+            epochs=self.epochs,
+            lr=self.lr,
+            rho=self.rho,
+            ema=self.ema,
+            k_start=0.0,
+            forward="hard",  # always: the integers' spikes are steps
+            init="torch",  # starts from trained weights, of a network that was pruned already
+            prune=0.0,
+        )
+
+
+FINETUNE = FineTuning(epochs=10, lr=3e-4, rho=0.0, ema=0.99, k=3.0)
