@@ -16,6 +16,7 @@ from sast_deploy.checkpoint import Checkpoint, load_network
 from sast_deploy.data import FrameSet, FrameSplit
 from sast_deploy.data.split import stratified_split
 from sast_deploy.errors import UsageError
+from sast_deploy.lif import lif_states
 from sast_deploy.network import Network
 from sast_deploy.progress import track
 
@@ -99,6 +100,19 @@ def neurons_of(network: Network) -> list[int]:
     return [u.numel() for u, _ in network.states(blank)]
 
 
+def logits_from(network: Network, current: Tensor, *, hard: bool) -> Tensor:
+    """Logits (batch, classes) from the first layer's `current` (T, batch, *layer); no gradients.
+
+    The first layer's product is most of the work and the same for smooth and hard spikes and any threshold.
+    """
+    spec, last = network.spec, len(network.layers) - 1
+    for index in range(last + 1):
+        s = lif_states(current, network.theta(index), spec.alpha, None if hard else spec.k, spec.reset)[1]
+        if index < last:
+            current = network.current(index + 1, s)
+    return network.logits(s)
+
+
 @dataclass(frozen=True, eq=False)
 class Predictions:
     """What a network says about each sample.
@@ -123,8 +137,9 @@ def predict(
     found: dict[bool, list[NDArray[np.int64]]] = {False: [], True: []}
 
     def work(x: Tensor, y: Tensor) -> None:
+        current = stream.network.current(0, stream.network.shaped(x))
         for hard, rows in found.items():
-            rows.append(stream.network(x, hard=hard).argmax(1).cpu().numpy())
+            rows.append(logits_from(stream.network, current, hard=hard).argmax(1).cpu().numpy())
 
     stream.each(work, "predicting")
     surrogate, hard = (np.concatenate(rows) for rows in found.values())

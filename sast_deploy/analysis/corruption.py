@@ -1,0 +1,59 @@
+"""What accuracy does as something is disturbed more and more: the result that drop and noise share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sast_deploy.analysis.significance import summary
+
+
+@dataclass(frozen=True)
+class Level:
+    """One strength of a disturbance.
+
+    Attributes:
+        amount: probability (event drop) or relative standard deviation (weight noise); 0 is undisturbed.
+        surrogate, hard: correctly classified samples of each draw, with smooth and with hard spikes;
+            one draw suffices at amount 0.
+    """
+
+    amount: float
+    surrogate: tuple[int, ...]
+    hard: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """Accuracy under a disturbance of growing strength, each strength drawn several times.
+
+    Attributes:
+        kind: "drop" or "noise".
+        samples: how many each draw is measured on.
+        seed: of the draws.
+        levels: in the order asked for.
+    """
+
+    kind: str
+    samples: int
+    seed: int
+    levels: tuple[Level, ...]
+
+    def accuracy(self, level: Level, *, hard: bool) -> tuple[float, float | None]:
+        """(mean, sample standard deviation or None) of the accuracy over the draws of a level."""
+        found = summary([n / self.samples for n in (level.hard if hard else level.surrogate)])
+        return found.mean, found.sd
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: for each level mean, standard deviation over the draws and the draws themselves."""
+        return {
+            "kind": self.kind, "samples": self.samples, "seed": self.seed,
+            "levels": [self._level(level) for level in self.levels],
+        }  # fmt: skip
+
+    def _level(self, level: Level) -> dict[str, Any]:
+        row: dict[str, Any] = {"amount": level.amount, "draws": len(level.hard)}
+        for name, hard, draws in (("surrogate", False, level.surrogate), ("hard", True, level.hard)):
+            row[name], row[f"{name}_sd"] = self.accuracy(level, hard=hard)
+            row[f"{name}_correct"] = list(draws)
+        return row
