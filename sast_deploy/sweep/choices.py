@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from sast_deploy.data.options import FrameOptions
 from sast_deploy.errors import SastError, UsageError
 from sast_deploy.network import NetworkSpec, network_spec
-from sast_deploy.recipes import RECIPES, Recipe, recipe
+from sast_deploy.qat.recipe import FINETUNE, FineTuning
+from sast_deploy.recipes import PAPER, RECIPES, Recipe, recipe
 from sast_deploy.sweep.keys import Table
 
 DATASETS = ("nmnist", "nmnist-simulated", "digits-saccade", "dvsgesture", "cifar10dvs")
@@ -87,7 +88,27 @@ class RecipeChoice:
     def to_dict(self) -> dict[str, Any]:
         """Plain values; `name` is the choice's, `base` the recipe's."""
         values = self.recipe.to_dict()
-        return {**values, "name": self.name, "base": values["name"]}
+        return {**values, "name": self.name, "base": values["name"].rstrip("+")}
+
+
+@dataclass(frozen=True)
+class FineTuneChoice:
+    """A fine-tuning under the name that profiles are followed by, "loihi-int4 NAME": [finetune.NAME].
+
+    tuning: what fine-tuning sets itself. changes: other values of the recipe that it trains with.
+    """
+
+    name: str
+    tuning: FineTuning
+    changes: tuple[tuple[str, Any], ...] = ()
+
+    def recipe(self, trained: Recipe) -> Recipe:
+        """The recipe of the fine-tuning of a network that was trained by `trained`."""
+        return self.tuning.recipe(trained).replace(**dict(self.changes))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values of everything that the result depends on, besides the checkpoint."""
+        return {**asdict(self.tuning), **dict(self.changes)}
 
 
 def network_defaults() -> dict[str, Any]:
@@ -142,6 +163,19 @@ def parse_recipe(name: str, table: Table) -> RecipeChoice:
     base = table.get("base", str, name if name in RECIPES else "paper")
     changes = {key: table.get(key, kind) for key, kind in kinds.items() if key in table.values}
     return RecipeChoice(name, changed_recipe(recipe(base), changes, table))
+
+
+def parse_finetune(name: str, table: Table) -> FineTuneChoice:
+    """A [finetune.NAME] table: what differs from the usual fine-tuning. Raises UsageError."""
+    own = {key: type(value) for key, value in asdict(FINETUNE).items()}
+    kinds = {**recipe_keys(), **own}
+    table.refuse_unknown(kinds)
+    values = {key: table.get(key, kind) for key, kind in kinds.items() if key in table.values}
+    tuning = replace(FINETUNE, **{key: value for key, value in values.items() if key in own})
+    changes = tuple((key, value) for key, value in values.items() if key not in own)
+    choice = FineTuneChoice(name, tuning, changes)
+    _made(table, choice.recipe, {"trained": PAPER})
+    return choice
 
 
 def changed_recipe(base: Recipe, changes: dict[str, Any], table: Table) -> Recipe:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sast_deploy.errors import UsageError
 from sast_deploy.profile import load_profile
+from sast_deploy.sweep.choices import FineTuneChoice
 
 ANALYSES = ("drop", "noise", "margins", "contraction", "thresholds")
 PLAIN, CALIBRATED = "", "calibrated"
@@ -23,11 +24,13 @@ class Stage:
         subject: a profile and how its integers came about ("loihi-int4", "loihi-int4 calibrated",
             "loihi-int4 NAME" for a [finetune.NAME] table), or the name of an analysis.
         inputs: what the result depends on besides the checkpoint, as plain values.
+        finetune: the fine-tuning before the compilation, for NAME.
     """
 
     kind: str
     subject: str = ""
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    finetune: FineTuneChoice | None = None
 
     @property
     def key(self) -> str:
@@ -54,13 +57,14 @@ FLOAT = Stage("float")
 TRAIN = "train"
 
 
-def profile_stage(subject: str, finetunes: Mapping[str, dict[str, Any]], where: str) -> Stage:
+def profile_stage(subject: str, finetunes: Mapping[str, FineTuneChoice], where: str) -> Stage:
     """The stage of "PROFILE [calibrated|NAME]". Raises UsageError and ProfileError."""
     name, _, way = subject.partition(" ")
     inputs: dict[str, Any] = {"profile": _profile_digest(name)}
     if way in finetunes:
-        inputs["finetune"] = finetunes[way]
-    elif way not in (PLAIN, CALIBRATED):
+        inputs["finetune"] = finetunes[way].to_dict()
+        return Stage("profile", subject, inputs, finetunes[way])
+    if way not in (PLAIN, CALIBRATED):
         known = ", ".join(("calibrated", *finetunes))
         raise UsageError(
             f"profiles = {subject!r}", where=where, expected=f"a profile, alone or followed by one of {known}"

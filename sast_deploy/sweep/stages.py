@@ -9,14 +9,19 @@ from typing import Any
 from sast_deploy.checkpoint import Checkpoint, to_float_network
 from sast_deploy.compiler import Compilation, compile_network
 from sast_deploy.data import FrameSet
+from sast_deploy.data.cache import digest_of
 from sast_deploy.errors import SastError, UsageError
 from sast_deploy.evaluate import evaluate
+from sast_deploy.fileio import file_digest
 from sast_deploy.profile import Profile, load_profile
+from sast_deploy.qat import finetune
 from sast_deploy.simulate.fast import run_fast
 from sast_deploy.simulate.record import evenly_spread, first_difference, select
 from sast_deploy.simulate.reference import run_reference
+from sast_deploy.sweep.choices import FineTuneChoice
 from sast_deploy.sweep.measures import PLAIN, Stage
 from sast_deploy.synops import count_operations
+from sast_deploy.train_state import RunFiles
 
 
 class DisagreementError(SastError):
@@ -59,7 +64,26 @@ class Measuring:
         if stage.way == PLAIN:
             compilation = compile_network(to_float_network(self.checkpoint), profile, name)
             return self._deployed(compilation, profile)
+        if stage.finetune is not None:
+            return self._finetuned(stage, stage.finetune, profile, name)
         raise UsageError(f"no way to compile {stage.subject!r}", expected="a profile alone")
+
+    def _finetuned(self, stage: Stage, choice: FineTuneChoice, profile: Profile, name: str) -> dict[str, Any]:
+        """Fine-tuned in a folder of its own, where an interrupted fine-tuning is continued."""
+        start = file_digest(self.folder / "ckpt.pt")
+        mark = digest_of({"start": start, "inputs": dict(stage.inputs)})[:12]
+        files = RunFiles(self.folder / "finetune" / f"{profile.name}-{choice.name}-{mark}" / "ckpt.pt")
+        result = finetune(
+            self.checkpoint, profile, self.data, choice.recipe(self.checkpoint.recipe), files.checkpoint,
+            k=choice.tuning.k, seed=self.checkpoint.seeds["train"], source=start, device=self.device,
+            resume=files.resume.exists() or files.checkpoint.exists(), progress=False,
+        )  # fmt: skip
+        deployed = compile_network(to_float_network(result.checkpoint), profile, name)
+        metrics = result.checkpoint.metrics
+        floats = {key: metrics["test"][key] for key in ("surrogate", "hard")}
+        keys = ("epochs", "epoch", "seconds", "step_ms", "peak_memory_mb")
+        training = {key: metrics[key] for key in keys}
+        return self._deployed(deployed, profile) | {"finetune": {**training, **floats}}
 
     def _deployed(self, compilation: Compilation, profile: Profile) -> dict[str, Any]:
         """The integer program on the whole test split, checked against the reference on a few samples."""

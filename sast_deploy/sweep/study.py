@@ -20,6 +20,7 @@ from sast_deploy.sweep.choices import (
     changed_recipe,
     network_defaults,
     parse_data,
+    parse_finetune,
     parse_network,
     parse_recipe,
     recipe_keys,
@@ -117,7 +118,7 @@ class _Parser:
         self.data = self._choices("data", DATASETS, parse_data)
         self.networks = self._choices("network", NETWORKS, parse_network)
         self.recipes = self._choices("recipe", tuple(RECIPES), parse_recipe)
-        self.finetunes = self._choices("finetune", (), parse_recipe)
+        self.finetunes = self._choices("finetune", ("finetuned",), parse_finetune)
 
     def study(self) -> Study:
         grids = self.file.values.get("grid", [])
@@ -178,10 +179,9 @@ class _Parser:
 
     def _stages(self, table: Table) -> tuple[Stage, ...]:
         profiles, analyses, ablations = (table.list(key, str) or () for key in MEASURED)
-        finetunes = {name: choice.to_dict() for name, choice in self.finetunes.items()}
         return (
             FLOAT,
-            *(profile_stage(each, finetunes, table.where) for each in profiles),
+            *(profile_stage(each, self.finetunes, table.where) for each in profiles),
             *(analysis_stage(each, table.where) for each in analyses),
             *(ablation_stage(each) for each in ablations),
         )

@@ -1,0 +1,406 @@
+"""One run at a time, in this process: what is done again, what is not, and what is refused."""
+
+from __future__ import annotations
+
+import io
+import json
+import multiprocessing
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import sast_deploy.sweep.execute as execute_module
+from sast_deploy.checkpoint import load_checkpoint
+from sast_deploy.errors import DataError, TrainingError
+from sast_deploy.evaluate import evaluate
+from sast_deploy.qat.recipe import FINETUNE
+from sast_deploy.recipes import PAPER
+from sast_deploy.sweep.choices import DataChoice, FineTuneChoice, NetworkChoice, RecipeChoice
+from sast_deploy.sweep.display import Display
+from sast_deploy.sweep.execute import execute
+from sast_deploy.sweep.folder import RunBusyError, RunFolder, config_differences
+from sast_deploy.sweep.frames import part_of
+from sast_deploy.sweep.measures import FLOAT, Stage, profile_stage
+from sast_deploy.sweep.provenance import code_version, source_digest
+from sast_deploy.sweep.stages import Measuring
+from sast_deploy.sweep.study import Run, Study
+from sast_deploy.sweep.sweep import plan, sweep
+from sast_deploy.sweep.workers import BUSY, FAILED, FINISHED, STAGE, Event, Job, shares
+from tests.tinydata import STEPS, tiny_set
+
+INT8 = profile_stage("loihi-int8", {}, "test")
+INT4 = profile_stage("loihi-int4", {}, "test")
+RECIPE = RecipeChoice("quick", PAPER.replace(epochs=3, lr=0.02, batch=16, rho=0.05))
+NETWORK = NetworkChoice("small", "fc", hidden=(12, 8))
+DATA = DataChoice("tiny", "tiny")
+
+
+def make(seed: int = 0, *stages: Stage, **changes: Any) -> Run:
+    run = Run(f"tiny-small-quick-seed{seed}", DATA, NETWORK, RECIPE, seed, 0.1, (FLOAT, *(stages or (INT8,))))
+    return replace(run, **changes)
+
+
+@pytest.fixture(autouse=True)
+def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execute_module, "load_choice", lambda choice: tiny_set())
+
+
+def do(run: Run, runs: Path) -> tuple[str, str, list[str]]:
+    seen: list[str] = []
+    kind, text = execute(run, runs, check=3, device="cpu", report=seen.append)
+    return kind, text, seen
+
+
+def times(folder: Path) -> dict[str, int]:
+    return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
+
+
+def results(runs: Path, run: Run) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((runs / run.name / "results.json").read_text())
+    return found
+
+
+def test_a_run_writes_what_it_says(tmp_path: Path) -> None:
+    run = make()
+    kind, text, seen = do(run, tmp_path)
+    assert (kind, seen) == (FINISHED, ["data", "train", "float", "profile loihi-int8"])
+    found = results(tmp_path, run)
+    assert found["config"] == json.loads(json.dumps(run.config))
+    assert found["manifest"]["data"]["frame_digest"] == "0" * 64
+    assert found["manifest"]["code"]["source"] == source_digest()
+    checkpoint = load_checkpoint(tmp_path / run.name / "ckpt.pt")
+    expected = evaluate(checkpoint, tiny_set().test, progress=False)
+    assert (found["float"]["surrogate"], found["float"]["hard"]) == (
+        expected.surrogate_accuracy, expected.hard_accuracy,
+    )  # fmt: skip
+    assert found["float"]["gap"] == pytest.approx(found["float"]["surrogate"] - found["float"]["hard"])
+    int8 = found["profiles"]["loihi-int8"]
+    assert (int8["samples"], int8["checked"]) == (30, 3)
+    assert int8["accuracy"] == int8["correct"] / 30
+    assert int8["synops"] == pytest.approx(sum(layer["synops"] for layer in int8["layers"]))
+    assert found["train"]["epochs"] == 3
+    assert f"hard {expected.hard_accuracy:.2%}" in text
+
+
+def test_nothing_finished_is_done_again(tmp_path: Path) -> None:
+    run = make()
+    do(run, tmp_path)
+    before = times(tmp_path)
+    assert do(run, tmp_path)[2] == []
+    after = times(tmp_path)
+    assert {k: v for k, v in after.items() if ".lock" not in k} == {
+        k: v for k, v in before.items() if ".lock" not in k
+    }
+    assert RunFolder(tmp_path, run).is_finished()
+
+
+def test_another_profile_is_only_added(tmp_path: Path) -> None:
+    do(make(), tmp_path)
+    before = times(tmp_path)
+    assert do(make(0, INT8, INT4), tmp_path)[2] == ["data", "profile loihi-int4"]
+    after = times(tmp_path)
+    same = [key for key in before if key.endswith(("ckpt.pt", "int8.json", "float.json", "train.json"))]
+    assert len(same) == 4
+    assert all(before[key] == after[key] for key in same)
+    assert set(results(tmp_path, make())["profiles"]) == {"loihi-int8", "loihi-int4"}
+    do(make(), tmp_path)  # asked for less, nothing is lost
+    assert set(results(tmp_path, make())["profiles"]) == {"loihi-int8", "loihi-int4"}
+
+
+def test_a_changed_profile_is_measured_again(tmp_path: Path) -> None:
+    do(make(), tmp_path)
+    changed = replace(INT8, inputs={"profile": "0" * 64})
+    assert do(make(0, changed), tmp_path)[2] == ["data", "profile loihi-int8"]
+
+
+@pytest.mark.parametrize("lost", ["stages/float.json", "results.json", "stages/train.json", "ckpt.pt"])
+def test_what_is_lost_or_damaged_is_made_again(tmp_path: Path, lost: str) -> None:
+    run = make()
+    do(run, tmp_path)
+    whole = results(tmp_path, run)
+    for content in (None, "", "{}"):
+        path = tmp_path / run.name / lost
+        path.unlink() if content is None or lost == "ckpt.pt" else path.write_text(content)
+        assert do(run, tmp_path)[0] == FINISHED
+        again = results(tmp_path, run)
+        for part in ("config", "float", "profiles"):
+            assert again[part] == whole[part]
+
+
+def test_a_checkpoint_trained_anew_invalidates_what_was_measured_of_the_old(tmp_path: Path) -> None:
+    run = make()
+    do(run, tmp_path)
+    other = make(1)
+    do(other, tmp_path)
+    content = (tmp_path / other.name / "ckpt.pt").read_bytes()
+    folder = RunFolder(tmp_path, run)
+    folder.training.checkpoint.write_bytes(content)
+    assert folder.missing() == ("train", "float", "profile loihi-int8")
+
+
+def test_finetuned_for_a_profile(tmp_path: Path) -> None:
+    choice = FineTuneChoice("qat", replace(FINETUNE, epochs=2), (("label_smoothing", 0.1),))
+    run = make(0, profile_stage("loihi-int4 qat", {"qat": choice}, "test"))
+    assert do(run, tmp_path)[2] == ["data", "train", "float", "profile loihi-int4 qat"]
+    found = results(tmp_path, run)["profiles"]["loihi-int4 qat"]
+    (path,) = (tmp_path / run.name / "finetune").glob("loihi-int4-qat-*/ckpt.pt")
+    tuned = load_checkpoint(path)
+    assert found["accuracy"] == tuned.metrics["test"]["integer"]
+    assert (found["finetune"]["epochs"], tuned.recipe.label_smoothing) == (2, 0.1)
+    stage = tmp_path / run.name / "stages" / "profile-loihi-int4-qat.json"
+    stage.unlink()  # killed just before it was written: the fine-tuning is not done again
+    before = path.stat().st_mtime_ns
+    do(run, tmp_path)
+    assert path.stat().st_mtime_ns == before
+    longer = replace(choice, tuning=replace(FINETUNE, epochs=3))
+    assert do(make(0, profile_stage("loihi-int4 qat", {"qat": longer}, "test")), tmp_path)[0] == FINISHED
+    assert results(tmp_path, run)["profiles"]["loihi-int4 qat"]["finetune"]["epochs"] == 3
+
+
+class StopAt:
+    """Raises KeyboardInterrupt, as a stop by a person would, when a stage begins."""
+
+    def __init__(self, stage: str) -> None:
+        self.stage = stage
+
+    def __call__(self, stage: str) -> None:
+        if stage == self.stage:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("stage", ["data", "train", "float", "profile loihi-int8"])
+def test_stopped_at_any_stage_it_goes_on_from_there(tmp_path: Path, stage: str) -> None:
+    run = make()
+    with pytest.raises(KeyboardInterrupt):
+        execute(run, tmp_path, check=3, device="cpu", report=StopAt(stage))
+    seen = do(run, tmp_path)[2]
+    whole = ["data", "train", "float", "profile loihi-int8"]
+    assert seen == (whole if stage in whole[:2] else ["data", *whole[whole.index(stage) :]])
+
+
+def test_an_interrupted_training_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sast_deploy.trainer import Trainer
+
+    run, whole = make(), tmp_path / "whole"
+    do(run, whole)
+    epochs: list[int] = []
+    original = Trainer.epoch
+
+    def epoch(trainer: Trainer, index: int, advance: Callable[[], None]) -> dict[str, float]:
+        if index == 2 and 2 not in epochs:
+            epochs.append(2)
+            raise SystemExit
+        epochs.append(index)
+        return original(trainer, index, advance)
+
+    monkeypatch.setattr(Trainer, "epoch", epoch)
+    with pytest.raises(SystemExit):
+        do(run, tmp_path)
+    assert do(run, tmp_path)[0] == FINISHED
+    assert epochs == [0, 1, 2, 2]
+    a, b = (load_checkpoint(root / run.name / "ckpt.pt").state for root in (whole, tmp_path))
+    assert all(np.array_equal(a[key], b[key]) for key in a)
+
+
+def test_another_configuration_of_the_same_name_is_refused(tmp_path: Path) -> None:
+    do(make(), tmp_path)
+    other = make(recipe=RecipeChoice("quick", RECIPE.recipe.replace(epochs=4, rho=0.1)))
+    before = times(tmp_path)
+    kind, text, seen = do(other, tmp_path)
+    assert (kind, seen) == (FAILED, [])
+    assert "recipe.epochs = 3 (now 4), recipe.rho = 0.05 (now 0.1)" in text
+    assert {k: v for k, v in times(tmp_path).items() if k in before and ".lock" not in k} == {
+        k: v for k, v in before.items() if ".lock" not in k
+    }
+    with pytest.raises(TrainingError, match=r"was started with .*rename"):
+        plan(Study("s", "", "cpu", 3, (other,)), tmp_path)
+
+
+def test_a_key_that_came_later_counts_as_its_default() -> None:
+    new = make().config
+    old = json.loads(json.dumps(new))
+    del old["recipe"]["drop"], old["network"]["alpha"]
+    assert config_differences(old, new) == ""
+    assert config_differences(old, make(seed=1, name="x").config) == "seed = 0 (now 1)"
+
+
+def test_somebody_elses_folder_is_not_touched(tmp_path: Path) -> None:
+    run = make()
+    (tmp_path / run.name).mkdir()
+    (tmp_path / run.name / "ckpt.pt").write_bytes(b"theirs")
+    kind, text, _ = do(run, tmp_path)
+    assert kind == FAILED
+    assert "no run of a sweep" in text
+    assert (tmp_path / run.name / "ckpt.pt").read_bytes() == b"theirs"
+
+
+def test_other_data_than_it_was_trained_on_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    do(make(), tmp_path)
+    monkeypatch.setattr(execute_module, "load_choice", lambda choice: tiny_set(digest="1" * 64))
+    kind, text, _ = do(make(0, INT8, INT4), tmp_path)
+    assert kind == FAILED
+    assert "others than it was trained on" in text
+
+
+def test_a_failing_stage_stops_no_other_and_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make(0, INT8, INT4)
+    original = Measuring.measure
+
+    def measure(self: Measuring, stage: Stage) -> dict[str, Any]:
+        if stage == INT8:
+            raise ZeroDivisionError("broken")
+        return original(self, stage)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Measuring, "measure", measure)
+        kind, text, _ = do(run, tmp_path)
+    assert kind == FAILED
+    assert text.startswith("profile loihi-int8: ZeroDivisionError: broken")
+    assert "Traceback" in (tmp_path / run.name / "error.log").read_text()
+    assert set(results(tmp_path, run)["profiles"]) == {"loihi-int4"}
+    assert do(run, tmp_path)[2] == ["data", "profile loihi-int8"]
+    assert not (tmp_path / run.name / "error.log").exists()
+
+
+def _hold(path: Path, run: Run, ready: Any, release: Any) -> None:
+    with RunFolder(path, run).lock():
+        ready.set()
+        release.wait(60)
+        os._exit(9)  # no clean-up: the kernel must let go
+
+
+def test_a_lock_is_held_against_another_process_and_dies_with_it(tmp_path: Path) -> None:
+    run, context = make(), multiprocessing.get_context("fork")
+    ready, release = context.Event(), context.Event()
+    process = context.Process(target=_hold, args=(tmp_path, run, ready, release))
+    process.start()
+    assert ready.wait(60)
+    assert do(run, tmp_path)[0] == BUSY
+    with pytest.raises(RunBusyError), RunFolder(tmp_path, run).lock():
+        pass
+    assert not (tmp_path / run.name / "ckpt.pt").exists()
+    release.set()
+    process.join()
+    with RunFolder(tmp_path, run).lock():
+        pass
+
+
+class Inline:
+    """Workers that do their jobs in this process; `busy` names are busy that many times first."""
+
+    def __init__(self, busy: dict[str, int] | None = None) -> None:
+        self.jobs: list[Job] = []
+        self.order: list[str] = []
+        self.busy, self.closed = busy or {}, False
+
+    def free(self) -> int:
+        return 2 - len(self.jobs)
+
+    def start(self, job: Job) -> None:
+        self.jobs.append(job)
+
+    def poll(self, seconds: float) -> list[Event]:
+        job = self.jobs.pop(0)
+        name = job.run.name
+        self.order.append(name)
+        if self.busy.get(name):
+            self.busy[name] -= 1
+            return [Event(name, BUSY, "elsewhere")]
+        kind, text = execute(job.run, job.runs, check=job.check, device=job.device, report=lambda stage: None)
+        return [Event(name, kind, text)]
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_sweep_does_everything_and_a_failure_stops_no_other_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sast_deploy.sweep.sweep as sweep_module
+
+    calls = []
+    loader: Any = lambda choice, progress: calls.append(choice)  # noqa: E731
+    loader.cache_clear = lambda: None
+    monkeypatch.setattr(sweep_module, "load_choice", loader)
+    monkeypatch.setattr(sweep_module, "BUSY_SECONDS", 0.0)
+    bad = make(2, recipe=RecipeChoice("wild", RECIPE.recipe.replace(lr=10, rho=100.0)))
+    monkeypatch.setattr(
+        execute_module, "load_choice",
+        lambda choice: tiny_set() if choice.name == "tiny" else pytest.fail("no such data"),
+    )  # fmt: skip
+    bad = replace(bad, network=NetworkChoice("broken", "fc", hidden=(0,)))
+    study = Study("s", "", "cpu", 2, (make(0), bad, make(1)))
+    workers, console = (
+        Inline({make(0).name: 2}),
+        Console(width=200, record=True, file=io.StringIO()),
+    )
+    outcome = sweep(study, tmp_path, workers, console)
+    assert workers.order.count(make(0).name) == 3
+    assert workers.closed
+    assert (outcome.finished, outcome.before, set(outcome.failures)) == (2, 0, {bad.name})
+    assert len(calls) == 1
+    said = console.export_text()
+    assert "3/3" in said
+    assert f"failed {bad.name}: network: network sizes" in said
+    again = Inline()
+    outcome = sweep(study, tmp_path, again, console)
+    assert (outcome.finished, outcome.before, again.order) == (2, 2, [bad.name])
+
+
+def test_parts_are_stratified_and_named_in_the_digest() -> None:
+    data = tiny_set()
+    part = part_of(data, 30, 9)
+    assert np.bincount(part.train.labels).tolist() == [10, 10, 10]
+    assert np.bincount(part.test.labels).tolist() == [3, 3, 3]
+    for split, whole in ((part.train, data.train), (part.test, data.test)):
+        for frame, label, name in zip(split.frames, split.labels, split.ids, strict=True):
+            index = whole.ids.index(name)
+            assert label == whole.labels[index]
+            assert np.array_equal(frame, whole.frames[index])
+    assert (part.info.n_train, part.info.n_test) == (30, 9)
+    assert "a part: 30 of 90 training and 9 of 30 test samples" in part.info.provenance
+    assert part.info.frame_digest not in (data.info.frame_digest, part_of(data, 31, 9).info.frame_digest)
+    assert part.info.frame_digest == part_of(data, 30, 9).info.frame_digest
+    assert part_of(data, None, 30).test is data.test
+    with pytest.raises(DataError, match="test = 31; expected at most 30"):
+        part_of(data, 30, 31)
+
+
+def test_processors_are_shared_out() -> None:
+    assert shares([0, 1, 2, 3, 4], 2) == [[0, 2, 4], [1, 3]]
+    assert shares([3, 7], 3) == [[3], [7], [3]]
+    assert shares([3, 7], 2) == [[3], [7]]
+
+
+def test_the_source_has_a_digest_and_in_a_checkout_a_commit() -> None:
+    assert len(source_digest()) == 64
+    assert set(code_version()) == {"version", "source", "commit"}
+    assert STEPS == 4
+
+
+def test_a_terminal_shows_bars_and_what_is_left(tmp_path: Path) -> None:
+    console = Console(width=120, force_terminal=True, file=io.StringIO(), record=True)
+    runs = (make(0), make(1))
+    with Display(runs, tmp_path, console) as display:
+        display.started(runs[0].name)
+        (tmp_path / runs[0].name).mkdir()
+        (tmp_path / runs[0].name / "metrics.jsonl").write_text("{}\n{}\n")
+        display.show(Event(runs[0].name, STAGE, "train"))
+        display.refresh()
+        console.print(display._render())
+        display.show(Event(runs[0].name, FAILED, "no luck"))
+        console.print(display._render())
+    said = console.export_text()
+    assert "0 of 2 runs finished, 1 running, left 0:00:0" in said
+    assert "0 of 2 runs finished, 0 running, 1 FAILED" in said
+    assert f"1/2 failed {runs[0].name}: no luck" in said

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sast_deploy.errors import ProfileError, UsageError
+from sast_deploy.sweep import Study, load_study
+
+HEAD = '[study]\nname = "s"\n'
+GRID = '[[grid]]\ndata = "digits-saccade"\n'
+
+
+def study(tmp_path: Path, text: str, **options: object) -> Study:
+    path = tmp_path / "sweep.toml"
+    path.write_text(text)
+    return load_study(path, **options)  # type: ignore[arg-type]
+
+
+def names(tmp_path: Path, text: str) -> list[str]:
+    return [run.name for run in study(tmp_path, HEAD + text).runs]
+
+
+def test_the_smallest_study(tmp_path: Path) -> None:
+    found = study(tmp_path, HEAD + GRID)
+    (run,) = found.runs
+    assert (found.name, found.device, found.check) == ("s", "auto", 10)
+    assert run.name == "digits-saccade-fc-paper-rho0.30-seed0"
+    assert (run.data.dataset, run.network.kind, run.seed, run.validation) == ("digits-saccade", "fc", 0, 0.1)
+    assert (run.recipe.recipe.name, run.recipe.recipe.epochs, run.passes) == ("paper", 200, 400)
+    assert [stage.key for stage in run.stages] == ["float"]
+
+
+def test_lists_are_multiplied_out_all_of_the_first_seed_first(tmp_path: Path) -> None:
+    text = GRID + 'recipe = ["paper", "best"]\nrho = [0, 0.125]\nseed = [1, 0]\nepochs = 2\n'
+    assert names(tmp_path, text) == [
+        f"digits-saccade-fc-{recipe}-rho{rho}-epochs2-seed{seed}"
+        for seed in (0, 1) for recipe in ("paper", "best") for rho in ("0.00", "0.125")
+    ]  # fmt: skip
+
+
+def test_axes_of_the_network_and_of_the_recipe_reach_them(tmp_path: Path) -> None:
+    (run,) = study(tmp_path, HEAD + GRID + 'k = 5\nlr = 0.01\npairing = "same"\nreset = "zero"\n').runs
+    assert run.name == "digits-saccade-fc-paper-rho0.30-lr0.01-pairing-same-k5-reset-zero-seed0"
+    spec = run.network.spec((2, 34, 34), 10)
+    assert (spec.k, spec.reset, spec.hidden) == (5.0, "zero", (168, 64))
+    assert (run.recipe.recipe.lr, run.recipe.recipe.pairing) == (0.01, "same")
+    assert run.config["network"]["k"] == 5.0
+
+
+def test_named_tables(tmp_path: Path) -> None:
+    text = """
+[data.part]
+dataset = "nmnist"
+root = "/somewhere"
+steps = 5
+encoding = "binary"
+train = 100
+holdout = 0.2
+[network.small]
+kind = "conv"
+hidden = [4, 8]
+[recipe.long]
+base = "best"
+epochs = 7
+[[grid]]
+data = "part"
+network = "small"
+recipe = "long"
+"""
+    (run,) = study(tmp_path, HEAD + text).runs
+    assert run.name == "part-small-long-rho0.10-seed0"
+    assert (run.data.root, run.data.train, run.data.test, run.data.holdout) == (
+        Path("/somewhere"), 100, None, 0.2,
+    )  # fmt: skip
+    assert (run.data.options.steps, run.data.options.clip) == (5, 1)
+    spec = run.network.spec((2, 34, 34), 4)
+    assert (spec.kind, spec.hidden, spec.strides) == ("conv", (4, 8), (2, 2))
+    assert (run.recipe.recipe.epochs, run.recipe.recipe.k_start) == (7, 3.0)
+    assert run.config["recipe"]["base"] == "best"
+    assert "root" not in run.config["data"]
+
+
+def test_grids_that_ask_for_the_same_run_are_united(tmp_path: Path) -> None:
+    text = GRID + 'profiles = ["loihi-int8"]\n' + GRID + 'profiles = ["loihi-int4", "loihi-int8"]\n'
+    (run,) = study(tmp_path, HEAD + text).runs
+    assert [stage.key for stage in run.stages] == ["float", "profile loihi-int8", "profile loihi-int4"]
+    assert [stage.file_name for stage in run.stages][1] == "profile-loihi-int8.json"
+
+
+def test_ways_of_compiling(tmp_path: Path) -> None:
+    text = "[finetune.qat]\nepochs = 3\nrho = 0.1\n" + GRID
+    text += 'profiles = "loihi-int4 qat"\nanalyses = ["drop"]\nablations = ["loihi-int4"]\n'
+    (run,) = study(tmp_path, HEAD + text).runs
+    _, tuned, drop, ablation = run.stages
+    assert (tuned.profile, tuned.way) == ("loihi-int4", "qat")
+    assert tuned.inputs["finetune"]["epochs"] == 3
+    assert (drop.key, ablation.key) == ("analysis drop", "ablation loihi-int4")
+    assert len(ablation.inputs["profile"]) == 64
+
+
+def test_another_data_set_and_root_for_the_whole_grid(tmp_path: Path) -> None:
+    text = HEAD + '[data.there]\ndataset = "nmnist"\nroot = "own"\n' + GRID + '[[grid]]\ndata = "there"\n'
+    roots = {run.data.name: run.data.root for run in study(tmp_path, text, data_root=Path("r")).runs}
+    assert roots == {"digits-saccade": Path("r"), "there": Path("own")}
+    (only,) = study(tmp_path, text, data="nmnist-simulated").runs
+    assert only.name == "nmnist-simulated-fc-paper-rho0.30-seed0"
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[stduy]\n", r"sweep\.toml: unknown key stduy; expected study"),
+        ("x = ", "not valid TOML"),
+        ("", "no grid"),
+        ('[study]\nname = "a b"\n' + GRID, r"\[study\]: name = 'a b'"),
+        ("[study]\n" + GRID, r"\[study\]: name = None"),
+        (HEAD + "validaton = 1\n" + GRID, r"\[study\]: unknown key validaton; expected validation"),
+        (HEAD + "[[grid]]\n", r"\[\[grid\]\] 1: no data"),
+        (HEAD + GRID + GRID + "rhos = 1\n", r"\[\[grid\]\] 2: unknown key rhos; expected rho"),
+        (HEAD + GRID + 'rho = ["a"]\n', r"\[\[grid\]\] 1: rho = 'a'; expected a number"),
+        (HEAD + GRID + "rho = -1\n", r"\[\[grid\]\] 1: recipe: rho = -1"),
+        (HEAD + GRID + "seed = [-1]\n", "seed = -1"),
+        (HEAD + GRID + "seed = true\n", "seed = True"),
+        (HEAD + GRID + 'recipe = "bets"\n', "recipe = 'bets'.*paper, best"),
+        (HEAD + GRID + 'profiles = ["loihi-int5"]\n', "loihi-int5"),
+        (HEAD + GRID + 'profiles = ["loihi-int4 calibarted"]\n', "calibarted.*calibrated"),
+        (HEAD + GRID + 'analyses = "drops"\n', "drops.*drop"),
+        (HEAD + '[data.x]\ndataset = "auto"\n' + GRID, r'\[data\.x\]: dataset = "auto"'),
+        (HEAD + "[data.x]\nstep = 3\n" + GRID, r"\[data\.x\]: unknown key step; expected steps"),
+        (HEAD + "[data.x]\nsteps = 0\n" + GRID, r"\[data\.x\]: frame options: steps = 0"),
+        (HEAD + "[data.x]\ntrain = 0\n" + GRID, r"\[data\.x\]: train = 0"),
+        (HEAD + '[data."a/b"]\n' + GRID, "name 'a/b'"),
+        (HEAD + "[network.x]\n" + GRID, r"\[network\.x\]: kind = 'x'; expected fc or conv"),
+        (HEAD + "[network.fc]\nalpha = 2.0\n" + GRID, r"\[network\.fc\]: network: alpha 2\.0"),
+        (HEAD + "[recipe.x]\nepoch = 3\n" + GRID, r"\[recipe\.x\]: unknown key epoch; expected epochs"),
+        (HEAD + "[recipe.x]\nepochs = 1.5\n" + GRID, r"\[recipe\.x\]: epochs = 1\.5; expected an integer"),
+        (HEAD + "recipe = 3\n" + GRID, "unknown key recipe"),
+        (HEAD + GRID + "[recipe]\nx = 3\n", r"recipe = .*tables \[recipe\.NAME\]"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_named_with_their_table(tmp_path: Path, text: str, named: str) -> None:
+    with pytest.raises((UsageError, ProfileError), match=named) as caught:
+        study(tmp_path, text)
+    assert "\n" not in str(caught.value)
+
+
+def test_two_different_runs_of_one_name_are_refused(tmp_path: Path) -> None:
+    tables = '[data.a]\ndataset = "nmnist"\n[data.a-fc]\ndataset = "nmnist"\n[network.fc-fc]\nkind = "fc"\n'
+    grids = '[[grid]]\ndata = "a"\nnetwork = "fc-fc"\n[[grid]]\ndata = "a-fc"\n'
+    with pytest.raises(UsageError, match=r"\[\[grid\]\] 2: two different runs are called a-fc-fc-paper"):
+        study(tmp_path, HEAD + tables + grids)
+
+
+def test_the_same_recipe_reached_in_two_ways_is_the_same_run(tmp_path: Path) -> None:
+    text = "[recipe.paper]\nrho = 0.5\n" + GRID + "rho = 0.3\n"
+    (changed_back,), (plain,) = (study(tmp_path, HEAD + each).runs for each in (text, GRID))
+    assert changed_back.config == plain.config
+
+
+def test_no_such_file(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        load_study(tmp_path / "none.toml")
