@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -64,6 +65,16 @@ def pick_device(name: str) -> torch.device:
     if name not in here:
         raise UsageError(f"device {name!r} is not here", where="--device", expected=f"auto or one of {here}")
     return torch.device(name)
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Most memory this process has used so far, in MiB: on the GPU what tensors took, else resident memory.
+
+    Resident memory counts the pages of memory-mapped frames that were read, too.
+    """
+    if device.type == "cuda":
+        return float(torch.cuda.max_memory_allocated(device)) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
 @contextmanager

@@ -246,5 +246,5 @@ def to_float_network(checkpoint: Checkpoint) -> FloatNetwork:
     layers.append(FloatReadout(state["readout.weight"], state["readout.bias"]))
     return FloatNetwork(
         tuple(layers), spec.input_shape, spec.alpha, checkpoint.frames.clip, checkpoint.frames.steps,
-        checkpoint.data.classes,
+        checkpoint.data.classes, spec.reset,
     )  # fmt: skip

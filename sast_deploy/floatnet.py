@@ -5,6 +5,8 @@ Hidden layer l with weights A, bias b, threshold theta and leak alpha, all in fl
     u_t = alpha * u_{t-1} + A x_t + b - theta * s_{t-1},    s_t = (u_t >= theta)
     logits = W_out * mean_t(s_t) + b_out
 
+With reset "zero" instead of "subtract": u_t = alpha * u_{t-1} * (1 - s_{t-1}) + A x_t + b.
+
 The input x is the frame's count divided by `input_clip`, so it lies in [0, 1].
 """
 
@@ -76,6 +78,7 @@ class FloatNetwork:
 
     layers: hidden layers in order, then one FloatReadout. input_shape: (C, H, W).
     alpha: leak factor per step. input_clip: the count that training scaled to 1.0. steps: T.
+    reset: "subtract" or "zero", what it was trained with; a profile's own reset may differ.
     """
 
     layers: tuple[FloatLayer, ...]
@@ -84,6 +87,7 @@ class FloatNetwork:
     input_clip: int
     steps: int
     classes: tuple[str, ...]
+    reset: str = "subtract"
 
 
 def _freeze(layer: FloatDense | FloatConv2d | FloatReadout) -> None:

@@ -3,50 +3,66 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from sast_deploy.surrogate import arctan_slope, arctan_spike, step
 
+Reset = Literal["subtract", "zero"]
 
-class _SmoothLIF(torch.autograd.Function):
-    """Forward: `_integrate` with the arctan spike. Backward: back-propagation through time.
 
-    With g_t = dL/ds_t from the layers above and d_t = dL/du_t,
+class _LIF(torch.autograd.Function):
+    """Forward: `_integrate`, smooth or hard. Backward: back-propagation through time, sigma' for either.
 
-        d_t = sigma'(u_t - theta) (g_t - theta d_{t+1}) + alpha d_{t+1}
-            = sigma'_t g_t + (alpha - theta sigma'_t) d_{t+1},        dL/dI_t = d_t.
+    With g_t = dL/ds_t from the layers above and d_t = dL/du_t = dL/dI_t, reset by subtraction gives
 
-    Hence gamma = alpha + theta sigma' bounds the growth of the gradient per step (the papers' proxy).
+        d_t = sigma'_t (g_t - theta d_{t+1}) + alpha d_{t+1}
+            = sigma'_t g_t + (alpha - theta sigma'_t) d_{t+1},
+
+    hence gamma = alpha + theta sigma' bounds the growth of the gradient per step (the papers' proxy), and
+    reset to zero gives
+
+        d_t = sigma'_t (g_t - alpha u_t d_{t+1}) + alpha (1 - s_t) d_{t+1}
+            = sigma'_t g_t + alpha (1 - s_t - u_t sigma'_t) d_{t+1}.
     """
 
     @staticmethod
-    def forward(ctx: Any, current: Tensor, theta: Tensor, alpha: float, k: float) -> Tensor:
-        membrane, spikes = _integrate(current, theta, alpha, k)
-        ctx.save_for_backward(membrane, theta)
+    def forward(
+        ctx: Any, current: Tensor, theta: Tensor, alpha: float, k: float, hard: bool, reset: Reset
+    ) -> Tensor:
+        membrane, spikes = _integrate(current, theta, alpha, None if hard else k, reset)
+        ctx.save_for_backward(membrane, theta, *((spikes,) if reset == "zero" else ()))
         ctx.alpha, ctx.k = alpha, k
         return spikes
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
-        membrane, theta = ctx.saved_tensors
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        membrane, theta, *spikes = ctx.saved_tensors
         slope = arctan_slope(membrane - theta, ctx.k)
         delta = grads[0] * slope
-        carry = slope.mul_(-theta).add_(ctx.alpha)
+        if spikes:
+            carry = slope.mul_(membrane).add_(spikes[0]).neg_().add_(1.0).mul_(ctx.alpha)
+        else:
+            carry = slope.mul_(-theta).add_(ctx.alpha)
         for t in range(len(delta) - 2, -1, -1):
             delta[t].addcmul_(carry[t], delta[t + 1])
-        return delta, None, None, None
+        return delta, None, None, None, None, None
 
 
-def _integrate(current: Tensor, theta: Tensor, alpha: float, k: float | None) -> tuple[Tensor, Tensor]:
+def _integrate(
+    current: Tensor, theta: Tensor, alpha: float, k: float | None, reset: Reset
+) -> tuple[Tensor, Tensor]:
     """Membranes and spikes over time; `k` None means the hard step."""
     membrane = torch.empty_like(current)
     spikes = torch.empty_like(current)
     for t, u in enumerate(membrane):
         if t == 0:
             u.copy_(current[0])
+        elif reset == "zero":
+            torch.addcmul(membrane[t - 1], membrane[t - 1], spikes[t - 1], value=-1, out=u)
+            u.mul_(alpha).add_(current[t])
         else:
             torch.addcmul(current[t], spikes[t - 1], theta, value=-1, out=u)
             u.add_(membrane[t - 1], alpha=alpha)
@@ -58,7 +74,9 @@ def _integrate(current: Tensor, theta: Tensor, alpha: float, k: float | None) ->
     return membrane, spikes
 
 
-def lif(current: Tensor, theta: Tensor, alpha: float, k: float) -> Tensor:
+def lif(
+    current: Tensor, theta: Tensor, alpha: float, k: float, *, hard: bool = False, reset: Reset = "subtract"
+) -> Tensor:
     """Surrogate-forward LIF layer: u_t = alpha u_{t-1} + I_t - theta s_{t-1}, s_t = sigma(u_t - theta).
 
     Args:
@@ -66,33 +84,41 @@ def lif(current: Tensor, theta: Tensor, alpha: float, k: float) -> Tensor:
         theta: thresholds, fixed, broadcast against (batch, ...).
         alpha: leak, in [0, 1).
         k: slope factor of the arctan spike.
+        hard: the step H, H(0) = 1, in place of sigma, and nothing else changed.
+        reset: "subtract", as above, or "zero": u_t = alpha u_{t-1} (1 - s_{t-1}) + I_t.
 
-    Returns: s, the shape of `current`, differentiable with respect to `current` (exactly: sigma is the
-    forward function too). Source: Nicholson, arXiv 2603.18039.
+    Returns: s, the shape of `current`, differentiable with respect to `current`: exactly, because sigma is
+    the forward function too; with `hard`, by the straight-through estimate, which puts sigma' where the
+    slope of H belongs, in the reset as well. Source: Nicholson, arXiv 2603.18039; the estimate: Neftci et
+    al., arXiv 1901.09948.
     """
-    spikes: Tensor = _SmoothLIF.apply(current, theta, alpha, k)  # type: ignore[no-untyped-call]
+    spikes: Tensor = _LIF.apply(current, theta, alpha, k, hard, reset)  # type: ignore[no-untyped-call]
     return spikes
 
 
 @torch.no_grad()
-def hard_lif(current: Tensor, theta: Tensor, alpha: float) -> Tensor:
+def hard_lif(current: Tensor, theta: Tensor, alpha: float, reset: Reset = "subtract") -> Tensor:
     """`lif` with the step H in place of sigma and nothing else changed; spikes are 0 or 1, no gradient."""
-    return _integrate(current, theta, alpha, None)[1]
+    return _integrate(current, theta, alpha, None, reset)[1]
 
 
 @torch.no_grad()
-def lif_states(current: Tensor, theta: Tensor, alpha: float, k: float | None) -> tuple[Tensor, Tensor]:
+def lif_states(
+    current: Tensor, theta: Tensor, alpha: float, k: float | None, reset: Reset = "subtract"
+) -> tuple[Tensor, Tensor]:
     """Membranes u and spikes s, each the shape of `current`, of `lif`, or of `hard_lif` where k is None."""
-    return _integrate(current, theta, alpha, k)
+    return _integrate(current, theta, alpha, k, reset)
 
 
-def lif_by_autograd(current: Tensor, theta: Tensor, alpha: float, k: float) -> Tensor:
+def lif_by_autograd(
+    current: Tensor, theta: Tensor, alpha: float, k: float, reset: Reset = "subtract"
+) -> Tensor:
     """The same layer as plain torch operations, slow and obvious: what tests compare `lif` with."""
     u = torch.zeros_like(current[0])
     s = torch.zeros_like(current[0])
     spikes = []
     for current_t in current:
-        u = alpha * u + current_t - theta * s
+        u = alpha * u * (1 - s) + current_t if reset == "zero" else alpha * u + current_t - theta * s
         s = arctan_spike(u - theta, k)
         spikes.append(s)
     return torch.stack(spikes)

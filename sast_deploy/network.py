@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sast_deploy.errors import UsageError
-from sast_deploy.lif import hard_lif, lif, lif_states
+from sast_deploy.lif import Reset, lif, lif_states
 from sast_deploy.sparse import event_linear
 
 KERNEL = 3  # the papers' convolutions are all 3x3 ...
@@ -20,6 +20,8 @@ FC_HIDDEN = {4608: (80, 336)}  # DVS Gesture at 2x48x48; every other input takes
 FC_HIDDEN_DEFAULT = (168, 64)
 CONV_CHANNELS = (68, 136, 272)
 CONV_STRIDES = (2, 2, 2)
+RESETS = ("subtract", "zero")
+ADDED_LATER = {"reset": "subtract"}  # what checkpoints from before this option were trained with
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class NetworkSpec:
         theta: threshold of every neuron, fixed.
         k: slope factor of the arctan spike in the finished network.
         strides: one per conv block; empty for fc.
+        reset: "subtract" (the papers': theta is subtracted a step after a spike) or "zero" (the membrane
+            starts from 0 a step after a spike).
 
     Raises UsageError for impossible values.
     """
@@ -47,6 +51,7 @@ class NetworkSpec:
     theta: float = 1.0
     k: float = 25.0
     strides: tuple[int, ...] = ()
+    reset: Reset = "subtract"
 
     def __post_init__(self) -> None:
         _check(self.kind in ("fc", "conv"), f"network kind {self.kind!r}", "fc or conv")
@@ -57,6 +62,7 @@ class NetworkSpec:
         _check(0.0 <= self.alpha < 1.0, f"alpha {self.alpha}", "0 <= alpha < 1")
         _check(0.0 < self.theta < math.inf, f"theta {self.theta}", "a positive number")
         _check(0.0 < self.k < math.inf, f"k {self.k}", "a positive number")
+        _check(self.reset in RESETS, f"reset {self.reset!r}", " or ".join(RESETS))
         expected = len(self.hidden) if self.kind == "conv" else 0
         _check(len(self.strides) == expected, f"{len(self.strides)} strides for {self.kind}", f"{expected}")
 
@@ -66,11 +72,15 @@ class NetworkSpec:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> NetworkSpec:
-        """The inverse of `to_dict`; raises UsageError for unknown or missing keys."""
+        """The inverse of `to_dict`; raises UsageError for unknown or missing keys.
+
+        Values that networks of older files do not have (`ADDED_LATER`) take their defaults.
+        """
         known = {f.name for f in fields(cls)}
-        _check(set(values) == known, f"network keys {sorted(values)}", f"{sorted(known)}")
-        tuples = {key: tuple(values[key]) for key in ("input_shape", "hidden", "strides")}
-        return cls(**{**values, **tuples})
+        complete = {**ADDED_LATER, **values}
+        _check(set(complete) == known, f"network keys {sorted(values)}", f"{sorted(known)}")
+        tuples = {key: tuple(complete[key]) for key in ("input_shape", "hidden", "strides")}
+        return cls(**{**complete, **tuples})
 
 
 def network_spec(
@@ -81,6 +91,7 @@ def network_spec(
     alpha: float = 0.5,
     theta: float = 1.0,
     k: float = 25.0,
+    reset: Reset = "subtract",
 ) -> NetworkSpec:
     """The papers' network of that kind for frames of `input_shape`.
 
@@ -89,9 +100,9 @@ def network_spec(
     shrink: strides, unlike pooling between blocks, keep every block's input binary.
     """
     if kind == "conv":
-        return NetworkSpec(kind, input_shape, CONV_CHANNELS, classes, alpha, theta, k, CONV_STRIDES)
+        return NetworkSpec(kind, input_shape, CONV_CHANNELS, classes, alpha, theta, k, CONV_STRIDES, reset)
     hidden = FC_HIDDEN.get(math.prod(input_shape), FC_HIDDEN_DEFAULT)
-    return NetworkSpec(kind, input_shape, hidden, classes, alpha, theta, k)
+    return NetworkSpec(kind, input_shape, hidden, classes, alpha, theta, k, reset=reset)
 
 
 class Network(nn.Module):
@@ -100,9 +111,10 @@ class Network(nn.Module):
         u_t = alpha u_{t-1} + A s^{l-1}_t + b - theta s_{t-1},     s_t = sigma(u_t - theta)
         logits = W_out mean_t(s_t) + b_out
 
-    A is a matrix (fc) or a 3x3 convolution (conv); conv averages its last map over space before the
-    readout. `layers` and `readout` hold the learnable parameters, the buffers `theta_<l>` the fixed
-    thresholds (one per neuron, fc, or per channel, conv). Source: Nicholson, arXiv 2603.18039, 2604.09696.
+    and with reset "zero" u_t = alpha u_{t-1} (1 - s_{t-1}) + A s^{l-1}_t + b. A is a matrix (fc) or a 3x3
+    convolution (conv); conv averages its last map over space before the readout. `layers` and `readout` hold
+    the learnable parameters, the buffers `theta_<l>` the fixed thresholds (one per neuron, fc, or per
+    channel, conv). Source: Nicholson, arXiv 2603.18039, 2604.09696.
     """
 
     def __init__(self, spec: NetworkSpec, seed: int = 0) -> None:
@@ -137,19 +149,20 @@ class Network(nn.Module):
         return theta[:, None, None] if self.spec.kind == "conv" else theta
 
     def spikes(self, x: Tensor, *, hard: bool = False, k: float | None = None) -> list[Tensor]:
-        """Spikes of every LIF layer, each (time, batch, *layer), for inputs `x` (time, batch, C*H*W)."""
-        slope = self.spec.k if k is None else k
-        s = self.shaped(x)
-        layers = []
+        """Spikes of every LIF layer, each (time, batch, *layer), for inputs `x` (time, batch, C*H*W).
+
+        `hard` spikes are 0 or 1; their gradient is the straight-through estimate of `lif`.
+        """
+        layers, s = [], self.shaped(x)
         for index in range(len(self.layers)):
-            current, theta = self.current(index, s), self.theta(index)
-            s = (
-                hard_lif(current, theta, self.spec.alpha)
-                if hard
-                else lif(current, theta, self.spec.alpha, slope)
-            )
+            s = self.spike(index, s, hard=hard, k=k)
             layers.append(s)
         return layers
+
+    def spike(self, index: int, s: Tensor, *, hard: bool = False, k: float | None = None) -> Tensor:
+        """Spikes of LIF layer `index`, (time, batch, *layer), for the spikes or frames `s` below it."""
+        slope, spec = self.spec.k if k is None else k, self.spec
+        return lif(self.current(index, s), self.theta(index), spec.alpha, slope, hard=hard, reset=spec.reset)
 
     @torch.no_grad()
     def states(self, x: Tensor, *, hard: bool = False, k: float | None = None) -> list[tuple[Tensor, Tensor]]:
@@ -157,7 +170,8 @@ class Network(nn.Module):
         slope = None if hard else self.spec.k if k is None else k
         layers, s = [], self.shaped(x)
         for index in range(len(self.layers)):
-            u, s = lif_states(self.current(index, s), self.theta(index), self.spec.alpha, slope)
+            current, theta = self.current(index, s), self.theta(index)
+            u, s = lif_states(current, theta, self.spec.alpha, slope, self.spec.reset)
             layers.append((u, s))
         return layers
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from sast_deploy.errors import UsageError
 
+PRUNE_FROM, PRUNE_UNTIL = 0.1, 0.5  # shares of the epochs
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -20,6 +22,10 @@ class Recipe:
         batch: largest minibatch; an epoch is cut into equal minibatches no larger than this.
         lr: Adam's learning rate in the first epoch; cosine annealing over the epochs takes it to 0.
         rho: radius of the SAM perturbation; 0 is the baseline without SAM.
+        sharpness: "sam", or "asam": the perturbation in proportion to each weight's size.
+        pairing: SAM's second pass on an "independent" minibatch, or on the "same" one as the first.
+        forward: "surrogate" spikes forward and back, or "hard": steps forward, their surrogate's slope back.
+        init: "torch" (its default), or "lsuv": each layer scaled on training frames so that it fires.
         k_start: slope factor of the first epoch, annealed geometrically to the network's k; 0: no annealing.
         anneal: share of the epochs after which the network's own k is reached.
         label_smoothing: share of the target spread over all classes.
@@ -32,6 +38,8 @@ class Recipe:
         scale: random zoom per axis, up to this share either way.
         shear: random shear, up to this many pixels per pixel either way.
         drop: every event is dropped with a probability drawn for each sample from 0 to this.
+        synops: weight of the penalty on synaptic operations of hidden spikes (penalty.py); 0 is none.
+        prune: share of the first layer's neurons that is removed while training (prune.py); 0 is none.
     """
 
     name: str
@@ -50,6 +58,12 @@ class Recipe:
     scale: float = 0.0
     shear: float = 0.0
     drop: float = 0.0
+    sharpness: str = "sam"
+    pairing: str = "independent"
+    forward: str = "surrogate"
+    init: str = "torch"
+    synops: float = 0.0
+    prune: float = 0.0
 
     def __post_init__(self) -> None:
         for key, (low, high) in _RANGES.items():
@@ -58,13 +72,23 @@ class Recipe:
                 raise UsageError(f"{key} = {value!r}", where="recipe", expected=f"{low:g} to {high:g}")
             if key in ("epochs", "batch") and not isinstance(value, int):
                 raise UsageError(f"{key} = {value!r}", where="recipe", expected="a whole number")
+        if self.prune and self.epochs < 2:
+            raise UsageError(
+                f"prune = {self.prune:g} in one epoch", where="recipe", expected="2 or more epochs"
+            )
+        for key, choices in _CHOICES.items():
+            if getattr(self, key) not in choices:
+                raise UsageError(
+                    f"{key} = {getattr(self, key)!r}", where="recipe", expected=" or ".join(choices)
+                )
 
-    def replace(self, **changes: float | None) -> Recipe:
+    def replace(self, **changes: float | str | None) -> Recipe:
         """This recipe with the given values changed; None leaves a value as it is. Raises UsageError."""
-        unknown = set(changes) - set(_RANGES)
+        known = (*_RANGES, *_CHOICES)
+        unknown = set(changes) - set(known)
         if unknown:
             raise UsageError(
-                f"no such value: {', '.join(sorted(unknown))}", where="recipe", expected=", ".join(_RANGES)
+                f"no such value: {', '.join(sorted(unknown))}", where="recipe", expected=", ".join(known)
             )
         wanted: dict[str, Any] = {
             key: value for key, value in changes.items() if value is not None and value != getattr(self, key)
@@ -87,17 +111,30 @@ class Recipe:
             return k
         return float(self.k_start * (k / self.k_start) ** (epoch / until))
 
+    def pruned(self, epoch: int) -> float:
+        """Share of the first layer's neurons that is gone in `epoch`, from 0 to `prune`.
+
+        prune (1 - (1 - x)^3),   x from 0 to 1 between 10 % and 50 % of the epochs: most early, while
+        there is time to recover. Source: Zhu & Gupta, arXiv 1710.01878.
+        """
+        x = (epoch / self.epochs - PRUNE_FROM) / (PRUNE_UNTIL - PRUNE_FROM)
+        return self.prune * (1.0 - (1.0 - min(max(x, 0.0), 1.0)) ** 3)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and checkpoints."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
-        """The inverse of `to_dict`; raises UsageError for unknown or missing keys."""
+        """The inverse of `to_dict`; raises UsageError for unknown or missing keys.
+
+        Values that recipes of older files do not have (`ADDED_LATER`) take their defaults.
+        """
         known = {f.name for f in fields(cls)}
-        if set(values) != known:
+        complete = {**ADDED_LATER, **values}
+        if set(complete) != known:
             raise UsageError(f"keys {sorted(values)}", where="recipe", expected=str(sorted(known)))
-        return cls(**values)
+        return cls(**complete)
 
 
 _RANGES: dict[str, tuple[float, float]] = {
@@ -105,7 +142,17 @@ _RANGES: dict[str, tuple[float, float]] = {
     "k_start": (0.0, 1000.0), "anneal": (0.0, 1.0), "label_smoothing": (0.0, 0.9),
     "weight_decay": (0.0, 10.0), "weight_limit": (0.0, 1000.0), "ema": (0.0, 0.99999),
     "shift": (0.0, 64.0), "rotate": (0.0, 180.0), "scale": (0.0, 0.9), "shear": (0.0, 2.0),
-    "drop": (0.0, 0.95),
+    "drop": (0.0, 0.95), "synops": (0.0, 1e6), "prune": (0.0, 0.95),
+}  # fmt: skip
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "sharpness": ("sam", "asam"),
+    "pairing": ("independent", "same"),
+    "forward": ("surrogate", "hard"),
+    "init": ("torch", "lsuv"),
+}
+ADDED_LATER: dict[str, Any] = {  # what checkpoints from before these options were trained with
+    "sharpness": "sam", "pairing": "independent", "forward": "surrogate", "init": "torch",
+    "synops": 0.0, "prune": 0.0,
 }  # fmt: skip
 
 PAPER = Recipe("paper")

@@ -15,20 +15,35 @@ class SAM:
 
         eps = rho g / (||g||_2 + delta),   g = grad L_B(w),   w <- optimizer(w, grad L_B'(w + eps))
 
-    ||g||_2 is the norm over all parameters together. B and B' are independent minibatches. The network
-    keeps no neuron state between calls, so every pass starts from u = s = 0: nothing is left to reset.
-    rho = 0 is the baseline: the wrapped optimizer alone, on B', with no first pass.
+    ||g||_2 is the norm over all parameters together. B and B' are independent minibatches, or the same one:
+    that is up to the losses. The network keeps no neuron state between calls, so every pass starts from
+    u = s = 0: nothing is left to reset. rho = 0 is the baseline: the wrapped optimizer alone, on B', with no
+    first pass.
 
-    Sources: Foret et al., arXiv 2010.01412; Nicholson, arXiv 2603.18039 (independent B').
+    adaptive (ASAM): a weight moves in proportion to its size, so that scaling a layer changes nothing:
+
+        eps = rho T^2 g / (||T g||_2 + delta),   T = |w| + eta for weights, 1 for biases.
+
+    Sources: Foret et al., arXiv 2010.01412; Nicholson, arXiv 2603.18039 (independent B'); Kwon et al., arXiv
+    2102.11600 (adaptive; the authors' own code leaves the biases out of T, too).
     """
 
     def __init__(
-        self, parameters: Iterable[Tensor], optimizer: torch.optim.Optimizer, rho: float, delta: float = 1e-12
+        self,
+        parameters: Iterable[Tensor],
+        optimizer: torch.optim.Optimizer,
+        rho: float,
+        delta: float = 1e-12,
+        *,
+        adaptive: bool = False,
+        eta: float = 0.01,
     ) -> None:
         self.parameters = [p for p in parameters if p.requires_grad]
         self.optimizer = optimizer
         self.rho = rho
         self.delta = delta
+        self.adaptive = adaptive
+        self.eta = eta
 
     def step(self, loss_climb: Closure, loss_descend: Closure) -> tuple[Tensor, Tensor]:
         """Take one step; returns the descent loss and the norm of its gradient.
@@ -50,12 +65,20 @@ class SAM:
         self.optimizer.zero_grad()
         loss_climb().backward()  # type: ignore[no-untyped-call]
         with torch.no_grad():
+            self._stretch()
             scale = self.rho / (self._grad_norm() + self.delta)
+            self._stretch()
             origin = [p.clone() for p in self.parameters]
             for p in self.parameters:
                 if p.grad is not None:
                     p.add_(p.grad * scale)
         return origin
+
+    def _stretch(self) -> None:
+        """Multiply the gradients by T, where this is ASAM."""
+        for p in self.parameters if self.adaptive else ():
+            if p.grad is not None and p.ndim > 1:  # weights are matrices and kernels, biases are vectors
+                p.grad.mul_(p.abs() + self.eta)
 
     @torch.no_grad()
     def _return(self, origin: list[Tensor]) -> None:

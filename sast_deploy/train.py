@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sast_deploy.batches import fitting_threads
+from sast_deploy.batches import fitting_threads, peak_memory_mb
 from sast_deploy.checkpoint import Checkpoint, load_checkpoint, package_versions, save_checkpoint
 from sast_deploy.data import FrameSet
 from sast_deploy.errors import TrainingError, UsageError
@@ -19,6 +20,7 @@ from sast_deploy.train_state import (
     Progress,
     RunFiles,
     Setting,
+    State,
     TrainingInterruptedError,
     differences,
     load_progress,
@@ -56,7 +58,8 @@ def train(
     A share `validation` of the training samples, stratified and fixed by `seed`, is set aside; after each
     epoch the hard-spike accuracy on it decides whether the weights are the best so far (ties: the lower
     hard-spike loss, then the later epoch). The test split decides nothing; the chosen
-    weights are measured on it once, at the end.
+    weights are measured on it once, at the end. With `prune`, only epochs count in which the last neuron is
+    gone.
 
     Beside `out`: metrics.jsonl, one line per epoch, and resume.pt while unfinished. Nothing that exists is
     replaced unless `overwrite`, and then the old checkpoint stays until the new one is complete. `resume`
@@ -113,7 +116,7 @@ def _epochs(trainer: Trainer, state: Progress, files: RunFiles, setting: Setting
 def _record(trainer: Trainer, state: Progress, index: int, line: dict[str, float], seconds: float) -> None:
     """Note the epoch in the history and keep its weights if they are the best so far."""
     best = state.history[state.best_epoch - 1] if state.best_epoch else None
-    if best is None or _rank(line) >= _rank(best):
+    if best is None or _rank(line) >= _rank(best) or _is_wider(state.best, trainer):
         state.best, state.best_epoch = trainer.saved_weights(), index + 1
     recipe, k = trainer.recipe, trainer.network.spec.k
     entry = {"epoch": index + 1, **line, "k": recipe.slope(index, k), "lr": recipe.learning_rate(index)}
@@ -125,6 +128,11 @@ def _record(trainer: Trainer, state: Progress, index: int, line: dict[str, float
 
 def _rank(line: dict[str, float]) -> tuple[float, float]:
     return line["hard_accuracy"], -line["hard_loss"]
+
+
+def _is_wider(weights: State, trainer: Trainer) -> bool:
+    """Whether `weights` are of an epoch before neurons were pruned: those are not what was asked for."""
+    return len(weights["theta_0"]) > trainer.network.spec.hidden[0]
 
 
 def _describe(state: Progress, recipe: Recipe) -> str:
@@ -159,6 +167,8 @@ def _checkpoint(
         "epoch": state.best_epoch,
         "epochs": state.epoch,
         "seconds": round(state.seconds, 3),
+        "step_ms": _median_step(state),
+        "peak_memory_mb": round(peak_memory_mb(trainer.device), 1),
         "training_samples": len(trainer.fitted),
         "validation_samples": len(trainer.held),
         "validation_surrogate_accuracy": best["surrogate_accuracy"],
@@ -178,6 +188,12 @@ def _checkpoint(
         metrics=metrics,
         packages=package_versions(),
     )
+
+
+def _median_step(state: Progress) -> float | None:
+    """Median over the epochs of the median step; None for a training that was begun before it was noted."""
+    times = [line["step_ms"] for line in state.history if "step_ms" in line]
+    return round(statistics.median(times), 3) if times else None
 
 
 def _tested(checkpoint: Checkpoint, data: FrameSet, trainer: Trainer) -> Checkpoint:

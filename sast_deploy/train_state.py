@@ -13,6 +13,8 @@ from torch import Tensor
 from sast_deploy.checkpoint import load_plain, save_plain
 from sast_deploy.errors import CheckpointError, TrainingError
 from sast_deploy.fileio import write_text
+from sast_deploy.network import ADDED_LATER as NETWORK_ADDED
+from sast_deploy.recipes import ADDED_LATER as RECIPE_ADDED
 
 FORMAT = "sast-deploy-resume"
 FORMAT_VERSION = 1
@@ -130,6 +132,10 @@ def load_progress(files: RunFiles, setting: Setting) -> Progress:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """'epochs = 3 (now 4), ...' for the values that differ; '' for none."""
+    """'epochs = 3 (now 4), ...' for the values that differ; '' for none.
+
+    A setting from before an option was there equals one with its default.
+    """
+    old = {**RECIPE_ADDED, **NETWORK_ADDED, **old} if old else old
     keys = sorted(set(old) | set(new))
     return ", ".join(f"{k} = {old.get(k)} (now {new.get(k)})" for k in keys if old.get(k) != new.get(k))

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sast_deploy.batches import Batch, BatchFeeder, Indices, minibatches, pick_device
+from sast_deploy.batches import Batch, BatchFeeder, minibatches, pick_device
 from sast_deploy.data import FrameSet
 from sast_deploy.data.split import stratified_split
 from sast_deploy.errors import TrainingError
 from sast_deploy.evaluate import score
+from sast_deploy.initialise import scale_layers
 from sast_deploy.network import Network, NetworkSpec, cross_entropy
+from sast_deploy.penalty import hidden_operations
+from sast_deploy.prune import least_important, narrowed, narrowed_moments, narrowed_spec
 from sast_deploy.recipes import Recipe
 from sast_deploy.sam import SAM
 from sast_deploy.train_state import Progress, State
 
-CLIMB, DESCEND = 0, 1  # separate streams of random numbers: minibatches B and B' are independent
+CLIMB, DESCEND, INIT, PRUNE = range(4)  # separate streams of random numbers: B and B' are independent
+SAMPLE = 256  # training samples that decide initial scales and what is pruned
+
+Fetch = Callable[[], Batch]
 
 
 class Trainer:
@@ -37,41 +46,99 @@ class Trainer:
         self.device = pick_device(device)
         self.fitted, self.held = stratified_split(data.train.labels, validation, seed)
         self.feeder = BatchFeeder(data.train.frames, data.train.labels, data.options.clip, self.device)
-        self.network = Network(spec, seed).to(self.device)
+        self.steps = -(-len(self.fitted) // recipe.batch)  # per epoch
+        self.mean: State = {}
+        self.width = spec.hidden[0]  # before pruning
+        self._use(Network(spec, seed))
+        if recipe.init == "lsuv":
+            scale_layers(self.network, self._sample(0, INIT))
+
+    def _use(self, network: Network) -> None:
+        """Train `network` from here on, with an optimizer of its own."""
+        recipe = self.recipe
+        self.network = network.to(self.device)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay
         )
-        self.sam = SAM(self.network.parameters(), self.optimizer, recipe.rho)
-        self.steps = -(-len(self.fitted) // recipe.batch)  # per epoch
-        self.mean: State = {}
+        self.sam = SAM(
+            self.network.parameters(), self.optimizer, recipe.rho, adaptive=recipe.sharpness == "asam"
+        )
 
     def epoch(self, index: int, advance: Callable[[], None]) -> dict[str, float]:
-        """Epoch `index` (from 0); calls `advance` after every step; returns mean loss and gradient norm."""
+        """Epoch `index` (from 0); calls `advance` after every step.
+
+        Returns the means of loss and gradient norm, and the median of a step's wall time in milliseconds.
+        """
+        self._prune(index)
         k = self.recipe.slope(index, self.network.spec.k)
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.learning_rate(index)
-        climb, descend = self._closures(index, CLIMB, k), self._closures(index, DESCEND, k)
-        sums = np.zeros(2)
-        for number, (loss_climb, loss_descend) in enumerate(zip(climb, descend, strict=True)):
-            loss, norm = (float(value) for value in self.sam.step(loss_climb, loss_descend))
+        sums, times = np.zeros(2), np.zeros(self.steps)
+        for number, (climb, descend) in enumerate(self._pairs(index)):
+            start = time.perf_counter()
+            losses = self.sam.step(
+                partial(self._fetched_loss, climb, k), partial(self._fetched_loss, descend, k)
+            )
+            loss, norm = (float(value) for value in losses)
             _check_finite(index, loss, norm)
             sums += loss, norm
             self._after_step(index * self.steps + number)
+            times[number] = time.perf_counter() - start
             advance()
         loss, norm = sums / self.steps
-        return {"loss": float(loss), "grad_norm": float(norm)}
+        median = round(1e3 * float(np.median(times)), 3)
+        return {"loss": float(loss), "grad_norm": float(norm), "step_ms": median}
 
-    def _closures(self, index: int, stream: int, k: float) -> list[Callable[[], Tensor]]:
-        """The loss on each minibatch of the epoch, for one of SAM's two passes."""
+    def _pairs(self, index: int) -> Iterator[tuple[Fetch, Fetch]]:
+        """What fetches the minibatches of SAM's two passes, B and B', step by step."""
+        if self.recipe.pairing == "same":
+            for fetch in self._batches(index, DESCEND):
+                once = cache(fetch)  # the same augmentation as well
+                yield once, once
+        else:
+            yield from zip(self._batches(index, CLIMB), self._batches(index, DESCEND), strict=True)
+
+    def _batches(self, index: int, stream: int) -> Iterator[Fetch]:
         rng = np.random.default_rng((self.seed, index, stream))
+        for indices in minibatches(self.fitted, self.recipe.batch, rng):
+            yield partial(self.feeder.batch, indices, self.recipe, rng)
 
-        def closure(indices: Indices) -> Callable[[], Tensor]:
-            return lambda: self._loss(self.feeder.batch(indices, self.recipe, rng), k)
-
-        return [closure(indices) for indices in minibatches(self.fitted, self.recipe.batch, rng)]
+    def _fetched_loss(self, fetch: Fetch, k: float) -> Tensor:
+        return self._loss(fetch(), k)
 
     def _loss(self, batch: Batch, k: float) -> Tensor:
-        return cross_entropy(self.network(batch[0], k=k), batch[1], self.recipe.label_smoothing)
+        """Cross-entropy, and the penalty on synaptic operations where the recipe asks for it."""
+        network, recipe = self.network, self.recipe
+        layers = network.spikes(batch[0], hard=recipe.forward == "hard", k=k)
+        loss = cross_entropy(network.logits(layers[-1]), batch[1], recipe.label_smoothing)
+        return loss + recipe.synops * hidden_operations(network.spec, layers) if recipe.synops else loss
+
+    def _sample(self, index: int, stream: int) -> Tensor:
+        """Network input of some fitted samples, the same ones for the same seed, epoch and stream."""
+        rng = np.random.default_rng((self.seed, index, stream))
+        chosen = rng.permutation(self.fitted)[:SAMPLE]
+        return self.feeder.batch(chosen)[0]
+
+    def _prune(self, index: int) -> None:
+        """Remove the neurons of the first layer that the recipe wants gone by this epoch."""
+        network = self.network
+        wanted = self.width - round(self.recipe.pruned(index) * self.width)
+        surplus = network.spec.hidden[0] - max(wanted, 1)
+        if surplus <= 0:
+            return
+        cut = least_important(network, self._sample(index, PRUNE), surplus)
+        names = [name for name, _ in network.named_parameters()]
+        moments = narrowed_moments(self.optimizer.state_dict(), names, network.spec, cut)
+        self.mean = narrowed(self.mean, network.spec, cut) if self.mean else {}
+        self._load(narrowed(network.state_dict(), network.spec, cut), moments)
+
+    def _load(self, weights: State, optimizer: dict[str, Any]) -> None:
+        """Put in these weights, of a narrower first layer perhaps, and the optimizer's moments."""
+        width = len(weights["theta_0"])
+        if width != self.network.spec.hidden[0]:
+            self._use(Network(narrowed_spec(self.network.spec, width)))
+        self.network.load_state_dict(weights)
+        self.optimizer.load_state_dict(optimizer)
 
     @torch.no_grad()
     def _after_step(self, step: int) -> None:
@@ -105,9 +172,8 @@ class Trainer:
 
     def restore(self, state: Progress) -> None:
         """The inverse of `capture`."""
-        self.network.load_state_dict(state.weights)
+        self._load(state.weights, state.optimizer)
         self.mean = _copy(state.mean, self.device)
-        self.optimizer.load_state_dict(state.optimizer)
 
 
 @torch.no_grad()

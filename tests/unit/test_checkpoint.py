@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import pickle
 import resource
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from sast_deploy.checkpoint import (
 from sast_deploy.errors import CheckpointError, OutputError
 from sast_deploy.floatnet import FloatConv2d, FloatDense, FloatPool, FloatReadout
 from sast_deploy.network import Network, NetworkSpec
-from sast_deploy.recipes import PAPER
+from sast_deploy.recipes import ADDED_LATER, PAPER
 from tests.tinydata import SHAPE, tiny_set
 
 FC = NetworkSpec("fc", SHAPE, (5, 4), 3)
@@ -212,6 +213,20 @@ def test_missing_and_extra_weights(path: Path) -> None:
 )
 def test_wrong_values(path: Path, changes: dict[str, Any]) -> None:
     refused(altered(path, **changes))
+
+
+def test_a_checkpoint_from_before_the_newer_options(path: Path) -> None:
+    values = torch.load(path, weights_only=True)
+    recipe = {key: value for key, value in values["recipe"].items() if key not in ADDED_LATER}
+    network = {key: value for key, value in values["network"].items() if key != "reset"}
+    loaded = load_checkpoint(altered(path, recipe=recipe, network=network))
+    assert (loaded.recipe, loaded.network) == (PAPER, FC)
+    assert to_float_network(loaded).reset == "subtract"
+    assert "wrong value" in refused(altered(path, recipe={**recipe, "colour": 1}))
+
+
+def test_the_reset_reaches_the_compilers_network() -> None:
+    assert to_float_network(checkpoint(replace(FC, reset="zero"))).reset == "zero"
 
 
 def test_class_names_must_fit_the_readout(path: Path) -> None:

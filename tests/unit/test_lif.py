@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import pytest
 import torch
 
-from sast_deploy.lif import hard_lif, lif, lif_by_autograd
+from sast_deploy.lif import Reset, hard_lif, lif, lif_by_autograd, lif_states
+from sast_deploy.surrogate import arctan_slope, step
 
 
 def random_layer(seed: int, steps: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
@@ -83,3 +86,53 @@ def test_gradient_growth_is_bounded_by_gamma() -> None:
     (gradient,) = torch.autograd.grad(spikes[1].sum(), current)
     bound = max(0.5, abs(0.5 - k / math.pi)) * gradient[1].abs()
     assert bool((gradient[0].abs() <= bound + 1e-15).all())
+
+
+def test_reset_to_zero_by_hand() -> None:
+    """alpha 1/2, theta 1, I = 1 1/2 1 3/4 3/4: u = 1*, (1/2 * 0 +) 1/2, 5/4*, 3/4, 9/8* (* spikes)."""
+    current = torch.tensor([1.0, 0.5, 1.0, 0.75, 0.75], dtype=torch.float64).reshape(5, 1, 1)
+    u, s = lif_states(current, torch.ones(1, dtype=torch.float64), 0.5, None, "zero")
+    assert u.flatten().tolist() == [1.0, 0.5, 1.25, 0.75, 1.125]
+    assert s.flatten().tolist() == [1.0, 0.0, 1.0, 0.0, 1.0]
+    assert torch.equal(hard_lif(current, torch.ones(1, dtype=torch.float64), 0.5, "zero"), s)
+
+
+def test_reset_to_zero_matches_finite_differences_and_the_obvious_loop() -> None:
+    current, theta = random_layer(0)
+    assert torch.autograd.gradcheck(lambda i: lif(i, theta, 0.5, 5.0, reset="zero"), (current,))
+    weight = torch.randn(6, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    ours, obvious = (f(current, theta, 0.5, 25.0, reset="zero") for f in (lif, lif_by_autograd))
+    torch.testing.assert_close(ours, obvious, rtol=1e-12, atol=1e-14)
+    gradients = [torch.autograd.grad((s * weight).sum(), current)[0] for s in (ours, obvious)]
+    torch.testing.assert_close(*gradients, rtol=1e-11, atol=1e-12)
+
+
+class _Step(torch.autograd.Function):
+    """H forward, the arctan's slope backward: the straight-through estimate, for one spike."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, k: float) -> torch.Tensor:
+        ctx.save_for_backward(x)
+        ctx.k = k
+        return step(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return grads[0] * arctan_slope(ctx.saved_tensors[0], ctx.k), None
+
+
+@pytest.mark.parametrize("reset", ["subtract", "zero"])
+def test_straight_through_is_a_step_with_the_surrogates_slope(reset: Reset) -> None:
+    """Spikes of `hard_lif`; the gradient is autograd's through a loop whose step has sigma's slope."""
+    current, theta = random_layer(5, steps=10)
+    weight = torch.randn(10, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    u, s, spikes = torch.zeros_like(current[0]), torch.zeros_like(current[0]), []
+    for current_t in current:
+        u = 0.5 * u * (1 - s) + current_t if reset == "zero" else 0.5 * u + current_t - theta * s
+        s = _Step.apply(u - theta, 25.0)
+        spikes.append(s)
+    ours = lif(current, theta, 0.5, 25.0, hard=True, reset=reset)
+    assert torch.equal(ours.detach(), hard_lif(current, theta, 0.5, reset))
+    assert 0 < ours.mean() < 1
+    gradients = [torch.autograd.grad((a * weight).sum(), current)[0] for a in (ours, torch.stack(spikes))]
+    torch.testing.assert_close(*gradients, rtol=1e-11, atol=1e-12)

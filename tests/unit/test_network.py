@@ -11,6 +11,7 @@ from sast_deploy.network import Network, NetworkSpec, network_spec, parameter_co
 N_MNIST, DVS = (2, 34, 34), (2, 48, 48)
 TINY_FC = NetworkSpec("fc", (2, 3, 3), (5, 4), 3)
 TINY_CONV = NetworkSpec("conv", (2, 7, 6), (4, 5), 3, strides=(2, 1))
+TINY_ZERO = NetworkSpec("fc", (2, 3, 3), (5, 4), 3, reset="zero")
 
 
 @pytest.mark.parametrize(
@@ -46,14 +47,17 @@ def loop(network: Network, x: torch.Tensor, hard: bool) -> torch.Tensor:
             u_before, s_before = states[index]
             theta = network.get_buffer(f"theta_{index}")
             theta = theta[:, None, None] if spec.kind == "conv" else theta
-            u = spec.alpha * u_before + layer(s) - theta * s_before
+            if spec.reset == "zero":
+                u = spec.alpha * u_before * (1 - s_before) + layer(s)
+            else:
+                u = spec.alpha * u_before + layer(s) - theta * s_before
             s = (u >= theta).float() if hard else 0.5 + torch.atan(spec.k * (u - theta)) / torch.pi
             states[index] = (u, s)
         total = total + (s.mean((2, 3)) if spec.kind == "conv" else s)
     return total / len(x) @ network.readout.weight.T + network.readout.bias
 
 
-@pytest.mark.parametrize("spec", [TINY_FC, TINY_CONV], ids=["fc", "conv"])
+@pytest.mark.parametrize("spec", [TINY_FC, TINY_CONV, TINY_ZERO], ids=["fc", "conv", "reset to zero"])
 @pytest.mark.parametrize("hard", [False, True])
 def test_forward_is_the_equations(spec: NetworkSpec, hard: bool) -> None:
     network = Network(spec, seed=1)
@@ -66,13 +70,14 @@ def test_forward_is_the_equations(spec: NetworkSpec, hard: bool) -> None:
         6, 5, 2 * spec.input_shape[1] * spec.input_shape[2], generator=torch.Generator().manual_seed(3)
     )
     torch.testing.assert_close(network(x, hard=hard), loop(network, x, hard), rtol=1e-5, atol=1e-6)
-    rates = [float(s.mean()) for s in network.spikes(x, hard=True)]
+    rates = [float(s.detach().mean()) for s in network.spikes(x, hard=True)]
     assert all(0.0 < rate < 1.0 for rate in rates)
 
 
-def test_gradients_of_all_parameters_match_the_equations() -> None:
+@pytest.mark.parametrize("spec", [TINY_FC, TINY_ZERO], ids=["subtract", "zero"])
+def test_gradients_of_all_parameters_match_the_equations(spec: NetworkSpec) -> None:
     x = torch.rand(6, 5, 18, generator=torch.Generator().manual_seed(3))
-    ours, obvious = Network(TINY_FC, seed=1), Network(TINY_FC, seed=1)
+    ours, obvious = Network(spec, seed=1), Network(spec, seed=1)
     ours(x).square().sum().backward()
     loop(obvious, x, False).square().sum().backward()
     for (name, a), b in zip(ours.named_parameters(), obvious.parameters(), strict=True):
@@ -107,7 +112,7 @@ def test_k_overrides_the_slope() -> None:
     assert not torch.equal(network(x), steep(x))
 
 
-@pytest.mark.parametrize("spec", [TINY_FC, TINY_CONV])
+@pytest.mark.parametrize("spec", [TINY_FC, TINY_CONV, TINY_ZERO])
 def test_spec_survives_json(spec: NetworkSpec) -> None:
     assert NetworkSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
 
@@ -125,6 +130,7 @@ def test_spec_survives_json(spec: NetworkSpec) -> None:
         ({"theta": 0.0}, "theta"),
         ({"k": float("inf")}, "k inf"),
         ({"strides": (2,)}, "strides"),
+        ({"reset": "hard"}, "reset 'hard'.*subtract or zero"),
     ],
 )
 def test_impossible_specs_are_refused(change: dict[str, object], named: str) -> None:
@@ -135,6 +141,13 @@ def test_impossible_specs_are_refused(change: dict[str, object], named: str) -> 
 def test_unknown_spec_keys_are_refused() -> None:
     with pytest.raises(UsageError, match="depth"):
         NetworkSpec.from_dict({**TINY_FC.to_dict(), "depth": 3})
+
+
+def test_a_spec_from_before_the_reset_was_a_choice_resets_by_subtraction() -> None:
+    old = {key: value for key, value in TINY_ZERO.to_dict().items() if key != "reset"}
+    assert NetworkSpec.from_dict(old) == TINY_FC
+    with pytest.raises(UsageError, match="network keys"):
+        NetworkSpec.from_dict({key: value for key, value in old.items() if key != "k"})
 
 
 @pytest.mark.parametrize("spec", [TINY_FC, TINY_CONV])

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields, replace
 
 import pytest
 
 from sast_deploy.errors import UsageError
-from sast_deploy.recipes import BEST, PAPER, RECIPES, Recipe, recipe
+from sast_deploy.recipes import ADDED_LATER, BEST, PAPER, RECIPES, Recipe, recipe
 
 
 def test_paper_is_the_published_recipe() -> None:
@@ -40,6 +41,16 @@ def test_replace_marks_the_name_once_and_ignores_none_and_equal_values() -> None
     assert PAPER.replace(rho=0.3, lr=None) is PAPER
 
 
+def test_choices_are_replaced_like_numbers() -> None:
+    changed = PAPER.replace(sharpness="asam", pairing="same", forward="hard", init="lsuv")
+    assert (changed.sharpness, changed.pairing, changed.forward, changed.init) == (
+        "asam", "same", "hard", "lsuv",
+    )  # fmt: skip
+    assert changed.name == "paper+"
+    with pytest.raises(UsageError, match=r"init = 'lsv'; expected torch or lsuv"):
+        PAPER.replace(init="lsv")
+
+
 def test_misspelt_values_are_refused() -> None:
     with pytest.raises(UsageError, match="no such value: epoch; expected epochs, batch"):
         PAPER.replace(epoch=3)
@@ -50,11 +61,12 @@ def test_misspelt_values_are_refused() -> None:
     [
         {"epochs": 0}, {"epochs": 2.5}, {"batch": 0}, {"lr": 0.0}, {"lr": float("nan")}, {"rho": -0.1},
         {"rho": float("inf")}, {"ema": 1.0}, {"label_smoothing": 1.0}, {"drop": 1.0}, {"scale": 1.0},
-        {"shift": -1}, {"anneal": 1.1}, {"k_start": -3.0},
+        {"shift": -1}, {"anneal": 1.1}, {"k_start": -3.0}, {"synops": -1.0}, {"prune": 1.0}, {"drop": "x"},
+        {"sharpness": "sharp"}, {"pairing": "both"}, {"forward": 1.0}, {"init": "lsv"},
     ],
     ids=str,
 )  # fmt: skip
-def test_nonsense_values_are_refused(change: dict[str, float]) -> None:
+def test_nonsense_values_are_refused(change: dict[str, float | str]) -> None:
     with pytest.raises(UsageError, match=next(iter(change))):
         PAPER.replace(**change)
 
@@ -75,3 +87,13 @@ def test_recipes_survive_json() -> None:
     assert Recipe.from_dict(json.loads(json.dumps(BEST.to_dict()))) == BEST
     with pytest.raises(UsageError, match="keys"):
         Recipe.from_dict({"name": "x"})
+
+
+def test_recipes_of_older_files_take_the_defaults_of_what_came_later() -> None:
+    assert {f.name: f.default for f in fields(Recipe) if f.name in ADDED_LATER} == ADDED_LATER
+    old = {key: value for key, value in BEST.to_dict().items() if key not in ADDED_LATER}
+    assert len(old) == 16
+    assert Recipe.from_dict(old) == replace(BEST, **ADDED_LATER)
+    for wrong in ({**old, "colour": 1}, {key: value for key, value in old.items() if key != "drop"}):
+        with pytest.raises(UsageError, match="keys"):
+            Recipe.from_dict(wrong)

@@ -111,3 +111,41 @@ def test_no_neuron_state_passes_from_the_climb_to_the_descent() -> None:
     fresh = Network(SPEC)
     fresh.load_state_dict(seen)
     assert torch.equal(loss, closure(fresh, descend)().detach())
+
+
+def test_one_adaptive_step_is_the_equations() -> None:
+    """eps = rho T^2 g / ||T g||, T = |w| + eta for weights and 1 for biases (Kwon et al., equation 6)."""
+    (climb,), (descend,) = batches(1, 1), batches(1, 2)
+    ours, manual, rho, lr = Network(SPEC, 3), Network(SPEC, 3), 0.3, 0.1
+    sam = SAM(ours.parameters(), torch.optim.SGD(ours.parameters(), lr), rho, adaptive=True, eta=0.02)
+    sam.step(closure(ours, climb), closure(ours, descend))
+
+    names, weights = zip(*manual.named_parameters(), strict=True)
+    g = torch.autograd.grad(closure(manual, climb)(), weights)
+    start = [w.detach().clone() for w in weights]
+    t = [
+        w.abs() + 0.02 if n.endswith("weight") else torch.ones_like(w)
+        for n, w in zip(names, start, strict=True)
+    ]
+    length = torch.cat([(a * b).flatten() for a, b in zip(t, g, strict=True)]).norm()
+    with torch.no_grad():
+        for w, stretch, direction in zip(weights, t, g, strict=True):
+            w.add_(rho * stretch**2 * direction / length)
+    g_peak = torch.autograd.grad(closure(manual, descend)(), weights)
+    for w, w0, direction in zip(ours.parameters(), start, g_peak, strict=True):
+        torch.testing.assert_close(w.detach(), w0 - lr * direction, rtol=1e-5, atol=1e-7)
+    assert sum(n.endswith("bias") for n in names) == 3
+
+
+def test_adaptive_offsets_do_not_depend_on_the_scale_of_the_weights() -> None:
+    """w -> 3 w in a function of w / 3 (eta = 0): an offset 3 times as large, the same loss at w + eps."""
+    found = []
+    for scale in (1.0, 3.0):
+        w = (torch.tensor([[0.5, -1.0], [2.0, 0.25]]) * scale).requires_grad_()
+        sam = SAM([w], torch.optim.SGD([w], 0.0), rho=0.5, adaptive=True, eta=0.0)
+
+        def loss(w: Tensor = w, scale: float = scale) -> Tensor:
+            return (w / scale).pow(3).sum()
+
+        found.append(float(sam.step(loss, loss)[0]))
+    assert abs(found[0] - found[1]) < 1e-5

@@ -61,12 +61,17 @@ def test_it_learns_and_writes_what_it_says(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "stripes" / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == list(range(1, 13))
     accuracies = {"surrogate_accuracy", "hard_accuracy", "hard_loss"}
-    assert set(lines[0]) == {"epoch", "loss", "grad_norm", "k", "lr", "seconds"} | accuracies
+    assert set(lines[0]) == {"epoch", "loss", "grad_norm", "step_ms", "k", "lr", "seconds"} | accuracies
     assert lines[-1]["loss"] < lines[0]["loss"] / 2
     checkpoint = load_checkpoint(result.path)
     assert checkpoint.name == "stripes"
     assert checkpoint.metrics["validation_hard_accuracy"] > 0.8
     assert (checkpoint.metrics["training_samples"], checkpoint.metrics["validation_samples"]) == (81, 9)
+    assert checkpoint.metrics["step_ms"] == pytest.approx(
+        np.median([line["step_ms"] for line in lines]), abs=2e-3
+    )
+    assert checkpoint.metrics["step_ms"] > 0 < checkpoint.metrics["peak_memory_mb"] < 100_000
+    assert not {"step_ms", "peak_memory_mb"} & set(checkpoint.metrics["setting"])
     assert (checkpoint.recipe.epochs, checkpoint.seeds, checkpoint.data) == (
         12,
         {"train": 0},

@@ -1,0 +1,184 @@
+"""Trainings with the options that change the step: forward, pairing, sharpness, init, synops, prune."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from sast_deploy.checkpoint import load_checkpoint, to_float_network
+from sast_deploy.errors import TrainingError, UsageError
+from sast_deploy.evaluate import evaluate
+from sast_deploy.network import NetworkSpec
+from sast_deploy.recipes import ADDED_LATER, Recipe
+from sast_deploy.train import TrainResult, train
+from sast_deploy.train_state import TrainingInterruptedError, differences
+from sast_deploy.trainer import Trainer
+from tests.tinydata import SHAPE, tiny_set
+from tests.unit.test_train import ALL_OPTIONS, QUICK, SPEC, InterruptAt, same
+
+CONV = NetworkSpec("conv", SHAPE, (4, 5), 3, strides=(2, 1))
+PRUNED = ALL_OPTIONS.replace(epochs=6, prune=0.5, sharpness="asam")
+
+
+def run(out: Path, plan: Recipe, spec: NetworkSpec = SPEC, **options: Any) -> TrainResult:
+    return train(spec, plan, tiny_set(), out, progress=False, **options)
+
+
+@pytest.mark.parametrize(
+    ("plan", "losses", "size"),
+    [
+        (QUICK, [1.1104264, 1.0322273, 0.8903490, 0.8008301], 3.7739806),
+        (ALL_OPTIONS, [1.1195762, 1.0577565, 0.9925932, 0.9506459], 4.9024854),
+    ],
+    ids=["plain", "all older options"],
+)
+def test_todays_defaults_train_as_they_always_did(
+    tmp_path: Path, plan: Recipe, losses: list[float], size: float
+) -> None:
+    """Figures of the trainer from before any of the newer options; the last digits depend on the machine."""
+    state = run(tmp_path / "ckpt.pt", plan).checkpoint.state
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["loss"] for line in lines] == pytest.approx(losses, rel=1e-4)
+    assert float(np.linalg.norm(state["layers.0.weight"])) == pytest.approx(size, rel=1e-4)
+
+
+OPTIONS: list[dict[str, float | str]] = [
+    {"sharpness": "asam"}, {"pairing": "same"}, {"forward": "hard"}, {"init": "lsuv"}, {"synops": 0.5},
+    {"prune": 0.5},
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+    out = tmp_path_factory.mktemp("plain") / "ckpt.pt"
+    return run(out, QUICK.replace(epochs=12, drop=0.1, shift=0.5)).checkpoint.state
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_every_option_changes_the_training_and_it_still_learns(
+    tmp_path: Path, plain: dict[str, np.ndarray], options: dict[str, float | str]
+) -> None:
+    plan = QUICK.replace(epochs=12, drop=0.1, shift=0.5)
+    changed = run(tmp_path / "ckpt.pt", plan.replace(**options)).checkpoint
+    assert not same(changed.state, plain)
+    assert changed.metrics["validation_hard_accuracy"] > 0.6
+    assert load_checkpoint(tmp_path / "ckpt.pt").recipe == plan.replace(**options)
+
+
+def test_the_same_minibatch_twice_is_fetched_once() -> None:
+    plan = QUICK.replace(pairing="same", drop=0.2)
+    trainer = Trainer(SPEC, plan, tiny_set(), 0, 0.15, "cpu")
+    fetched, seen = trainer.feeder.batch, []
+    trainer.feeder.batch = lambda i, *rest: seen.append(list(i)) or fetched(i, *rest)  # type: ignore
+    losses, original = [], trainer._loss
+    trainer._loss = lambda batch, k: losses.append(batch) or original(batch, k)  # type: ignore
+    trainer.epoch(0, lambda: None)
+    assert sorted(i for part in seen for i in part) == sorted(trainer.fitted)
+    assert all(a[0] is b[0] for a, b in zip(losses[::2], losses[1::2], strict=True))
+    assert len(losses) == 2 * trainer.steps
+
+
+def test_without_a_climb_the_pairing_is_nothing(tmp_path: Path) -> None:
+    plan = QUICK.replace(rho=0.0, drop=0.1)
+    results = [
+        run(tmp_path / pairing / "ckpt.pt", plan.replace(pairing=pairing)).checkpoint.state
+        for pairing in ("independent", "same")
+    ]
+    assert same(*results)
+
+
+def test_straight_through_trains_the_network_that_is_deployed() -> None:
+    """The loss of a step is that of hard spikes, and the first layer still gets a gradient."""
+    trainer = Trainer(SPEC, QUICK.replace(forward="hard", init="lsuv"), tiny_set(), 0, 0.15, "cpu")
+    x, y = trainer.feeder.batch(trainer.fitted)
+    loss = trainer._loss((x, y), 25.0)
+    with torch.no_grad():
+        hard = torch.nn.functional.cross_entropy(trainer.network(x, hard=True), y)
+    assert float(loss.detach()) == float(hard)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert float(trainer.network.layers[0].weight.grad.norm()) > 0.0
+
+
+def test_the_penalty_lowers_the_rates(tmp_path: Path) -> None:
+    rates = [
+        evaluate(
+            run(tmp_path / str(weight) / "c.pt", QUICK.replace(epochs=12, synops=weight)).checkpoint,
+            tiny_set().test, progress=False,
+        ).hard_rates
+        for weight in (0.0, 3.0)
+    ]  # fmt: skip
+    assert sum(rates[1]) < 0.8 * sum(rates[0])
+
+
+@pytest.mark.parametrize(("spec", "small"), [(SPEC, (6, 8)), (CONV, (2, 5))], ids=["fc", "conv"])
+def test_pruned_neurons_are_gone_from_the_checkpoint(
+    tmp_path: Path, spec: NetworkSpec, small: tuple[int, ...]
+) -> None:
+    result = run(tmp_path / "ckpt.pt", PRUNED, spec)
+    checkpoint = load_checkpoint(result.path)
+    assert checkpoint.network == replace(spec, hidden=small)
+    assert checkpoint.state["layers.0.weight"].shape[0] == checkpoint.state["theta_0"].shape[0] == small[0]
+    assert to_float_network(checkpoint).layers[0].weight.shape[0] == small[0]
+    assert checkpoint.metrics["epoch"] >= 3  # cut at the start of epochs 2 and 3 of 6
+    assert run(tmp_path / "ckpt.pt", PRUNED, spec, resume=True).already_finished
+    result = evaluate(checkpoint, tiny_set().test, progress=False)
+    assert checkpoint.metrics["test"]["hard"] == result.hard_accuracy
+
+
+def test_an_epoch_before_the_last_cut_is_never_the_best(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    falling = iter(np.linspace(0.9, 0.1, 6))
+    monkeypatch.setattr(
+        Trainer,
+        "validate",
+        lambda _: {"surrogate_accuracy": 0.0, "hard_accuracy": next(falling), "hard_loss": 1.0},
+    )
+    checkpoint = run(tmp_path / "ckpt.pt", PRUNED).checkpoint
+    assert (checkpoint.metrics["epoch"], checkpoint.network.hidden) == (3, (6, 8))
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3])
+def test_pruned_interrupted_and_resumed_equals_uninterrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
+) -> None:
+    whole = run(tmp_path / "whole" / "ckpt.pt", PRUNED).checkpoint
+    out = tmp_path / "parts" / "ckpt.pt"
+    with monkeypatch.context() as patch:
+        InterruptAt(patch, stop)
+        with pytest.raises(TrainingInterruptedError):
+            run(out, PRUNED)
+    parts = run(out, PRUNED, resume=True).checkpoint
+    assert same(whole.state, parts.state)
+    assert whole.metrics["epoch"] == parts.metrics["epoch"]
+
+
+def test_pruning_needs_two_epochs() -> None:
+    with pytest.raises(UsageError, match=r"prune = 0\.5 in one epoch"):
+        QUICK.replace(epochs=1, prune=0.5)
+
+
+def test_reset_to_zero_trains_and_is_evaluated_as_such(tmp_path: Path) -> None:
+    spec = replace(SPEC, reset="zero")
+    checkpoint = load_checkpoint(run(tmp_path / "ckpt.pt", QUICK.replace(epochs=12), spec).path)
+    assert checkpoint.network.reset == "zero"
+    test = tiny_set().test
+    zero = evaluate(checkpoint, test, progress=False)
+    other = evaluate(replace(checkpoint, network=SPEC), test, progress=False)
+    assert zero.hard_accuracy > 0.8
+    assert zero.hard_rates != other.hard_rates
+    with pytest.raises(TrainingError, match=r"reset = zero \(now subtract\)"):
+        run(tmp_path / "ckpt.pt", QUICK.replace(epochs=12), SPEC, resume=True)
+
+
+def test_a_training_from_before_the_newer_options_can_be_resumed() -> None:
+    new = {**SPEC.to_dict(), **QUICK.to_dict()}
+    old = {key: value for key, value in new.items() if key not in {*ADDED_LATER, "reset"}}
+    assert differences(old, new) == ""
+    assert differences(old, {**new, "prune": 0.5}) == "prune = 0.0 (now 0.5)"
