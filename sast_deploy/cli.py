@@ -19,6 +19,7 @@ from sast_deploy.commands.inspect import inspect_command
 from sast_deploy.commands.options import Command, Group, forget_debug, wants_traceback
 from sast_deploy.commands.simulate import simulate_command
 from sast_deploy.commands.sweep import sweep_command
+from sast_deploy.commands.tables import tables_command
 from sast_deploy.commands.train import train_command
 from sast_deploy.commands.verify import verify_command
 from sast_deploy.errors import OutputError, SastError
@@ -52,6 +53,7 @@ for command in (
     verify_command,
     evaluate_command,
     sweep_command,
+    tables_command,
     data_group,
     doctor_command,
 ):

@@ -15,12 +15,13 @@ from rich.console import Console
 
 from sast_deploy.errors import SastError
 from sast_deploy.sweep.display import Display
-from sast_deploy.sweep.folder import RunFolder
+from sast_deploy.sweep.folder import RunFolder, read_json, write_json
 from sast_deploy.sweep.frames import load_choice
 from sast_deploy.sweep.study import Run, Study
 from sast_deploy.sweep.workers import BUSY, FAILED, STAGE, Job, Workers
 
 POLL_SECONDS = 0.5
+PLAN_FILE = "study.json"
 BUSY_SECONDS = 5.0  # before another sweep's run is asked for again
 
 
@@ -68,6 +69,7 @@ def sweep(study: Study, runs: Path, workers: Workers, console: Console, progress
     """
     wanted = plan(study, runs).todo
     todo = [run for run in study.runs if run.name in wanted]
+    _note_plan(study, runs)
     for choice in {run.data: None for run in todo}:
         load_choice(choice, progress)  # into the cache, once, before the workers all want it
     load_choice.cache_clear()
@@ -80,6 +82,13 @@ def sweep(study: Study, runs: Path, workers: Workers, console: Console, progress
         workers.close()
     before = len(study.runs) - len(todo)
     return Outcome(len(study.runs) - len(failures), before, failures)
+
+
+def _note_plan(study: Study, runs: Path) -> None:
+    """Write down which runs there will be, beside those of earlier studies: tables show what is missing."""
+    path = runs / PLAN_FILE
+    known = (read_json(path) or {}).get("runs", {})
+    write_json(path, {"runs": {**known, **{run.name: run.config for run in study.runs}}})
 
 
 def _work(study: Study, todo: list[Run], runs: Path, workers: Workers, display: Display) -> dict[str, str]:

@@ -1,0 +1,52 @@
+"""`sast-deploy tables`: the paper's tables from the runs of a sweep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sast_deploy.commands.options import PATH, Command, example
+
+WIDTH = 400  # columns: lines that a terminal wraps are better than numbers that are cut off
+
+
+@click.command(
+    "tables",
+    cls=Command,
+    short_help="The paper's tables from the runs of a sweep.",
+    epilog=example(
+        "sast-deploy tables runs/paper-nmnist",
+        "sast-deploy tables runs/paper-nmnist --markdown --json benchmarks/results/nmnist.json",
+    ),
+)
+@click.argument("runs", type=PATH, nargs=-1, required=True)
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown instead.")
+@click.option("--json", "raw", type=PATH, metavar="OUT", help="Write every run's figures as small JSON.")
+@click.option("--plots", type=PATH, metavar="DIR", help="Write pictures: gap over rho, event drop.")
+def tables_command(runs: tuple[Path, ...], as_markdown: bool, raw: Path | None, plots: Path | None) -> None:
+    """Print the paper's tables for RUNS: folders of sweeps, or files that --json wrote.
+
+    Every figure is a mean over seeds ± sample standard deviation, beside the paper's; differences come with
+    paired tests. Real, simulated and embedded data never share a table. Missing runs are shown as missing.
+    """
+    from sast_deploy.tables import load_records, make_tables, markdown, write_raw
+    from sast_deploy.tables.table import rich
+
+    records = load_records(runs)
+    from rich.console import Console
+
+    out = Console(highlight=False, width=WIDTH)
+    for table in make_tables(records):
+        if as_markdown:
+            click.echo(markdown(table))
+        else:
+            out.print(rich(table))
+    if raw is not None:
+        write_raw(raw, records)
+        click.echo(f"wrote {raw}", err=True)
+    if plots is not None:
+        from sast_deploy.tables.plots import draw
+
+        for path in draw(records, plots):
+            click.echo(f"wrote {path}", err=True)

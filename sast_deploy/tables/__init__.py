@@ -1,0 +1,9 @@
+"""The paper's tables with our columns beside the paper's, from the folders of a sweep."""
+
+from __future__ import annotations
+
+from sast_deploy.tables.build import make_tables
+from sast_deploy.tables.records import Record, load_records, write_raw
+from sast_deploy.tables.table import Table, markdown
+
+__all__ = ["Record", "Table", "load_records", "make_tables", "markdown", "write_raw"]

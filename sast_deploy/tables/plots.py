@@ -1,0 +1,91 @@
+"""Pictures of two tables: accuracy and gap over rho, and accuracy under event drop."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sast_deploy.fileio import atomic_path
+from sast_deploy.tables.analysed import amounts_of
+from sast_deploy.tables.build import by_data
+from sast_deploy.tables.groups import Group, group, recipe_label
+from sast_deploy.tables.records import Record
+from sast_deploy.tables.values import Value, disturbed, gap, hard
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SIZE, DPI = (6.4, 4.2), 120
+
+
+def draw(records: tuple[Record, ...], folder: Path) -> tuple[Path, ...]:
+    """Write the pictures that the runs allow as PNG files; their paths. Raises OutputError."""
+    written = []
+    for data, groups in by_data(group(records)).items():
+        name = re.sub(r"[^a-z0-9]+", "-", data.lower()).strip("-")
+        curves = list(_over_rho(groups))
+        if curves:
+            path = folder / f"rho-{name}.png"
+            _picture(path, data, "ρ", "%, hard accuracy (solid) and gap (dashed)", curves)
+            written.append(path)
+        dropped = [each for each in groups if len(amounts_of("drop", each)) > 1]
+        if dropped:
+            path = folder / f"drop-{name}.png"
+            _picture(
+                path, data, "share of events lost", "hard-spike accuracy, %", list(_drops(dropped, groups))
+            )
+            written.append(path)
+    return tuple(written)
+
+
+Curve = tuple[str, str, list[float], list[float], list[float]]  # label, line style, x, mean, sd
+
+
+def _over_rho(groups: tuple[Group, ...]) -> Iterable[Curve]:
+    """One pair of curves for each training that was done with two radii or more."""
+    families: dict[str, list[Group]] = {}
+    for each in groups:
+        families.setdefault(each.without("recipe.rho"), []).append(each)
+    for family in families.values():
+        done = [each for each in family if each.values(hard)]
+        if len(done) < 2:
+            continue
+        first = done[0]
+        label = f"{first.settings['network.name']}, {recipe_label(first, groups)}, {first.epochs} epochs"
+        yield (label, "-", *_points([(each.rho, each, hard) for each in done]))
+        yield ("", "--", *_points([(each.rho, each, gap) for each in done]))
+
+
+def _drops(dropped: list[Group], groups: tuple[Group, ...]) -> Iterable[Curve]:
+    for each in dropped:
+        label = f"{each.settings['network.name']}, {recipe_label(each, groups)}, ρ {each.rho:g}"
+        amounts = amounts_of("drop", each)
+        yield (label, "-", *_points([(a, each, disturbed("drop", a)) for a in amounts]))
+
+
+def _points(wanted: list[tuple[float, Group, Value]]) -> tuple[list[float], list[float], list[float]]:
+    found = [(x, mean) for x, each, value in wanted if (mean := each.mean(value))]
+    deviations = [100 * (each.sd or 0.0) for _, each in found]
+    return [x for x, _ in found], [100 * each.mean for _, each in found], deviations
+
+
+def _picture(path: Path, title: str, x: str, y: str, curves: list[Curve]) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=SIZE, layout="constrained")
+    axes: Axes = figure.subplots()
+    colour: Any = None
+    for label, style, xs, means, deviations in curves:
+        line = axes.errorbar(
+            xs, means, deviations, fmt=f"o{style}", label=label or None, color=None if label else colour,
+            capsize=3, markersize=4,
+        )  # fmt: skip
+        colour = line.lines[0].get_color()
+    axes.set(xlabel=x, ylabel=y)
+    axes.set_title(title, fontsize="small")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="x-small")
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=DPI)

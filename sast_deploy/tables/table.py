@@ -1,0 +1,83 @@
+"""A table of texts, and how it is shown: on a terminal or as Markdown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich import box
+from rich.console import Group as Stack
+from rich.console import RenderableType
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from sast_deploy.analysis.significance import Paired, Summary
+
+MISSING = "missing"
+NOTHING = "–"  # no figure is expected here
+
+
+@dataclass(frozen=True)
+class Table:
+    """title and notes: one line each. rows: one text per column; the first `left` columns are words."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+    left: int = 2
+
+
+def markdown(table: Table) -> str:
+    """The table in GitHub's Markdown."""
+    rule = ["---" if column < table.left else "---:" for column in range(len(table.columns))]
+    lines = [_line(table.columns), _line(tuple(rule)), *(_line(row) for row in table.rows)]
+    notes = [f"\n{note[:1].upper()}{note[1:]}." for note in table.notes]
+    return "\n".join([f"**{table.title}**\n", *lines, *notes]) + "\n"
+
+
+def rich(table: Table) -> RenderableType:
+    """The table for a terminal."""
+    shown = RichTable(title=table.title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, column in enumerate(table.columns):
+        shown.add_column(column, justify="left" if number < table.left else "right")
+    for row in table.rows:
+        shown.add_row(*(Text(cell) for cell in row))
+    return Stack(shown, *(Text(f"  {note}") for note in table.notes), "")
+
+
+def _line(cells: tuple[str, ...]) -> str:
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+
+
+def percent(found: Summary | None, runs: int, digits: int = 2) -> str:
+    """Mean ± sample standard deviation in per cent; with the number of seeds where it is not `runs`."""
+    return spread(found, runs, 100.0, digits)
+
+
+def spread(found: Summary | None, runs: int, scale: float = 1.0, digits: int = 1) -> str:
+    """Mean ± sample standard deviation times `scale`."""
+    if found is None:
+        return MISSING
+    text = f"{scale * found.mean:,.{digits}f}"
+    if found.sd is not None:
+        text += f" ± {scale * found.sd:,.{digits}f}"
+    return text if found.n == runs else f"{text} (n = {found.n})"
+
+
+def difference(found: Paired | None) -> str:
+    """Mean difference in points with its 95 % interval, and p of the paired t test and of Wilcoxon's."""
+    if found is None:
+        return NOTHING
+    low, high = (100 * end for end in found.interval)
+    p = f"p {_p(found.t_p)}, W {_p(found.wilcoxon_p)}"
+    return f"{100 * found.mean:+.2f} [{low:+.2f}, {high:+.2f}] {p}"
+
+
+TEST_NOTE = (
+    "differences in points, paired by seed: mean [95 % interval by Student's t], p of the paired t test, "
+    "W of Wilcoxon's signed-rank test, which with 5 seeds cannot fall below 0.0625"
+)
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"

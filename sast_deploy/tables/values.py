@@ -1,0 +1,74 @@
+"""Figures of one run that tables take means of; None where the run does not have them yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sast_deploy.tables.records import Record
+
+Value = Callable[[Record], float | None]
+
+
+def surrogate(run: Record) -> float | None:
+    """Accuracy with smooth spikes."""
+    return _of(run.float, "surrogate")
+
+
+def hard(run: Record) -> float | None:
+    """Accuracy with hard spikes, nothing else changed."""
+    return _of(run.float, "hard")
+
+
+def gap(run: Record) -> float | None:
+    """Surrogate accuracy - hard-spike accuracy."""
+    return _of(run.float, "gap")
+
+
+def training(key: str) -> Value:
+    """A figure of the training: "seconds", "step_ms", "peak_memory_mb"."""
+    return lambda run: _of(run.train, key)
+
+
+def deployed(subject: str, key: str) -> Value:
+    """A figure of a compiled network: "accuracy", "synops"."""
+    return lambda run: _of(run.profiles.get(subject), key)
+
+
+def loss(subject: str) -> Value:
+    """Hard-spike accuracy before quantization - accuracy of the integers."""
+
+    def value(run: Record) -> float | None:
+        before, after = hard(run), _of(run.profiles.get(subject), "accuracy")
+        return None if before is None or after is None else before - after
+
+    return value
+
+
+def disturbed(part: str, amount: float, key: str = "hard") -> Value:
+    """Accuracy under event drop or weight noise of that strength, mean over the draws."""
+
+    def value(run: Record) -> float | None:
+        levels = (run.analysis.get(part) or {}).get("levels", [])
+        return next((float(level[key]) for level in levels if level["amount"] == amount), None)
+
+    return value
+
+
+def analysed(part: str, key: str) -> Value:
+    """A figure of an analysis, as in analysed("margins", "hard_share")."""
+    return lambda run: _of(run.analysis.get(part), key)
+
+
+def rate(layer: int) -> Value:
+    """Mean hard spikes per neuron and step of a LIF layer, on the test split."""
+
+    def value(run: Record) -> float | None:
+        rates = (run.float or {}).get("hard_rates", [])
+        return float(rates[layer]) if layer < len(rates) else None
+
+    return value
+
+
+def _of(values: Any, key: str) -> float | None:
+    return float(values[key]) if values and values.get(key) is not None else None
