@@ -33,6 +33,11 @@ if TYPE_CHECKING:
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Any other value of the recipe, as drop=0.1."
 )
 @click.option("--k", type=click.FloatRange(min=0, min_open=True), help="Slope of the surrogate gradient.")
+@click.option(
+    "--clip",
+    type=click.FloatRange(min=0),
+    help="Weights stay within so many times their clipping points of least squared error; 0: anywhere.",
+)
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of order and augmentation.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--resume", is_flag=True, help="Continue after the last finished epoch, bit for bit.")
@@ -52,6 +57,7 @@ def finetune_command(
     batch: int | None,
     changes: tuple[str, ...],
     k: float | None,
+    clip: float | None,
     seed: int,
     device: str,
     resume: bool,
@@ -61,7 +67,7 @@ def finetune_command(
     """Train CHECKPOINT on so that its integers for a profile lose nothing; write a checkpoint.
 
     The forward pass computes what the compiled program computes. Minibatches, augmentation and loss are
-    those that CHECKPOINT was trained with; --epochs, --lr, --rho and --k have defaults of their own.
+    those that CHECKPOINT was trained with; --epochs, --lr, --rho, --k and --clip have defaults of their own.
     """
     from sast_deploy.checkpoint import load_checkpoint
     from sast_deploy.fileio import file_digest
@@ -83,8 +89,8 @@ def finetune_command(
         out.print(f"WARNING: {unlike}", soft_wrap=True)
     result = finetune(
         trained, profile, data, recipe, path,
-        k=FINETUNE.k if k is None else k, seed=seed, source=file_digest(checkpoint),
-        device=device, resume=resume, overwrite=overwrite,
+        k=FINETUNE.k if k is None else k, clip=FINETUNE.clip if clip is None else clip, seed=seed,
+        source=file_digest(checkpoint), device=device, resume=resume, overwrite=overwrite,
     )  # fmt: skip
     if result.already_finished:
         out.print(f"{result.path} was finished before; nothing was trained", soft_wrap=True)

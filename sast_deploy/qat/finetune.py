@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from rich.progress import Progress as Bar
 
 from sast_deploy.batches import fitting_threads, peak_memory_mb
@@ -42,6 +43,7 @@ def finetune(
     out: Path,
     *,
     k: float = FINETUNE.k,
+    clip: float = FINETUNE.clip,
     seed: int = 0,
     source: str = "",
     device: str = "auto",
@@ -56,8 +58,8 @@ def finetune(
     never worse on them than the start. Compiling it for `profile` gives the program that was chosen. The
     test split decides nothing; start and result are measured on it once, at the end.
 
-    k: slope factor of the surrogate gradient. seed: of minibatches and augmentation. source: digest of the
-    checkpoint's file, for the record. Files, `resume` and `overwrite`: as for `train`.
+    k, clip: as in `FineTuning`. seed: of minibatches and augmentation. source: digest of the checkpoint's
+    file, for the record. Files, `resume` and `overwrite`: as for `train`.
 
     Raises:
         UsageError: a checkpoint that does not say which samples it was validated on, other frames.
@@ -65,7 +67,7 @@ def finetune(
         TrainingError, TrainingInterruptedError: as `train`.
     """
     files = RunFiles(Path(out))
-    setting = _setting(checkpoint, profile, data, recipe, k, seed)
+    setting = _setting(checkpoint, profile, data, recipe, {"backward_k": k, "clip": clip, "seed": seed})
     if resume and files.checkpoint.exists() and not files.resume.exists():
         return _finished(files, setting)
     if not resume and not overwrite:
@@ -73,13 +75,14 @@ def finetune(
     state = load_progress(files, setting) if resume else Progress()
     validation = setting["validation"]
     trainer = FineTrainer(
-        checkpoint, profile, recipe, data, k=k, seed=seed, validation=validation, device=device
+        checkpoint, profile, recipe, data, k=k, clip=clip, seed=seed, validation=validation, device=device
     )
     if resume:
         trainer.restore(state)
     else:
         files.remove()
-        _record(trainer, state, trainer.validate(), 0.0)
+        state.history.append({"epoch": 0, **trainer.start(), "seconds": 0.0})
+        state.best = {key: torch.tensor(value) for key, value in checkpoint.state.items()}
     try:
         with fitting_threads(checkpoint.network, trainer.device), progress_bar() as bar:
             _epochs(trainer, state, files, setting, bar, progress)
@@ -117,9 +120,9 @@ def _epochs(
 
 
 def _record(trainer: FineTrainer, state: Progress, line: dict[str, Any], seconds: float) -> None:
-    """Note epoch 0 (the unchanged start) or the next one; keep its weights if they are the best so far."""
+    """Note the epoch in the history, which begins with the start; keep its weights if they are the best."""
     epoch = len(state.history)
-    if epoch == 0 or line["integer_accuracy"] >= state.history[state.best_epoch]["integer_accuracy"]:
+    if line["integer_accuracy"] >= state.history[state.best_epoch]["integer_accuracy"]:
         state.best, state.best_epoch = trainer.saved_weights(), epoch
     state.history.append({"epoch": epoch, **line, "seconds": round(seconds, 3)})
     state.seconds += seconds
@@ -144,7 +147,7 @@ def weights_digest(checkpoint: Checkpoint) -> str:
 
 
 def _setting(
-    checkpoint: Checkpoint, profile: Profile, data: FrameSet, recipe: Recipe, k: float, seed: int
+    checkpoint: Checkpoint, profile: Profile, data: FrameSet, recipe: Recipe, own: dict[str, Any]
 ) -> Setting:
     """Everything that the result depends on, as flat plain values; raises UsageError."""
     validation = checkpoint.metrics.get("setting", {}).get("validation")
@@ -168,7 +171,7 @@ def _setting(
     origin = {"data": data.info.dataset, "data.digest": data.info.frame_digest}
     start = {"start": weights_digest(checkpoint), "start.seed": checkpoint.seeds["train"]}
     target = {"profile": profile.name, "profile.digest": hashlib.sha256(profile.text.encode()).hexdigest()}
-    training = {**recipe.to_dict(), "backward_k": k, "seed": seed, "validation": validation}
+    training = {**recipe.to_dict(), **own, "validation": validation}
     return {**checkpoint.network.to_dict(), **frames, **origin, **start, **target, **training}
 
 
@@ -181,7 +184,8 @@ def _checkpoint(
         "name": trainer.checkpoint.name, "digest": source, "weights": setting["start"],
         "profile": trainer.profile.name, "profile_digest": setting["profile.digest"],
         "profile_text": trainer.profile.text, "recipe": trainer.checkpoint.recipe.to_dict(),
-        "backward_k": trainer.k, "validation_integer_accuracy": start["integer_accuracy"],
+        "backward_k": setting["backward_k"], "clip": setting["clip"],
+        "validation_integer_accuracy": start["integer_accuracy"],
         "validation_integer_loss": start["integer_loss"],
     }  # fmt: skip
     metrics = {

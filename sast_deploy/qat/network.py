@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -13,8 +14,9 @@ from sast_deploy.network import Network
 from sast_deploy.profile import Profile
 from sast_deploy.program import LEAK_BITS
 from sast_deploy.qat.arithmetic import exact_dtype, shift
+from sast_deploy.qat.clipping import ClippingMemory, searches
 from sast_deploy.qat.lif import LayerRules, integer_lif
-from sast_deploy.qat.quantized import IntegerLayer, integer_layer, integer_readout
+from sast_deploy.qat.quantized import Clamp, IntegerLayer, integer_layer, integer_readout
 from sast_deploy.sparse import event_linear
 
 
@@ -42,12 +44,14 @@ class IntegerNetwork:
     `Network` with hard spikes, roundings and clippings taken straight-through (lif.py, quantized.py); it
     reaches `network`'s weights and biases.
 
-    clip: the count that became 1.0 in the network's input.
+    clip: the count that became 1.0 in the network's input. memory: of clipping points, where their search
+    would be too slow; then values equal the program's only as far as the points are those of a new search.
     """
 
     network: Network
     profile: Profile
     clip: int
+    memory: ClippingMemory | None = None
 
     def run(self, x: Tensor, k: float) -> IntegerStates:
         """Every state, for `x` (time, batch, C*H*W) float32 = count / clip; k: surrogate slope factor."""
@@ -57,7 +61,7 @@ class IntegerNetwork:
         for index in range(len(self.network.layers)):
             weight, bias = parameter(f"layers.{index}.weight"), parameter(f"layers.{index}.bias")
             theta = self.network.get_buffer(f"theta_{index}")
-            integers = integer_layer(weight, bias, theta, self.profile, unit, largest)
+            integers = integer_layer(weight, bias, theta, self.profile, unit, largest, self._clamp(index))
             membrane, values = self._spike(index, integers, values, largest, k)
             layers.append((membrane, values))
             unit, largest = 1.0, 1
@@ -94,8 +98,16 @@ class IntegerNetwork:
         return logits, 1.0 / (float(integers.factor[0]) * steps)
 
     def _readout(self, area: Sequence[int], steps: int) -> IntegerLayer:
-        layer = self.network.readout
-        return integer_readout(layer.weight, layer.bias, self.profile, 1.0 / math.prod(area), steps)
+        layer, index = self.network.readout, len(self.network.layers)
+        unit = 1.0 / math.prod(area)
+        return integer_readout(layer.weight, layer.bias, self.profile, unit, steps, self._clamp(index))
+
+    def _clamp(self, index: int) -> Clamp | None:
+        """What brings the weights of layer `index` between remembered clipping points."""
+        if self.memory is None or not searches(self.profile):
+            return None
+        together = self.profile.weight_scale == "layer" or index == len(self.network.layers)
+        return partial(self.memory.clamp, index, self.profile, together)
 
 
 def weighted_sums(layer: nn.Module, weight: Tensor, values: Tensor) -> Tensor:

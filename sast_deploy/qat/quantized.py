@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +19,10 @@ from sast_deploy.compiler.quantize import (
     quantize,
 )
 from sast_deploy.profile import Profile
+from sast_deploy.qat.clipping import without_clipping
 
 Float64Array = NDArray[np.float64]
+Clamp = Callable[[Float64Array], Float64Array]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,24 +59,34 @@ class _StraightThrough(torch.autograd.Function):
 
 
 def integer_layer(
-    weight: Tensor, bias: Tensor, theta: Tensor, profile: Profile, unit: float, input_max: int
+    weight: Tensor,
+    bias: Tensor,
+    theta: Tensor,
+    profile: Profile,
+    unit: float,
+    input_max: int,
+    clamp: Clamp | None = None,
 ) -> IntegerLayer:
     """The integers of a spiking layer: weight (out, ...), bias (out,), theta (out,), float32.
 
     unit: the real value of one integer unit of its input. input_max: the largest integer of its input.
+    clamp: brings the weights between clipping points found before; without it the profile's are found.
     """
     real, thresholds = _real(weight, unit), theta.detach().cpu().numpy().astype(np.float64)
-    scaling = choose_scaling(real.reshape(len(real), -1), thresholds, profile, input_max)
+    used, profile = (real, profile) if clamp is None else (clamp(real), without_clipping(profile))
+    scaling = choose_scaling(used.reshape(len(used), -1), thresholds, profile, input_max)
     vth = torch.from_numpy(on_grid(thresholds, scaling.factor, profile.grid)).to(weight)
-    return _layer(weight, bias, real, unit, scaling, profile, vth)
+    return _layer(weight, bias, real, used, unit, scaling, profile, vth)
 
 
-def integer_readout(weight: Tensor, bias: Tensor, profile: Profile, unit: float, steps: int) -> IntegerLayer:
+def integer_readout(
+    weight: Tensor, bias: Tensor, profile: Profile, unit: float, steps: int, clamp: Clamp | None = None
+) -> IntegerLayer:
     """The integers of a readout: weight (classes, n), bias (classes,), float32; steps: T."""
-    real = _real(weight, unit)
-    total_bias = float(bias.detach().abs().max()) * steps
-    scaling = choose_readout_scaling(real, total_bias, profile)
-    return _layer(weight, bias, real, unit, scaling, profile, bias.new_empty(0))
+    real, total_bias = _real(weight, unit), float(bias.detach().abs().max()) * steps
+    used, profile = (real, profile) if clamp is None else (clamp(real), without_clipping(profile))
+    scaling = choose_readout_scaling(used, total_bias, profile)
+    return _layer(weight, bias, real, used, unit, scaling, profile, bias.new_empty(0))
 
 
 def _real(weight: Tensor, unit: float) -> Float64Array:
@@ -85,32 +98,30 @@ def _layer(
     weight: Tensor,
     bias: Tensor,
     real: Float64Array,
+    used: Float64Array,
     unit: float,
     scaling: Scaling,
     profile: Profile,
     vth: Tensor,
 ) -> IntegerLayer:
-    factor = torch.from_numpy(scaling.factor).to(weight.device)
+    """Integers of the weights `used`, which are `real` but for a clamp."""
+    limit, factor = profile.weight_max, torch.from_numpy(scaling.factor).to(weight.device)
+    integers = torch.from_numpy(quantize(used, scaling.factor, scaling.exponent, limit))
+    per_real = (scaling.factor / 2.0**scaling.exponent).reshape(-1, *[1] * (real.ndim - 1))
+    clipped = None
+    if used is not real:
+        clipped = torch.from_numpy(used != real).to(weight.device)
+    elif profile.clipping != "none" or profile.weight_scale == "unit":  # else the largest weight just fits
+        clipped = torch.from_numpy(np.abs(real) > (limit + 0.5) / per_real).to(weight.device)
+    slope = torch.from_numpy(per_real * unit).to(weight)
     offsets = torch.from_numpy(on_grid(bias.detach().cpu().numpy(), scaling.factor, profile.grid))
     return IntegerLayer(
-        _weights(weight, real, unit, scaling, profile),
+        _apply(weight, integers.to(weight), slope, clipped),
         _apply(bias, offsets.to(bias), factor.to(bias), None),
         vth,
         scaling.exponent,
         factor,
     )
-
-
-def _weights(weight: Tensor, real: Float64Array, unit: float, scaling: Scaling, profile: Profile) -> Tensor:
-    integers = quantize(real, scaling.factor, scaling.exponent, profile.weight_max)
-    rows = (-1, *[1] * (real.ndim - 1))
-    per_real = (scaling.factor / 2.0**scaling.exponent).reshape(rows)
-    clipped = None
-    if profile.clipping != "none" or profile.weight_scale == "unit":  # else the largest weight just fits
-        beyond = np.abs(real) > (profile.weight_max + 0.5) / per_real
-        clipped = torch.from_numpy(beyond).to(weight.device)
-    slope = torch.from_numpy(per_real * unit).to(weight)
-    return _apply(weight, torch.from_numpy(integers).to(weight), slope, clipped)
 
 
 def _apply(value: Tensor, integers: Tensor, slope: Tensor, clipped: Tensor | None) -> Tensor:

@@ -9,10 +9,11 @@ from sast_deploy.recipes import Recipe
 
 @dataclass(frozen=True)
 class FineTuning:
-    """Values of the recipe that fine-tuning sets, and the slope of its surrogate gradient.
+    """Values of the recipe that fine-tuning sets, and two of its own.
 
     epochs, lr, rho, ema: as in `Recipe`. k: slope factor of the arctan surrogate, in the backward pass only,
-    in units of the trained network's membrane.
+    in units of the trained network's membrane. clip: weights stay within so many times their clipping points
+    of least squared error, found once at the start (clipping.py); 0: anywhere.
     """
 
     epochs: int
@@ -20,6 +21,7 @@ class FineTuning:
     rho: float
     ema: float
     k: float
+    clip: float
 
     def recipe(self, trained: Recipe) -> Recipe:
         """The recipe that `trained` becomes: its minibatches, augmentation and loss with these values."""
@@ -37,4 +39,4 @@ class FineTuning:
         )
 
 
-FINETUNE = FineTuning(epochs=10, lr=3e-4, rho=0.0, ema=0.99, k=3.0)
+FINETUNE = FineTuning(epochs=10, lr=3e-4, rho=0.0, ema=0.99, k=3.0, clip=1.0)

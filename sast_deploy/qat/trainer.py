@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +19,7 @@ from sast_deploy.network import cross_entropy
 from sast_deploy.penalty import hidden_operations
 from sast_deploy.profile import Profile
 from sast_deploy.program import Program
+from sast_deploy.qat.clipping import ClippingMemory, start_points
 from sast_deploy.qat.network import IntegerNetwork
 from sast_deploy.recipes import Recipe
 from sast_deploy.simulate.fast import FastEngine
@@ -38,7 +40,8 @@ class FineTrainer(Trainer):
     """Trains the float weights behind a compiled program; validates the program that the compiler makes.
 
     The parts of the training split are those that the checkpoint was trained with, so that what validates
-    was never fitted to; `seed` orders the minibatches and draws the augmentation.
+    was never fitted to; `seed` orders the minibatches and draws the augmentation. Weights stay between the
+    clipping points of the start (clipping.py), `clip` times as far out; 0: anywhere.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class FineTrainer(Trainer):
         data: FrameSet,
         *,
         k: float,
+        clip: float,
         seed: int,
         validation: float,
         device: str,
@@ -57,17 +61,39 @@ class FineTrainer(Trainer):
         self.fitted, self.held = stratified_split(data.train.labels, validation, checkpoint.seeds["train"])
         sloped = replace(checkpoint, network=replace(checkpoint.network, k=k))
         self._use(load_network(sloped))
-        self.checkpoint, self.profile, self.split, self.k = checkpoint, profile, data.train, k
+        self.checkpoint, self.profile, self.split = checkpoint, profile, data.train
+        self.points = start_points(self.network, profile, clip) if clip else {}
+        self._clamp()
+        self.memory = ClippingMemory()
+        self.integers = IntegerNetwork(self.network, profile, checkpoint.frames.clip, self.memory)
+
+    def epoch(self, index: int, advance: Callable[[], None]) -> dict[str, float]:
+        """As the ordinary trainer's."""
+        self.memory.forget()
+        return super().epoch(index, advance)
 
     def _loss(self, batch: Batch, k: float) -> Tensor:
         """As the ordinary trainer's, but of the integer network."""
         recipe = self.recipe
-        states = IntegerNetwork(self.network, self.profile, self.checkpoint.frames.clip).run(batch[0], k)
+        states = self.integers.run(batch[0], k)
         loss = cross_entropy(states.real_logits(), batch[1], recipe.label_smoothing)
         if not recipe.synops:
             return loss
         spikes = [s for _, s in states.layers]
         return loss + recipe.synops * hidden_operations(self.network.spec, spikes)
+
+    def _after_step(self, step: int) -> None:
+        self._clamp()
+        super()._after_step(step)
+
+    @torch.no_grad()
+    def _clamp(self) -> None:
+        for name, points in self.points.items():
+            self.network.get_parameter(name).clamp_(-points, points)
+
+    def start(self) -> dict[str, float]:
+        """`validate`, of the checkpoint as it came. Raises CompileError."""
+        return self._judged(deploy(self.checkpoint, self.profile))
 
     def deployed(self) -> Deployed:
         """What the compiler makes of the weights that would be saved. Raises CompileError."""
@@ -76,7 +102,10 @@ class FineTrainer(Trainer):
 
     def validate(self) -> dict[str, float]:
         """Accuracy and loss of that program on the held samples. Raises CompileError."""
-        correct, loss = score(self.deployed(), self.split, self.held)
+        return self._judged(self.deployed())
+
+    def _judged(self, deployed: Deployed) -> dict[str, float]:
+        correct, loss = score(deployed, self.split, self.held)
         return {"integer_accuracy": correct / len(self.held), "integer_loss": loss}
 
 

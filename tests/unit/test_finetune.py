@@ -13,11 +13,13 @@ import pytest
 from sast_deploy.checkpoint import Checkpoint, load_checkpoint, to_float_network
 from sast_deploy.cli import run as run_command
 from sast_deploy.compiler import compile_network
+from sast_deploy.compiler.quantize import clipping_points
 from sast_deploy.data.split import stratified_split
 from sast_deploy.errors import CompileError, TrainingError, UsageError
 from sast_deploy.network import NetworkSpec
 from sast_deploy.profile import load_profile, parse_profile
 from sast_deploy.qat import FINETUNE, finetune
+from sast_deploy.qat.clipping import EVERY, ClippingMemory
 from sast_deploy.qat.trainer import FineTrainer
 from sast_deploy.recipes import BEST, PAPER, Recipe
 from sast_deploy.simulate.reference import run_reference
@@ -98,7 +100,8 @@ def test_a_fine_tuning_that_spoils_everything_returns_the_start(start: Path, tmp
 def test_equal_accuracies_go_to_the_later_epoch(
     start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    accuracies = iter([0.5, 0.4, 0.5, 0.5, 0.3])
+    accuracies = iter([0.4, 0.5, 0.5, 0.3])
+    monkeypatch.setattr(FineTrainer, "start", lambda self: {"integer_accuracy": 0.5, "integer_loss": 1.0})
     monkeypatch.setattr(
         FineTrainer, "validate", lambda self: {"integer_accuracy": next(accuracies), "integer_loss": 1.0}
     )
@@ -112,7 +115,7 @@ def test_weights_that_the_compiler_refuses_are_no_candidate(
 
     def validate(self: FineTrainer) -> dict[str, float]:
         calls.append(1)
-        if len(calls) == 3:
+        if len(calls) == 2:
             raise CompileError("the bias is 999 LSB")
         return original(self)
 
@@ -161,7 +164,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(
 def test_the_seed_orders_but_does_not_split(start: Path, tmp_path: Path) -> None:
     checkpoint, data = load_checkpoint(start), tiny_set()
     trainers = [
-        FineTrainer(checkpoint, INT2, QUICK, data, k=3.0, seed=seed, validation=0.3, device="cpu")
+        FineTrainer(checkpoint, INT2, QUICK, data, k=3.0, clip=1.0, seed=seed, validation=0.3, device="cpu")
         for seed in (0, 1)
     ]
     assert np.array_equal(trainers[0].held, trainers[1].held)
@@ -214,3 +217,50 @@ def test_the_command(start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert len(metrics["finetuned"]["digest"]) == 64
     assert run_command([*arguments, "-o", str(start)]) == 2
     assert "to start from" in capsys.readouterr().err
+
+
+def test_weights_stay_within_the_clipping_points_of_the_start(start: Path) -> None:
+    checkpoint, data = load_checkpoint(start), tiny_set()
+    rows = checkpoint.state["layers.1.weight"].astype(np.float64)
+    points = clipping_points(rows, INT2.weight_max, "mse")
+    for clip, largest in ((1.5, 1.5 * points), (0.0, None)):
+        trainer = FineTrainer(
+            checkpoint, INT2, QUICK, data, k=3.0, clip=clip, seed=0, validation=0.3, device="cpu"
+        )
+        before = trainer.network.get_parameter("layers.1.weight").detach().numpy().copy()
+        trainer.epoch(0, lambda: None)
+        after = np.abs(trainer.network.get_parameter("layers.1.weight").detach().numpy())
+        if largest is None:
+            assert np.array_equal(before, checkpoint.state["layers.1.weight"])
+            assert (after.max(axis=1) > 1.5 * points).any()
+        else:
+            assert (after <= largest[:, None] * (1 + 1e-6)).all()
+            assert np.allclose(np.abs(before).max(axis=1), np.minimum(np.abs(rows).max(axis=1), largest))
+
+
+def test_remembered_clipping_points_are_searched_anew_now_and_then() -> None:
+    """Between two searches a point is the same share of the largest weight; an epoch starts with a search."""
+    profile, rng, memory = replace(INT2, clipping="mse"), np.random.default_rng(0), ClippingMemory()
+    first, second = rng.normal(size=(2, 3, 50))
+    searched = [clipping_points(weights, INT2.weight_max, "mse") for weights in (first, second)]
+    found = [np.abs(memory.clamp(0, profile, False, first)).max(axis=1)]
+    found += [np.abs(memory.clamp(0, profile, False, second)).max(axis=1) for _ in range(EVERY)]
+    share = searched[0] / np.abs(first).max(axis=1)
+    assert np.allclose(found[0], searched[0])
+    assert np.allclose(found[1], share * np.abs(second).max(axis=1))
+    assert np.allclose(found[EVERY - 1], found[1])
+    assert np.allclose(found[EVERY], searched[1])
+    memory.forget()
+    assert np.allclose(np.abs(memory.clamp(0, profile, False, first)).max(axis=1), searched[0])
+    assert np.allclose(np.abs(memory.clamp(1, profile, True, first)).max(), clipping_points(
+        first.reshape(1, -1), INT2.weight_max, "mse"
+    ))  # fmt: skip
+
+
+def test_a_profile_that_searches_its_clipping_points(start: Path, tmp_path: Path) -> None:
+    profile = replace(INT2, clipping="mse")
+    found = run(start, tmp_path / "ckpt.pt", profile=profile).checkpoint
+    program = compile_network(to_float_network(found), profile, "x").program
+    accuracy = (run_reference(program, tiny_set().test.frames).predictions == tiny_set().test.labels).mean()
+    assert found.metrics["epoch"] > 0
+    assert accuracy == found.metrics["test"]["integer"]
