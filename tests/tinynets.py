@@ -14,12 +14,12 @@ CONV = NetworkSpec("conv", SHAPE, (5, 4), CLASSES, strides=(2, 1))
 
 
 def random_checkpoint(spec: NetworkSpec = FC, seed: int = 1, scale: float = 4.0) -> Checkpoint:
-    """Weights of `scale` times their initial size, so that neurons fire; by seed 1, FC does not say the same of all samples."""
+    """Weights of `scale` times their initial size, so that neurons fire; FC by seed 1 predicts two classes."""
     data = tiny_set()
     state = Network(spec, seed).state_dict()
     arrays = {k: (v if k.startswith("theta") else scale * v).numpy().copy() for k, v in state.items()}
-    seeds = {"train": 0, "validation": 0.2}
-    return Checkpoint("tiny", spec, arrays, PAPER, data.options, data.info, seeds, {}, {})
+    setting = {"setting": {"validation": 0.2}}
+    return Checkpoint("tiny", spec, arrays, PAPER, data.options, data.info, {"train": 0}, setting, {})
 
 
 def states_by_numpy(checkpoint: Checkpoint, frames: np.ndarray, hard: bool) -> list[np.ndarray]:

@@ -15,7 +15,7 @@ from sast_deploy.batches import BatchFeeder, Indices, fitting_threads, pick_devi
 from sast_deploy.checkpoint import Checkpoint, load_network
 from sast_deploy.data import FrameSet, FrameSplit
 from sast_deploy.data.split import stratified_split
-from sast_deploy.errors import UsageError
+from sast_deploy.errors import CheckpointError, UsageError
 from sast_deploy.lif import lif_states
 from sast_deploy.network import Network
 from sast_deploy.progress import track
@@ -82,9 +82,17 @@ def open_stream(
 
 
 def validation_part(checkpoint: Checkpoint, data: FrameSet) -> Indices:
-    """The training samples that the trainer held out for validation: the same split, by the same seed."""
-    seeds = checkpoint.seeds
-    return stratified_split(data.train.labels, seeds["validation"], seeds["train"])[1]
+    """The training samples that the trainer held out for validation: the same split, by the same seed.
+
+    Raises CheckpointError: the checkpoint does not say which part that was.
+    """
+    share = checkpoint.metrics.get("setting", {}).get("validation")
+    if not isinstance(share, float) or "train" not in checkpoint.seeds:
+        raise CheckpointError(
+            "does not record its validation part", where=checkpoint.name, expected="a trained checkpoint",
+            todo="train it again with `sast-deploy train`",
+        )  # fmt: skip
+    return stratified_split(data.train.labels, share, checkpoint.seeds["train"])[1]
 
 
 def batch_size(network: Network, steps: int) -> int:
@@ -96,7 +104,7 @@ def batch_size(network: Network, steps: int) -> int:
 
 def neurons_of(network: Network) -> list[int]:
     """Neurons of every LIF layer."""
-    blank = torch.zeros(1, 1, math.prod(network.spec.input_shape), device=network.readout.weight.device)
+    blank = network.readout.weight.new_zeros(1, 1, math.prod(network.spec.input_shape))
     return [u.numel() for u, _ in network.states(blank)]
 
 
