@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from sast_deploy.sweep.study import Study
     from sast_deploy.sweep.sweep import Outcome, Plan
+    from sast_deploy.sweep.workers import Workers
 
 SOME_FAILED = 1  # exit code
 SCHEMA = """
@@ -59,7 +60,7 @@ network (k, alpha, theta, reset). profiles, analyses and ablations are measured 
 @click.argument("study", type=PATH)
 @click.option("-o", "--output", type=PATH, help="Folder of the runs; default: runs/<study's name>")
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes; default: one for each processor.")
-@click.option("--ray", "address", metavar="auto|ADDRESS", help="Work on a Ray cluster instead.")
+@click.option("--ray", "address", metavar="auto|ADDRESS", help="On a Ray cluster; local: started here.")
 @click.option("--data", metavar="NAME", help="The whole grid on this data set instead of its own.")
 @click.option("--data-root", type=PATH, help="Folder of the recordings, where the study names none.")
 @click.option("--dry-run", is_flag=True, help="Only say what is left to do.")
@@ -75,7 +76,6 @@ def sweep_command(
     """See `help` above."""
     from sast_deploy.sweep import load_study
     from sast_deploy.sweep.sweep import plan, sweep
-    from sast_deploy.sweep.workers import LocalWorkers, Workers
 
     wanted = load_study(study, data=data, data_root=data_root)
     runs = output or Path("runs") / wanted.name
@@ -83,8 +83,18 @@ def sweep_command(
     if dry_run:
         _print_plan(wanted, plan(wanted, runs), runs, out)
         return 0
-    workers: Workers = LocalWorkers(jobs or len(os.sched_getaffinity(0)))
+    workers = _workers(address, jobs)
     return _print_outcome(sweep(wanted, runs, workers, out), wanted, runs, out)
+
+
+def _workers(address: str | None, jobs: int | None) -> Workers:
+    if address is None:
+        from sast_deploy.sweep.workers import LocalWorkers
+
+        return LocalWorkers(jobs or len(os.sched_getaffinity(0)))
+    from sast_deploy.sweep.raycluster import RayWorkers
+
+    return RayWorkers(address, jobs)
 
 
 def _print_plan(study: Study, found: Plan, runs: Path, out: Console) -> None:

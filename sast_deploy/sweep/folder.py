@@ -21,6 +21,7 @@ from sast_deploy.sweep.study import Run
 from sast_deploy.train_state import RunFiles
 
 FORMAT, VERSION = "sast-deploy-run", 1
+PLAN_FILE = "study.json"  # beside the runs' folders: the runs that there will be
 
 
 class RunBusyError(TrainingError):

@@ -15,13 +15,12 @@ from rich.console import Console
 
 from sast_deploy.errors import SastError
 from sast_deploy.sweep.display import Display
-from sast_deploy.sweep.folder import RunFolder, read_json, write_json
+from sast_deploy.sweep.folder import PLAN_FILE, RunFolder, read_json, write_json
 from sast_deploy.sweep.frames import load_choice
 from sast_deploy.sweep.study import Run, Study
 from sast_deploy.sweep.workers import BUSY, FAILED, STAGE, Job, Workers
 
 POLL_SECONDS = 0.5
-PLAN_FILE = "study.json"
 BUSY_SECONDS = 5.0  # before another sweep's run is asked for again
 
 

@@ -148,6 +148,33 @@ def test_a_failing_run_stops_no_other_and_is_listed(
     assert (out / "bands-fc-quick-rho0.05-seed1" / "results.json").exists()
 
 
+def test_the_same_study_on_ray(
+    study: Path, bands: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed: pip install ray")
+    study.write_text(STUDY.replace("epochs = 20", "epochs = 2").replace("[0, 1, 2]", "[0, 1]"))
+    out, usual = tmp_path / "ray", tmp_path / "usual"
+    options = [str(study), "--data-root", str(bands)]
+    assert run(["sweep", *options, "-o", str(out), "--ray", "local", "--jobs", "1"]) == 0
+    assert "2 of 2 runs finished" in capsys.readouterr().out
+    before = kept(out)
+    assert run(["sweep", *options, "-o", str(out), "--jobs", "1"]) == 0
+    assert kept(out) == before
+    assert run(["sweep", *options, "-o", str(usual), "--jobs", "1"]) == 0
+    for path in out.glob("*/ckpt.pt"):
+        ours, theirs = (load_checkpoint(p).state for p in (path, usual / path.parent.name / "ckpt.pt"))
+        assert all(np.array_equal(ours[key], theirs[key]) for key in ours)
+
+
+def test_without_ray(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert run(["sweep", str(study), "-o", str(tmp_path / "o"), "--ray", "auto"]) == 3
+    assert "error: --ray: Ray is not installed; pip install" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+
+
 def test_a_dry_run_says_what_is_left_and_touches_nothing(
     study: Path, bands: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

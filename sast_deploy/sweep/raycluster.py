@@ -1,0 +1,88 @@
+"""The same jobs on a Ray cluster: every machine needs this package, the data and the runs' folder."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+from dataclasses import replace
+from typing import Any
+
+from sast_deploy.data.sources import resolve_root
+from sast_deploy.errors import InstallationError
+from sast_deploy.sweep.folder import PLAN_FILE
+from sast_deploy.sweep.provenance import source_digest
+from sast_deploy.sweep.workers import FAILED, Event, Job
+
+INSTALL = "pip install 'ray>=2.40'"
+
+
+class RayWorkers:
+    """One Ray task for each run, one processor each, wherever the cluster has room.
+
+    address: "auto" for the cluster that this machine belongs to, "local" to start one here for as long as
+    the sweep lasts, else what `ray.init` takes. jobs: at most so many at once; None: one for each processor.
+
+    Raises InstallationError: no Ray, or no cluster there.
+    """
+
+    def __init__(self, address: str, jobs: int | None = None) -> None:
+        try:
+            ray: Any = importlib.import_module("ray")
+        except ImportError as error:
+            raise InstallationError("Ray is not installed", where="--ray", todo=INSTALL) from error
+        local = {"num_cpus": jobs, "include_dashboard": False} if address == "local" else {}
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
+        except (OSError, RuntimeError, ValueError, TimeoutError) as error:
+            raise InstallationError(
+                f"no cluster: {' '.join(str(error).split())}", where=f"--ray {address}",
+                todo="start one with `ray start --head`, or use --ray local",
+            ) from error  # fmt: skip
+        self._ray = ray
+        self._jobs = jobs or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        # A run that lost its machine is reported, not silently begun again: the next sweep continues it.
+        self._execute = ray.remote(num_cpus=1, max_retries=0)(execute_remotely)
+        self._tasks: dict[Any, str] = {}
+
+    def free(self) -> int:
+        """How many more jobs can start now."""
+        return self._jobs - len(self._tasks)
+
+    def start(self, job: Job) -> None:
+        """Hand a job to the cluster."""
+        root = resolve_root(job.run.data.root).absolute()
+        run = replace(job.run, data=replace(job.run.data, root=root))
+        there = replace(job, run=run, runs=job.runs.absolute())
+        self._tasks[self._execute.remote(there, source_digest())] = run.name
+
+    def poll(self, seconds: float) -> list[Event]:
+        """The runs that ended."""
+        done, _ = self._ray.wait(list(self._tasks), num_returns=1, timeout=seconds)
+        return [self._event(task) for task in done]
+
+    def _event(self, task: Any) -> Event:
+        name = self._tasks.pop(task)
+        try:
+            kind, text = self._ray.get(task)
+        except self._ray.exceptions.RayError as error:
+            return Event(name, FAILED, f"its Ray task died: {' '.join(str(error).split())[:300]}")
+        return Event(name, kind, text)
+
+    def close(self) -> None:
+        """Cancel what is still at work and leave the cluster."""
+        for task in self._tasks:
+            self._ray.cancel(task, force=True)
+        self._ray.shutdown()
+
+
+def execute_remotely(job: Job, source: str) -> tuple[str, str]:
+    """`execute` on another machine, refused where that one has other code or does not see the folder."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    from sast_deploy.sweep.execute import execute
+
+    if source_digest() != source:
+        return FAILED, f"another version of sast-deploy is installed on {platform.node()}"
+    if not (job.runs / PLAN_FILE).exists():
+        return FAILED, f"{job.runs} is not visible on {platform.node()}; use a shared folder (-o)"
+    return execute(job.run, job.runs, check=job.check, device=job.device, report=lambda stage: None)
