@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from sast_deploy.analysis import thresholds
+from sast_deploy.analysis.stream import predict
+from sast_deploy.analysis.thresholds import tune_thresholds
+from sast_deploy.checkpoint import Checkpoint
+from sast_deploy.data import FrameSet, FrameSplit
+from sast_deploy.errors import CheckpointError, UsageError
+from sast_deploy.evaluate import evaluate
+from tests.tinydata import tiny_set
+from tests.tinynets import CONV, random_checkpoint
+
+
+def labelled(checkpoint: Checkpoint, split: FrameSplit) -> FrameSplit:
+    """The split with the network's own hard-spike predictions for labels."""
+    return dataclasses.replace(split, labels=predict(checkpoint, split, device="cpu").hard)
+
+
+def taught(checkpoint: Checkpoint) -> FrameSet:
+    data = tiny_set()
+    return dataclasses.replace(
+        data, train=labelled(checkpoint, data.train), test=labelled(checkpoint, data.test)
+    )
+
+
+def rescaled(checkpoint: Checkpoint, layer: int, factor: float) -> Checkpoint:
+    state = dict(checkpoint.state)
+    state[f"theta_{layer}"] = state[f"theta_{layer}"] * np.float32(factor)
+    return dataclasses.replace(checkpoint, state=state)
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_a_doubled_threshold_is_found_and_halved(layer: int) -> None:
+    teacher = random_checkpoint()
+    data, wrong = taught(teacher), rescaled(teacher, layer, 2.0)
+    result = tune_thresholds(wrong, data, factors=(0.5, 1.0), device="cpu")
+    assert result.factors[layer] == 0.5
+    assert result.validation_after.correct == result.validation_after.samples == 18  # 0.2 of 90
+    assert result.validation_before.correct < 18
+    assert result.test_before.correct == evaluate(wrong, data.test, progress=False).hard_correct
+    assert result.test.only_a - result.test.only_b == result.test_after.correct - result.test_before.correct
+    assert json.loads(json.dumps(result.to_dict()))["factors"] == list(result.factors)
+
+
+def test_the_validation_part_alone_decides() -> None:
+    data, wrong = taught(random_checkpoint()), rescaled(random_checkpoint(), 0, 1.5)
+    other_test = dataclasses.replace(data, test=dataclasses.replace(data.test, labels=1 - data.test.labels))
+    one, two = (tune_thresholds(wrong, d, device="cpu") for d in (data, other_test))
+    assert one.factors == two.factors
+    assert one.validation_after == two.validation_after
+    assert one.test_after != two.test_after
+
+
+@pytest.mark.parametrize("spec", [random_checkpoint().network, CONV], ids=["fc", "conv"])
+def test_kept_currents_change_nothing(spec, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = random_checkpoint(spec)
+    kept = tune_thresholds(checkpoint, tiny_set(), factors=(0.8, 1.0, 1.3), device="cpu")
+    monkeypatch.setattr(thresholds, "CACHE_BYTES", 0)
+    assert tune_thresholds(checkpoint, tiny_set(), factors=(0.8, 1.0, 1.3), device="cpu") == kept
+    assert kept.tried >= 3 + 2  # three for the first layer, two new ones for the second
+
+
+def test_where_nothing_matters_thresholds_stay() -> None:
+    checkpoint = random_checkpoint()
+    state = {**checkpoint.state, "readout.weight": np.zeros((3, 8), np.float32)}
+    result = tune_thresholds(dataclasses.replace(checkpoint, state=state), tiny_set(), device="cpu")
+    assert result.factors == (1.0, 1.0)
+    assert result.validation_before == result.validation_after
+
+
+@pytest.mark.parametrize("factors", [(0.5, 2.0), (0.0, 1.0), (1.0, float("inf"))])
+def test_bad_factors_are_refused(factors: tuple[float, ...]) -> None:
+    with pytest.raises(UsageError, match="threshold factors"):
+        tune_thresholds(random_checkpoint(), tiny_set(), factors=factors)
+
+
+def test_a_checkpoint_that_does_not_say_what_it_was_validated_on() -> None:
+    with pytest.raises(CheckpointError, match="validation part"):
+        tune_thresholds(dataclasses.replace(random_checkpoint(), metrics={}), tiny_set())
