@@ -74,5 +74,25 @@ def membrane_table(data: str, groups: tuple[Group, ...]) -> Table | None:
     return Table(f"Membranes. {data}", columns, tuple(rows), (note,))
 
 
+def threshold_table(data: str, groups: tuple[Group, ...]) -> Table | None:
+    """What thresholds tuned after training, on validation samples, gain on the test split."""
+    rows = []
+    for each in groups:
+        if not _has(each, "thresholds"):
+            continue
+        n = len(each.values(hard))
+        before, after = (analysed("thresholds", key, "accuracy") for key in ("test_before", "test_after"))
+        tried = max((run.analysis.get("thresholds") or {}).get("tried", 0) for run in each.runs.values())
+        rows.append(
+            (
+                *head(each, groups), percent(each.mean(before), n), percent(each.mean(after), n),
+                difference(compare(each, each, after, before)), str(tried),
+            )
+        )  # fmt: skip
+    columns = (*HEAD, "hard %", "hard, thresholds tuned %", "gain", "settings tried, at most")
+    title = f"Control: thresholds tuned after training. {data}"
+    return Table(title, columns, tuple(rows), (TEST_NOTE,)) if rows else None
+
+
 def _has(each: Group, part: str) -> bool:
     return any(part in run.analysis for run in each.runs.values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sast_deploy.tables.accuracy import control_table, cost_table, matched_table, swap_table
-from sast_deploy.tables.analysed import disturbance_table, membrane_table
+from sast_deploy.tables.analysed import disturbance_table, membrane_table, threshold_table
 from sast_deploy.tables.deployed import ablation_tables, deployed_table
 from sast_deploy.tables.groups import Group, data_label, group
 from sast_deploy.tables.records import Record
@@ -33,7 +33,7 @@ def by_data(groups: tuple[Group, ...]) -> dict[str, tuple[Group, ...]]:
 def _of_data(data: str, groups: tuple[Group, ...]) -> Iterator[Table]:
     candidates = (
         swap_table(data, groups), deployed_table(data, groups), matched_table(data, groups),
-        control_table(data, groups), *ablation_tables(data, groups),
+        control_table(data, groups), threshold_table(data, groups), *ablation_tables(data, groups),
         disturbance_table("drop", data, groups), disturbance_table("noise", data, groups),
         membrane_table(data, groups), cost_table(data, groups), missing_table(data, groups),
     )  # fmt: skip

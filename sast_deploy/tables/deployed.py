@@ -9,7 +9,7 @@ from sast_deploy.tables.groups import Group, baseline_of, compare, recipe_label
 from sast_deploy.tables.paper import DEPLOYED, SYNOPS_NOTE, paper_set
 from sast_deploy.tables.records import Record
 from sast_deploy.tables.table import NOTHING, TEST_NOTE, Table, difference, percent, spread
-from sast_deploy.tables.values import Value, deployed, hard, loss
+from sast_deploy.tables.values import Value, deployed, hard, hidden_synops, loss
 
 
 def deployed_table(data: str, groups: tuple[Group, ...]) -> Table | None:
@@ -17,11 +17,13 @@ def deployed_table(data: str, groups: tuple[Group, ...]) -> Table | None:
     rows = [row for each in groups for subject in subjects(each) for row in [_row(each, subject, groups)]]
     columns = (
         *HEAD, "profile", "accuracy %", "lost to float", "against baseline", "kSynOps", "× baseline",
+        "behind layer 1", "× baseline",
         "paper % / kSynOps",
     )  # fmt: skip
     notes = (
         TEST_NOTE,
         "lost to float: points of the hard-spike accuracy before quantization",
+        "kSynOps behind layer 1: those that training can change, the input's events being given",
         *([SYNOPS_NOTE] if any(paper_set(each) for each in groups) else []),
     )
     return Table(f"Hardware-aware: integers. {data}", columns, tuple(rows), notes) if rows else None
@@ -41,8 +43,7 @@ def bits_of(subject: str) -> int:
 
 def _row(each: Group, subject: str, groups: tuple[Group, ...]) -> tuple[str, ...]:
     n, base = len(each.values(hard)), baseline_of(each, groups)
-    accuracy, synops = deployed(subject, "accuracy"), deployed(subject, "synops")
-    own, other = each.mean(synops), base.mean(synops) if base else None
+    accuracy = deployed(subject, "accuracy")
     paper = DEPLOYED.get((paper_set(each) or "", bits_of(subject), each.rho > 0))
     if each.settings["network.kind"] != "fc":
         paper = None
@@ -51,10 +52,17 @@ def _row(each: Group, subject: str, groups: tuple[Group, ...]) -> tuple[str, ...
         percent(each.mean(accuracy), n),
         spread(each.mean(loss(subject)), n, 100.0, 2),
         difference(compare(each, base, accuracy)) if base else NOTHING,
-        spread(own, n, 1e-3, 1),
-        f"{own.mean / other.mean:.2f}" if own and other else NOTHING,
+        *_operations(each, base, deployed(subject, "synops"), n),
+        *_operations(each, base, hidden_synops(subject), n),
         f"{100 * paper[0]:.1f} / {paper[1]:,.1f}" if paper else NOTHING,
     )  # fmt: skip
+
+
+def _operations(each: Group, base: Group | None, synops: Value, n: int) -> tuple[str, str]:
+    """kSynOps per sample, and their ratio to the baseline's."""
+    own, other = each.mean(synops), base.mean(synops) if base else None
+    ratio = f"{own.mean / other.mean:.2f}" if own and other and other.mean else NOTHING
+    return spread(own, n, 1e-3, 1), ratio
 
 
 def ablation_tables(data: str, groups: tuple[Group, ...]) -> Iterator[Table]:

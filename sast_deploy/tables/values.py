@@ -35,6 +35,16 @@ def deployed(subject: str, key: str) -> Value:
     return lambda run: _of(run.profiles.get(subject), key)
 
 
+def hidden_synops(subject: str) -> Value:
+    """SynOps behind the first layer: those that training can change, the input's events being given."""
+
+    def value(run: Record) -> float | None:
+        layers = (run.profiles.get(subject) or {}).get("layers")
+        return float(sum(layer["synops"] for layer in layers[1:])) if layers else None
+
+    return value
+
+
 def loss(subject: str) -> Value:
     """Hard-spike accuracy before quantization - accuracy of the integers."""
 
@@ -55,9 +65,16 @@ def disturbed(part: str, amount: float, key: str = "hard") -> Value:
     return value
 
 
-def analysed(part: str, key: str) -> Value:
+def analysed(part: str, *keys: str) -> Value:
     """A figure of an analysis, as in analysed("margins", "hard_share")."""
-    return lambda run: _of(run.analysis.get(part), key)
+
+    def value(run: Record) -> float | None:
+        found: Any = run.analysis.get(part)
+        for key in keys[:-1]:
+            found = (found or {}).get(key)
+        return _of(found, keys[-1])
+
+    return value
 
 
 def rate(layer: int) -> Value:

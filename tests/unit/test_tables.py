@@ -1,0 +1,283 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sast_deploy.cli import run
+from sast_deploy.errors import DataError
+from sast_deploy.recipes import PAPER
+from sast_deploy.sweep.choices import DataChoice, NetworkChoice, RecipeChoice
+from sast_deploy.tables import load_records, make_tables, markdown
+from sast_deploy.tables.accuracy import controls
+from sast_deploy.tables.groups import Group, baseline_of, data_label, group, recipe_label
+from sast_deploy.tables.plots import draw
+from sast_deploy.tables.records import Record
+from sast_deploy.tables.table import MISSING, NOTHING, Table
+
+INFO = {
+    "dataset": "nmnist", "simulated": False, "n_train": 1000, "n_test": 100, "holdout": None,
+    "frame_digest": "a" * 64, "root": "/somewhere/nmnist",
+    "provenance": "real N-MNIST from /somewhere/nmnist",
+}  # fmt: skip
+
+
+def record(
+    seed: int = 0, hard: float | None = 0.9, *, name: str = "paper", info: dict[str, Any] = INFO,
+    k: float = 25.0, kind: str = "fc", **recipe: Any,
+) -> Record:  # fmt: skip
+    """A run with `hard` as its accuracy, 2 points below its surrogate; None: planned only."""
+    made = RecipeChoice(name, PAPER.replace(**{"rho": 0.0, **recipe}))
+    network = NetworkChoice(kind, kind, values=(("k", k),))
+    data = DataChoice(info["dataset"], info["dataset"])
+    config = {
+        "data": data.to_dict(), "network": network.to_dict(), "recipe": made.to_dict(),
+        "seed": seed, "validation": 0.1,
+    }  # fmt: skip
+    extra = "-".join(f"{key}{value}" for key, value in {"k": k, **recipe}.items())
+    title = f"{info['dataset']}-{kind}-{name}-{extra}-seed{seed}"
+    if hard is None:
+        return Record(title, config)
+    return Record(
+        title, config, info,
+        train={"seconds": 10.0, "step_ms": 50.0 * (2 if made.recipe.rho else 1), "peak_memory_mb": 300.0},
+        float={"surrogate": hard + 0.02, "hard": hard, "gap": 0.02, "hard_rates": [0.2, 0.1], "samples": 100},
+    )  # fmt: skip
+
+
+def with_profile(each: Record, accuracy: float, first: float, hidden: float) -> Record:
+    layers = [{"synops": first}, {"synops": hidden}]
+    found = {"accuracy": accuracy, "synops": first + hidden, "layers": layers}
+    return replace(each, profiles={"loihi-int4 calibrated": found})
+
+
+def table(records: list[Record], title: str) -> Table:
+    (found,) = [each for each in make_tables(tuple(records)) if each.title.startswith(title)]
+    return found
+
+
+def row(found: Table, number: int) -> dict[str, str]:
+    return dict(zip(found.columns, found.rows[number], strict=True))
+
+
+def test_mean_spread_and_paired_difference_beside_the_papers() -> None:
+    base = [record(seed, hard) for seed, hard in enumerate((0.90, 0.92, 0.94))]
+    sast = [record(seed, hard, rho=0.3) for seed, hard in enumerate((0.93, 0.94, 0.98))]
+    found = table(base + sast, "Swap-only")
+    assert found.title.endswith("N-MNIST, real recordings, 1,000 + 100 samples")
+    first, second = row(found, 0), row(found, 1)
+    assert (first["ρ"], first["seeds"], first["hard %"], first["gap"]) == (
+        "0",
+        "3",
+        "92.00 ± 2.00",
+        "2.00 ± 0.00",
+    )
+    assert first["hard against baseline"] == NOTHING
+    assert second["hard %"] == "95.00 ± 2.65"
+    # d = 3, 2, 4: mean 3, sd 1, standard error 1 / sqrt(3); t(0.975, 2) = 4.3027; t = 5.196
+    assert second["hard against baseline"] == "+3.00 [+0.52, +5.48] p 0.035, W 0.250"
+    assert second["paper N-MNIST sur. / hard / gap"] == "97.21 ± 0.12 / 94.73 ± 4.62 / 2.48"
+    assert row(found, 0)["paper N-MNIST sur. / hard / gap"] == "96.06 ± 0.33 / 65.72 ± 9.74 / 30.34"
+
+
+def test_differences_are_paired_by_seed_and_not_by_order() -> None:
+    base = [record(seed, hard) for seed, hard in ((2, 0.94), (0, 0.90), (1, 0.92))]
+    sast = [record(seed, hard, rho=0.3) for seed, hard in ((1, 0.94), (2, 0.98), (0, 0.93), (7, 0.1))]
+    assert row(table(base + sast, "Swap-only"), 1)["hard against baseline"].startswith("+3.00 [+0.52, +5.48]")
+
+
+def test_data_never_share_a_table() -> None:
+    simulated = {**INFO, "dataset": "nmnist-simulated", "simulated": True, "frame_digest": "b" * 64}
+    embedded = {**INFO, "dataset": "digits-saccade", "simulated": True, "frame_digest": "c" * 64}
+    part = {**INFO, "frame_digest": "d" * 64}
+    records = [record(0, info=info) for info in (INFO, simulated, embedded, part)]
+    titles = [each.title for each in make_tables(tuple(records)) if each.title.startswith("Swap")]
+    assert sorted(title.partition(". ")[2] for title in titles) == [
+        "N-MNIST, real recordings, 1,000 + 100 samples, frames aaaaaaaa",
+        "N-MNIST, real recordings, 1,000 + 100 samples, frames dddddddd",
+        "N-MNIST, simulated, 1,000 + 100 samples",
+        "digits-saccade, simulated from scikit-learn's digits, 1,000 + 100 samples",
+    ]
+
+
+def test_the_baseline_is_the_same_training_without_sam() -> None:
+    groups = group((record(0), record(0, epochs=100), record(0, rho=0.3), record(0, rho=0.3, pairing="same"),
+                    record(0, rho=0.3, lr=0.01), record(0, rho=0.3, k=5.0)))  # fmt: skip
+    found = {}
+    for each in groups:
+        base = baseline_of(each, groups)
+        found[recipe_label(each, groups), each.rho, each.epochs] = base and (base.rho, base.epochs)
+    plain = "paper, k 25.0, lr 0.001, pairing independent"
+    assert found[plain, 0.3, 200] == (0.0, 200)
+    assert found["paper, k 25.0, lr 0.001, pairing same", 0.3, 200] == (0.0, 200)
+    assert found["paper, k 25.0, lr 0.01, pairing independent", 0.3, 200] is None
+    assert found["paper, k 5.0, lr 0.001, pairing independent", 0.3, 200] is None
+    assert found[plain, 0.0, 200] is None
+
+
+def test_integers_and_synops() -> None:
+    base = [with_profile(record(s, 0.92), 0.90 + s / 100, 300_000, 20_000) for s in (0, 1)]
+    sast = [with_profile(record(s, 0.95, rho=0.3), 0.93 + s / 100, 300_000, 10_000) for s in (0, 1)]
+    found = table(base + sast, "Hardware-aware")
+    assert len(found.rows) == 2
+    cells = dict(zip(found.columns, found.rows[1], strict=True))
+    assert cells["profile"] == "loihi-int4 calibrated"
+    assert cells["accuracy %"] == "93.50 ± 0.71"
+    assert cells["lost to float"] == "1.50 ± 0.71"
+    assert cells["paper % / kSynOps"] == "81.0 / 1,346.0"
+    start = found.columns.index("kSynOps")
+    assert found.rows[1][start : start + 4] == ("310.0 ± 0.0", "0.97", "10.0 ± 0.0", "0.50")
+    assert found.rows[0][start : start + 4] == ("320.0 ± 0.0", NOTHING, "20.0 ± 0.0", NOTHING)
+
+
+def test_equal_compute_pairs_passes_not_epochs() -> None:
+    records = [record(s, 0.6 + s / 50, epochs=100) for s in (0, 1)]
+    records += [record(s, 0.9 + s / 50, epochs=48, rho=0.3) for s in (0, 1)]
+    records += [record(s, 0.9, epochs=100, rho=0.3) for s in (0, 1)]
+    found = table(records, "Equal compute")
+    assert [(row(found, i)["epochs"], row(found, i)["passes"], row(found, i)["paper"]) for i in (0, 1)] == [
+        ("100", "100", "65.7 (100 epochs)"), ("48", "96", "93.9 (48 epochs)"),
+    ]  # fmt: skip
+    assert len(found.rows) == 2
+    assert row(found, 1)["against baseline"].startswith("+30.00 ")
+
+
+def test_controls_differ_in_one_setting_from_the_papers() -> None:
+    records = [record(0, rho=0.3), record(0, rho=0.3, name="same", pairing="same"), record(0, rho=0.3, k=5.0)]
+    records += [record(0, rho=0.3, pairing="same", sharpness="asam"), record(0, rho=0.1, sharpness="asam")]
+    found = [(key, reference.rho) for reference, _, key in controls(group(tuple(records)))]
+    assert sorted(found) == [("network.k", 0.3), ("recipe.pairing", 0.3), ("recipe.sharpness", 0.3)]
+    shown = table(records[:2], "Controls")
+    assert shown.rows[0][1:3] == ("pairing = same", "independent")
+
+
+def test_event_drop_with_the_papers_in_brackets() -> None:
+    levels = [
+        {"amount": 0.0, "hard": 0.95, "surrogate": 0.96},
+        {"amount": 0.4, "hard": 0.8, "surrogate": 0.9},
+    ]
+    dropped = replace(record(0, rho=0.3), analysis={"drop": {"levels": levels}})
+    found = table([dropped, record(1, 0.9, rho=0.3)], "Event drop")
+    assert row(found, 0)["p = 0"] == "95.00 (n = 1)"
+    assert row(found, 0)["p = 0.4"] == "80.00 (n = 1) (96.1)"
+
+
+def test_membranes_thresholds_and_cost() -> None:
+    analysis = {
+        "margins": {"surrogate_share": 0.05, "hard_share": 0.04},
+        "contraction": {"gamma": 8.4, "above_one": 0.01},
+        "thresholds": {"tried": 40, "test_before": {"accuracy": 0.9}, "test_after": {"accuracy": 0.92}},
+    }
+    records = [replace(record(s, 0.9), analysis=analysis) for s in (0, 1)] + [record(0, 0.9, rho=0.3)]
+    found = row(table(records, "Membranes"), 0)
+    assert (found["within ±0.2, smooth %"], found["paper %"], found["γ̂"]) == (
+        "5.00 ± 0.00",
+        "4.8",
+        "8.40 ± 0.00",
+    )
+    assert found["rate of layer 2, hard"] == "0.100 ± 0.000"
+    tuned = row(table(records, "Control: thresholds"), 0)
+    assert (tuned["hard, thresholds tuned %"], tuned["settings tried, at most"]) == ("92.00 ± 0.00", "40")
+    assert tuned["gain"].startswith("+2.00 [+2.00, +2.00]")
+    assert row(table(records, "Cost"), 1)["× baseline"] == "2.00"
+
+
+def test_ablation_rows_gain_against_the_first() -> None:
+    def ablated(seed: int, gain: float) -> Record:
+        rows = [
+            {"name": "one scale a layer", "test_accuracy": 0.8},
+            {"name": "+ search", "test_accuracy": 0.8 + gain},
+        ]
+        return replace(
+            record(seed), ablations={"loihi-int4": {"rows": rows}, "loihi-int2": {"rows": rows[:1]}}
+        )
+
+    found = table([ablated(0, 0.1), ablated(1, 0.12)], "Compiler options")
+    assert found.columns[1:] == ("loihi-int4", "loihi-int2", "loihi-int4, gain", "loihi-int2, gain")
+    assert found.rows[0] == ("one scale a layer", "80.00 ± 0.00", "80.00 ± 0.00", NOTHING, NOTHING)
+    assert found.rows[1][:3] == ("+ search", "91.00 ± 1.41", MISSING)
+    assert found.rows[1][3].startswith("+11.00 ")
+
+
+def test_what_is_planned_and_missing_is_shown() -> None:
+    records = [record(0, 0.9, rho=0.3), record(1, None, rho=0.3), record(2, None, rho=0.3)]
+    (each,) = group(tuple(records))
+    assert (each.values(lambda run: 1.0), len(each.runs)) == ({0: 1.0, 1: 1.0, 2: 1.0}, 3)
+    assert row(table(records, "Swap-only"), 0)["seeds"] == "1 of 3"
+    assert table(records, "Missing").rows == (("nmnist-fc-paper-k25.0-rho0.3", "1, 2"),)
+    (bare,) = group((record(0, None),))
+    assert data_label(bare) == "N-MNIST (nmnist), no run has begun"
+    assert row(table([record(0, None)], "Swap-only"), 0)["hard %"] == MISSING
+
+
+def write(folder: Path, each: Record) -> None:
+    values = {
+        "format": "sast-deploy-run", "name": each.name, "config": each.config,
+        "manifest": {"data": each.data, "code": {}}, "train": each.train, "float": each.float,
+        "profiles": each.profiles, "analysis": each.analysis, "ablations": each.ablations,
+    }  # fmt: skip
+    (folder / each.name).mkdir(parents=True)
+    (folder / each.name / "results.json").write_text(json.dumps(values))
+
+
+def test_the_small_json_gives_the_same_tables_and_names_no_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = [with_profile(record(s, 0.92), 0.90 + s / 100, 300_000, 20_000) for s in (0, 1)]
+    base[0] = replace(base[0], analysis={"margins": {"surrogate_share": 0.05, "histogram": list(range(160))}})
+    for each in base:
+        write(tmp_path / "runs", each)
+    plan = {"runs": {each.name: each.config for each in (*base, record(2, None))}}
+    (tmp_path / "runs" / "study.json").write_text(json.dumps(plan))
+    raw = tmp_path / "raw.json"
+    assert run(["tables", str(tmp_path / "runs"), "--json", str(raw), "--plots", str(tmp_path)]) == 0
+    said = capsys.readouterr()
+    assert "2 of 3" in said.out
+    assert "wrote" in said.err
+    assert len(raw.read_text()) < 5000
+    assert "somewhere" not in raw.read_text()
+    again = make_tables(load_records([raw]))
+    known = make_tables(tuple(base))
+    assert again == known
+    assert run(["tables", str(raw), "--markdown"]) == 0
+    assert capsys.readouterr().out == "".join(markdown(each) + "\n" for each in again)
+
+
+def test_markdown() -> None:
+    shown = markdown(Table("Title", ("a", "b", "c"), (("1", "2|3", "4"),), ("a note",)))
+    assert shown == "**Title**\n\n| a | b | c |\n| --- | --- | ---: |\n| 1 | 2/3 | 4 |\n\nA note.\n"
+
+
+def test_pictures(tmp_path: Path) -> None:
+    levels = [{"amount": p, "hard": 0.95 - p} for p in (0.0, 0.2, 0.4)]
+    records = [replace(record(s, 0.9, rho=rho), analysis={"drop": {"levels": levels}})
+               for s in (0, 1) for rho in (0.0, 0.3)]  # fmt: skip
+    paths = draw(tuple(records), tmp_path)
+    assert [path.name.partition("-")[0] for path in paths] == ["rho", "drop"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+
+
+@pytest.mark.parametrize("content", [None, "nonsense", "[]", '{"format": "other"}'])
+def test_files_that_are_none(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "x.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(DataError, match=r"x\.json"):
+        load_records([path])
+
+
+def test_folders_without_runs_and_the_same_run_twice(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no runs of a sweep"):
+        load_records([tmp_path])
+    write(tmp_path / "a", record(0))
+    write(tmp_path / "b", record(0))
+    with pytest.raises(DataError, match="two runs are called"):
+        load_records([tmp_path / "a", tmp_path / "b"])
+
+
+def test_a_group_knows_no_figure_that_is_not_there() -> None:
+    each = Group({}, {0: record(0), 1: record(1, None)})
+    assert each.mean(lambda found: None) is None
