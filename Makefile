@@ -33,7 +33,7 @@ train_options := --dataset '$(DATASET)' --recipe '$(RECIPE)' $(if $(RHO),--rho '
 	$(DATA_ROOT),--data-root '$(DATA_ROOT)') $(if $(HOLDOUT),--holdout '$(HOLDOUT)') $(if \
 	$(EPOCHS),--epochs '$(EPOCHS)') $(if $(SEED),--seed '$(SEED)')
 
-.PHONY: help setup train nmnist-int4 nmnist-int8 test lint bench doctor clean
+.PHONY: help setup train nmnist-int4 nmnist-int8 paper-nmnist paper-smoke test lint bench doctor clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z0-9-]+)( ([a-z0-9-]+))?:[^#]*## (.*)/  make \1 \3|\4/p' Makefile | column -t -s'|'
@@ -52,6 +52,15 @@ train: setup  ## train; a finished run of the same options is reused, an interru
 nmnist-int4 nmnist-int8: nmnist-%: train  ## events -> SAST checkpoint -> integer program -> Lava -> report
 	$(sast) compile '$(ckpt)' --profile loihi-$* -o 'netx_exports/$(name)-loihi-$*.net'
 	$(sast) simulate 'netx_exports/$(name)-loihi-$*.net' --check all
+
+# Where a run failed, the tables of the others are printed all the same.
+paper-nmnist: setup  ## the paper's whole N-MNIST study and its tables; hours to days, resumable
+	@failed=0; set -x; $(sast) sweep examples/$@.toml -o runs/$@ $(if $(DATA_ROOT),--data-root '$(DATA_ROOT)') \
+		$(if $(filter-out auto,$(DATASET)),--data '$(DATASET)') || failed=$$?; \
+	$(sast) tables runs/$@; exit $$failed
+
+paper-smoke: setup  ## the same study at small size, on embedded data, in minutes
+	@failed=0; set -x; $(sast) sweep examples/$@.toml -o runs/$@ || failed=$$?; $(sast) tables runs/$@; exit $$failed
 
 test: setup  ## the whole test suite
 	$(py) -m pytest $(PYTEST_ARGS)

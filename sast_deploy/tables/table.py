@@ -65,11 +65,14 @@ def spread(found: Summary | None, runs: int, scale: float = 1.0, digits: int = 1
 
 
 def difference(found: Paired | None) -> str:
-    """Mean difference in points with its 95 % interval, and p of the paired t test and of Wilcoxon's."""
+    """Mean difference in points with its 95 % interval, and p of the paired t test and of Wilcoxon's.
+
+    Where all differences are equal there is no t test.
+    """
     if found is None:
         return NOTHING
     low, high = (100 * end for end in found.interval)
-    p = f"p {_p(found.t_p)}, W {_p(found.wilcoxon_p)}"
+    p = f"p {_p(found.t_p) if found.t is not None else NOTHING}, W {_p(found.wilcoxon_p)}"
     return f"{100 * found.mean:+.2f} [{low:+.2f}, {high:+.2f}] {p}"
 
 
