@@ -55,8 +55,7 @@ class IntegerNetwork:
 
     def run(self, x: Tensor, k: float) -> IntegerStates:
         """Every state, for `x` (time, batch, C*H*W) float32 = count / clip; k: surrogate slope factor."""
-        values = self.network.shaped((x * self.clip).round_())
-        unit, largest = 1.0 / self.clip, self.clip
+        values, unit, largest = self._inputs(x), 1.0 / self.clip, self.clip
         layers, parameter = [], self.network.get_parameter
         for index in range(len(self.network.layers)):
             weight, bias = parameter(f"layers.{index}.weight"), parameter(f"layers.{index}.bias")
@@ -68,6 +67,15 @@ class IntegerNetwork:
         logits, scale = self._read_out(values)
         return IntegerStates(tuple(layers), logits, scale)
 
+    @property
+    def _exact_shares(self) -> bool:
+        """Whether count / clip is exact: then so is (clip W)(count / clip), without a pass over the input."""
+        return self.clip & (self.clip - 1) == 0
+
+    def _inputs(self, x: Tensor) -> Tensor:
+        """The first layer's inputs: counts, or exact shares of `clip`."""
+        return self.network.shaped(x if self._exact_shares else (x * self.clip).round_())
+
     def _spike(
         self, index: int, integers: IntegerLayer, values: Tensor, largest: int, k: float
     ) -> tuple[Tensor, Tensor]:
@@ -76,7 +84,8 @@ class IntegerNetwork:
         rules = LayerRules(self.profile.arithmetic, integers.exponent, v_decay)
         bound = math.prod(integers.weight.shape[1:]) * self.profile.weight_max * largest
         exact, layer = exact_dtype(bound), self.network.layers[index]
-        sums = weighted_sums(layer, integers.weight.to(exact), values.to(exact)).to(rules.dtype(bound))
+        weight = integers.weight.to(exact) * (self.clip if index == 0 and self._exact_shares else 1)
+        sums = weighted_sums(layer, weight, values.to(exact)).to(rules.dtype(bound))
         bias, vth, factor = (
             value.reshape(-1, *[1] * (sums.ndim - 3)).to(sums.dtype)
             for value in (integers.bias, integers.vth, integers.factor)

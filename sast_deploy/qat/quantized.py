@@ -90,7 +90,7 @@ def integer_readout(
 
 
 def _real(weight: Tensor, unit: float) -> Float64Array:
-    real: Float64Array = weight.detach().cpu().numpy().astype(np.float64) * unit
+    real: Float64Array = np.multiply(weight.detach().cpu().numpy(), unit, dtype=np.float64)
     return real
 
 

@@ -78,14 +78,15 @@ def trained(tmp_path: Path, spec: NetworkSpec) -> Checkpoint:
     return train(spec, plan, tiny_set(), tmp_path / "ckpt.pt", progress=False).checkpoint
 
 
-def assert_same_as_reference(checkpoint: Checkpoint, profile: Profile, samples: int = 6) -> None:
-    frames = tiny_set().test.frames[:samples]
+def assert_same_as_reference(checkpoint: Checkpoint, profile: Profile, clip: int = CLIP) -> None:
+    frames = np.minimum(tiny_set().test.frames[:6], clip)
+    checkpoint = replace(checkpoint, frames=replace(checkpoint.frames, clip=clip))
     program = compile_network(to_float_network(checkpoint), profile, "x").program
     expected = run_reference(program, frames, trace=True)
     assert expected.traces is not None
-    network = IntegerNetwork(load_network(checkpoint), profile, CLIP)
+    network = IntegerNetwork(load_network(checkpoint), profile, clip)
     with torch.no_grad():
-        found = network.run(torch.from_numpy(network_input(frames, CLIP)), 3.0)
+        found = network.run(torch.from_numpy(network_input(frames, clip)), 3.0)
     for (u, s), trace in zip(found.layers, expected.traces, strict=True):
         assert np.array_equal(by_sample(u), trace.membrane)
         assert np.array_equal(by_sample(s), trace.spikes)
@@ -109,6 +110,11 @@ def test_every_membrane_and_spike_is_the_references(spec: NetworkSpec, profile: 
 @pytest.mark.parametrize("name", ["loihi-int8", "loihi-int4", "loihi-stock"])
 def test_any_leak(alpha: float, name: str) -> None:
     assert_same_as_reference(checkpoint_of(replace(FC, alpha=alpha), 3), load_profile(name))
+
+
+@pytest.mark.parametrize("clip", [1, 2, 3, 7])
+def test_any_count_that_became_one(clip: int) -> None:
+    assert_same_as_reference(checkpoint_of(FC, 4), INT4, clip=clip)
 
 
 @pytest.mark.parametrize("spec", [FC, CONV], ids=["fc", "conv"])
