@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from sast_deploy import __version__
+from sast_deploy.commands.analyse import analyse_command
 from sast_deploy.commands.compile import compile_command
 from sast_deploy.commands.data import data_group
 from sast_deploy.commands.doctor import doctor_command
@@ -52,6 +53,7 @@ for command in (
     inspect_command,
     verify_command,
     evaluate_command,
+    analyse_command,
     sweep_command,
     tables_command,
     data_group,

@@ -15,6 +15,7 @@ from sast_deploy.batches import Indices, fitting_threads
 from sast_deploy.checkpoint import Checkpoint
 from sast_deploy.data import FrameSplit
 from sast_deploy.network import Network
+from sast_deploy.progress import track
 from sast_deploy.surrogate import arctan_slope
 
 SAMPLES = 32  # inputs the search starts from
@@ -74,6 +75,7 @@ def check_pairs(
     indices: Indices | None = None,
     seed: int = 0,
     device: str = "auto",
+    progress: bool = False,
 ) -> PairCheck:
     """Search pairs of inputs around samples of `split` for a violation, in double precision.
 
@@ -89,7 +91,8 @@ def check_pairs(
         real = max(uses.add(x, other) for other in _others(x))
         starts = [x + _scaled(torch.randn(x.shape, generator=generator).to(x), d) for d in DISTANCES]
         disturbed = max(uses.add(x, start) for start in starts)
-        adversarial = max(uses.add(*_ascend(network, x, start)) for start in starts)
+        searched = track(starts, "searching pairs") if progress else starts
+        adversarial = max(uses.add(*_ascend(network, x, start)) for start in searched)
     return PairCheck(
         bound, x.shape[1], real, disturbed, adversarial, tuple(uses.layers), tuple(uses.secants)
     )  # fmt: skip

@@ -1,0 +1,119 @@
+"""Pictures of analyses, made from their plain values: membrane margins, and accuracy under disturbance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sast_deploy.fileio import atomic_path
+
+Results = Mapping[str, Mapping[str, Any]]  # by network; what `analyse` returns
+
+# Okabe and Ito's colours, distinguishable with every kind of colour blindness; markers say the same again.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_BAND = "#DDDDDD"
+_SHOWN = 2.0  # margins drawn from -2 to 2
+_STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 9,
+}
+_RUNS = (("hard", "hard spikes"), ("surrogate", "surrogate"))
+
+
+def draw_margins(results: Results, path: Path) -> None:
+    """Histograms of u - theta, a column per layer, a row per kind of spike. Raises OutputError."""
+    shown = {name: result["margins"] for name, result in results.items()}
+    layers = max(len(found["hard"]) for found in shown.values())
+    with _figure(3.4 * layers + 0.6, 5.4, path) as figure:
+        axes = figure.subplots(2, layers, sharex=True, squeeze=False)
+        for row, (key, run) in enumerate(_RUNS):
+            for index, axis in enumerate(axes[row]):
+                _margin_panel(axis, shown, key, index)
+                axis.set_title(f"layer {index + 1}, {run}", loc="left")
+            axes[row][0].set_ylabel("membranes per bin of 0.05 [%]")
+        for axis in axes[1]:
+            axis.set_xlabel("u − θ (membrane to threshold)")
+        figure.suptitle(
+            "Membrane margins, all test samples, steps and neurons; grey: within ±0.2", fontsize=10
+        )
+
+
+def _margin_panel(axis: Any, shown: Mapping[str, Any], key: str, index: int) -> None:
+    axis.axvspan(-0.2, 0.2, color=_BAND, lw=0)
+    for number, (name, found) in enumerate(shown.items()):
+        if index >= len(found[key]):
+            continue
+        layer, (low, high, bins) = found[key][index], found["bins"]
+        edges = np.linspace(low, high, bins + 1)
+        inside = (edges[:-1] >= -_SHOWN - 1e-9) & (edges[1:] <= _SHOWN + 1e-9)
+        shares = 100 * np.asarray(layer["histogram"])[inside] / layer["states"]
+        axis.stairs(
+            shares, np.append(edges[:-1][inside], _SHOWN), color=_colour(number), lw=1.4,
+            label=f"{name}: {layer['share']:.1%}",
+        )  # fmt: skip
+    axis.set_xlim(-_SHOWN, _SHOWN)
+    axis.set_ylim(bottom=0)
+    axis.legend(frameon=False, title="within ±0.2", fontsize=8, title_fontsize=8)
+
+
+def draw_corruption(results: Results, path: Path) -> None:
+    """Accuracy under event drop and under weight noise, whichever was measured. Raises OutputError."""
+    kinds = [kind for kind in ("drop", "noise") if any(kind in result for result in results.values())]
+    labels = {
+        "drop": "probability p that an event is lost",
+        "noise": "weight noise σ, relative to each layer's rms weight",
+    }
+    with _figure(4.6 * len(kinds), 3.9, path) as figure:
+        axes = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
+        for axis, kind in zip(axes, kinds, strict=True):
+            for number, (name, result) in enumerate(results.items()):
+                if kind in result:
+                    _curves(axis, result[kind], number, name)
+            axis.set_xlabel(labels[kind])
+            axis.grid(axis="y", color="#EEEEEE", lw=0.8)
+            axis.set_axisbelow(True)
+        axes[0].set_ylabel("test accuracy [%]")
+        handles, names = axes[0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False)
+        figure.suptitle("Accuracy under disturbance; bars: standard deviation over draws", fontsize=10)
+
+
+def _curves(axis: Any, corruption: Mapping[str, Any], number: int, name: str) -> None:
+    levels = corruption["levels"]
+    amounts = [level["amount"] for level in levels]
+    for key, run in _RUNS:
+        hard = key == "hard"
+        axis.errorbar(
+            amounts, [100 * level[key] for level in levels],
+            yerr=[100 * (level[f"{key}_sd"] or 0.0) for level in levels],
+            color=_colour(number), marker=MARKERS[number % len(MARKERS)], ms=5 if hard else 4, capsize=2,
+            mfc=_colour(number) if hard else "white", ls="-" if hard else "--", lw=1.4 if hard else 1.0,
+            label=f"{name}, {run}",
+        )  # fmt: skip
+    axis.set_xticks(amounts)
+
+
+def _colour(number: int) -> str:
+    return COLOURS[number % len(COLOURS)]
+
+
+@contextmanager
+def _figure(width: float, height: float, path: Path) -> Iterator[Any]:
+    """A figure of so many inches that is saved as PNG, atomically, when its block ends well."""
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(figure)
+        yield figure
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=130)

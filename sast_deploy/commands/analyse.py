@@ -1,0 +1,129 @@
+"""`sast-deploy analyse`: margins, robustness, contraction, thresholds; several checkpoints side by side."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sast_deploy.commands.loading import load_test_split
+from sast_deploy.commands.options import PATH, SEED, Command, console, data_options, example
+from sast_deploy.errors import UsageError
+
+VIOLATED = 1  # exit code when a bound that must hold does not
+PARTS = ("drop", "noise", "margins", "contraction", "thresholds")
+
+
+@click.command(
+    "analyse",
+    cls=Command,
+    short_help="Robustness, margins, contraction, thresholds; compare checkpoints.",
+    epilog=example(
+        "sast-deploy analyse runs/sast/ckpt.pt",
+        "sast-deploy analyse runs/baseline/ckpt.pt runs/sast/ckpt.pt --parts drop,margins",
+    ),
+)
+@click.argument("checkpoints", type=PATH, nargs=-1, required=True)
+@click.option(
+    "--parts", default=",".join(PARTS), show_default=True, metavar="NAMES", help="Which parts, by comma."
+)
+@data_options(None)
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of dropped events, noise and pairs.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option(
+    "-o", "--output", type=PATH,
+    help="JSON file; the pictures lie beside it. Default: analysis.json, or for several checkpoints "
+    "comparison.json, beside the first one.",
+)  # fmt: skip
+def analyse_command(
+    checkpoints: tuple[Path, ...],
+    parts: str,
+    dataset: str | None,
+    data_root: Path | None,
+    holdout: float | None,
+    holdout_seed: int | None,
+    cache_dir: Path | None,
+    seed: int,
+    device: str,
+    output: Path | None,
+) -> int:
+    """Measure CHECKPOINTS beyond accuracy, and compare them on the same test samples if there are several.
+
+    \b
+    drop         accuracy with every event lost with probability 0 to 0.4
+    noise        accuracy with gaussian noise on the weights
+    margins      how close membranes come to their thresholds
+    contraction  gamma_hat over all visited states; state bound and Lipschitz bound, checked
+    thresholds   re-tuned on the validation part, as a control
+
+    Exit code 1 if a bound is violated.
+    """
+    from sast_deploy.analysis import accuracies, analyse, compare, predict
+    from sast_deploy.analysis.tables import table
+    from sast_deploy.checkpoint import load_checkpoint
+
+    chosen = [name.strip() for name in parts.split(",") if name.strip()]
+    unknown = sorted(set(chosen) - set(PARTS))
+    if unknown or not chosen:
+        raise UsageError(f"{parts!r}", where="--parts", expected=f"some of {','.join(PARTS)}")
+    trained = [load_checkpoint(path) for path in checkpoints]
+    names = _names([checkpoint.name for checkpoint in trained], checkpoints)
+    out = console()
+    results: dict[str, dict[str, Any]] = {}
+    predictions = {}
+    for name, path, checkpoint in zip(names, checkpoints, trained, strict=True):
+        data = load_test_split(
+            checkpoint.data, checkpoint.frames, dataset, data_root, holdout, holdout_seed, cache_dir
+        )
+        out.print(f"{name}: {path}, {data.info.provenance}", soft_wrap=True, markup=False)
+        unlike = data.info.unlike(checkpoint.data)
+        if unlike:
+            out.print(f"WARNING: {unlike}", soft_wrap=True)
+        predictions[name] = predict(checkpoint, data.test, device=device, progress=True)
+        origin = {"path": str(path), "dataset": data.info.dataset, "frames": data.info.frame_digest}
+        found = analyse(
+            checkpoint, data, chosen, cache_dir=cache_dir, seed=seed, device=device, progress=True
+        )
+        results[name] = {**origin, "test": accuracies(predictions[name]), **found}
+    comparisons = compare(predictions)
+    out.print(table(results), markup=False, soft_wrap=True)
+    for comparison in comparisons:
+        out.print(str(comparison), markup=False, soft_wrap=True)
+    default = "analysis.json" if len(checkpoints) == 1 else "comparison.json"
+    written = _write(results, [c.to_dict() for c in comparisons], output or checkpoints[0].parent / default)
+    out.print("\n".join(f"wrote {path}" for path in written), soft_wrap=True, markup=False)
+    violated = [
+        name for name, found in results.items() if not found.get("contraction", {}).get("holds", True)
+    ]
+    for name in violated:
+        out.print(f"VIOLATED: a bound that must hold does not hold for {name}", soft_wrap=True)
+    return VIOLATED if violated else 0
+
+
+def _names(recorded: list[str], paths: tuple[Path, ...]) -> list[str]:
+    """The checkpoints' own names where they tell them apart, else their paths. Raises UsageError."""
+    names = recorded if len(set(recorded)) == len(recorded) else [str(path) for path in paths]
+    if len(set(names)) != len(names):
+        raise UsageError("the same checkpoint twice", where=str(paths[0]), expected="different ones")
+    return names
+
+
+def _write(results: dict[str, dict[str, Any]], comparisons: list[dict[str, Any]], path: Path) -> list[Path]:
+    """The JSON file and the pictures of the parts that have one; returns their paths."""
+    from sast_deploy import __version__
+    from sast_deploy.analysis.plots import draw_corruption, draw_margins
+    from sast_deploy.fileio import write_text
+
+    content = {
+        "format": "sast-deploy-analysis", "version": 1, "package": __version__,
+        "checkpoints": results, "comparisons": comparisons,
+    }  # fmt: skip
+    write_text(path, json.dumps(content, indent=1) + "\n")
+    written = [path]
+    for parts, draw in ((("margins",), draw_margins), (("drop", "noise"), draw_corruption)):
+        if any(part in found for found in results.values() for part in parts):
+            written.append(path.with_name(f"{path.stem}-{parts[0]}.png"))
+            draw(results, written[-1])
+    return written
