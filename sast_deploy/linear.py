@@ -38,6 +38,14 @@ def weighted_sums(layer: Weighted, x: Int64Array, weight: Int32Array) -> Int64Ar
     return np.asarray(total).astype(np.int64)
 
 
+def real_sums(layer: Weighted, x: npt.NDArray[Any], weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """`weighted_sums` in the arrays' own floating-point type, rounded as that type rounds.
+
+    weight: real weights of the layer's shape; only the geometry is the layer's.
+    """
+    return _convolve(layer, x, weight) if isinstance(layer, Conv2d) else _matrix(x, weight)
+
+
 def pooled(layer: SumPool, x: Int64Array, rounding: str) -> Int64Array:
     """shift(sum of every window, exponent): x int64 (n, C, H, W) -> int64 (n, C, H // kH, W // kW)."""
     (height, width), (rows, columns) = layer.kernel, layer.out_shape(x.shape[1:])[1:]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from sast_deploy.compiler.choice import LayerChoice, check_choice
 from sast_deploy.compiler.intervals import firing_limit
 from sast_deploy.compiler.proofs import (
     LayerProof,
@@ -23,7 +25,7 @@ from sast_deploy.compiler.quantize import (
     quantize,
 )
 from sast_deploy.errors import CompileError
-from sast_deploy.floatnet import FloatConv2d, FloatDense, FloatNetwork, FloatPool, FloatReadout
+from sast_deploy.floatnet import FloatArray, FloatConv2d, FloatDense, FloatNetwork, FloatPool, FloatReadout
 from sast_deploy.linear import weighted_layers
 from sast_deploy.profile import Profile
 from sast_deploy.program import (
@@ -64,19 +66,25 @@ class Compilation:
     warnings: tuple[str, ...]
 
 
-def compile_network(network: FloatNetwork, profile: Profile, name: str) -> Compilation:
+def compile_network(
+    network: FloatNetwork, profile: Profile, name: str, choices: Mapping[int, LayerChoice] | None = None
+) -> Compilation:
     """Compile a trained network for a profile.
+
+    choices: explicit integers by index in `network.layers`; every other layer is the compiler's own choice.
+    What is refused and what is proved is the same for both.
 
     Raises:
         CompileError: weights that all become zero, a threshold that rounds to zero or leaves the state's
-            range, a bias that leaves it, an accumulator wider than the profile's, values not finite.
+            range, a bias that leaves it, an accumulator wider than the profile's, values not finite, choices
+            that do not fit the network or the profile.
     """
-    return _Builder(network, profile).build(name)
+    return _Builder(network, profile, choices or {}).build(name)
 
 
 class _Builder:
-    def __init__(self, network: FloatNetwork, profile: Profile) -> None:
-        self.network, self.profile = network, profile
+    def __init__(self, network: FloatNetwork, profile: Profile, choices: Mapping[int, LayerChoice]) -> None:
+        self.network, self.profile, self.choices = network, profile, choices
         self.losses: list[tuple[float, float]] = []  # share clipped and rms error of each weighted layer
         self.warnings: list[str] = []
         # What the next layer's weights see: the real value of one integer unit, and the largest integer.
@@ -86,7 +94,7 @@ class _Builder:
         layers: list[Layer] = []
         shape: Shape = self.network.input_shape
         for index, layer in enumerate(self.network.layers):
-            layers.append(self._layer(layer, f"layer {index}"))
+            layers.append(self._layer(layer, index))
             shape = layers[-1].out_shape(shape)
         program = Program(
             name,
@@ -102,7 +110,8 @@ class _Builder:
         facts = [LayerFacts(p, *loss) for p, loss in zip(prove(program, bounds), self.losses, strict=True)]
         return Compilation(program, tuple(facts), (*self.warnings, *_silent(program, bounds)))
 
-    def _layer(self, layer: FloatDense | FloatConv2d | FloatPool | FloatReadout, where: str) -> Layer:
+    def _layer(self, layer: FloatDense | FloatConv2d | FloatPool | FloatReadout, index: int) -> Layer:
+        where, choice = f"layer {index}", self.choices.get(index)
         if isinstance(layer, FloatPool):
             # The mean over a window is its sum in units of 1 / window size.
             area = layer.kernel[0] * layer.kernel[1]
@@ -110,27 +119,37 @@ class _Builder:
             return SumPool(layer.kernel)
         _require_usable(layer, where)
         real = layer.weight.astype(np.float64) * self.input_unit
-        if isinstance(layer, FloatReadout):
-            return self._readout(layer, real, where)
-        return self._spiking(layer, real, where)
-
-    def _readout(self, layer: FloatReadout, real: Float64Array, where: str) -> Readout:
         self._refuse_zeros(real, where)
-        total_bias = float(np.abs(layer.bias).max()) * self.network.steps
-        scaling = choose_readout_scaling(real, total_bias, self.profile)
-        weight = quantize(real, scaling.factor, scaling.exponent, self.profile.weight_max)
-        bias = on_grid(layer.bias, scaling.factor, self.profile.grid)
+        if choice is not None:
+            check_choice(choice, real.shape, self.profile, where)
+        if isinstance(layer, FloatReadout):
+            return self._readout(layer, real, choice, where)
+        return self._spiking(layer, real, choice, where)
+
+    def _readout(
+        self, layer: FloatReadout, real: Float64Array, choice: LayerChoice | None, where: str
+    ) -> Readout:
+        if choice is None:
+            total_bias = float(np.abs(layer.bias).max()) * self.network.steps
+            choice = LayerChoice(choose_readout_scaling(real, total_bias, self.profile))
+        scaling = choice.scaling
+        weight = self._weight(real, choice)
+        bias = self._lsbs(layer.bias, scaling, choice.bias)
         self._bound(np.abs(bias), INT32_MAX // self.network.steps, where, "bias")
         self._note(where, real, weight, scaling)
         return Readout(frozen_ints(weight), frozen_ints(bias), scaling.exponent)
 
-    def _spiking(self, layer: FloatDense | FloatConv2d, real: Float64Array, where: str) -> Layer:
-        self._refuse_zeros(real, where)
+    def _spiking(
+        self, layer: FloatDense | FloatConv2d, real: Float64Array, choice: LayerChoice | None, where: str
+    ) -> Layer:
         theta = layer.threshold.astype(np.float64)
-        scaling = choose_scaling(real.reshape(len(real), -1), theta, self.profile, self.input_max)
-        weight = quantize(real, scaling.factor, scaling.exponent, self.profile.weight_max)
-        vth = on_grid(theta, scaling.factor, self.profile.grid)
-        bias = on_grid(layer.bias, scaling.factor, self.profile.grid)
+        if choice is None:
+            rows = real.reshape(len(real), -1)
+            choice = LayerChoice(choose_scaling(rows, theta, self.profile, self.input_max))
+        scaling = choice.scaling
+        weight = self._weight(real, choice)
+        vth = self._lsbs(theta, scaling, choice.vth)
+        bias = self._lsbs(layer.bias, scaling, choice.bias)
         self._note(where, real, weight, scaling)
         self._check_neurons(weight, vth, bias, theta, where)
         self.input_unit, self.input_max = 1.0, 1
@@ -138,6 +157,18 @@ class _Builder:
         if isinstance(layer, FloatConv2d):
             return Conv2d(*common, layer.stride, layer.padding, layer.dilation, layer.groups)
         return Dense(*common)
+
+    def _weight(self, real: Float64Array, choice: LayerChoice) -> Int32Array:
+        if choice.weight is not None:
+            return choice.weight
+        return quantize(real, choice.scaling.factor, choice.scaling.exponent, self.profile.weight_max)
+
+    def _lsbs(
+        self, values: FloatArray | Float64Array, scaling: Scaling, chosen: Int32Array | None
+    ) -> Float64Array:
+        if chosen is not None:
+            return chosen.astype(np.float64)
+        return on_grid(values, scaling.factor, self.profile.grid)
 
     def _decay(self) -> Int32Array:
         return frozen_ints([round((1.0 - self.network.alpha) * (1 << LEAK_BITS))])

@@ -78,11 +78,18 @@ def choose_scaling(
     limit = form.high / profile.headroom
     exponent = math.floor(math.log2(limit / float(np.median(thresholds * per_exponent))))
     exponent = min(max(exponent, profile.exponent_min), profile.exponent_max)
-    ceiling = form.high / math.sqrt(profile.headroom) / np.maximum(thresholds, 1e-30)
+    scaling = scale_at(exponent, per_exponent, thresholds, profile)
+    return rescaled(weights, scaling, profile, input_max) if profile.excess == "rescale" else scaling
+
+
+def scale_at(
+    exponent: int, per_exponent: Float64Array, thresholds: Float64Array, profile: Profile
+) -> Scaling:
+    """Factors per_exponent * 2**exponent, smaller where a threshold would come too near the state's end."""
+    ceiling = profile.arithmetic.state.high / math.sqrt(profile.headroom) / np.maximum(thresholds, 1e-30)
     if profile.weight_scale == "layer":
         ceiling = np.full_like(ceiling, ceiling.min())
-    scaling = Scaling(exponent, np.minimum(per_exponent * 2.0**exponent, ceiling))
-    return _rescaled(weights, scaling, profile, input_max) if profile.excess == "rescale" else scaling
+    return Scaling(exponent, np.minimum(per_exponent * 2.0**exponent, ceiling))
 
 
 def choose_readout_scaling(weights: Float64Array, total_bias: float, profile: Profile) -> Scaling:
@@ -93,11 +100,15 @@ def choose_readout_scaling(weights: Float64Array, total_bias: float, profile: Pr
     though not below 0, from where on it would cost the weights. Logits are exact in any case.
     """
     point = float(clipping_points(weights.reshape(1, -1), profile.weight_max, profile.clipping)[0])
-    unit = profile.weight_max / point
+    return readout_scale(profile.weight_max / point, len(weights), total_bias, profile)
+
+
+def readout_scale(unit: float, classes: int, total_bias: float, profile: Profile) -> Scaling:
+    """The readout's scaling when `unit` weight steps stand for 1; total_bias as in choose_readout_scaling."""
     exponent = profile.exponent_max
     while exponent > max(profile.exponent_min, 0) and total_bias * unit * 2.0**exponent > STOCK_BIAS_MAX:
         exponent -= 1
-    return Scaling(exponent, np.full(len(weights), unit * 2.0**exponent))
+    return Scaling(exponent, np.full(classes, unit * 2.0**exponent))
 
 
 def quantize(values: Float64Array, factor: Float64Array, exponent: int, limit: int) -> npt.NDArray[np.int32]:
@@ -112,7 +123,7 @@ def on_grid(values: npt.NDArray[Any], factor: Float64Array, grid: int) -> Float6
     return rounded
 
 
-def _rescaled(weights: Float64Array, scaling: Scaling, profile: Profile, input_max: int) -> Scaling:
+def rescaled(weights: Float64Array, scaling: Scaling, profile: Profile, input_max: int) -> Scaling:
     """Factors at which no weighted sum of the rounded weights leaves the accumulator."""
     limit = ((1 << (profile.accumulator_bits - 1)) - 1) / 2.0 ** max(scaling.exponent, 0)
     factor = scaling.factor.copy()

@@ -1,0 +1,58 @@
+"""Explicit integers for one layer, in place of the compiler's own choice; what calibration hands over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sast_deploy.compiler.quantize import Scaling
+from sast_deploy.errors import CompileError
+from sast_deploy.profile import Profile
+from sast_deploy.program import Int32Array, Shape
+
+
+@dataclass(frozen=True, eq=False)
+class LayerChoice:
+    """What is chosen for one weighted layer.
+
+    scaling: its exponent and factors. weight (the layer's shape), bias, vth (neurons,): int32; None: what
+    `scaling` makes of the trained values, to the nearest. A readout has no vth.
+    """
+
+    scaling: Scaling
+    weight: Int32Array | None = None
+    bias: Int32Array | None = None
+    vth: Int32Array | None = None
+
+
+def check_choice(choice: LayerChoice, shape: Shape, profile: Profile, where: str) -> None:
+    """Refuse integers that the profile does not allow.
+
+    Raises:
+        CompileError: an exponent, a weight, a bias or a threshold out of range, off the grid or of a wrong
+            shape.
+    """
+    exponent, low, high = choice.scaling.exponent, profile.exponent_min, profile.exponent_max
+    if not low <= exponent <= high:
+        raise CompileError(f"chosen exponent {exponent}", where=where, expected=f"{low}..{high}")
+    if choice.weight is not None:
+        _need_shape(choice.weight, shape, where, "weights")
+        limit = profile.weight_max
+        if np.abs(choice.weight).max() > limit:
+            raise CompileError(
+                f"chosen weights reach {np.abs(choice.weight).max()}",
+                where=where,
+                expected=f"at most {limit}",
+            )
+    for name, values in (("biases", choice.bias), ("thresholds", choice.vth)):
+        if values is None:
+            continue
+        _need_shape(values, shape[:1], where, name)
+        if (values % profile.grid).any():
+            raise CompileError(f"chosen {name}", where=where, expected=f"multiples of {profile.grid}")
+
+
+def _need_shape(values: Int32Array, shape: Shape, where: str, what: str) -> None:
+    if values.shape != shape:
+        raise CompileError(f"chosen {what} of shape {values.shape}", where=where, expected=f"{shape}")
