@@ -55,12 +55,12 @@ def _margin_panel(axis: Any, shown: Mapping[str, Any], key: str, index: int) -> 
         inside = (edges[:-1] >= -_SHOWN - 1e-9) & (edges[1:] <= _SHOWN + 1e-9)
         shares = 100 * np.asarray(layer["histogram"])[inside] / layer["states"]
         axis.stairs(
-            shares, np.append(edges[:-1][inside], _SHOWN), color=_colour(number), lw=1.4,
-            label=f"{name}: {layer['share']:.1%}",
+            shares, np.append(edges[:-1][inside], _SHOWN), baseline=None, color=_colour(number), lw=1.4,
+            label=f"{name}: {100 * layer['share']:.1f} %",
         )  # fmt: skip
     axis.set_xlim(-_SHOWN, _SHOWN)
-    axis.set_ylim(bottom=0)
-    axis.legend(frameon=False, title="within ±0.2", fontsize=8, title_fontsize=8)
+    axis.set_ylim(0, axis.get_ylim()[1] * (1.1 + 0.2 * len(shown)))  # room for the legend
+    axis.legend(frameon=False, title="within ±0.2", loc="upper right", fontsize=8, title_fontsize=8)
 
 
 def draw_corruption(results: Results, path: Path) -> None:
@@ -75,29 +75,32 @@ def draw_corruption(results: Results, path: Path) -> None:
         for axis, kind in zip(axes, kinds, strict=True):
             for number, (name, result) in enumerate(results.items()):
                 if kind in result:
-                    _curves(axis, result[kind], number, name)
+                    _curves(axis, result[kind], number, len(results), name)
             axis.set_xlabel(labels[kind])
             axis.grid(axis="y", color="#EEEEEE", lw=0.8)
             axis.set_axisbelow(True)
         axes[0].set_ylabel("test accuracy [%]")
         handles, names = axes[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False)
-        figure.suptitle("Accuracy under disturbance; bars: standard deviation over draws", fontsize=10)
+        figure.legend(handles, names, loc="outside lower center", ncols=min(3, len(results)), frameon=False)
+        figure.suptitle(
+            "Solid: hard spikes, bars: standard deviation over draws; dashed: surrogate", fontsize=10
+        )
 
 
-def _curves(axis: Any, corruption: Mapping[str, Any], number: int, name: str) -> None:
-    levels = corruption["levels"]
-    amounts = [level["amount"] for level in levels]
-    for key, run in _RUNS:
-        hard = key == "hard"
-        axis.errorbar(
-            amounts, [100 * level[key] for level in levels],
-            yerr=[100 * (level[f"{key}_sd"] or 0.0) for level in levels],
-            color=_colour(number), marker=MARKERS[number % len(MARKERS)], ms=5 if hard else 4, capsize=2,
-            mfc=_colour(number) if hard else "white", ls="-" if hard else "--", lw=1.4 if hard else 1.0,
-            label=f"{name}, {run}",
-        )  # fmt: skip
-    axis.set_xticks(amounts)
+def _curves(axis: Any, corruption: Mapping[str, Any], number: int, networks: int, name: str) -> None:
+    levels, colour, marker = corruption["levels"], _colour(number), MARKERS[number % len(MARKERS)]
+    amounts = np.array([level["amount"] for level in levels])
+    beside = amounts + (number - (networks - 1) / 2) * 0.012 * amounts.max()  # so that bars do not cover
+    axis.errorbar(
+        beside, [100 * level["hard"] for level in levels],
+        yerr=[100 * (level["hard_sd"] or 0.0) for level in levels],
+        color=colour, marker=marker, ms=5, capsize=2, elinewidth=0.9, lw=1.5, label=name,
+    )  # fmt: skip
+    axis.plot(
+        beside, [100 * level["surrogate"] for level in levels],
+        color=colour, marker=marker, ms=4, mfc="white", ls="--", lw=0.9,
+    )  # fmt: skip
+    axis.set_xticks(amounts, [f"{amount:g}" for amount in amounts])
 
 
 def _colour(number: int) -> str:

@@ -122,8 +122,10 @@ def _write(results: dict[str, dict[str, Any]], comparisons: list[dict[str, Any]]
     }  # fmt: skip
     write_text(path, json.dumps(content, indent=1) + "\n")
     written = [path]
-    for parts, draw in ((("margins",), draw_margins), (("drop", "noise"), draw_corruption)):
-        if any(part in found for found in results.values() for part in parts):
-            written.append(path.with_name(f"{path.stem}-{parts[0]}.png"))
-            draw(results, written[-1])
+    pictures = {"margins": (("margins",), draw_margins), "robustness": (("drop", "noise"), draw_corruption)}
+    for name, (parts, draw) in pictures.items():
+        shown = {network: found for network, found in results.items() if any(part in found for part in parts)}
+        if shown:
+            written.append(path.with_name(f"{path.stem}-{name}.png"))
+            draw(shown, written[-1])
     return written

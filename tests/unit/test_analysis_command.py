@@ -1,0 +1,155 @@
+"""All parts together: plain values, tables, pictures, the command and its exit codes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sast_deploy import cli
+from sast_deploy.analysis import PARTS, analyse, compare, predict, study
+from sast_deploy.analysis.compare import accuracies
+from sast_deploy.analysis.stream import Predictions
+from sast_deploy.analysis.tables import table
+from sast_deploy.checkpoint import save_checkpoint
+from sast_deploy.commands import analyse as command
+from sast_deploy.commands import loading
+from sast_deploy.data import FrameSet
+from sast_deploy.errors import UsageError
+from tests.tinydata import tiny_set
+from tests.tinynets import random_checkpoint
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sast_deploy.analysis.pairs.ASCENT", 2)
+    monkeypatch.setattr(study, "unclipped", lambda data, *_, **__: data.test)
+
+
+def test_parts_run_alone_or_together_and_are_plain_values() -> None:
+    checkpoint, data = random_checkpoint(), tiny_set()
+    assert set(PARTS) == set(command.PARTS)
+    whole = json.loads(json.dumps(analyse(checkpoint, data, device="cpu")))
+    assert list(whole) == list(PARTS)
+    assert analyse(checkpoint, data, ("margins",), device="cpu") == {"margins": whole["margins"]}
+    assert whole["contraction"]["holds"]
+    assert (
+        whole["contraction"]["states"]["samples"] == whole["thresholds"]["validation_before"]["samples"] == 18
+    )
+    assert whole["margins"]["samples"] == whole["noise"]["samples"] == 30
+    for bad in (("margin",), ()):
+        with pytest.raises(UsageError, match="expected drop, noise, margins"):
+            analyse(checkpoint, data, bad)
+
+
+def predictions(hard: list[int], ids: tuple[str, ...] = ("a", "b", "c", "d")) -> Predictions:
+    labels = np.zeros(4, np.int64)
+    return Predictions(ids, labels, labels, np.array(hard))
+
+
+def test_networks_are_compared_on_the_same_samples_only() -> None:
+    found = {"one": predictions([0, 0, 0, 1]), "two": predictions([1, 1, 0, 0])}
+    (result,) = compare(found)
+    assert (result.hard.only_a, result.hard.only_b, result.surrogate.p) == (2, 1, 1.0)
+    assert str(result).startswith(
+        "one - two, hard spikes: +25.00 points (right alone: 2 against 1; McNemar p = 1)"
+    )
+    assert compare(found | {"two": predictions([1, 1, 0, 0], ("a", "b", "c", "e"))}) == ()
+    values = accuracies(found["one"])
+    assert (values["hard_accuracy"], values["transfer_gap"], values["hard_correct"]) == (0.75, 0.25, 3)
+
+
+def test_the_table_aligns_and_marks_what_is_missing() -> None:
+    checkpoint, data = random_checkpoint(), tiny_set()
+    one = {"test": accuracies(predict(checkpoint, data.test)), **analyse(checkpoint, data)}
+    two = analyse(checkpoint, data, ("noise",))
+    lines = table({"whole": one, "noise only": two}).splitlines()
+    assert lines[0].split() == ["whole", "noise", "only"]
+    rows = [line for line in lines if line.startswith("  ")]
+    assert len({len(line) for line in rows}) == 1
+    assert (
+        sum(line.endswith("-") for line in rows) == len(rows) - 1 - 10
+    )  # header; 5 sigmas, 2 kinds of spikes
+    for part in (
+        "p = 0.4, hard spikes",
+        "sigma = 0.2, surrogate",
+        "all layers, hard spikes",
+        "factor of each layer",
+    ):
+        assert any(line.strip().startswith(part) for line in rows), part
+
+
+@pytest.fixture
+def checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    def load(*_: object) -> FrameSet:
+        return tiny_set()
+
+    monkeypatch.setattr(command, "load_test_split", load)
+    assert loading.load_test_split is not load
+    paths = tmp_path / "base" / "ckpt.pt", tmp_path / "sast" / "ckpt.pt"
+    for path, seed in zip(paths, (1, 2), strict=True):
+        save_checkpoint(path, dataclasses.replace(random_checkpoint(seed=seed), name=path.parent.name))
+    return paths
+
+
+def test_the_command_writes_json_and_pictures(
+    checkpoints: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["analyse", *map(str, checkpoints), "--parts", "margins, drop", "--device", "cpu"]) == 0
+    printed = capsys.readouterr().out
+    assert "McNemar p" in printed
+    assert "all layers, hard spikes" in printed
+    folder = checkpoints[0].parent
+    content = json.loads((folder / "comparison.json").read_text())
+    assert (content["format"], content["version"]) == ("sast-deploy-analysis", 1)
+    assert list(content["checkpoints"]) == ["base", "sast"]
+    assert set(content["checkpoints"]["base"]) == {"path", "dataset", "frames", "test", "drop", "margins"}
+    assert content["comparisons"][0]["hard"]["samples"] == 30
+    for name in ("margins", "robustness"):
+        assert (folder / f"comparison-{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert f"comparison-{name}.png" in printed
+
+
+def test_one_checkpoint_alone_and_an_output_of_its_own(
+    checkpoints: tuple[Path, Path], tmp_path: Path
+) -> None:
+    arguments = ["analyse", str(checkpoints[1]), "--parts", "noise"]
+    assert cli.run(arguments) == cli.run([*arguments, "-o", str(tmp_path / "new" / "a.json")]) == 0
+    beside, named = checkpoints[1].parent / "analysis.json", tmp_path / "new" / "a.json"
+    assert beside.read_bytes() == named.read_bytes()
+    assert (tmp_path / "new" / "a-robustness.png").exists()
+    assert not (tmp_path / "new" / "a-margins.png").exists()
+
+
+def test_a_violated_bound_is_loud(
+    checkpoints: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sast_deploy.analysis.lipschitz.time_gain", lambda *_: 1e-9)
+    assert cli.run(["analyse", str(checkpoints[0]), "--parts", "contraction"]) == 1
+    assert "VIOLATED: a bound that must hold does not hold for base" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--parts", "margin"], "--parts: 'margin'"),
+        (["--parts", ","], "--parts: ','"),
+        (["--device", "tpu"], "tpu"),
+    ],
+)
+def test_bad_options_are_one_line(
+    checkpoints: tuple[Path, Path], arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["analyse", str(checkpoints[0]), *arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
+def test_the_same_checkpoint_twice_is_refused(
+    checkpoints: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["analyse", str(checkpoints[0]), str(checkpoints[0])]) == 2
+    assert "the same checkpoint twice" in capsys.readouterr().err
