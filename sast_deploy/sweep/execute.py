@@ -59,7 +59,7 @@ def _execute(run: Run, folder: RunFolder, check: int, device: str, report: Repor
     data = load_choice(run.data)
     checkpoint = _trained(run, folder, data, device, report)
     _refuse_other_data(checkpoint, data, folder)
-    measuring = Measuring(checkpoint, data, folder.path, check=check, device=device)
+    measuring = Measuring(checkpoint, data, run.data, folder.path, check=check, device=device)
     failures = []
     for stage in run.stages:
         if folder.is_done(stage, folder.checkpoint_digest()):

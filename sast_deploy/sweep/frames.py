@@ -9,13 +9,14 @@ from functools import lru_cache
 import numpy as np
 
 from sast_deploy.data import FrameSet, FrameSplit, load_frames, stratified_split
+from sast_deploy.data.options import MAX_CLIP
 from sast_deploy.errors import DataError
 from sast_deploy.sweep.choices import DataChoice
 
 PART_SEED = 0  # which samples a part consists of is the same for every run
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=3)
 def load_choice(choice: DataChoice, progress: bool = False) -> FrameSet:
     """The frames that `choice` names; those loaded last are kept, as every run of a study uses them.
 
@@ -28,6 +29,19 @@ def load_choice(choice: DataChoice, progress: bool = False) -> FrameSet:
     if choice.train is None and choice.test is None:
         return data
     return part_of(data, choice.train, choice.test)
+
+
+def unclipped_choice(choice: DataChoice) -> DataChoice:
+    """The same frames with counts up to 255: what an event drop starts from."""
+    return replace(choice, options=replace(choice.options, encoding="count", clip=MAX_CLIP))
+
+
+def unclipped_test(choice: DataChoice) -> FrameSplit:
+    """The test split of `choice`, the same samples, with unclipped counts. Raises DataError."""
+    counts = load_choice(unclipped_choice(choice)).test
+    if counts.ids != load_choice(choice).test.ids:
+        raise DataError("the recordings have changed", where=choice.dataset, todo="run again")
+    return counts
 
 
 def part_of(data: FrameSet, train: int | None, test: int | None) -> FrameSet:

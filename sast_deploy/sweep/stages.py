@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from sast_deploy.analysis import analyse, validation_part
 from sast_deploy.checkpoint import Checkpoint, to_float_network
 from sast_deploy.compiler import Compilation, compile_network
+from sast_deploy.compiler.calibration import Samples, ablate, calibrate
 from sast_deploy.data import FrameSet
 from sast_deploy.data.cache import digest_of
-from sast_deploy.errors import SastError, UsageError
+from sast_deploy.errors import SastError
 from sast_deploy.evaluate import evaluate
 from sast_deploy.fileio import file_digest
 from sast_deploy.profile import Profile, load_profile
@@ -18,7 +23,8 @@ from sast_deploy.qat import finetune
 from sast_deploy.simulate.fast import run_fast
 from sast_deploy.simulate.record import evenly_spread, first_difference, select
 from sast_deploy.simulate.reference import run_reference
-from sast_deploy.sweep.choices import FineTuneChoice
+from sast_deploy.sweep.choices import DataChoice, FineTuneChoice
+from sast_deploy.sweep.frames import unclipped_test
 from sast_deploy.sweep.measures import PLAIN, Stage
 from sast_deploy.synops import count_operations
 from sast_deploy.train_state import RunFiles
@@ -33,18 +39,30 @@ class DisagreementError(SastError):
 class Measuring:
     """A trained network, its data, and the options that the stages share.
 
-    folder: the run's, for what a stage keeps (fine-tuned checkpoints). check: see `Study`.
+    choice: where the data come from. folder: the run's, for what a stage keeps (fine-tuned checkpoints).
+    check, device: see `Study`.
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, data: FrameSet, folder: Path, *, check: int, device: str
+        self,
+        checkpoint: Checkpoint,
+        data: FrameSet,
+        choice: DataChoice,
+        folder: Path,
+        *,
+        check: int,
+        device: str,
     ) -> None:
-        self.checkpoint, self.data, self.folder = checkpoint, data, folder
+        self.checkpoint, self.data = checkpoint, data
+        self.choice, self.folder = choice, folder
         self.check, self.device = check, device
 
     def measure(self, stage: Stage) -> dict[str, Any]:
         """The stage's result as plain values. Raises what the measured parts raise."""
-        how = {"float": self._float, "profile": self._profile}
+        how = {
+            "float": self._float, "profile": self._profile, "analysis": self._analysis,
+            "ablation": self._ablation,
+        }  # fmt: skip
         return how[stage.kind](stage)
 
     def _float(self, stage: Stage) -> dict[str, Any]:
@@ -66,7 +84,28 @@ class Measuring:
             return self._deployed(compilation, profile)
         if stage.finetune is not None:
             return self._finetuned(stage, stage.finetune, profile, name)
-        raise UsageError(f"no way to compile {stage.subject!r}", expected="a profile alone")
+        fit, choose = self._calibration
+        calibrated = calibrate(to_float_network(self.checkpoint), profile, name, fit, choose)
+        return self._deployed(calibrated.compilation, profile) | {"calibration": calibrated.to_dict()}
+
+    def _ablation(self, stage: Stage) -> dict[str, Any]:
+        profile, network = load_profile(stage.profile), to_float_network(self.checkpoint)
+        test = Samples(self.data.test.frames, self.data.test.labels)
+        rows = ablate(network, profile, f"{self.checkpoint.name}-{profile.name}", *self._calibration, test)
+        return {"profile": profile.name, "rows": [row.to_dict() for row in rows]}
+
+    def _analysis(self, stage: Stage) -> dict[str, Any]:
+        counts = unclipped_test(self.choice) if stage.subject == "drop" else None
+        found = analyse(self.checkpoint, self.data, [stage.subject], counts=counts, device=self.device)
+        return dict(found[stage.subject])
+
+    @cached_property
+    def _calibration(self) -> tuple[Samples, Samples]:
+        """What calibration is fitted to, and what judges it: the trainer's own two parts."""
+        train, held = self.data.train, validation_part(self.checkpoint, self.data)
+        fitted = np.setdiff1d(np.arange(len(train)), held)
+        fit, choose = (Samples(train.frames[part], train.labels[part]) for part in (fitted, held))
+        return fit, choose
 
     def _finetuned(self, stage: Stage, choice: FineTuneChoice, profile: Profile, name: str) -> dict[str, Any]:
         """Fine-tuned in a folder of its own, where an interrupted fine-tuning is continued."""

@@ -14,9 +14,11 @@ from types import FrameType
 from rich.console import Console
 
 from sast_deploy.errors import SastError
+from sast_deploy.sweep.choices import DataChoice
 from sast_deploy.sweep.display import Display
 from sast_deploy.sweep.folder import PLAN_FILE, RunFolder, read_json, write_json
-from sast_deploy.sweep.frames import load_choice
+from sast_deploy.sweep.frames import load_choice, unclipped_choice
+from sast_deploy.sweep.measures import analysis_stage
 from sast_deploy.sweep.study import Run, Study
 from sast_deploy.sweep.workers import BUSY, FAILED, STAGE, Job, Workers
 
@@ -69,7 +71,7 @@ def sweep(study: Study, runs: Path, workers: Workers, console: Console, progress
     wanted = plan(study, runs).todo
     todo = [run for run in study.runs if run.name in wanted]
     _note_plan(study, runs)
-    for choice in {run.data: None for run in todo}:
+    for choice in _frames_of(todo):
         load_choice(choice, progress)  # into the cache, once, before the workers all want it
     load_choice.cache_clear()
     try:
@@ -81,6 +83,16 @@ def sweep(study: Study, runs: Path, workers: Workers, console: Console, progress
         workers.close()
     before = len(study.runs) - len(todo)
     return Outcome(len(study.runs) - len(failures), before, failures)
+
+
+def _frames_of(todo: list[Run]) -> list[DataChoice]:
+    """Every set of frames that the runs need, each once."""
+    found: dict[DataChoice, None] = {}
+    for run in todo:
+        found[run.data] = None
+        if analysis_stage("drop", run.name) in run.stages:
+            found[unclipped_choice(run.data)] = None
+    return list(found)
 
 
 def _note_plan(study: Study, runs: Path) -> None:

@@ -65,8 +65,8 @@ def membrane_table(data: str, groups: tuple[Group, ...]) -> Table | None:
             (
                 *head(each, groups), *(percent(each.mean(share), n) for share in shares),
                 f"{100 * WITHIN[each.rho > 0]:.1f}" if is_paper else NOTHING,
-                spread(each.mean(analysed("contraction", "gamma")), n, 1.0, 2),
-                spread(each.mean(analysed("contraction", "above_one")), n, 100.0, 2), "< 1",
+                spread(each.mean(analysed("contraction", "states", "gamma")), n, 1.0, 2),
+                spread(each.mean(analysed("contraction", "states", "above_one")), n, 100.0, 2), "< 1",
                 *(spread(each.mean(rate(layer)), n, 1.0, 3) for layer in range(layers)),
             )
         )  # fmt: skip

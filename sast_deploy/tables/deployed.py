@@ -96,6 +96,7 @@ def _ablated(profile: str, step: str) -> Value:
 
     def value(run: Record) -> float | None:
         rows = (run.ablations.get(profile) or {}).get("rows", [])
-        return next((float(row["test_accuracy"]) for row in rows if row["name"] == step), None)
+        found = next((row["test"] for row in rows if row["name"] == step), None)
+        return float(found["accuracy"]) if found else None  # None: the compiler refused
 
     return value

@@ -16,7 +16,10 @@ import pytest
 from rich.console import Console
 
 import sast_deploy.sweep.execute as execute_module
+import sast_deploy.sweep.stages as stages_module
+from sast_deploy.analysis import PARTS
 from sast_deploy.checkpoint import load_checkpoint
+from sast_deploy.data import FrameOptions
 from sast_deploy.errors import DataError, TrainingError
 from sast_deploy.evaluate import evaluate
 from sast_deploy.qat.recipe import FINETUNE
@@ -25,13 +28,14 @@ from sast_deploy.sweep.choices import DataChoice, FineTuneChoice, NetworkChoice,
 from sast_deploy.sweep.display import Display
 from sast_deploy.sweep.execute import execute
 from sast_deploy.sweep.folder import RunBusyError, RunFolder, config_differences
-from sast_deploy.sweep.frames import part_of
-from sast_deploy.sweep.measures import FLOAT, Stage, profile_stage
+from sast_deploy.sweep.frames import load_choice, part_of, unclipped_test
+from sast_deploy.sweep.measures import ANALYSES, FLOAT, Stage, ablation_stage, analysis_stage, profile_stage
 from sast_deploy.sweep.provenance import code_version, source_digest
 from sast_deploy.sweep.stages import Measuring
 from sast_deploy.sweep.study import Run, Study
 from sast_deploy.sweep.sweep import plan, sweep
-from sast_deploy.sweep.workers import BUSY, FAILED, FINISHED, STAGE, Event, Job, shares
+from sast_deploy.sweep.workers import BUSY, FAILED, FINISHED, STAGE, Event, Job, _Child, _Slot, shares
+from tests.e2e.conftest import write_bands
 from tests.tinydata import STEPS, tiny_set
 
 INT8 = profile_stage("loihi-int8", {}, "test")
@@ -161,6 +165,49 @@ def test_finetuned_for_a_profile(tmp_path: Path) -> None:
     longer = replace(choice, tuning=replace(FINETUNE, epochs=3))
     assert do(make(0, profile_stage("loihi-int4 qat", {"qat": longer}, "test")), tmp_path)[0] == FINISHED
     assert results(tmp_path, run)["profiles"]["loihi-int4 qat"]["finetune"]["epochs"] == 3
+
+
+def test_calibrated_analysed_and_ablated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages_module, "unclipped_test", lambda choice: tiny_set().test)
+    wanted = [profile_stage("loihi-int4 calibrated", {}, "test"), ablation_stage("loihi-int4")]
+    wanted += [analysis_stage(part, "test") for part in ANALYSES]
+    run = make(0, *wanted)
+    kind, text, _ = do(run, tmp_path)
+    assert kind == FINISHED, text
+    found = results(tmp_path, run)
+    calibrated = found["profiles"]["loihi-int4 calibrated"]
+    assert (calibrated["samples"], calibrated["checked"]) == (30, 3)
+    assert (calibrated["calibration"]["fit_samples"], calibrated["calibration"]["choose_samples"]) == (81, 9)
+    assert set(found["analysis"]) == set(ANALYSES)
+    assert found["analysis"]["drop"]["levels"][0]["hard"] == found["float"]["hard"]
+    rows = {row["name"]: row for row in found["ablations"]["loihi-int4"]["rows"]}
+    assert rows["one scale a layer"]["test"]["accuracy"] <= 1.0
+    assert {"contraction", "thresholds"} <= set(PARTS) == set(ANALYSES)
+
+
+def test_unclipped_counts_are_of_the_same_samples(bands_of_four: Path) -> None:
+    choice = DataChoice("bands", "nmnist", bands_of_four, FrameOptions(clip=1), train=16, test=8)
+    counts, frames = unclipped_test(choice), load_choice(choice)
+    assert counts.ids == frames.test.ids
+    assert np.array_equal(np.minimum(counts.frames, 1), frames.test.frames)
+    assert counts.frames.max() > 1
+
+
+@pytest.fixture
+def bands_of_four(tmp_path: Path) -> Path:
+    return write_bands(tmp_path / "bands", train=6, test=4)
+
+
+def test_a_worker_that_dies_is_a_failure_of_its_run_alone() -> None:
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=os._exit, args=(7,))
+    process.start()
+    theirs.close()
+    slot = _Slot([0])
+    slot.run, slot.child = "tiny", _Child(process, ours)
+    assert slot.news() == Event("tiny", FAILED, "its process died (exit code 7)")
+    assert (slot.run, slot.child) == ("", None)
 
 
 class StopAt:

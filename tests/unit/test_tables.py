@@ -168,7 +168,7 @@ def test_event_drop_with_the_papers_in_brackets() -> None:
 def test_membranes_thresholds_and_cost() -> None:
     analysis = {
         "margins": {"surrogate_share": 0.05, "hard_share": 0.04},
-        "contraction": {"gamma": 8.4, "above_one": 0.01},
+        "contraction": {"states": {"gamma": 8.4, "above_one": 0.01}},
         "thresholds": {"tried": 40, "test_before": {"accuracy": 0.9}, "test_after": {"accuracy": 0.92}},
     }
     records = [replace(record(s, 0.9), analysis=analysis) for s in (0, 1)] + [record(0, 0.9, rho=0.3)]
@@ -188,8 +188,8 @@ def test_membranes_thresholds_and_cost() -> None:
 def test_ablation_rows_gain_against_the_first() -> None:
     def ablated(seed: int, gain: float) -> Record:
         rows = [
-            {"name": "one scale a layer", "test_accuracy": 0.8},
-            {"name": "+ search", "test_accuracy": 0.8 + gain},
+            {"name": "one scale a layer", "test": {"accuracy": 0.8}},
+            {"name": "+ search", "test": {"accuracy": 0.8 + gain}},
         ]
         return replace(
             record(seed), ablations={"loihi-int4": {"rows": rows}, "loihi-int2": {"rows": rows[:1]}}
