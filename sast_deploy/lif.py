@@ -8,8 +8,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from sast_deploy.surrogate import arctan_slope, arctan_spike, step
+from sast_deploy.surrogate import arctan_slope_, arctan_spike, step
 
+CHUNK = 1 << 18  # membranes whose slopes are computed in one go: they stay in the processor's cache
 Reset = Literal["subtract", "zero"]
 
 
@@ -40,14 +41,19 @@ class _LIF(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         membrane, theta, *spikes = ctx.saved_tensors
-        slope = arctan_slope(membrane - theta, ctx.k)
-        delta = grads[0] * slope
-        if spikes:
-            carry = slope.mul_(membrane).add_(spikes[0]).neg_().add_(1.0).mul_(ctx.alpha)
-        else:
-            carry = slope.mul_(-theta).add_(ctx.alpha)
-        for t in range(len(delta) - 2, -1, -1):
-            delta[t].addcmul_(carry[t], delta[t + 1])
+        delta = torch.empty_like(membrane)
+        length = max(1, CHUNK // membrane[0].numel())
+        for end in range(len(delta), 0, -length):
+            start = max(0, end - length)
+            u = membrane[start:end]
+            slope = arctan_slope_(u - theta, ctx.k)
+            torch.mul(grads[0][start:end], slope, out=delta[start:end])
+            if spikes:
+                carry = slope.mul_(u).add_(spikes[0][start:end]).neg_().add_(1.0).mul_(ctx.alpha)
+            else:
+                carry = slope.mul_(-theta).add_(ctx.alpha)
+            for t in reversed(range(start, min(end, len(delta) - 1))):
+                delta[t].addcmul_(carry[t - start], delta[t + 1])
         return delta, None, None, None, None, None
 
 
