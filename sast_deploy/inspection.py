@@ -212,12 +212,30 @@ def _summary_of(net: NetFile, path: Path) -> dict[str, str]:
         f"reset {rules.reset}",
         "data": str(net.data.get("provenance", "not recorded")),
         "checkpoint": " ".join(str(net.checkpoint.get(key, "")) for key in ("name", "digest")).strip(),
+        "calibration": _calibration_of(net),
         "float accuracy": f"{metrics['hard']:.4f} with hard spikes" if "hard" in metrics else "not recorded",
         "stock NetX": stock,
         "strict reset": "yes" if net.strict_reset else "no",
         "known answers": "none" if net.known is None else f"{len(net.known.frames)} vectors",
         "versions": ", ".join(f"{name} {version}" for name, version in net.created.items()) or "not recorded",
     }
+
+
+def _calibration_of(net: NetFile) -> str:
+    """Which steps were kept, on how many samples of what, and what they made of accuracy and loss."""
+    record = net.calibration
+    steps = record.get("steps", [])
+    if not steps:
+        return "none"
+    kept = [step for step in steps if step["kept"]]
+    names = ", ".join(step["name"] for step in kept) or "no step"
+    first, last = steps[0]["before"], (kept[-1]["after"] if kept else steps[0]["before"])
+    return (
+        f"{names} kept; fitted to {record['fit_samples']} samples of {record['data']['dataset']} (frames "
+        f"{record['data']['frame_digest'][:12]}), judged on {record['choose_samples']} others, seed "
+        f"{record['seed']}: accuracy {first['accuracy']:.4f} -> {last['accuracy']:.4f} (float "
+        f"{record['float_accuracy']:.4f}), loss {first['loss']:.4f} -> {last['loss']:.4f}"
+    )
 
 
 def _element(bits: int) -> int:

@@ -27,6 +27,7 @@ from sast_deploy.program import Conv2d, Dense, Layer, Program, Readout, SumPool,
 FORMAT = "sast-deploy-net"
 FORMAT_VERSION = 1
 RECOMPILE = "compile the checkpoint again"
+METADATA = ("frames", "data", "checkpoint", "calibration", "created")
 Json = Mapping[str, Any]
 KINDS = {kind.kind: kind for kind in (Dense, Conv2d, SumPool, Readout)}
 
@@ -35,10 +36,10 @@ KINDS = {kind.kind: kind for kind in (Dense, Conv2d, SumPool, Readout)}
 class NetFile:
     """Everything a .net file carries.
 
-    profile_text: the TOML the program was compiled with. frames, data, checkpoint, created: JSON-able
-    dictionaries (frame options; the data set; checkpoint name, digest, recipe, seeds and metrics;
-    versions). strict_reset: the neuron type is one that stock NetX refuses. known: inputs with their
-    answers; `compile` always adds them.
+    profile_text: the TOML the program was compiled with. frames, data, checkpoint, calibration, created:
+    JSON-able dictionaries (frame options; the data set; checkpoint name, digest, recipe, seeds and metrics;
+    steps, samples and data of a calibration, else empty; versions). strict_reset: the neuron type is one
+    that stock NetX refuses. known: inputs with their answers; `compile` always adds them.
     """
 
     program: Program
@@ -47,6 +48,7 @@ class NetFile:
     data: Json = field(default_factory=dict)
     checkpoint: Json = field(default_factory=dict)
     created: Json = field(default_factory=dict)
+    calibration: Json = field(default_factory=dict)
     strict_reset: bool = False
     known: KnownAnswers | None = None
 
@@ -69,7 +71,7 @@ def write_net(path: Path, net: NetFile) -> None:
         _put(sast, "format_version", FORMAT_VERSION)
         _put(sast, "strict_reset", net.strict_reset)
         _put(sast, "profile", net.profile_text)
-        for name in ("frames", "data", "checkpoint", "created"):
+        for name in METADATA:
             _put(sast, name, json.dumps(getattr(net, name), sort_keys=True))
         _put(sast, "program_digest", net.program.digest())
         _write_program(sast.create_group("program"), net.program)
@@ -125,7 +127,8 @@ def _read(file: h5py.File, path: Path) -> NetFile:
         raise NetFileError("was altered: the program does not match its digest", where=path, todo=RECOMPILE)
     strict = bool(sast["strict_reset"][()])
     _check_stock_view(file, stock_layers(program, strict), path)
-    meta = {name: json.loads(_text(sast[name])) for name in ("frames", "data", "checkpoint", "created")}
+    # Files from before calibration have no record of it.
+    meta = {name: json.loads(_text(sast[name])) for name in METADATA if name in sast or name != "calibration"}
     known = read_known(sast, sum(1 for _ in program.spiking()), path)
     return NetFile(program, _text(sast["profile"]), strict_reset=strict, known=known, **meta)
 

@@ -3,10 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from sast_deploy.commands.options import PATH, PLAIN_WIDTH, Command, console, example
+from sast_deploy.commands.options import (
+    PATH,
+    PLAIN_WIDTH,
+    SEED,
+    Command,
+    console,
+    example,
+    folder_options,
+)
+from sast_deploy.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sast_deploy.checkpoint import Checkpoint
+    from sast_deploy.compiler import Compilation
+    from sast_deploy.netx import NetFile
+    from sast_deploy.profile import Profile
 
 EXPORTS = Path("netx_exports")
 STOCK_WARNING = (
@@ -23,7 +41,10 @@ STOCK_NOTE = (
     "compile",
     cls=Command,
     short_help="A checkpoint to an integer program, as NetX HDF5.",
-    epilog=example("sast-deploy compile runs/sast/ckpt.pt --profile loihi-int4"),
+    epilog=example(
+        "sast-deploy compile runs/sast/ckpt.pt --profile loihi-int4",
+        "sast-deploy compile runs/sast/ckpt.pt --profile loihi-int4 --calibrate nmnist",
+    ),
 )
 @click.argument("checkpoint", type=PATH)
 @click.option(
@@ -31,42 +52,106 @@ STOCK_NOTE = (
 )
 @click.option("-o", "--output", type=PATH, help="Default: netx_exports/<name>-<profile>.net")
 @click.option("--strict-reset", is_flag=True, help="Write a neuron type that stock NetX refuses.")
-def compile_command(checkpoint: Path, profile_name: str, output: Path | None, strict_reset: bool) -> None:
-    """Quantize CHECKPOINT for a hardware profile and export it as a NetX HDF5 file."""
-    from sast_deploy.checkpoint import load_checkpoint, package_versions, to_float_network
+@click.option(
+    "--calibrate",
+    metavar="DATASET",
+    help="Choose the integers on training samples of this data set, normally the checkpoint's own.",
+)
+@click.option(
+    "--calibrate-steps",
+    metavar="STEPS",
+    help="Of clipping,search,rounding,correction; default: all. Each is kept only if it helps.",
+)
+@click.option(
+    "--seed", type=SEED, default=0, show_default=True, help="Of the samples that calibration draws."
+)
+@folder_options("the one it was trained from, else ")
+def compile_command(
+    checkpoint: Path,
+    profile_name: str,
+    output: Path | None,
+    strict_reset: bool,
+    calibrate: str | None,
+    calibrate_steps: str | None,
+    seed: int,
+    **folders: Any,
+) -> None:
+    """Quantize CHECKPOINT for a hardware profile and export it as a NetX HDF5 file.
+
+    With --calibrate, scales, clipping, rounding, biases and thresholds are chosen on what the integer layers
+    really send, fitted to the samples it was trained on and judged on those its training held out.
+    """
+    from sast_deploy.checkpoint import load_checkpoint, to_float_network
     from sast_deploy.compiler import compile_network
-    from sast_deploy.fileio import file_digest
-    from sast_deploy.inspection import proof_table
-    from sast_deploy.knownanswers import make_known_answers
-    from sast_deploy.netx import NetFile, write_net
-    from sast_deploy.netx_stock import stock_loads
+    from sast_deploy.netx import write_net
     from sast_deploy.profile import load_profile
 
+    if calibrate is None and calibrate_steps is not None:
+        raise UsageError("--calibrate-steps without --calibrate", todo="add --calibrate DATASET")
     profile = load_profile(profile_name)
     trained = load_checkpoint(checkpoint)
+    network = to_float_network(trained)
     name = f"{trained.name}-{profile.name}"
-    compilation = compile_network(to_float_network(trained), profile, name)
+    out = console(at_least=PLAIN_WIDTH)
+    out.print(f"{checkpoint} -> {profile.name}: {profile.description}")
+    resets = network.reset, profile.arithmetic.reset
+    if resets[0] != resets[1]:
+        out.print("warning: trained with reset {!r}, but this profile has {!r}".format(*resets))
+    record: dict[str, Any] = {}
+    if calibrate is None:
+        compilation = compile_network(network, profile, name)
+    else:
+        from sast_deploy.commands.calibration import calibrate_checkpoint, print_steps
+
+        chosen = (calibrate, folders, calibrate_steps, seed)
+        calibrated, record = calibrate_checkpoint(trained, network, profile, name, *chosen, out)
+        print_steps(calibrated, out)
+        compilation = calibrated.compilation
     output = output or EXPORTS / f"{name}.net"
-    net = NetFile(
+    net = _net_file(checkpoint, trained, profile, compilation, record, strict_reset)
+    write_net(output, net)
+    _print_compilation(out, profile, compilation, strict_reset)
+    out.print(f"wrote {output}", soft_wrap=True)
+
+
+def _net_file(
+    path: Path,
+    trained: Checkpoint,
+    profile: Profile,
+    compilation: Compilation,
+    calibration: dict[str, Any],
+    strict_reset: bool,
+) -> NetFile:
+    from sast_deploy.checkpoint import package_versions
+    from sast_deploy.fileio import file_digest
+    from sast_deploy.knownanswers import make_known_answers
+    from sast_deploy.netx import NetFile
+
+    return NetFile(
         program=compilation.program,
         profile_text=profile.text,
         frames=trained.frames.to_dict(),
         data=trained.data.to_dict(),
         checkpoint={
             "name": trained.name,
-            "path": str(checkpoint),
-            "digest": file_digest(checkpoint),
+            "path": str(path),
+            "digest": file_digest(path),
             "recipe": trained.recipe.to_dict(),
             "seeds": trained.seeds,
             "metrics": trained.metrics,
         },
         created=package_versions(),
+        calibration=calibration,
         strict_reset=strict_reset,
         known=make_known_answers(compilation.program),
     )
-    write_net(output, net)
-    out = console(at_least=PLAIN_WIDTH)
-    out.print(f"{checkpoint} -> {profile.name}: {profile.description}")
+
+
+def _print_compilation(out: Console, profile: Profile, compilation: Compilation, strict_reset: bool) -> None:
+    """What is proved of the integers, warnings, and what stock NetX makes of the file."""
+    from sast_deploy.inspection import proof_table
+    from sast_deploy.netx_stock import stock_loads
+
     losses = [(layer.clipped_weights, layer.error) for layer in compilation.layers]
     out.print(proof_table([layer.proof for layer in compilation.layers], losses))
     for warning in compilation.warnings:
@@ -81,4 +166,3 @@ def compile_command(checkpoint: Path, profile_name: str, output: Path | None, st
     else:
         out.print(f"note: {STOCK_WARNING if subtracts else STOCK_NOTE}")
     out.print(f"program {compilation.program.digest()}", soft_wrap=True)
-    out.print(f"wrote {output}", soft_wrap=True)

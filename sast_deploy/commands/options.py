@@ -101,18 +101,23 @@ def console(at_least: int = 0) -> Console:
 def data_options(default_dataset: str | None) -> Callable[[Function], Function]:
     """--dataset, --data-root, --holdout, --holdout-seed, --cache-dir."""
     default = f"default {default_dataset}" if default_dataset else "default: the one it was trained on"
-    first = "" if default_dataset else "the one it was trained from, else "
+    dataset = click.option(
+        "--dataset",
+        default=default_dataset,
+        metavar="NAME",
+        help="nmnist, auto, digits-saccade, nmnist-simulated, dvsgesture, cifar10dvs or "
+        f"tonic:<ClassName>; {default}.",
+    )
+    folders = folder_options("" if default_dataset else "the one it was trained from, else ")
+    return lambda function: dataset(folders(function))
+
+
+def folder_options(first: str) -> Callable[[Function], Function]:
+    """--data-root, --holdout, --holdout-seed, --cache-dir. first: where recordings are looked for first."""
 
     def decorate(function: Function) -> Function:
         for option in reversed(
             (
-                click.option(
-                    "--dataset",
-                    default=default_dataset,
-                    metavar="NAME",
-                    help="nmnist, auto, digits-saccade, nmnist-simulated, dvsgesture, cifar10dvs or "
-                    f"tonic:<ClassName>; {default}.",
-                ),
                 click.option(
                     "--data-root",
                     type=PATH,

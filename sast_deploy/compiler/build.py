@@ -21,11 +21,9 @@ from sast_deploy.compiler.quantize import (
     Scaling,
     choose_readout_scaling,
     choose_scaling,
-    on_grid,
-    quantize,
 )
 from sast_deploy.errors import CompileError
-from sast_deploy.floatnet import FloatArray, FloatConv2d, FloatDense, FloatNetwork, FloatPool, FloatReadout
+from sast_deploy.floatnet import FloatConv2d, FloatDense, FloatNetwork, FloatPool, FloatReadout
 from sast_deploy.linear import weighted_layers
 from sast_deploy.profile import Profile
 from sast_deploy.program import (
@@ -132,9 +130,10 @@ class _Builder:
         if choice is None:
             total_bias = float(np.abs(layer.bias).max()) * self.network.steps
             choice = LayerChoice(choose_readout_scaling(real, total_bias, self.profile))
-        scaling = choice.scaling
-        weight = self._weight(real, choice)
-        bias = self._lsbs(layer.bias, scaling, choice.bias)
+        else:  # the mean over the classes changes no prediction, so a choice may leave it out
+            real = real - real.mean(axis=0)
+        scaling, weight = choice.scaling, choice.weights(real, self.profile)
+        bias = choice.lsbs(layer.bias, choice.bias, self.profile)
         self._bound(np.abs(bias), INT32_MAX // self.network.steps, where, "bias")
         self._note(where, real, weight, scaling)
         return Readout(frozen_ints(weight), frozen_ints(bias), scaling.exponent)
@@ -146,10 +145,9 @@ class _Builder:
         if choice is None:
             rows = real.reshape(len(real), -1)
             choice = LayerChoice(choose_scaling(rows, theta, self.profile, self.input_max))
-        scaling = choice.scaling
-        weight = self._weight(real, choice)
-        vth = self._lsbs(theta, scaling, choice.vth)
-        bias = self._lsbs(layer.bias, scaling, choice.bias)
+        scaling, weight = choice.scaling, choice.weights(real, self.profile)
+        vth = choice.lsbs(theta, choice.vth, self.profile)
+        bias = choice.lsbs(layer.bias, choice.bias, self.profile)
         self._note(where, real, weight, scaling)
         self._check_neurons(weight, vth, bias, theta, where)
         self.input_unit, self.input_max = 1.0, 1
@@ -157,18 +155,6 @@ class _Builder:
         if isinstance(layer, FloatConv2d):
             return Conv2d(*common, layer.stride, layer.padding, layer.dilation, layer.groups)
         return Dense(*common)
-
-    def _weight(self, real: Float64Array, choice: LayerChoice) -> Int32Array:
-        if choice.weight is not None:
-            return choice.weight
-        return quantize(real, choice.scaling.factor, choice.scaling.exponent, self.profile.weight_max)
-
-    def _lsbs(
-        self, values: FloatArray | Float64Array, scaling: Scaling, chosen: Int32Array | None
-    ) -> Float64Array:
-        if chosen is not None:
-            return chosen.astype(np.float64)
-        return on_grid(values, scaling.factor, self.profile.grid)
 
     def _decay(self) -> Int32Array:
         return frozen_ints([round((1.0 - self.network.alpha) * (1 << LEAK_BITS))])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from sast_deploy.compiler.quantize import Scaling
+from sast_deploy.compiler.quantize import Float64Array, Scaling, on_grid, quantize
 from sast_deploy.errors import CompileError
 from sast_deploy.profile import Profile
 from sast_deploy.program import Int32Array, Shape
@@ -24,6 +26,18 @@ class LayerChoice:
     weight: Int32Array | None = None
     bias: Int32Array | None = None
     vth: Int32Array | None = None
+
+    def weights(self, real: Float64Array, profile: Profile) -> Int32Array:
+        """The chosen weights, else those of `real` (weights per unit of the integer inputs)."""
+        if self.weight is not None:
+            return self.weight
+        return quantize(real, self.scaling.factor, self.scaling.exponent, profile.weight_max)
+
+    def lsbs(self, values: npt.NDArray[Any], chosen: Int32Array | None, profile: Profile) -> Float64Array:
+        """`chosen`, else trained biases or thresholds in membrane LSBs on the profile's grid; float64."""
+        if chosen is not None:
+            return chosen.astype(np.float64)
+        return on_grid(values, self.scaling.factor, profile.grid)
 
 
 def check_choice(choice: LayerChoice, shape: Shape, profile: Profile, where: str) -> None:

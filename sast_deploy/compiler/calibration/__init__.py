@@ -7,9 +7,10 @@ put a layer together. steps.py adds one option after the other and keeps what he
 
 from sast_deploy.compiler.calibration.ablation import AblationRow, ablate
 from sast_deploy.compiler.calibration.objective import Score
-from sast_deploy.compiler.calibration.samples import Samples
-from sast_deploy.compiler.calibration.steps import STEPS, Calibrated, StepGain, calibrate
+from sast_deploy.compiler.calibration.samples import Samples, draw
+from sast_deploy.compiler.calibration.steps import STEPS, Calibrated, StepGain, calibrate, ordered_steps
 
 __all__ = [
-    "STEPS", "AblationRow", "Calibrated", "Samples", "Score", "StepGain", "ablate", "calibrate",
+    "STEPS", "AblationRow", "Calibrated", "Samples", "Score", "StepGain", "ablate", "calibrate", "draw",
+    "ordered_steps",
 ]  # fmt: skip

@@ -31,5 +31,18 @@ def subsample(samples: Samples, count: int, seed: int) -> Samples:
     """`count` samples at random without repetition, in their order; all of them where there are no more."""
     if len(samples) <= count:
         return samples
-    chosen = np.sort(np.random.default_rng(seed).choice(len(samples), count, replace=False))
-    return Samples(np.ascontiguousarray(samples.frames[chosen]), samples.labels[chosen])
+    return draw(samples.frames, samples.labels, np.arange(len(samples)), count, seed)
+
+
+def draw(
+    frames: npt.NDArray[np.uint8],
+    labels: npt.NDArray[np.int64],
+    indices: npt.NDArray[np.int64],
+    count: int,
+    seed: int,
+) -> Samples:
+    """`count` of the samples `indices`, as `subsample` draws them, without copying the others."""
+    chosen = indices
+    if len(indices) > count:
+        chosen = indices[np.sort(np.random.default_rng(seed).choice(len(indices), count, replace=False))]
+    return Samples(np.ascontiguousarray(frames[chosen]), labels[chosen])

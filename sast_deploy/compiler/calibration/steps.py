@@ -89,12 +89,13 @@ def calibrate(
 
     fit: what the steps look at. choose: other samples; a step stays only if the loss on them
     (objective.py) does not grow. At most FIT_SAMPLES and CHOOSE_SAMPLES of them are used, drawn by `seed`.
-    Labels enter the reported accuracy alone. The result depends on the arguments and on nothing else.
+    A profile that clips already has no step "clipping". Labels enter the reported accuracy alone. The
+    result depends on the arguments and on nothing else.
 
     Raises:
         UsageError: an unknown step. CompileError: what `compile_network` refuses without calibration.
     """
-    ordered = ordered_steps(steps)
+    ordered = [step for step in ordered_steps(steps) if step != "clipping" or profile.clipping != "mse"]
     work = Workbench.prepare(network, profile, name, fit, choose, seed)
     current, kept, gains = work.plain, Options(), []
     before = work.judge(current.program)

@@ -1,0 +1,85 @@
+"""What `compile --calibrate` adds: the checkpoint's own training samples, and what each step gained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sast_deploy.commands.loading import load_test_split
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sast_deploy.checkpoint import Checkpoint
+    from sast_deploy.compiler.calibration import Calibrated, Score
+    from sast_deploy.floatnet import FloatNetwork
+    from sast_deploy.profile import Profile
+
+
+def calibrate_checkpoint(
+    trained: Checkpoint,
+    network: FloatNetwork,
+    profile: Profile,
+    name: str,
+    dataset: str,
+    data: dict[str, Any],
+    steps: str | None,
+    seed: int,
+    out: Console,
+) -> tuple[Calibrated, dict[str, Any]]:
+    """The calibrated network, and the record of it that the .net file keeps.
+
+    Fitted to the samples that the checkpoint was trained on, judged on those that its training held out for
+    validation; the test split is not looked at. data: data_root, holdout, holdout_seed, cache_dir.
+
+    Raises:
+        DataError: no such data, or other classes. CheckpointError: a checkpoint that does not record its
+            validation part. UsageError: an unknown step.
+    """
+    import numpy as np
+
+    from sast_deploy.analysis.stream import validation_part
+    from sast_deploy.compiler.calibration import STEPS, calibrate, draw, ordered_steps
+    from sast_deploy.compiler.calibration.steps import CHOOSE_SAMPLES, FIT_SAMPLES
+
+    wanted = STEPS if steps is None else ordered_steps([step.strip() for step in steps.split(",")])
+    found = load_test_split(trained.data, trained.frames, dataset, **data)
+    out.print(f"calibration data: training samples of {found.info.provenance}", soft_wrap=True)
+    unlike = found.info.unlike(trained.data)
+    if unlike:
+        out.print(
+            "WARNING: not the frames it was trained on: validation samples may be training samples",
+            soft_wrap=True,
+        )
+    held = validation_part(trained, found)
+    fitted = np.setdiff1d(np.arange(len(found.train)), held)
+    fit = draw(found.train.frames, found.train.labels, fitted, FIT_SAMPLES, seed)
+    choose = draw(found.train.frames, found.train.labels, held, CHOOSE_SAMPLES, seed)
+    result = calibrate(network, profile, name, fit, choose, steps=wanted, seed=seed, progress=True)
+    record = {"data": found.info.to_dict(), "unlike_training": unlike, **result.to_dict()}
+    return result, record
+
+
+def print_steps(result: Calibrated, out: Console) -> None:
+    """One row per step: accuracy and loss on the judging samples, before and with it; whether it stays."""
+    from rich import box
+    from rich.table import Table
+
+    title = f"calibration: fitted to {result.fitted:,} samples, judged on {result.chosen:,} others"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, collapse_padding=True)
+    for name in ("step", "what it does"):
+        table.add_column(name, no_wrap=True)
+    for name in ("accuracy", "with it", "loss", "with it", "kept", "s"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for step in result.steps:
+        before, after = _cells(step.before), ("refused", "") if step.after is None else _cells(step.after)
+        cells = (before[0], after[0], before[1], after[1], "yes" if step.kept else "no")
+        table.add_row(step.name, step.description, *cells, f"{step.seconds:.1f}")
+    out.print(table)
+    out.print(f"the trained network with hard spikes: {100 * result.wanted:.2f} % on these samples")
+    for step in result.steps:
+        if step.refused:
+            out.print(f"warning: step {step.name} was refused: {step.refused}", soft_wrap=True)
+
+
+def _cells(score: Score) -> tuple[str, str]:
+    return f"{100 * score.accuracy:.2f} %", f"{score.loss:.4f}"

@@ -1,0 +1,97 @@
+"""`compile --calibrate`: what it prints, what the file keeps, what it refuses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sast_deploy.checkpoint import load_checkpoint, save_checkpoint, to_float_network
+from sast_deploy.cli import run
+from sast_deploy.commands import calibration
+from sast_deploy.compiler import compile_network
+from sast_deploy.inspection import inspect_net
+from sast_deploy.netx import read_net
+from sast_deploy.profile import load_profile
+from tests.tinydata import tiny_set
+from tests.tinynets import random_checkpoint
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with ckpt.pt, whose data are the tiny ones whatever the command line says."""
+    monkeypatch.chdir(tmp_path)
+    data = tiny_set()
+
+    def load(recorded: Any, options: Any, dataset: str, **folders: Any) -> Any:
+        assert dataset == "tiny"
+        assert set(folders) == {"data_root", "holdout", "holdout_seed", "cache_dir"}
+        return data
+
+    monkeypatch.setattr(calibration, "load_test_split", load)
+    save_checkpoint(Path("ckpt.pt"), random_checkpoint())
+    return tmp_path
+
+
+def compile_with(*arguments: str) -> int:
+    return run(["compile", "ckpt.pt", "--profile", "loihi-int2", "-o", "a.net", *arguments])
+
+
+def test_the_table_and_the_record_say_what_each_step_gained(here, capsys):
+    assert compile_with("--calibrate", "tiny") == 0
+    printed = capsys.readouterr().out
+    assert "fitted to 72 samples, judged on 18 others" in printed
+    record = read_net(Path("a.net")).calibration
+    names = ["search", "rounding", "correction"]  # the profile clips already
+    assert [step["name"] for step in record["steps"]] == names
+    for step in record["steps"]:
+        line = next(line for line in printed.splitlines() if line.startswith(f"  {step['name']}"))
+        assert f"{step['before']['loss']:.4f}" in line
+        assert ("yes" in line) == step["kept"]
+    assert (record["fit_samples"], record["choose_samples"], record["seed"]) == (72, 18, 0)
+    assert record["data"]["frame_digest"] == "0" * 64
+    shown = inspect_net(read_net(Path("a.net")), Path("a.net")).summary["calibration"]
+    assert "fitted to 72 samples of tiny (frames 000000000000), judged on 18 others, seed 0" in shown
+
+
+def test_steps_can_be_chosen(here, capsys):
+    assert compile_with("--calibrate", "tiny", "--calibrate-steps", "rounding") == 0
+    assert [step["name"] for step in read_net(Path("a.net")).calibration["steps"]] == ["rounding"]
+    assert compile_with("--calibrate", "tiny", "--calibrate-steps", "rounding,serch") == 2
+    assert "calibration step 'serch'; expected some of clipping, search" in capsys.readouterr().err
+
+
+def test_without_calibration_nothing_changes(here, capsys):
+    assert compile_with() == 0
+    net = read_net(Path("a.net"))
+    network = to_float_network(load_checkpoint(Path("ckpt.pt")))
+    assert (
+        net.program.digest()
+        == compile_network(network, load_profile("loihi-int2"), net.program.name).program.digest()
+    )
+    assert net.calibration == {}
+    assert inspect_net(net, Path("a.net")).summary["calibration"] == "none"
+    assert "warning: trained with" not in capsys.readouterr().out
+
+
+def test_steps_without_data_are_refused(here, capsys):
+    assert compile_with("--calibrate-steps", "rounding") == 2
+    assert "--calibrate-steps without --calibrate" in capsys.readouterr().err
+
+
+def test_other_frames_than_those_of_training_are_named(here, capsys, monkeypatch):
+    other = tiny_set(digest="1" * 64)
+    monkeypatch.setattr(calibration, "load_test_split", lambda *_, **__: other)
+    assert compile_with("--calibrate", "tiny", "--calibrate-steps", "search") == 0
+    assert "WARNING: not the frames it was trained on" in capsys.readouterr().out
+    assert read_net(Path("a.net")).calibration["unlike_training"]
+
+
+def test_another_reset_than_the_networks_is_a_warning(here, capsys):
+    trained = random_checkpoint()
+    save_checkpoint(Path("ckpt.pt"), replace(trained, network=replace(trained.network, reset="zero")))
+    assert compile_with() == 0
+    line = "warning: trained with reset 'zero', but this profile has 'subtract'"
+    assert line in capsys.readouterr().out
