@@ -29,14 +29,16 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from sast_deploy.batches import BatchFeeder, peak_memory_mb
+from sast_deploy.batches import BatchFeeder
 from sast_deploy.data import FrameOptions, load_frames
+from sast_deploy.memory import kept_memory, peak_memory_mb
 from sast_deploy.network import Network, cross_entropy, network_spec
 from sast_deploy.recipes import RECIPES, Recipe
 from sast_deploy.sam import SAM
 
 STEPS, SHAPE, CLASSES, DENSITY, CLIP = 10, (2, 34, 34), 10, 0.08, 4
 BATCH, REPEAT = {"fc": 128, "conv": 32}, {"fc": 40, "conv": 5}
+CPU = torch.device("cpu")
 EPOCH, GEMM, WARM_UP = 60_000, 1024, 2
 PASS_LIMIT, SAST_LIMIT, EPOCH_LIMIT = 2.0, 2.1, 20.0
 Runs = dict[str, Callable[[], object]]
@@ -46,13 +48,13 @@ Cost = tuple[float, float]  # seconds of wall time, seconds of processor time
 def random_feeder() -> BatchFeeder:
     rng = np.random.default_rng(0)
     frames = (rng.random((1024, STEPS, *SHAPE)) < DENSITY).astype(np.uint8)
-    return BatchFeeder(frames, rng.integers(0, CLASSES, 1024), CLIP, torch.device("cpu"))
+    return BatchFeeder(frames, rng.integers(0, CLASSES, 1024), CLIP, CPU)
 
 
 def recorded_feeder(dataset: str, data_root: Path | None) -> BatchFeeder:
     data = load_frames(dataset, FrameOptions(), data_root=data_root)
     print(data.info.summary())
-    return BatchFeeder(data.train.frames, data.train.labels, data.options.clip, torch.device("cpu"))
+    return BatchFeeder(data.train.frames, data.train.labels, data.options.clip, CPU)
 
 
 def training_pass(network: Network, x: torch.Tensor, y: torch.Tensor) -> Callable[[], None]:
@@ -143,9 +145,10 @@ def peak_memory(kind: str, rho: float | None) -> float:
 def measure_peak(kind: str, rho: str) -> None:
     if rho != "none":
         step = optimizer_step(kind, random_feeder(), RECIPES["paper"], float(rho))
-        for _ in range(5):
-            step()
-    print(peak_memory_mb(torch.device("cpu")))
+        with kept_memory(CPU):
+            for _ in range(5):
+                step()
+    print(peak_memory_mb(CPU))
 
 
 def report(kind: str, feeder: BatchFeeder, repeat: int) -> None:
@@ -160,7 +163,8 @@ def report(kind: str, feeder: BatchFeeder, repeat: int) -> None:
     for name, plan in RECIPES.items():
         for method, rho in (("baseline", 0.0), ("SAST", 0.3)):
             runs[f"step, {name}, {method}"] = optimizer_step(kind, feeder, plan, rho)
-    costs = medians(runs, repeat)
+    with kept_memory(CPU):
+        costs = medians(runs, repeat)
     density = float((x > 0).float().mean())
     size = f"batch {BATCH[kind]}, T {STEPS}, input {density:.1%} dense"
     print(f"\n{kind}: {torch.get_num_threads()} threads, {size}\n{'':<24}{'wall ms':>9}{'CPU ms':>9}")

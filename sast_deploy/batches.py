@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
-import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -67,21 +64,6 @@ def pick_device(name: str) -> torch.device:
     if name not in here:
         raise UsageError(f"device {name!r} is not here", where="--device", expected=f"auto or one of {here}")
     return torch.device(name)
-
-
-def peak_memory_mb(device: torch.device) -> float:
-    """Most memory this process has used so far, in MiB: on the GPU what tensors took, else resident memory.
-
-    Resident memory counts the pages of memory-mapped frames that were read, too.
-    """
-    if device.type == "cuda":
-        return float(torch.cuda.max_memory_allocated(device)) / 2**20
-    status = Path("/proc/self/status")
-    text = status.read_text(encoding="utf-8") if status.exists() else ""
-    found = re.search(r"^VmHWM:\s+(\d+) kB$", text, re.MULTILINE)
-    # A child process inherits its parent's ru_maxrss on Linux, so that is only the second choice.
-    kilobytes = int(found[1]) if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return kilobytes / 2**10
 
 
 @contextmanager

@@ -120,8 +120,20 @@ def _gather(starts, columns, values, by_input, bias, y, low, high):  # type: ign
         out = y[row]
         for k in range(outputs):
             out[k] = bias[k]
-        for n in range(starts[row], starts[row + 1]):
-            value, weights = values[n], by_input[columns[n]]
+        n, end = starts[row], starts[row + 1]
+        while n + 4 <= end:  # four at a time, in the same order: a quarter of the loads and stores of `out`
+            v0, v1, v2, v3 = values[n], values[n + 1], values[n + 2], values[n + 3]
+            w0, w1 = by_input[columns[n]], by_input[columns[n + 1]]
+            w2, w3 = by_input[columns[n + 2]], by_input[columns[n + 3]]
+            for k in range(outputs):
+                total = out[k] + v0 * w0[k]
+                total += v1 * w1[k]
+                total += v2 * w2[k]
+                total += v3 * w3[k]
+                out[k] = total
+            n += 4
+        for m in range(n, end):
+            value, weights = values[m], by_input[columns[m]]
             for k in range(outputs):
                 out[k] += value * weights[k]
 

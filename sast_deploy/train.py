@@ -8,11 +8,12 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sast_deploy.batches import fitting_threads, peak_memory_mb
+from sast_deploy.batches import fitting_threads
 from sast_deploy.checkpoint import Checkpoint, load_checkpoint, package_versions, save_checkpoint
 from sast_deploy.data import FrameSet
 from sast_deploy.errors import TrainingError, UsageError
 from sast_deploy.evaluate import evaluate
+from sast_deploy.memory import kept_memory, peak_memory_mb
 from sast_deploy.network import NetworkSpec
 from sast_deploy.progress import progress_bar
 from sast_deploy.recipes import Recipe
@@ -85,7 +86,7 @@ def train(
     else:
         files.remove()
     try:
-        with fitting_threads(spec, trainer.device):
+        with fitting_threads(spec, trainer.device), kept_memory(trainer.device):
             _epochs(trainer, state, files, setting, progress)
     except KeyboardInterrupt as error:
         todo = "the same command with --resume continues" if state.epoch else "nothing was saved"

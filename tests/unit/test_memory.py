@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from sast_deploy.memory import kept_memory, peak_memory_mb
+
+CPU = torch.device("cpu")
+
+
+def test_the_peak_counts_what_was_used_and_given_back() -> None:
+    before = peak_memory_mb(CPU)
+    np.ones((int(before) + 64) << 17).sum()  # float64: so many MiB, on top of what is there
+    after = peak_memory_mb(CPU)
+    assert after >= 1.5 * before + 60
+    assert peak_memory_mb(CPU) >= after - 1
+
+
+def test_a_child_does_not_inherit_its_parents_peak() -> None:
+    held = np.ones(600 << 17)
+    script = "import torch; from sast_deploy.memory import peak_memory_mb as p; print(p(torch.device('cpu')))"
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert 50 < float(done.stdout) < peak_memory_mb(CPU)
+    assert held.nbytes < peak_memory_mb(CPU) * 2**20
+
+
+def test_memory_is_kept_inside_and_results_are_the_same() -> None:
+    if not hasattr(ctypes.CDLL(None), "mallopt"):
+        pytest.skip("malloc is not glibc's")
+    with kept_memory(CPU):
+        first = torch.arange(12_000_000, dtype=torch.float32).sum()
+        with kept_memory(torch.device("cuda")):  # nothing to do there
+            second = torch.arange(12_000_000, dtype=torch.float32).sum()
+    assert torch.equal(first, second)
+    with pytest.raises(KeyError), kept_memory(CPU):
+        raise KeyError(os.getpid())
