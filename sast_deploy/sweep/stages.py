@@ -12,7 +12,8 @@ import numpy as np
 from sast_deploy.analysis import analyse, validation_part
 from sast_deploy.checkpoint import Checkpoint, to_float_network
 from sast_deploy.compiler import Compilation, compile_network
-from sast_deploy.compiler.calibration import Samples, ablate, calibrate
+from sast_deploy.compiler.calibration import Samples, ablate, calibrate, draw
+from sast_deploy.compiler.calibration.steps import CHOOSE_SAMPLES, FIT_SAMPLES
 from sast_deploy.data import FrameSet
 from sast_deploy.data.cache import digest_of
 from sast_deploy.errors import SastError
@@ -28,6 +29,8 @@ from sast_deploy.sweep.frames import unclipped_test
 from sast_deploy.sweep.measures import PLAIN, Stage
 from sast_deploy.synops import count_operations
 from sast_deploy.train_state import RunFiles
+
+CALIBRATION_SEED = 0  # that of `sast-deploy compile --calibrate`
 
 
 class DisagreementError(SastError):
@@ -85,7 +88,9 @@ class Measuring:
         if stage.finetune is not None:
             return self._finetuned(stage, stage.finetune, profile, name)
         fit, choose = self._calibration
-        calibrated = calibrate(to_float_network(self.checkpoint), profile, name, fit, choose)
+        calibrated = calibrate(
+            to_float_network(self.checkpoint), profile, name, fit, choose, seed=CALIBRATION_SEED
+        )
         return self._deployed(calibrated.compilation, profile) | {"calibration": calibrated.to_dict()}
 
     def _ablation(self, stage: Stage) -> dict[str, Any]:
@@ -104,8 +109,10 @@ class Measuring:
         """What calibration is fitted to, and what judges it: the trainer's own two parts."""
         train, held = self.data.train, validation_part(self.checkpoint, self.data)
         fitted = np.setdiff1d(np.arange(len(train)), held)
-        fit, choose = (Samples(train.frames[part], train.labels[part]) for part in (fitted, held))
-        return fit, choose
+        return (
+            draw(train.frames, train.labels, fitted, FIT_SAMPLES, CALIBRATION_SEED),
+            draw(train.frames, train.labels, held, CHOOSE_SAMPLES, CALIBRATION_SEED),
+        )
 
     def _finetuned(self, stage: Stage, choice: FineTuneChoice, profile: Profile, name: str) -> dict[str, Any]:
         """Fine-tuned in a folder of its own, where an interrupted fine-tuning is continued."""
