@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from rich.progress import Progress as Bar
 
-from sast_deploy.batches import fitting_threads, peak_memory_mb
+from sast_deploy.batches import fitting_threads
 from sast_deploy.checkpoint import Checkpoint, load_checkpoint, package_versions, save_checkpoint
 from sast_deploy.data import FrameSet
 from sast_deploy.errors import CompileError, TrainingError, UsageError
 from sast_deploy.evaluate import evaluate
+from sast_deploy.memory import peak_memory_mb
 from sast_deploy.profile import Profile
 from sast_deploy.progress import progress_bar
 from sast_deploy.qat.recipe import FINETUNE
