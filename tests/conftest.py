@@ -22,6 +22,17 @@ settings.register_profile("sast", deadline=None, derandomize=True, print_blob=Tr
 settings.load_profile("sast")
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """On a busy machine the threads of tiny products wait for each other longer than they work."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def isolated_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Give the session an empty $SAST_CACHE_DIR, no $SAST_DATA_ROOT and no network; yields the cache folder.

@@ -35,7 +35,7 @@ from torch.nn.grad import conv2d_input
 from sast_deploy.network import Network, NetworkSpec
 
 ITERATIONS = 1000  # of the power iteration, at most
-TOLERANCE = 1e-7  # relative change of the norm between iterations
+TOLERANCE = 1e-6  # relative change of the norm between iterations
 SLACK = 1.01  # for what a power iteration may still be short of
 
 
@@ -117,7 +117,7 @@ def operator_norm(module: nn.Module, shape: torch.Size) -> float:
 
 def _convolution_norm(module: nn.Conv2d, shape: torch.Size) -> float:
     """Power iteration on A^T A, from a fixed random start."""
-    weight: Tensor = module.weight
+    weight: Tensor = module.weight.double()
     stride, padding = (int(pair[0]) for pair in (module.stride, module.padding))  # square, both
     generator = torch.Generator().manual_seed(0)
     x = torch.randn((1, *shape), generator=generator).to(weight)

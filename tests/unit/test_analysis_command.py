@@ -22,6 +22,8 @@ from sast_deploy.errors import UsageError
 from tests.tinydata import tiny_set
 from tests.tinynets import random_checkpoint
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,8 @@ from sast_deploy.network import NetworkSpec
 from tests.tinydata import tiny_set
 from tests.tinynets import CONV, FC, random_checkpoint, states_by_numpy
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ZERO = dataclasses.replace(FC, reset="zero")
 
 
@@ -82,8 +84,9 @@ def test_gamma_exceeds_one_exactly_within_0_1545_of_threshold() -> None:
 
 @pytest.mark.parametrize("spec", [FC, ZERO], ids=["subtract", "zero"])
 def test_the_state_bound_is_interval_arithmetic(spec: NetworkSpec) -> None:
-    checkpoint = random_checkpoint(spec)
-    weight, bias = checkpoint.state["layers.0.weight"], checkpoint.state["layers.0.bias"]
+    bias = random_checkpoint().state["layers.0.bias"] + np.repeat(np.float32([0, 40, -40]), 4)
+    checkpoint = with_array(random_checkpoint(spec), layers__0__bias=bias)
+    weight = checkpoint.state["layers.0.weight"]
     least, most = np.minimum(weight, 0).sum(1) + bias, np.maximum(weight, 0).sum(1) + bias
     low, high = state_bounds(load_network(checkpoint), 3)[0]
     if spec.reset == "zero":

@@ -15,10 +15,12 @@ from sast_deploy.evaluate import evaluate
 from tests.tinydata import tiny_set
 from tests.tinynets import CONV, FC, random_checkpoint, states_by_numpy
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.mark.parametrize("reset", ["subtract", "zero"])
 def test_margins_count_every_state_of_the_equations_in_numpy(reset: str) -> None:
-    checkpoint = random_checkpoint(dataclasses.replace(FC, reset=reset))
+    checkpoint = random_checkpoint(dataclasses.replace(FC, reset=reset), scale=12.0)
     test = tiny_set().test
     result = margins(checkpoint, test, device="cpu")
     assert result.samples == 30
@@ -31,7 +33,9 @@ def test_margins_count_every_state_of_the_equations_in_numpy(reset: str) -> None
             expected, _ = np.histogram(d, bins=160, range=(-4.0, 4.0))
             assert np.abs(counts.histogram - expected).sum() <= 2  # float32 beside an edge
             assert counts.histogram.sum() + counts.below + counts.above == d.size
+            assert (counts.below, counts.above) == ((d < -4).sum(), (d > 4).sum())
     assert result.hard_share != result.surrogate_share
+    assert min(result.hard[0].below, result.hard[0].above) > 0
 
 
 def test_the_band_is_where_the_histogram_says() -> None:

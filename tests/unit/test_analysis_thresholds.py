@@ -5,16 +5,21 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from sast_deploy.analysis import thresholds
-from sast_deploy.analysis.stream import predict
+from sast_deploy.analysis.stream import predict, validation_part
 from sast_deploy.analysis.thresholds import tune_thresholds
-from sast_deploy.checkpoint import Checkpoint
+from sast_deploy.batches import BatchFeeder
+from sast_deploy.checkpoint import Checkpoint, load_network
 from sast_deploy.data import FrameSet, FrameSplit
 from sast_deploy.errors import CheckpointError, UsageError
-from sast_deploy.evaluate import evaluate
-from tests.tinydata import tiny_set
+from sast_deploy.evaluate import evaluate, score
+from sast_deploy.network import NetworkSpec
+from tests.tinydata import SHAPE, tiny_set
 from tests.tinynets import CONV, random_checkpoint
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def labelled(checkpoint: Checkpoint, split: FrameSplit) -> FrameSplit:
@@ -64,6 +69,23 @@ def test_kept_currents_change_nothing(spec, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(thresholds, "CACHE_BYTES", 0)
     assert tune_thresholds(checkpoint, tiny_set(), factors=(0.8, 1.0, 1.3), device="cpu") == kept
     assert kept.tried >= 3 + 2  # three for the first layer, two new ones for the second
+
+
+def test_ties_go_to_the_lower_loss() -> None:
+    checkpoint = random_checkpoint(NetworkSpec("fc", SHAPE, (12,), 3))
+    state = {**checkpoint.state, "readout.bias": np.float32([50, 0, 0])}  # always class 0, whatever spikes
+    fixed = dataclasses.replace(checkpoint, state=state)
+    losses = {}
+    for factor in (0.5, 1.0, 2.0):
+        data = tiny_set()
+        network = load_network(rescaled(fixed, 0, factor))
+        feeder = BatchFeeder(data.train.frames, data.train.labels, 4, torch.device("cpu"))
+        losses[factor] = score(network, feeder, validation_part(fixed, data), hard=True)[1]
+    result = tune_thresholds(fixed, tiny_set(), factors=(0.5, 1.0, 2.0), device="cpu")
+    assert result.validation_before.correct == result.validation_after.correct == 6
+    assert result.factors == (min(losses, key=lambda factor: losses[factor]),)
+    assert result.validation_after.loss == pytest.approx(min(losses.values()), rel=1e-6)
+    assert len(set(losses.values())) == 3
 
 
 def test_where_nothing_matters_thresholds_stay() -> None:
