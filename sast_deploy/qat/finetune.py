@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import statistics
+import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from rich.progress import Progress as Bar
 
 from sast_deploy.batches import fitting_threads
 from sast_deploy.checkpoint import Checkpoint, load_checkpoint, package_versions, save_checkpoint
 from sast_deploy.data import FrameSet
 from sast_deploy.errors import CompileError, TrainingError, UsageError
 from sast_deploy.evaluate import evaluate
-from sast_deploy.memory import peak_memory_mb
+from sast_deploy.memory import kept_memory, peak_memory_mb
 from sast_deploy.profile import Profile
 from sast_deploy.progress import progress_bar
 from sast_deploy.qat.recipe import FINETUNE
 from sast_deploy.qat.trainer import FineTrainer, deploy, score
 from sast_deploy.recipes import Recipe
-from sast_deploy.train import TrainResult
+from sast_deploy.train import PLAIN_LINES, TrainResult
 from sast_deploy.train_state import (
     Progress,
     RunFiles,
@@ -85,8 +86,8 @@ def finetune(
         state.history.append({"epoch": 0, **trainer.start(), "seconds": 0.0})
         state.best = {key: torch.tensor(value) for key, value in checkpoint.state.items()}
     try:
-        with fitting_threads(checkpoint.network, trainer.device), progress_bar() as bar:
-            _epochs(trainer, state, files, setting, bar, progress)
+        with fitting_threads(checkpoint.network, trainer.device), kept_memory(trainer.device):
+            _epochs(trainer, state, files, setting, progress)
     except KeyboardInterrupt as error:
         todo = "the same command with --resume continues" if state.epoch else "nothing was saved"
         raise TrainingInterruptedError(
@@ -99,25 +100,30 @@ def finetune(
     return TrainResult(files.checkpoint, tested)
 
 
-def _epochs(
-    trainer: FineTrainer, state: Progress, files: RunFiles, setting: Setting, bar: Bar, visible: bool
-) -> None:
+def _epochs(trainer: FineTrainer, state: Progress, files: RunFiles, setting: Setting, visible: bool) -> None:
     epochs = trainer.recipe.epochs
-    task = bar.add_task(_describe(state, epochs), total=epochs * trainer.steps, visible=visible)
-    bar.advance(task, state.epoch * trainer.steps)
-    for index in range(state.epoch, epochs):
-        start = time.perf_counter()
-        line: dict[str, Any] = dict(trainer.epoch(index, lambda: bar.advance(task)))
-        try:
-            line |= trainer.validate()
-        except CompileError as error:  # these weights are no candidate; the next epoch's may be
-            line |= {"integer_accuracy": 0.0, "integer_loss": None, "refused": str(error)}
-        _record(
-            trainer, state, line | {"lr": trainer.recipe.learning_rate(index)}, time.perf_counter() - start
-        )
-        state.epoch = index + 1
-        save_progress(files, state, setting)
-        bar.update(task, description=_describe(state, epochs))
+    with progress_bar() as bar:
+        task = bar.add_task(_describe(state, epochs), total=epochs * trainer.steps, visible=visible)
+        bar.advance(task, state.epoch * trainer.steps)
+        for index in range(state.epoch, epochs):
+            start = time.perf_counter()
+            line = _epoch(trainer, index, lambda: bar.advance(task))
+            _record(trainer, state, line, time.perf_counter() - start)
+            state.epoch = index + 1
+            save_progress(files, state, setting)
+            bar.update(task, description=_describe(state, epochs))
+            if visible and bar.disable and (index + 1) % max(1, epochs // PLAIN_LINES) == 0:
+                print(_describe(state, epochs), file=sys.stderr, flush=True)
+
+
+def _epoch(trainer: FineTrainer, index: int, advance: Callable[[], None]) -> dict[str, Any]:
+    """One epoch and its validation, as a line of metrics.jsonl."""
+    line: dict[str, Any] = dict(trainer.epoch(index, advance))
+    try:
+        line |= trainer.validate()
+    except CompileError as error:  # these weights are no candidate; the next epoch's may be
+        line |= {"integer_accuracy": 0.0, "integer_loss": None, "refused": str(error)}
+    return line | {"lr": trainer.recipe.learning_rate(index)}
 
 
 def _record(trainer: FineTrainer, state: Progress, line: dict[str, Any], seconds: float) -> None:

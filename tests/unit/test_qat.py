@@ -17,7 +17,7 @@ from sast_deploy.compiler import compile_network
 from sast_deploy.errors import CompileError
 from sast_deploy.fixedpoint import OVERFLOWS, ROUNDINGS, Arithmetic, QFormat, divide_pow2, fit
 from sast_deploy.network import Network, NetworkSpec, cross_entropy
-from sast_deploy.profile import Profile, load_profile, parse_profile
+from sast_deploy.profile import Profile, load_profile, parse_profile, profile_names
 from sast_deploy.qat import IntegerNetwork
 from sast_deploy.qat.arithmetic import exact_dtype, fit_, round_, shift
 from sast_deploy.qat.lif import LayerRules, integer_lif
@@ -43,7 +43,7 @@ def changed(name: str, *changes: tuple[str, str]) -> Profile:
 
 
 PROFILES = {
-    **{name: load_profile(name) for name in ("loihi-int8", "loihi-int4", "loihi-stock")},
+    **{name: load_profile(name) for name in profile_names()},
     "2 bits, least squares": changed(
         "loihi-int4", ("bits = 4 ", "bits = 2 "), ('clipping = "none"', 'clipping = "mse"')
     ),
