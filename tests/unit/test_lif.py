@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from sast_deploy import lif as lif_module
 from sast_deploy.lif import Reset, hard_lif, lif, lif_by_autograd, lif_states
 from sast_deploy.surrogate import arctan_slope, step
 
@@ -135,4 +136,17 @@ def test_straight_through_is_a_step_with_the_surrogates_slope(reset: Reset) -> N
     assert torch.equal(ours.detach(), hard_lif(current, theta, 0.5, reset))
     assert 0 < ours.mean() < 1
     gradients = [torch.autograd.grad((a * weight).sum(), current)[0] for a in (ours, torch.stack(spikes))]
+    torch.testing.assert_close(*gradients, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("reset", ["subtract", "zero"])
+@pytest.mark.parametrize("chunk", [1, 24, 36, 10_000])  # 1, 2, 3 and all of the 7 steps of 12 neurons
+def test_the_parts_of_the_gradient_make_the_whole(
+    monkeypatch: pytest.MonkeyPatch, chunk: int, reset: Reset
+) -> None:
+    current, theta = random_layer(6, steps=7)
+    weight = torch.randn(7, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    monkeypatch.setattr(lif_module, "CHUNK", chunk)
+    ours, obvious = (f(current, theta, 0.5, 5.0, reset=reset) for f in (lif, lif_by_autograd))
+    gradients = [torch.autograd.grad((s * weight).sum(), current)[0] for s in (ours, obvious)]
     torch.testing.assert_close(*gradients, rtol=1e-11, atol=1e-12)
