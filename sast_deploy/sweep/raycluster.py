@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib
 import os
 import platform
+import socket
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from sast_deploy.data.sources import resolve_root
@@ -14,6 +17,7 @@ from sast_deploy.sweep.folder import PLAN_FILE
 from sast_deploy.sweep.provenance import source_digest
 from sast_deploy.sweep.workers import FAILED, Event, Job
 
+CONNECT_SECONDS = 10.0
 INSTALL = "pip install 'ray>=2.40'"
 
 
@@ -31,14 +35,12 @@ class RayWorkers:
             ray: Any = importlib.import_module("ray")
         except ImportError as error:
             raise InstallationError("Ray is not installed", where="--ray", todo=INSTALL) from error
+        _require_listener(address)
         local = {"num_cpus": jobs, "include_dashboard": False} if address == "local" else {}
         try:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
         except (OSError, RuntimeError, ValueError, TimeoutError) as error:
-            raise InstallationError(
-                f"no cluster: {' '.join(str(error).split())}", where=f"--ray {address}",
-                todo="start one with `ray start --head`, or use --ray local",
-            ) from error  # fmt: skip
+            raise _no_cluster(address, " ".join(str(error).split())) from error
         self._ray = ray
         self._jobs = jobs or max(1, int(ray.cluster_resources().get("CPU", 1)))
         # A run that lost its machine is reported, not silently begun again: the next sweep continues it.
@@ -74,6 +76,25 @@ class RayWorkers:
         for task in self._tasks:
             self._ray.cancel(task, force=True)
         self._ray.shutdown()
+
+
+def _no_cluster(address: str, reason: str) -> InstallationError:
+    todo = "start one with `ray start --head`, or use --ray local"
+    return InstallationError(f"no cluster: {reason}", where=f"--ray {address}", todo=todo)
+
+
+def _require_listener(address: str) -> None:
+    """Raise InstallationError at once where nothing listens: `ray.init` would try for many minutes."""
+    if address == "auto":
+        left = Path(tempfile.gettempdir()) / "ray" / "ray_current_cluster"  # may be of a cluster that is gone
+        address = os.environ.get("RAY_ADDRESS") or (left.read_text().strip() if left.exists() else "")
+    host, _, port = address.rpartition("://")[2].partition(":")
+    if not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise _no_cluster(address, f"nothing answers at {host}:{port} ({error})") from error
 
 
 def execute_remotely(job: Job, source: str) -> tuple[str, str]:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -173,6 +174,17 @@ def test_without_ray(
     assert run(["sweep", str(study), "-o", str(tmp_path / "o"), "--ray", "auto"]) == 3
     assert "error: --ray: Ray is not installed; pip install" in capsys.readouterr().err
     assert not (tmp_path / "o").exists()
+
+
+def test_without_a_cluster_where_it_should_be(
+    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed: pip install ray")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    assert run(["sweep", str(study), "-o", str(tmp_path / "o"), "--ray", address]) == 3
+    assert f"--ray {address}: no cluster: nothing answers at {address}" in capsys.readouterr().err
 
 
 def test_a_dry_run_says_what_is_left_and_touches_nothing(
