@@ -14,7 +14,7 @@ CONV = NetworkSpec("conv", SHAPE, (5, 4), CLASSES, strides=(2, 1))
 
 
 def random_checkpoint(spec: NetworkSpec = FC, seed: int = 1, scale: float = 4.0) -> Checkpoint:
-    """Weights of `scale` times their initial size, so that neurons fire; FC by seed 1 predicts two classes."""
+    """Weights of `scale` times their initial size, so that they fire; FC by seed 1 predicts two classes."""
     data = tiny_set()
     state = Network(spec, seed).state_dict()
     arrays = {k: (v if k.startswith("theta") else scale * v).numpy().copy() for k, v in state.items()}
