@@ -21,15 +21,15 @@ def choose_hidden(
     task: Task, layer: SpikingLayer, threshold: Float64Array, stage: Stage
 ) -> tuple[SpikingLayer, Scaling]:
     """The layer with its integers, and their scaling. layer: task.layer. threshold: trained, (neurons,)."""
-    scalings = _scalings(task, threshold)
+    scalings, seen = _scalings(task, threshold), stage.measured()
     built = [_integers(task, layer, threshold, scaling) for scaling in scalings]
     best = 0
     if len(built) > 1:
-        best = int(np.argmin([stage.distances(candidate).sum() for candidate in built]))
+        best = int(np.argmin([seen.distances(candidate).sum() for candidate in built]))
     chosen, scaling = built[best], scalings[best]
     if task.options.correction:
         error = task.mean_error(chosen.weight, scaling) * (1.0 - task.alpha)
-        chosen = correct(chosen, stage, error, task.profile)
+        chosen = correct(chosen, seen, error, task.profile)
     return chosen, scaling
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from sast_deploy.program import Program, SpikingLayer
 from sast_deploy.simulate.fast import run_fast
 
+MEASURED = 1 << 23  # spikes (samples x steps x neurons) that distances are measured on
 Float64Array = npt.NDArray[np.float64]
 Spikes = npt.NDArray[np.uint8]
 
@@ -28,6 +29,11 @@ class Stage:
     frames: npt.NDArray[np.uint8]
     wanted: Spikes
     alpha: float
+
+    def measured(self) -> Stage:
+        """With as many of the samples as MEASURED allows: a convolution's channels see each many times."""
+        count = max(1, MEASURED // self.wanted[0].size)
+        return replace(self, frames=self.frames[:count], wanted=self.wanted[:count])
 
     def spikes(self, layer: SpikingLayer) -> Spikes:
         """uint8 (n, T, neurons) of that layer in this place."""

@@ -29,7 +29,8 @@ DESCRIPTIONS = {
 }
 STEPS = tuple(DESCRIPTIONS)
 FIT_SAMPLES, CHOOSE_SAMPLES = 4_000, 10_000
-FIT_NUMBERS = 1 << 26  # inputs x steps x samples of the largest layer that are held
+# Spikes (samples x steps x neurons of the widest layer) of so many samples: wide networks get fewer.
+FIT_SPIKES, CHOOSE_SPIKES = 1 << 26, 1 << 29
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,9 @@ def calibrate(
     """Compile a network for a profile with integers chosen on data.
 
     fit: what the steps look at. choose: other samples; a step stays only if the loss on them
-    (objective.py) does not grow. At most FIT_SAMPLES and CHOOSE_SAMPLES of them are used, drawn by `seed`.
-    A profile that clips already has no step "clipping". Labels enter the reported accuracy alone. The
-    result depends on the arguments and on nothing else.
+    (objective.py) does not grow. At most FIT_SAMPLES and CHOOSE_SAMPLES are used, for wide networks fewer,
+    drawn by `seed`. A profile that clips already has no step "clipping". Labels enter the reported accuracy
+    alone. The result depends on the arguments and on nothing else.
 
     Raises:
         UsageError: an unknown step. CompileError: what `compile_network` refuses without calibration.
@@ -139,8 +140,9 @@ class Workbench:
     ) -> Workbench:
         """Compile without calibration, draw the samples and run the float network on them."""
         plain = compile_network(network, profile, name)
-        fit = subsample(fit, fit_count(plain.program), seed)
-        choose = subsample(choose, CHOOSE_SAMPLES, seed)
+        widest = max(int(np.prod(shape)) for shape in plain.program.shapes()[1:]) * network.steps
+        fit = subsample(fit, max(1, min(FIT_SAMPLES, FIT_SPIKES // widest)), seed)
+        choose = subsample(choose, max(1, min(CHOOSE_SAMPLES, CHOOSE_SPIKES // widest)), seed)
         targets = run_float(network, plain.program, fit.frames)
         solver = Solver(network, profile, plain.program, fit.frames, targets)
         wanted = run_float(network, plain.program, choose.frames).logits
@@ -162,9 +164,3 @@ class Workbench:
     def float_accuracy(self) -> float:
         """Of the float network with hard spikes, on the choosing samples."""
         return float((np.argmax(self.wanted, axis=1) == self.choose.labels).mean())
-
-
-def fit_count(program: Program) -> int:
-    """How many samples the steps look at: fewer for wide layers."""
-    widest = max(int(np.prod(shape)) for shape in program.shapes()[1:])
-    return max(1, min(FIT_SAMPLES, FIT_NUMBERS // (widest * program.steps)))
