@@ -6,18 +6,20 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from sast_deploy.recipes import PAPER
-from sast_deploy.sweep.choices import network_defaults
-from sast_deploy.tables.groups import Group, baseline_of, compare, recipe_label
+from sast_deploy.tables.groups import (
+    DEFAULTS,
+    PAPERS_NOTE,
+    Group,
+    baseline_of,
+    compare,
+    recipe_label,
+    reference_of,
+)
 from sast_deploy.tables.paper import COST, MATCHED, Swap, paper_set, swap_row
 from sast_deploy.tables.table import NOTHING, TEST_NOTE, Table, difference, percent, spread
 from sast_deploy.tables.values import gap, hard, surrogate, training
 
 CLOSE = 0.1  # two trainings took equal compute if their passes over the data differ by at most this share
-_DEFAULTS: dict[str, Any] = {
-    **{f"recipe.{key}": value for key, value in PAPER.to_dict().items()},
-    **{f"network.{key}": value for key, value in network_defaults().items()},
-}
 
 
 def seeds(each: Group) -> str:
@@ -48,18 +50,20 @@ def swap_table(data: str, groups: tuple[Group, ...]) -> Table:
     )
     rows = []
     for each in groups:
-        n, base = len(each.values(hard)), baseline_of(each, groups)
+        n, (base, mark) = len(each.values(hard)), reference_of(each, groups)
         rows.append(
             (
                 *head(each, groups),
                 percent(each.mean(surrogate), n),
                 percent(each.mean(hard), n),
                 spread(each.mean(gap), n, 100.0, 2),
-                difference(compare(each, base, hard)) if base else NOTHING,
+                difference(compare(each, base, hard), mark) if base else NOTHING,
                 _paper(swap_row(each)),
             )
         )
-    return Table(f"Swap-only: smooth against hard spikes. {data}", columns, tuple(rows), (TEST_NOTE,))
+    return Table(
+        f"Swap-only: smooth against hard spikes. {data}", columns, tuple(rows), (TEST_NOTE, PAPERS_NOTE)
+    )
 
 
 def _paper(row: Swap | None) -> str:
@@ -148,12 +152,12 @@ def control_table(data: str, groups: tuple[Group, ...]) -> Table | None:
 def controls(groups: tuple[Group, ...]) -> Iterator[tuple[Group, Group, str]]:
     """(reference, control, setting) for trainings equal but for one setting, the paper's in the reference."""
     for reference, control in itertools.permutations(groups, 2):
-        keys = [key for key in _DEFAULTS if _setting(reference, key) != _setting(control, key)]
+        keys = [key for key in DEFAULTS if _setting(reference, key) != _setting(control, key)]
         keys = [key for key in keys if key not in ("recipe.name", "recipe.rho", "recipe.epochs")]
         alike = reference.without(*keys) == control.without(*keys)
-        if alike and len(keys) == 1 and _setting(reference, keys[0]) == _DEFAULTS[keys[0]]:
+        if alike and len(keys) == 1 and _setting(reference, keys[0]) == DEFAULTS[keys[0]]:
             yield reference, control, keys[0]
 
 
 def _setting(each: Group, key: str) -> Any:
-    return each.settings.get(key, _DEFAULTS[key])
+    return each.settings[key]

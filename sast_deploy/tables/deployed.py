@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sast_deploy.analysis.significance import Summary
 from sast_deploy.tables.accuracy import HEAD, head
-from sast_deploy.tables.groups import Group, baseline_of, compare, recipe_label
+from sast_deploy.tables.groups import PAPERS_NOTE, Group, compare, recipe_label, reference_of
 from sast_deploy.tables.paper import DEPLOYED, SYNOPS_NOTE, paper_set
 from sast_deploy.tables.records import Record
 from sast_deploy.tables.table import NOTHING, TEST_NOTE, Table, difference, percent, spread
@@ -22,6 +23,7 @@ def deployed_table(data: str, groups: tuple[Group, ...]) -> Table | None:
     )  # fmt: skip
     notes = (
         TEST_NOTE,
+        f"{PAPERS_NOTE}, and with the plain profile where that one was not measured",
         "lost to float: points of the hard-spike accuracy before quantization",
         "kSynOps behind layer 1: those that training can change, the input's events being given",
         *([SYNOPS_NOTE] if any(paper_set(each) for each in groups) else []),
@@ -42,8 +44,9 @@ def bits_of(subject: str) -> int:
 
 
 def _row(each: Group, subject: str, groups: tuple[Group, ...]) -> tuple[str, ...]:
-    n, base = len(each.values(hard)), baseline_of(each, groups)
-    accuracy = deployed(subject, "accuracy")
+    n, (base, mark) = len(each.values(hard)), reference_of(each, groups)
+    theirs = subject if base and subject in subjects(base) else subject.split()[0]
+    accuracy, other = (deployed(name, "accuracy") for name in (subject, theirs))
     paper = DEPLOYED.get((paper_set(each) or "", bits_of(subject), each.rho > 0))
     if each.settings["network.kind"] != "fc":
         paper = None
@@ -51,17 +54,17 @@ def _row(each: Group, subject: str, groups: tuple[Group, ...]) -> tuple[str, ...
         *head(each, groups), subject,
         percent(each.mean(accuracy), n),
         spread(each.mean(loss(subject)), n, 100.0, 2),
-        difference(compare(each, base, accuracy)) if base else NOTHING,
-        *_operations(each, base, deployed(subject, "synops"), n),
-        *_operations(each, base, hidden_synops(subject), n),
+        difference(compare(each, base, accuracy, other), mark) if base else NOTHING,
+        *_operations(each.mean(deployed(subject, "synops")), base, deployed(theirs, "synops"), n, mark),
+        *_operations(each.mean(hidden_synops(subject)), base, hidden_synops(theirs), n, mark),
         f"{100 * paper[0]:.1f} / {paper[1]:,.1f}" if paper else NOTHING,
     )  # fmt: skip
 
 
-def _operations(each: Group, base: Group | None, synops: Value, n: int) -> tuple[str, str]:
+def _operations(own: Summary | None, base: Group | None, synops: Value, n: int, mark: str) -> tuple[str, str]:
     """kSynOps per sample, and their ratio to the baseline's."""
-    own, other = each.mean(synops), base.mean(synops) if base else None
-    ratio = f"{own.mean / other.mean:.2f}" if own and other and other.mean else NOTHING
+    other = base.mean(synops) if base else None
+    ratio = f"{own.mean / other.mean:.2f}{mark}" if own and other and other.mean else NOTHING
     return spread(own, n, 1e-3, 1), ratio
 
 

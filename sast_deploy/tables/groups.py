@@ -8,10 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from sast_deploy.analysis.significance import Paired, Summary, paired, summary
+from sast_deploy.recipes import PAPER
+from sast_deploy.sweep.choices import network_defaults
 from sast_deploy.tables.records import Record
 from sast_deploy.tables.values import Value
 
 _NO_SETTING = ("recipe.name", "recipe.base", "network.name", "seed")
+DEFAULTS: dict[str, Any] = {  # the paper's
+    **{f"recipe.{key}": value for key, value in PAPER.to_dict().items()},
+    **{f"network.{key}": value for key, value in network_defaults().items()},
+}
+PAPERS = " *"
+PAPERS_NOTE = "*: against the paper's recipe without SAM, where a training has no baseline of its own"
 _ONLY_WITH_SAM = ("recipe.rho", "recipe.pairing", "recipe.sharpness")
 DATASETS = {"nmnist": "N-MNIST", "nmnist-simulated": "N-MNIST", "dvsgesture": "DVS Gesture"}
 EMBEDDED = "digits-saccade"
@@ -70,7 +78,7 @@ def group(records: tuple[Record, ...]) -> tuple[Group, ...]:
     found: dict[tuple[str, Any], dict[int, Record]] = {}
     settings: dict[tuple[str, Any], dict[str, Any]] = {}
     for record in sorted(records, key=lambda each: not each.data):  # those that have not begun come last
-        flat = flatten(record.config)
+        flat = {**DEFAULTS, **flatten(record.config)}  # settings may be younger than the run
         text = json.dumps({k: v for k, v in flat.items() if k != "seed"}, sort_keys=True)
         key = (text, record.data.get("frame_digest"))
         if not record.data:
@@ -126,6 +134,26 @@ def baseline_of(each: Group, groups: tuple[Group, ...]) -> Group | None:
         return None
     wanted = each.without(*_ONLY_WITH_SAM)
     return next((g for g in groups if not g.rho and g.without(*_ONLY_WITH_SAM) == wanted), None)
+
+
+def reference_of(each: Group, groups: tuple[Group, ...]) -> tuple[Group | None, str]:
+    """What a group is compared with, and the mark that says so.
+
+    Its own baseline, ""; where there is none and it is not the paper's, the paper's baseline of the same
+    network, as long if possible, PAPERS.
+    """
+    own = baseline_of(each, groups)
+    network = each.settings["network.name"]
+    plain = [g for g in groups if _is_papers_baseline(g) and g.settings["network.name"] == network]
+    if own is not None or each in plain or not plain:
+        return own, ""
+    return max(plain, key=lambda g: (g.epochs == each.epochs, g.epochs)), PAPERS
+
+
+def _is_papers_baseline(each: Group) -> bool:
+    """Whether it was trained by the paper's recipe without SAM; for how long does not matter."""
+    keys = [key for key in DEFAULTS if key not in ("recipe.name", "recipe.rho", "recipe.epochs")]
+    return not each.rho and all(each.settings[key] == DEFAULTS[key] for key in keys)
 
 
 def compare(a: Group, b: Group, value: Value, other: Value | None = None) -> Paired | None:

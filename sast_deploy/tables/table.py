@@ -64,8 +64,8 @@ def spread(found: Summary | None, runs: int, scale: float = 1.0, digits: int = 1
     return text if found.n == runs else f"{text} (n = {found.n})"
 
 
-def difference(found: Paired | None) -> str:
-    """Mean difference in points with its 95 % interval, and p of the paired t test and of Wilcoxon's.
+def difference(found: Paired | None, mark: str = "") -> str:
+    """Mean difference in points with its 95 % interval, p of the paired t test and of Wilcoxon's, and `mark`.
 
     Where all differences are equal there is no t test.
     """
@@ -73,7 +73,7 @@ def difference(found: Paired | None) -> str:
         return NOTHING
     low, high = (100 * end for end in found.interval)
     p = f"p {_p(found.t_p) if found.t is not None else NOTHING}, W {_p(found.wilcoxon_p)}"
-    return f"{100 * found.mean:+.2f} [{low:+.2f}, {high:+.2f}] {p}"
+    return f"{100 * found.mean:+.2f} [{low:+.2f}, {high:+.2f}] {p}{mark}"
 
 
 TEST_NOTE = (

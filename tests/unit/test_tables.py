@@ -54,6 +54,11 @@ def with_profile(each: Record, accuracy: float, first: float, hidden: float) -> 
     return replace(each, profiles={"loihi-int4 calibrated": found})
 
 
+def renamed(each: Record, subject: str) -> Record:
+    """With its one profile under another name."""
+    return replace(each, profiles={subject: next(iter(each.profiles.values()))})
+
+
 def table(records: list[Record], title: str) -> Table:
     (found,) = [each for each in make_tables(tuple(records)) if each.title.startswith(title)]
     return found
@@ -110,11 +115,11 @@ def test_the_baseline_is_the_same_training_without_sam() -> None:
     for each in groups:
         base = baseline_of(each, groups)
         found[recipe_label(each, groups), each.rho, each.epochs] = base and (base.rho, base.epochs)
-    plain = "paper, k 25.0, lr 0.001, pairing independent"
+    plain = "paper, lr 0.001, pairing independent, k 25.0"
     assert found[plain, 0.3, 200] == (0.0, 200)
-    assert found["paper, k 25.0, lr 0.001, pairing same", 0.3, 200] == (0.0, 200)
-    assert found["paper, k 25.0, lr 0.01, pairing independent", 0.3, 200] is None
-    assert found["paper, k 5.0, lr 0.001, pairing independent", 0.3, 200] is None
+    assert found["paper, lr 0.001, pairing same, k 25.0", 0.3, 200] == (0.0, 200)
+    assert found["paper, lr 0.01, pairing independent, k 25.0", 0.3, 200] is None
+    assert found["paper, lr 0.001, pairing independent, k 5.0", 0.3, 200] is None
     assert found[plain, 0.0, 200] is None
 
 
@@ -131,6 +136,29 @@ def test_integers_and_synops() -> None:
     start = found.columns.index("kSynOps")
     assert found.rows[1][start : start + 4] == ("310.0 ± 0.0", "0.97", "10.0 ± 0.0", "0.50")
     assert found.rows[0][start : start + 4] == ("320.0 ± 0.0", NOTHING, "20.0 ± 0.0", NOTHING)
+
+
+def test_without_a_baseline_of_its_own_against_the_papers() -> None:
+    papers = [with_profile(record(s, 0.92, epochs=20), 0.90 + s / 100, 300_000, 20_000) for s in (0, 1)]
+    papers += [record(s, 0.5, epochs=100) for s in (0, 1)]
+    best = [record(s, 0.98 - s / 100, name="best", rho=0.1, k_start=3.0, epochs=20) for s in (0, 1)]
+    best = [renamed(with_profile(each, 0.97, 200_000, 10_000), "loihi-int4 finetuned") for each in best]
+    papers[:2] = [renamed(each, "loihi-int4") for each in papers[:2]]
+    swap = row(table(papers + best, "Swap-only"), 0)
+    assert swap["hard against baseline"].startswith("+5.50 ")
+    assert swap["hard against baseline"].endswith(" *")
+    found = table(papers + best, "Hardware-aware")
+    start = found.columns.index("kSynOps")
+    assert found.rows[0][start : start + 4] == ("210.0 ± 0.0", "0.66 *", "10.0 ± 0.0", "0.50 *")
+    assert found.rows[0][found.columns.index("against baseline")].startswith("+6.50 ")
+
+
+def test_a_setting_that_came_later_splits_no_group() -> None:
+    old, new = record(0), record(1)
+    config = json.loads(json.dumps(old.config))
+    del config["recipe"]["prune"], config["network"]["reset"]
+    (each,) = group((replace(old, config=config), new))
+    assert set(each.runs) == {0, 1}
 
 
 def test_equal_compute_pairs_passes_not_epochs() -> None:
