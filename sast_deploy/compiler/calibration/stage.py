@@ -40,8 +40,8 @@ class Stage:
         layers = (*self.below.layers[: self.index], layer)
         neurons = self.wanted.shape[2]
         program = replace(self.below, layers=layers, classes=tuple(map(str, range(neurons))))
-        traces = run_fast(program, self.frames, trace=True).traces
-        return traces[-1].spikes if traces else self.wanted
+        traces = run_fast(program, self.frames, trace=True).traces or ()
+        return traces[-1].spikes
 
     def distances(self, layer: SpikingLayer) -> Float64Array:
         """How far its spikes are off, per neuron of a dense layer, per channel of a convolution."""
