@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import Any
 
+from sast_deploy.recipes import PAPER
 from sast_deploy.tables.groups import (
     DEFAULTS,
     PAPERS_NOTE,
@@ -131,11 +131,13 @@ def control_table(data: str, groups: tuple[Group, ...]) -> Table | None:
     rows = []
     for reference, control, key in controls(groups):
         n = len(control.values(hard))
-        value = control.settings.get(key)
+        instead = str(reference.settings[key])
+        if reference.rho != control.rho:
+            instead += f", ρ {reference.rho:g}"
         rows.append(
             (
-                str(control.settings["network.name"]), f"{key.rpartition('.')[2]} = {value}",
-                str(_setting(reference, key)), f"{control.rho:g}", str(control.epochs), seeds(control),
+                str(control.settings["network.name"]), f"{key.rpartition('.')[2]} = {control.settings[key]}",
+                instead, f"{control.rho:g}", str(control.epochs), seeds(control),
                 percent(control.mean(hard), n), percent(reference.mean(hard), len(reference.values(hard))),
                 difference(compare(control, reference, hard)), spread(control.mean(gap), n, 100.0, 2),
                 spread(reference.mean(gap), len(reference.values(hard)), 100.0, 2),
@@ -150,14 +152,16 @@ def control_table(data: str, groups: tuple[Group, ...]) -> Table | None:
 
 
 def controls(groups: tuple[Group, ...]) -> Iterator[tuple[Group, Group, str]]:
-    """(reference, control, setting) for trainings equal but for one setting, the paper's in the reference."""
+    """(reference, control, setting) for trainings equal but for one setting, the paper's in the reference.
+
+    The radii of ASAM and SAM measure different things: ASAM's, whatever it is, is also compared with SAM at
+    the paper's radius.
+    """
     for reference, control in itertools.permutations(groups, 2):
-        keys = [key for key in DEFAULTS if _setting(reference, key) != _setting(control, key)]
+        keys = [key for key in DEFAULTS if reference.settings[key] != control.settings[key]]
         keys = [key for key in keys if key not in ("recipe.name", "recipe.rho", "recipe.epochs")]
-        alike = reference.without(*keys) == control.without(*keys)
-        if alike and len(keys) == 1 and _setting(reference, keys[0]) == DEFAULTS[keys[0]]:
+        any_radius = keys == ["recipe.sharpness"] and reference.rho == PAPER.rho and control.rho > 0
+        free = (*keys, "recipe.rho") if any_radius else keys
+        alike = reference.without(*free) == control.without(*free)
+        if alike and len(keys) == 1 and reference.settings[keys[0]] == DEFAULTS[keys[0]]:
             yield reference, control, keys[0]
-
-
-def _setting(each: Group, key: str) -> Any:
-    return each.settings[key]

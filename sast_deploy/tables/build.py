@@ -20,14 +20,18 @@ def make_tables(records: tuple[Record, ...]) -> tuple[Table, ...]:
 
 def by_data(groups: tuple[Group, ...]) -> dict[str, tuple[Group, ...]]:
     """Groups by what they were trained on: data set, real or simulated, how many samples, which frames."""
-    frames: dict[tuple[str, str], list[Group]] = {}
+    frames: dict[tuple[str, str, str], list[Group]] = {}
     for each in groups:
-        frames.setdefault((data_label(each), each.data.get("frame_digest", "")), []).append(each)
-    labels = [label for label, _ in frames]
-    return {
-        label if labels.count(label) == 1 else f"{label}, frames {digest[:8]}": tuple(found)
-        for (label, digest), found in frames.items()
-    }
+        digest = each.data.get("frame_digest", "")
+        frames.setdefault((data_label(each), str(each.settings["data.name"]), digest), []).append(each)
+    labels = [label for label, _, _ in frames]
+    names = [(label, name) for label, name, _ in frames]
+    found = {}
+    for (label, name, digest), those in frames.items():
+        full = label if labels.count(label) == 1 else f"{label} ({name})"
+        full += f", frames {digest[:8]}" if names.count((label, name)) > 1 else ""
+        found[full] = tuple(those)
+    return found
 
 
 def _of_data(data: str, groups: tuple[Group, ...]) -> Iterator[Table]:

@@ -101,8 +101,8 @@ def test_data_never_share_a_table() -> None:
     records = [record(0, info=info) for info in (INFO, simulated, embedded, part)]
     titles = [each.title for each in make_tables(tuple(records)) if each.title.startswith("Swap")]
     assert sorted(title.partition(". ")[2] for title in titles) == [
-        "N-MNIST, real recordings, 1,000 + 100 samples, frames aaaaaaaa",
-        "N-MNIST, real recordings, 1,000 + 100 samples, frames dddddddd",
+        "N-MNIST, real recordings, 1,000 + 100 samples (nmnist), frames aaaaaaaa",
+        "N-MNIST, real recordings, 1,000 + 100 samples (nmnist), frames dddddddd",
         "N-MNIST, simulated, 1,000 + 100 samples",
         "digits-saccade, simulated from scikit-learn's digits, 1,000 + 100 samples",
     ]
@@ -177,9 +177,14 @@ def test_controls_differ_in_one_setting_from_the_papers() -> None:
     records = [record(0, rho=0.3), record(0, rho=0.3, name="same", pairing="same"), record(0, rho=0.3, k=5.0)]
     records += [record(0, rho=0.3, pairing="same", sharpness="asam"), record(0, rho=0.1, sharpness="asam")]
     found = [(key, reference.rho) for reference, _, key in controls(group(tuple(records)))]
-    assert sorted(found) == [("network.k", 0.3), ("recipe.pairing", 0.3), ("recipe.sharpness", 0.3)]
+    assert sorted(found) == [
+        ("network.k", 0.3), ("recipe.pairing", 0.3), ("recipe.sharpness", 0.3), ("recipe.sharpness", 0.3),
+    ]  # fmt: skip
     shown = table(records[:2], "Controls")
     assert shown.rows[0][1:3] == ("pairing = same", "independent")
+    asam = [record(0, rho=0.3), record(0, rho=0.5), record(0, rho=1.0, sharpness="asam")]
+    shown = table(asam, "Controls")
+    assert [cells[1:4] for cells in shown.rows] == [("sharpness = asam", "sam, ρ 0.3", "1")]
 
 
 def test_event_drop_with_the_papers_in_brackets() -> None:
