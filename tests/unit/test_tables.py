@@ -89,8 +89,8 @@ def test_mean_spread_and_paired_difference_beside_the_papers() -> None:
 
 
 def test_differences_are_paired_by_seed_and_not_by_order() -> None:
-    base = [record(seed, hard) for seed, hard in ((2, 0.94), (0, 0.90), (1, 0.92))]
-    sast = [record(seed, hard, rho=0.3) for seed, hard in ((1, 0.94), (2, 0.98), (0, 0.93), (7, 0.1))]
+    base = [record(seed, hard) for seed, hard in ((4, 0.94), (2, 0.90), (0, 0.2), (3, 0.92))]
+    sast = [record(seed, hard, rho=0.3) for seed, hard in ((3, 0.94), (4, 0.98), (2, 0.93), (7, 0.1))]
     assert row(table(base + sast, "Swap-only"), 1)["hard against baseline"].startswith("+3.00 [+0.52, +5.48]")
 
 
@@ -121,6 +121,11 @@ def test_the_baseline_is_the_same_training_without_sam() -> None:
     assert found["paper, lr 0.01, pairing independent, k 25.0", 0.3, 200] is None
     assert found["paper, lr 0.001, pairing independent, k 5.0", 0.3, 200] is None
     assert found[plain, 0.0, 200] is None
+
+
+def test_no_baseline_is_taken_from_other_frames() -> None:
+    groups = group((record(0, info={**INFO, "frame_digest": "e" * 64}), record(0, rho=0.3)))
+    assert [baseline_of(each, groups) for each in groups] == [None, None]
 
 
 def test_integers_and_synops() -> None:
