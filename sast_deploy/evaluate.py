@@ -86,6 +86,9 @@ def evaluate(
 ) -> EvaluationResult:
     """Run the checkpoint's network over all samples of `split`, with smooth and with hard spikes.
 
+    Of a network that was trained with hard spikes (recipe.forward "hard") the surrogate figures say what its
+    weights do with smooth spikes, which it never saw: the gap is then the cost of the swap the other way.
+
     Raises UsageError: frames of another shape than the network's, or no samples.
     """
     shape = (checkpoint.frames.steps, *checkpoint.network.input_shape)

@@ -144,6 +144,20 @@ def test_an_epoch_before_the_last_cut_is_never_the_best(
     assert (checkpoint.metrics["epoch"], checkpoint.network.hidden) == (3, (6, 8))
 
 
+def test_a_cut_leaves_running_mean_and_moments_of_the_rest_as_they_were() -> None:
+    trainer = Trainer(SPEC, PRUNED, tiny_set(), 0, 0.15, "cpu")
+    trainer.epoch(0, lambda: None)
+    before = {name: value.clone() for name, value in trainer.mean.items()}
+    moment = trainer.optimizer.state[trainer.network.readout.weight]["exp_avg"].clone()
+    trainer._prune(1)  # 12 (1/2) (1 - (1 - 1/6)^3) = 2.5 neurons
+    assert trainer.network.spec.hidden == (9, 8)
+    assert {len(trainer.mean[f"layers.0.{part}"]) for part in ("weight", "bias")} == {9}
+    for name in ("readout.weight", "readout.bias", "theta_1"):
+        assert torch.equal(trainer.mean[name], before[name])
+    assert not torch.equal(trainer.mean["readout.weight"], trainer.network.readout.weight)
+    assert torch.equal(trainer.optimizer.state[trainer.network.readout.weight]["exp_avg"], moment)
+
+
 @pytest.mark.parametrize("stop", [1, 2, 3])
 def test_pruned_interrupted_and_resumed_equals_uninterrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
