@@ -9,7 +9,7 @@ from sast_deploy.analysis.drop import event_drop, unclipped
 from sast_deploy.analysis.margins import Margins, margins
 from sast_deploy.analysis.noise import weight_noise
 from sast_deploy.analysis.pairs import PairCheck, check_pairs
-from sast_deploy.analysis.stream import Predictions, predict, validation_part
+from sast_deploy.analysis.stream import Predictions, predict
 from sast_deploy.analysis.study import PARTS, analyse
 from sast_deploy.analysis.thresholds import ThresholdTuning, tune_thresholds
 
@@ -33,6 +33,5 @@ __all__ = [
     "predict",
     "tune_thresholds",
     "unclipped",
-    "validation_part",
     "weight_noise",
 ]

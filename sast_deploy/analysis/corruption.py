@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from torch import Tensor
+
 from sast_deploy.analysis.significance import summary
+from sast_deploy.analysis.stream import logits_from
+from sast_deploy.network import Network
 
 
 @dataclass(frozen=True)
@@ -21,6 +27,34 @@ class Level:
     amount: float
     surrogate: tuple[int, ...]
     hard: tuple[int, ...]
+
+
+class Draws:
+    """Counts correct predictions of every draw of every strength; one draw where nothing is disturbed.
+
+    Attributes:
+        cases: (level, draw) of each network run, level an index into `amounts`.
+        correct: int64 (2, levels, draws), with smooth and with hard spikes.
+    """
+
+    def __init__(self, amounts: Sequence[float], draws: int) -> None:
+        self.amounts = amounts
+        self.cases = [(level, draw) for level, x in enumerate(amounts) for draw in range(draws if x else 1)]
+        self.correct = np.zeros((2, len(amounts), draws), np.int64)
+
+    def count(self, level: int, draw: int, network: Network, current: Tensor, labels: Tensor) -> None:
+        """Add a batch: the first layer's `current` (T, batch, *layer) and the true classes (batch,)."""
+        for row, hard in enumerate((False, True)):
+            right = logits_from(network, current, hard=hard).argmax(1) == labels
+            self.correct[row, level, draw] += int(right.sum())
+
+    def levels(self) -> tuple[Level, ...]:
+        """The counts, strength by strength."""
+        taken = [sum(level == each for level, _ in self.cases) for each in range(len(self.amounts))]
+        return tuple(
+            Level(amount, *(tuple(row[level, : taken[level]].tolist()) for row in self.correct))
+            for level, amount in enumerate(self.amounts)
+        )
 
 
 @dataclass(frozen=True)

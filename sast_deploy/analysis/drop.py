@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sast_deploy.analysis.corruption import Corruption, Level
-from sast_deploy.analysis.stream import logits_from, open_stream
+from sast_deploy.analysis.corruption import Corruption, Draws
+from sast_deploy.analysis.stream import first_current, open_stream
 from sast_deploy.augment import Changes, apply_changes
 from sast_deploy.batches import Indices
 from sast_deploy.checkpoint import Checkpoint
@@ -72,26 +72,20 @@ def event_drop(
         found = f"probabilities {tuple(probabilities)}, {draws} draws"
         raise UsageError(found, where="event drop", expected="each from 0 to 1, one draw or more")
     stream = open_stream(checkpoint, counts, device=device, progress=progress)
-    network, labels, clip = stream.network, counts.labels, checkpoint.frames.clip
-    keys = np.random.default_rng(seed).integers(0, 2**63, (draws, len(labels)), dtype=np.uint64)
-    cases = [(level, draw) for level, p in enumerate(probabilities) for draw in range(draws if p else 1)]
-    correct = np.zeros((2, len(probabilities), draws), np.int64)
+    clip, place = checkpoint.frames.clip, stream.feeder.device
+    keys = np.random.default_rng(seed).integers(0, 2**63, (draws, len(counts.labels)), dtype=np.uint64)
+    tally = Draws(probabilities, draws)
 
     def work(part: Indices) -> None:
         frames = np.ascontiguousarray(counts.frames[part])
-        for level, draw in cases:
+        labels = torch.from_numpy(counts.labels[part]).to(place)
+        for level, draw in tally.cases:
             x = apply_changes(frames, _drop(probabilities[level], keys[draw, part]), clip)
-            current = network.current(0, network.shaped(torch.from_numpy(x).to(stream.feeder.device)))
-            for row, hard in enumerate((False, True)):
-                predicted = logits_from(network, current, hard=hard).argmax(1).cpu().numpy()
-                correct[row, level, draw] += (predicted == labels[part]).sum()
+            current = first_current(stream.network, torch.from_numpy(x).to(place))
+            tally.count(level, draw, stream.network, current, labels)
 
     stream.each_part(work, "event drop")
-    levels = tuple(
-        Level(p, *(tuple(row[level, : draws if p else 1].tolist()) for row in correct))
-        for level, p in enumerate(probabilities)
-    )
-    return Corruption("drop", len(stream), seed, levels)
+    return Corruption("drop", len(stream), seed, tally.levels())
 
 
 def _drop(p: float, keys: np.ndarray[tuple[int], np.dtype[np.uint64]]) -> Changes:

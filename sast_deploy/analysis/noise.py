@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sast_deploy.analysis.corruption import Corruption, Level
-from sast_deploy.analysis.stream import logits_from, open_stream
+from sast_deploy.analysis.corruption import Corruption, Draws
+from sast_deploy.analysis.stream import first_current, open_stream
 from sast_deploy.checkpoint import Checkpoint
 from sast_deploy.data import FrameSplit
 from sast_deploy.errors import UsageError
@@ -41,23 +41,15 @@ def weight_noise(
         found = f"sigmas {tuple(sigmas)}, {draws} draws"
         raise UsageError(found, where="weight noise", expected="each 0 or more, one draw or more")
     stream = open_stream(checkpoint, split, device=device, progress=progress)
-    cases = [(level, draw) for level, sigma in enumerate(sigmas) for draw in range(draws if sigma else 1)]
-    networks = [noisy(stream.network, sigmas[level], (seed, draw)) for level, draw in cases]
-    correct = np.zeros((2, len(sigmas), draws), np.int64)
+    tally = Draws(sigmas, draws)
+    networks = [noisy(stream.network, sigmas[level], (seed, draw)) for level, draw in tally.cases]
 
     def work(x: Tensor, y: Tensor) -> None:
-        for (level, draw), network in zip(cases, networks, strict=True):
-            current = network.current(0, network.shaped(x))
-            for row, hard in enumerate((False, True)):
-                right = logits_from(network, current, hard=hard).argmax(1) == y
-                correct[row, level, draw] += int(right.sum())
+        for (level, draw), network in zip(tally.cases, networks, strict=True):
+            tally.count(level, draw, network, first_current(network, x), y)
 
     stream.each(work, "weight noise")
-    levels = tuple(
-        Level(sigma, *(tuple(row[level, : draws if sigma else 1].tolist()) for row in correct))
-        for level, sigma in enumerate(sigmas)
-    )
-    return Corruption("noise", len(stream), seed, levels)
+    return Corruption("noise", len(stream), seed, tally.levels())
 
 
 @torch.no_grad()

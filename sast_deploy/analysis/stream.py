@@ -13,9 +13,8 @@ from torch import Tensor
 
 from sast_deploy.batches import BatchFeeder, Indices, fitting_threads, pick_device
 from sast_deploy.checkpoint import Checkpoint, load_network
-from sast_deploy.data import FrameSet, FrameSplit
-from sast_deploy.data.split import stratified_split
-from sast_deploy.errors import CheckpointError, UsageError
+from sast_deploy.data import FrameSplit
+from sast_deploy.errors import UsageError
 from sast_deploy.lif import lif_states
 from sast_deploy.network import Network
 from sast_deploy.progress import track
@@ -81,20 +80,6 @@ def open_stream(
     return Stream(load_network(checkpoint).to(feeder.device), feeder, chosen, progress)
 
 
-def validation_part(checkpoint: Checkpoint, data: FrameSet) -> Indices:
-    """The training samples that the trainer held out for validation: the same split, by the same seed.
-
-    Raises CheckpointError: the checkpoint does not say which part that was.
-    """
-    share = checkpoint.metrics.get("setting", {}).get("validation")
-    if not isinstance(share, float) or "train" not in checkpoint.seeds:
-        raise CheckpointError(
-            "does not record its validation part", where=checkpoint.name, expected="a trained checkpoint",
-            todo="train it again with `sast-deploy train`",
-        )  # fmt: skip
-    return stratified_split(data.train.labels, share, checkpoint.seeds["train"])[1]
-
-
 def batch_size(network: Network, steps: int) -> int:
     """The largest batch whose inputs, membranes and spikes fit into BATCH_BYTES, 1 to 256."""
     spec = network.spec
@@ -106,6 +91,11 @@ def neurons_of(network: Network) -> list[int]:
     """Neurons of every LIF layer."""
     blank = network.readout.weight.new_zeros(1, 1, math.prod(network.spec.input_shape))
     return [u.numel() for u, _ in network.states(blank)]
+
+
+def first_current(network: Network, x: Tensor) -> Tensor:
+    """The first layer's currents (T, batch, *layer) for inputs x (T, batch, C*H*W)."""
+    return network.current(0, network.shaped(x))
 
 
 def logits_from(network: Network, current: Tensor, *, hard: bool) -> Tensor:
@@ -145,7 +135,7 @@ def predict(
     found: dict[bool, list[NDArray[np.int64]]] = {False: [], True: []}
 
     def work(x: Tensor, y: Tensor) -> None:
-        current = stream.network.current(0, stream.network.shaped(x))
+        current = first_current(stream.network, x)
         for hard, rows in found.items():
             rows.append(logits_from(stream.network, current, hard=hard).argmax(1).cpu().numpy())
 

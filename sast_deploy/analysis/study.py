@@ -11,11 +11,11 @@ from sast_deploy.analysis.drop import event_drop, unclipped
 from sast_deploy.analysis.margins import margins
 from sast_deploy.analysis.noise import weight_noise
 from sast_deploy.analysis.pairs import check_pairs
-from sast_deploy.analysis.stream import validation_part
 from sast_deploy.analysis.thresholds import tune_thresholds
 from sast_deploy.checkpoint import Checkpoint
 from sast_deploy.data import FrameSet, FrameSplit
 from sast_deploy.errors import UsageError
+from sast_deploy.parts import training_parts
 
 PARTS = ("drop", "noise", "margins", "contraction", "thresholds")
 
@@ -59,7 +59,7 @@ def analyse(
     if "margins" in parts:
         found["margins"] = margins(checkpoint, data.test, **how).to_dict()
     if "contraction" in parts:
-        held = validation_part(checkpoint, data)
+        held = training_parts(checkpoint, data)[1]
         states = contraction(checkpoint, data.train, indices=held, **how)
         pairs = check_pairs(checkpoint, data.train, indices=held, seed=seed, **how)
         holds = states.holds and pairs.holds

@@ -18,12 +18,13 @@ from torch import Tensor
 
 from sast_deploy.accuracy import Accuracy
 from sast_deploy.analysis.significance import McNemar, mcnemar
-from sast_deploy.analysis.stream import Stream, logits_from, neurons_of, open_stream, validation_part
+from sast_deploy.analysis.stream import Stream, first_current, logits_from, neurons_of, open_stream
 from sast_deploy.batches import Batch, fitting_threads
 from sast_deploy.checkpoint import Checkpoint
 from sast_deploy.data import FrameSet
 from sast_deploy.errors import UsageError
 from sast_deploy.network import Network, cross_entropy
+from sast_deploy.parts import training_parts
 from sast_deploy.progress import progress_bar
 
 FACTORS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2, 1.3, 1.4, 1.6, 1.8, 2.0)
@@ -93,7 +94,7 @@ def tune_thresholds(
     """
     if 1.0 not in factors or not all(0.0 < factor < float("inf") for factor in factors):
         raise UsageError(f"{tuple(factors)}", where="threshold factors", expected="positive, 1.0 among them")
-    held = validation_part(checkpoint, data)
+    held = training_parts(checkpoint, data)[1]
     judge = _Judge(open_stream(checkpoint, data.train, indices=held, device=device))
     with progress_bar() as bar:
         task = bar.add_task("thresholds", total=None, visible=progress)
@@ -136,17 +137,12 @@ class _Judge:
         neurons = neurons_of(stream.network)[0] * stream.feeder.frames.shape[1]
         self.currents: list[Batch] = []
         if 4 * neurons * len(stream) <= CACHE_BYTES:
-            stream.each(lambda x, y: self.currents.append((first_current(stream, x), y)), "currents")
+            stream.each(lambda x, y: self.currents.append((first_current(stream.network, x), y)), "currents")
 
     def __call__(self, setting: Factors) -> Measured:
         if setting not in self.measured:
             self.measured[setting] = _measure(self.stream, setting, self.currents)[1]
         return self.measured[setting]
-
-
-def first_current(stream: Stream, x: Tensor) -> Tensor:
-    """The first layer's currents (T, batch, *layer) for inputs x (T, batch, C*H*W)."""
-    return stream.network.current(0, stream.network.shaped(x))
 
 
 def _measure(stream: Stream, setting: Factors, currents: Sequence[Batch] = ()) -> tuple[Hits, Measured]:
@@ -164,7 +160,7 @@ def _measure(stream: Stream, setting: Factors, currents: Sequence[Batch] = ()) -
             for current, y in currents:
                 work(current, y)
     else:
-        stream.each(lambda x, y: work(first_current(stream, x), y), "thresholds")
+        stream.each(lambda x, y: work(first_current(stream.network, x), y), "thresholds")
     right = np.concatenate(hits)
     return right, Measured(len(right), int(right.sum()), loss / len(right))
 

@@ -35,11 +35,8 @@ def calibrate_checkpoint(
         DataError: no such data, or other classes. CheckpointError: a checkpoint that does not record its
             validation part. UsageError: an unknown step.
     """
-    import numpy as np
-
-    from sast_deploy.analysis.stream import validation_part
-    from sast_deploy.compiler.calibration import STEPS, calibrate, draw, ordered_steps
-    from sast_deploy.compiler.calibration.steps import CHOOSE_SAMPLES, FIT_SAMPLES
+    from sast_deploy.compiler.calibration import STEPS, calibrate, ordered_steps
+    from sast_deploy.parts import calibration_samples
 
     wanted = STEPS if steps is None else ordered_steps([step.strip() for step in steps.split(",")])
     found = load_test_split(trained.data, trained.frames, dataset, **data)
@@ -50,10 +47,7 @@ def calibrate_checkpoint(
             "WARNING: not the frames it was trained on: validation samples may be training samples",
             soft_wrap=True,
         )
-    held = validation_part(trained, found)
-    fitted = np.setdiff1d(np.arange(len(found.train)), held)
-    fit = draw(found.train.frames, found.train.labels, fitted, FIT_SAMPLES, seed)
-    choose = draw(found.train.frames, found.train.labels, held, CHOOSE_SAMPLES, seed)
+    fit, choose = calibration_samples(trained, found, seed)
     result = calibrate(network, profile, name, fit, choose, steps=wanted, seed=seed, progress=True)
     record = {"data": found.info.to_dict(), "unlike_training": unlike, **result.to_dict()}
     return result, record

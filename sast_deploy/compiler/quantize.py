@@ -14,6 +14,7 @@ Granularities: `unit` is the format's own 2**fraction_bits for all neurons, `lay
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,12 +47,26 @@ def clipping_points(weights: Float64Array, weight_max: int, clipping: str) -> Fl
     largest: Float64Array = np.abs(weights).max(axis=1)
     if clipping == "none":
         return largest
+    return searched_points(weights, largest, weight_max, CLIP_SHARES, lambda off: (off**2).sum(axis=1))
+
+
+def searched_points(
+    weights: Float64Array,
+    largest: Float64Array,
+    weight_max: int,
+    shares: Float64Array,
+    error_of: Callable[[Float64Array], Float64Array],
+) -> Float64Array:
+    """The one of `shares` times `largest`, for each row of `weights` (rows, n), that rounds with least error.
+
+    error_of: (rows,) for differences (rows, n) between weights and what they become. Ties: the larger point.
+    """
     best: Float64Array = largest.copy()
     best_error: Float64Array = np.full(len(weights), np.inf)
-    for share in CLIP_SHARES[::-1]:
+    for share in shares[::-1]:
         step = np.where(largest > 0, largest * share / weight_max, 1.0)[:, None]
         rounded = np.clip(np.rint(weights / step), -weight_max, weight_max) * step
-        error = ((rounded - weights) ** 2).sum(axis=1)
+        error = error_of(rounded - weights)
         better = error < best_error
         best[better], best_error[better] = (largest * share)[better], error[better]
     return best

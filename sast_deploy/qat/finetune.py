@@ -20,6 +20,7 @@ from sast_deploy.data import FrameSet
 from sast_deploy.errors import CompileError, TrainingError, UsageError
 from sast_deploy.evaluate import evaluate
 from sast_deploy.memory import kept_memory, peak_memory_mb
+from sast_deploy.parts import validation_share
 from sast_deploy.profile import Profile
 from sast_deploy.progress import progress_bar
 from sast_deploy.qat.recipe import FINETUNE
@@ -64,7 +65,8 @@ def finetune(
     file, for the record. Files, `resume` and `overwrite`: as for `train`.
 
     Raises:
-        UsageError: a checkpoint that does not say which samples it was validated on, other frames.
+        UsageError: other frames, a recipe that fine-tuning cannot follow.
+        CheckpointError: a checkpoint that does not say which samples it was validated on.
         CompileError: a checkpoint that does not compile for the profile.
         TrainingError, TrainingInterruptedError: as `train`.
     """
@@ -156,14 +158,8 @@ def weights_digest(checkpoint: Checkpoint) -> str:
 def _setting(
     checkpoint: Checkpoint, profile: Profile, data: FrameSet, recipe: Recipe, own: dict[str, Any]
 ) -> Setting:
-    """Everything that the result depends on, as flat plain values; raises UsageError."""
-    validation = checkpoint.metrics.get("setting", {}).get("validation")
-    if not isinstance(validation, float) or "train" not in checkpoint.seeds:
-        raise UsageError(
-            "does not say which training samples it was validated on",
-            where=checkpoint.name,
-            expected="a checkpoint of `sast-deploy train`",
-        )
+    """Everything that the result depends on, as flat plain values; raises UsageError, CheckpointError."""
+    validation = validation_share(checkpoint)
     for key, value in (("forward", "hard"), ("init", "torch"), ("prune", 0.0)):
         if getattr(recipe, key) != value:
             raise UsageError(f"{key} = {getattr(recipe, key)}", where="fine-tuning", expected=f"{value}")

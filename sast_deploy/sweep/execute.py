@@ -20,10 +20,10 @@ from sast_deploy.sweep.measures import TRAIN
 from sast_deploy.sweep.provenance import code_version, surroundings
 from sast_deploy.sweep.stages import Measuring
 from sast_deploy.sweep.study import Run
+from sast_deploy.sweep.workers import BUSY, FAILED, FINISHED
 from sast_deploy.train import train
 
 Report = Callable[[str], None]
-FINISHED, BUSY, FAILED = "finished", "busy", "failed"
 
 
 def execute(run: Run, runs: Path, *, check: int, device: str, report: Report) -> tuple[str, str]:

@@ -7,18 +7,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from sast_deploy.analysis import analyse, validation_part
+from sast_deploy.analysis import analyse
 from sast_deploy.checkpoint import Checkpoint, to_float_network
 from sast_deploy.compiler import Compilation, compile_network
-from sast_deploy.compiler.calibration import Samples, ablate, calibrate, draw
-from sast_deploy.compiler.calibration.steps import CHOOSE_SAMPLES, FIT_SAMPLES
+from sast_deploy.compiler.calibration import Samples, ablate, calibrate
 from sast_deploy.data import FrameSet
 from sast_deploy.data.cache import digest_of
 from sast_deploy.errors import SastError
 from sast_deploy.evaluate import evaluate
 from sast_deploy.fileio import file_digest
+from sast_deploy.parts import calibration_samples
 from sast_deploy.profile import Profile, load_profile
 from sast_deploy.qat import finetune
 from sast_deploy.simulate.fast import run_fast
@@ -107,12 +105,7 @@ class Measuring:
     @cached_property
     def _calibration(self) -> tuple[Samples, Samples]:
         """What calibration is fitted to, and what judges it: the trainer's own two parts."""
-        train, held = self.data.train, validation_part(self.checkpoint, self.data)
-        fitted = np.setdiff1d(np.arange(len(train)), held)
-        return (
-            draw(train.frames, train.labels, fitted, FIT_SAMPLES, CALIBRATION_SEED),
-            draw(train.frames, train.labels, held, CHOOSE_SAMPLES, CALIBRATION_SEED),
-        )
+        return calibration_samples(self.checkpoint, self.data, CALIBRATION_SEED)
 
     def _finetuned(self, stage: Stage, choice: FineTuneChoice, profile: Profile, name: str) -> dict[str, Any]:
         """Fine-tuned in a folder of its own, where an interrupted fine-tuning is continued."""

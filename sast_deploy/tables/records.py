@@ -10,8 +10,9 @@ from typing import Any
 
 from sast_deploy.errors import DataError
 from sast_deploy.fileio import write_text
+from sast_deploy.sweep.folder import FORMAT, PLAN_FILE
 
-RUN_FORMAT, RAW_FORMAT, PLAN_FILE = "sast-deploy-run", "sast-deploy-runs", "study.json"
+RAW_FORMAT = "sast-deploy-runs"
 VERSION = 1
 SIGNIFICANT = 7  # digits of a number in the small JSON
 _LONG = ("histogram", "surrogate_correct", "hard_correct", "root", "classes")  # left out of it
@@ -79,7 +80,7 @@ def _from_folder(folder: Path) -> Iterable[Record]:
         yield from (Record(name, config) for name, config in runs.items())
     for path in sorted(folder.rglob("results.json")):
         values = _read(path)
-        if values.get("format") == RUN_FORMAT and values.get("float") is not None:
+        if values.get("format") == FORMAT and values.get("float") is not None:
             yield _record(values, path)
 
 
@@ -96,7 +97,7 @@ def _record(values: Mapping[str, Any], path: Path) -> Record:
         parts = {key: values[key] for key in ("train", "float", "profiles", "analysis", "ablations")}
         return Record(values["name"], values["config"], manifest.pop("data"), manifest=manifest, **parts)
     except (KeyError, TypeError) as error:
-        raise DataError(f"lacks {error}", where=path, expected=f"a {RUN_FORMAT} file") from error
+        raise DataError(f"lacks {error}", where=path, expected=f"a {FORMAT} file") from error
 
 
 def _to_dict(record: Record) -> dict[str, Any]:

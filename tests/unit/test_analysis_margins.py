@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from sast_deploy.analysis.margins import margins
-from sast_deploy.analysis.stream import batch_size, open_stream, predict, validation_part
+from sast_deploy.analysis.stream import batch_size, open_stream, predict
 from sast_deploy.checkpoint import load_network
 from sast_deploy.data.split import stratified_split
 from sast_deploy.errors import UsageError
 from sast_deploy.evaluate import evaluate
+from sast_deploy.parts import training_parts
 from tests.tinydata import tiny_set
 from tests.tinynets import CONV, FC, random_checkpoint, states_by_numpy
 
@@ -73,7 +74,7 @@ def test_predictions_are_those_of_evaluate() -> None:
 def test_the_validation_part_is_the_trainers() -> None:
     data = tiny_set()
     assert (
-        validation_part(random_checkpoint(), data) == stratified_split(data.train.labels, 0.2, 0)[1]
+        training_parts(random_checkpoint(), data)[1] == stratified_split(data.train.labels, 0.2, 0)[1]
     ).all()
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sast_deploy.analysis import thresholds
-from sast_deploy.analysis.stream import predict, validation_part
+from sast_deploy.analysis.stream import predict
 from sast_deploy.analysis.thresholds import tune_thresholds
 from sast_deploy.batches import BatchFeeder
 from sast_deploy.checkpoint import Checkpoint, load_network
@@ -16,6 +16,7 @@ from sast_deploy.data import FrameSet, FrameSplit
 from sast_deploy.errors import CheckpointError, UsageError
 from sast_deploy.evaluate import evaluate, score
 from sast_deploy.network import NetworkSpec
+from sast_deploy.parts import training_parts
 from tests.tinydata import SHAPE, tiny_set
 from tests.tinynets import CONV, random_checkpoint
 
@@ -80,7 +81,7 @@ def test_ties_go_to_the_lower_loss() -> None:
         data = tiny_set()
         network = load_network(rescaled(fixed, 0, factor))
         feeder = BatchFeeder(data.train.frames, data.train.labels, 4, torch.device("cpu"))
-        losses[factor] = score(network, feeder, validation_part(fixed, data), hard=True)[1]
+        losses[factor] = score(network, feeder, training_parts(fixed, data)[1], hard=True)[1]
     result = tune_thresholds(fixed, tiny_set(), factors=(0.5, 1.0, 2.0), device="cpu")
     assert result.validation_before.correct == result.validation_after.correct == 6
     assert result.factors == (min(losses, key=lambda factor: losses[factor]),)

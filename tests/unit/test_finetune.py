@@ -15,7 +15,7 @@ from sast_deploy.cli import run as run_command
 from sast_deploy.compiler import compile_network
 from sast_deploy.compiler.quantize import clipping_points
 from sast_deploy.data.split import stratified_split
-from sast_deploy.errors import CompileError, TrainingError, UsageError
+from sast_deploy.errors import CheckpointError, CompileError, TrainingError, UsageError
 from sast_deploy.network import NetworkSpec
 from sast_deploy.profile import load_profile, parse_profile
 from sast_deploy.qat import FINETUNE, finetune
@@ -194,7 +194,7 @@ def test_what_it_refuses(start: Path, tmp_path: Path) -> None:
     out, found = tmp_path / "ckpt.pt", load_checkpoint(start)
     with pytest.raises(UsageError, match=r"prune = 0.5.*expected 0"):
         run(start, out, QUICK.replace(prune=0.5))
-    with pytest.raises(UsageError, match="validated on"):
+    with pytest.raises(CheckpointError, match="validation part"):
         finetune(replace(found, metrics={}), INT2, tiny_set(), QUICK, out)
     data = tiny_set()
     with pytest.raises(UsageError, match="frames of shape"):

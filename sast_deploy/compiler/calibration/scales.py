@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from sast_deploy.compiler.calibration.moments import Moments
 from sast_deploy.compiler.calibration.rounding import squared_error
-from sast_deploy.compiler.quantize import Scaling, rescaled, scale_at
+from sast_deploy.compiler.quantize import Scaling, rescaled, scale_at, searched_points
 from sast_deploy.profile import Profile
 
 # Candidate clipping points, as shares of the largest magnitude: fine for few levels, which cut off more.
@@ -28,15 +28,12 @@ def moment_points(weights: Float64Array, moments: Moments, profile: Profile) -> 
     largest = np.abs(weights).max(axis=1)
     if profile.weight_scale == "layer":
         largest = np.full_like(largest, largest.max())
-    best, best_error = largest.copy(), np.full(len(weights), np.inf)
-    for share in CLIP_SHARES[::-1]:
-        step = np.where(largest > 0, largest * share / profile.weight_max, 1.0)[:, None]
-        rounded = np.clip(np.rint(weights / step), -profile.weight_max, profile.weight_max) * step
-        error = squared_error(rounded - weights, moments)
-        if profile.weight_scale == "layer":
-            error = np.full_like(error, error.sum())
-        better = error < best_error
-        best[better], best_error[better] = (largest * share)[better], error[better]
+
+    def error_of(off: Float64Array) -> Float64Array:
+        error = squared_error(off, moments)
+        return np.full_like(error, error.sum()) if profile.weight_scale == "layer" else error
+
+    best = searched_points(weights, largest, profile.weight_max, CLIP_SHARES, error_of)
     # A neuron without any weight only integrates its bias; the others' typical scale serves it.
     return np.where(largest > 0, best, np.median(best[largest > 0]))
 
