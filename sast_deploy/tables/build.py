@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from sast_deploy.tables.accuracy import control_table, cost_table, matched_table, swap_table
 from sast_deploy.tables.analysed import disturbance_table, membrane_table, threshold_table
+from sast_deploy.tables.conditions import frame_tables
 from sast_deploy.tables.deployed import ablation_tables, deployed_table
 from sast_deploy.tables.groups import Group, data_label, group
 from sast_deploy.tables.records import Record
@@ -15,7 +16,9 @@ from sast_deploy.tables.values import hard
 
 def make_tables(records: tuple[Record, ...]) -> tuple[Table, ...]:
     """Every table that the runs give, in the order in which a reader asks."""
-    return tuple(table for each in by_data(group(records)).items() for table in _of_data(*each))
+    groups = group(records)
+    apart = (table for each in by_data(groups).items() for table in _of_data(*each))
+    return (*apart, *frame_tables(groups))
 
 
 def by_data(groups: tuple[Group, ...]) -> dict[str, tuple[Group, ...]]:

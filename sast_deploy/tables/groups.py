@@ -69,8 +69,12 @@ class Group:
 
     def without(self, *keys: str) -> str:
         """The configuration apart from `keys` and from names, as one comparable text."""
+        return json.dumps([self.without_frames(*keys), self.data.get("frame_digest")])
+
+    def without_frames(self, *keys: str) -> str:
+        """`without`, whatever the frames are that the options made."""
         kept = {k: v for k, v in self.settings.items() if k not in (*keys, *_NO_SETTING)}
-        return json.dumps([kept, self.data.get("frame_digest")], sort_keys=True)
+        return json.dumps(kept, sort_keys=True)
 
 
 def group(records: tuple[Record, ...]) -> tuple[Group, ...]:

@@ -77,11 +77,11 @@ def analysed(part: str, *keys: str) -> Value:
     return value
 
 
-def rate(layer: int) -> Value:
-    """Mean hard spikes per neuron and step of a LIF layer, on the test split."""
+def rate(layer: int, *, smooth: bool = False) -> Value:
+    """Mean spikes, hard or smooth, per neuron and step of a LIF layer, on the test split."""
 
     def value(run: Record) -> float | None:
-        rates = (run.float or {}).get("hard_rates", [])
+        rates = (run.float or {}).get("surrogate_rates" if smooth else "hard_rates", [])
         return float(rates[layer]) if layer < len(rates) else None
 
     return value

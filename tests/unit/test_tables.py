@@ -44,7 +44,18 @@ def record(
     return Record(
         title, config, info,
         train={"seconds": 10.0, "step_ms": 50.0 * (2 if made.recipe.rho else 1), "peak_memory_mb": 300.0},
-        float={"surrogate": hard + 0.02, "hard": hard, "gap": 0.02, "hard_rates": [0.2, 0.1], "samples": 100},
+        float={"surrogate": hard + 0.02, "hard": hard, "gap": 0.02, "hard_rates": [0.2, 0.1],
+               "surrogate_rates": [0.25, 0.12], "samples": 100},
+    )  # fmt: skip
+
+
+def clipped(each: Record, clip: int) -> Record:
+    """On frames of another clip, which have another digest and, as in a study, another name."""
+    data = {**each.config["data"], "name": f"clip{clip}"}
+    data["options"] = {**data["options"], "clip": clip}
+    return replace(
+        each, name=f"clip{clip}-{each.name}", config={**each.config, "data": data},
+        data={**each.data, "frame_digest": f"{clip:064}"},
     )  # fmt: skip
 
 
@@ -319,3 +330,34 @@ def test_folders_without_runs_and_the_same_run_twice(tmp_path: Path) -> None:
 def test_a_group_knows_no_figure_that_is_not_there() -> None:
     each = Group({}, {0: record(0), 1: record(1, None)})
     assert each.mean(lambda found: None) is None
+
+
+def test_the_gap_over_a_frame_option_brings_data_together_that_other_tables_keep_apart() -> None:
+    runs = [clipped(record(seed, hard), clip) for clip, hard in ((40, 0.5), (4, 0.9)) for seed in (0, 1)]
+    sast = [clipped(record(0, 0.8, rho=0.3), clip) for clip in (4, 40)]
+    alone = clipped(record(0, 0.7, lr=0.01), 40)  # on no other clip
+    found = table([*runs, *sast, alone], "The gap over clip")
+    assert found.title == "The gap over clip. N-MNIST, real recordings, 1,000 + 100 samples"
+    shown = [tuple(row(found, n)[key] for key in ("clip", "ρ", "seeds", "hard %")) for n in range(4)]
+    assert shown == [
+        ("4", "0", "2", "90.00 ± 0.00"),
+        ("40", "0", "2", "50.00 ± 0.00"),
+        ("4", "0.3", "1", "80.00"),
+        ("40", "0.3", "1", "80.00"),
+    ]
+    assert len(found.rows) == 4
+    assert row(found, 2)["gap"] == "2.00"
+    assert row(found, 0)["rate 1, smooth / hard"] == "0.250 ± 0.000 / 0.200 ± 0.000"
+
+
+def test_no_gap_over_frames_without_frames_that_differ() -> None:
+    other = {**INFO, "frame_digest": "b" * 64, "n_train": 500}
+    records = (record(0), clipped(record(0, info=other), 40))  # other recordings as well
+    assert not [each for each in make_tables(records) if each.title.startswith("The gap over")]
+
+
+def test_a_picture_of_the_gap_over_clip(tmp_path: Path) -> None:
+    records = tuple(clipped(record(seed), clip) for clip in (4, 12, 40) for seed in (0, 1))
+    (path,) = draw(records, tmp_path)
+    assert path.name == "gap-clip-n-mnist-real-recordings-1-000-100-samples.png"
+    assert path.read_bytes().startswith(b"\x89PNG")

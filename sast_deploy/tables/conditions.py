@@ -1,0 +1,87 @@
+"""The gap between smooth and hard spikes over how events became frames: data that other tables keep apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sast_deploy.tables.accuracy import HEAD, head
+from sast_deploy.tables.groups import Group, data_label
+from sast_deploy.tables.table import NOTHING, Table, percent, spread
+from sast_deploy.tables.values import gap, hard, rate, surrogate
+
+OPTIONS = "data.options."
+
+
+@dataclass(frozen=True)
+class FrameStudy:
+    """Trainings on the same recordings, whose frames differ in one numeric option.
+
+    Fields:
+        data: which recordings, as in `data_label`.
+        option: the option's name, "clip" for example.
+        families: trainings that are alike but for that option, each in its order.
+    """
+
+    data: str
+    option: str
+    families: tuple[tuple[Group, ...], ...]
+
+    def value(self, each: Group) -> float:
+        """The option's value in a group."""
+        return float(each.settings[OPTIONS + self.option])
+
+
+def frame_studies(groups: tuple[Group, ...]) -> Iterator[FrameStudy]:
+    """Every option of the frames that any training was repeated with, other things equal."""
+    for label in dict.fromkeys(map(data_label, groups)):
+        those = [each for each in groups if each.data and data_label(each) == label]
+        for key in sorted({key for each in those for key in each.settings if key.startswith(OPTIONS)}):
+            families: dict[str, list[Group]] = {}
+            for each in those:
+                if _is_number(each.settings.get(key)):
+                    families.setdefault(each.without_frames(key, "data.name"), []).append(each)
+            varied = [each for each in families.values() if len({g.settings[key] for g in each}) > 1]
+            if varied:
+                ordered = (tuple(sorted(each, key=lambda g: g.settings[key])) for each in varied)
+                yield FrameStudy(label, key.removeprefix(OPTIONS), tuple(ordered))
+
+
+def frame_tables(groups: tuple[Group, ...]) -> Iterator[Table]:
+    """One table for each option of the frames that was varied: the gap, and the rates behind it."""
+    for study in frame_studies(groups):
+        layers = max(len(rates(each)) for family in study.families for each in family)
+        columns = (
+            *HEAD[:2], study.option, *HEAD[2:], "surrogate %", "hard %", "gap",
+            *(f"rate {n + 1}, smooth / hard" for n in range(layers)),
+        )  # fmt: skip
+        rows = [_row(each, study, groups, layers) for family in study.families for each in family]
+        notes = (
+            "rates: spikes per neuron and step of each LIF layer; where the smooth one is far above the hard "
+            "one, the network computes with the surrogate's tails, which hard spikes do not have",
+        )
+        yield Table(f"The gap over {study.option}. {study.data}", columns, tuple(rows), notes)
+
+
+def rates(each: Group) -> list[float]:
+    """Hard-spike rates of the LIF layers of one of the runs; [] if none is measured."""
+    return next((list(run.float["hard_rates"]) for run in each.runs.values() if run.float), [])
+
+
+def _row(each: Group, study: FrameStudy, groups: tuple[Group, ...], layers: int) -> tuple[str, ...]:
+    n = len(each.values(hard))
+    network, recipe, *rest = head(each, groups)
+    fired = [
+        " / ".join(spread(each.mean(rate(layer, smooth=smooth)), n, 1.0, 3) for smooth in (True, False))
+        for layer in range(len(rates(each)))
+    ]
+    return (
+        network, recipe, f"{study.value(each):g}", *rest,
+        percent(each.mean(surrogate), n), percent(each.mean(hard), n), spread(each.mean(gap), n, 100.0, 2),
+        *fired, *[NOTHING] * (layers - len(fired)),
+    )  # fmt: skip
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
