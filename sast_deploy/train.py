@@ -204,6 +204,8 @@ def _tested(checkpoint: Checkpoint, data: FrameSet, trainer: Trainer) -> Checkpo
         "samples": result.samples,
         "surrogate": result.surrogate_accuracy,
         "hard": result.hard_accuracy,
+        "surrogate_rates": list(result.surrogate_rates),
+        "hard_rates": list(result.hard_rates),
     }
     return replace(checkpoint, metrics={**checkpoint.metrics, "test": test})
 

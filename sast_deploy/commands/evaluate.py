@@ -30,7 +30,7 @@ def evaluate_command(
 ) -> None:
     """Measure CHECKPOINT on its test split: smooth spikes, hard spikes, and what the swap costs."""
     from sast_deploy.checkpoint import load_checkpoint
-    from sast_deploy.evaluate import evaluate
+    from sast_deploy.evaluate import evaluate, tail_warning
 
     trained = load_checkpoint(checkpoint)
     data = load_test_split(trained.data, trained.frames, dataset, data_root, holdout, holdout_seed, cache_dir)
@@ -41,3 +41,6 @@ def evaluate_command(
     if unlike:
         out.print(f"WARNING: {unlike}", soft_wrap=True)
     out.print(result.table(), markup=False)
+    warning = tail_warning(trained.recipe, result.surrogate_rates, result.hard_rates)
+    if warning:
+        out.print(warning, soft_wrap=True)

@@ -23,7 +23,7 @@ WIDTH = 400  # columns: lines that a terminal wraps are better than numbers that
 @click.argument("runs", type=PATH, nargs=-1, required=True)
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown instead.")
 @click.option("--json", "raw", type=PATH, metavar="OUT", help="Write every run's figures as small JSON.")
-@click.option("--plots", type=PATH, metavar="DIR", help="Write pictures: gap over rho and frames, event drop.")
+@click.option("--plots", type=PATH, metavar="DIR", help="Write pictures: gap over rho, frames; event drop.")
 def tables_command(runs: tuple[Path, ...], as_markdown: bool, raw: Path | None, plots: Path | None) -> None:
     """Print the paper's tables for RUNS: folders of sweeps, or files that --json wrote.
 

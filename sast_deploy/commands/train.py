@@ -108,6 +108,7 @@ def train_command(
     out.print(f"data: {data.info.provenance}", soft_wrap=True)
     if data.info.missing_classes:
         out.print(f"classes without samples: {', '.join(data.info.missing_classes)}")
+    from sast_deploy.evaluate import tail_warning
     from sast_deploy.network import network_spec
     from sast_deploy.train import train
 
@@ -120,6 +121,11 @@ def train_command(
         out.print(f"{result.path} was finished before; nothing was trained", soft_wrap=True)
     else:
         out.print(f"wrote {result.path}", soft_wrap=True)
+    test = result.checkpoint.metrics["test"]
+    rates = (test.get(key, []) for key in ("surrogate_rates", "hard_rates"))  # older files have none
+    warning = tail_warning(result.checkpoint.recipe, *rates)
+    if warning:
+        out.print(warning, soft_wrap=True)
 
 
 def parse_changes(changes: tuple[str, ...]) -> dict[str, float | str]:

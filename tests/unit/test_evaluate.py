@@ -9,9 +9,10 @@ import torch
 
 from sast_deploy.accuracy import Accuracy
 from sast_deploy.checkpoint import load_checkpoint
+from sast_deploy.cli import run
 from sast_deploy.data import FrameSplit
 from sast_deploy.errors import UsageError
-from sast_deploy.evaluate import EvaluationResult, evaluate
+from sast_deploy.evaluate import EvaluationResult, evaluate, tail_warning
 from sast_deploy.network import NetworkSpec
 from sast_deploy.recipes import PAPER
 from sast_deploy.train import train
@@ -98,3 +99,36 @@ def test_frames_of_another_shape_are_refused(trained: Path) -> None:
     other = FrameSplit(frames, np.zeros(2, np.int64), ("a", "b"), 0)
     with pytest.raises(UsageError, match="frames of shape"):
         evaluate(load_checkpoint(trained), other, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("smooth", "hard", "named"),
+    [
+        ((0.2, 0.1), (0.19, 0.06), ()),
+        ((0.2, 0.1), (0.19, 0.049), ("layer 1",)),
+        ((0.0201, 0.02), (0.01, 0.0), ("layer 0", "layer 1")),
+        ((0.2, 0.0), (0.3, 0.0), ()),
+        ((), (), ()),
+    ],
+)
+def test_layers_that_compute_with_the_surrogates_tails_are_named(
+    smooth: tuple[float, ...], hard: tuple[float, ...], named: tuple[str, ...]
+) -> None:
+    warning = tail_warning(PAPER, smooth, hard) or ""
+    assert tuple(name for name in ("layer 0", "layer 1") if name in warning) == named
+    assert tail_warning(PAPER.replace(forward="hard"), smooth, hard) is None
+
+
+def test_train_and_evaluate_warn_of_a_network_without_hard_spikes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sast_deploy.data.load_frames", lambda *_, **__: tiny_set())
+    monkeypatch.setattr("sast_deploy.commands.evaluate.load_test_split", lambda *_: tiny_set())
+    out = tmp_path / "ckpt.pt"
+    weak = ["--dataset", "nmnist", "--epochs", "1", "--lr", "1e-6", "--rho", "0", "-o", str(out)]
+    assert run(["train", *weak]) == 0
+    assert "WARNING: layer 0 (0.0000 hard against 0.0" in capsys.readouterr().out
+    assert run(["evaluate", str(out)]) == 0
+    assert "mostly tails of the surrogate" in capsys.readouterr().out
+    assert run(["train", *weak, "--overwrite", "--set", "init=lsuv"]) == 0
+    assert "WARNING" not in capsys.readouterr().out
