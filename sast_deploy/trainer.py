@@ -179,9 +179,9 @@ class Trainer:
 @torch.no_grad()
 def limit_weights(weight: Tensor, limit: float) -> None:
     """Clip each neuron's weights, in place, to +-limit times their own root mean square."""
-    rows = weight.flatten(1)
-    bound = limit * rows.square().mean(1, keepdim=True).sqrt()
-    rows.copy_(rows.clamp(-bound, bound))
+    fan_in = tuple(range(1, weight.ndim))
+    bound = limit * weight.square().mean(fan_in, keepdim=True).sqrt()
+    weight.clamp_(-bound, bound)
 
 
 def _copy(state: State, device: torch.device) -> State:

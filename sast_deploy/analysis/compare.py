@@ -38,15 +38,23 @@ class Comparison:
         return "\n".join(rows)
 
 
-def compare(predictions: Mapping[str, Predictions]) -> tuple[Comparison, ...]:
-    """Every pair of networks that predicted the same samples, in the order given; others are left out."""
-    found = []
+def compare(
+    predictions: Mapping[str, Predictions],
+) -> tuple[tuple[Comparison, ...], tuple[tuple[str, str], ...]]:
+    """Every pair of networks that predicted the same samples, and the pairs that did not, in the order given.
+
+    The same: of the same recordings, by name and class. Real N-MNIST, and what is simulated of MNIST, have
+    the same names.
+    """
+    found, apart = [], []
     for (a, one), (b, two) in itertools.combinations(predictions.items(), 2):
-        if one.ids == two.ids and np.array_equal(one.labels, two.labels):
-            surrogate = mcnemar(one.surrogate == one.labels, two.surrogate == two.labels)
-            hard = mcnemar(one.hard == one.labels, two.hard == two.labels)
-            found.append(Comparison(a, b, surrogate, hard))
-    return tuple(found)
+        if (one.data, one.ids) != (two.data, two.ids) or not np.array_equal(one.labels, two.labels):
+            apart.append((a, b))
+            continue
+        surrogate = mcnemar(one.surrogate == one.labels, two.surrogate == two.labels)
+        hard = mcnemar(one.hard == one.labels, two.hard == two.labels)
+        found.append(Comparison(a, b, surrogate, hard))
+    return tuple(found), tuple(apart)
 
 
 def accuracies(predictions: Predictions) -> dict[str, Any]:

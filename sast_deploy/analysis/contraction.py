@@ -10,9 +10,9 @@ membrane, in no sample, ever comes closer to its threshold than
 
     |u - theta| = sqrt(theta k / (pi (1 - alpha)) - 1) / k = 0.1545,
 
-which cannot hold beside their own 2.3 to 4.8 % of the membranes within +-0.2. Measured here: the largest
-gamma, its distribution, the share of states above 1, and the mean of ln |d u_{t+1} / d u_t|, which says what
-happens to a deviation on its way through many states. For reset to zero the derivative is
+which is hard to reconcile with their own 2.3 to 4.8 % of the membranes within +-0.2. Measured here: the
+largest gamma, its distribution, the share of states above 1, and the mean of ln |d u_{t+1} / d u_t|, which
+says what happens to a deviation on its way through many states. For reset to zero the derivative is
 alpha (1 - s - u sigma') and gamma = alpha (1 - s + |u| sigma').
 
 The state bound: with inputs in [0, 1] a layer's current lies in [I_min, I_max], neuron by neuron (the sums of

@@ -51,7 +51,8 @@ class Paired:
         n: pairs.
         mean, sd: of d; sd with divisor n - 1.
         interval: 95 % confidence interval of the mean, by Student's t with n - 1 degrees of freedom.
-        t, t_p: paired t statistic sqrt(n) mean / sd, None where sd is 0, and its two-sided p value.
+        t, t_p: paired t statistic sqrt(n) mean / sd and its two-sided p value. Interval, t and t_p are None
+            where all differences are equal: a spread of 0 over a few seeds is no certainty.
         wilcoxon_p: two-sided p value of the Wilcoxon signed-rank test; it asks nothing of d but symmetry.
         wilcoxon_least: the smallest p value that this test can give at all with so many nonzero
             differences: 2^(1-m), for m = 5 seeds 0.0625. It cannot fall below 0.05 with fewer than 6.
@@ -60,28 +61,24 @@ class Paired:
     n: int
     mean: float
     sd: float
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
     t: float | None
-    t_p: float
+    t_p: float | None
     wilcoxon_p: float
     wilcoxon_least: float
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
-        return asdict(self) | {"interval": list(self.interval)}
+        return asdict(self) | {"interval": list(self.interval) if self.interval else None}
 
     def __str__(self) -> str:
         """In points of per cent: the mean difference, its interval and both p values."""
-        low, high = self.interval
-        least = (
-            ""
-            if self.wilcoxon_least < 1 - LEVEL
-            else f", at n = {self.n} never below {self.wilcoxon_least:g}"
-        )
-        return (
-            f"{100 * self.mean:+.2f} points (95 % interval {100 * low:+.2f} to {100 * high:+.2f}); "
-            f"paired t test p = {self.t_p:.3g}; Wilcoxon p = {self.wilcoxon_p:.3g}{least}"
-        )
+        student = "all differences equal: no t test"
+        if self.interval is not None and self.t_p is not None:
+            low, high = (100 * end for end in self.interval)
+            student = f"95 % interval {low:+.2f} to {high:+.2f}; paired t test p = {self.t_p:.3g}"
+        least = f", here never below {self.wilcoxon_least:g}" if self.wilcoxon_least >= 1 - LEVEL else ""
+        return f"{100 * self.mean:+.2f} points ({student}; Wilcoxon p = {self.wilcoxon_p:.3g}{least})"
 
 
 def paired(a: Sequence[float], b: Sequence[float]) -> Paired:
@@ -98,12 +95,14 @@ def paired(a: Sequence[float], b: Sequence[float]) -> Paired:
     d = np.round(first - second, 12)
     n, mean = len(d), float(d.mean())
     sd = float(d.std(ddof=1)) if np.ptp(d) > 0 else 0.0
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * sd / math.sqrt(n)
-    t = math.sqrt(n) * mean / sd if sd > 0 else None
-    t_p = 2 * float(stats.t.sf(abs(t), n - 1)) if t is not None else float(mean == 0)
     nonzero = d[d != 0]
-    least = min(1.0, 2.0 ** (1 - len(nonzero)))
-    return Paired(n, mean, sd, (mean - reach, mean + reach), t, t_p, wilcoxon(nonzero), least)
+    ranks = wilcoxon(nonzero), min(1.0, 2.0 ** (1 - len(nonzero)))
+    if sd == 0:
+        return Paired(n, mean, sd, None, None, None, *ranks)
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * sd / math.sqrt(n)
+    t = math.sqrt(n) * mean / sd
+    t_p = 2 * float(stats.t.sf(abs(t), n - 1))
+    return Paired(n, mean, sd, (mean - reach, mean + reach), t, t_p, *ranks)
 
 
 def wilcoxon(differences: NDArray[np.float64]) -> float:

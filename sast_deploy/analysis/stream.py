@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sast_deploy.batches import BatchFeeder, Indices, fitting_threads, pick_device
 from sast_deploy.checkpoint import Checkpoint, load_network
-from sast_deploy.data import FrameSplit
+from sast_deploy.data import FrameSet, FrameSplit
 from sast_deploy.errors import UsageError
 from sast_deploy.lif import lif_states
 from sast_deploy.network import Network
@@ -116,11 +116,14 @@ class Predictions:
     """What a network says about each sample.
 
     Attributes:
+        data: which recordings these are samples of; equal for frames made of the same recordings in
+            different ways, other than for the simulated recording of the same MNIST image.
         ids: names of the samples.
         labels: (n,) int64, the true classes.
         surrogate, hard: (n,) int64, the classes predicted with smooth and with hard spikes.
     """
 
+    data: str
     ids: tuple[str, ...]
     labels: NDArray[np.int64]
     surrogate: NDArray[np.int64]
@@ -128,9 +131,10 @@ class Predictions:
 
 
 def predict(
-    checkpoint: Checkpoint, split: FrameSplit, *, device: str = "auto", progress: bool = False
+    checkpoint: Checkpoint, data: FrameSet, *, device: str = "auto", progress: bool = False
 ) -> Predictions:
-    """Predictions for every sample of `split`. Raises UsageError as `open_stream` does."""
+    """Predictions for every test sample of `data`. Raises UsageError as `open_stream` does."""
+    split = data.test
     stream = open_stream(checkpoint, split, device=device, progress=progress)
     found: dict[bool, list[NDArray[np.int64]]] = {False: [], True: []}
 
@@ -141,4 +145,5 @@ def predict(
 
     stream.each(work, "predicting")
     surrogate, hard = (np.concatenate(rows) for rows in found.values())
-    return Predictions(split.ids, split.labels, surrogate, hard)
+    origin = f"{data.info.dataset} from {data.info.root}"
+    return Predictions(origin, split.ids, split.labels, surrogate, hard)

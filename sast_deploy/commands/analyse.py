@@ -81,16 +81,19 @@ def analyse_command(
         unlike = data.info.unlike(checkpoint.data)
         if unlike:
             out.print(f"WARNING: {unlike}", soft_wrap=True)
-        predictions[name] = predict(checkpoint, data.test, device=device, progress=True)
+        predictions[name] = predict(checkpoint, data, device=device, progress=True)
         origin = {"path": str(path), "dataset": data.info.dataset, "frames": data.info.frame_digest}
         found = analyse(
             checkpoint, data, chosen, cache_dir=cache_dir, seed=seed, device=device, progress=True
         )
         results[name] = {**origin, "test": accuracies(predictions[name]), **found}
-    comparisons = compare(predictions)
+    comparisons, apart = compare(predictions)
     out.print(table(results), markup=False, soft_wrap=True)
     for comparison in comparisons:
         out.print(str(comparison), markup=False, soft_wrap=True)
+    for a, b in apart:
+        reason = "not tested on the same recordings, so not compared"
+        out.print(f"{a} - {b}: {reason}", markup=False, soft_wrap=True)
     default = "analysis.json" if len(checkpoints) == 1 else "comparison.json"
     written = _write(results, [c.to_dict() for c in comparisons], output or checkpoints[0].parent / default)
     out.print("\n".join(f"wrote {path}" for path in written), soft_wrap=True, markup=False)

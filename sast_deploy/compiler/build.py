@@ -130,7 +130,7 @@ class _Builder:
         if choice is None:
             total_bias = float(np.abs(layer.bias).max()) * self.network.steps
             choice = LayerChoice(choose_readout_scaling(real, total_bias, self.profile))
-        else:  # the mean over the classes changes no prediction, so a choice may leave it out
+        elif choice.centred:
             real = real - real.mean(axis=0)
         scaling, weight = choice.scaling, choice.weights(real, self.profile)
         bias = choice.lsbs(layer.bias, choice.bias, self.profile)

@@ -19,13 +19,15 @@ class LayerChoice:
     """What is chosen for one weighted layer.
 
     scaling: its exponent and factors. weight (the layer's shape), bias, vth (neurons,): int32; None: what
-    `scaling` makes of the trained values, to the nearest. A readout has no vth.
+    `scaling` makes of the trained values, to the nearest. A readout has no vth. centred: whether a readout's
+    weights stand for the trained ones less their mean over the classes, which changes no prediction.
     """
 
     scaling: Scaling
     weight: Int32Array | None = None
     bias: Int32Array | None = None
     vth: Int32Array | None = None
+    centred: bool = False
 
     def weights(self, real: Float64Array, profile: Profile) -> Int32Array:
         """The chosen weights, else those of `real` (weights per unit of the integer inputs)."""

@@ -67,13 +67,15 @@ def spread(found: Summary | None, runs: int, scale: float = 1.0, digits: int = 1
 def difference(found: Paired | None, mark: str = "") -> str:
     """Mean difference in points with its 95 % interval, p of the paired t test and of Wilcoxon's, and `mark`.
 
-    Where all differences are equal there is no t test.
+    Where all differences are equal there is neither interval nor t test.
     """
     if found is None:
         return NOTHING
+    mean, rank = f"{100 * found.mean:+.2f}", f"W {_p(found.wilcoxon_p)}{mark}"
+    if found.interval is None or found.t_p is None:
+        return f"{mean} [{NOTHING}] p {NOTHING}, {rank}"
     low, high = (100 * end for end in found.interval)
-    p = f"p {_p(found.t_p) if found.t is not None else NOTHING}, W {_p(found.wilcoxon_p)}"
-    return f"{100 * found.mean:+.2f} [{low:+.2f}, {high:+.2f}] {p}{mark}"
+    return f"{mean} [{low:+.2f}, {high:+.2f}] p {_p(found.t_p)}, {rank}"
 
 
 TEST_NOTE = (

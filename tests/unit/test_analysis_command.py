@@ -47,26 +47,32 @@ def test_parts_run_alone_or_together_and_are_plain_values() -> None:
             analyse(checkpoint, data, bad)
 
 
-def predictions(hard: list[int], ids: tuple[str, ...] = ("a", "b", "c", "d")) -> Predictions:
+def predictions(
+    hard: list[int], ids: tuple[str, ...] = ("a", "b", "c", "d"), data: str = "nmnist from d"
+) -> Predictions:
     labels = np.zeros(4, np.int64)
-    return Predictions(ids, labels, labels, np.array(hard))
+    return Predictions(data, ids, labels, labels, np.array(hard))
 
 
 def test_networks_are_compared_on_the_same_samples_only() -> None:
     found = {"one": predictions([0, 0, 0, 1]), "two": predictions([1, 1, 0, 0])}
-    (result,) = compare(found)
+    (result,), apart = compare(found)
+    assert apart == ()
     assert (result.hard.only_a, result.hard.only_b, result.surrogate.p) == (2, 1, 1.0)
     assert str(result).startswith(
         "one - two, hard spikes: +25.00 points (right alone: 2 against 1; McNemar p = 1)"
     )
-    assert compare(found | {"two": predictions([1, 1, 0, 0], ("a", "b", "c", "e"))}) == ()
+    others = predictions([1, 1, 0, 0], ("a", "b", "c", "e"))
+    simulated = predictions([1, 1, 0, 0], data="nmnist-simulated from d")  # by the same names
+    for two in (others, simulated):
+        assert compare(found | {"two": two}) == ((), (("one", "two"),))
     values = accuracies(found["one"])
     assert (values["hard_accuracy"], values["transfer_gap"], values["hard_correct"]) == (0.75, 0.25, 3)
 
 
 def test_the_table_aligns_and_marks_what_is_missing() -> None:
     checkpoint, data = random_checkpoint(), tiny_set()
-    one = {"test": accuracies(predict(checkpoint, data.test)), **analyse(checkpoint, data)}
+    one = {"test": accuracies(predict(checkpoint, data)), **analyse(checkpoint, data)}
     two = analyse(checkpoint, data, ("noise",))
     lines = table({"whole": one, "noise only": two}).splitlines()
     assert lines[0].split() == ["whole", "noise", "only"]

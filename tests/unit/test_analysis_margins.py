@@ -64,8 +64,9 @@ def test_convolutions_have_margins_of_every_position() -> None:
 
 
 def test_predictions_are_those_of_evaluate() -> None:
-    checkpoint, test = random_checkpoint(), tiny_set().test
-    found, counted = predict(checkpoint, test, device="cpu"), evaluate(checkpoint, test, progress=False)
+    checkpoint, data = random_checkpoint(), tiny_set()
+    test = data.test
+    found, counted = predict(checkpoint, data, device="cpu"), evaluate(checkpoint, test, progress=False)
     assert (found.hard == found.labels).sum() == counted.hard_correct
     assert (found.surrogate == found.labels).sum() == counted.surrogate_correct
     assert found.ids == test.ids

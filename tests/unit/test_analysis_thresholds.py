@@ -25,7 +25,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def labelled(checkpoint: Checkpoint, split: FrameSplit) -> FrameSplit:
     """The split with the network's own hard-spike predictions for labels."""
-    return dataclasses.replace(split, labels=predict(checkpoint, split, device="cpu").hard)
+    data = dataclasses.replace(tiny_set(), test=split)
+    return dataclasses.replace(split, labels=predict(checkpoint, data, device="cpu").hard)
 
 
 def taught(checkpoint: Checkpoint) -> FrameSet:

@@ -11,7 +11,13 @@ import pytest
 from sast_deploy.compiler import LayerChoice, compile_network
 from sast_deploy.compiler.calibration import STEPS, Samples, ablate, calibrate, draw
 from sast_deploy.compiler.calibration.correction import correct
-from sast_deploy.compiler.calibration.moments import Moments, compensated, leaky, measure
+from sast_deploy.compiler.calibration.moments import (
+    Moments,
+    compensated,
+    constant_trace,
+    leaky,
+    measure,
+)
 from sast_deploy.compiler.calibration.objective import divergence
 from sast_deploy.compiler.calibration.reference import real_weights, run_float
 from sast_deploy.compiler.calibration.rounding import prepare, round_with_feedback, squared_error
@@ -188,6 +194,43 @@ def test_distance_is_that_of_leaky_traces():
     assert distance(a, b, 0.5).tolist() == [0, (1 + 1 / 4 + 1 / 16) / 3]
 
 
+def test_of_many_samples_the_measured_ones_are_spread_over_all_classes(monkeypatch):
+    program = compile_network(trained_fc(), INT4, "t").program
+    frames, wanted = np.arange(60)[:, None], np.zeros((60, 6, 24), np.uint8)
+    whole = Stage(program, 0, frames, wanted, 0.5)
+    assert whole.measured() is whole
+    monkeypatch.setattr("sast_deploy.compiler.calibration.stage.MEASURED", 4 * 6 * 24)
+    part = whole.measured()
+    assert part.frames[:, 0].tolist() == [0, 20, 39, 59]
+    assert part.wanted.shape == (4, 6, 24)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 0.9])
+def test_the_trace_of_a_constant_input(alpha):
+    ones = np.ones((1, 10, 1), np.uint8)
+    assert constant_trace(alpha, 10) == pytest.approx(float(leaky(ones, alpha).mean()), rel=1e-6)
+    assert constant_trace(alpha, 10) == pytest.approx(
+        np.mean([(1 - alpha**t) / (1 - alpha) for t in range(1, 11)])
+    )
+
+
+def test_the_bias_takes_back_a_constant_inputs_whole_error_whatever_the_leak(monkeypatch):
+    network = replace(trained_fc(), alpha=0.9)
+    seen = []
+
+    def spy(layer, stage, error, profile):
+        seen.append((layer, error))
+        return correct(layer, stage, error, profile)
+
+    monkeypatch.setattr("sast_deploy.compiler.calibration.hidden.correct", spy)
+    samples = Samples(np.ones((30, 6, 2, 5, 5), np.uint8), np.zeros(30, np.int64))
+    calibrate(network, INT4, "t", samples, samples, steps=["correction"])
+    layer, error = seen[0]
+    real, threshold = real_weights(network)[0], network.layers[0].threshold.astype(float)
+    wanted = real.sum(axis=1) * choose_scaling(real, threshold, INT4, 4).factor
+    assert error == pytest.approx(layer.weight.sum(axis=1) * 2.0**layer.weight_exp - wanted, abs=1e-3)
+
+
 def test_correction_finds_the_bias_and_threshold_it_is_shown():
     network = trained_fc()
     program = compile_network(network, INT4, "t").program
@@ -328,6 +371,28 @@ def test_ablation_has_a_row_for_every_option():
     assert [row.name for row in rows] == names
     assert rows[-1].test.loss < 0.8 * rows[2].test.loss
     assert json.loads(json.dumps([row.to_dict() for row in rows]))[0]["name"] == names[0]
+
+
+def test_where_the_compiler_refuses_the_network_every_row_says_so():
+    network = trained_fc()
+    weight = network.layers[0].weight.copy()
+    weight[0, 0] = 100 * np.abs(weight).max()  # beside it the threshold becomes 0
+    spoiled = replace(network, layers=(replace(network.layers[0], weight=weight), *network.layers[1:]))
+    samples = samples_for(network, 20)
+    rows = ablate(spoiled, INT4, "t", samples, samples, samples)
+    assert [row.test for row in rows] == [None] * 6
+    assert all("the threshold of neuron 0" in row.refused for row in rows)
+
+
+def test_the_readouts_error_is_that_of_its_integers():
+    network = trained_fc()
+    readout = network.layers[-1]
+    offset = replace(readout, weight=readout.weight + 3.0)  # the same for all classes: no logit's difference
+    shifted = replace(network, layers=(*network.layers[:-1], offset))
+    samples = samples_for(network, 60)
+    plain = compile_network(shifted, INT4, "t").layers[-1].error
+    clipped = calibrate(shifted, INT4, "t", samples, samples, steps=["clipping"]).compilation.layers[-1]
+    assert clipped.error < 2 * plain
 
 
 def choice_for(network, **parts):

@@ -54,9 +54,14 @@ def test_ties_share_ranks_and_zeros_count_for_nothing() -> None:
 
 def test_no_difference_and_a_constant_one() -> None:
     same = paired([0.5, 0.6], [0.5, 0.6])
-    assert (same.t, same.t_p, same.wilcoxon_p, same.interval) == (None, 1.0, 1.0, (0.0, 0.0))
+    assert (same.t, same.t_p, same.wilcoxon_p, same.interval) == (None, None, 1.0, None)
     constant = paired([0.5, 0.6, 0.7], [0.4, 0.5, 0.6])
-    assert (constant.t, constant.t_p, constant.wilcoxon_p) == (None, 0.0, 0.25)
+    assert (constant.t, constant.t_p, constant.wilcoxon_p, constant.interval) == (None, None, 0.25, None)
+    assert str(constant) == (
+        "+10.00 points (all differences equal: no t test; Wilcoxon p = 0.25, here never below 0.25)"
+    )
+    one_zero = paired([0.5, 0.6, 0.7, 0.8, 0.9], [0.5, 0.5, 0.5, 0.5, 0.5])
+    assert str(one_zero).endswith("Wilcoxon p = 0.125, here never below 0.125)")
 
 
 def test_mcnemar_is_the_binomial_tail() -> None:

@@ -230,7 +230,7 @@ def test_membranes_thresholds_and_cost() -> None:
     assert found["rate of layer 2, hard"] == "0.100 ± 0.000"
     tuned = row(table(records, "Control: thresholds"), 0)
     assert (tuned["hard, thresholds tuned %"], tuned["settings tried, at most"]) == ("92.00 ± 0.00", "40")
-    assert tuned["gain"].startswith("+2.00 [+2.00, +2.00]")
+    assert tuned["gain"].startswith("+2.00 [–] p –, W 0.500")
     assert row(table(records, "Cost"), 1)["× baseline"] == "2.00"
 
 

@@ -332,6 +332,10 @@ def test_limit_weights_by_hand() -> None:
     weight = torch.tensor([[3.0, -4.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0]])  # root mean squares 2.5 and 1
     limit_weights(weight, 1.4)
     assert weight.tolist() == [[3.0, -3.5, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0]]
+    kernel = torch.tensor([3.0, -4.0, 0.0, 0.0]).reshape(1, 2, 1, 2).repeat(3, 1, 1, 1)
+    stored = kernel.contiguous(memory_format=torch.channels_last)  # as convolutions keep their weights
+    limit_weights(stored, 1.4)
+    assert stored.tolist() == [[[[3.0, -3.5]], [[0.0, 0.0]]]] * 3
 
 
 def test_the_running_mean_is_what_is_validated_and_saved() -> None:

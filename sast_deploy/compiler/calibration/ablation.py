@@ -50,9 +50,16 @@ def ablate(
     *,
     seed: int = 0,
 ) -> tuple[AblationRow, ...]:
-    """Every row of ROWS for a profile; nothing is chosen on `test`, and no step is dropped."""
+    """Every row of ROWS for a profile; nothing is chosen on `test`, and no step is dropped.
+
+    All rows are refused where the compiler refuses the network with a scale per neuron and without clipping:
+    what the steps look at is measured on that program.
+    """
     plain = replace(profile, clipping="none", weight_scale="neuron")
-    work = Workbench.prepare(network, plain, name, fit, choose, seed)
+    try:
+        work = Workbench.prepare(network, plain, name, fit, choose, seed)
+    except CompileError as error:
+        return tuple(AblationRow(row, None, None, str(error)) for row, _, _ in ROWS)
     wanted = run_float(network, work.plain.program, test.frames).logits
     found = []
     for row, scale, options in ROWS:

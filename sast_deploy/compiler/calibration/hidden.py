@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.compiler.calibration.correction import correct
+from sast_deploy.compiler.calibration.moments import constant_trace
 from sast_deploy.compiler.calibration.scales import candidates
 from sast_deploy.compiler.calibration.stage import Stage
 from sast_deploy.compiler.calibration.task import Task
@@ -28,7 +29,7 @@ def choose_hidden(
         best = int(np.argmin([seen.distances(candidate).sum() for candidate in built]))
     chosen, scaling = built[best], scalings[best]
     if task.options.correction:
-        error = task.mean_error(chosen.weight, scaling) * (1.0 - task.alpha)
+        error = task.mean_error(chosen.weight, scaling) / constant_trace(task.alpha, task.x.shape[1])
         chosen = correct(chosen, seen, error, task.profile)
     return chosen, scaling
 

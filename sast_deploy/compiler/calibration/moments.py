@@ -81,6 +81,12 @@ def damping(second: Float64Array) -> Float64Array:
     return np.asarray(DAMPING * max(float(np.diag(second).mean()), 1e-12) * np.eye(len(second)))
 
 
+def constant_trace(alpha: float, steps: int) -> float:
+    """The mean over `steps` steps of the leaky trace of the input 1: mean_t (1 - alpha^t) / (1 - alpha)."""
+    trace = np.cumsum(float(alpha) ** np.arange(steps))
+    return float(trace.mean())
+
+
 def leaky(x: npt.NDArray[Any], alpha: float) -> npt.NDArray[np.float32]:
     """Traces y of inputs x, (n, T, ...), float32."""
     y = np.empty(x.shape, np.float32)

@@ -39,8 +39,8 @@ def choose_readout(task: Task, wanted: Float64Array) -> LayerChoice:
         logits = counts @ weight.T.astype(np.float64) * 2.0**scaling.exponent + task.x.shape[1] * bias
         loss = divergence(wanted, logits)
         if best is None or loss < best[0]:
-            best = (loss, LayerChoice(scaling, weight, bias))
-    return best[1] if best is not None else LayerChoice(scalings[0])
+            best = (loss, LayerChoice(scaling, weight, bias, centred=task.centred))
+    return best[1] if best is not None else LayerChoice(scalings[0], centred=task.centred)
 
 
 def _bias(task: Task, weight: Int32Array, scaling: Scaling) -> Int32Array:

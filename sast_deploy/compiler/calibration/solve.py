@@ -83,7 +83,8 @@ class Solver:
         if isinstance(trained, FloatPool) or weights is None:
             raise ValueError(f"layer {index} of program and network differ")
         real = weights.reshape(len(weights), -1)
-        if isinstance(trained, FloatReadout) and options.measures:
+        centred = isinstance(trained, FloatReadout) and options.measures
+        if centred:
             real = real - real.mean(axis=0)
         profile = replace(self.profile, clipping="mse") if options.clipping else self.profile
         aim, seen = self._look(index, layer, real, x, wanted, options)
@@ -100,6 +101,7 @@ class Solver:
             profile=profile,
             options=options,
             alpha=self.network.alpha,
+            centred=centred,
         )
 
     def _look(

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from sast_deploy.program import Program, SpikingLayer
 from sast_deploy.simulate.fast import run_fast
+from sast_deploy.simulate.record import evenly_spread
 
 MEASURED = 1 << 23  # spikes (samples x steps x neurons) that distances are measured on
 Float64Array = npt.NDArray[np.float64]
@@ -31,9 +32,15 @@ class Stage:
     alpha: float
 
     def measured(self) -> Stage:
-        """With as many of the samples as MEASURED allows: a convolution's channels see each many times."""
+        """With as many of the samples as MEASURED allows, evenly spread: they are sorted by class.
+
+        A convolution's channels see each of them many times.
+        """
         count = max(1, MEASURED // self.wanted[0].size)
-        return replace(self, frames=self.frames[:count], wanted=self.wanted[:count])
+        if count >= len(self.wanted):
+            return self
+        spread = evenly_spread(len(self.wanted), count)
+        return replace(self, frames=self.frames[spread], wanted=self.wanted[spread])
 
     def spikes(self, layer: SpikingLayer) -> Spikes:
         """uint8 (n, T, neurons) of that layer in this place."""

@@ -46,7 +46,7 @@ class Task:
     inputs, (neurons, d). aim: what the integers should be, in the same unit. bias: trained, (neurons,).
     x: the integer network's inputs (n, T, *in_shape), up to input_max. moments: None where no step measures.
     feedback: empty where rounding is to the nearest. points: clipping points (neurons,) that the search
-    found, or None. alpha: the network's leak.
+    found, or None. alpha: the network's leak. centred: as in `LayerChoice`.
     """
 
     layer: Weighted
@@ -61,6 +61,7 @@ class Task:
     profile: Profile
     options: Options
     alpha: float
+    centred: bool = False
 
     def rounded(self, scaling: Scaling) -> Int32Array:
         """The layer's integer weights, in its shape."""
@@ -74,9 +75,9 @@ class Task:
         return frozen_ints(np.where(too_wide[:, None], nearest, found).reshape(shape))
 
     def mean_error(self, weight: Int32Array, scaling: Scaling) -> Float64Array:
-        """(neurons,): by how many LSBs the weighted sums of one step are too large, on average.
+        """(neurons,): by how many LSBs the leaky trace of the weighted sums is too large, mean over steps.
 
-        Against the float network's own inputs; of a readout, summed over all steps.
+        Against the float network's own inputs; of a readout, which does not leak, after the last step.
         """
         if self.moments is None:
             return np.zeros(len(self.real))
