@@ -19,6 +19,8 @@ from sast_deploy.commands.options import (
 )
 from sast_deploy.errors import UsageError
 
+SILENT = "by {} the deeper maps of a conv network hardly ever fire; --recipe best-conv makes them"
+
 
 @click.command(
     "train",
@@ -29,7 +31,7 @@ from sast_deploy.errors import UsageError
 @data_options("auto")
 @frame_options
 @click.option("--network", "kind", type=click.Choice(["fc", "conv"]), default="fc", show_default=True)
-@click.option("--recipe", "recipe_name", default="paper", show_default=True, help="paper or best.")
+@click.option("--recipe", "recipe_name", default="paper", show_default=True, help="paper, best or best-conv.")
 @click.option("--rho", type=float, help="SAM radius; 0 is the baseline. Default: the recipe's.")
 @click.option("--epochs", type=int, help="Default: the recipe's.")
 @click.option("--lr", type=float, help="Adam's learning rate. Default: the recipe's.")
@@ -106,6 +108,8 @@ def train_command(
     )
     out = console()
     out.print(f"data: {data.info.provenance}", soft_wrap=True)
+    if kind == "conv" and wanted.forward == "surrogate" and wanted.init == "torch":
+        out.print(f"note: {SILENT.format(recipe_name)}", soft_wrap=True)
     if data.info.missing_classes:
         out.print(f"classes without samples: {', '.join(data.info.missing_classes)}")
     from sast_deploy.evaluate import tail_warning

@@ -132,3 +132,14 @@ def test_train_and_evaluate_warn_of_a_network_without_hard_spikes(
     assert "mostly tails of the surrogate" in capsys.readouterr().out
     assert run(["train", *weak, "--overwrite", "--set", "init=lsuv"]) == 0
     assert "WARNING" not in capsys.readouterr().out
+
+
+def test_train_says_which_recipe_a_conv_network_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sast_deploy.data.load_frames", lambda *_, **__: tiny_set())
+    quick = ["train", "--dataset", "nmnist", "--network", "conv", "--epochs", "1", "--rho", "0"]
+    assert run([*quick, "--recipe", "best", "-o", str(tmp_path / "a" / "ckpt.pt")]) == 0
+    assert "note: by best the deeper maps" in capsys.readouterr().out
+    assert run([*quick, "--recipe", "best-conv", "-o", str(tmp_path / "b" / "ckpt.pt")]) == 0
+    assert "note:" not in capsys.readouterr().out

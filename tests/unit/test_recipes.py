@@ -28,9 +28,9 @@ def test_paper_is_the_published_recipe() -> None:
 
 
 def test_names() -> None:
-    assert set(RECIPES) == {"paper", "best"}
+    assert set(RECIPES) == {"paper", "best", "best-conv"}
     assert recipe("best") is BEST
-    with pytest.raises(UsageError, match=r"no recipe 'bset'.*paper or best"):
+    with pytest.raises(UsageError, match=r"no recipe 'bset'.*paper or best or best-conv"):
         recipe("bset")
 
 
@@ -97,3 +97,10 @@ def test_recipes_of_older_files_take_the_defaults_of_what_came_later() -> None:
     for wrong in ({**old, "colour": 1}, {key: value for key, value in old.items() if key != "drop"}):
         with pytest.raises(UsageError, match="keys"):
             Recipe.from_dict(wrong)
+
+
+def test_the_best_recipe_for_convolutions_makes_deep_maps_fire() -> None:
+    found = recipe("best-conv")
+    assert (found.forward, found.init) == ("hard", "lsuv")
+    assert [round(found.slope(epoch, 25.0), 2) for epoch in (0, 20, 40)] == [5.0, 11.18, 25.0]
+    assert found.replace(lr=BEST.lr).name == "best-conv+"
