@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sast_deploy.commands.loading import load_test_split
 from sast_deploy.commands.options import PATH, SEED, Command, console, data_options, example
 from sast_deploy.errors import UsageError
+
+if TYPE_CHECKING:
+    from sast_deploy.data import FrameSet, FrameSplit
 
 VIOLATED = 1  # exit code when a bound that must hold does not
 PARTS = ("drop", "noise", "margins", "contraction", "thresholds")
@@ -30,6 +34,7 @@ PARTS = ("drop", "noise", "margins", "contraction", "thresholds")
     "--parts", default=",".join(PARTS), show_default=True, metavar="NAMES", help="Which parts, by comma."
 )
 @data_options(None)
+@click.option("--samples", type=click.IntRange(min=1), help="Only N test samples, evenly spread.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of dropped events, noise and pairs.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option(
@@ -45,6 +50,7 @@ def analyse_command(
     holdout: float | None,
     holdout_seed: int | None,
     cache_dir: Path | None,
+    samples: int | None,
     seed: int,
     device: str,
     output: Path | None,
@@ -81,11 +87,13 @@ def analyse_command(
         unlike = data.info.unlike(checkpoint.data)
         if unlike:
             out.print(f"WARNING: {unlike}", soft_wrap=True)
+        data, counts = _limited(data, samples, cache_dir, drop="drop" in chosen)
         predictions[name] = predict(checkpoint, data, device=device, progress=True)
         origin = {"path": str(path), "dataset": data.info.dataset, "frames": data.info.frame_digest}
         found = analyse(
-            checkpoint, data, chosen, cache_dir=cache_dir, seed=seed, device=device, progress=True
-        )
+            checkpoint, data, chosen,
+            counts=counts, cache_dir=cache_dir, seed=seed, device=device, progress=True,
+        )  # fmt: skip
         results[name] = {**origin, "test": accuracies(predictions[name]), **found}
     comparisons, apart = compare(predictions)
     out.print(table(results), markup=False, soft_wrap=True)
@@ -103,6 +111,20 @@ def analyse_command(
     for name in violated:
         out.print(f"VIOLATED: a bound that must hold does not hold for {name}", soft_wrap=True)
     return VIOLATED if violated else 0
+
+
+def _limited(
+    data: FrameSet, samples: int | None, cache_dir: Path | None, *, drop: bool
+) -> tuple[FrameSet, FrameSplit | None]:
+    """The data with only so many test samples, and those with unclipped counts where `drop` needs them."""
+    from sast_deploy.analysis import unclipped
+    from sast_deploy.simulate.record import evenly_spread
+
+    if samples is None:
+        return data, None
+    spread = evenly_spread(len(data.test), samples)
+    counts = unclipped(data, cache_dir, progress=True).part(spread) if drop else None
+    return replace(data, test=data.test.part(spread)), counts
 
 
 def _names(recorded: list[str], paths: tuple[Path, ...]) -> list[str]:

@@ -34,6 +34,14 @@ class FrameSplit:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def part(self, indices: NDArray[np.int64]) -> FrameSplit:
+        """These samples alone, in this order; their events in proportion: recordings are not read again."""
+        frames, labels = np.asarray(self.frames[indices]), self.labels[indices]
+        for array in (frames, labels):
+            array.setflags(write=False)
+        events = round(self.n_events * len(indices) / len(self))
+        return FrameSplit(frames, labels, tuple(self.ids[i] for i in indices), events)
+
 
 @dataclass(frozen=True)
 class DataInfo:

@@ -6,8 +6,6 @@ import hashlib
 from dataclasses import replace
 from functools import lru_cache
 
-import numpy as np
-
 from sast_deploy.data import FrameSet, FrameSplit, load_frames, stratified_split
 from sast_deploy.data.options import MAX_CLIP
 from sast_deploy.errors import DataError
@@ -64,9 +62,4 @@ def _part(split: FrameSplit, count: int | None, name: str, data: FrameSet) -> Fr
             f"{name} = {count}", where=data.info.root or data.info.dataset, expected=f"at most {len(split)}"
         )
     _, held = stratified_split(split.labels, count / len(split), PART_SEED)
-    labels = split.labels[held]
-    labels.setflags(write=False)
-    frames = np.asarray(split.frames[held])
-    frames.setflags(write=False)
-    events = round(split.n_events * len(held) / len(split))  # in proportion: recordings are not read again
-    return FrameSplit(frames, labels, tuple(split.ids[i] for i in held), events)
+    return split.part(held)

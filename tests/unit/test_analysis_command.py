@@ -132,6 +132,21 @@ def test_one_checkpoint_alone_and_an_output_of_its_own(
     assert not (tmp_path / "new" / "a-margins.png").exists()
 
 
+def test_a_sample_limit_holds_for_every_part_on_the_test_split(
+    checkpoints: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sast_deploy.analysis.unclipped", lambda data, *_, **__: data.test)
+    out, parts = tmp_path / "a.json", ["--parts", "drop,noise,margins"]
+    assert cli.run(["analyse", str(checkpoints[0]), *parts, "--samples", "7", "-o", str(out)]) == 0
+    (found,) = json.loads(out.read_text())["checkpoints"].values()
+    counted = [found[part]["samples"] for part in ("test", "drop", "noise", "margins")]
+    assert counted == [7, 7, 7, 7]
+    whole = tiny_set().test
+    part = whole.part(np.array([0, 29]))
+    assert part.ids == (whole.ids[0], whole.ids[29])
+    assert np.array_equal(part.frames[1], whole.frames[29])
+
+
 def test_a_violated_bound_is_loud(
     checkpoints: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
