@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,9 +17,6 @@ from sast_deploy.data import FrameSplit
 from sast_deploy.errors import UsageError
 from sast_deploy.network import Network, cross_entropy
 from sast_deploy.progress import track
-from sast_deploy.recipes import Recipe
-
-TAIL_SHARE = 0.5  # of a layer's smooth activity; ordinary networks stay below 0.1
 
 
 @dataclass(frozen=True)
@@ -115,29 +111,6 @@ def evaluate(
     seconds = time.perf_counter() - start
     return EvaluationResult(
         len(split.labels), int(correct[0]), int(correct[1]), soft_rates, hard_rates, seconds
-    )
-
-
-def tail_warning(recipe: Recipe, surrogate_rates: Sequence[float], hard_rates: Sequence[float]) -> str | None:
-    """One line naming the layers that compute with the surrogate's tails; None where there are none.
-
-    A silent neuron still emits sigma(u - theta) ~ 1 / (pi k (theta - u)) in training, and a layer above can
-    add up hundreds of these; hard spikes have none of it. A layer is named where more than `TAIL_SHARE` of
-    its smooth activity is missing from the hard one. Rates: as in `EvaluationResult`. A network trained with
-    hard spikes forward never used the tails.
-    """
-    if recipe.forward == "hard":
-        return None
-    layers = [
-        f"layer {index} ({hard:.4f} hard against {soft:.4f} smooth spikes per neuron and step)"
-        for index, (soft, hard) in enumerate(zip(surrogate_rates, hard_rates, strict=True))
-        if hard < (1.0 - TAIL_SHARE) * soft
-    ]
-    if not layers:
-        return None
-    return (
-        f"WARNING: {', '.join(layers)}: mostly tails of the surrogate, which hard spikes do not have; "
-        "train with --set init=lsuv, whose neurons fire from the start, or with --set forward=hard"
     )
 
 

@@ -30,7 +30,8 @@ def evaluate_command(
 ) -> None:
     """Measure CHECKPOINT on its test split: smooth spikes, hard spikes, and what the swap costs."""
     from sast_deploy.checkpoint import load_checkpoint
-    from sast_deploy.evaluate import evaluate, tail_warning
+    from sast_deploy.evaluate import evaluate
+    from sast_deploy.tails import tail_warning
 
     trained = load_checkpoint(checkpoint)
     data = load_test_split(trained.data, trained.frames, dataset, data_root, holdout, holdout_seed, cache_dir)

@@ -112,8 +112,8 @@ def train_command(
         out.print(f"note: {SILENT.format(recipe_name)}", soft_wrap=True)
     if data.info.missing_classes:
         out.print(f"classes without samples: {', '.join(data.info.missing_classes)}")
-    from sast_deploy.evaluate import tail_warning
     from sast_deploy.network import network_spec
+    from sast_deploy.tails import tail_warning
     from sast_deploy.train import train
 
     spec = network_spec(kind, data.sensor, len(data.info.classes), alpha=alpha, k=k, reset=reset)

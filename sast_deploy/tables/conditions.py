@@ -9,7 +9,7 @@ from typing import Any
 from sast_deploy.tables.accuracy import HEAD, head
 from sast_deploy.tables.groups import Group, data_label
 from sast_deploy.tables.table import NOTHING, Table, percent, spread
-from sast_deploy.tables.values import gap, hard, rate, surrogate
+from sast_deploy.tables.values import gap, hard, rate, surrogate, tails
 
 OPTIONS = "data.options."
 
@@ -27,6 +27,11 @@ class FrameStudy:
     data: str
     option: str
     families: tuple[tuple[Group, ...], ...]
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """All of them."""
+        return tuple(each for family in self.families for each in family)
 
     def value(self, each: Group) -> float:
         """The option's value in a group."""
@@ -51,15 +56,15 @@ def frame_studies(groups: tuple[Group, ...]) -> Iterator[FrameStudy]:
 def frame_tables(groups: tuple[Group, ...]) -> Iterator[Table]:
     """One table for each option of the frames that was varied: the gap, and the rates behind it."""
     for study in frame_studies(groups):
-        layers = max(len(rates(each)) for family in study.families for each in family)
+        layers = max(len(rates(each)) for each in study.groups)
         columns = (
-            *HEAD[:2], study.option, *HEAD[2:], "surrogate %", "hard %", "gap",
+            *HEAD[:2], study.option, *HEAD[2:], "surrogate %", "hard %", "gap", "tails %",
             *(f"rate {n + 1}, smooth / hard" for n in range(layers)),
         )  # fmt: skip
-        rows = [_row(each, study, groups, layers) for family in study.families for each in family]
+        rows = [_row(each, study, layers) for each in study.groups]
         notes = (
-            "rates: spikes per neuron and step of each LIF layer; where the smooth one is far above the hard "
-            "one, the network computes with the surrogate's tails, which hard spikes do not have",
+            "rates: spikes per neuron and step of each LIF layer; tails: the share of the smooth rate that "
+            "the hard one lacks, in the layer where it is largest",
         )
         yield Table(f"The gap over {study.option}. {study.data}", columns, tuple(rows), notes)
 
@@ -69,9 +74,9 @@ def rates(each: Group) -> list[float]:
     return next((list(run.float["hard_rates"]) for run in each.runs.values() if run.float), [])
 
 
-def _row(each: Group, study: FrameStudy, groups: tuple[Group, ...], layers: int) -> tuple[str, ...]:
+def _row(each: Group, study: FrameStudy, layers: int) -> tuple[str, ...]:
     n = len(each.values(hard))
-    network, recipe, *rest = head(each, groups)
+    network, recipe, *rest = head(each, study.groups)
     fired = [
         " / ".join(spread(each.mean(rate(layer, smooth=smooth)), n, 1.0, 3) for smooth in (True, False))
         for layer in range(len(rates(each)))
@@ -79,7 +84,7 @@ def _row(each: Group, study: FrameStudy, groups: tuple[Group, ...], layers: int)
     return (
         network, recipe, f"{study.value(each):g}", *rest,
         percent(each.mean(surrogate), n), percent(each.mean(hard), n), spread(each.mean(gap), n, 100.0, 2),
-        *fired, *[NOTHING] * (layers - len(fired)),
+        percent(each.mean(tails), n, 1), *fired, *[NOTHING] * (layers - len(fired)),
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Pictures of tables: accuracy and gap over rho, accuracy under event drop, the gap over frame options."""
+"""Pictures of tables: accuracy and gap over rho, under event drop, the gap over frame options and tails."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from sast_deploy.fileio import atomic_path
 from sast_deploy.tables.analysed import amounts_of
 from sast_deploy.tables.build import by_data
 from sast_deploy.tables.conditions import FrameStudy, frame_studies
-from sast_deploy.tables.groups import Group, group, recipe_label
+from sast_deploy.tables.groups import Group, data_label, group, recipe_label
 from sast_deploy.tables.records import Record
-from sast_deploy.tables.values import Value, disturbed, gap, hard
+from sast_deploy.tables.values import Value, disturbed, gap, hard, tails
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SIZE, DPI = (6.4, 4.2), 120
+GAP = "gap between smooth and hard spikes, points"
 
 
 def draw(records: tuple[Record, ...], folder: Path) -> tuple[Path, ...]:
@@ -35,14 +36,17 @@ def draw(records: tuple[Record, ...], folder: Path) -> tuple[Path, ...]:
         if dropped:
             path = folder / f"drop-{name}.png"
             _picture(
-                path, data, "share of events lost", "hard-spike accuracy, %", list(_drops(dropped, groups))
+                path, data, "share of events lost", "hard-spike accuracy, %", _drops(dropped, groups)
             )
             written.append(path)
-    for study in frame_studies(group(records)):
+    groups = group(records)
+    for study in frame_studies(groups):
         path = folder / f"gap-{study.option}-{file_name(study.data)}.png"
-        x, y = f"{study.option} (logarithmic)", "gap between smooth and hard spikes, points"
-        _picture(path, study.data, x, y, list(_over_frames(study, group(records))), log=True)
-        written.append(path)
+        _picture(path, study.data, f"{study.option} (logarithmic)", GAP, _over_frames(study), log=True)
+        path_of_tails = folder / f"gap-tails-{file_name(study.data)}.png"
+        x = "tails: largest share of a layer's smooth activity that hard spikes lack, %"
+        _picture(path_of_tails, study.data, x, GAP, _over_tails(study, groups))
+        written += [path, path_of_tails]
     return tuple(written)
 
 
@@ -76,11 +80,23 @@ def _drops(dropped: list[Group], groups: tuple[Group, ...]) -> Iterable[Curve]:
         yield (label, "-", *_points([(a, each, disturbed("drop", a)) for a in amounts]))
 
 
-def _over_frames(study: FrameStudy, groups: tuple[Group, ...]) -> Iterable[Curve]:
+def _over_frames(study: FrameStudy) -> Iterable[Curve]:
     for family in study.families:
         first = family[0]
-        label = f"{first.settings['network.name']}, {recipe_label(first, groups)}, ρ {first.rho:g}"
+        label = f"{first.settings['network.name']}, {recipe_label(first, study.groups)}, ρ {first.rho:g}"
         yield (label, "-", *_points([(study.value(each), each, gap) for each in family]))
+
+
+def _over_tails(study: FrameStudy, groups: tuple[Group, ...]) -> Iterable[Curve]:
+    """Every training on these recordings as a point, those of one network and recipe in one colour."""
+    kinds: dict[str, list[Group]] = {}
+    for each in groups:
+        if data_label(each) == study.data and each.mean(tails) and each.settings["recipe.forward"] != "hard":
+            label = f"{each.settings['network.name']}, {each.settings['recipe.name']}, ρ {each.rho:g}"
+            kinds.setdefault(label, []).append(each)
+    for label, those in kinds.items():
+        found = [(each.mean(tails), each) for each in those]
+        yield (label, "", *_points([(100 * mean.mean, each, gap) for mean, each in found if mean]))
 
 
 def _points(wanted: list[tuple[float, Group, Value]]) -> tuple[list[float], list[float], list[float]]:
@@ -89,19 +105,25 @@ def _points(wanted: list[tuple[float, Group, Value]]) -> tuple[list[float], list
     return [x for x, _ in found], [100 * each.mean for _, each in found], deviations
 
 
-def _picture(path: Path, title: str, x: str, y: str, curves: list[Curve], *, log: bool = False) -> None:
+def _picture(path: Path, title: str, x: str, y: str, curves: Iterable[Curve], *, log: bool = False) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=SIZE, layout="constrained")
     axes: Axes = figure.subplots()
     colour: Any = None
+    ticks: set[float] = set()
     for label, style, xs, means, deviations in curves:
         line = axes.errorbar(
             xs, means, deviations, fmt=f"o{style}", label=label or None, color=None if label else colour,
             capsize=3, markersize=4,
         )  # fmt: skip
         colour = line.lines[0].get_color()
-    axes.set(xlabel=x, ylabel=y, xscale="log" if log else "linear")
+        ticks |= set(xs)
+    axes.set(xlabel=x, ylabel=y)
+    if log:
+        axes.set_xscale("log")
+        axes.set_xticks(sorted(ticks), [f"{tick:g}" for tick in sorted(ticks)])
+        axes.minorticks_off()
     axes.set_title(title, fontsize="small")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="x-small")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sast_deploy.tables.records import Record
+from sast_deploy.tails import tail_shares
 
 Value = Callable[[Record], float | None]
 
@@ -85,6 +86,14 @@ def rate(layer: int, *, smooth: bool = False) -> Value:
         return float(rates[layer]) if layer < len(rates) else None
 
     return value
+
+
+def tails(run: Record) -> float | None:
+    """The largest share of a LIF layer's smooth activity that hard spikes do not have."""
+    found = run.float or {}
+    if not found.get("surrogate_rates"):
+        return None
+    return max(tail_shares(found["surrogate_rates"], found["hard_rates"]))
 
 
 def _of(values: Any, key: str) -> float | None:

@@ -12,9 +12,10 @@ from sast_deploy.checkpoint import load_checkpoint
 from sast_deploy.cli import run
 from sast_deploy.data import FrameSplit
 from sast_deploy.errors import UsageError
-from sast_deploy.evaluate import EvaluationResult, evaluate, tail_warning
+from sast_deploy.evaluate import EvaluationResult, evaluate
 from sast_deploy.network import NetworkSpec
 from sast_deploy.recipes import PAPER
+from sast_deploy.tails import tail_shares, tail_warning
 from sast_deploy.train import train
 from tests.tinydata import SHAPE, tiny_set
 
@@ -102,18 +103,19 @@ def test_frames_of_another_shape_are_refused(trained: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("smooth", "hard", "named"),
+    ("smooth", "hard", "shares", "named"),
     [
-        ((0.2, 0.1), (0.19, 0.06), ()),
-        ((0.2, 0.1), (0.19, 0.049), ("layer 1",)),
-        ((0.0201, 0.02), (0.01, 0.0), ("layer 0", "layer 1")),
-        ((0.2, 0.0), (0.3, 0.0), ()),
-        ((), (), ()),
+        ((0.2, 0.1), (0.19, 0.09), (0.05, 0.1), ()),
+        ((0.2, 0.1), (0.19, 0.08), (0.05, 0.2), ("layer 1",)),
+        ((0.02, 0.02), (0.01, 0.0), (0.5, 1.0), ("layer 0", "layer 1")),
+        ((0.2, 0.0), (0.3, 0.0), (0.0, 0.0), ()),
+        ((), (), (), ()),
     ],
 )
 def test_layers_that_compute_with_the_surrogates_tails_are_named(
-    smooth: tuple[float, ...], hard: tuple[float, ...], named: tuple[str, ...]
+    smooth: tuple[float, ...], hard: tuple[float, ...], shares: tuple[float, ...], named: tuple[str, ...]
 ) -> None:
+    assert tail_shares(smooth, hard) == pytest.approx(shares)
     warning = tail_warning(PAPER, smooth, hard) or ""
     assert tuple(name for name in ("layer 0", "layer 1") if name in warning) == named
     assert tail_warning(PAPER.replace(forward="hard"), smooth, hard) is None
@@ -127,9 +129,9 @@ def test_train_and_evaluate_warn_of_a_network_without_hard_spikes(
     out = tmp_path / "ckpt.pt"
     weak = ["--dataset", "nmnist", "--epochs", "1", "--lr", "1e-6", "--rho", "0", "-o", str(out)]
     assert run(["train", *weak]) == 0
-    assert "WARNING: layer 0 (0.0000 hard against 0.0" in capsys.readouterr().out
+    assert "are much of layer 0 (100%: 0.0000 hard spikes" in capsys.readouterr().out
     assert run(["evaluate", str(out)]) == 0
-    assert "mostly tails of the surrogate" in capsys.readouterr().out
+    assert "WARNING: the surrogate's tails" in capsys.readouterr().out
     assert run(["train", *weak, "--overwrite", "--set", "init=lsuv"]) == 0
     assert "WARNING" not in capsys.readouterr().out
 

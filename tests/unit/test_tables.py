@@ -346,7 +346,7 @@ def test_the_gap_over_a_frame_option_brings_data_together_that_other_tables_keep
         ("40", "0.3", "1", "80.00"),
     ]
     assert len(found.rows) == 4
-    assert row(found, 2)["gap"] == "2.00"
+    assert (row(found, 2)["gap"], row(found, 2)["tails %"]) == ("2.00", "20.0")
     assert row(found, 0)["rate 1, smooth / hard"] == "0.250 ± 0.000 / 0.200 ± 0.000"
 
 
@@ -358,6 +358,8 @@ def test_no_gap_over_frames_without_frames_that_differ() -> None:
 
 def test_a_picture_of_the_gap_over_clip(tmp_path: Path) -> None:
     records = tuple(clipped(record(seed), clip) for clip in (4, 12, 40) for seed in (0, 1))
-    (path,) = draw(records, tmp_path)
-    assert path.name == "gap-clip-n-mnist-real-recordings-1-000-100-samples.png"
-    assert path.read_bytes().startswith(b"\x89PNG")
+    paths = draw(records, tmp_path)
+    assert [path.name for path in paths] == [
+        f"gap-{axis}-n-mnist-real-recordings-1-000-100-samples.png" for axis in ("clip", "tails")
+    ]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
