@@ -62,7 +62,8 @@ def pick_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device(here[-1])
     if name not in here:
-        raise UsageError(f"device {name!r} is not here", where="--device", expected=f"auto or one of {here}")
+        expected = " or ".join(("auto", *here))
+        raise UsageError(f"device {name!r} is not here", where="--device", expected=expected)
     return torch.device(name)
 
 

@@ -45,6 +45,10 @@ class DataError(SastError):
     """Event files, data sets or frame options that cannot be used."""
 
 
+class OwnTestSplitError(DataError):
+    """A test split to be held out of data that has one of its own."""
+
+
 class CheckpointError(SastError):
     """A checkpoint that is missing, truncated, foreign, unsafe, too new or not finite."""
 

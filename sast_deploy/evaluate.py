@@ -93,7 +93,12 @@ def evaluate(
     """
     shape = (checkpoint.frames.steps, *checkpoint.network.input_shape)
     if split.frames.shape[1:] != shape or len(split.labels) == 0:
-        raise UsageError(f"frames of shape {split.frames.shape}", expected=f"(samples, {shape}), samples > 0")
+        raise UsageError(
+            f"{len(split.labels)} frames of shape {split.frames.shape[1:]}",
+            where=checkpoint.name,
+            expected=f"one or more of the network's shape, {shape}",
+            todo="train it again on frames like these",
+        )
     start = time.perf_counter()
     feeder = BatchFeeder(split.frames, split.labels, checkpoint.frames.clip, pick_device(device))
     network = load_network(checkpoint).to(feeder.device)

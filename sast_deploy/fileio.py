@@ -11,6 +11,9 @@ from pathlib import Path
 
 from sast_deploy.errors import OutputError
 
+HEAD_BYTES = 256  # of a file that say what it is
+HDF5_MARK = b"\x89HDF\r\n"
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -44,6 +47,27 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def check_output(path: Path, kind: str, *marks: bytes) -> None:
+    """Refuse, before anything is computed, an output that cannot be written or is another kind of file.
+
+    An existing file is only replaced by one of its own kind: its first bytes hold one of `marks`.
+
+    Raises OutputError.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise OutputError("is a folder", where=path, expected=f"the name of a {kind}")
+    parent = next(each for each in path.absolute().parents if each.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise OutputError("cannot be written", where=path, expected=f"a writable folder in place of {parent}")
+    if path.exists():
+        with open(path, "rb") as file:
+            head = file.read(HEAD_BYTES)
+        if head and not any(mark in head for mark in marks):
+            todo = f"choose another name for the {kind}"
+            raise OutputError("is a file of another kind", where=path, todo=todo)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
@@ -31,6 +32,14 @@ def progress_bar() -> Progress:
         console=console,
         disable=not console.is_terminal,
     )
+
+
+def say(bar: Progress, line: str) -> None:
+    """Print a line to stderr: above the bar, where there is one."""
+    if bar.disable:
+        print(line, file=sys.stderr, flush=True)
+    else:
+        bar.console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
 def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from sast_deploy.errors import TrainingError, UsageError
 from sast_deploy.evaluate import evaluate
 from sast_deploy.memory import kept_memory, peak_memory_mb
 from sast_deploy.network import NetworkSpec
-from sast_deploy.progress import progress_bar
+from sast_deploy.progress import progress_bar, say
 from sast_deploy.recipes import Recipe
 from sast_deploy.train_state import (
     Progress,
@@ -29,7 +28,7 @@ from sast_deploy.train_state import (
 )
 from sast_deploy.trainer import Trainer
 
-PLAIN_LINES = 20  # about as many progress lines when the output is no terminal
+LINES = 20  # about as many lines tell of epochs
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,9 +108,8 @@ def _epochs(trainer: Trainer, state: Progress, files: RunFiles, setting: Setting
             line = trainer.epoch(index, lambda: bar.advance(task)) | trainer.validate()
             _record(trainer, state, index, line, time.perf_counter() - start)
             save_progress(files, state, setting)
-            bar.update(task, description=_describe(state, recipe))
-            if progress and bar.disable and (index + 1) % max(1, recipe.epochs // PLAIN_LINES) == 0:
-                print(_describe(state, recipe), file=sys.stderr, flush=True)
+            if progress and ((index + 1) % max(1, recipe.epochs // LINES) == 0 or index + 1 == recipe.epochs):
+                say(bar, _describe(state, recipe))
 
 
 def _record(trainer: Trainer, state: Progress, index: int, line: dict[str, float], seconds: float) -> None:

@@ -80,11 +80,12 @@ class RunFiles:
                 "an unfinished training is here", where=self.resume,
                 todo="continue it with --resume, replace it with --overwrite, or choose another -o",
             )  # fmt: skip
-        for path in (self.checkpoint, self.metrics):
-            if path.exists():
-                raise TrainingError(
-                    "exists already", where=path, todo="replace it with --overwrite, or choose another -o"
-                )
+        if self.checkpoint.exists():
+            todo = "replace it with --overwrite, or choose another -o"
+            raise TrainingError("exists already", where=self.checkpoint, todo=todo)
+        if self.metrics.exists():
+            todo = "give each a folder of its own: -o FOLDER/ckpt.pt"
+            raise TrainingError("is another training's", where=self.metrics, todo=todo)
 
     def remove(self) -> None:
         """Forget an unfinished training (the checkpoint stays until a new one replaces it)."""
@@ -114,7 +115,10 @@ def load_progress(files: RunFiles, setting: Setting) -> Progress:
     try:
         values = load_plain(path)
     except CheckpointError as error:
-        raise TrainingError(str(error)) from error
+        raise TrainingError(
+            "is truncated or damaged", where=path, expected="an unfinished training",
+            todo="start again with --overwrite",
+        ) from error  # fmt: skip
     known = {"format": FORMAT, "version": FORMAT_VERSION}
     keys = {*known, "setting", *vars(Progress())}
     if not isinstance(values, dict) or set(values) != keys or any(values[k] != v for k, v in known.items()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -56,16 +57,22 @@ class PairCheck:
         return max(self.real, self.disturbed, self.adversarial)
 
     @property
+    def used(self) -> float:
+        """The share of the bound that the worst pair uses; 0 where nothing passes through the network."""
+        constant = self.bound.constant
+        return self.worst / constant if constant else math.inf if self.worst else 0.0
+
+    @property
     def holds(self) -> bool:
         """Whether no pair violates the bound, as a whole or layer by layer."""
-        uses = (self.worst / self.bound.constant, *self.layer_use, *self.secant_use)
+        uses = (self.used, *self.layer_use, *self.secant_use)
         return all(use <= 1 + ROUNDING for use in uses)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
         values = asdict(self) | {"bound": self.bound.to_dict(), "worst": self.worst, "holds": self.holds}
         uses = {"layer_use": list(self.layer_use), "secant_use": list(self.secant_use)}
-        return values | uses | {"used": self.worst / self.bound.constant}
+        return values | uses | {"used": self.used}
 
 
 def check_pairs(
@@ -158,14 +165,18 @@ class _Uses:
         for index, (one, two) in enumerate(zip(*runs, strict=True)):
             spread = _norm(two[1] - one[1])
             own = _secant_constants(self.network, index, one, two) * self.bound.layers[index].norm
-            ratio = spread / below
-            self.layers[index] = max(
-                self.layers[index], float(ratio.max()) / self.bound.layers[index].constant
-            )
-            self.secants[index] = max(self.secants[index], float((ratio / own).max()))
+            ratio = _share(spread, below)
+            constant = ratio.new_tensor(self.bound.layers[index].constant)
+            self.layers[index] = max(self.layers[index], float(_share(ratio, constant).max()))
+            self.secants[index] = max(self.secants[index], float(_share(ratio, own).max()))
             below = spread
         first, second = (self.network.logits(run[-1][1]) for run in runs)
         return float(((second - first).norm(dim=1) / distance).max())
+
+
+def _share(part: Tensor, whole: Tensor) -> Tensor:
+    """part / whole; 0 where the part is 0: a layer without weights passes nothing on, and its bound is 0."""
+    return torch.where(part == 0, torch.zeros_like(part), part / whole)
 
 
 def _secant_constants(network: Network, index: int, one: States, two: States) -> Tensor:

@@ -36,7 +36,7 @@ def draw_margins(results: Results, path: Path) -> None:
         for row, (key, run) in enumerate(_RUNS):
             for index, axis in enumerate(axes[row]):
                 _margin_panel(axis, shown, key, index)
-                axis.set_title(f"layer {index + 1}, {run}", loc="left")
+                axis.set_title(f"layer {index}, {run}", loc="left")
             axes[row][0].set_ylabel("membranes per bin of 0.05 [%]")
         for axis in axes[1]:
             axis.set_xlabel("u − θ (membrane to threshold)")
@@ -82,8 +82,9 @@ def draw_corruption(results: Results, path: Path) -> None:
         axes[0].set_ylabel("test accuracy [%]")
         handles, names = axes[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=min(3, len(results)), frameon=False)
+        between = "; " if len(kinds) > 1 else "\n"
         figure.suptitle(
-            "Solid: hard spikes, bars: standard deviation over draws; dashed: surrogate", fontsize=10
+            f"Solid: hard spikes, bars: standard deviation over draws{between}dashed: surrogate", fontsize=10
         )
 
 

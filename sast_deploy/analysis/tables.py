@@ -87,7 +87,7 @@ def _margins(results: Sequence[Result]) -> Iterator[Row]:
 
     for key, run in _RUNS:
         for index in range(layers):
-            yield _row(f"layer {index + 1}, {run}", results, show, "margins", key, index)
+            yield _row(f"layer {index}, {run}", results, show, "margins", key, index)
         yield _row(f"all layers, {run}", results, _percent, "margins", f"{key}_share")
 
 
@@ -99,8 +99,8 @@ def _contraction(results: Sequence[Result]) -> Iterator[Row]:
     layers = max(len(r["contraction"]["states"]["layers"]) for r in results if "contraction" in r)
     for index in range(layers):
         layer = (*states, "layers", index)
-        yield _row(f"layer {index + 1}: gamma at 50, 99, 99.9 %", results, _quantiles, *layer, "quantiles")
-        label = f"layer {index + 1}: geometric mean of |du'/du|"
+        yield _row(f"layer {index}: gamma at 50, 99, 99.9 %", results, _quantiles, *layer, "quantiles")
+        label = f"layer {index}: geometric mean of |du'/du|"
         yield _row(label, results, lambda log: f"{math.exp(log):.3f}", *layer, "log_carry")
     yield _row("state bound", results, _verdict, *states, "state_bound_holds")
     yield _row("largest |D logits| / |D input| found", results, "{:.1f}".format, *pairs, "worst")

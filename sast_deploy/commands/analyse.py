@@ -69,11 +69,15 @@ def analyse_command(
     from sast_deploy.analysis import accuracies, analyse, compare, predict
     from sast_deploy.analysis.tables import table
     from sast_deploy.checkpoint import load_checkpoint
+    from sast_deploy.fileio import check_output
 
     chosen = [name.strip() for name in parts.split(",") if name.strip()]
     unknown = sorted(set(chosen) - set(PARTS))
     if unknown or not chosen:
         raise UsageError(f"{parts!r}", where="--parts", expected=f"some of {','.join(PARTS)}")
+    default = "analysis.json" if len(checkpoints) == 1 else "comparison.json"
+    path_of_results = output or checkpoints[0].parent / default
+    check_output(path_of_results, "JSON file of an analysis", b'"sast-deploy-analysis"')
     trained = [load_checkpoint(path) for path in checkpoints]
     names = _names([checkpoint.name for checkpoint in trained], checkpoints)
     out = console()
@@ -102,8 +106,7 @@ def analyse_command(
     for a, b in apart:
         reason = "not tested on the same recordings, so not compared"
         out.print(f"{a} - {b}: {reason}", markup=False, soft_wrap=True)
-    default = "analysis.json" if len(checkpoints) == 1 else "comparison.json"
-    written = _write(results, [c.to_dict() for c in comparisons], output or checkpoints[0].parent / default)
+    written = _write(results, [c.to_dict() for c in comparisons], path_of_results)
     out.print("\n".join(f"wrote {path}" for path in written), soft_wrap=True, markup=False)
     violated = [
         name for name, found in results.items() if not found.get("contraction", {}).get("holds", True)

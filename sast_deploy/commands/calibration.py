@@ -47,6 +47,8 @@ def calibrate_checkpoint(
             "WARNING: not the frames it was trained on: validation samples may be training samples",
             soft_wrap=True,
         )
+    if steps is not None and "clipping" in wanted and profile.clipping == "mse":
+        out.print(f"step clipping: what {profile.name} does anyway", soft_wrap=True)
     fit, choose = calibration_samples(trained, found, seed)
     result = calibrate(network, profile, name, fit, choose, steps=wanted, seed=seed, progress=True)
     record = {"data": found.info.to_dict(), "unlike_training": unlike, **result.to_dict()}
@@ -69,11 +71,14 @@ def print_steps(result: Calibrated, out: Console) -> None:
         cells = (before[0], after[0], before[1], after[1], "yes" if step.kept else "no")
         table.add_row(step.name, step.description, *cells, f"{step.seconds:.1f}")
     out.print(table)
-    out.print(f"the trained network with hard spikes: {100 * result.wanted:.2f} % on these samples")
+    out.print(
+        f"the trained network with hard spikes: {100 * result.wanted:.2f} % on these samples; the loss, "
+        "which decides, is how far the integers' answers are from its own"
+    )
     for step in result.steps:
         if step.refused:
             out.print(f"warning: step {step.name} was refused: {step.refused}", soft_wrap=True)
 
 
 def _cells(score: Score) -> tuple[str, str]:
-    return f"{100 * score.accuracy:.2f} %", f"{score.loss:.4f}"
+    return f"{100 * score.accuracy:.2f} %", f"{score.loss:.4g}"

@@ -60,10 +60,10 @@ STOCK_NOTE = (
 @click.option(
     "--calibrate-steps",
     metavar="STEPS",
-    help="Of clipping,search,rounding,correction; default: all. Each is kept only if it helps.",
+    help="Of clipping,search,rounding,correction; default: all. Each is kept only if the loss does not grow.",
 )
 @click.option(
-    "--seed", type=SEED, default=0, show_default=True, help="Of the samples that calibration draws."
+    "--seed", type=SEED, help="Of the samples that calibration draws; default 0."
 )
 @folder_options("the one it was trained from, else ")
 def compile_command(
@@ -73,7 +73,7 @@ def compile_command(
     strict_reset: bool,
     calibrate: str | None,
     calibrate_steps: str | None,
-    seed: int,
+    seed: int | None,
     **folders: Any,
 ) -> None:
     """Quantize CHECKPOINT for a hardware profile and export it as a NetX HDF5 file.
@@ -83,11 +83,18 @@ def compile_command(
     """
     from sast_deploy.checkpoint import load_checkpoint, to_float_network
     from sast_deploy.compiler import compile_network
+    from sast_deploy.fileio import HDF5_MARK, check_output
     from sast_deploy.netx import write_net
     from sast_deploy.profile import load_profile
 
-    if calibrate is None and calibrate_steps is not None:
-        raise UsageError("--calibrate-steps without --calibrate", todo="add --calibrate DATASET")
+    alone = {"--calibrate-steps": calibrate_steps, "--seed": seed} | {
+        f"--{key.replace('_', '-')}": value for key, value in folders.items()
+    }
+    given = [key for key, value in alone.items() if value is not None]
+    if calibrate is None and given:
+        raise UsageError(f"{given[0]} without --calibrate", todo="add --calibrate DATASET")
+    if calibrate == "":
+        raise UsageError("no name", where="--calibrate", expected="a data set, normally the checkpoint's own")
     profile = load_profile(profile_name)
     trained = load_checkpoint(checkpoint)
     network = to_float_network(trained)
@@ -97,17 +104,18 @@ def compile_command(
     resets = network.reset, profile.arithmetic.reset
     if resets[0] != resets[1]:
         out.print("warning: trained with reset {!r}, but this profile has {!r}".format(*resets))
+    output = output or EXPORTS / f"{name}.net"
+    check_output(output, ".net file", HDF5_MARK)
     record: dict[str, Any] = {}
     if calibrate is None:
         compilation = compile_network(network, profile, name)
     else:
         from sast_deploy.commands.calibration import calibrate_checkpoint, print_steps
 
-        chosen = (calibrate, folders, calibrate_steps, seed)
+        chosen = (calibrate, folders, calibrate_steps, seed or 0)
         calibrated, record = calibrate_checkpoint(trained, network, profile, name, *chosen, out)
         print_steps(calibrated, out)
         compilation = calibrated.compilation
-    output = output or EXPORTS / f"{name}.net"
     net = _net_file(checkpoint, trained, profile, compilation, record, strict_reset)
     write_net(output, net)
     _print_compilation(out, profile, compilation, strict_reset)

@@ -25,18 +25,19 @@ if TYPE_CHECKING:
 @click.argument("checkpoint", type=PATH)
 @click.option("--profile", "profile_name", default="loihi-int4", show_default=True, help="Name, or a .toml.")
 @data_options(None)
-@click.option("--epochs", type=int, help="Passes over the training samples.")
-@click.option("--lr", type=float, help="Adam's learning rate at the start.")
-@click.option("--rho", type=float, help="SAM radius; 0 is without SAM.")
+@click.option("--epochs", type=int, help="Passes over the training samples; default 10.")
+@click.option("--lr", type=float, help="Adam's learning rate; default 0.001.")
+@click.option("--rho", type=float, help="SAM radius; default 0, without SAM.")
 @click.option("--batch", type=int, help="Minibatch. Default: what it was trained with.")
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Any other value of the recipe, as drop=0.1."
 )
-@click.option("--k", type=click.FloatRange(min=0, min_open=True), help="Slope of the surrogate gradient.")
+@click.option("--k", type=click.FloatRange(0, min_open=True), help="Slope of the gradient; default 3.")
 @click.option(
     "--clip",
     type=click.FloatRange(min=0),
-    help="Weights stay within so many times their clipping points of least squared error; 0: anywhere.",
+    help="Weights stay within so many times their clipping points of least squared error; default 1; "
+    "0: anywhere.",
 )
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of order and augmentation.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
@@ -87,6 +88,9 @@ def finetune_command(
     unlike = data.info.unlike(trained.data)
     if unlike:
         out.print(f"WARNING: {unlike}", soft_wrap=True)
+    resets = trained.network.reset, profile.arithmetic.reset
+    if resets[0] != resets[1]:
+        out.print("note: trained with reset {!r}; from here on with the profile's, {!r}".format(*resets))
     result = finetune(
         trained, profile, data, recipe, path,
         k=FINETUNE.k if k is None else k, clip=FINETUNE.clip if clip is None else clip, seed=seed,
@@ -110,4 +114,6 @@ def _summary(found: Checkpoint) -> str:
         f"integer accuracy on {test['samples']} test samples: "
         f"{test['integer_start']:.2%} -> {test['integer']:.2%}",
     ]
+    if metrics["epoch"] == 0:
+        rows.append("no epoch was better: the weights are those it started from")
     return "\n".join(rows)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sast_deploy.errors import DataError
+from sast_deploy.errors import DataError, OwnTestSplitError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,20 +44,17 @@ def load_test_split(
             data_root = Path(recorded.root)
         elif recorded.dataset != EMBEDDED:
             notice(f"{recorded.root}, the folder it was trained from, is gone; looking elsewhere")
-    if own and holdout is None:
-        holdout, holdout_seed = (
-            recorded.holdout,
-            recorded.holdout_seed if holdout_seed is None else holdout_seed,
-        )
-    data = load_frames(
-        dataset or recorded.dataset,
-        options,
-        data_root=data_root,
-        holdout=holdout,
-        holdout_seed=holdout_seed or 0,
-        cache_dir=cache_dir,
-        progress=True,
-    )
+    named = partial(load_frames, dataset or recorded.dataset, options, progress=True)
+    load = partial(named, data_root=data_root, cache_dir=cache_dir)
+    if own and holdout is None and recorded.holdout is not None:
+        seed = recorded.holdout_seed if holdout_seed is None else holdout_seed
+        try:
+            data = load(holdout=recorded.holdout, holdout_seed=seed or 0)
+        except OwnTestSplitError:
+            notice(f"trained with holdout {recorded.holdout:g}; here the data's own test split is used")
+            data = load()
+    else:
+        data = load(holdout=holdout, holdout_seed=holdout_seed or 0)
     if data.info.classes != recorded.classes:
         raise DataError(
             f"{len(data.info.classes)} classes ({', '.join(data.info.classes[:3])}, ...)",

@@ -112,4 +112,6 @@ def _print_outcome(outcome: Outcome, study: Study, runs: Path, out: Console) -> 
         out.print(f"FAILED {name}: {reason}", soft_wrap=True, markup=False)
     before = f", {outcome.before} of them before" if outcome.before else ""
     out.print(f"{runs}: {outcome.finished} of {len(study.runs)} runs finished{before}", soft_wrap=True)
+    if outcome.finished:
+        out.print(f"their tables: sast-deploy tables {runs}", soft_wrap=True)
     return SOME_FAILED if outcome.failures else 0

@@ -30,9 +30,15 @@ def tables_command(runs: tuple[Path, ...], as_markdown: bool, raw: Path | None, 
     Every figure is a mean over seeds ± sample standard deviation, beside the paper's; differences come with
     paired tests. Real, simulated and embedded data never share a table. Missing runs are shown as missing.
     """
+    from sast_deploy.errors import OutputError
+    from sast_deploy.fileio import check_output
     from sast_deploy.tables import load_records, make_tables, markdown, write_raw
     from sast_deploy.tables.table import rich
 
+    if raw is not None:
+        check_output(raw, "JSON file of runs", b'"sast-deploy-runs"')
+    if plots is not None and plots.exists() and not plots.is_dir():
+        raise OutputError("is no folder", where=plots, expected="a folder for pictures")
     records = load_records(runs)
     from rich.console import Console
 
@@ -40,8 +46,10 @@ def tables_command(runs: tuple[Path, ...], as_markdown: bool, raw: Path | None, 
     for table in make_tables(records):
         if as_markdown:
             click.echo(markdown(table))
-        else:
+            continue
+        with out.capture() as printed:
             out.print(rich(table))
+        click.echo("\n".join(line.rstrip() for line in printed.get().splitlines()))
     if raw is not None:
         write_raw(raw, records)
         click.echo(f"wrote {raw}", err=True)

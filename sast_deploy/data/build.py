@@ -27,7 +27,7 @@ from sast_deploy.data.frames import Binner, Frames
 from sast_deploy.data.options import FrameOptions
 from sast_deploy.data.recordings import Recording, Recordings
 from sast_deploy.data.split import Holdout, stratified_split
-from sast_deploy.errors import DataError
+from sast_deploy.errors import DataError, OwnTestSplitError
 from sast_deploy.progress import progress_bar
 
 
@@ -45,7 +45,7 @@ def split_recordings(
             "or --holdout 0.2 for a stratified fifth of the training recordings",
         )
     if recordings.test is not None and split.fraction is not None:
-        raise DataError(
+        raise OwnTestSplitError(
             f"holdout {split.fraction:g} beside the data set's own test split of {len(recordings.test)}",
             where=where, todo="leave out --holdout",
         )

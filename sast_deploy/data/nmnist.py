@@ -135,7 +135,7 @@ def download_nmnist(data_root: Path) -> Path:
             f"N-MNIST is not in {data_root} or {data_root / TONIC_FOLDER} ({LAYOUT}), and {NMNIST.base_url} "
             f"gives no download ({error})",
             todo="put it there, name its folder with --data-root or SAST_DATA_ROOT, or use the embedded "
-            "simulated data: --dataset digits-saccade",
+            "simulated data, called digits-saccade",
         ) from error
     return data_root / TONIC_FOLDER
 

@@ -180,7 +180,7 @@ def construct(kind: Any, data_root: Path, **arguments: bool) -> Any:
         raise DataError(
             f"tonic gives no {kind.__name__} ({reason})", where=place,
             expected="the data set as tonic unpacks it, or a reachable server",
-            todo="name another folder with --data-root, or use the embedded data: --dataset digits-saccade",
+            todo="name another folder with --data-root, or use the embedded data, called digits-saccade",
         ) from error
     if not isinstance(getattr(data_set, "targets", None), list) or not hasattr(data_set, "data"):
         raise DataError(f"tonic.datasets.{kind.__name__} has no class labels", expected="one per recording")

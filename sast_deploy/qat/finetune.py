@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -19,14 +19,15 @@ from sast_deploy.checkpoint import Checkpoint, load_checkpoint, package_versions
 from sast_deploy.data import FrameSet
 from sast_deploy.errors import CompileError, TrainingError, UsageError
 from sast_deploy.evaluate import evaluate
+from sast_deploy.lif import Reset
 from sast_deploy.memory import kept_memory, peak_memory_mb
 from sast_deploy.parts import validation_share
 from sast_deploy.profile import Profile
-from sast_deploy.progress import progress_bar
+from sast_deploy.progress import progress_bar, say
 from sast_deploy.qat.recipe import FINETUNE
 from sast_deploy.qat.trainer import FineTrainer, deploy, score
 from sast_deploy.recipes import Recipe
-from sast_deploy.train import PLAIN_LINES, TrainResult
+from sast_deploy.train import LINES, TrainResult
 from sast_deploy.train_state import (
     Progress,
     RunFiles,
@@ -58,7 +59,8 @@ def finetune(
 
     Before the first epoch and after each, the compiled program is run on the samples that the checkpoint's
     own training set aside; the highest accuracy decides (ties: the later epoch), so that the result is
-    never worse on them than the start. Compiling it for `profile` gives the program that was chosen. The
+    never worse on them than the start. Compiling it for `profile` gives the program that was chosen; the
+    new checkpoint's reset is the profile's, whatever it was before, as it was trained with that. The
     test split decides nothing; start and result are measured on it once, at the end.
 
     k, clip: as in `FineTuning`. seed: of minibatches and augmentation. source: digest of the checkpoint's
@@ -105,7 +107,7 @@ def finetune(
 def _epochs(trainer: FineTrainer, state: Progress, files: RunFiles, setting: Setting, visible: bool) -> None:
     epochs = trainer.recipe.epochs
     with progress_bar() as bar:
-        task = bar.add_task(_describe(state, epochs), total=epochs * trainer.steps, visible=visible)
+        task = bar.add_task("fine-tuning", total=epochs * trainer.steps, visible=visible)
         bar.advance(task, state.epoch * trainer.steps)
         for index in range(state.epoch, epochs):
             start = time.perf_counter()
@@ -113,9 +115,8 @@ def _epochs(trainer: FineTrainer, state: Progress, files: RunFiles, setting: Set
             _record(trainer, state, line, time.perf_counter() - start)
             state.epoch = index + 1
             save_progress(files, state, setting)
-            bar.update(task, description=_describe(state, epochs))
-            if visible and bar.disable and (index + 1) % max(1, epochs // PLAIN_LINES) == 0:
-                print(_describe(state, epochs), file=sys.stderr, flush=True)
+            if visible and ((index + 1) % max(1, epochs // LINES) == 0 or index + 1 == epochs):
+                say(bar, _describe(state, epochs))
 
 
 def _epoch(trainer: FineTrainer, index: int, advance: Callable[[], None]) -> dict[str, Any]:
@@ -160,6 +161,9 @@ def _setting(
 ) -> Setting:
     """Everything that the result depends on, as flat plain values; raises UsageError, CheckpointError."""
     validation = validation_share(checkpoint)
+    if not (0.0 < own["backward_k"] < math.inf and 0.0 <= own["clip"] < math.inf):
+        found = f"k = {own['backward_k']}, clip = {own['clip']}"
+        raise UsageError(found, where="fine-tuning", expected="k above 0, clip of 0 or more, both finite")
     for key, value in (("forward", "hard"), ("init", "torch"), ("prune", 0.0)):
         if getattr(recipe, key) != value:
             raise UsageError(f"{key} = {getattr(recipe, key)}", where="fine-tuning", expected=f"{value}")
@@ -208,6 +212,7 @@ def _checkpoint(
     return replace(
         trainer.checkpoint,
         name=files.name,
+        network=replace(trainer.checkpoint.network, reset=cast(Reset, trainer.profile.arithmetic.reset)),
         state={key: value.numpy() for key, value in state.best.items()},
         recipe=trainer.recipe,
         seeds={**trainer.checkpoint.seeds, "finetune": trainer.seed},

@@ -13,6 +13,7 @@ from sast_deploy.qat.recipe import FINETUNE, FineTuning
 from sast_deploy.recipes import PAPER, RECIPES, Recipe, recipe
 from sast_deploy.sweep.keys import Table
 
+TONIC_PREFIX = "tonic:"
 DATASETS = ("nmnist", "nmnist-simulated", "digits-saccade", "dvsgesture", "cifar10dvs")
 NETWORKS = ("fc", "conv")
 _FRAME_KEYS = {"steps": int, "binning": str, "encoding": str, "clip": int, "duration_us": int}
@@ -133,13 +134,14 @@ def parse_data(name: str, table: Table) -> DataChoice:
     if frames.get("encoding") == "binary":
         frames.setdefault("clip", 1)
     dataset = values.setdefault("dataset", name)
-    if dataset == "auto":
-        raise UsageError('dataset = "auto"', where=table.where, expected="a data set's own name")
+    if dataset not in DATASETS and not dataset.startswith(TONIC_PREFIX):
+        expected = f"{', '.join(DATASETS)} or tonic:<ClassName>"
+        raise UsageError(f"dataset = {dataset!r}", where=table.where, expected=expected)
     for key in ("train", "test"):
         if values.get(key, 1) < 1:
             raise UsageError(f"{key} = {values[key]}", where=table.where, expected="at least one sample")
     root = Path(values.pop("root")).expanduser() if "root" in values else None
-    return DataChoice(name, root=root, options=_made(table, FrameOptions, frames), **values)
+    return DataChoice(name, root=root, options=made_of(table, FrameOptions, frames), **values)
 
 
 def parse_network(name: str, table: Table) -> NetworkChoice:
@@ -152,7 +154,7 @@ def parse_network(name: str, table: Table) -> NetworkChoice:
         raise UsageError(f"kind = {kind!r}", where=table.where, expected=" or ".join(NETWORKS))
     changed = tuple((key, value) for key, value in values.items() if value != defaults[key])
     choice = NetworkChoice(name, kind, table.list("hidden", int), table.list("strides", int), changed)
-    _made(table, choice.spec, {"input_shape": (2, 34, 34), "classes": 10})
+    made_of(table, choice.spec, {"input_shape": (2, 34, 34), "classes": 10})
     return choice
 
 
@@ -174,17 +176,17 @@ def parse_finetune(name: str, table: Table) -> FineTuneChoice:
     tuning = replace(FINETUNE, **{key: value for key, value in values.items() if key in own})
     changes = tuple((key, value) for key, value in values.items() if key not in own)
     choice = FineTuneChoice(name, tuning, changes)
-    _made(table, choice.recipe, {"trained": PAPER})
+    made_of(table, choice.recipe, {"trained": PAPER})
     return choice
 
 
 def changed_recipe(base: Recipe, changes: dict[str, Any], table: Table) -> Recipe:
     """`base` with `changes`; errors name the table. Raises UsageError."""
-    made: Recipe = _made(table, base.replace, changes)
+    made: Recipe = made_of(table, base.replace, changes)
     return made
 
 
-def _made(table: Table, make: Any, values: dict[str, Any]) -> Any:
+def made_of(table: Table, make: Any, values: dict[str, Any]) -> Any:
     """make(**values), its complaint told with the table's name."""
     try:
         return make(**values)

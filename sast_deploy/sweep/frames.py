@@ -26,7 +26,7 @@ def load_choice(choice: DataChoice, progress: bool = False) -> FrameSet:
     )  # fmt: skip
     if choice.train is None and choice.test is None:
         return data
-    return part_of(data, choice.train, choice.test)
+    return part_of(data, choice.train, choice.test, choice.name)
 
 
 def unclipped_choice(choice: DataChoice) -> DataChoice:
@@ -42,9 +42,13 @@ def unclipped_test(choice: DataChoice) -> FrameSplit:
     return counts
 
 
-def part_of(data: FrameSet, train: int | None, test: int | None) -> FrameSet:
-    """`data` with so many samples of each split, every class in proportion; its digest says so."""
-    fit, score = _part(data.train, train, "train", data), _part(data.test, test, "test", data)
+def part_of(data: FrameSet, train: int | None, test: int | None, name: str = "") -> FrameSet:
+    """`data` with so many samples of each split, every class in proportion; its digest says so.
+
+    Raises DataError, naming the table [data.NAME]: more samples than there are.
+    """
+    where = f"[data.{name}]"
+    fit, score = _part(data.train, train, "train", where), _part(data.test, test, "test", where)
     label = f"{len(fit)} of {len(data.train)} training and {len(score)} of {len(data.test)}"
     digest = hashlib.sha256(f"{data.info.frame_digest} {label} {PART_SEED}".encode()).hexdigest()
     info = replace(
@@ -54,12 +58,10 @@ def part_of(data: FrameSet, train: int | None, test: int | None) -> FrameSet:
     return replace(data, train=fit, test=score, info=info)
 
 
-def _part(split: FrameSplit, count: int | None, name: str, data: FrameSet) -> FrameSplit:
+def _part(split: FrameSplit, count: int | None, name: str, where: str) -> FrameSplit:
     if count is None or count == len(split):
         return split
     if count > len(split):
-        raise DataError(
-            f"{name} = {count}", where=data.info.root or data.info.dataset, expected=f"at most {len(split)}"
-        )
+        raise DataError(f"{name} = {count}", where=where, expected=f"at most {len(split)} samples")
     _, held = stratified_split(split.labels, count / len(split), PART_SEED)
     return split.part(held)

@@ -36,12 +36,14 @@ class Table:
             return default
         return self._checked(key, self.values[key], kind)
 
-    def list(self, key: str, kind: type) -> tuple[Any, ...] | None:
-        """A list, or a single value as a list of one; None where it is absent."""
+    def list(self, key: str, kind: type, *, empty: bool = False) -> tuple[Any, ...] | None:
+        """A list, or a single value as a list of one; None where it is absent. Raises UsageError."""
         if key not in self.values:
             return None
         value = self.values[key]
         values = value if isinstance(value, list) else [value]
+        if not values and not empty:
+            raise UsageError(f"{key} = []", where=self.where, expected="at least one value")
         return tuple(self._checked(key, each, kind) for each in values)
 
     def tables(self, key: str) -> dict[str, Table]:

@@ -18,6 +18,7 @@ from sast_deploy.sweep.choices import (
     NetworkChoice,
     RecipeChoice,
     changed_recipe,
+    made_of,
     network_defaults,
     parse_data,
     parse_finetune,
@@ -37,6 +38,7 @@ Choice = TypeVar("Choice")
 MEASURED = ("profiles", "analyses", "ablations")
 SHARED = {"validation": float, "device": str, "check": int}
 DEFAULT_CHECK = 10
+LARGEST_SEED = 1 << 63
 DEFAULT_AXES: Mapping[str, tuple[Any, ...]] = {
     "data": (), "network": ("fc",), "recipe": ("paper",), "seed": (0,),
 }  # fmt: skip
@@ -101,8 +103,10 @@ def load_study(path: Path, *, data: str | None = None, data_root: Path | None = 
     """
     try:
         values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot be read: {error}", where=path, expected="a TOML study") from error
+    except OSError as error:
+        raise UsageError(f"cannot be read: {error.strerror}", where=path, expected="a TOML study") from error
+    except UnicodeDecodeError as error:
+        raise UsageError("is no text", where=path, expected="a TOML study") from error
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"is not valid TOML: {error}", where=path) from error
     return _Parser(Table(values, str(path)), data, data_root).study()
@@ -134,9 +138,15 @@ class _Parser:
             plain_name(self.head, "name"),
             self.head.get("description", str, ""),
             self.head.get("device", str, "auto"),
-            self.head.get("check", int, DEFAULT_CHECK),
+            self._check(),
             tuple(ordered),
         )
+
+    def _check(self) -> int:
+        check: int = self.head.get("check", int, DEFAULT_CHECK)
+        if check < 0:
+            raise UsageError(f"check = {check}", where=self.head.where, expected="0 or more samples")
+        return check
 
     def _choices(
         self, kind: str, builtin: tuple[str, ...], parse: Callable[[str, Table], Choice]
@@ -164,12 +174,13 @@ class _Parser:
         network = self._named(self.networks, "network", values.pop("network"), table)
         recipe = self._named(self.recipes, "recipe", values.pop("recipe"), table)
         seed = values.pop("seed")
-        if seed < 0:
-            raise UsageError(f"seed = {seed}", where=table.where, expected="an integer of 0 or more")
+        if not 0 <= seed < LARGEST_SEED:
+            raise UsageError(f"seed = {seed}", where=table.where, expected="an integer of 0 to 2^63 - 1")
         if data.root is None:
             data = replace(data, root=self.data_root)
         of_network = {key: value for key, value in values.items() if key in network_defaults()}
         network = replace(network, values=tuple({**dict(network.values), **of_network}.items()))
+        made_of(table, network.spec, {"input_shape": (2, 34, 34), "classes": 10})
         of_recipe = {key: value for key, value in values.items() if key not in of_network}
         made = changed_recipe(recipe.recipe, of_recipe, table)
         extras = [_shown(key, value) for key, value in values.items() if key != "rho"]
@@ -178,7 +189,7 @@ class _Parser:
         return Run("-".join(parts), data, network, RecipeChoice(recipe.name, made), seed, validation, stages)
 
     def _stages(self, table: Table) -> tuple[Stage, ...]:
-        profiles, analyses, ablations = (table.list(key, str) or () for key in MEASURED)
+        profiles, analyses, ablations = (table.list(key, str, empty=True) or () for key in MEASURED)
         return (
             FLOAT,
             *(profile_stage(each, self.finetunes, table.where) for each in profiles),

@@ -54,7 +54,7 @@ def membrane_table(data: str, groups: tuple[Group, ...]) -> Table | None:
     layers = max(len((r.float or {}).get("hard_rates", [])) for g in measured for r in g.runs.values())
     columns = (
         *HEAD, "within ±0.2, smooth %", "hard %", "paper %", "γ̂", "states with γ > 1 %", "paper's γ̂",
-        *(f"rate of layer {layer + 1}, hard" for layer in range(layers)),
+        *(f"rate of layer {layer}, hard" for layer in range(layers)),
     )  # fmt: skip
     rows = []
     for each in measured:

@@ -8,10 +8,12 @@ from sast_deploy.tables.accuracy import control_table, cost_table, matched_table
 from sast_deploy.tables.analysed import disturbance_table, membrane_table, threshold_table
 from sast_deploy.tables.conditions import frame_tables
 from sast_deploy.tables.deployed import ablation_tables, deployed_table
-from sast_deploy.tables.groups import Group, data_label, group
+from sast_deploy.tables.groups import PAPERS, PAPERS_NOTE, Group, data_label, group
 from sast_deploy.tables.records import Record
-from sast_deploy.tables.table import Table
+from sast_deploy.tables.table import TEST_NOTE, Table, fitting
 from sast_deploy.tables.values import hard
+
+MARKS = {TEST_NOTE: ", W ", PAPERS_NOTE: PAPERS}  # what a cell holds that the note explains
 
 
 def make_tables(records: tuple[Record, ...]) -> tuple[Table, ...]:
@@ -44,7 +46,7 @@ def _of_data(data: str, groups: tuple[Group, ...]) -> Iterator[Table]:
         disturbance_table("drop", data, groups), disturbance_table("noise", data, groups),
         membrane_table(data, groups), cost_table(data, groups), missing_table(data, groups),
     )  # fmt: skip
-    yield from (table for table in candidates if table is not None)
+    yield from (fitting(table, MARKS) for table in candidates if table is not None)
 
 
 def missing_table(data: str, groups: tuple[Group, ...]) -> Table | None:

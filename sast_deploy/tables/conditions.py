@@ -59,7 +59,7 @@ def frame_tables(groups: tuple[Group, ...]) -> Iterator[Table]:
         layers = max(len(rates(each)) for each in study.groups)
         columns = (
             *HEAD[:2], study.option, *HEAD[2:], "surrogate %", "hard %", "gap", "tails %",
-            *(f"rate {n + 1}, smooth / hard" for n in range(layers)),
+            *(f"rate of layer {n}, smooth / hard" for n in range(layers)),
         )  # fmt: skip
         rows = [_row(each, study, layers) for each in study.groups]
         notes = (

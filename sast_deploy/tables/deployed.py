@@ -18,14 +18,14 @@ def deployed_table(data: str, groups: tuple[Group, ...]) -> Table | None:
     rows = [row for each in groups for subject in subjects(each) for row in [_row(each, subject, groups)]]
     columns = (
         *HEAD, "profile", "accuracy %", "lost to float", "against baseline", "kSynOps", "× baseline",
-        "behind layer 1", "× baseline",
+        "behind layer 0", "× baseline",
         "paper % / kSynOps",
     )  # fmt: skip
     notes = (
         TEST_NOTE,
         f"{PAPERS_NOTE}, and with the plain profile where that one was not measured",
         "lost to float: points of the hard-spike accuracy before quantization",
-        "kSynOps behind layer 1: those that training can change, the input's events being given",
+        "kSynOps behind layer 0: those that training can change, the input's events being given",
         *([SYNOPS_NOTE] if any(paper_set(each) for each in groups) else []),
     )
     return Table(f"Hardware-aware: integers. {data}", columns, tuple(rows), notes) if rows else None

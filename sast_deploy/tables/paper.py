@@ -43,7 +43,7 @@ DEPLOYED = {
 }  # fmt: skip
 SYNOPS_NOTE = (
     "the paper's kSynOps cannot come from these FC networks alone (at most 4.0 M operations a sample at "
-    "T = 10, 316 k in layer 1 at N-MNIST's 8 % density); ours follow the definition, per layer"
+    "T = 10, 316 k in layer 0 at N-MNIST's 8 % density); ours follow the definition, per layer"
 )
 # (data set, with SAST) -> epochs, hard-spike accuracy at equal wall-clock time
 MATCHED = {

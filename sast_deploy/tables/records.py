@@ -14,6 +14,7 @@ from sast_deploy.sweep.folder import FORMAT, PLAN_FILE
 
 RAW_FORMAT = "sast-deploy-runs"
 VERSION = 1
+EXPECTED = "a sweep's folder, or a JSON file that `sast-deploy tables --json` wrote"
 SIGNIFICANT = 7  # digits of a number in the small JSON
 _LONG = ("histogram", "surrogate_correct", "hard_correct", "root", "classes")  # left out of it
 
@@ -122,8 +123,13 @@ def _shortened(value: Any) -> Any:
 def _read(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot be read: {error}", where=path, expected="a JSON file of runs") from error
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}", where=path, expected=EXPECTED) from error
+    except ValueError as error:
+        raise DataError(
+            "is no JSON, or cut off", where=path, expected=EXPECTED,
+            todo="where a sweep wrote it, the same sweep mends it",
+        ) from error  # fmt: skip
     if not isinstance(found, dict):
-        raise DataError("is no JSON object", where=path, expected="a JSON file of runs")
+        raise DataError("is no JSON object", where=path, expected=EXPECTED)
     return found

@@ -98,12 +98,16 @@ def test_a_set_without_test_folder_is_held_out_by_seed(bands, tmp_path, monkeypa
     assert run(["simulate", "--backend", "reference"]) == 0
     out = capsys.readouterr().out
     assert "12 samples, 25 % held out by seed 7" in out
-    assert "WARNING" not in out
+    assert "may be among these" not in out
     assert json.loads((tmp_path / "runs/h-loihi-int8/report.json").read_text())["data"]["holdout_seed"] == 7
     warning = "not the recordings and the split of training: training samples may be among these"
     for command in (["simulate", "--backend", "reference"], ["evaluate", "runs/h/ckpt.pt"]):
         assert run([*command, "--holdout-seed", "8"]) == 0
         assert warning in capsys.readouterr().out
+    assert run(["evaluate", "runs/h/ckpt.pt", "--data-root", str(bands)]) == 0  # these have a Test folder
+    printed = capsys.readouterr()
+    assert "trained with holdout 0.25; here the data's own test split is used" in printed.err
+    assert "WARNING: not the recordings of training" in printed.out
 
 
 def test_part_of_the_test_split_has_every_digit(here, capsys):

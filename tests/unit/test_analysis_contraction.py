@@ -209,3 +209,13 @@ def test_a_violation_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     small = LipschitzBound((LayerBound(1.0, 1.0, 1.0, 1e-3),) * 2, 1.0, 1e-9)
     assert not dataclasses.replace(result, bound=small, secant_use=(0.1, 0.1)).holds
     assert not dataclasses.replace(result, bound=true, layer_use=(2.0, 0.1), secant_use=(0.1, 0.1)).holds
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_a_layer_without_weights_passes_nothing_on_and_violates_nothing(layer: int) -> None:
+    checkpoint = random_checkpoint()
+    state = dict(checkpoint.state)
+    state[f"layers.{layer}.weight"] = np.zeros_like(state[f"layers.{layer}.weight"])
+    result = check_pairs(dataclasses.replace(checkpoint, state=state), tiny_set().train, device="cpu")
+    assert result.holds
+    json.dumps(result.to_dict(), allow_nan=False)

@@ -95,3 +95,21 @@ def test_another_reset_than_the_networks_is_a_warning(here, capsys):
     assert compile_with() == 0
     line = "warning: trained with reset 'zero', but this profile has 'subtract'"
     assert line in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--calibrate", ""], "--calibrate: no name; expected a data set"),
+        (["--seed", "3"], "--seed without --calibrate; add --calibrate DATASET"),
+        (["--holdout", "0.2"], "--holdout without --calibrate"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(here, capsys, arguments, message):
+    assert compile_with(*arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_step_that_the_profile_takes_anyway_is_not_lost_without_a_word(here, capsys):
+    assert compile_with("--calibrate", "tiny", "--calibrate-steps", "clipping,rounding") == 0
+    assert "step clipping: what loihi-int2 does anyway" in capsys.readouterr().out

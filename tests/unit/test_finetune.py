@@ -202,6 +202,31 @@ def test_what_it_refuses(start: Path, tmp_path: Path) -> None:
     assert not out.exists()
 
 
+def test_values_that_are_no_numbers_are_refused(start: Path, tmp_path: Path) -> None:
+    for options in ({"k": float("nan")}, {"clip": float("nan")}, {"clip": float("inf")}, {"k": 0.0}):
+        with pytest.raises(UsageError, match=r"fine-tuning: k = .*expected k above 0"):
+            run(start, tmp_path / "ckpt.pt", **options)
+
+
+def test_the_resets_kind_becomes_the_profiles(start: Path, tmp_path: Path) -> None:
+    begun = load_checkpoint(start)
+    zero = replace(begun, network=replace(begun.network, reset="zero"))
+    plan = QUICK.replace(epochs=1)
+    found = finetune(zero, INT2, tiny_set(), plan, tmp_path / "ckpt.pt", progress=False).checkpoint
+    assert found.network.reset == "subtract"
+    assert to_float_network(found).reset == "subtract"
+
+
+def test_the_help_tells_the_defaults(capsys: Any) -> None:
+    assert run_command(["finetune", "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for text in (
+        f"default {FINETUNE.epochs}.", f"rate; default {FINETUNE.lr:g}.", f"default {FINETUNE.rho:g}, with",
+        f"gradient; default {FINETUNE.k:g}.", f"error; default {FINETUNE.clip:g};",
+    ):  # fmt: skip
+        assert text in shown
+
+
 def test_the_command(start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.setattr("sast_deploy.commands.finetune.load_test_split", lambda *_: tiny_set())
     (tmp_path / "int2.toml").write_text(INT2.text)

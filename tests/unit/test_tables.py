@@ -227,7 +227,7 @@ def test_membranes_thresholds_and_cost() -> None:
         "4.8",
         "8.40 ± 0.00",
     )
-    assert found["rate of layer 2, hard"] == "0.100 ± 0.000"
+    assert found["rate of layer 1, hard"] == "0.100 ± 0.000"
     tuned = row(table(records, "Control: thresholds"), 0)
     assert (tuned["hard, thresholds tuned %"], tuned["settings tried, at most"]) == ("92.00 ± 0.00", "40")
     assert tuned["gain"].startswith("+2.00 [–] p –, W 0.500")
@@ -297,7 +297,7 @@ def test_the_small_json_gives_the_same_tables_and_names_no_folder(
 
 def test_markdown() -> None:
     shown = markdown(Table("Title", ("a", "b", "c"), (("1", "2|3", "4"),), ("a note",)))
-    assert shown == "**Title**\n\n| a | b | c |\n| --- | --- | ---: |\n| 1 | 2/3 | 4 |\n\nA note.\n"
+    assert shown == "**Title**\n\n| a | b | c |\n| --- | --- | ---: |\n| 1 | 2/3 | 4 |\n\na note.\n"
 
 
 def test_pictures(tmp_path: Path) -> None:
@@ -347,7 +347,7 @@ def test_the_gap_over_a_frame_option_brings_data_together_that_other_tables_keep
     ]
     assert len(found.rows) == 4
     assert (row(found, 2)["gap"], row(found, 2)["tails %"]) == ("2.00", "20.0")
-    assert row(found, 0)["rate 1, smooth / hard"] == "0.250 ± 0.000 / 0.200 ± 0.000"
+    assert row(found, 0)["rate of layer 0, smooth / hard"] == "0.250 ± 0.000 / 0.200 ± 0.000"
 
 
 def test_no_gap_over_frames_without_frames_that_differ() -> None:

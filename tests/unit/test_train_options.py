@@ -41,11 +41,16 @@ def run(out: Path, plan: Recipe, spec: NetworkSpec = SPEC, **options: Any) -> Tr
 def test_todays_defaults_train_as_they_always_did(
     tmp_path: Path, plan: Recipe, losses: list[float], size: float
 ) -> None:
-    """Figures of the trainer from before any of the newer options; the last digits depend on the machine."""
+    """Figures of the trainer from before any of the newer options.
+
+    Processors round differently, and with k = 25 that grows: first weights times 1 + 1e-7 change these losses
+    by 6e-7, 6e-4, 0.03 and 0.03 of themselves. So the first epoch, a handful of steps, is held to its digits.
+    """
     state = run(tmp_path / "ckpt.pt", plan).checkpoint.state
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert [line["loss"] for line in lines] == pytest.approx(losses, rel=1e-4)
-    assert float(np.linalg.norm(state["layers.0.weight"])) == pytest.approx(size, rel=1e-4)
+    for line, loss, tolerance in zip(lines, losses, (1e-5, 5e-3, 0.1, 0.1), strict=True):
+        assert line["loss"] == pytest.approx(loss, rel=tolerance)
+    assert float(np.linalg.norm(state["layers.0.weight"])) == pytest.approx(size, rel=0.1)
 
 
 OPTIONS: list[dict[str, float | str]] = [
