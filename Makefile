@@ -3,7 +3,8 @@
 
 DATASET   ?= auto#     auto: real N-MNIST where it is, else the embedded digits-saccade
 DATA_ROOT ?=#          where the real recordings are; empty: $SAST_DATA_ROOT, else ./data
-RECIPE    ?= best#     best or paper
+RECIPE    ?= best#     best, paper or best-conv
+NETWORK   ?=#          fc or conv (with RECIPE=best-conv); empty: fc
 RHO       ?=#          SAM's radius, 0 is the baseline without SAM; empty: the recipe's own
 SEED      ?=#          empty: the recipe's own
 EPOCHS    ?=#          empty: the recipe's own
@@ -26,10 +27,10 @@ sast := $(py) -m sast_deploy
 
 # One folder for each choice of options, so that a checkpoint is never taken for another's.
 data_id := $(if $(DATA_ROOT),-$(shell printf %s '$(DATA_ROOT)' | cksum | cut -d' ' -f1))
-name := $(DATASET)-$(RECIPE)$(if $(RHO),-rho$(RHO))$(data_id)$(if $(HOLDOUT),-holdout$(HOLDOUT))$(if \
+name := $(DATASET)-$(RECIPE)$(if $(NETWORK),-$(NETWORK))$(if $(RHO),-rho$(RHO))$(data_id)$(if $(HOLDOUT),-holdout$(HOLDOUT))$(if \
 	$(EPOCHS),-epochs$(EPOCHS))$(if $(SEED),-seed$(SEED))
 ckpt := runs/$(name)/ckpt.pt
-train_options := --dataset '$(DATASET)' --recipe '$(RECIPE)' $(if $(RHO),--rho '$(RHO)') $(if \
+train_options := --dataset '$(DATASET)' --recipe '$(RECIPE)' $(if $(NETWORK),--network '$(NETWORK)') $(if $(RHO),--rho '$(RHO)') $(if \
 	$(DATA_ROOT),--data-root '$(DATA_ROOT)') $(if $(HOLDOUT),--holdout '$(HOLDOUT)') $(if \
 	$(EPOCHS),--epochs '$(EPOCHS)') $(if $(SEED),--seed '$(SEED)')
 
