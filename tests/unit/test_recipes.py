@@ -101,6 +101,6 @@ def test_recipes_of_older_files_take_the_defaults_of_what_came_later() -> None:
 
 def test_the_best_recipe_for_convolutions_makes_deep_maps_fire() -> None:
     found = recipe("best-conv")
-    assert (found.forward, found.init) == ("hard", "lsuv")
+    assert (found.forward, found.init, found.rho) == ("hard", "lsuv", 0.0)
     assert [round(found.slope(epoch, 25.0), 2) for epoch in (0, 20, 40)] == [5.0, 11.18, 25.0]
     assert found.replace(lr=BEST.lr).name == "best-conv+"
