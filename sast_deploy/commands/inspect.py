@@ -29,10 +29,12 @@ if TYPE_CHECKING:
 @data_options(None)
 def inspect_command(net: Path, samples: int | None, json_path: Path | None, **data: Any) -> None:
     """Say what NET is, from the file alone: origin, proofs, memory, and the limits of a Loihi 1 core."""
-    from sast_deploy.fileio import write_text
+    from sast_deploy.fileio import check_output, write_text
     from sast_deploy.inspection import inspect_net, print_inspection
     from sast_deploy.netx import read_net
 
+    if json_path is not None:
+        check_output(json_path, "JSON file of an inspection", b'"inspection_version"')
     content = read_net(net)
     found = inspect_net(content, net, _calibrate(content, samples, **data) if samples else None)
     out = console()

@@ -96,7 +96,7 @@ def simulate_command(
     Exit code 1 if the reference disagrees on any spike count or logit. A NET of somebody else's, a stock
     NetX file, runs on the array --input, with the results that stock Lava gives.
     """
-    from sast_deploy.fileio import write_text
+    from sast_deploy.fileio import check_output, write_text
     from sast_deploy.netx import read_net
     from sast_deploy.netx_import import is_stock_file
     from sast_deploy.report import Run, make_report, print_report
@@ -112,6 +112,8 @@ def simulate_command(
         return 0
     foreign = {"input": input_path, "steps": steps, "reset-interval": reset_interval}
     _refuse_foreign_options(path, {**foreign, "message-bits": message_bits, "output": output})
+    report = report or Path("runs") / path.stem / "report.json"
+    check_output(report, "report", b'"report_version"')
     backend = backend or "lava"
     content = read_net(path)
     recorded, options = _origin(path, content)
@@ -134,7 +136,6 @@ def simulate_command(
     run = Run(backend, round(seconds, 3), checked, difference)
     result = make_report(content, frames, data.test.labels[chosen], record, run, facts)
     print_report(result, out)
-    report = report or Path("runs") / path.stem / "report.json"
     write_text(report, result.to_json())
     out.print(f"wrote {report}", soft_wrap=True)
     return DIFFERS if difference else 0

@@ -33,7 +33,12 @@ def test_a_file_is_replaced_by_its_own_kind_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [["compile", "ckpt.pt", "-o"], ["analyse", "ckpt.pt", "-o"], ["tables", "runs", "--json"]],
+    [
+        ["compile", "ckpt.pt", "-o"],
+        ["analyse", "ckpt.pt", "-o"],
+        ["tables", "runs", "--json"],
+        ["inspect", "a.net", "--json"],
+    ],
 )
 def test_no_command_replaces_a_checkpoint(
     command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
