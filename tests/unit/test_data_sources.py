@@ -122,7 +122,7 @@ def test_absent_data_says_where_it_was_looked_for_and_names_the_default(tmp_path
     assert f"N-MNIST is not in {tmp_path}/nowhere or {tmp_path}/nowhere/NMNIST" in text
     assert "Train/<digit>/<number>.bin" in text
     assert "mendeley.com" in text
-    assert "--dataset digits-saccade" in text
+    assert "the embedded simulated data, called digits-saccade" in text
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith("sast-deploy: downloading N-MNIST from https://data.mendeley.com")

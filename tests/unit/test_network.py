@@ -89,7 +89,8 @@ def test_calls_keep_no_state() -> None:
     first = network(x)
     network(torch.rand(4, 2, 18))
     assert torch.equal(network(x), first)
-    assert torch.equal(network(x[:, :1]), network(torch.cat([x[:, :1], x[:, 1:] * 0], 1))[:1])
+    # products of other sizes may round in another order, which some processors do
+    torch.testing.assert_close(network(x[:, :1]), network(torch.cat([x[:, :1], x[:, 1:] * 0], 1))[:1])
 
 
 def test_the_seed_alone_decides_the_weights() -> None:
