@@ -116,8 +116,8 @@ class Predictions:
     """What a network says about each sample.
 
     Attributes:
-        data: which recordings these are samples of; equal for frames made of the same recordings in
-            different ways, other than for the simulated recording of the same MNIST image.
+        data: data set and folder of the recordings, however they became frames; the names alone are the
+            same for a real recording and one simulated from the same MNIST image.
         ids: names of the samples.
         labels: (n,) int64, the true classes.
         surrogate, hard: (n,) int64, the classes predicted with smooth and with hard spikes.

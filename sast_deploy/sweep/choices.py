@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from sast_deploy.data.options import FrameOptions
+from sast_deploy.data.sources import TONIC_PREFIX
 from sast_deploy.errors import SastError, UsageError
 from sast_deploy.network import NetworkSpec, network_spec
 from sast_deploy.qat.recipe import FINETUNE, FineTuning
 from sast_deploy.recipes import PAPER, RECIPES, Recipe, recipe
 from sast_deploy.sweep.keys import Table
 
-TONIC_PREFIX = "tonic:"
 DATASETS = ("nmnist", "nmnist-simulated", "digits-saccade", "dvsgesture", "cifar10dvs")
 NETWORKS = ("fc", "conv")
 _FRAME_KEYS = {"steps": int, "binning": str, "encoding": str, "clip": int, "duration_us": int}
