@@ -6,7 +6,20 @@ in the package prints errors or exits.
 
 from __future__ import annotations
 
+from enum import IntEnum
 from pathlib import Path
+
+
+class Exit(IntEnum):
+    """What the exit code of a command says; the same for every command."""
+
+    OK = 0
+    CHECK_FAILED = 1  # engines disagree, a bound is violated, a limit is broken under --fail-on-limits
+    BAD_INPUT = 2  # the user's options or files
+    ENVIRONMENT = 3  # Lava, a missing package, memory, the disk
+    RUNS_FAILED = 4  # some runs of a sweep
+    INTERNAL = 70  # a defect of ours
+    INTERRUPTED = 130
 
 
 class SastError(Exception):
@@ -19,7 +32,7 @@ class SastError(Exception):
         todo: the next thing to try, preferably a command.
     """
 
-    exit_code = 2
+    exit_code = Exit.BAD_INPUT
 
     def __init__(
         self,
@@ -76,10 +89,10 @@ class TrainingError(SastError):
 class LavaError(SastError):
     """Lava is missing, died, hung or refused the program (exit code 3)."""
 
-    exit_code = 3
+    exit_code = Exit.ENVIRONMENT
 
 
 class InstallationError(SastError):
     """The installation lacks something the command needs (exit code 3)."""
 
-    exit_code = 3
+    exit_code = Exit.ENVIRONMENT
