@@ -84,16 +84,19 @@ class Choice:
 
 @dataclass(frozen=True)
 class Text:
-    """A text of at most `longest` letters, none of them among `without`."""
+    """A text of at most `longest` letters, none of them among `without`; `blank`: it may say nothing."""
 
     longest: int = 4096
     without: str = "\0"
+    blank: bool = True
 
     def problems(self, value: Any, path: str) -> Iterator[Problem]:
         """See `Check`."""
-        if not isinstance(value, str) or len(value) > self.longest or any(c in value for c in self.without):
-            shut = ", ".join(repr(c) for c in self.without)
-            yield Problem(path, shown(value), f"a text of at most {self.longest} letters without {shut}")
+        fits = isinstance(value, str) and len(value) <= self.longest and (self.blank or value.strip())
+        if not fits or any(letter in value for letter in self.without):
+            shut = ", ".join(repr(letter) for letter in self.without)
+            short = f"at most {self.longest} letters" if self.blank else f"1 to {self.longest} letters"
+            yield Problem(path, shown(value), f"a text of {short} without {shut}")
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,7 @@ class Named:
 
     check: Check
     most: int = 100_000
+    keys: Check = Text(1024)
 
     def problems(self, value: Any, path: str) -> Iterator[Problem]:
         """See `Check`."""
@@ -149,9 +153,9 @@ class Named:
             yield Problem(path, shown(value), "a table of values by name")
             return
         for key, each in value.items():
-            yield from Text(1024).problems(key, f"{path}, a key")
+            yield from self.keys.problems(key, f"{path}, a key")
             if isinstance(key, str):
-                yield from self.check.problems(each, f"{path}.{_key(key)}")
+                yield from self.check.problems(each, f"{path}.{shown_key(key)}")
 
 
 @dataclass(frozen=True)
@@ -176,10 +180,10 @@ class Table:
                 yield Problem("", f"missing key {prefix}{key}", f"{', '.join(sorted(self.fields))}")
         for key, each in value.items():
             if not isinstance(key, str) or (key not in self.fields and not self.open):
-                found = f"unknown key {prefix}{_key(key)}"
+                found = f"unknown key {prefix}{shown_key(key)}"
                 yield Problem("", found, f"one of {', '.join(sorted(self.fields))}")
             else:
-                yield from self.fields.get(key, Plain()).problems(each, f"{prefix}{_key(key)}")
+                yield from self.fields.get(key, Plain()).problems(each, f"{prefix}{shown_key(key)}")
 
 
 @dataclass(frozen=True)
@@ -296,11 +300,13 @@ def is_text(value: Any, text: str) -> bool:
     return isinstance(value, str) and value == text
 
 
-def _key(key: Any) -> str:
+def shown_key(key: Any) -> str:
+    """A key for an error message."""
     return key if isinstance(key, str) and key.isidentifier() else shown(key)
 
 
 FRACTION = Number(0, 1)
 COUNT = Whole(0, 1 << 53)
+FINITE = Number(-FLOAT_MAX, FLOAT_MAX)
 AMOUNT = Number(0, FLOAT_MAX)
 SEED = Whole(0, INTEGER - 1)

@@ -165,5 +165,5 @@ def test_the_same_recipe_reached_in_two_ways_is_the_same_run(tmp_path: Path) -> 
 
 
 def test_no_such_file(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(UsageError, match="no such file"):
         load_study(tmp_path / "none.toml")

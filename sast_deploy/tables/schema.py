@@ -1,0 +1,88 @@
+"""What the records of runs may hold: all that tables read of them, typed; the rest is plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sast_deploy.data.frameset import SCHEMA as DATA
+from sast_deploy.data.options import SCHEMA as FRAMES
+from sast_deploy.reading.settings import (
+    AMOUNT,
+    COUNT,
+    FINITE,
+    FRACTION,
+    SEED,
+    Check,
+    Items,
+    Maybe,
+    Named,
+    Problem,
+    Table,
+    Text,
+    known,
+)
+
+NAME = Text(255, "\0", blank=False)
+_ACCURACY = known({"accuracy": FRACTION})
+_RATES = Items(FRACTION, 0, 256)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The float stage: smooth and hard rates are of the same layers."""
+
+    check: Check
+
+    def problems(self, value: Any, path: str) -> Iterator[Problem]:
+        """See `Check`."""
+        found = list(self.check.problems(value, path))
+        yield from found
+        if not found and value:
+            smooth, hard = (value.get(f"{key}_rates", []) for key in ("surrogate", "hard"))
+            if smooth and len(smooth) != len(hard):
+                expected = f"{len(smooth)}, as surrogate_rates has"
+                yield Problem(f"{path}.hard_rates", f"{len(hard)} layers", expected)
+
+
+_DISTURBED = Maybe(known({
+    "levels": Items(Table({"amount": AMOUNT, "hard": FRACTION, "surrogate": FRACTION}, open=True), 0, 1000)
+}))  # fmt: skip
+_ANALYSIS: dict[str, Check] = {
+    "drop": _DISTURBED,
+    "noise": _DISTURBED,
+    "margins": Maybe(known({"surrogate_share": Maybe(FRACTION), "hard_share": Maybe(FRACTION)})),
+    "contraction": Maybe(known({
+        "states": Maybe(known({"gamma": Maybe(FINITE), "above_one": Maybe(FRACTION)}))
+    })),
+    "thresholds": Maybe(known({
+        "test_before": Maybe(_ACCURACY), "test_after": Maybe(_ACCURACY), "tried": COUNT,
+    })),
+}  # fmt: skip
+_PROFILE = known({
+    "accuracy": Maybe(FRACTION), "synops": Maybe(AMOUNT),
+    "layers": Maybe(Items(Table({"synops": AMOUNT}, open=True), 0, 1000)),
+})  # fmt: skip
+_ROW = Table({"name": NAME, "test": Maybe(_ACCURACY)}, open=True)
+CONFIG = Table({
+    "data": Table({"name": NAME, "dataset": NAME, "options": known(FRAMES.fields)}, ("options",), open=True),
+    "network": Table({"name": NAME, "kind": NAME}, open=True),
+    "recipe": Table({"name": NAME, "rho": AMOUNT, "epochs": COUNT}, ("rho", "epochs"), open=True),
+    "seed": SEED, "validation": FRACTION,
+}, ("validation",))  # fmt: skip
+RECORD = Table({
+    "name": NAME, "config": CONFIG,
+    "train": Maybe(known({key: Maybe(AMOUNT) for key in ("seconds", "step_ms", "peak_memory_mb")})),
+    "float": Maybe(_Run(known({
+        "surrogate": FRACTION, "hard": FRACTION, "gap": FINITE, "surrogate_rates": _RATES,
+        "hard_rates": _RATES,
+    }))),
+    "profiles": Named(_PROFILE, keys=NAME), "analysis": known(_ANALYSIS),
+    "ablations": Named(Maybe(known({"rows": Items(_ROW, 0, 1000)})), keys=NAME),
+    "manifest": Table({
+        "data": Maybe(Table(DATA.fields, set(DATA.fields) - {"simulated", "n_train", "n_test"}, open=True)),
+    }, open=True),
+}, open=True)  # fmt: skip
+PLAN = known({"runs": Named(CONFIG, keys=NAME)})
+RUNS = Table({"runs": Items(RECORD)}, open=True)
