@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import secrets
+import shutil
+import stat
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 
-from sast_deploy.errors import OutputError
+from sast_deploy.errors import OutputError, SastError
+from sast_deploy.reading import Expected, open_regular
 
 HEAD_BYTES = 256  # of a file that say what it is
+STALE_SECONDS = 24 * 3600
 HDF5_MARK = b"\x89HDF\r\n"
 
 
@@ -30,6 +38,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         if path.is_dir():
             raise IsADirectoryError(f"{path} is a folder")
         path.parent.mkdir(parents=True, exist_ok=True)
+        sweep_leftovers(path)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         os.close(handle)
         temporary = Path(name)
@@ -47,6 +56,39 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def new_folder(parent: Path, prefix: str, suffix: str = "") -> Path:
+    """A new folder of that name with eight letters of chance in it, as open to others as any new folder.
+
+    Raises OSError.
+    """
+    while True:
+        folder = parent / f"{prefix}{secrets.token_hex(4)}{suffix}"
+        with suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+
+
+@lru_cache(maxsize=256)  # once in a process is enough
+def sweep_leftovers(path: Path) -> None:
+    """Remove what a killed process left beside `path` a day ago or earlier: its temporary names."""
+    name = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}\.tmp")
+    with suppress(OSError):
+        for entry in os.scandir(path.parent):
+            if name.fullmatch(entry.name):
+                remove_stale(Path(entry.path))
+
+
+def remove_stale(path: Path) -> None:
+    """Remove a file or folder that is a day old; nothing where it is younger, or gone in the meantime."""
+    with suppress(OSError):
+        state = path.lstat()
+        if time.time() - state.st_mtime > STALE_SECONDS:
+            if stat.S_ISDIR(state.st_mode):
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
 
 
 def check_output(path: Path, kind: str, *marks: bytes) -> None:
@@ -83,8 +125,8 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
-    with open(path, "rb") as file:
+    """SHA-256 of a file's bytes, as 64 hexadecimal digits. Raises SastError: no regular file."""
+    with open_regular(path, Expected("a file", SastError)) as file:
         return (
             hashlib.file_digest(file, "sha256").hexdigest()
             if hasattr(hashlib, "file_digest")

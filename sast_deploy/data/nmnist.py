@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import socket
 import sys
@@ -20,9 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sast_deploy.data.events import NMNIST_SENSOR, read_bytes
+from sast_deploy.data.events import NMNIST_SENSOR, read_event_bytes
 from sast_deploy.data.recordings import Recording, Recordings, folder_signature
 from sast_deploy.errors import DataError
+from sast_deploy.reading import Expected
+from sast_deploy.reading.documents import read_json
+from sast_deploy.reading.settings import Table, Text, refuse
 
 if TYPE_CHECKING:  # a run that finds its frames in the cache compiles nothing
     from sast_deploy.data.frames import Binner, Frames
@@ -32,6 +34,8 @@ MARKER = "SIMULATED.json"
 TONIC_FOLDER = "NMNIST"
 ARCHIVES = {"Train": ("train.zip", 60_000), "Test": ("test.zip", 10_000)}
 DOWNLOAD_SILENCE_S = 30.0
+MARKED = Expected('JSON with a key "source"', DataError)
+MARKER_BYTES = 1 << 20
 LAYOUT = "Train/<digit>/<number>.bin"
 
 
@@ -64,7 +68,7 @@ class NmnistFolder:
 
     def _frame(self, recording: Recording, binner: Binner, out: Frames) -> tuple[int, bytes]:
         path = self.root / recording.id
-        data = read_bytes(path)
+        data = read_event_bytes(path)
         return binner.from_nmnist(data, out, path), hashlib.sha256(data).digest()
 
 
@@ -81,11 +85,9 @@ def simulated_marker(root: Path) -> str | None:
     path = root / MARKER
     if not path.exists():
         return None
-    try:
-        return str(json.loads(path.read_text(encoding="utf-8")).get("source", "unknown source"))
-    except (OSError, ValueError, AttributeError) as error:
-        expected = 'JSON with a key "source"'
-        raise DataError(f"cannot be read: {error}", where=path, expected=expected) from error
+    marker = read_json(path, MARKED, MARKER_BYTES)
+    refuse(Table({"source": Text()}, ("source",), open=True).problems(marker, ""), path, DataError)
+    return str(marker.get("source", "unknown source"))
 
 
 def list_split(root: Path, split: str) -> tuple[Recording, ...]:

@@ -13,6 +13,7 @@ BINNINGS = ("time", "count")
 ENCODINGS = ("count", "binary")
 MAX_CLIP = 255  # frames are stored as unsigned bytes
 MAX_STEPS = 10_000
+MAX_CLASSES = 65_536
 MAX_SAMPLE = 1 << 30  # bytes of one sample's frames
 
 

@@ -79,13 +79,15 @@ def open_regular(path: Path | str, expected: Expected) -> BinaryIO:
 def read_bytes(path: Path | str, expected: Expected, limit: int) -> bytes:
     """The whole content of a regular file of at most `limit` bytes. Raises `expected.error`."""
     with open_regular(path, expected) as file:
-        check_size(os.fstat(file.fileno()).st_size, limit, path, expected)
+        size = os.fstat(file.fileno()).st_size
+        check_size(size, limit, path, expected)
         try:
-            content = file.read(limit + 1)
+            content = file.read(size + 1)
         except OSError as error:
             expected.refuse(f"cannot be read: {os.strerror(error.errno or errno.EIO)}", path)
-        check_size(len(content), limit, path, expected)  # it may have grown
-        return content
+    if len(content) != size:
+        expected.refuse("has changed while it was read", path)
+    return content
 
 
 def check_size(size: int, limit: int, path: Path | str, expected: Expected) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 
 from sast_deploy.checkpoint import Checkpoint, load_checkpoint
 from sast_deploy.data import FrameSet
-from sast_deploy.errors import SastError, TrainingError
+from sast_deploy.errors import OutputError, SastError, TrainingError
 from sast_deploy.fileio import write_text
+from sast_deploy.reading import Expected, read_bytes
 from sast_deploy.sweep.folder import RunBusyError, RunFolder, write_json
 from sast_deploy.sweep.frames import load_choice
 from sast_deploy.sweep.measures import TRAIN
@@ -23,6 +24,7 @@ from sast_deploy.sweep.study import Run
 from sast_deploy.sweep.workers import BUSY, FAILED, FINISHED
 from sast_deploy.train import train
 
+LOG_BYTES = 64 << 20
 Report = Callable[[str], None]
 
 
@@ -124,8 +126,10 @@ def _note(folder: RunFolder, error: Exception) -> str:
     """The reason in one line; the traceback goes to error.log."""
     text = "".join(traceback.format_exception(error))
     with contextlib.suppress(SastError, OSError):
-        before = folder.errors.read_text(encoding="utf-8") if folder.errors.exists() else ""
-        write_text(folder.errors, before + text)
+        before = b""
+        if folder.errors.is_file():
+            before = read_bytes(folder.errors, Expected("a log", OutputError), LOG_BYTES)
+        write_text(folder.errors, before.decode(errors="replace") + text)
     if isinstance(error, SastError):
         return str(error)
     return f"{type(error).__name__}: {' '.join(str(error).split())} (see {folder.errors})"

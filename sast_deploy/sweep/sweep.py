@@ -19,6 +19,7 @@ from sast_deploy.sweep.display import Display
 from sast_deploy.sweep.folder import PLAN_FILE, RunFolder, read_json, write_json
 from sast_deploy.sweep.frames import load_choice, unclipped_choice
 from sast_deploy.sweep.measures import analysis_stage
+from sast_deploy.sweep.schema import PLAN
 from sast_deploy.sweep.study import Run, Study
 from sast_deploy.sweep.workers import BUSY, FAILED, STAGE, Job, Workers
 
@@ -98,7 +99,7 @@ def _frames_of(todo: list[Run]) -> list[DataChoice]:
 def _note_plan(study: Study, runs: Path) -> None:
     """Write down which runs there will be, beside those of earlier studies: tables show what is missing."""
     path = runs / PLAN_FILE
-    known = (read_json(path) or {}).get("runs", {})
+    known = (read_json(path, PLAN) or {}).get("runs", {})
     write_json(path, {"runs": {**known, **{run.name: run.config for run in study.runs}}})
 
 

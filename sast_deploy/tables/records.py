@@ -14,7 +14,7 @@ from sast_deploy.reading import Expected
 from sast_deploy.reading.documents import read_json
 from sast_deploy.reading.settings import refuse, shown
 from sast_deploy.sweep.folder import FORMAT, PLAN_FILE
-from sast_deploy.tables.schema import PLAN, RECORD, RUNS
+from sast_deploy.sweep.schema import PLAN, RECORD, RUNS
 
 RAW_FORMAT = "sast-deploy-runs"
 VERSION = 1

@@ -95,7 +95,7 @@ def test_recipes_of_older_files_take_the_defaults_of_what_came_later() -> None:
     assert len(old) == 16
     assert Recipe.from_dict(old) == replace(BEST, **ADDED_LATER)
     for wrong in ({**old, "colour": 1}, {key: value for key, value in old.items() if key != "drop"}):
-        with pytest.raises(UsageError, match="(unknown|missing) key"):
+        with pytest.raises(UsageError, match=r"(unknown|missing) key"):
             Recipe.from_dict(wrong)
 
 

@@ -242,7 +242,7 @@ def test_resume_from_a_file_without_its_keys(interrupted: Path) -> None:
     values = torch.load(resume, weights_only=True)
     for key in ("weights", "setting"):
         torch.save({k: v for k, v in values.items() if k != key}, resume)
-        with pytest.raises(TrainingError, match="no unfinished training|of version"):
+        with pytest.raises(TrainingError, match=r"no unfinished training|of version"):
             run(interrupted, resume=True)
 
 

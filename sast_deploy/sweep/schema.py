@@ -1,4 +1,4 @@
-"""What the records of runs may hold: all that tables read of them, typed; the rest is plain values."""
+"""What the files of runs may hold: all that is read of them, typed; the rest is plain values."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from sast_deploy.reading.settings import (
     Items,
     Maybe,
     Named,
+    Plain,
     Problem,
     Table,
     Text,
@@ -65,6 +66,11 @@ _PROFILE = known({
     "layers": Maybe(Items(Table({"synops": AMOUNT}, open=True), 0, 1000)),
 })  # fmt: skip
 _ROW = Table({"name": NAME, "test": Maybe(_ACCURACY)}, open=True)
+_ABLATION = known({"rows": Items(_ROW, 0, 1000)})
+_TRAIN = known({key: Maybe(AMOUNT) for key in ("seconds", "step_ms", "peak_memory_mb")})
+_FLOAT = _Run(Table({
+    "surrogate": FRACTION, "hard": FRACTION, "gap": FINITE, "surrogate_rates": _RATES, "hard_rates": _RATES,
+}, ("gap", "surrogate_rates", "hard_rates"), open=True))  # fmt: skip
 CONFIG = Table({
     "data": Table({"name": NAME, "dataset": NAME, "options": known(FRAMES.fields)}, ("options",), open=True),
     "network": Table({"name": NAME, "kind": NAME}, open=True),
@@ -73,16 +79,28 @@ CONFIG = Table({
 }, ("validation",))  # fmt: skip
 RECORD = Table({
     "name": NAME, "config": CONFIG,
-    "train": Maybe(known({key: Maybe(AMOUNT) for key in ("seconds", "step_ms", "peak_memory_mb")})),
-    "float": Maybe(_Run(known({
-        "surrogate": FRACTION, "hard": FRACTION, "gap": FINITE, "surrogate_rates": _RATES,
-        "hard_rates": _RATES,
-    }))),
-    "profiles": Named(_PROFILE, keys=NAME), "analysis": known(_ANALYSIS),
-    "ablations": Named(Maybe(known({"rows": Items(_ROW, 0, 1000)})), keys=NAME),
+    "train": Maybe(_TRAIN), "float": Maybe(_FLOAT), "profiles": Named(_PROFILE, keys=NAME),
+    "analysis": known(_ANALYSIS), "ablations": Named(Maybe(_ABLATION), keys=NAME),
     "manifest": Table({
         "data": Maybe(Table(DATA.fields, set(DATA.fields) - {"simulated", "n_train", "n_test"}, open=True)),
     }, open=True),
 }, open=True)  # fmt: skip
 PLAN = known({"runs": Named(CONFIG, keys=NAME)})
 RUNS = Table({"runs": Items(RECORD)}, open=True)
+MANIFEST = known({"config": known({})})
+_STAGE = Table({"stage": NAME, "checkpoint": Maybe(Text()), "result": known({})}, ("checkpoint",), open=True)
+_RESULTS: dict[str, Check] = {"train": _TRAIN, "float": _FLOAT, "profile": _PROFILE, "ablation": _ABLATION}
+
+
+def fits(values: Any, check: Check) -> bool:
+    """Whether a document is what it should be."""
+    return not any(True for _ in check.problems(values, ""))
+
+
+def is_stage(values: Any) -> bool:
+    """Whether a document is the record of a stage, with a result that such a stage has."""
+    if not fits(values, _STAGE):
+        return False
+    kind, _, subject = values["stage"].partition(" ")
+    result = _ANALYSIS.get(subject, Plain()) if kind == "analysis" else _RESULTS.get(kind)
+    return result is not None and fits(values["result"], result)
