@@ -38,14 +38,16 @@ def load_test_split(
     from sast_deploy.data import load_frames
     from sast_deploy.data.cache import notice
 
-    own = dataset is None or dataset == recorded.dataset
+    own, named_root = dataset is None or dataset == recorded.dataset, data_root
     if data_root is None and own:
         if Path(recorded.root).is_dir():
             data_root = Path(recorded.root)
         elif recorded.dataset != EMBEDDED:
             notice(f"{recorded.root}, the folder it was trained from, is gone; looking elsewhere")
-    named = partial(load_frames, dataset or recorded.dataset, options, progress=True)
-    load = partial(named, data_root=data_root, cache_dir=cache_dir)
+    # A download, and where to, is for the person at the keyboard to say: --dataset does, a file does not.
+    asked = dataset is not None and data_root == named_root
+    named = partial(load_frames, dataset or recorded.dataset, options, download=asked)
+    load = partial(named, data_root=data_root, cache_dir=cache_dir, progress=True)
     if own and holdout is None and recorded.holdout is not None:
         seed = recorded.holdout_seed if holdout_seed is None else holdout_seed
         try:

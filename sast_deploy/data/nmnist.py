@@ -14,6 +14,7 @@ import hashlib
 import os
 import socket
 import sys
+import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,6 +143,15 @@ def download_nmnist(data_root: Path) -> Path:
     return data_root / TONIC_FOLDER
 
 
+def no_download(dataset: str, root: Path) -> DataError:
+    """The error for data that are not here and that nobody at the keyboard has asked for."""
+    return DataError(
+        f"{dataset} is not here, and is not downloaded because a file names it", where=root,
+        todo=f"fetch it: sast-deploy data info --dataset {dataset} --data-root {root}; or name another "
+        "folder with --data-root",
+    )  # fmt: skip
+
+
 def remove_if_empty(folder: Path) -> None:
     """Remove the folder that a failed download has made, and its parent, where nothing is in them."""
     with contextlib.suppress(OSError):
@@ -151,11 +161,20 @@ def remove_if_empty(folder: Path) -> None:
 
 @contextlib.contextmanager
 def tonic_download() -> Iterator[None]:
-    """Send what tonic prints to stderr, and give up on a server that stays silent for 30 seconds."""
-    before = socket.getdefaulttimeout()
+    """Send what tonic prints to stderr; give up on a server that is silent for 30 s; unpack nothing outside.
+
+    tonic gives tarfile no filter, which would let an archive write anywhere: the class's default does not.
+    Raises DataError on a Python whose tarfile has none.
+    """
+    if not hasattr(tarfile, "data_filter"):
+        what = f"Python {sys.version.split()[0]} unpacks tar archives without a filter"
+        raise DataError(what, expected="a Python of the last years", todo="update Python")
+    silence, unfiltered = socket.getdefaulttimeout(), vars(tarfile.TarFile).get("extraction_filter")
     socket.setdefaulttimeout(DOWNLOAD_SILENCE_S)
+    tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
     try:
         with contextlib.redirect_stdout(sys.stderr):
             yield
     finally:
-        socket.setdefaulttimeout(before)
+        socket.setdefaulttimeout(silence)
+        tarfile.TarFile.extraction_filter = unfiltered

@@ -71,10 +71,10 @@ def sweep(study: Study, runs: Path, workers: Workers, console: Console, progress
     """
     wanted = plan(study, runs).todo
     todo = [run for run in study.runs if run.name in wanted]
-    _note_plan(study, runs)
     for choice in _frames_of(todo):
         load_choice(choice, progress)  # into the cache, once, before the workers all want it
     load_choice.cache_clear()
+    _note_plan(study, runs)
     try:
         with _terminable(), Display(todo, runs, console) as display:
             failures = _work(study, todo, runs, workers, display)
