@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from sast_deploy import __version__
 from sast_deploy.data import DataInfo
+from sast_deploy.data.options import SCHEMA as FRAMES
 from sast_deploy.data.options import FrameOptions
 from sast_deploy.errors import CheckpointError, SastError
 from sast_deploy.fileio import write_bytes
@@ -38,6 +39,7 @@ from sast_deploy.reading.settings import (
     Plain,
     Problem,
     Schema,
+    Table,
     Text,
     is_text,
     known,
@@ -66,7 +68,8 @@ _METRICS: Mapping[str, Check] = {
     "setting": known({"validation": Number(0, 1, above=True, below=True), "seed": SEED}),
 }  # fmt: skip
 SCHEMA = Schema("checkpoint", CheckpointError, {
-    "name": Text(255, "/\0"), "network": Plain(), "recipe": Plain(), "frames": Plain(), "data": Plain(),
+    "name": Text(255, "/\0"), "network": Plain(), "recipe": Plain(), "frames": Table(FRAMES.fields),
+    "data": Plain(),
     "seeds": known({"train": SEED, "finetune": SEED}), "metrics": known(_METRICS),
     "packages": Named(Text(255)),
 })  # fmt: skip

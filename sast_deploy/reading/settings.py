@@ -315,7 +315,8 @@ def is_text(value: Any, text: str) -> bool:
 
 def shown_key(key: Any) -> str:
     """A key for an error message."""
-    return key if isinstance(key, str) and key.isidentifier() else shown(key)
+    plain = isinstance(key, str) and key.isidentifier() and len(key) <= SHOWN
+    return key if plain else shown(key)
 
 
 FRACTION = Number(0, 1)

@@ -112,4 +112,5 @@ def execute_remotely(job: Job, source: str) -> tuple[str, str]:
 
 def _written(path: Path) -> str:
     """The address in the file that Ray left in a folder where everybody may write."""
-    return read_bytes(path, Expected("the address of a cluster", InstallationError), 4096).decode(errors="replace").strip()
+    content = read_bytes(path, Expected("the address of a cluster", InstallationError), 4096)
+    return content.decode(errors="replace").strip()

@@ -26,7 +26,7 @@ from sast_deploy.reading.settings import (
 )
 
 NAME = Text(255, "\0", blank=False)
-_ACCURACY = known({"accuracy": FRACTION})
+_ACCURACY = Table({"accuracy": FRACTION}, open=True)
 _RATES = Items(FRACTION, 0, 256)
 
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from sast_deploy.errors import UsageError
 from sast_deploy.reading import Expected
 from sast_deploy.reading.documents import read_toml
+from sast_deploy.reading.settings import shown
 from sast_deploy.recipes import RECIPES
 from sast_deploy.sweep.choices import (
     DATASETS,
@@ -198,8 +199,8 @@ class _Parser:
     def _named(self, known: Mapping[str, Choice], kind: str, name: str, table: Table) -> Choice:
         if name not in known:
             raise UsageError(
-                f"{kind} = {name!r}", where=table.where,
-                expected=f"{', '.join(known)} or the name of a table [{kind}.{name}]",
+                f"{kind} = {shown(name)}", where=table.where,
+                expected=f"{', '.join(known)} or the name of a table [{kind}.NAME]",
             )  # fmt: skip
         return known[name]
 

@@ -92,7 +92,8 @@ def refused(path: Path) -> str:
     "make",
     [
         lambda t: t, lambda t: t.contiguous(memory_format=torch.channels_last), lambda t: t[1],
-        lambda t: t[:0], lambda t: t[0, 0, 0, 0], lambda t: t.transpose(1, 3), lambda t: t[:, :1].contiguous(),
+        lambda t: t[:0], lambda t: t[0, 0, 0, 0], lambda t: t.transpose(1, 3),
+        lambda t: t[:, :1].contiguous(),
     ],
 )  # fmt: skip
 def test_tensors_come_back_with_their_strides(tmp_path: Path, dtype: torch.dtype, make: Any) -> None:
@@ -108,7 +109,8 @@ def test_tensors_come_back_with_their_strides(tmp_path: Path, dtype: torch.dtype
 
 
 def test_plain_values_come_back(tmp_path: Path) -> None:
-    value = {"a": [1, -(2**40), 2.5, None, True, False, (), (1,), (1, 2, 3, 4), "é" * 99], "b": {1: {}, "": []}}
+    numbers = [1, -(2**40), 2.5, None, True, False]
+    value = {"a": [*numbers, (), (1,), (1, 2, 3, 4), "é" * 300], "b": {1: {}, "": []}}
     assert read_torch(saved(tmp_path / "a.pt", value), WANTED) == value
     state = {"w": torch.ones(2), "v": torch.ones(2)}
     state["v"] = state["w"]
