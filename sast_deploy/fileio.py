@@ -104,7 +104,7 @@ def check_folder(folder: Path, where: Path) -> None:
     reason = ""
     if there.is_dir():
         try:
-            tempfile.TemporaryFile(dir=there).close()  # the permissions alone do not say it: a full disk, root
+            tempfile.TemporaryFile(dir=there).close()  # permissions alone do not say it: a read-only system
             return
         except OSError as error:
             reason = f": {_reason(error, where)}"

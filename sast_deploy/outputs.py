@@ -10,6 +10,7 @@ import base64
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from typing import Any
 
 from sast_deploy.errors import OutputError
 from sast_deploy.fileio import atomic_path, check_folder, output_target
+from sast_deploy.reading.documents import parse_json, read_json
+from sast_deploy.reading.files import Expected, read_bytes
 
 Run = Mapping[str, Any]
 RUN_KEY = "made_from"  # of a JSON file
@@ -24,6 +27,7 @@ RUN_MEMBER = "run"  # of an .npz
 STDOUT = Path("-")  # for --json
 HEAD_BYTES = 256  # of a file that say what it is
 LONGEST = 64 * 2**20  # bytes of a file that is read for its run
+_EXPECTED = Expected("a file of results", OutputError)
 SHOWN = 3  # names of a mapping that a message shows
 PHRASES = {"samples": "{} samples", "engine": "on {}", "checked": "{} of them checked"}
 _IN_PICTURE = re.compile(rb"sast-deploy-run:([A-Za-z0-9+/=]+);")
@@ -86,14 +90,15 @@ def check_output(
     if not head:
         return
     if not re.match(kind.mark, head, re.DOTALL):
-        raise OutputError("is a file of another kind", where=path, todo=f"choose another name for the {kind.name}")
+        todo = f"choose another name for the {kind.name}"
+        raise OutputError("is a file of another kind", where=path, todo=todo)
     if run is not None and not overwrite and (loss := _loss(kind.run(target), run)):
         todo = f"--overwrite replaces it, or name another file with {option}"
         raise OutputError(f"holds a {kind.name} {loss}", where=path, todo=todo)
 
 
 def check_output_folder(path: Path) -> None:
-    """Refuse a folder of outputs that cannot be made or written to; what is in it stays. Raises OutputError."""
+    """Refuse a folder of outputs that cannot be made or written to. Raises OutputError."""
     path = Path(path)
     if path.is_dir():
         check_folder(path, path)
@@ -153,9 +158,9 @@ def json_run(older: Callable[[dict[str, Any]], Run | None]) -> Callable[[Path], 
 
     def read(path: Path) -> Run | None:
         try:
-            content = json.loads(_limited(path))
+            content = read_json(path, _EXPECTED, LONGEST)
             made = content[RUN_KEY] if RUN_KEY in content else older(content)
-        except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        except (OutputError, TypeError, LookupError, AttributeError):
             return None  # damaged, or cut off
         return made if isinstance(made, dict) else None
 
@@ -171,13 +176,15 @@ def npz_run(path: Path) -> Run | None:
     """What made an .npz file, from its member `run`; None without one."""
     import numpy as np
 
+    from sast_deploy.reading.arrays import BROKEN
+
     try:
         with zipfile.ZipFile(path) as archive:
             if archive.getinfo(f"{RUN_MEMBER}.npy").file_size > LONGEST:
                 return None
         with np.load(path, allow_pickle=False) as content:
-            made = json.loads(str(content[RUN_MEMBER]))
-    except (OSError, ValueError, LookupError, EOFError, RuntimeError, RecursionError, zipfile.BadZipFile):
+            made = parse_json(str(content[RUN_MEMBER]), path, _EXPECTED)
+    except (OutputError, *BROKEN, LookupError, RuntimeError, zipfile.BadZipFile, zlib.error):
         return None
     return made if isinstance(made, dict) else None
 
@@ -209,14 +216,8 @@ def _suffix(path: Path) -> str:
 
 def _picture_run(path: Path) -> Run | None:
     try:
-        found = _IN_PICTURE.search(_limited(path))
-        made = json.loads(base64.b64decode(found[1])) if found else None
-    except (OSError, ValueError, RecursionError):
+        found = _IN_PICTURE.search(read_bytes(path, _EXPECTED, LONGEST))
+        made = parse_json(base64.b64decode(found[1]), path, _EXPECTED) if found else None
+    except (OutputError, ValueError):
         return None
     return made if isinstance(made, dict) else None
-
-
-def _limited(path: Path) -> bytes:
-    """A file's first bytes, all of any file of ours."""
-    with open(path, "rb") as file:
-        return file.read(LONGEST)

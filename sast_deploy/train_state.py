@@ -95,8 +95,8 @@ class RunFiles:
         if resume and not (self.resume.exists() or self.checkpoint.exists()):
             raise TrainingError("nothing to resume", where=self.resume, todo="start without --resume")
         with ExitStack() as held:
-            # The checkpoint may be a link into another folder.
-            for folder in sorted({path.parent.resolve() for path in (self.resume, output_target(self.checkpoint))}):
+            written = (self.resume, output_target(self.checkpoint))  # which may be in another folder
+            for folder in sorted({path.parent.resolve() for path in written}):
                 held.enter_context(lock_folder(folder))
             if not resume and not overwrite:
                 self.refuse_overwriting()

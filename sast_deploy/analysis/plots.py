@@ -27,11 +27,11 @@ _STYLE: dict[Any, Any] = {
 _RUNS = (("hard", "hard spikes"), ("surrogate", "surrogate"))
 
 
-def draw_margins(results: Results, path: Path, run: Run | None = None) -> None:
+def draw_margins(results: Results, path: Path, made: Run | None = None) -> None:
     """Histograms of u - theta, a column per layer, a row per kind of spike. Raises OutputError."""
     shown = {name: result["margins"] for name, result in results.items()}
     layers = max(len(found["hard"]) for found in shown.values())
-    with _figure(3.4 * layers + 0.6, 5.4, path, run) as figure:
+    with _figure(3.4 * layers + 0.6, 5.4, path, made) as figure:
         axes = figure.subplots(2, layers, sharex=True, squeeze=False)
         for row, (key, run) in enumerate(_RUNS):
             for index, axis in enumerate(axes[row]):
@@ -63,14 +63,14 @@ def _margin_panel(axis: Any, shown: Mapping[str, Any], key: str, index: int) -> 
     axis.legend(frameon=False, title="within ±0.2", loc="upper right", fontsize=8, title_fontsize=8)
 
 
-def draw_corruption(results: Results, path: Path, run: Run | None = None) -> None:
+def draw_corruption(results: Results, path: Path, made: Run | None = None) -> None:
     """Accuracy under event drop and under weight noise, whichever was measured. Raises OutputError."""
     kinds = [kind for kind in ("drop", "noise") if any(kind in result for result in results.values())]
     labels = {
         "drop": "probability p that an event is lost",
         "noise": "weight noise σ, relative to each layer's rms weight",
     }
-    with _figure(4.6 * len(kinds), 3.9, path, run) as figure:
+    with _figure(4.6 * len(kinds), 3.9, path, made) as figure:
         axes = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
         for axis, kind in zip(axes, kinds, strict=True):
             for number, (name, result) in enumerate(results.items()):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sast_deploy.commands.identity import ANALYSIS, digest_of, test_run
+from sast_deploy.commands.identity import ANALYSIS, WHOLE, digest_of, test_run
 from sast_deploy.commands.loading import load_test_split
 from sast_deploy.commands.options import (
     OUTPUT,
@@ -95,7 +95,8 @@ def analyse_command(
     path_of_results = output or checkpoints[0].parent / default
     made = {
         "checkpoints": [digest_of(path) for path in checkpoints], "parts": sorted(set(chosen)),
-        **test_run(None, dataset, data_root, holdout, holdout_seed), "samples": samples or "all", "seed": seed,
+        **test_run(None, dataset, data_root, holdout, holdout_seed), "samples": samples or WHOLE,
+        "seed": seed,
     }  # fmt: skip
     pictures = _pictures(path_of_results, chosen)
     for path, kind in {path_of_results: ANALYSIS, **{each: picture_kind(each) for each in pictures}}.items():

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from sast_deploy.profile import Profile
 
 
-def load_calibration(
-    trained: Checkpoint, dataset: str, data: dict[str, Any], out: Console
-) -> FrameSet:
+def load_calibration(trained: Checkpoint, dataset: str, data: dict[str, Any], out: Console) -> FrameSet:
     """The samples to calibrate with. data: data_root, holdout, holdout_seed, cache_dir. Raises DataError."""
     found = load_test_split(trained.data, trained.frames, dataset, **data)
     out.print(f"calibration data: training samples of {found.info.provenance}", soft_wrap=True)
@@ -36,26 +34,22 @@ def calibrate_checkpoint(
     profile: Profile,
     name: str,
     data: FrameSet,
-    steps: tuple[str, ...] | None,
+    steps: tuple[str, ...],
     seed: int,
     out: Console,
 ) -> tuple[Calibrated, dict[str, Any]]:
     """The calibrated network, and the record of it that the .net file keeps.
 
     Fitted to the samples that the checkpoint was trained on, judged on those that its training held out for
-    validation; the test split is not looked at. data: `load_calibration`. steps: None for all.
+    validation; the test split is not looked at. data: `load_calibration`.
 
     Raises CheckpointError: a checkpoint that does not record its validation part.
     """
-    from sast_deploy.compiler.calibration import STEPS, calibrate
+    from sast_deploy.compiler.calibration import calibrate
     from sast_deploy.parts import calibration_samples
 
-    if steps is not None and "clipping" in steps and profile.clipping == "mse":
-        out.print(f"step clipping: what {profile.name} does anyway", soft_wrap=True)
     fit, choose = calibration_samples(trained, data, seed)
-    result = calibrate(
-        network, profile, name, fit, choose, steps=STEPS if steps is None else steps, seed=seed, progress=True
-    )
+    result = calibrate(network, profile, name, fit, choose, steps=steps, seed=seed, progress=True)
     unlike = data.info.unlike(trained.data)
     record = {"data": data.info.to_dict(), "unlike_training": unlike, **result.to_dict()}
     return result, record

@@ -56,9 +56,9 @@ STOCK_NOTE = (
 )
 @click.option(
     "-o", "--output", type=OUTPUT,
-    help="Default: netx_exports/<name>-<profile>.net or ...-calibrated.net; beside another checkpoint's export "
-    "with the first digits of this one's digest.",
-)
+    help="Default: netx_exports/<name>-<profile>.net, or ...-calibrated.net; where that is another "
+    "checkpoint's, with the first digits of this one's digest.",
+)  # fmt: skip
 @overwrite_option("the export")
 @click.option("--strict-reset", is_flag=True, help="Write a neuron type that stock NetX refuses.")
 @click.option(
@@ -71,9 +71,7 @@ STOCK_NOTE = (
     metavar="STEPS",
     help="Of clipping,search,rounding,correction; default: all. Each is kept only if the loss does not grow.",
 )
-@click.option(
-    "--seed", type=SEED, help="Of the samples that calibration draws; default 0."
-)
+@click.option("--seed", type=SEED, help="Of the samples that calibration draws; default 0.")
 @folder_options("the one it was trained from, else ")
 def compile_command(
     checkpoint: Path,
@@ -115,8 +113,9 @@ def compile_command(
     resets = network.reset, profile.arithmetic.reset
     if resets[0] != resets[1]:
         out.print("warning: trained with reset {!r}, but this profile has {!r}".format(*resets))
-    steps = None if calibrate_steps is None else ordered_steps([s.strip() for s in calibrate_steps.split(",")])
-    wanted = {} if calibrate is None else calibration_run(calibrate, steps or STEPS, seed or 0, profile)
+    named = STEPS if calibrate_steps is None else [step.strip() for step in calibrate_steps.split(",")]
+    steps = ordered_steps(named)
+    wanted = {} if calibrate is None else calibration_run(calibrate, steps, seed or 0, profile)
     made = compile_run(digest_of(checkpoint), profile, strict_reset, wanted)
     output = output or default_export(f"{name}-calibrated" if calibrate else name, made)
 
@@ -133,7 +132,10 @@ def compile_command(
 
         data = load_calibration(trained, calibrate, folders, out)
         check({**made, "frames": data.info.frame_digest})
-        calibrated, record = calibrate_checkpoint(trained, network, profile, name, data, steps, seed or 0, out)
+        if calibrate_steps and "clipping" in steps and profile.clipping == "mse":
+            out.print(f"step clipping: what {profile.name} does anyway", soft_wrap=True)
+        how = (data, steps, seed or 0)
+        calibrated, record = calibrate_checkpoint(trained, network, profile, name, *how, out)
         print_steps(calibrated, out)
         compilation = calibrated.compilation
     net = _net_file(checkpoint, trained, profile, compilation, record, strict_reset)
@@ -143,7 +145,7 @@ def compile_command(
 
 
 def default_export(stem: str, made: Run) -> Path:
-    """The export's name, with the checkpoint's digest in it where another checkpoint's export has the name."""
+    """The export's name; with the checkpoint's digest where another checkpoint's export has the name."""
     path = EXPORTS / f"{stem}.net"
     there = EXPORT.run(path) if path.is_file() else None
     taken = there is not None and there["checkpoint"] != made["checkpoint"]

@@ -148,8 +148,8 @@ def compare_command(
     if (simulated is None) == (mnist_dir is None):
         raise UsageError("--simulated and --mnist-dir", expected="exactly one of them")
     folders = {"real": real, "simulated": simulated, "images": mnist_dir}
-    made = {key: path and str(path.resolve()) for key, path in folders.items()}
-    made |= {"split": split, "samples": limit, "seed": seed}
+    read = {key: path and str(path.resolve()) for key, path in folders.items()}
+    made = {**read, "split": split, "samples": limit, "seed": seed}
     check_output(output, picture_kind(output), made, overwrite=overwrite)
     result = compare(
         real, simulated, mnist_dir=mnist_dir, split=split, limit=limit, seed=seed, progress=True

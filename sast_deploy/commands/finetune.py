@@ -80,9 +80,7 @@ def finetune_command(
 
     named = {"epochs": epochs, "lr": lr, "rho": rho, "batch": batch}
     recipe = FINETUNE.recipe(trained.recipe).replace(**parse_changes(changes), **named)
-    claim = RunFiles(path).claim(
-        resume=resume, overwrite=overwrite, inputs=(checkpoint, Path(profile_name))
-    )
+    claim = RunFiles(path).claim(resume=resume, overwrite=overwrite, inputs=(checkpoint, Path(profile_name)))
     click.get_current_context().with_resource(claim)  # held until the command ends
     data = load_test_split(trained.data, trained.frames, dataset, data_root, holdout, holdout_seed, cache_dir)
     out = console()

@@ -112,7 +112,7 @@ def _write(output: Path, results: dict[str, Any], made: dict[str, Any]) -> None:
     from sast_deploy.outputs import RUN_MEMBER
 
     with atomic_path(output) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, **results, **{RUN_MEMBER: json.dumps(made)})
+        np.savez_compressed(file, **{**results, RUN_MEMBER: json.dumps(made)})
 
 
 def _run(path: Path, net: StockNet, frames: Any, wanted: ForeignRun) -> SpikeRecord:

@@ -1,6 +1,6 @@
 """The kinds of files that commands write, and the run that each is of: what its content depends on.
 
-A run is known before any data are read. Files from before runs were written down are asked for the same facts.
+A run is known before any data are read. Files from before runs were written down tell the same facts.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _older_report(report: dict[str, Any]) -> Run:
 
 
 def inspect_run(net: str | None, samples: int | None, data: Mapping[str, Any]) -> Run:
-    """Of an inspection. net: digest of the file; data: what --dataset and its like say, if samples are run."""
+    """Of an inspection. net: digest of the file; data: what --dataset and its like say, for samples."""
     return {"network": net, "samples": samples or "no", **(test_run(None, **data) if samples else {})}
 
 
@@ -129,7 +129,8 @@ def _older_inspection(found: dict[str, Any]) -> Run | None:
 
 def records_run(records: Iterable[Record]) -> Run:
     """Of tables and their pictures: the checkpoint of every finished run. More runs are no loss."""
-    return {"runs": {each.name: each.manifest.get("checkpoint") for each in records if each.float is not None}}
+    finished = (each for each in records if each.float is not None)
+    return {"runs": {each.name: each.manifest.get("checkpoint") for each in finished}}
 
 
 def _raw_run(content: dict[str, Any]) -> Run:

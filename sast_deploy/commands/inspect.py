@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 @click.argument("net", type=PATH)
 @click.option("--samples", type=click.IntRange(min=1), help="Also count saturated states on N test samples.")
 @click.option(
-    "--json", "json_path", type=OUTPUT, help="Write everything as JSON too; -: to stdout, instead of the text."
-)
+    "--json", "json_path", type=OUTPUT,
+    help="Write everything as JSON too; -: to stdout, instead of the text.",
+)  # fmt: skip
 @overwrite_option("the JSON file")
 @data_options(None)
 def inspect_command(

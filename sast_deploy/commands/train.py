@@ -9,7 +9,6 @@ import click
 
 from sast_deploy.commands.options import (
     OUTPUT,
-    PATH,
     SEED,
     Command,
     build_frame_options,

@@ -65,7 +65,6 @@ def file_name(label: str) -> str:
 
 
 
-
 def _over_rho(groups: tuple[Group, ...]) -> Iterable[Curve]:
     """One pair of curves for each training that was done with two radii or more."""
     families: dict[str, list[Group]] = {}
