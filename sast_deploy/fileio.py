@@ -71,7 +71,7 @@ def output_target(path: Path) -> Path:
     """
     target = path = Path(path)
     if str(path) == "-":
-        raise OutputError("is no file", where="-", expected="a file's name")
+        raise OutputError("is no name here", where="-", expected="that of a file or folder")
     try:
         for _ in range(MOST_LINKS):
             if PROC in (folder := target.parent.resolve()).parents or folder == PROC:

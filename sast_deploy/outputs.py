@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import zipfile
 import zlib
@@ -99,26 +100,25 @@ def check_output(
 
 def check_output_folder(path: Path) -> None:
     """Refuse a folder of outputs that cannot be made or written to. Raises OutputError."""
-    path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         check_folder(path, path)
         return
-    if path.is_symlink() or path.exists():
+    if os.path.lexists(path):
         raise OutputError("is no folder", where=path, expected="a folder, or a name that nothing has yet")
-    check_folder(path.parent, path)
+    check_folder(output_target(path).parent, path)
 
 
 def _loss(old: Run | None, new: Run) -> str:
     """What is lost where a file of the run `old` becomes one of `new`; '' for the same run.
 
-    A mapping inside a run holds parts: more of them are no loss.
+    What `new` does not name is not known yet. A mapping inside a run holds parts: more are no loss.
     """
     if old is None:
         return "that does not say which run made it"
     new = json.loads(json.dumps(new))
-    keys = [key for key in dict.fromkeys((*old, *new)) if _is_lost(old.get(key), new.get(key))]
+    keys = [key for key in new if _is_lost(old.get(key), new[key])]
     before = ", ".join(_phrase(key, _parts(old.get(key), new.get(key))) for key in keys)
-    after = ", ".join(_phrase(key, new.get(key)) for key in keys)
+    after = ", ".join(_phrase(key, new[key]) for key in keys)
     return f"of {before}; this run: {after}" if keys else ""
 
 

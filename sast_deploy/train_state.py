@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -58,7 +59,7 @@ class RunFiles:
 
     def __post_init__(self) -> None:
         """Refuse a folder before anything is trained."""
-        if self.checkpoint.is_dir():
+        if os.path.isdir(self.checkpoint):
             raise TrainingError("is a folder", where=self.checkpoint, expected="the checkpoint's file name")
         if self.checkpoint in (self.metrics, self.resume):
             raise TrainingError("is the name of another file of a training", where=self.checkpoint)

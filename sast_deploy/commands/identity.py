@@ -120,7 +120,8 @@ def _older_report(report: dict[str, Any]) -> Run:
 
 def inspect_run(net: str | None, samples: int | None, data: Mapping[str, Any]) -> Run:
     """Of an inspection. net: digest of the file; data: what --dataset and its like say, for samples."""
-    return {"network": net, "samples": samples or "no", **(test_run(None, **data) if samples else {})}
+    split = {key: value for key, value in data.items() if key != "cache_dir"}
+    return {"network": net, "samples": samples or "no", **(test_run(None, **split) if samples else {})}
 
 
 def _older_inspection(found: dict[str, Any]) -> Run | None:
