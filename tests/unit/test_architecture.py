@@ -19,7 +19,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # What is not named counts as the last level, if it has nothing to do with training.
 CHAIN = (
     {"errors"},
-    {"fileio", "progress", "reading"},
+    {"fileio", "progress"},
+    {"fields", "reading"},
     {"outputs"},
     {"fixedpoint"},
     {"profile"},
