@@ -287,6 +287,11 @@ def test_bad_targets_of_folders(name: str, bad: str, shared: Path, capsys: Any) 
 
 
 @pytest.mark.usefixtures("idle")
+def test_recordings_are_not_put_among_others(shared: Path, capsys: Any) -> None:
+    refused(FOLDERS["data simulate --output"], "real", "exists already", shared, capsys, overwrite=False)
+
+
+@pytest.mark.usefixtures("idle")
 @pytest.mark.parametrize("name", CASES)
 def test_good_targets_lead_to_work(name: str, here: Path, capsys: Any) -> None:
     """Else the tests above would prove nothing."""
