@@ -69,12 +69,12 @@ class Seeded:
         return self.rng.integers(low, high + 1, shape)
 
 
-def any_rules(choose: Choices, most_bits: int = 24) -> Arithmetic:
-    """Every rounding, overflow, comparison and reset; states of 2 to `most_bits` bits, weights of 2 to 16."""
-    bits = choose.pick((8, choose.integer(2, most_bits), choose.integer(2, most_bits)))
+def any_rules(choose: Choices, weight_bits: int | None = None) -> Arithmetic:
+    """Every rounding, overflow, comparison and reset; states of 2 to 24 bits, weights of 2 to 16."""
+    bits = choose.pick((8, choose.integer(2, 24), choose.integer(2, 24)))
     return Arithmetic(
         state=QFormat(bits, choose.integer(0, bits - 1)),
-        weight_bits=choose.pick((8, choose.integer(2, 16))),
+        weight_bits=weight_bits or choose.pick((8, choose.integer(2, 16))),
         overflow=choose.pick(OVERFLOWS),
         leak_rounding=choose.pick(ROUNDINGS),
         shift_rounding=choose.pick(ROUNDINGS),
