@@ -30,9 +30,43 @@ def test_a_child_does_not_inherit_its_parents_peak() -> None:
     assert held.nbytes < peak_memory_mb(CPU) * 2**20
 
 
-def test_memory_is_kept_inside_and_results_are_the_same() -> None:
+FAULTS = """
+import resource
+import torch
+from sast_deploy.memory import kept_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(ROUNDS):
+        torch.ones(16 << 20, dtype=torch.float32)  # 64 MiB, touched and given back
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+torch.set_num_threads(1)
+faults()
+outside = faults()
+with kept_memory(torch.device("cpu")):
+    faults()
+    inside = faults()
+faults()
+print(outside, inside, faults())
+"""
+
+
+def test_inside_freed_memory_stays_and_outside_it_goes_back() -> None:
+    """Counted, not timed: a page that went back to the kernel faults when it is touched again."""
     if not hasattr(ctypes.CDLL(None), "mallopt"):
         pytest.skip("malloc is not glibc's")
+    rounds = 6
+    script = FAULTS.replace("ROUNDS", str(rounds))
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    outside, inside, after = map(int, done.stdout.split())
+    huge_pages = rounds * 64 // 2  # the kernel may give 2 MiB at a fault
+    assert outside >= huge_pages
+    assert after >= huge_pages
+    assert inside <= outside // 10
+
+
+def test_results_are_the_same_and_errors_pass() -> None:
     with kept_memory(CPU):
         first = torch.arange(12_000_000, dtype=torch.float32).sum()
         with kept_memory(torch.device("cuda")):  # nothing to do there
