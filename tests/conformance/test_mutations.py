@@ -65,7 +65,7 @@ class Strict(TRUE_NEURONS):
 
 class Unsaturated(TRUE_NEURONS):
     def __init__(self, layer, shape, rules):
-        wide = replace(rules.state, bits=40)
+        wide = replace(rules.state, bits=32)
         super().__init__(layer, shape, replace(rules, state=wide))
 
 
