@@ -13,9 +13,9 @@ from sast_deploy.commands.options import OUTPUT, PATH, Command, console, example
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from sast_deploy.sweep.jobs import Workers
     from sast_deploy.sweep.study import Study
     from sast_deploy.sweep.sweep import Outcome, Plan
-    from sast_deploy.sweep.workers import Workers
 
 SOME_FAILED = 1  # exit code
 SCHEMA = """

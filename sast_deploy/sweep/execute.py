@@ -16,11 +16,11 @@ from sast_deploy.errors import BusyError, SastError, TrainingError
 from sast_deploy.fileio import write_text
 from sast_deploy.sweep.folder import RunFolder, write_json
 from sast_deploy.sweep.frames import load_choice
+from sast_deploy.sweep.jobs import BUSY, FAILED, FINISHED
 from sast_deploy.sweep.measures import TRAIN
 from sast_deploy.sweep.provenance import code_version, surroundings
 from sast_deploy.sweep.stages import Measuring
 from sast_deploy.sweep.study import Run
-from sast_deploy.sweep.workers import BUSY, FAILED, FINISHED
 from sast_deploy.train import train
 
 Report = Callable[[str], None]

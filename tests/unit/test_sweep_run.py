@@ -29,12 +29,13 @@ from sast_deploy.sweep.display import Display
 from sast_deploy.sweep.execute import execute
 from sast_deploy.sweep.folder import RunFolder, config_differences
 from sast_deploy.sweep.frames import load_choice, part_of, unclipped_test
+from sast_deploy.sweep.jobs import BUSY, FAILED, FINISHED, STAGE, Event, Job
 from sast_deploy.sweep.measures import ANALYSES, FLOAT, Stage, ablation_stage, analysis_stage, profile_stage
 from sast_deploy.sweep.provenance import code_version, source_digest
 from sast_deploy.sweep.stages import Measuring
 from sast_deploy.sweep.study import Run, Study
 from sast_deploy.sweep.sweep import plan, sweep
-from sast_deploy.sweep.workers import BUSY, FAILED, FINISHED, STAGE, Event, Job, _Child, _Slot, shares
+from sast_deploy.sweep.workers import _Child, _Slot, shares
 from tests.e2e.conftest import write_bands
 from tests.tinydata import STEPS, tiny_set
 
