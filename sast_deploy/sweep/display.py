@@ -14,8 +14,8 @@ from rich.text import Text
 
 from sast_deploy.errors import DataError
 from sast_deploy.reading import Expected, read_bytes
+from sast_deploy.sweep.jobs import BUSY, FAILED, FINISHED, Event
 from sast_deploy.sweep.study import Run
-from sast_deploy.sweep.workers import BUSY, FAILED, FINISHED, Event
 
 METRICS, METRICS_BYTES = Expected("a training's lines", DataError), 64 << 20
 
