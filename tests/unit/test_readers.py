@@ -418,6 +418,7 @@ OWN = {
     "sast_deploy.fileio": "what it has just written, and the head of an output",
     "sast_deploy.memory": "/proc",
     "sast_deploy.netx": "writes, in memory",
+    "sast_deploy.outputs": "outputs that are there, once output_target has found them to be regular files",
     "sast_deploy.profile": "the profiles of the package",
     "sast_deploy.simulate.fast.compiled": "the package's own source",
     "sast_deploy.simulate.lava.child": "the folder of this run, for this user alone",
@@ -426,7 +427,6 @@ OWN = {
     "sast_deploy.simulate.lava.stock_child": "the folder of this run",
     "sast_deploy.simulate.lava.supervisor": "the folder of this run",
     "sast_deploy.simulate.record": "its own temporary file",
-    "sast_deploy.sweep.folder": "its lock",
     "sast_deploy.sweep.provenance": "the package's own source",
     "sast_deploy.versions": "the installation",
 }
