@@ -152,7 +152,7 @@ def test_real_data_is_found(
     (tmp_path / "NMNIST" / "SIMULATED.json").write_text("no JSON")
     check = by_name(diagnose())["real N-MNIST"]
     assert not check.ok
-    assert "cannot be read" in check.found
+    assert "is no JSON" in check.found
 
 
 def test_runs_without_the_packages_it_looks_for() -> None:
