@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from sast_deploy.checkpoint import load_plain, save_plain
-from sast_deploy.errors import CheckpointError, TrainingError
+from sast_deploy.errors import CheckpointError, Exit, TrainingError
 from sast_deploy.fileio import write_text
 from sast_deploy.network import ADDED_LATER as NETWORK_ADDED
 from sast_deploy.recipes import ADDED_LATER as RECIPE_ADDED
@@ -24,9 +24,9 @@ Setting = dict[str, Any]
 
 
 class TrainingInterruptedError(TrainingError):
-    """Ctrl-C: the finished epochs are on the disk (exit code 130, as shells report it)."""
+    """Ctrl-C: the finished epochs are on the disk."""
 
-    exit_code = 130
+    exit_code = Exit.INTERRUPTED
 
 
 @dataclass

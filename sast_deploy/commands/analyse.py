@@ -11,12 +11,11 @@ import click
 
 from sast_deploy.commands.loading import load_test_split
 from sast_deploy.commands.options import PATH, SEED, Command, console, data_options, example
-from sast_deploy.errors import UsageError
+from sast_deploy.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from sast_deploy.data import FrameSet, FrameSplit
 
-VIOLATED = 1  # exit code when a bound that must hold does not
 PARTS = ("drop", "noise", "margins", "contraction", "thresholds")
 
 
@@ -113,7 +112,7 @@ def analyse_command(
     ]
     for name in violated:
         out.print(f"VIOLATED: a bound that must hold does not hold for {name}", soft_wrap=True)
-    return VIOLATED if violated else 0
+    return Exit.CHECK_FAILED if violated else Exit.OK
 
 
 def _limited(

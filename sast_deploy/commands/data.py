@@ -18,9 +18,7 @@ from sast_deploy.commands.options import (
     example,
     frame_options,
 )
-from sast_deploy.errors import UsageError
-
-OUTSIDE = 1  # exit code when simulated and real recordings differ by more than the tolerance
+from sast_deploy.errors import Exit, UsageError
 
 
 @click.group("data", cls=Group, short_help="Look at, simulate and compare recordings.")
@@ -143,4 +141,4 @@ def compare_command(
     out.print(result.table(), soft_wrap=True, markup=False)
     result.plot(output)
     out.print(f"wrote {output}", soft_wrap=True)
-    return 0 if result.ok else OUTSIDE
+    return Exit.OK if result.ok else Exit.CHECK_FAILED

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from sast_deploy.errors import Exit
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
 Function = TypeVar("Function", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
 SEED = click.IntRange(0, 2**63 - 1)
-NO_COMMAND = 2  # exit code
 PLAIN_WIDTH = 120  # columns of a table that goes to a file or a pipe
 
 
@@ -75,7 +76,7 @@ class Group(click.Group):
         """Click's, but without a command the whole help goes to stderr, in every version of click."""
         if not args:
             click.echo(ctx.get_help(), err=True)
-            ctx.exit(NO_COMMAND)
+            ctx.exit(Exit.BAD_INPUT)
         return super().parse_args(ctx, args)
 
 

@@ -13,14 +13,13 @@ from sast_deploy.commands.compile import EXPORTS
 from sast_deploy.commands.foreign import ForeignRun, simulate_foreign
 from sast_deploy.commands.loading import load_test_split
 from sast_deploy.commands.options import PATH, Command, console, data_options, example
-from sast_deploy.errors import DataError, NetFileError, UsageError
+from sast_deploy.errors import DataError, Exit, NetFileError, UsageError
 
 if TYPE_CHECKING:
     from sast_deploy.data import DataInfo, FrameOptions, FrameSet
     from sast_deploy.netx import NetFile
     from sast_deploy.simulate.record import SpikeRecord
 
-DIFFERS = 1  # exit code when Lava and the reference disagree
 DEFAULT_CHECK = 100
 SECONDS = click.FloatRange(min=0, min_open=True)
 
@@ -138,7 +137,7 @@ def simulate_command(
     print_report(result, out)
     write_text(report, result.to_json())
     out.print(f"wrote {report}", soft_wrap=True)
-    return DIFFERS if difference else 0
+    return Exit.CHECK_FAILED if difference else Exit.OK
 
 
 def newest_export(folder: Path) -> Path:

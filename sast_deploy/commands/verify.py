@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sast_deploy.commands.options import PATH, Command, console, data_options, example
-from sast_deploy.errors import NetFileError
+from sast_deploy.errors import Exit, NetFileError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from sast_deploy.verify import Comparison
 
-DIFFERS = 1
 DEFAULT_SAMPLES = 20
 NAMES = ("reference", "fast", "lava")
 
@@ -86,7 +85,7 @@ def verify_command(
     for row in rows:
         for line in row.problem:
             out.print(line, soft_wrap=True, markup=False)
-    return DIFFERS if any(row.problem for row in rows) else 0
+    return Exit.CHECK_FAILED if any(row.problem for row in rows) else Exit.OK
 
 
 def _table(rows: list[Comparison]) -> Table:

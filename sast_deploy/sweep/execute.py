@@ -22,6 +22,7 @@ from sast_deploy.sweep.stages import Measuring
 from sast_deploy.sweep.study import Run
 from sast_deploy.sweep.workers import BUSY, FAILED, FINISHED
 from sast_deploy.train import train
+from sast_deploy.versions import missing_package
 
 Report = Callable[[str], None]
 
@@ -126,6 +127,8 @@ def _note(folder: RunFolder, error: Exception) -> str:
     with contextlib.suppress(SastError, OSError):
         before = folder.errors.read_text(encoding="utf-8") if folder.errors.exists() else ""
         write_text(folder.errors, before + text)
+    if isinstance(error, ImportError):
+        error = missing_package(error)
     if isinstance(error, SastError):
         return str(error)
     return f"{type(error).__name__}: {' '.join(str(error).split())} (see {folder.errors})"

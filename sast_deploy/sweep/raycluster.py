@@ -16,9 +16,9 @@ from sast_deploy.errors import InstallationError
 from sast_deploy.sweep.folder import PLAN_FILE
 from sast_deploy.sweep.provenance import source_digest
 from sast_deploy.sweep.workers import FAILED, Event, Job
+from sast_deploy.versions import missing_package
 
 CONNECT_SECONDS = 10.0
-INSTALL = "pip install 'ray>=2.40'"
 
 
 class RayWorkers:
@@ -34,7 +34,7 @@ class RayWorkers:
         try:
             ray: Any = importlib.import_module("ray")
         except ImportError as error:
-            raise InstallationError("Ray is not installed", where="--ray", todo=INSTALL) from error
+            raise missing_package(error) from error
         _require_listener(address)
         local = {"num_cpus": jobs, "include_dashboard": False} if address == "local" else {}
         try:

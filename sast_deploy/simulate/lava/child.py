@@ -23,6 +23,7 @@ from sast_deploy.simulate.lava import shim
 from sast_deploy.simulate.lava.clock import BatchClock
 from sast_deploy.simulate.lava.results import NeuronResults, Results
 from sast_deploy.simulate.lava.shared import map_frames, open_shared
+from sast_deploy.versions import missing_package
 
 WATCH_SECONDS = 0.01
 SETUP_HINT = "run `make setup` or `sast-deploy doctor`"
@@ -38,7 +39,8 @@ def main(run: Callable[[Path], None]) -> int:
     try:
         run(run_dir)
     except ImportError as error:
-        return _report(run_dir, f"Lava cannot be imported: {error}", SETUP_HINT)
+        found = missing_package(error)
+        return _report(run_dir, f"Lava cannot be imported: {found}", SETUP_HINT)
     except MemoryError:
         return _report(run_dir, "Lava ran out of memory", "use a smaller batch")
     except ActorError as error:
