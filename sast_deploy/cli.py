@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import errno
-import os
 import signal
 import sys
 import traceback
 
 import click
-from click.shell_completion import shell_complete
 
 from sast_deploy import __version__
 from sast_deploy.commands.analyse import analyse_command
@@ -34,8 +32,6 @@ from sast_deploy.versions import missing_package
 OF_THE_MACHINE = {
     errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOSPC, errno.EDQUOT, errno.EIO,
 }  # fmt: skip
-
-COMPLETE = "_SAST_DEPLOY_COMPLETE"
 
 EXAMPLE = """
 Example, from events to a report:
@@ -87,8 +83,6 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run the command line; returns the exit code."""
     forget_debug()
-    if instruction := os.environ.get(COMPLETE):  # a shell asks what may follow
-        return shell_complete(cli, {}, "sast-deploy", COMPLETE, instruction)
     try:
         # Not `cli.main`: that one, too, has opinions on interrupts and closed pipes.
         with cli.make_context("sast-deploy", list(arguments)) as context:

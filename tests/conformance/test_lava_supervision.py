@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sast_deploy.children import child_environment
 from sast_deploy.errors import DataError, LavaError
 from sast_deploy.netx import NetFile, write_net
 from sast_deploy.simulate.lava import run_lava, supervisor
@@ -158,7 +159,7 @@ def test_killed_parent_leaves_nothing_behind(work):
         "         progress=lambda done: (os.kill(os.getpid(), 9) for _ in done))\n"
     )
     arguments = [sys.executable, "-c", script, str(path), str(path.parent / "frames.npy")]
-    environment = {**supervisor.child_environment(), "TMPDIR": str(scratch)}
+    environment = {**child_environment(), "TMPDIR": str(scratch)}
     assert subprocess.run(arguments, env=environment, check=False).returncode == -signal.SIGKILL
     deadline = time.monotonic() + 20
     while (processes_of(scratch) or list(scratch.iterdir())) and time.monotonic() < deadline:

@@ -19,14 +19,14 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # What is not named counts as the last level, if it has nothing to do with training.
 CHAIN = (
     {"errors"},
-    {"fileio", "progress"},
+    {"fileio", "progress", "compiled"},
     {"fixedpoint"},
     {"profile"},
     {"program"},
     {"floatnet", "compiler", "netx", "simulate", "report"},
 )
 LEVEL = {unit: level for level, units in enumerate(CHAIN) for unit in units}
-DATA_MAY_IMPORT = {"data", "errors", "fileio", "progress"}
+DATA_MAY_IMPORT = {"data", "errors", "fileio", "progress", "compiled"}
 LAVA_HOME = "sast_deploy.simulate.lava"
 TORCH_IN_THE_CHAIN = {"sast_deploy.simulate.fast.dense"}
 HEAVY = {"torch", "tonic", "lava", "numba", "h5py", "sklearn", "matplotlib", "scipy", "librosa"}
