@@ -21,11 +21,17 @@ def python_command(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-c", _START, module, *arguments]
 
 
+def checkout() -> Path | None:
+    """The folder that our package lies in, where it is not installed."""
+    root = Path(__file__).resolve().parent.parent
+    return None if root == Path(sysconfig.get_path("purelib")).resolve() else root
+
+
 def child_environment(threads: int = 1) -> dict[str, str]:
     """This environment, with our package importable and numeric libraries kept to so many threads."""
     environment = {**os.environ, **dict.fromkeys(_THREADS, str(threads))}
-    root = Path(__file__).resolve().parent.parent
-    if root != Path(sysconfig.get_path("purelib")).resolve():  # a checkout
+    root = checkout()
+    if root is not None:
         inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
         environment["PYTHONPATH"] = os.pathsep.join([str(root), *filter(None, inherited)])
     return environment
