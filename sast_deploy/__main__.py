@@ -1,4 +1,4 @@
-"""`python -m sast_deploy` is `sast-deploy`. Needs no other package, so that it can say which one is missing."""
+"""`python -m sast_deploy` is `sast-deploy`. Needs no other package, so it can say which one is missing."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ for command in (
 
 
 def main() -> None:
-    """Entry point: every error is one line on stderr; `sast_deploy.errors.EXIT_CODES` lists the exit codes."""
+    """Entry point: every error is one line on stderr; exit codes as `sast_deploy.errors.EXIT_CODES` says."""
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # ends a run as Ctrl-C does, its children too
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

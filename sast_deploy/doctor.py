@@ -155,7 +155,8 @@ def _lava_runs(remedy: str) -> Check:
     wanted = f"a small network runs within {LAVA_SECONDS:.0f} s"
     try:
         done = subprocess.run(
-            python_command(LAVA_SELFCHECK), env=child_environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            python_command(LAVA_SELFCHECK), env=child_environment(),
+            stdin=subprocess.DEVNULL, capture_output=True, text=True,
             timeout=LAVA_SECONDS, start_new_session=True, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:

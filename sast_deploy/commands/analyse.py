@@ -10,12 +10,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sast_deploy.commands.loading import load_test_split
-from sast_deploy.commands.options import PATH, SEED, Command, console, data_options, example
+from sast_deploy.commands.options import (
+    COUNT,
+    PATH,
+    SEED,
+    Command,
+    console,
+    data_options,
+    example,
+    refuse_ignored,
+)
 from sast_deploy.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from sast_deploy.data import FrameSet, FrameSplit
 
+RANDOM = {"drop", "noise", "contraction"}  # the parts that draw
 PARTS = ("drop", "noise", "margins", "contraction", "thresholds")
 
 
@@ -33,7 +43,7 @@ PARTS = ("drop", "noise", "margins", "contraction", "thresholds")
     "--parts", default=",".join(PARTS), show_default=True, metavar="NAMES", help="Which parts, by comma."
 )
 @data_options(None)
-@click.option("--samples", type=click.IntRange(min=1), help="Only N test samples, evenly spread.")
+@click.option("--samples", type=COUNT, help="Only N test samples, evenly spread.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of dropped events, noise and pairs.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option(
@@ -67,6 +77,7 @@ def analyse_command(
     """
     from sast_deploy.analysis import accuracies, analyse, compare, predict
     from sast_deploy.analysis.tables import table
+    from sast_deploy.batches import pick_device
     from sast_deploy.checkpoint import load_checkpoint
     from sast_deploy.fileio import check_output
 
@@ -74,6 +85,9 @@ def analyse_command(
     unknown = sorted(set(chosen) - set(PARTS))
     if unknown or not chosen:
         raise UsageError(f"{parts!r}", where="--parts", expected=f"some of {','.join(PARTS)}")
+    if not RANDOM & set(chosen):
+        refuse_ignored(["seed"], f"with --parts {parts}, which draw nothing")
+    pick_device(device)
     default = "analysis.json" if len(checkpoints) == 1 else "comparison.json"
     path_of_results = output or checkpoints[0].parent / default
     check_output(path_of_results, "JSON file of an analysis", b'"sast-deploy-analysis"')

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sast_deploy.commands.options import PATH, Command, console, data_options, example
+from sast_deploy.commands.options import (
+    DATA_OPTIONS,
+    PATH,
+    Command,
+    console,
+    data_options,
+    example,
+    refuse_ignored,
+)
 
 if TYPE_CHECKING:
     from sast_deploy.inspection import Calibration
@@ -33,6 +41,8 @@ def inspect_command(net: Path, samples: int | None, json_path: Path | None, **da
     from sast_deploy.inspection import inspect_net, print_inspection
     from sast_deploy.netx import read_net
 
+    if samples is None:
+        refuse_ignored(DATA_OPTIONS, "without --samples: no data are looked at", "add --samples N")
     if json_path is not None:
         check_output(json_path, "JSON file of an inspection", b'"inspection_version"')
     content = read_net(net)

@@ -12,7 +12,17 @@ import click
 from sast_deploy.commands.compile import EXPORTS
 from sast_deploy.commands.foreign import ForeignRun, simulate_foreign
 from sast_deploy.commands.loading import load_test_split
-from sast_deploy.commands.options import PATH, Command, console, data_options, example
+from sast_deploy.commands.options import (
+    COUNT,
+    DATA_OPTIONS,
+    PATH,
+    SECONDS,
+    Command,
+    console,
+    data_options,
+    example,
+    refuse_ignored,
+)
 from sast_deploy.errors import DataError, Exit, NetFileError, UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +31,9 @@ if TYPE_CHECKING:
     from sast_deploy.simulate.record import SpikeRecord
 
 DEFAULT_CHECK = 100
-SECONDS = click.FloatRange(min=0, min_open=True)
+OF_LAVA = ("batch", "stall", "timeout")
+OF_STRANGERS = ("input_path", "steps", "reset_interval", "message_bits", "output")
+OF_OUR_FILES = (*DATA_OPTIONS, "samples", "check", "report")
 
 
 @click.command(
@@ -49,7 +61,7 @@ SECONDS = click.FloatRange(min=0, min_open=True)
     type=click.Choice(["reference", "fast", "lava"]),
     help="Default: lava; for other people's files fast.",
 )
-@click.option("--batch", type=int, help="Samples per Lava batch; default: what fits memory.")
+@click.option("--batch", type=COUNT, help="Samples per Lava batch; default: what fits memory.")
 @click.option("--stall", type=SECONDS, default=120.0, show_default=True, help="Seconds of silence: hung.")
 @click.option("--timeout", type=SECONDS, help="Seconds that Lava may take in all; default: no limit.")
 @click.option("--report", type=PATH, help="Default: runs/<net name>/report.json")
@@ -105,12 +117,17 @@ def simulate_command(
     path = net or newest_export(EXPORTS)
     lava_options = {"batch": batch, "stall": stall, "timeout": timeout}
     if is_stock_file(path):
+        refuse_ignored(OF_OUR_FILES, f"is for sast-deploy's own files; {path} is a stock NetX file")
+        _refuse_lava_options(backend or "fast")
         bits, interval = message_bits or 0, reset_interval or 0
         wanted = ForeignRun(input_path, steps, interval, bits, backend or "fast", output, lava_options)
         simulate_foreign(path, wanted)
         return 0
-    foreign = {"input": input_path, "steps": steps, "reset-interval": reset_interval}
-    _refuse_foreign_options(path, {**foreign, "message-bits": message_bits, "output": output})
+    todo = f"sast-deploy wrote {path}, it knows its data: leave the option out"
+    refuse_ignored(OF_STRANGERS, "is for stock NetX files", todo)
+    _refuse_lava_options(backend or "lava")
+    if backend == "reference":
+        refuse_ignored(["check"], "with --backend reference: the reference would check itself")
     report = report or Path("runs") / path.stem / "report.json"
     check_output(report, "report", b'"report_version"')
     backend = backend or "lava"
@@ -204,14 +221,9 @@ def _replay(
     return len(chosen), f"Lava against the reference: {difference}" if difference else None
 
 
-def _refuse_foreign_options(path: Path, options: dict[str, Any]) -> None:
-    for name, value in options.items():
-        if value is not None:
-            raise UsageError(
-                f"--{name} is for stock NetX files",
-                where=path,
-                todo="sast-deploy wrote this file, it knows its data: leave the option out",
-            )
+def _refuse_lava_options(backend: str) -> None:
+    if backend != "lava":
+        refuse_ignored(OF_LAVA, f"is Lava's, and this runs on {backend}", "leave it out, or --backend lava")
 
 
 def _parse_check(text: str) -> int | None:

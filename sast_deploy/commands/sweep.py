@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sast_deploy.commands.options import PATH, Command, console, example
+from sast_deploy.commands.options import PATH, Command, console, example, refuse_ignored
 from sast_deploy.errors import Exit
 
 if TYPE_CHECKING:
@@ -77,6 +77,8 @@ def sweep_command(
     from sast_deploy.sweep import load_study
     from sast_deploy.sweep.sweep import plan, sweep
 
+    if dry_run:
+        refuse_ignored(("jobs", "address"), "with --dry-run, which starts nothing")
     wanted = load_study(study, data=data, data_root=data_root)
     runs = output or Path("runs") / wanted.name
     out = console()

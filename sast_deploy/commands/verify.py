@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sast_deploy.commands.options import PATH, Command, console, data_options, example
+from sast_deploy.commands.options import (
+    COUNT,
+    DATA_OPTIONS,
+    PATH,
+    SECONDS,
+    Command,
+    console,
+    data_options,
+    example,
+    refuse_ignored,
+)
 from sast_deploy.errors import Exit, NetFileError
 
 if TYPE_CHECKING:
@@ -31,7 +41,7 @@ NAMES = ("reference", "fast", "lava")
 @click.argument("net", type=PATH)
 @click.option(
     "--samples",
-    type=click.IntRange(min=1),
+    type=COUNT,
     default=DEFAULT_SAMPLES,
     show_default=True,
     help="Test samples, evenly spread.",
@@ -45,8 +55,8 @@ NAMES = ("reference", "fast", "lava")
 )
 @click.option("--known-answers-only", is_flag=True, help="Replay the file's own vectors; needs no data.")
 @data_options(None)
-@click.option("--stall", type=float, default=120.0, show_default=True, help="Seconds without progress: hung.")
-@click.option("--timeout", type=float, help="Seconds that Lava may take in all; default: no limit.")
+@click.option("--stall", type=SECONDS, default=120.0, show_default=True, help="Seconds of silence: hung.")
+@click.option("--timeout", type=SECONDS, help="Seconds that Lava may take in all; default: no limit.")
 def verify_command(
     net: Path,
     samples: int,
@@ -65,6 +75,10 @@ def verify_command(
     from sast_deploy.netx import read_net
     from sast_deploy.verify import blind_spots, compare, load_engines, replay_known
 
+    if known_answers_only:
+        refuse_ignored(("samples", *DATA_OPTIONS), "with --known-answers-only, which needs no data")
+    if "lava" not in (backends or NAMES):
+        refuse_ignored(("stall", "timeout"), "is Lava's, which --backend leaves out")
     content = read_net(net)
     engines = load_engines(backends or NAMES, net, content.program, stall, timeout)
     if known_answers_only and content.known is None:

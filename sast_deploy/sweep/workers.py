@@ -130,13 +130,11 @@ class _Slot:
 
 def _launch(processors: list[int]) -> _Child:
     ours, theirs = multiprocessing.Pipe()
-    # Ctrl-C goes to every process of a terminal; who inherits it blocked never hears of it: we end the workers.
+    # Ctrl-C goes to every process of a terminal; it is we who end the workers, so they inherit it blocked.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         process = subprocess.Popen(
-            python_command(
-                "sast_deploy.sweep.worker", str(theirs.fileno()), ",".join(map(str, processors))
-            ),
+            python_command("sast_deploy.sweep.worker", str(theirs.fileno()), ",".join(map(str, processors))),
             env=child_environment(threads=len(processors)),
             stdin=subprocess.DEVNULL,
             pass_fds=[theirs.fileno()],

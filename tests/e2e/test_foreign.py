@@ -105,4 +105,4 @@ def test_options_for_other_peoples_files_are_refused_for_ours(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     write_net(tmp_path / "ours.net", NetFile(fc_program(np.random.default_rng(0)), ""))
     assert run(["simulate", "ours.net", "--steps", "5"]) == 2
-    assert "ours.net: --steps is for stock NetX files" in capsys.readouterr().err
+    assert "--steps is for stock NetX files; sast-deploy wrote ours.net" in capsys.readouterr().err

@@ -142,7 +142,7 @@ def test_a_failing_run_stops_no_other_and_is_listed(
     bad = out / "bands-fc-quick-rho0.05-seed0"
     bad.mkdir(parents=True)
     (bad / "stages").write_text("in the way")
-    assert run(["sweep", str(study), "--data-root", str(bands), "-o", str(out)]) == 1
+    assert run(["sweep", str(study), "--data-root", str(bands), "-o", str(out)]) == 4
     said = capsys.readouterr().out
     assert f"FAILED {bad.name}: " in said
     assert "2 of 3 runs finished" in said
@@ -172,7 +172,7 @@ def test_without_ray(
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     assert run(["sweep", str(study), "-o", str(tmp_path / "o"), "--ray", "auto"]) == 3
-    assert "error: --ray: Ray is not installed; pip install" in capsys.readouterr().err
+    assert "error: Python package ray is not installed; " in capsys.readouterr().err
     assert not (tmp_path / "o").exists()
 
 

@@ -42,7 +42,8 @@ def kernel_modules() -> list[str]:
     found = []
     for path in sorted(PACKAGE.rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+        taken = [node.names for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        names = {alias.name for aliases in taken for alias in aliases}
         if names & {"compiled", "inlined"}:
             found.append(".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts))
     return found

@@ -6,6 +6,8 @@ import io
 import json
 import multiprocessing
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -199,10 +201,8 @@ def bands_of_four(tmp_path: Path) -> Path:
 
 
 def test_a_worker_that_dies_is_a_failure_of_its_run_alone() -> None:
-    context = multiprocessing.get_context("fork")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=os._exit, args=(7,))
-    process.start()
+    ours, theirs = multiprocessing.Pipe()
+    process = subprocess.Popen([sys.executable, "-c", "raise SystemExit(7)"])
     theirs.close()
     slot = _Slot([0])
     slot.run, slot.child = "tiny", _Child(process, ours)

@@ -115,7 +115,7 @@ def _start(module: str, run_dir: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             python_command(module, str(run_dir), str(os.getpid())),
             cwd=run_dir,
-            # More threads would spin while other actors have work: 10,000 samples took twice as long with two.
+            # More threads would spin while other actors have work: 10,000 samples took twice as long.
             env=child_environment(threads=1),
             stdin=subprocess.DEVNULL,
             stdout=output,
