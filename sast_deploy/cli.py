@@ -119,5 +119,5 @@ def explain(error: BaseException) -> tuple[str, int]:
 def _complain(message: str, code: int) -> int:
     if wants_traceback():
         traceback.print_exc()
-    click.echo(f"error: {message}", err=True)
+    print(f"error: {message}", file=sys.stderr, flush=True)
     return code

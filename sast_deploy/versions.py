@@ -88,7 +88,7 @@ def missing_package(error: ImportError) -> InstallationError:
         return InstallationError(f"cannot be loaded: {reason}", where=name or "a package", todo=todo)
     gone = isinstance(error, ModuleNotFoundError) and error.name == name
     what = "is not installed" if gone else f"cannot be loaded: {reason}"
-    return InstallationError(what, where=f"Python package {name}", todo=install_line(name))
+    return InstallationError(f"the Python package {name} {what}", todo=install_line(name))
 
 
 def install_line(module: str) -> str:

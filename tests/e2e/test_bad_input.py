@@ -114,7 +114,7 @@ def test_checkpoints(work, capsys, command, damage, message):
         (["train", "--set", "drop"], "--set drop; expected KEY=VALUE"),
         (["train", "--set", "drip=1"], "no such value: drip"),
         (["train", "--clip", "0"], "clip = 0"),
-        (["train", "--encoding", "binary", "--clip", "3"], "--clip with --encoding binary: frames hold 0 and"),
+        (["train", "--encoding", "binary", "--clip", "3"], "--clip with --encoding binary: frames hold 0"),
         (["train", "--dataset", "nmist"], "unknown data set 'nmist'; expected one of auto, nmnist"),
         (["train", "--dataset", "tonic:NMNITS"], "tonic has no data set 'NMNITS'; expected NMNIST or "),
         (["train", "--device", "tpu", "-o", "new.pt"], "device 'tpu' is not here"),

@@ -21,6 +21,7 @@ from sast_deploy.cli import run
 from sast_deploy.sweep import load_study
 from sast_deploy.sweep.frames import load_choice
 from sast_deploy.train import train
+from tests.commandlines import TRACE, poison
 
 ROOT = Path(__file__).parents[2]
 STUDY = """
@@ -150,9 +151,13 @@ def test_a_failing_run_stops_no_other_and_is_listed(
 
 
 def test_the_same_study_on_ray(
-    study: Path, bands: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+    study: Path, bands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     pytest.importorskip("ray", reason="Ray is not installed: pip install ray")
+    folder = tmp_path / "poisoned"  # Ray would give it to its workers as a place of modules
+    folder.mkdir()
+    monkeypatch.chdir(poison(folder))
     study.write_text(STUDY.replace("epochs = 20", "epochs = 2").replace("[0, 1, 2]", "[0, 1]"))
     out, usual = tmp_path / "ray", tmp_path / "usual"
     options = [str(study), "--data-root", str(bands)]
@@ -165,6 +170,7 @@ def test_the_same_study_on_ray(
     for path in out.glob("*/ckpt.pt"):
         ours, theirs = (load_checkpoint(p).state for p in (path, usual / path.parent.name / "ckpt.pt"))
         assert all(np.array_equal(ours[key], theirs[key]) for key in ours)
+    assert not (folder / TRACE).exists(), (folder / TRACE).read_text()
 
 
 def test_without_ray(
@@ -172,7 +178,7 @@ def test_without_ray(
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     assert run(["sweep", str(study), "-o", str(tmp_path / "o"), "--ray", "auto"]) == 3
-    assert "error: Python package ray is not installed; " in capsys.readouterr().err
+    assert "error: the Python package ray is not installed; " in capsys.readouterr().err
     assert not (tmp_path / "o").exists()
 
 
