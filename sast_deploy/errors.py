@@ -44,7 +44,7 @@ class SastError(Exception):
         todo: the next thing to try, preferably a command.
     """
 
-    exit_code = Exit.BAD_INPUT
+    exit_code: int = Exit.BAD_INPUT
 
     def __init__(
         self,

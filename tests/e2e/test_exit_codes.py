@@ -183,7 +183,8 @@ def test_missing_packages_are_named_with_the_line_that_installs_them(
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, env=child_environment(), capture_output=True, text=True, check=False)
     assert done.returncode == Exit.ENVIRONMENT, done.stderr
-    wanted = f"error: the Python package {package} is not installed; {sys.executable} -m pip install {package}=="
+    mended = f"{sys.executable} -m pip install {package}=="
+    wanted = f"error: the Python package {package} is not installed; {mended}"
     assert done.stderr.splitlines()[-1].startswith(wanted)
     assert "Traceback" not in done.stderr
 
@@ -245,14 +246,15 @@ def test_closed_streams_are_no_errors(closed: tuple[int, ...], here: Path) -> No
 
 def test_python_m_runs_no_module_of_the_folder(here: Path, tmp_path: Path) -> None:
     """What Python itself imports before our first line (runpy and its like) is beyond us."""
-    for name in "json multiprocessing numpy subprocess tempfile click rich torch h5py".split():
+    names = ["json", "multiprocessing", "numpy", "subprocess", "tempfile", "click", "rich", "torch"]
+    for name in names:
         shutil.copy(here / f"{name}.py", tmp_path)
     for module in ("sast_deploy", "sast_deploy.doctor", "sast_deploy.simulate.lava.selfcheck"):
         words = ["doctor"] if module == "sast_deploy" else []
+        command = [sys.executable, "-m", module, *words]
         done = subprocess.run(
-            [sys.executable, "-m", module, *words], cwd=tmp_path, env=child_environment(), capture_output=True,
-            check=False,
-        )  # fmt: skip
+            command, cwd=tmp_path, env=child_environment(), capture_output=True, check=False
+        )
         assert done.returncode == Exit.OK, done.stderr
     assert not (here / TRACE).exists()
 

@@ -20,6 +20,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 CHAIN = (
     {"errors"},
     {"fileio", "progress", "compiled"},
+    {"fields", "reading"},
     {"fixedpoint"},
     {"profile"},
     {"program"},

@@ -1,0 +1,62 @@
+"""Arrays of numbers in .npy files, mapped into memory instead of read."""
+
+from __future__ import annotations
+
+import os
+import tokenize
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from sast_deploy.reading.files import NPY_MARK, Expected, open_regular
+
+NUMBERS = "buif"  # NumPy's kinds of dtype: bool, unsigned, signed, float
+# What NumPy raises for a header that is none: it evaluates Python's literals.
+BROKEN = (
+    ValueError, OSError, EOFError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError,
+    tokenize.TokenError,
+)  # fmt: skip
+
+
+def read_npy(path: Path, expected: Expected) -> npt.NDArray[Any]:
+    """The array of a .npy file, read-only, mapped: its bytes are read when they are used.
+
+    Raises `expected.error`: no .npy file, objects or records instead of numbers, a header that promises more
+    than the file holds.
+    """
+    with open_regular(path, expected) as file:
+        if file.read(len(NPY_MARK)) != NPY_MARK:
+            expected.refuse_kind(path)
+        file.seek(0)
+        try:
+            shape, fortran, dtype = _header(file)
+        except BROKEN as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            expected.refuse(f"has no readable header ({reason})", path)
+        offset, size = file.tell(), os.fstat(file.fileno()).st_size
+        if dtype.kind not in NUMBERS or dtype.hasobject or dtype.names:
+            expected.refuse(f"holds {_named(dtype)}, not numbers", path)
+        if any(n < 0 for n in shape):
+            expected.refuse(f"has shape {shape}", path)
+        wanted = int(np.prod([int(n) for n in shape], dtype=object)) * dtype.itemsize
+        if wanted > size - offset:
+            expected.refuse(f"is cut off: {size - offset:,} of {wanted:,} bytes of numbers", path)
+        if not wanted:
+            return np.zeros(shape, dtype)
+        order: Any = "F" if fortran else "C"
+        return np.memmap(file, dtype, "r", offset, shape, order)
+
+
+def _header(file: BinaryIO) -> Any:
+    """(shape, whether in Fortran's order, dtype)."""
+    form: Any = np.lib.format
+    version = form.read_magic(file)
+    return (form.read_array_header_1_0 if version == (1, 0) else form.read_array_header_2_0)(file)
+
+
+def _named(dtype: np.dtype[Any]) -> str:
+    if dtype.names:
+        return f"records of {', '.join(dtype.names[:4])}"
+    return "Python objects" if dtype.hasobject else f"values of type {dtype}"
