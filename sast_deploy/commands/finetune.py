@@ -96,6 +96,8 @@ def finetune_command(
     named = {"epochs": epochs, "lr": lr, "rho": rho, "batch": batch}
     recipe = FINETUNE.recipe(trained.recipe).replace(**parse_changes(changes), **named)
     refuse_idle_changes(changes, recipe)
+    if "k_start" in parse_changes(changes):
+        raise UsageError("--set k_start changes nothing here", todo="the slope is --k all the time")
     data = load_test_split(trained.data, trained.frames, dataset, data_root, holdout, holdout_seed, cache_dir)
     out = console()
     out.print(f"{checkpoint} -> {profile.name}; data: {data.info.provenance}", soft_wrap=True)

@@ -83,14 +83,15 @@ def verify_command(
     engines = load_engines(backends or NAMES, net, content.program, stall, timeout)
     if known_answers_only and content.known is None:
         raise NetFileError("holds no known answers", where=net, todo="compile the checkpoint again")
+    frames = None if known_answers_only else load_spread(content, net, samples, **data)
     out = console()
     rows: list[Comparison] = []
     if content.known is None:
         out.print(f"{net}: holds no known answers", soft_wrap=True)
     else:
         rows += replay_known(content.program, content.known, engines)
-    if not known_answers_only:
-        rows += compare(content.program, load_spread(content, net, samples, **data), engines, "test split")
+    if frames is not None:
+        rows += compare(content.program, frames, engines, "test split")
     out.print(f"{net}: program {content.program.digest()}", soft_wrap=True)
     out.print(_table(rows))
     if content.known is not None and not any(row.problem for row in rows):

@@ -112,7 +112,7 @@ def load_study(path: Path, *, data: str | None = None, data_root: Path | None = 
         raise UsageError(f"is not valid TOML: {error}", where=path) from error
     study = _Parser(Table(values, str(path)), data, data_root).study()
     if data_root is not None and not any(run.data.root is data_root for run in study.runs):
-        raise UsageError("--data-root: no run looks there", where=path, todo="leave it out")
+        raise UsageError("--data-root names a folder that no run looks into", where=path, todo="leave it out")
     return study
 
 
