@@ -23,7 +23,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 py := .venv/bin/python
-sast := $(py) -m sast_deploy
+sast := .venv/bin/sast-deploy
 
 # One folder for each choice of options, so that a checkpoint is never taken for another's.
 data_id := $(if $(DATA_ROOT),-$(shell printf %s '$(DATA_ROOT)' | cksum | cut -d' ' -f1))

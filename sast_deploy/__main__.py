@@ -15,6 +15,8 @@ def main() -> None:
         problem = missing_package(error)
         print(f"error: {problem}", file=sys.stderr)
         sys.exit(problem.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
     start()
 
 

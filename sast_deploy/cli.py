@@ -106,7 +106,7 @@ def explain(error: BaseException) -> tuple[str, int]:
         return where + " ".join(error.format_message().split()), Exit.BAD_INPUT
     if isinstance(error, ImportError) and (error.name or "").partition(".")[0] != "sast_deploy":
         return explain(missing_package(error))
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or _is_torch_out_of_memory(error):
         return "not enough memory", Exit.ENVIRONMENT
     if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
         what = f"{error.filename or 'input or output'}: failed: {error.strerror or error}"
@@ -114,6 +114,13 @@ def explain(error: BaseException) -> tuple[str, int]:
     reason = " ".join(str(error).split()) or "no message"
     what = f"internal error, {type(error).__name__}: {reason}; run again with --debug and report it"
     return what, Exit.INTERNAL
+
+
+def _is_torch_out_of_memory(error: BaseException) -> bool:
+    """torch has no MemoryError: on a GPU a class of its own, on the CPU only words."""
+    return isinstance(error, RuntimeError) and (
+        type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    )
 
 
 def _complain(message: str, code: int) -> int:

@@ -17,8 +17,9 @@ from sast_deploy.children import child_environment
 from sast_deploy.errors import DataError, LavaError
 from sast_deploy.netx import NetFile, write_net
 from sast_deploy.simulate.lava import run_lava, supervisor
+from sast_deploy.simulate.lava.run import open_files
 from sast_deploy.simulate.lava.selfcheck import check
-from tests.programs import fc_program, random_frames
+from tests.programs import conv_program, fc_program, random_frames, rich_program
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks in /proc for processes left behind")
 
@@ -180,3 +181,32 @@ def test_frames_that_do_not_fit(work):
 
 def test_selfcheck():
     assert check().startswith("OK: lava-nc 0.10.0, lava-dl 0.6.0, numpy ")
+
+
+LIMITED = """
+import resource, sys, numpy as np
+from sast_deploy.simulate.lava import run_lava
+allowed = int(sys.argv[3])
+resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, allowed))
+run_lava(sys.argv[1], np.load(sys.argv[2]), stall=20)
+"""
+
+
+@pytest.mark.parametrize("make", [fc_program, conv_program, rich_program])
+def test_as_many_open_files_as_it_says_are_enough(tmp_path, make):
+    rng = np.random.default_rng(0)
+    program = make(rng)
+    write_net(tmp_path / "a.net", NetFile(program, ""))
+    np.save(tmp_path / "frames.npy", random_frames(rng, program, 4))
+    needed = open_files(program)
+    for allowed in (needed, needed - 1):
+        began = time.monotonic()
+        arguments = [sys.executable, "-c", LIMITED, *(str(tmp_path / n) for n in ("a.net", "frames.npy"))]
+        done = subprocess.run(
+            [*arguments, str(allowed)], env=child_environment(), capture_output=True, text=True, check=False
+        )
+        if allowed == needed:
+            assert done.returncode == 0, done.stderr
+        else:
+            assert f"ulimit -n: Lava needs {needed} open files" in done.stderr.splitlines()[-1]
+            assert time.monotonic() - began < 15, "at once, not after the stall"

@@ -145,6 +145,15 @@ def test_lost_pipes_that_are_not_ours_are_no_success(
     assert complaint(working("inspect"), capsys)[0] == Exit.INTERNAL
 
 
+def test_torch_without_memory_is_the_machine(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+
+    monkeypatch.setattr(WORK["evaluate"], lambda _path: torch.empty(2**58, dtype=torch.uint8))
+    assert complaint(working("evaluate"), capsys) == (Exit.ENVIRONMENT, "error: not enough memory")
+
+
 def test_a_missing_module_of_ours_is_a_defect(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,6 +5,7 @@ Whatever goes wrong becomes RUN_DIR/error.json, the fields of a LavaError.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pickle
@@ -46,7 +47,8 @@ def main(run: Callable[[Path], None]) -> int:
     except ActorError as error:
         return _report(run_dir, str(error), None)
     except OSError as error:
-        hint = "check `df -h /dev/shm`: Lava's semaphores live there"
+        few = error.errno in (errno.EMFILE, errno.ENFILE)
+        hint = "raise `ulimit -n`" if few else "check `df -h /dev/shm`: Lava's semaphores live there"
         return _report(run_dir, f"Lava failed: {_in_one_line(error)}", hint)
     except Exception as error:  # the boundary of the process: the parent cannot see a traceback
         return _report(run_dir, f"Lava failed: {_in_one_line(error)}", None)
