@@ -10,6 +10,7 @@ import click
 from sast_deploy.commands.loading import refuse_idle_options
 from sast_deploy.commands.options import (
     COUNT,
+    OUTPUT,
     PATH,
     SEED,
     Command,
@@ -19,6 +20,7 @@ from sast_deploy.commands.options import (
     data_options,
     example,
     frame_options,
+    overwrite_option,
     refuse_ignored,
 )
 from sast_deploy.errors import Exit, UsageError
@@ -91,7 +93,7 @@ def info_command(
     ),
 )
 @click.option("--mnist-dir", type=PATH, required=True, help="Folder with MNIST's idx files, .gz or plain.")
-@click.option("-o", "--output", type=PATH, required=True, help="New folder: Train|Test/<label>/<id>.bin.")
+@click.option("-o", "--output", type=OUTPUT, required=True, help="New folder: Train|Test/<label>/<id>.bin.")
 @click.option(
     "--train", "n_train", type=COUNT, default=60_000, show_default=True, help="Training recordings."
 )
@@ -102,8 +104,11 @@ def simulate_command(mnist_dir: Path, output: Path, n_train: int, n_test: int, s
 
     The result is marked as simulated; load it with --dataset nmnist-simulated.
     """
-    from sast_deploy.data.saccade import simulate_mnist
+    from sast_deploy.data.saccade import refuse_used, simulate_mnist
+    from sast_deploy.outputs import check_output_folder
 
+    check_output_folder(output)
+    refuse_used(output)
     root = simulate_mnist(mnist_dir, output, n_train, n_test, seed=seed, progress=True)
     out = console()
     out.print(f"wrote {n_train} + {n_test} SIMULATED recordings to {root}", soft_wrap=True)
@@ -122,7 +127,11 @@ def simulate_command(mnist_dir: Path, output: Path, n_train: int, n_test: int, s
 @click.option("--split", type=click.Choice(["Train", "Test"]), default="Train", show_default=True)
 @click.option("--limit", type=COUNT, default=1000, show_default=True, help="Most recordings to compare.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of the simulation.")
-@click.option("-o", "--output", type=PATH, default=Path("runs/compare.png"), show_default=True)
+@click.option(
+    "-o", "--output", type=OUTPUT, default=Path("runs/compare.png"), show_default=True,
+    help="Picture: .png, .pdf or .svg.",
+)  # fmt: skip
+@overwrite_option("the picture")
 def compare_command(
     real: Path,
     simulated: Path | None,
@@ -131,22 +140,28 @@ def compare_command(
     limit: int,
     seed: int,
     output: Path,
+    overwrite: bool,
 ) -> int:
     """Compare recordings of the same image numbers: a table, and a picture.
 
     Exit code 1 if a checked quantity is more than 10 % from the real recordings.
     """
     from sast_deploy.data.compare import compare
+    from sast_deploy.outputs import check_output, picture_kind
 
     if (simulated is None) == (mnist_dir is None):
         raise UsageError("--simulated and --mnist-dir", expected="exactly one of them")
     if simulated is not None:
         refuse_ignored(["seed"], "is of the simulation; --simulated is simulated already")
+    folders = {"real": real, "simulated": simulated, "images": mnist_dir}
+    read = {key: path and str(path.resolve()) for key, path in folders.items()}
+    made = {**read, "split": split, "samples": limit, "seed": seed}
+    check_output(output, picture_kind(output), made, overwrite=overwrite)
     result = compare(
         real, simulated, mnist_dir=mnist_dir, split=split, limit=limit, seed=seed, progress=True
     )  # fmt: skip
     out = console()
     out.print(result.table(), soft_wrap=True, markup=False)
-    result.plot(output)
+    result.plot(output, made)
     out.print(f"wrote {output}", soft_wrap=True)
     return Exit.OK if result.ok else Exit.CHECK_FAILED

@@ -9,6 +9,7 @@ import click
 
 from sast_deploy.commands.loading import load_test_split
 from sast_deploy.commands.options import (
+    OUTPUT,
     PATH,
     SEED,
     Command,
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--resume", is_flag=True, help="Continue after the last finished epoch, bit for bit.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing checkpoint.")
-@click.option("-o", "--output", type=PATH, help="Default: runs/<name>-<profile>/ckpt.pt")
+@click.option("-o", "--output", type=OUTPUT, help="Default: runs/<name>-<profile>/ckpt.pt")
 def finetune_command(
     checkpoint: Path,
     profile_name: str,
@@ -89,15 +90,16 @@ def finetune_command(
     pick_device(device)
     profile, trained = load_profile(profile_name), load_checkpoint(checkpoint)
     path = output or Path("runs") / f"{trained.name}-{profile.name}" / "ckpt.pt"
-    if path.resolve() == checkpoint.resolve():
-        raise UsageError("is the checkpoint to start from", where=path, todo="choose another -o")
     from sast_deploy.qat import FINETUNE, finetune
+    from sast_deploy.train_state import RunFiles
 
     named = {"epochs": epochs, "lr": lr, "rho": rho, "batch": batch}
     recipe = FINETUNE.recipe(trained.recipe).replace(**parse_changes(changes), **named)
     refuse_idle_changes(changes, recipe)
     if "k_start" in parse_changes(changes):
         raise UsageError("--set k_start changes nothing here", todo="the slope is --k all the time")
+    claim = RunFiles(path).claim(resume=resume, overwrite=overwrite, inputs=(checkpoint, Path(profile_name)))
+    click.get_current_context().with_resource(claim)  # held until the command ends
     data = load_test_split(trained.data, trained.frames, dataset, data_root, holdout, holdout_seed, cache_dir)
     out = console()
     out.print(f"{checkpoint} -> {profile.name}; data: {data.info.provenance}", soft_wrap=True)

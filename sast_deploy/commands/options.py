@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from sast_deploy.data import FrameOptions
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-PATH = click.Path(path_type=Path)
+PATH = click.Path(path_type=Path)  # an input, or where inputs and caches lie
+OUTPUT = click.Path(path_type=Path)  # what a command writes: it calls `outputs.check_output` before any work
 SEED = click.IntRange(0, 2**63 - 1)
 COUNT = click.IntRange(min=1)
 DATA_OPTIONS = ("dataset", "data_root", "holdout", "holdout_seed", "cache_dir")
@@ -112,6 +113,11 @@ class Group(click.Group):
             click.echo(ctx.get_help(), err=True)
             ctx.exit(Exit.BAD_INPUT)
         return super().parse_args(ctx, args)
+
+
+def overwrite_option(what: str) -> Callable[[Function], Function]:
+    """--overwrite, of a command whose output holds `what`."""
+    return click.option("--overwrite", is_flag=True, help=f"Replace {what} of a different run, too.")
 
 
 def example(*lines: str) -> str:

@@ -9,7 +9,7 @@ import click
 
 from sast_deploy.commands.loading import refuse_idle_options
 from sast_deploy.commands.options import (
-    PATH,
+    OUTPUT,
     SEED,
     SHARE,
     Command,
@@ -69,7 +69,7 @@ SILENT = "by {} the deeper maps of a conv network hardly ever fire; --recipe bes
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--resume", is_flag=True, help="Continue after the last finished epoch, bit for bit.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing checkpoint.")
-@click.option("-o", "--output", type=PATH, default=Path("runs/sast/ckpt.pt"), show_default=True)
+@click.option("-o", "--output", type=OUTPUT, default=Path("runs/sast/ckpt.pt"), show_default=True)
 def train_command(
     dataset: str,
     data_root: Path | None,
@@ -115,7 +115,10 @@ def train_command(
     pick_device(device)
     refuse_idle_options(dataset, data_root, holdout, holdout_seed)
     from sast_deploy.data import load_frames
+    from sast_deploy.train_state import RunFiles
 
+    # Held until the command ends.
+    click.get_current_context().with_resource(RunFiles(output).claim(resume=resume, overwrite=overwrite))
     data = load_frames(
         dataset,
         options,

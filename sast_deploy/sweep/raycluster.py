@@ -17,8 +17,8 @@ from sast_deploy.children import checkout
 from sast_deploy.data.sources import resolve_root
 from sast_deploy.errors import InstallationError
 from sast_deploy.sweep.folder import PLAN_FILE
+from sast_deploy.sweep.jobs import FAILED, Event, Job
 from sast_deploy.sweep.provenance import source_digest
-from sast_deploy.sweep.workers import FAILED, Event, Job
 from sast_deploy.versions import missing_package
 
 CONNECT_SECONDS = 10.0

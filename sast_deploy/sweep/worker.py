@@ -9,7 +9,7 @@ import threading
 from multiprocessing.connection import Connection
 
 from sast_deploy.sweep.execute import execute
-from sast_deploy.sweep.workers import STAGE, Event, Job
+from sast_deploy.sweep.jobs import STAGE, Event, Job
 
 
 def serve(connection: Connection, processors: list[int]) -> None:

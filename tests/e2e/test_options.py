@@ -36,6 +36,7 @@ FRAMES = {
     "--size": ["--size", "17", "17"],
     "--duration-us": ["--duration-us", "1000"],
 }
+OVERWRITE = {"--overwrite": ["--overwrite"]}
 STOCK = ["simulate", "theirs.net", "--input", "theirs.npy"]
 # Command -> option -> words behind the working line (in place of it, where they begin with a command).
 ACTS: dict[str, dict[str, list[str]]] = {
@@ -57,6 +58,7 @@ ACTS: dict[str, dict[str, list[str]]] = {
         "--output": ["-o", "out/other.pt"],
     },
     "compile": {
+        **OVERWRITE,
         "--profile": ["--profile", "loihi-int2"], "--output": ["-o", "out/other.net"],
         "--strict-reset": ["--strict-reset"], "--calibrate": ["--calibrate", "nmnist"],
         "--calibrate-steps": ["--calibrate", "nmnist", "--calibrate-steps", "rounding"],
@@ -64,7 +66,7 @@ ACTS: dict[str, dict[str, list[str]]] = {
         **{name: ["--calibrate", "nmnist", *words] for name, words in DATA.items() if name != "--dataset"},
     },
     "simulate": {
-        **DATA,
+        **DATA, **OVERWRITE,
         "--samples": ["--samples", "3"], "--check": ["--backend", "fast", "--check", "none"],
         "--backend": ["--backend", "fast"],
         "--batch": ["--batch", "2"], "--stall": ["--stall", "77"], "--timeout": ["--timeout", "88"],
@@ -76,6 +78,7 @@ ACTS: dict[str, dict[str, list[str]]] = {
         "--output": [*STOCK, "-o", "out/b.npz"],
     },
     "inspect": {
+        **OVERWRITE,
         "--samples": ["--samples", "2"], "--json": ["--json", "out/other.json"],
         **{name: ["--samples", "2", *words] for name, words in DATA.items()},
     },
@@ -87,7 +90,7 @@ ACTS: dict[str, dict[str, list[str]]] = {
     },
     "evaluate": {**DATA, "--device": ["--device", "cpu"]},
     "analyse": {
-        **DATA,
+        **DATA, **OVERWRITE,
         "--parts": ["--parts", "noise"], "--samples": ["--samples", "3"], "--seed": ["--seed", "3"],
         "--device": ["--device", "cpu"], "--output": ["-o", "out/other.json"],
     },
@@ -97,6 +100,7 @@ ACTS: dict[str, dict[str, list[str]]] = {
         "--dry-run": ["sweep", "study.toml", "--dry-run"],
     },
     "tables": {
+        **OVERWRITE,
         "--markdown": ["--markdown"], "--json": ["--json", "out/other.json"],
         "--plots": ["--plots", "out/plots"],
     },
@@ -106,6 +110,7 @@ ACTS: dict[str, dict[str, list[str]]] = {
         "--test": ["--test", "2"], "--seed": ["--seed", "3"],
     },
     "data compare": {
+        **OVERWRITE,
         "--real": ["--real", "bands"], "--simulated": ["--simulated", "../files/simulated"],
         "--mnist-dir": ["data", "compare", "--real", "real", "--mnist-dir", "mnist"],
         "--split": ["--split", "Test"], "--limit": ["--limit", "2"], "--output": ["-o", "out/other.png"],
@@ -202,6 +207,8 @@ IGNORED: list[tuple[str, str]] = [
     ("train --resume --overwrite -o out/a.pt", "--overwrite"),
     ("finetune ckpt.pt --resume --overwrite", "--overwrite"),
     ("analyse ckpt.pt --parts margins,thresholds --seed 0", "--seed"),
+    ("inspect own.net --overwrite", "--overwrite"),
+    ("tables swept --overwrite", "--overwrite"),
     ("sweep study.toml --dry-run --jobs 1", "--jobs"),
     ("sweep study.toml --dry-run --ray local", "--ray"),
     ("sweep study.toml --data digits-saccade --data-root bands", "--data-root"),
@@ -226,7 +233,7 @@ IGNORED: list[tuple[str, str]] = [
 ON, END, SKIP = "goes on", "ends the run", "returns nothing"
 HANDED = {
     "sast_deploy.data.load_frames": ON,
-    "sast_deploy.fileio.check_output": ON,
+    "sast_deploy.outputs.check_output": ON,
     "sast_deploy.profile.load_profile": ON,
     "sast_deploy.train.train": END,
     "sast_deploy.qat.finetune": END,
@@ -324,7 +331,9 @@ def handed(words: list[str], capsys: pytest.CaptureFixture[str]) -> list[Any]:
 
             def record(*values: Any, _of: Any = (target, then, original), **options: Any) -> Any:
                 target, then, original = _of
-                log.append((target, plain(values), plain(options)))
+                # What the guard is told of the run proves nothing of the run.
+                said = [each for each in values if not isinstance(each, dict) or "check_output" not in target]
+                log.append((target, plain(said), plain(options)))
                 if then == END:
                     raise EnoughError(target)
                 return original(*values, **options) if then == ON else []
