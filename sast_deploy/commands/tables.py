@@ -56,6 +56,8 @@ def tables_command(
     if raw not in (None, STDOUT):
         check_output(raw, RAW, made, inputs=runs, overwrite=overwrite, option="--json")
     planned = {} if plots is None else pictures(records, plots)
+    if plots is not None and not planned:
+        click.echo(f"no pictures in {plots}: these runs hold nothing to draw", err=True)
     for path in planned:
         check_output(path, picture_kind(path), made, overwrite=overwrite, option="--plots")
     if raw == STDOUT:
