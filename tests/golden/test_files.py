@@ -13,6 +13,7 @@ import pytest
 
 from sast_deploy.cli import run
 from sast_deploy.data.cache import SPLITS, FrameCache, check_frames
+from sast_deploy.errors import Exit
 from sast_deploy.fileio import file_digest
 from sast_deploy.knownanswers import wrong_answer
 from sast_deploy.netx import read_net, write_net
@@ -89,12 +90,16 @@ def test_a_simulation_reports_the_same_figures(frames, tmp_path, monkeypatch):
     assert found["data"]["frame_digest"] == golden["data"]["frame_digest"]
 
 
-def test_a_report_of_before_is_replaced_by_the_same_run(frames, tmp_path, monkeypatch):
+def test_a_report_of_before_is_known_for_what_it_is(frames, tmp_path, monkeypatch, capsys):
+    """Its run is the same but for the folder of the recordings, which is another one here."""
     monkeypatch.chdir(tmp_path)
     unpacked("compiled.net", tmp_path)
     shutil.copy(FILES / "report.json", tmp_path)
     options = ["--data-root", "bands", "--cache-dir", "cache", "--report", "report.json"]
-    assert run(["simulate", "compiled.net", *SIMULATE, *options]) == 0
+    assert run(["simulate", "compiled.net", *SIMULATE, *options]) == Exit.BAD_INPUT
+    assert "report.json: holds a report of folder none; this run: folder " in capsys.readouterr().err
+    assert run(["simulate", "compiled.net", *SIMULATE, *options, "--overwrite"]) == Exit.OK
+    assert run(["simulate", "compiled.net", *SIMULATE, *options]) == Exit.OK  # the same again
 
 
 def test_cached_frames_are_found_and_are_those_of_today(frames, tmp_path):

@@ -19,7 +19,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # fails the tests until it has its place here: as far up as its imports allow.
 ORDER = (
     # Foundations: what all the rest may use.
-    "errors", "versions", "fields", "progress", "fileio", "reading",
+    "errors", "versions", "fields", "progress", "fileio", "reading", "outputs",
     # The integer program, from its arithmetic to its checks: knows nothing of data and training.
     "fixedpoint", "profile", "program", "linear", "floatnet", "synops", "accuracy",
     "netx_program", "netx_known", "netx_stock", "netx",
