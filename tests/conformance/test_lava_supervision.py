@@ -87,6 +87,7 @@ def test_missing_lava_names_the_remedy(work, monkeypatch, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_killed_lava_process_is_named(work):
     def kill_an_actor(scratch):
         child = child_of(scratch)
@@ -96,11 +97,13 @@ def test_killed_lava_process_is_named(work):
         run_until(work, kill_an_actor)
 
 
+@pytest.mark.slow
 def test_killed_child_is_reported(work):
     with pytest.raises(LavaError, match=r"^Lava died \(killed by SIGKILL\)"):
         run_until(work, lambda scratch: os.kill(child_of(scratch), signal.SIGKILL))
 
 
+@pytest.mark.slow
 def test_failing_process_model_gives_its_reason(work, monkeypatch, tmp_path):
     # Planted from outside: the child imports this before anything else.
     hook = tmp_path / "hook"
@@ -117,6 +120,7 @@ def test_failing_process_model_gives_its_reason(work, monkeypatch, tmp_path):
         run_lava(*work)
 
 
+@pytest.mark.slow
 def test_hanging_lava_is_killed_after_the_stall_limit(work):
     def stop_all(scratch):
         for pid, _ in processes_of(scratch):
@@ -136,11 +140,13 @@ def test_lava_that_never_starts_is_killed(work, monkeypatch, tmp_path):
         run_lava(*work, stall=0.1)
 
 
+@pytest.mark.slow
 def test_total_time_limit(work):
     with pytest.raises(LavaError, match=r"^Lava did not finish within 0\.3 s \(while it was starting\)"):
         run_lava(*work, timeout=0.3)
 
 
+@pytest.mark.slow
 def test_interrupt_leaves_nothing_behind(work):
     def interrupt(_):
         raise KeyboardInterrupt
@@ -179,6 +185,7 @@ def test_frames_that_do_not_fit(work):
         run_lava(path, frames[:2], batch=0)
 
 
+@pytest.mark.slow
 def test_selfcheck():
     assert check().startswith("OK: lava-nc 0.10.0, lava-dl 0.6.0, numpy ")
 

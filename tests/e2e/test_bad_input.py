@@ -15,6 +15,8 @@ import torch
 
 from sast_deploy.cli import run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def work(chain, tmp_path, monkeypatch):

@@ -29,6 +29,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["reference", "fast", "lava"])
 def test_spikes_in_spikes_out(backend, folder, capsys):
     assert run(["simulate", "flat.net", "--input", "one.npy", "--backend", backend, "-o", "out.npz"]) == 0

@@ -87,6 +87,7 @@ def workers_of(session: int) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_killed_anywhere_and_started_again_it_repeats_nothing_finished(
     study: Path, bands: Path, tmp_path: Path
 ) -> None:
@@ -135,6 +136,7 @@ def _equals_one_uninterrupted_training(study: Path, bands: Path, out: Path, tmp_
         assert not list((out / each.name).glob("*.log"))
 
 
+@pytest.mark.slow
 def test_a_failing_run_stops_no_other_and_is_listed(
     study: Path, bands: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -150,6 +152,7 @@ def test_a_failing_run_stops_no_other_and_is_listed(
     assert (out / "bands-fc-quick-rho0.05-seed1" / "results.json").exists()
 
 
+@pytest.mark.slow
 def test_the_same_study_on_ray(
     study: Path, bands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

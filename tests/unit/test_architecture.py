@@ -118,6 +118,7 @@ def test_imports_point_up_in_the_order(path: Path) -> None:
     assert not units(path) - allowed, f"{own} must not import {sorted(units(path) - allowed)}"
 
 
+@pytest.mark.slow
 def test_no_two_files_import_each_other() -> None:
     """Not in a circle of many and not inside functions either: each can be read after what it imports.
 
