@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -154,7 +155,7 @@ def compare_command(
     if simulated is not None:
         refuse_ignored(["seed"], "is of the simulation; --simulated is simulated already")
     folders = {"real": real, "simulated": simulated, "images": mnist_dir}
-    read = {key: path and str(path.resolve()) for key, path in folders.items()}
+    read = {key: path and os.path.realpath(path) for key, path in folders.items()}
     made = {**read, "split": split, "samples": limit, "seed": seed}
     check_output(output, picture_kind(output), made, overwrite=overwrite)
     result = compare(

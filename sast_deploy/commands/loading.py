@@ -50,7 +50,7 @@ def load_test_split(
     from sast_deploy.data.cache import notice
     from sast_deploy.data.sources import EMBEDDED
 
-    own = dataset is None or dataset == recorded.dataset
+    own, named_root = dataset is None or dataset == recorded.dataset, data_root
     held = recorded.holdout if own and holdout is None else holdout
     refuse_idle_options(dataset or recorded.dataset, data_root, held, holdout_seed)
     if data_root is None and own:
@@ -58,8 +58,10 @@ def load_test_split(
             data_root = Path(recorded.root)
         elif recorded.dataset != EMBEDDED:
             notice(f"{recorded.root}, the folder it was trained from, is gone; looking elsewhere")
-    named = partial(load_frames, dataset or recorded.dataset, options, progress=True)
-    load = partial(named, data_root=data_root, cache_dir=cache_dir)
+    # A download, and where to, is for the person at the keyboard to say: --dataset does, a file does not.
+    asked = dataset is not None and data_root == named_root
+    named = partial(load_frames, dataset or recorded.dataset, options, download=asked)
+    load = partial(named, data_root=data_root, cache_dir=cache_dir, progress=True)
     if own and holdout is None and recorded.holdout is not None:
         seed = recorded.holdout_seed if holdout_seed is None else holdout_seed
         try:

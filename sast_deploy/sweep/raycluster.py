@@ -16,6 +16,7 @@ from typing import Any
 from sast_deploy.children import checkout
 from sast_deploy.data.sources import resolve_root
 from sast_deploy.errors import InstallationError
+from sast_deploy.reading import Expected, read_bytes
 from sast_deploy.sweep.folder import PLAN_FILE
 from sast_deploy.sweep.jobs import FAILED, Event, Job
 from sast_deploy.sweep.provenance import source_digest
@@ -105,7 +106,7 @@ def _require_listener(address: str) -> None:
     """Raise InstallationError at once where nothing listens: `ray.init` would try for many minutes."""
     if address == "auto":
         left = Path(tempfile.gettempdir()) / "ray" / "ray_current_cluster"  # may be of a cluster that is gone
-        address = os.environ.get("RAY_ADDRESS") or (left.read_text().strip() if left.exists() else "")
+        address = os.environ.get("RAY_ADDRESS") or (_written(left) if left.exists() else "")
     host, _, port = address.rpartition("://")[2].partition(":")
     if not port.isdecimal():
         return
@@ -125,3 +126,9 @@ def execute_remotely(job: Job, source: str) -> tuple[str, str]:
     if not (job.runs / PLAN_FILE).exists():
         return FAILED, f"{job.runs} is not visible on {platform.node()}; use a shared folder (-o)"
     return execute(job.run, job.runs, check=job.check, device=job.device, report=lambda stage: None)
+
+
+def _written(path: Path) -> str:
+    """The address in the file that Ray left in a folder where everybody may write."""
+    content = read_bytes(path, Expected("the address of a cluster", InstallationError), 4096)
+    return content.decode(errors="replace").strip()

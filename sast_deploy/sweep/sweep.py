@@ -16,6 +16,7 @@ from sast_deploy.sweep.folder import PLAN_FILE, RunFolder, read_json, write_json
 from sast_deploy.sweep.frames import load_choice, unclipped_choice
 from sast_deploy.sweep.jobs import BUSY, FAILED, STAGE, Job, Workers
 from sast_deploy.sweep.measures import analysis_stage
+from sast_deploy.sweep.schema import PLAN
 from sast_deploy.sweep.study import Run, Study
 
 POLL_SECONDS = 0.5
@@ -66,10 +67,10 @@ def sweep(study: Study, runs: Path, workers: Workers, console: Console, progress
     """
     wanted = plan(study, runs).todo
     todo = [run for run in study.runs if run.name in wanted]
-    _note_plan(study, runs)
     for choice in _frames_of(todo):
         load_choice(choice, progress)  # into the cache, once, before the workers all want it
     load_choice.cache_clear()
+    _note_plan(study, runs)
     try:
         with Display(todo, runs, console) as display:
             failures = _work(study, todo, runs, workers, display)
@@ -94,7 +95,7 @@ def _frames_of(todo: list[Run]) -> list[DataChoice]:
 def _note_plan(study: Study, runs: Path) -> None:
     """Write down which runs there will be, beside those of earlier studies: tables show what is missing."""
     path = runs / PLAN_FILE
-    known = (read_json(path) or {}).get("runs", {})
+    known = (read_json(path, PLAN) or {}).get("runs", {})
     write_json(path, {"runs": {**known, **{run.name: run.config for run in study.runs}}})
 
 

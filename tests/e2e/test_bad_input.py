@@ -64,13 +64,13 @@ def poison(value):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda p: p.unlink(), "does not exist"),
+        (lambda p: p.unlink(), "no such file"),
         (lambda p: p.write_bytes(p.read_bytes()[:5000]), "is truncated or damaged"),
-        (lambda p: p.write_bytes(b""), "is truncated or damaged"),
-        (lambda p: p.write_text("no checkpoint"), "is not a torch file"),
-        (lambda p: torch.save({"weights": torch.ones(3)}, p), "a torch file of some other kind"),
+        (lambda p: p.write_bytes(b""), "is empty"),
+        (lambda p: p.write_text("no checkpoint"), "is a text; expected a sast-deploy-checkpoint file"),
+        (lambda p: torch.save({"weights": torch.ones(3)}, p), "is a torch file of some other kind"),
         (lambda p: torch.save(RunsCode(), p), "holds objects that could run code, and was not loaded"),
-        (lambda p: p.write_bytes(pickle.dumps(RunsCode())), "holds objects that could run code"),
+        (lambda p: p.write_bytes(pickle.dumps(RunsCode())), "is a pickle, which could run code"),
         (resave(lambda v: v.update(version=99)), "version 99; expected 1 or older; update sast-deploy"),
         (resave(poison(float("nan"))), "NaN or infinite"),
         (resave(poison(float("inf"))), "NaN or infinite"),
@@ -110,7 +110,7 @@ def test_checkpoints(work, capsys, command, damage, message):
         (["train", "--seed", "99999999999999999999"], "Invalid value for '--seed'"),
         (["data", "simulate", "--mnist-dir", "x", "-o", "y", "--seed", "-1"], "Invalid value for '--seed'"),
         (["simulate", "--batch", "0"], "Invalid value for '--batch'"),
-        (["simulate", "--data-root", "empty"], "N-MNIST is not in empty or empty/NMNIST"),
+        (["simulate", "--data-root", "empty"], "empty: nmnist is not here, and is not downloaded"),
         (["train", "--rho", "-1"], "rho = -1"),
         (["train", "--recipe", "worst"], "no recipe 'worst'"),
         (["train", "--set", "drop"], "--set drop; expected KEY=VALUE"),
@@ -219,7 +219,7 @@ def test_debug_shows_the_traceback():
     )
     assert done.returncode == 2
     assert "Traceback" in done.stderr
-    assert done.stderr.strip().splitlines()[-1].startswith("error: nowhere.pt: does not exist")
+    assert done.stderr.strip().splitlines()[-1].startswith("error: nowhere.pt: no such file")
 
 
 def test_an_internal_error_is_one_line_too(capsys, monkeypatch):

@@ -20,7 +20,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ORDER = (
     # Foundations: what all the rest may use.
     "errors", "versions", "children", "streams", "compiled",
-    "fields", "progress", "fileio", "reading", "outputs",
+    "fields", "reading", "progress", "fileio", "outputs",
     # The integer program, from its arithmetic to its checks: knows nothing of data and training.
     "fixedpoint", "profile", "program", "linear", "floatnet", "synops", "accuracy",
     "netx_program", "netx_known", "netx_stock", "netx",

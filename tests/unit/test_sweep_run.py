@@ -402,7 +402,7 @@ def test_a_sweep_does_everything_and_a_failure_stops_no_other_run(
     assert len(calls) == 1
     said = console.export_text()
     assert "3/3" in said
-    assert f"failed {bad.name}: network: network sizes" in said
+    assert f"failed {bad.name}: network: hidden[0] = 0" in said
     again = Inline()
     outcome = sweep(study, tmp_path, again, console)
     assert (outcome.finished, outcome.before, again.order) == (2, 2, [bad.name])
