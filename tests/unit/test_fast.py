@@ -210,7 +210,7 @@ def test_a_changed_helper_invalidates_the_machine_code_on_disk():
 @pytest.mark.slow
 def test_kernels_run_where_nothing_can_be_cached(tmp_path):
     """NUMBA_CACHE_DIR at a place that cannot be written: compiled in memory."""
-    script = "from sast_deploy.compiled import compiled\nprint(compiled(lambda x: x + 1)(2))\n"
+    script = "from sast_deploy.compiled import compiled\nprint(compiled()(lambda x: x + 1)(2))\n"
     environment = {**os.environ, "NUMBA_CACHE_DIR": "/proc/nowhere"}
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
