@@ -32,8 +32,8 @@ settings.register_profile(
 settings.load_profile("sast")
 
 
-# Of processor time, children included: a busy machine makes no test slow. The first that uses a package pays for
-# its import.
+# Of processor time, children included: a busy machine makes no test slow. The first that uses a package pays
+# for its import.
 QUICK_SECONDS = 3.0
 
 
