@@ -54,25 +54,38 @@ def pooled(layer: SumPool, x: Int64Array, rounding: str) -> Int64Array:
     return shift_array(windows, layer.exponent, rounding)
 
 
-def input_maxima(program: Program) -> list[int]:
-    """The largest input value of every layer: a count, a spike, or what a pool makes of either."""
-    maxima, largest = [], program.input_max
+def input_ranges(program: Program) -> list[tuple[int, int]]:
+    """(smallest, largest) input value of every layer, 0 among them: a count, a spike, or what a pool makes of
+    either.
+    """
+    ranges, reach = [], (min(program.input_min, 0), program.input_max)
     for layer in program.layers:
-        maxima.append(largest)
-        largest = _largest_output(layer, largest, program.arithmetic.shift_rounding)
-    return maxima
+        ranges.append(reach)
+        reach = _outputs(layer, reach, program.arithmetic.shift_rounding)
+    return ranges
 
 
-def _largest_output(layer: Layer, largest: int, rounding: str) -> int:
+def input_maxima(program: Program) -> list[int]:
+    """The largest magnitude of an input value of every layer."""
+    return [max(-low, high) for low, high in input_ranges(program)]
+
+
+def _outputs(layer: Layer, reach: tuple[int, int], rounding: str) -> tuple[int, int]:
     if isinstance(layer, SumPool):
-        return shift(largest * layer.kernel[0] * layer.kernel[1], layer.exponent, rounding)
-    return 1
+        area = layer.kernel[0] * layer.kernel[1]
+        low, high = (shift(end * area, layer.exponent, rounding) for end in reach)
+        return low, high
+    return 0, 1
+
+
+def weighted_bound(weight: Int32Array, x_max: int) -> int:
+    """max_i sum_j |W_ij| * x_max: no partial sum of any output exceeds it. weight (out, ...)."""
+    return int(np.abs(weight.astype(np.int64)).reshape(len(weight), -1).sum(axis=1).max()) * x_max
 
 
 def _exact_type(weight: Int32Array, x: Int64Array) -> type[np.float64] | type[np.int64]:
     largest = int(np.abs(x).max()) if x.size else 0
-    bound = int(np.abs(weight.astype(np.int64)).reshape(len(weight), -1).sum(axis=1).max()) * largest
-    return np.float64 if bound < FLOAT64_EXACT else np.int64
+    return np.float64 if weighted_bound(weight, largest) < FLOAT64_EXACT else np.int64
 
 
 def _matrix(x: npt.NDArray[Any], weight: npt.NDArray[Any]) -> npt.NDArray[Any]:

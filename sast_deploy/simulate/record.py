@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,10 +73,18 @@ def allocate(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
             return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
     except OSError as error:
         raise OutputError(
-            f"no room for {size >> 20} MiB of spike counts: {error.strerror}",
+            f"no room for {size >> 20} MiB of results: {error.strerror}",
             where=tempfile.gettempdir(),
             todo="free some space there or set TMPDIR",
         ) from error
+
+
+def empty_record(neurons: Sequence[int], samples: int, steps: int, classes: int, trace: bool) -> SpikeRecord:
+    """A record to be filled in, uninitialised; neurons: of every spiking layer."""
+    counts = tuple(allocate((samples, size), np.int32) for size in neurons)
+    shapes = [(samples, steps, size) for size in neurons] if trace else []
+    traces = tuple(Trace(allocate(shape, np.int32), allocate(shape, np.uint8)) for shape in shapes)
+    return SpikeRecord(counts, allocate((samples, classes), np.int64), traces if trace else None)
 
 
 def first_difference(

@@ -1,4 +1,4 @@
-"""FrameSource: sends the frames of a batch of samples, one time step after the other."""
+"""Sources: they send the frames of a batch of samples, one time step after the other."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class FrameSource(AbstractProcess):  # type: ignore[misc]
     frames: uint8 (samples, time, C, H, W); the forked process model reads it where it lies, uncopied.
     """
 
-    def __init__(self, frames: npt.NDArray[np.uint8], clock: BatchClock) -> None:
+    def __init__(self, frames: npt.NDArray[np.integer[Any]], clock: BatchClock) -> None:
         super().__init__(frames=frames, clock=clock, name="source")
         self.s_out = OutPort(shape=(clock.batch, int(np.prod(frames.shape[2:]))))
 
@@ -44,7 +44,25 @@ class PyFrameSource(PyLoihiProcessModel):  # type: ignore[misc]
     def run_spk(self) -> None:
         """Send the frames of this step."""
         samples, step = self.clock.at(self.time_step)
-        values = np.zeros(self.s_out.shape, dtype=np.uint8)
+        values = np.zeros(self.s_out.shape, dtype=self.frames.dtype)
         now = self.frames[samples, step]
         values[: len(now)] = now.reshape(len(now), -1)
         self.s_out.send(values)
+
+
+class WideFrameSource(FrameSource):
+    """FrameSource of int32 frames."""
+
+
+@implements(proc=WideFrameSource, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class PyWideFrameSource(PyFrameSource):
+    """Process model of WideFrameSource."""
+
+    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
+
+
+def source_of(frames: npt.NDArray[np.integer[Any]], clock: BatchClock) -> FrameSource:
+    """The source of uint8 or int32 frames."""
+    return (FrameSource if frames.dtype == np.uint8 else WideFrameSource)(frames, clock)
