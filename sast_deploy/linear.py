@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sast_deploy.fixedpoint import shift, shift_array
-from sast_deploy.program import Conv2d, Dense, Int32Array, Layer, Program, Readout, Shape, SumPool
+from sast_deploy.fixedpoint import shift_array
+from sast_deploy.program import Conv2d, Dense, Int32Array, Program, Readout, Shape, SumPool
 
 FLOAT64_EXACT = 1 << 53
 Int64Array = npt.NDArray[np.int64]
@@ -54,28 +54,9 @@ def pooled(layer: SumPool, x: Int64Array, rounding: str) -> Int64Array:
     return shift_array(windows, layer.exponent, rounding)
 
 
-def input_ranges(program: Program) -> list[tuple[int, int]]:
-    """(smallest, largest) input value of every layer, 0 among them: a count, a spike, or what a pool makes of
-    either.
-    """
-    ranges, reach = [], (min(program.input_min, 0), program.input_max)
-    for layer in program.layers:
-        ranges.append(reach)
-        reach = _outputs(layer, reach, program.arithmetic.shift_rounding)
-    return ranges
-
-
 def input_maxima(program: Program) -> list[int]:
-    """The largest magnitude of an input value of every layer."""
-    return [max(-low, high) for low, high in input_ranges(program)]
-
-
-def _outputs(layer: Layer, reach: tuple[int, int], rounding: str) -> tuple[int, int]:
-    if isinstance(layer, SumPool):
-        area = layer.kernel[0] * layer.kernel[1]
-        low, high = (shift(end * area, layer.exponent, rounding) for end in reach)
-        return low, high
-    return 0, 1
+    """The largest magnitude of an input of every layer: a count, a spike, or what a pool makes of either."""
+    return [max(-low, high) for low, high in program.input_ranges()]
 
 
 def weighted_bound(weight: Int32Array, x_max: int) -> int:

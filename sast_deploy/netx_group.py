@@ -184,7 +184,9 @@ class Group:
         return values
 
     def _dataset(self, name: str, wanted: str) -> npt.NDArray[Any]:
-        found = self._entry(name)
+        found, parent = self._entry(name), name.rpartition("/")[0]
+        if parent and isinstance(self._entry(parent), h5py.Dataset):
+            refuse(self, f"{parent} is a dataset", "a group")
         if found is None:
             refuse(self, f"no dataset {name}", wanted)
         if not isinstance(found, h5py.Dataset):
@@ -194,13 +196,11 @@ class Group:
         return read_dataset(self.group, name)
 
     def _entry(self, name: str) -> h5py.Group | h5py.Dataset | None:
-        found, way = self.group, ""
+        found = self.group
         for part in name.split("/"):
-            if not isinstance(found, h5py.Group):
-                refuse(self, f"{way[1:]} is a dataset", "a group")
-            if part not in found:
+            if not isinstance(found, h5py.Group) or part not in found:
                 return None
-            found, way = found[part], f"{way}/{part}"
+            found = found[part]
         return found
 
 

@@ -25,6 +25,17 @@ DEFAULT_CHECK = 100
 SECONDS = click.FloatRange(min=0, min_open=True)
 
 
+def _parse_shape(
+    _context: click.Context, _parameter: click.Parameter, text: str | None
+) -> tuple[int, int, int] | None:
+    if text is None:
+        return None
+    sizes = [int(part) for part in text.split(",") if part.strip().isascii() and part.strip().isdecimal()]
+    if len(sizes) != 3 or text.count(",") != 2 or min(sizes) < 1:
+        raise click.BadParameter(f"{text!r} is not C,H,W, such as 2,34,34")
+    return sizes[0], sizes[1], sizes[2]
+
+
 @click.command(
     "simulate",
     cls=Command,
@@ -67,9 +78,16 @@ SECONDS = click.FloatRange(min=0, min_open=True)
 )
 @click.option(
     "--message-bits",
-    type=click.IntRange(0, 8),
+    type=click.IntRange(0, 32),
     help="With --input: bits of graded inputs; default 0, every nonzero input is a spike.",
 )
+@click.option(
+    "--input-shape",
+    callback=_parse_shape,
+    metavar="C,H,W",
+    help="With --input: of a flat array, where the file begins with a convolution.",
+)
+@click.option("--traces", is_flag=True, help="With --input: write the hidden layers' spikes and membranes, too.")
 @click.option("-o", "--output", type=PATH, help="With --input: default runs/<net name>/spikes.npz")
 def simulate_command(
     net: Path | None,
@@ -89,6 +107,8 @@ def simulate_command(
     steps: int | None,
     reset_interval: int | None,
     message_bits: int | None,
+    input_shape: tuple[int, int, int] | None,
+    traces: bool,
     output: Path | None,
 ) -> int:
     """Run NET (default: the newest export) on the test split of its own data set and report.
@@ -98,24 +118,28 @@ def simulate_command(
     """
     from sast_deploy.fileio import check_output, write_text
     from sast_deploy.netx import read_net
-    from sast_deploy.netx_import import is_stock_file
+    from sast_deploy.reading.files import NET, STOCK, identify
     from sast_deploy.report import Run, make_report, print_report
     from sast_deploy.simulate.record import evenly_spread
 
     wanted_check = _parse_check(check)
     path = net or newest_export(EXPORTS)
     lava_options = {"batch": batch, "stall": stall, "timeout": timeout}
-    if is_stock_file(path):
+    kind = identify(path)
+    if kind == STOCK or (input_path is not None and kind != NET):
         bits, interval = message_bits or 0, reset_interval or 0
-        wanted = ForeignRun(input_path, steps, interval, bits, backend or "fast", output, lava_options)
+        wanted = ForeignRun(
+            input_path, input_shape, steps, interval, bits, backend or "fast", output, traces, lava_options
+        )
         simulate_foreign(path, wanted)
         return 0
-    foreign = {"input": input_path, "steps": steps, "reset-interval": reset_interval}
-    _refuse_foreign_options(path, {**foreign, "message-bits": message_bits, "output": output})
+    content = read_net(path)
+    foreign = {"input": input_path, "steps": steps, "reset-interval": reset_interval, "output": output}
+    foreign |= {"message-bits": message_bits, "input-shape": input_shape, "traces": traces or None}
+    _refuse_foreign_options(path, foreign)
     report = report or Path("runs") / path.stem / "report.json"
     check_output(report, "report", b'"report_version"')
     backend = backend or "lava"
-    content = read_net(path)
     recorded, options = _origin(path, content)
     data = load_test_split(recorded, options, dataset, data_root, holdout, holdout_seed, cache_dir)
     _check_shape(data, content)

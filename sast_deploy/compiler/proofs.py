@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from sast_deploy.compiler.intervals import Growth, Interval, firing_limit
 from sast_deploy.fixedpoint import Arithmetic, shift
-from sast_deploy.linear import Weighted, input_ranges, weighted_layers, weighted_sums
+from sast_deploy.linear import Weighted, weighted_layers, weighted_sums
 from sast_deploy.program import (
     CURRENT,
     NO_DECAY_FILTER,
@@ -85,7 +85,7 @@ def prove(program: Program, known: dict[int, NeuronBounds] | None = None) -> tup
 
 def bound_neurons(program: Program) -> dict[int, NeuronBounds]:
     """Bounds of every weighted layer, by its index in `program.layers`."""
-    shapes, ranges, found = program.shapes(), input_ranges(program), {}
+    shapes, ranges, found = program.shapes(), program.input_ranges(), {}
     for index, layer in weighted_layers(program):
         sums = _sums(layer, shapes[index], ranges[index])
         if isinstance(layer, Readout):

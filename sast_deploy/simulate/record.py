@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import tempfile
 from collections.abc import Sequence
@@ -77,6 +78,13 @@ def allocate(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
             where=tempfile.gettempdir(),
             todo="free some space there or set TMPDIR",
         ) from error
+
+
+def release(array: npt.NDArray[Any]) -> None:
+    """Take the pages of a mapped array out of this process's memory; what they hold stays in the file."""
+    mapped = getattr(array, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def empty_record(neurons: Sequence[int], samples: int, steps: int, classes: int, trace: bool) -> SpikeRecord:

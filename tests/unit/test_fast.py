@@ -46,7 +46,7 @@ def test_any_density(make, density):
     assert first_difference(got, run_reference(program, frames, trace=True)) is None
 
 
-WIDE = [(0, 255), (0, 999), (-3, 3), (-255, 0), (-70_000, 65_535), (0, 2**31 - 1), (-(2**31), 5)]
+WIDE = [(0, 255), (0, 999), (-3, 3), (-255, 1), (-70_000, 65_535), (0, 2**31 - 1), (1 - 2**31, 5)]
 
 
 @pytest.mark.parametrize("make", [fc_program, conv_program, rich_program])
@@ -138,7 +138,7 @@ def test_dense_products_are_chosen_by_density_and_agree(exact, monkeypatch):
 
 def test_a_dense_product_gives_way_to_counts_beyond_int8(monkeypatch):
     rng = np.random.default_rng(10)
-    program = fc_program(rng)
+    program = replace(fc_program(rng), input_max=255)
     frames = rng.integers(0, 128, (6, 6, *program.input_shape)).astype(np.uint8)
     frames[4:] += 128
     got = run_fast(program, frames, trace=True, batch=2)
