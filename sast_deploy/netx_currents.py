@@ -51,7 +51,8 @@ def unproven_layers(program: Program, where: Path) -> tuple[int, ...]:
     for index, layer in layers:
         total = weighted_bound(layer.weight, maxima[index])
         if total >= INT64_ROOM:
-            _refuse(where, f"layer {index} ({layer.kind})", f"weighted sums may reach {total}", "within 64 bits")
+            name = f"layer {index} ({layer.kind})"
+            _refuse(where, name, f"weighted sums may reach {total}", "within 64 bits")
     bounds = bound_neurons(program)
     return tuple(
         index

@@ -18,6 +18,7 @@ Int64Array = npt.NDArray[np.int64]
 NEURONS = ("CUBA", "LOIHI")
 INT32 = (-(1 << 31), (1 << 31) - 1)
 INT16 = (-(1 << 15), (1 << 15) - 1)  # stock neurons hold their bias in 16 bits and wrap without a word
+FLOAT32 = (-(1 << 24), 1 << 24)  # integers that it holds, in which stock convolutions compute
 INT8_MAX = (1 << 7) - 1  # in which stock convolutions hold their geometry
 DECAY_MAX = 4096
 DELAY_MAX = 62
@@ -71,7 +72,7 @@ RULES: dict[str, dict[str, Rule]] = {
     "dense_rec": {**DENSE_RULES, "weight_rec": Rule(("(out, out)", "(out * out,)"), cut=True)},
     "conv": {
         "shape": Rule(("(3,)",), 1, NEURONS_MAX),
-        "weight": Rule(("(out, in, kH, kW)", "(out, in, kH, kW, 1)"), cut=True),
+        "weight": Rule(("(out, in, kH, kW)", "(out, in, kH, kW, 1)"), *FLOAT32, cut=True),
         "bias": BIAS,
         "delay": Rule((ANY,), cut=True),
         "stride": Rule(PAIR, 1, INT8_MAX),
@@ -101,11 +102,10 @@ class Group:
         return self._entry(name) is not None
 
     def read(self, name: str, **sizes: int) -> Int64Array:
-        """A dataset of the table above, fractions dropped where NetX drops them; sizes: of known dimensions."""
+        """A dataset of the table above, fractions dropped where NetX does; sizes: of known dimensions."""
         rule, values = RULES[self.kind][name], self._values(name, sizes)
         if rule.types and values.dtype.name not in rule.types:
-            wanted = f"{' or '.join(rule.types)}, or stock Lava overflows"
-            refuse(self, f"{name} of type {values.dtype}", wanted if values.dtype.kind in "iu" else "integers")
+            refuse(self, f"{name} of type {values.dtype}", f"{' or '.join(rule.types)}: stock Lava computes in it")
         if not rule.cut and values.dtype.kind not in "iu":
             refuse(self, f"{name} of type {values.dtype}", "integers")
         if not np.isfinite(values).all():
@@ -133,8 +133,8 @@ class Group:
         return self.vector("bias", outputs) if self.has("bias") else np.zeros(1, np.int64)
 
     def delay(self, shape: tuple[int, int]) -> tuple[Int64Array, bool]:
-        """`delay` of weights (out, in): (1,), (in,) or (out, in); and whether stock NetX shortens any. It takes
-        a row of `out` delays for those of the outputs, also where there are as many inputs.
+        """`delay` of weights (out, in), as (1,), (in,) or (out, in); and whether stock NetX shortens any. It
+        takes a row of `out` delays for those of the outputs, also where there are as many inputs.
         """
         delay = self.read("delay", **{"out": shape[0], "in": shape[1]}) if self.has("delay") else np.int64(0)
         longest = int(np.max(delay))
@@ -158,8 +158,9 @@ class Group:
             refuse(self, f"neuron type {kind!r}", f"neurons of type {' or '.join(NEURONS)}")
         if self.has("neuron/messageBits"):
             refuse(self, "neuron/messageBits", "none: stock NetX cannot load it for these neurons")
-        if self.has("neuron/refDelay") and self.vector("neuron/refDelay", outputs).max() > 1:
-            refuse(self, f"refDelay {self.vector('neuron/refDelay', outputs).max()}", "1: stock NetX ignores it")
+        pause = self.vector("neuron/refDelay", outputs).max() if self.has("neuron/refDelay") else 1
+        if pause > 1:
+            refuse(self, f"refDelay {pause}", "1: stock NetX ignores it")
         return {name: self.vector(f"neuron/{name}", outputs) for name in ("vThMant", "vDecay", "iDecay")}
 
     def text(self, name: str) -> str:

@@ -1,4 +1,4 @@
-"""A stock NetX network on a person's array, a few samples at a time: memory does not grow with their number."""
+"""A stock NetX network on a person's array, a few samples at a time, so that memory stays flat."""
 
 from __future__ import annotations
 
@@ -53,12 +53,13 @@ class Results:
         for number, count in enumerate(record.counts):
             self.spikes[number] += int(count.sum(dtype=np.int64))
         for number, kept in self.kept.items():
-            kept.membrane[start:stop], kept.spikes[start:stop] = traces[number].membrane, traces[number].spikes
+            kept.membrane[start:stop] = traces[number].membrane
+            kept.spikes[start:stop] = traces[number].spikes
             release(kept.membrane)
             release(kept.spikes)
 
     def arrays(self) -> Arrays:
-        """spikes and membranes (samples, time, *shape) of the last layer, logits; those of hidden layer i, where
+        """logits; spikes and membranes (samples, time, *shape) of the last layer; those of hidden layer i, where
         they are kept, as spikes<i> and membranes<i>.
         """
         found: Arrays = {"logits": self.logits}
@@ -130,7 +131,8 @@ def write_npz(path: Path, arrays: Arrays) -> None:
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                form.write_array_header_1_0(file, form.header_data_from_array_1_0(np.ascontiguousarray(array)))
+                head = {"descr": form.dtype_to_descr(array.dtype), "shape": array.shape}
+                form.write_array_header_1_0(file, {**head, "fortran_order": False})
                 for row in array if array.ndim else [array]:
-                    file.write(np.ascontiguousarray(row).tobytes())
-                release(array)
+                    file.write(row.tobytes())
+                    release(array)

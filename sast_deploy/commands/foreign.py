@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,8 +77,14 @@ def _load(path: Path, wanted: ForeignRun) -> tuple[StockNet, StockFrames]:
             todo="name its input, --input frames.npy: (samples, time, C, H, W), (time, C, H, W) or (time, n)",
         )
     array = load_array(wanted.input_path)
-    shapes = {"input_shape": wanted.input_shape, "array_shape": image_shape(array)}
-    shown = load_stock(path, StockUse(message_bits=wanted.message_bits, input_max=1, input_bias=0, **shapes))
+    bare = StockUse(
+        message_bits=wanted.message_bits,
+        input_max=1,
+        input_bias=0,
+        input_shape=wanted.input_shape,
+        array_shape=image_shape(array),
+    )
+    shown = load_stock(path, bare)
     shape = shown.program.input_shape
     if wanted.input_shape not in (None, shape):
         raise UsageError(
@@ -87,16 +93,15 @@ def _load(path: Path, wanted: ForeignRun) -> tuple[StockNet, StockFrames]:
             expected=f"{','.join(map(str, shape))}, as the file says",
         )
     inputs = stock_frames(array, shown, wanted.steps, wanted.message_bits, wanted.input_path)
-    use = StockUse(
-        inputs.steps,
-        wanted.message_bits,
-        wanted.reset_interval,
+    use = replace(
+        bare,
+        steps=inputs.steps,
+        reset_interval=wanted.reset_interval,
         # A spike reaches the first neurons one step late, a bias at once.
-        1 if shown.transform is None else 0,
-        inputs.input_min,
-        inputs.input_max,
-        inputs.input_bias,
-        **shapes,
+        reset_offset=1 if shown.transform is None else 0,
+        input_min=inputs.input_min,
+        input_max=inputs.input_max,
+        input_bias=inputs.input_bias,
     )
     return load_stock(path, use), inputs
 

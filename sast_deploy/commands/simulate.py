@@ -87,7 +87,7 @@ def _parse_shape(
     metavar="C,H,W",
     help="With --input: of a flat array, where the file begins with a convolution.",
 )
-@click.option("--traces", is_flag=True, help="With --input: write the hidden layers' spikes and membranes, too.")
+@click.option("--traces", is_flag=True, help="With --input: write the hidden layers' traces, too.")
 @click.option("-o", "--output", type=PATH, help="With --input: default runs/<net name>/spikes.npz")
 def simulate_command(
     net: Path | None,
@@ -134,7 +134,8 @@ def simulate_command(
         simulate_foreign(path, wanted)
         return 0
     content = read_net(path)
-    foreign = {"input": input_path, "steps": steps, "reset-interval": reset_interval, "output": output}
+    foreign: dict[str, Any] = {"input": input_path, "steps": steps, "output": output}
+    foreign |= {"reset-interval": reset_interval}
     foreign |= {"message-bits": message_bits, "input-shape": input_shape, "traces": traces or None}
     _refuse_foreign_options(path, foreign)
     report = report or Path("runs") / path.stem / "report.json"

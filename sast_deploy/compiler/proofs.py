@@ -1,8 +1,8 @@
 """What can be proved of an integer program before it runs, from its weights and its input's range alone.
 
-Weighted sums. Inputs lie in x_min..x_max, 0 among them, so a_i lies between x_max * (sum of the negative W_ij)
-+ x_min * (sum of the positive) and x_max * (positive) + x_min * (negative); both ends are reached, and every
-partial sum in any order lies between them.
+Weighted sums. Inputs lie in x_min..x_max, 0 among them, so with the sums N of the negative and P of the
+positive W_ij, a_i lies in x_max N + x_min P .. x_max P + x_min N; both ends are reached, and every partial sum
+in any order lies between them.
 
 Membrane potentials. Intervals that hold all values at every step; see intervals.py.
 """

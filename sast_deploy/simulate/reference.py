@@ -50,7 +50,8 @@ def run_reference(
     check_frames(program, frames, program.name)
     simulator = _Reference(program)
     sizes = [neurons.size for neurons in simulator.neurons.values()]
-    record = empty_record(sizes, *frames.shape[:2], len(program.classes), trace)
+    samples, steps = frames.shape[:2]
+    record = empty_record(sizes, samples, steps, len(program.classes), trace)
     for n in progress(range(len(frames))):
         result = simulator.run([step.ravel().tolist() for step in frames[n]])
         record.logits[n] = result.logits

@@ -87,7 +87,7 @@ def judged(tmp_path, layers, frames, use, options):
     net = load_stock(path, use)
     record = run_reference(net.program, frames, trace=True)
     assert first_difference(vectorised(net.program, frames), record) is None
-    check_currents(net, frames, record, path)
+    check_currents(net.program, net.unproven, frames, record, path)
     run = run_stock(path, frames, record=True, options=options)
     steps = frames.shape[1]
     for layer, trace in enumerate(record.traces):

@@ -81,19 +81,24 @@ def test_a_picture_drives_the_biases_of_input_neurons(folder):
     ("arguments", "message"),
     [
         (["flat.net"], "flat.net: was not written by sast-deploy, so no data belongs to it; name its input"),
-        (["flat.net", "--input", "none.npy"], "none.npy: cannot be read"),
-        (["flat.net", "--input", "flat.net"], "flat.net: cannot be read"),
+        (["flat.net", "--input", "none.npy"], "none.npy: no such file; expected an array of numbers"),
+        (["flat.net", "--input", "flat.net"], "flat.net: is a stock NetX file; expected an array of numbers"),
         (["flat.net", "--input", "picture.npy"], "picture.npy: one frame without time; expected --steps N"),
         (["flat.net", "--input", "bad.npy"], "bad.npy: shape (3, 7); expected (samples, time, *(2, 6, 5))"),
-        (["flat.net", "--input", "one.npy", "--message-bits", "9"], "9 is not in the range 0<=x<=8"),
-        (["flat.net", "--input", "many.npy", "--message-bits", "1"], "from 0 to 2; expected integers from 0"),
+        (["flat.net", "--input", "one.npy", "--message-bits", "33"], "33 is not in the range 0<=x<=32"),
+        (["flat.net", "--input", "far.npy"], "values from 0 to 4294967296; expected integers of 32 bits"),
+        (["flat.net", "--input", "nan.npy"], "nan.npy: values that are not finite"),
+        (["flat.net", "--input", "none.npy", "--input-shape", "2,6"], "'2,6' is not C,H,W"),
+        (["flat.net", "--input", "one.npy", "--input-shape", "1,6,5"], "1,6,5; expected 2,6,5, as the file"),
         (["pixels.net", "--input", "many.npy", "--steps", "0"], "0 is not in the range x>=1"),
-        (["pixels.net", "--input", "loud.npy"], "40 * pixel + 10 from 10 to 410; expected a range"),
+        (["pixels.net", "--input", "loud.npy"], "40 * pixel + 10 from 10 to 40010; expected biases"),
     ],
 )
 def test_one_line_for_every_mistake(arguments, message, folder, capsys):
     np.save("bad.npy", np.zeros((3, 7)))
-    np.save("loud.npy", np.arange(11)[:, None] * np.ones((1, 60)))
+    np.save("loud.npy", np.arange(0, 1001, 100)[:, None] * np.ones((1, 60)))
+    np.save("far.npy", np.eye(60) * 2**32)
+    np.save("nan.npy", np.full((3, 60), np.nan))
     assert run(["simulate", *arguments]) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert message in lines[-1]

@@ -4,9 +4,9 @@ Whatever the order of summation, every partial sum of output i lies within
 
     +- ( sum_j |W_ij| * x_max + sum_j |R_ij| )
 
-and that of any few inputs within +- max|W| * (the sum of their magnitudes). The first bound chooses the total's
-type, the second says how many inputs a narrow partial sum may take before it is added to the total. Inputs
-that uint8 does not hold, negative ones among them, get 64 bits, where the first bound holds for partial sums.
+and that of any few inputs within +- max|W| * (the sum of their magnitudes). The first bound chooses the
+total's type, the second says how many inputs a narrow partial sum may take before it is added to the total.
+Inputs that uint8 does not hold, negative ones among them, get 64 bits, where the first bound is enough.
 """
 
 from __future__ import annotations

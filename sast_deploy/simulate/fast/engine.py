@@ -89,8 +89,8 @@ class FastEngine:
         check_shape(self.program, frames, self.program.name)
         share = -(-len(frames) // self.threads)  # so that few samples, too, occupy every thread
         tile = min(self.batch, max(share, TILE_MIN))
-        classes = len(self.program.classes)
-        record = empty_record(self.neurons, *frames.shape[:2], classes, trace)
+        samples, steps = frames.shape[:2]
+        record = empty_record(self.neurons, samples, steps, len(self.program.classes), trace)
         run = _Run(frames, record, tile)
         if len(frames) <= tile and progress is iter:
             self._tile(run, 0)

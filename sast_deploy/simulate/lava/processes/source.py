@@ -29,13 +29,12 @@ class FrameSource(AbstractProcess):  # type: ignore[misc]
         self.s_out = OutPort(shape=(clock.batch, int(np.prod(frames.shape[2:]))))
 
 
-@implements(proc=FrameSource, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("fixed_pt")
-class PyFrameSource(PyLoihiProcessModel):  # type: ignore[misc]
-    """Process model of FrameSource."""
+class WideFrameSource(FrameSource):
+    """FrameSource of int32 frames."""
 
-    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.uint8)
+
+class _Sender(PyLoihiProcessModel):  # type: ignore[misc]
+    """What the process models of both have in common; one that implements a process can have no heirs."""
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
@@ -50,14 +49,19 @@ class PyFrameSource(PyLoihiProcessModel):  # type: ignore[misc]
         self.s_out.send(values)
 
 
-class WideFrameSource(FrameSource):
-    """FrameSource of int32 frames."""
+@implements(proc=FrameSource, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class PyFrameSource(_Sender):
+    """Process model of FrameSource."""
+
+    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.uint8)
 
 
 @implements(proc=WideFrameSource, protocol=LoihiProtocol)
 @requires(CPU)
 @tag("fixed_pt")
-class PyWideFrameSource(PyFrameSource):
+class PyWideFrameSource(_Sender):
     """Process model of WideFrameSource."""
 
     s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
