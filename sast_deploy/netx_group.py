@@ -105,7 +105,8 @@ class Group:
         """A dataset of the table above, fractions dropped where NetX does; sizes: of known dimensions."""
         rule, values = RULES[self.kind][name], self._values(name, sizes)
         if rule.types and values.dtype.name not in rule.types:
-            refuse(self, f"{name} of type {values.dtype}", f"{' or '.join(rule.types)}: stock Lava computes in it")
+            wanted = f"{' or '.join(rule.types)}, in which stock Lava computes"
+            refuse(self, f"{name} of type {values.dtype}", wanted)
         if not rule.cut and values.dtype.kind not in "iu":
             refuse(self, f"{name} of type {values.dtype}", "integers")
         if not np.isfinite(values).all():

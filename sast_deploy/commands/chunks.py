@@ -59,8 +59,8 @@ class Results:
             release(kept.spikes)
 
     def arrays(self) -> Arrays:
-        """logits; spikes and membranes (samples, time, *shape) of the last layer; those of hidden layer i, where
-        they are kept, as spikes<i> and membranes<i>.
+        """logits; spikes and membranes (samples, time, *shape) of the last layer; those of hidden layer i as
+        spikes<i> and membranes<i>, where they are kept.
         """
         found: Arrays = {"logits": self.logits}
         for number, kept in self.kept.items():

@@ -1,8 +1,8 @@
 """What can be proved of an integer program before it runs, from its weights and its input's range alone.
 
 Weighted sums. Inputs lie in x_min..x_max, 0 among them, so with the sums N of the negative and P of the
-positive W_ij, a_i lies in x_max N + x_min P .. x_max P + x_min N; both ends are reached, and every partial sum
-in any order lies between them.
+positive W_ij, a_i lies in x_max N + x_min P .. x_max P + x_min N; both ends are reached, and every partial
+sum in any order lies between them.
 
 Membrane potentials. Intervals that hold all values at every step; see intervals.py.
 """
@@ -31,6 +31,8 @@ from sast_deploy.program import (
 )
 
 SETTLING = 64  # steps beyond the program's own in which a bound may settle and so hold for any number
+GROWTH = 30_000_000  # neurons times steps (a step costs as much as BUSY neurons, or more) that may be grown
+BUSY = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +133,12 @@ def _signs(weight: Int32Array) -> tuple[Int32Array, Int32Array]:
 
 def _membranes(layer: SpikingLayer, sums: Interval, rules: Arithmetic, steps: int) -> NeuronBounds:
     growth = Growth(layer, sums, rules)
-    if any(not growth.grow() for _ in range(steps)):
+    affordable = GROWTH // max(len(sums.low), BUSY)
+    if any(not growth.grow() for _ in range(min(steps, affordable))):
+        return _bounds(growth, sums, settled=True)
+    if steps > affordable:
+        growth.widen()
+        growth.grow()
         return _bounds(growth, sums, settled=True)
     within = _bounds(growth, sums, settled=False)
     settled = any(not growth.grow() for _ in range(SETTLING))
