@@ -14,10 +14,10 @@ from sast_deploy.errors import UsageError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from sast_deploy.commands.chunks import Results
     from sast_deploy.netx_frames import StockFrames
     from sast_deploy.netx_import import StockNet
     from sast_deploy.program import Shape
+    from sast_deploy.stockrun import Results
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def simulate_foreign(path: Path, wanted: ForeignRun) -> None:
     """
     import numpy as np
 
-    from sast_deploy.commands.chunks import run_in_chunks, write_npz
+    from sast_deploy.stockrun import run_in_chunks, write_npz
 
     net, inputs = _load(path, wanted)
     start = time.perf_counter()
