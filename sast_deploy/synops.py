@@ -82,8 +82,8 @@ def _inputs(frames: npt.NDArray[np.integer[Any]]) -> tuple[Float64Array, bool]:
     for start in range(0, len(frames), CHUNK):
         chunk = frames[start : start + CHUNK].reshape(-1, len(total))
         total += np.count_nonzero(chunk, axis=0)
-        graded = graded or bool(((chunk > 1) | (chunk < 0)).any())
-    return total / len(frames), graded
+        graded = graded or chunk.max(initial=0) > 1 or chunk.min(initial=0) < 0
+    return total / len(frames), bool(graded)
 
 
 def _weighted(program: Program) -> Iterator[tuple[int, Dense | Conv2d | Readout, list[int]]]:

@@ -120,7 +120,7 @@ def simulate_command(
     from sast_deploy.netx import read_net
     from sast_deploy.reading.files import NET, STOCK, identify
     from sast_deploy.report import Run, make_report, print_report
-    from sast_deploy.simulate.record import evenly_spread
+    from sast_deploy.simulate.record import evenly_spread, take
 
     wanted_check = _parse_check(check)
     path = net or newest_export(EXPORTS)
@@ -148,8 +148,7 @@ def simulate_command(
         raise DataError("no test samples", where=data.info.root, expected="at least one")
     facts = _facts(path, content, data, data.info.unlike(recorded))
     chosen = evenly_spread(len(data.test), samples)
-    # A selection is a copy; the whole split stays where it is mapped from.
-    frames = data.test.frames if samples is None else data.test.frames[chosen]
+    frames = take(data.test.frames, chosen)  # the whole split stays where it is mapped from
     out = console()
     out.print(f"{path}: {len(frames)} test samples of {data.info.dataset} on {backend}", soft_wrap=True)
     start = time.perf_counter()
@@ -207,13 +206,14 @@ def _replay(
     numbers: which test sample each of `frames` is.
     """
     from sast_deploy.progress import track
-    from sast_deploy.simulate.record import evenly_spread, first_difference, select
+    from sast_deploy.simulate.record import evenly_spread, first_difference, select, take
     from sast_deploy.simulate.reference import run_reference
 
     chosen = evenly_spread(len(frames), samples)
     if len(chosen) == 0:
         return 0, None
-    expected = run_reference(net.program, frames[chosen], progress=lambda n: track(n, "reference check"))
+    replayed = take(frames, chosen)
+    expected = run_reference(net.program, replayed, progress=lambda n: track(n, "reference check"))
     difference = first_difference(select(record, chosen), expected, numbers[chosen])
     return len(chosen), f"Lava against the reference: {difference}" if difference else None
 
