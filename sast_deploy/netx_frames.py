@@ -19,11 +19,7 @@ from sast_deploy.simulate.record import release
 
 UINT8_MAX = 255
 BLOCK_BYTES = 16 << 20  # of an array that are looked at together
-ARRAY = Expected(
-    "an array of numbers, what np.save writes",
-    DataError,
-    "of events, make frames first: counts of (samples, time, C, H, W)",
-)
+ARRAY = Expected("an array of numbers, what np.save writes", DataError)
 
 
 @dataclass(frozen=True, eq=False)

@@ -69,6 +69,8 @@ def load_stock(path: Path, use: StockUse | None = None) -> StockNet:
     reader = LayerReader(path, use or StockUse())
     with open_hdf5(path, STOCK_FILE, ("layer",)) as file:
         layers = file.get("layer")
+        if layers is None:
+            STOCK_FILE.refuse_kind(path)
         if not isinstance(layers, h5py.Group) or not len(layers):
             STOCK_FILE.refuse("has no layers in /layer", path)
         reader.read(layers)

@@ -118,6 +118,8 @@ def simulate_command(
     """
     from sast_deploy.fileio import check_output, write_text
     from sast_deploy.netx import read_net
+    from sast_deploy.netx_import import STOCK_FILE
+    from sast_deploy.netx_program import EXPECTED
     from sast_deploy.reading.files import NET, STOCK, identify
     from sast_deploy.report import Run, make_report, print_report
     from sast_deploy.simulate.record import evenly_spread, take
@@ -125,7 +127,7 @@ def simulate_command(
     wanted_check = _parse_check(check)
     path = net or newest_export(EXPORTS)
     lava_options = {"batch": batch, "stall": stall, "timeout": timeout}
-    kind = identify(path)
+    kind = identify(path, EXPECTED if input_path is None else STOCK_FILE)
     if kind == STOCK or (input_path is not None and kind != NET):
         bits, interval = message_bits or 0, reset_interval or 0
         wanted = ForeignRun(

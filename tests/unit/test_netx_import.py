@@ -155,7 +155,7 @@ def test_files_that_are_none(tmp_path):
     with h5py.File(tmp_path / "gap.net", "w") as file:
         file["layer/0/type"], file["layer/2/type"] = b"flatten", b"flatten"
     for name, message in (
-        ("none", "no such file"), ("text", "is a text"), ("empty", "has no layers in /layer"),
+        ("none", "no such file"), ("text", "is a text"), ("empty", "an HDF5 file without /layer"),
         ("flat", "has no layers in /layer"), ("row", "/layer/0 is a dataset; expected a group"),
         ("gap", r"/layer has 0, 2; expected 0\.\.1"),
     ):  # fmt: skip
