@@ -141,13 +141,12 @@ def numbers(kind, rng, shape):
 
 def begun_by(layer, rng, vth):
     """(layers, C, H, W): a network whose first layer is of that kind."""
-    first = dense(integers(rng, 20, 14, 12), integers(rng, 20, 14), vThMant=vth)
-    return {
-        "dense": ([{**first, "delay": rng.integers(55, 75, (14, 12))},
-                   dense(integers(rng, 80, 6, 14), iDecay=2500, vThMant=50)], (12, 1, 1)),
-        "conv": ([conv(integers(rng, 9, 3, 2, 3, 2), (3, 3, 4), None, (1, 1), vThMant=vth, iDecay=2500), FLATTEN,
-                  dense(integers(rng, 60, 5, 36), vThMant=50)], (2, 5, 5)),
-    }[layer]  # fmt: skip
+    if layer == "dense":
+        first = dense(integers(rng, 20, 14, 12), integers(rng, 20, 14), vThMant=vth)
+        second = dense(integers(rng, 80, 6, 14), iDecay=2500, vThMant=50)
+        return [{**first, "delay": rng.integers(55, 75, (14, 12))}, second], (12, 1, 1)
+    first = conv(integers(rng, 9, 3, 2, 3, 2), (3, 3, 4), vThMant=vth, iDecay=2500)
+    return [first, FLATTEN, dense(integers(rng, 60, 5, 36), vThMant=50)], (2, 5, 5)
 
 
 @pytest.mark.parametrize("layer", ["dense", "conv"])
