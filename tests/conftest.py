@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
+from hypothesis.database import DirectoryBasedExampleDatabase
 
 DATA_VARIABLE = "SAST_TEST_DATA"
 THREADS = "2"
@@ -17,9 +18,47 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "
     os.environ.setdefault(variable, THREADS)
 os.environ["MPLBACKEND"] = "Agg"
 
-# A shared machine may be slow at any moment; a test is not wrong for that. The same examples every time.
-settings.register_profile("sast", deadline=None, derandomize=True, print_blob=True)
+# New examples in every run, in CI too, where hypothesis would repeat the same ones for ever; a failure prints
+# the line that repeats it, and is tried first in the next run (.hypothesis/). A shared machine may be slow at
+# any moment; a test is not wrong for that.
+settings.register_profile(
+    "sast",
+    deadline=None,
+    derandomize=False,
+    print_blob=True,
+    database=DirectoryBasedExampleDatabase(Path(__file__).resolve().parents[1] / ".hypothesis" / "examples"),
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("sast")
+
+
+# Of processor time, children included: a busy machine makes no test slow. The first that uses a package
+# pays for its import.
+QUICK_SECONDS = 3.0
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Note what a test without the marker `slow` took."""
+    before = sum(os.times()[:4])
+    yield
+    if item.get_closest_marker("slow") is None:
+        item.user_properties.append(("processor seconds", sum(os.times()[:4]) - before))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the tests that are slow and do not say so."""
+    took = {
+        report.nodeid: dict(report.user_properties).get("processor seconds", 0.0)
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", None) == "call"
+    }
+    late = sorted((seconds, name) for name, seconds in took.items() if seconds > QUICK_SECONDS)
+    if late:
+        terminalreporter.section("slow tests without @pytest.mark.slow")
+    for seconds, name in reversed(late):
+        terminalreporter.line(f"{seconds:.1f} s of processor time: {name}")
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sast_deploy.commands.identity import digest_of
 from sast_deploy.commands.options import console
 from sast_deploy.errors import UsageError
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from sast_deploy.netx_import import StockNet
     from sast_deploy.program import Shape
     from sast_deploy.stockrun import Results
+
+
+NO_MATTER = ("input_path", "output", "lava_options", "overwrite")  # to the spikes
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,13 @@ class ForeignRun:
     output: Path | None
     traces: bool
     lava_options: dict[str, Any]
+    overwrite: bool = False
+
+    def made_from(self, path: Path) -> dict[str, Any]:
+        """What the spikes of the network at `path` depend on."""
+        options = {key: value for key, value in vars(self).items() if key not in NO_MATTER}
+        files = {"network": digest_of(path), "input": self.input_path and digest_of(self.input_path)}
+        return {**files, "engine": options.pop("backend"), **options}
 
 
 def simulate_foreign(path: Path, wanted: ForeignRun) -> None:
@@ -43,14 +55,18 @@ def simulate_foreign(path: Path, wanted: ForeignRun) -> None:
     """
     import numpy as np
 
+    from sast_deploy.outputs import NPZ, RUN_MEMBER, check_output
     from sast_deploy.stockrun import run_in_chunks, write_npz
 
+    output, made = wanted.output or Path("runs") / path.stem / "spikes.npz", wanted.made_from(path)
+    read = [each for each in (path, wanted.input_path) if each is not None]
+    check_output(output, NPZ, made, inputs=read, overwrite=wanted.overwrite)
     net, inputs = _load(path, wanted)
     start = time.perf_counter()
     results = run_in_chunks(path, net, inputs, wanted.backend, wanted.traces, wanted.lava_options)
     seconds = time.perf_counter() - start
-    output = wanted.output or Path("runs") / path.stem / "spikes.npz"
-    write_npz(output, {**results.arrays(), "latency": np.array(net.latency)})
+    about = {"latency": np.array(net.latency), RUN_MEMBER: np.array(json.dumps(made))}
+    write_npz(output, {**results.arrays(), **about})
     out = console()
     out.print(
         f"{path}: stock NetX network, {len(inputs)} samples x {inputs.steps} steps on {wanted.backend} "

@@ -11,18 +11,32 @@ import click
 
 from sast_deploy.commands.compile import EXPORTS
 from sast_deploy.commands.foreign import ForeignRun, simulate_foreign
+from sast_deploy.commands.identity import REPORT, simulate_run, test_run
 from sast_deploy.commands.loading import load_test_split, recorded_data
-from sast_deploy.commands.options import PATH, Command, console, data_options, example
-from sast_deploy.errors import DataError, NetFileError, UsageError
+from sast_deploy.commands.options import (
+    COUNT,
+    DATA_OPTIONS,
+    OUTPUT,
+    PATH,
+    SECONDS,
+    Command,
+    console,
+    data_options,
+    example,
+    overwrite_option,
+    refuse_ignored,
+)
+from sast_deploy.errors import DataError, Exit, NetFileError, UsageError
 
 if TYPE_CHECKING:
     from sast_deploy.data import FrameSet
     from sast_deploy.netx import NetFile
     from sast_deploy.simulate.record import SpikeRecord
 
-DIFFERS = 1  # exit code when Lava and the reference disagree
 DEFAULT_CHECK = 100
-SECONDS = click.FloatRange(min=0, min_open=True)
+OF_LAVA = ("batch", "stall", "timeout")
+OF_STRANGERS = ("input_path", "input_shape", "steps", "reset_interval", "message_bits", "traces", "output")
+OF_OUR_FILES = (*DATA_OPTIONS, "samples", "check", "report")
 
 
 def _parse_shape(
@@ -61,10 +75,11 @@ def _parse_shape(
     type=click.Choice(["reference", "fast", "lava"]),
     help="Default: lava; for other people's files fast.",
 )
-@click.option("--batch", type=int, help="Samples per Lava batch; default: what fits memory.")
+@click.option("--batch", type=COUNT, help="Samples per Lava batch; default: what fits memory.")
 @click.option("--stall", type=SECONDS, default=120.0, show_default=True, help="Seconds of silence: hung.")
 @click.option("--timeout", type=SECONDS, help="Seconds that Lava may take in all; default: no limit.")
-@click.option("--report", type=PATH, help="Default: runs/<net name>/report.json")
+@click.option("--report", type=OUTPUT, help="Default: runs/<net name>/report.json")
+@overwrite_option("a report or spikes")
 @click.option(
     "--input",
     "input_path",
@@ -88,7 +103,7 @@ def _parse_shape(
     help="With --input: of a flat array, where the file begins with a convolution.",
 )
 @click.option("--traces", is_flag=True, help="With --input: write the hidden layers' traces, too.")
-@click.option("-o", "--output", type=PATH, help="With --input: default runs/<net name>/spikes.npz")
+@click.option("-o", "--output", type=OUTPUT, help="With --input: default runs/<net name>/spikes.npz")
 def simulate_command(
     net: Path | None,
     dataset: str | None,
@@ -103,6 +118,7 @@ def simulate_command(
     stall: float,
     timeout: float | None,
     report: Path | None,
+    overwrite: bool,
     input_path: Path | None,
     steps: int | None,
     reset_interval: int | None,
@@ -116,10 +132,11 @@ def simulate_command(
     Exit code 1 if the reference disagrees on any spike count or logit. A NET of somebody else's, a stock
     NetX file, runs on the array --input, with the results that stock Lava gives.
     """
-    from sast_deploy.fileio import check_output, write_text
+    from sast_deploy.fileio import write_text
     from sast_deploy.netx import read_net
     from sast_deploy.netx_import import STOCK_FILE
     from sast_deploy.netx_program import EXPECTED
+    from sast_deploy.outputs import check_output, with_run
     from sast_deploy.reading.files import NET, STOCK, identify
     from sast_deploy.report import Run, make_report, print_report
     from sast_deploy.simulate.record import evenly_spread, take
@@ -128,22 +145,31 @@ def simulate_command(
     path = net or newest_export(EXPORTS)
     lava_options = {"batch": batch, "stall": stall, "timeout": timeout}
     kind = identify(path, EXPECTED if input_path is None else STOCK_FILE)
+    if kind == STOCK:
+        refuse_ignored(OF_OUR_FILES, f"is for sast-deploy's own files; {path} is a stock NetX file")
     if kind == STOCK or (input_path is not None and kind != NET):
-        bits, interval = message_bits or 0, reset_interval or 0
-        wanted = ForeignRun(
-            input_path, input_shape, steps, interval, bits, backend or "fast", output, traces, lava_options
-        )
-        simulate_foreign(path, wanted)
+        _refuse_lava_options(backend or "fast")
+        simulate_foreign(
+            path,
+            ForeignRun(
+                input_path, input_shape, steps, reset_interval or 0, message_bits or 0, backend or "fast",
+                output, traces, lava_options, overwrite,
+            ),
+        )  # fmt: skip
         return 0
-    content = read_net(path)
-    foreign: dict[str, Any] = {"input": input_path, "steps": steps, "output": output}
-    foreign |= {"reset-interval": reset_interval}
-    foreign |= {"message-bits": message_bits, "input-shape": input_shape, "traces": traces or None}
-    _refuse_foreign_options(path, foreign)
+    if kind == NET:
+        todo = f"sast-deploy wrote {path}, it knows its data: leave the option out"
+        refuse_ignored(OF_STRANGERS, "is for stock NetX files", todo)
+    _refuse_lava_options(backend or "lava")
+    if backend == "reference":
+        refuse_ignored(["check"], "with --backend reference: the reference would check itself")
     report = report or Path("runs") / path.stem / "report.json"
-    check_output(report, "report", b'"report_version"')
     backend = backend or "lava"
+    content = read_net(path)
     recorded, options = recorded_data(content, path)
+    test = test_run(recorded, dataset, data_root, holdout, holdout_seed)
+    made = simulate_run(content, test, samples, wanted_check, backend)
+    check_output(report, REPORT, made, inputs=(path,), overwrite=overwrite, option="--report")
     data = load_test_split(recorded, options, dataset, data_root, holdout, holdout_seed, cache_dir)
     _check_shape(data, content)
     if len(data.test) == 0:
@@ -162,9 +188,9 @@ def simulate_command(
     run = Run(backend, round(seconds, 3), checked, difference)
     result = make_report(content, frames, data.test.labels[chosen], record, run, facts)
     print_report(result, out)
-    write_text(report, result.to_json())
+    write_text(report, with_run(result.to_json(), made))
     out.print(f"wrote {report}", soft_wrap=True)
-    return DIFFERS if difference else 0
+    return Exit.CHECK_FAILED if difference else Exit.OK
 
 
 def newest_export(folder: Path) -> Path:
@@ -220,14 +246,9 @@ def _replay(
     return len(chosen), f"Lava against the reference: {difference}" if difference else None
 
 
-def _refuse_foreign_options(path: Path, options: dict[str, Any]) -> None:
-    for name, value in options.items():
-        if value is not None:
-            raise UsageError(
-                f"--{name} is for stock NetX files",
-                where=path,
-                todo="sast-deploy wrote this file, it knows its data: leave the option out",
-            )
+def _refuse_lava_options(backend: str) -> None:
+    if backend != "lava":
+        refuse_ignored(OF_LAVA, f"is Lava's, and this runs on {backend}", "leave it out, or --backend lava")
 
 
 def _parse_check(text: str) -> int | None:

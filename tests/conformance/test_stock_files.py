@@ -21,6 +21,8 @@ from sast_deploy.simulate.reference import run_reference
 from tests.programs import vectorised
 from tests.stockfiles import FLATTEN, conv, dense, image, integers, integrator, neuron, write_stock
 
+pytestmark = pytest.mark.slow
+
 
 def spikes_in(rng, *shape, density=0.3, most=1):
     return (rng.integers(1, most + 1, shape) * (rng.random(shape) < density)).astype(np.uint8)

@@ -7,16 +7,17 @@ import subprocess
 import sys
 import tracemalloc
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from sast_deploy.compiled import source_digest
 from sast_deploy.errors import DataError
 from sast_deploy.fixedpoint import Arithmetic, QFormat
 from sast_deploy.program import Program, SumPool, frozen_ints
 from sast_deploy.simulate.fast import FastEngine, dense, run_fast
 from sast_deploy.simulate.fast import engine as engine_module
-from sast_deploy.simulate.fast.compiled import source_digest
 from sast_deploy.simulate.fast.kernels import run_spiking
 from sast_deploy.simulate.record import first_difference
 from sast_deploy.simulate.reference import run_reference
@@ -26,6 +27,7 @@ from tests.programs import dense as dense_layer
 PROGRAMS = {"fc": fc_program, "conv": conv_program, "rich": rich_program}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", PROGRAMS.values(), ids=PROGRAMS)
 @pytest.mark.parametrize(("batch", "threads"), [(1, 1), (3, 1), (3, 2), (7, 4), (64, 2), (None, None)])
 def test_batches_and_threads_change_nothing(make, batch, threads):
@@ -89,6 +91,7 @@ def test_a_spiking_last_layer_counts_its_spikes():
     assert first_difference(got, run_reference(spiking, frames, trace=True)) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exponent", [-2, 0, 3])
 def test_a_pool_of_frames_in_front_of_a_readout_or_a_layer(exponent):
     """Sums beyond 255, which no longer fit bytes."""
@@ -145,6 +148,7 @@ def test_a_dense_product_gives_way_to_counts_beyond_int8(monkeypatch):
     assert first_difference(got, run_reference(program, frames, trace=True)) is None
 
 
+@pytest.mark.slow
 def test_torch_is_imported_only_when_a_dense_product_needs_it():
     script = "import sys, sast_deploy.simulate.fast\nprint({'torch', 'h5py'} & set(sys.modules))\n"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
@@ -212,12 +216,13 @@ def test_a_changed_helper_invalidates_the_machine_code_on_disk():
     stored = getattr(run_spiking._cache, "_cache_file", None)
     if stored is None:
         pytest.skip("numba keeps no machine code here")
-    assert source_digest() in stored._source_stamp
+    assert source_digest(Path(engine_module.__file__).parent) in stored._source_stamp
 
 
+@pytest.mark.slow
 def test_kernels_run_where_nothing_can_be_cached(tmp_path):
     """NUMBA_CACHE_DIR at a place that cannot be written: compiled in memory."""
-    script = "from sast_deploy.simulate.fast.compiled import compiled\nprint(compiled(lambda x: x + 1)(2))\n"
+    script = "from sast_deploy.compiled import compiled\nprint(compiled(lambda x: x + 1)(2))\n"
     environment = {**os.environ, "NUMBA_CACHE_DIR": "/proc/nowhere"}
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)

@@ -130,6 +130,7 @@ def test_weights_that_the_compiler_refuses_are_no_candidate(
     assert checkpoint.metrics["epoch"] != 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plan", [QUICK, ALL_OPTIONS], ids=["plain", "all options"])
 def test_interrupted_and_resumed_equals_uninterrupted(
     start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plan: Recipe
@@ -241,7 +242,7 @@ def test_the_command(start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert metrics["setting"]["rho"] == 0.1
     assert len(metrics["finetuned"]["digest"]) == 64
     assert run_command([*arguments, "-o", str(start)]) == 2
-    assert "to start from" in capsys.readouterr().err
+    assert "is what this command reads" in capsys.readouterr().err
 
 
 def test_weights_stay_within_the_clipping_points_of_the_start(start: Path) -> None:

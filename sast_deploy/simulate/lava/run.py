@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import resource
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 
 from sast_deploy.errors import DataError, LavaError
 from sast_deploy.netx import read_net
-from sast_deploy.program import Conv2d, Program, Readout, Shape
+from sast_deploy.program import Conv2d, Dense, Program, Readout, Shape, SumPool
 from sast_deploy.simulate.frames import Frames, check_frames
 from sast_deploy.simulate.lava.exact import unfit_layer
 from sast_deploy.simulate.lava.shared import create_shared, open_shared, share_frames
@@ -23,6 +24,8 @@ from sast_deploy.simulate.record import SpikeRecord, Trace
 BATCH_MAX = 256
 # What the widest layer's floating-point copies of one batch may take, in bytes.
 BATCH_BYTES = 128 << 20
+# Open files of the process that builds the network: measured 45 with 5 Lava processes, 240 with 35.
+FILES, FILES_EACH = 12, 7
 
 
 def run_lava(
@@ -50,6 +53,7 @@ def run_lava(
     """
     program = program or read_net(Path(net_path)).program
     _check(program, frames, net_path)
+    _check_open_files(program)
     batch = choose_batch(program, len(frames)) if batch is None else batch
     if batch < 1:
         raise DataError(f"batch = {batch}", where="Lava", expected="at least 1")
@@ -81,6 +85,23 @@ def _floats(layer: object, before: Shape, after: Shape) -> int:
     """Numbers that one sample needs at once in a layer: inputs, outputs and a convolution's patches."""
     patches = int(np.prod(layer.weight.shape[1:])) * layer.groups if isinstance(layer, Conv2d) else 0
     return int(np.prod(before) + np.prod(after)) + patches * int(np.prod(after[1:]))
+
+
+def open_files(program: Program) -> int:
+    """About how many files a run holds open at once: semaphores and pipes between a source and all layers."""
+    recurrent = sum(isinstance(layer, Dense) and layer.recurrent is not None for layer in program.layers)
+    pooling = sum(isinstance(layer, SumPool) for layer in program.layers)
+    return FILES + FILES_EACH * (1 + 2 * len(program.layers) - pooling + recurrent)
+
+
+def _check_open_files(program: Program) -> None:
+    """Lava hangs where a process may open too few files. Raises LavaError."""
+    allowed, needed = resource.getrlimit(resource.RLIMIT_NOFILE)[0], open_files(program)
+    if 0 <= allowed < needed:  # RLIM_INFINITY is -1
+        raise LavaError(
+            f"Lava needs {needed} open files for this network", where="ulimit -n",
+            expected=f"more than the {allowed} allowed here", todo="raise it: ulimit -n 1024",
+        )  # fmt: skip
 
 
 def _check(program: Program, frames: Frames, where: Path) -> None:
