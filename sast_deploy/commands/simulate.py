@@ -35,8 +35,19 @@ if TYPE_CHECKING:
 
 DEFAULT_CHECK = 100
 OF_LAVA = ("batch", "stall", "timeout")
-OF_STRANGERS = ("input_path", "steps", "reset_interval", "message_bits", "output")
+OF_STRANGERS = ("input_path", "input_shape", "steps", "reset_interval", "message_bits", "traces", "output")
 OF_OUR_FILES = (*DATA_OPTIONS, "samples", "check", "report")
+
+
+def _parse_shape(
+    _context: click.Context, _parameter: click.Parameter, text: str | None
+) -> tuple[int, int, int] | None:
+    if text is None:
+        return None
+    sizes = [int(part) for part in text.split(",") if part.strip().isascii() and part.strip().isdecimal()]
+    if len(sizes) != 3 or text.count(",") != 2 or min(sizes) < 1:
+        raise click.BadParameter(f"{text!r} is not C,H,W, such as 2,34,34")
+    return sizes[0], sizes[1], sizes[2]
 
 
 @click.command(
@@ -82,9 +93,16 @@ OF_OUR_FILES = (*DATA_OPTIONS, "samples", "check", "report")
 )
 @click.option(
     "--message-bits",
-    type=click.IntRange(0, 8),
+    type=click.IntRange(0, 32),
     help="With --input: bits of graded inputs; default 0, every nonzero input is a spike.",
 )
+@click.option(
+    "--input-shape",
+    callback=_parse_shape,
+    metavar="C,H,W",
+    help="With --input: of a flat array, where the file begins with a convolution.",
+)
+@click.option("--traces", is_flag=True, help="With --input: write the hidden layers' traces, too.")
 @click.option("-o", "--output", type=OUTPUT, help="With --input: default runs/<net name>/spikes.npz")
 def simulate_command(
     net: Path | None,
@@ -105,6 +123,8 @@ def simulate_command(
     steps: int | None,
     reset_interval: int | None,
     message_bits: int | None,
+    input_shape: tuple[int, int, int] | None,
+    traces: bool,
     output: Path | None,
 ) -> int:
     """Run NET (default: the newest export) on the test split of its own data set and report.
@@ -114,25 +134,32 @@ def simulate_command(
     """
     from sast_deploy.fileio import write_text
     from sast_deploy.netx import read_net
-    from sast_deploy.netx_import import is_stock_file
+    from sast_deploy.netx_import import STOCK_FILE
+    from sast_deploy.netx_program import EXPECTED
     from sast_deploy.outputs import check_output, with_run
+    from sast_deploy.reading.files import NET, STOCK, identify
     from sast_deploy.report import Run, make_report, print_report
-    from sast_deploy.simulate.record import evenly_spread
+    from sast_deploy.simulate.record import evenly_spread, take
 
     wanted_check = _parse_check(check)
     path = net or newest_export(EXPORTS)
     lava_options = {"batch": batch, "stall": stall, "timeout": timeout}
-    if is_stock_file(path):
+    kind = identify(path, EXPECTED if input_path is None else STOCK_FILE)
+    if kind == STOCK:
         refuse_ignored(OF_OUR_FILES, f"is for sast-deploy's own files; {path} is a stock NetX file")
+    if kind == STOCK or (input_path is not None and kind != NET):
         _refuse_lava_options(backend or "fast")
-        bits, interval = message_bits or 0, reset_interval or 0
-        wanted = ForeignRun(
-            input_path, steps, interval, bits, backend or "fast", output, lava_options, overwrite
-        )
-        simulate_foreign(path, wanted)
+        simulate_foreign(
+            path,
+            ForeignRun(
+                input_path, input_shape, steps, reset_interval or 0, message_bits or 0, backend or "fast",
+                output, traces, lava_options, overwrite,
+            ),
+        )  # fmt: skip
         return 0
-    todo = f"sast-deploy wrote {path}, it knows its data: leave the option out"
-    refuse_ignored(OF_STRANGERS, "is for stock NetX files", todo)
+    if kind == NET:
+        todo = f"sast-deploy wrote {path}, it knows its data: leave the option out"
+        refuse_ignored(OF_STRANGERS, "is for stock NetX files", todo)
     _refuse_lava_options(backend or "lava")
     if backend == "reference":
         refuse_ignored(["check"], "with --backend reference: the reference would check itself")
@@ -149,8 +176,7 @@ def simulate_command(
         raise DataError("no test samples", where=data.info.root, expected="at least one")
     facts = _facts(path, content, data, data.info.unlike(recorded))
     chosen = evenly_spread(len(data.test), samples)
-    # A selection is a copy; the whole split stays where it is mapped from.
-    frames = data.test.frames if samples is None else data.test.frames[chosen]
+    frames = take(data.test.frames, chosen)  # the whole split stays where it is mapped from
     out = console()
     out.print(f"{path}: {len(frames)} test samples of {data.info.dataset} on {backend}", soft_wrap=True)
     start = time.perf_counter()
@@ -208,13 +234,14 @@ def _replay(
     numbers: which test sample each of `frames` is.
     """
     from sast_deploy.progress import track
-    from sast_deploy.simulate.record import evenly_spread, first_difference, select
+    from sast_deploy.simulate.record import evenly_spread, first_difference, select, take
     from sast_deploy.simulate.reference import run_reference
 
     chosen = evenly_spread(len(frames), samples)
     if len(chosen) == 0:
         return 0, None
-    expected = run_reference(net.program, frames[chosen], progress=lambda n: track(n, "reference check"))
+    replayed = take(frames, chosen)
+    expected = run_reference(net.program, replayed, progress=lambda n: track(n, "reference check"))
     difference = first_difference(select(record, chosen), expected, numbers[chosen])
     return len(chosen), f"Lava against the reference: {difference}" if difference else None
 

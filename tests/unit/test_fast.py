@@ -48,12 +48,24 @@ def test_any_density(make, density):
     assert first_difference(got, run_reference(program, frames, trace=True)) is None
 
 
-def test_counts_beyond_the_declared_maximum_are_exact_too():
-    rng = np.random.default_rng(5)
-    program = fc_program(rng)
-    frames = rng.integers(0, 256, (3, 6, *program.input_shape)).astype(np.uint8)
-    got = run_fast(program, frames, trace=True)
-    assert first_difference(got, run_reference(program, frames, trace=True)) is None
+WIDE = [(0, 255), (0, 999), (-3, 3), (-255, 1), (-70_000, 65_535), (0, 2**31 - 1), (1 - 2**31, 5)]
+
+
+@pytest.mark.parametrize("make", [fc_program, conv_program, rich_program])
+@pytest.mark.parametrize(("low", "high"), WIDE)
+def test_inputs_of_every_width_and_sign(make, low, high):
+    """Whatever integer type holds them; and the same frames in another type give the same record."""
+    rng = np.random.default_rng([5, high])
+    program = replace(make(rng), input_min=low, input_max=high)
+    frames = rng.integers(low, high + 1, (3, 6, *program.input_shape)) * (rng.random((3, 6, 1, 1, 1)) < 0.8)
+    frames[0, 0] = low
+    frames[1, 0] = high
+    expected = run_reference(program, frames, trace=True)
+    for dtype in (np.int64, np.min_scalar_type(low) if low < 0 else np.min_scalar_type(high)):
+        held = np.iinfo(dtype)
+        if held.min <= low and high <= held.max:
+            got = run_fast(program, frames.astype(dtype), trace=True, batch=2)
+            assert first_difference(got, expected) is None
 
 
 def test_records_without_traces_and_without_samples():
@@ -129,7 +141,7 @@ def test_dense_products_are_chosen_by_density_and_agree(exact, monkeypatch):
 
 def test_a_dense_product_gives_way_to_counts_beyond_int8(monkeypatch):
     rng = np.random.default_rng(10)
-    program = fc_program(rng)
+    program = replace(fc_program(rng), input_max=255)
     frames = rng.integers(0, 128, (6, 6, *program.input_shape)).astype(np.uint8)
     frames[4:] += 128
     got = run_fast(program, frames, trace=True, batch=2)
@@ -178,8 +190,8 @@ def test_refusals():
     rng = np.random.default_rng(13)
     program = fc_program(rng)
     frames = random_frames(rng, program, 2)
-    with pytest.raises(DataError, match=r"frames of int64 .*expected uint8 \(samples, time, 2, 5, 4\)"):
-        run_fast(program, frames.astype(np.int64))
+    with pytest.raises(DataError, match=r"frames of float64 .*expected integers \(samples, time, 2, 5, 4\)"):
+        run_fast(program, frames.astype(float))
     with pytest.raises(DataError, match="frames of uint8"):
         run_fast(program, frames[:, :, :1])
     for wrong in ({"batch": 0}, {"threads": 0}):

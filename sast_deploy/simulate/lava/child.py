@@ -63,12 +63,12 @@ def run_program(run_dir: Path) -> None:
     shim.prepare()
 
     from sast_deploy.simulate.lava.processes.network import ProgramNetwork
-    from sast_deploy.simulate.lava.processes.source import FrameSource
+    from sast_deploy.simulate.lava.processes.source import source_of
 
     frames = map_frames(job["frames"])
     clock = BatchClock(len(frames), frames.shape[1], job["batch"])
     results = _results(run_dir, program, job["trace"])
-    source = FrameSource(frames, clock)
+    source = source_of(frames, clock)
     network = ProgramNetwork(job["net"], program, clock, results)
     source.s_out.connect(network.inp)
     run_watched(network, clock.lava_steps, results.beats)
