@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from sast_deploy.checkpoint import save_plain, state_problems
-from sast_deploy.errors import TrainingError
+from sast_deploy.errors import Exit, TrainingError
 from sast_deploy.fileio import lock_folder, output_target, write_text
 from sast_deploy.network import ADDED_LATER as NETWORK_ADDED
 from sast_deploy.network import NetworkSpec, state_shapes
@@ -63,9 +63,9 @@ Setting = dict[str, Any]
 
 
 class TrainingInterruptedError(TrainingError):
-    """Ctrl-C: the finished epochs are on the disk (exit code 130, as shells report it)."""
+    """Ctrl-C: the finished epochs are on the disk."""
 
-    exit_code = 130
+    exit_code = Exit.INTERRUPTED
 
 
 @dataclass

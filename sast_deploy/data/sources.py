@@ -17,8 +17,9 @@ from sast_deploy.data.nmnist import (
 from sast_deploy.data.recordings import Source
 from sast_deploy.errors import DataError
 
+EMBEDDED = "digits-saccade"  # built again where it is gone
 NAMES = (
-    "auto", "nmnist", "digits-saccade", "nmnist-simulated", "dvsgesture", "cifar10dvs", "tonic:<ClassName>",
+    "auto", "nmnist", EMBEDDED, "nmnist-simulated", "dvsgesture", "cifar10dvs", "tonic:<ClassName>",
 )
 TONIC_PREFIX = "tonic:"
 TONIC_ALIASES = {"dvsgesture": "DVSGesture", "cifar10dvs": "CIFAR10DVS"}
@@ -49,7 +50,7 @@ def find_source(
         return _real(root, find_nmnist(root) or _download(root, download))
     if dataset == "nmnist-simulated":
         return _simulated(root)
-    if dataset == "digits-saccade":
+    if dataset == EMBEDDED:
         return _digits(cache_dir, progress)
     if dataset in TONIC_ALIASES or dataset.startswith(TONIC_PREFIX):
         from sast_deploy.data.tonic_sets import TonicSource
@@ -105,4 +106,4 @@ def _digits(cache_dir: Path, progress: bool, remark: str = "") -> Source:
     from sast_deploy.data.saccade import build_digits
 
     folder = build_digits(cache_dir, progress=progress)
-    return NmnistFolder(folder, "digits-saccade", DIGITS_PROVENANCE + remark, simulated=True)
+    return NmnistFolder(folder, EMBEDDED, DIGITS_PROVENANCE + remark, simulated=True)

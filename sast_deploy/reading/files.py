@@ -96,9 +96,12 @@ def check_size(size: int, limit: int, path: Path | str, expected: Expected) -> N
         expected.refuse(f"has {size:,} bytes, more than the {limit:,} that such a file may have", path)
 
 
-def identify(path: Path | str) -> str:
-    """What kind of file this is, from its first bytes and, in an archive, its members' names."""
-    with open_regular(path, Expected("a file", SastError)) as file:
+def identify(path: Path | str, expected: Expected | None = None) -> str:
+    """What kind of file this is, from its first bytes and, in an archive, its members' names.
+
+    Raises `expected.error`, or SastError: no regular file, or not readable.
+    """
+    with open_regular(path, expected or Expected("a file", SastError)) as file:
         head = file.read(HEAD_BYTES)
         if head.startswith(HDF5_MARK):
             from sast_deploy.reading.hdf5 import identify_hdf5

@@ -23,6 +23,7 @@ from sast_deploy.sweep.provenance import code_version, surroundings
 from sast_deploy.sweep.stages import Measuring
 from sast_deploy.sweep.study import Run
 from sast_deploy.train import train
+from sast_deploy.versions import missing_package
 
 LOG_BYTES = 64 << 20
 Report = Callable[[str], None]
@@ -130,6 +131,8 @@ def _note(folder: RunFolder, error: Exception) -> str:
         if folder.errors.is_file():
             before = read_bytes(folder.errors, Expected("a log", OutputError), LOG_BYTES)
         write_text(folder.errors, before.decode(errors="replace") + text)
+    if isinstance(error, ImportError):
+        error = missing_package(error)
     if isinstance(error, SastError):
         return str(error)
     return f"{type(error).__name__}: {' '.join(str(error).split())} (see {folder.errors})"

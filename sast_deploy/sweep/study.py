@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sast_deploy.data.sources import EMBEDDED
 from sast_deploy.errors import UsageError
 from sast_deploy.reading import Expected
 from sast_deploy.reading.documents import read_toml
@@ -103,7 +104,10 @@ def load_study(path: Path, *, data: str | None = None, data_root: Path | None = 
     recordings for data without a `root`.
     """
     values, _ = read_toml(Path(path), EXPECTED)
-    return _Parser(Table(values, str(path)), data, data_root).study()
+    study = _Parser(Table(values, str(path)), data, data_root).study()
+    if data_root is not None and not any(run.data.root is data_root for run in study.runs):
+        raise UsageError("--data-root names a folder that no run looks into", where=path, todo="leave it out")
+    return study
 
 
 class _Parser:
@@ -173,7 +177,7 @@ class _Parser:
         seed = values.pop("seed")
         if not 0 <= seed < LARGEST_SEED:
             raise UsageError(f"seed = {seed}", where=table.where, expected="an integer of 0 to 2^63 - 1")
-        if data.root is None:
+        if data.root is None and data.dataset != EMBEDDED:
             data = replace(data, root=self.data_root)
         of_network = {key: value for key, value in values.items() if key in network_defaults()}
         network = replace(network, values=tuple({**dict(network.values), **of_network}.items()))

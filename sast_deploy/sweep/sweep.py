@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
 
-from sast_deploy.errors import SastError
+from sast_deploy.errors import Exit, SastError
 from sast_deploy.sweep.choices import DataChoice
 from sast_deploy.sweep.display import Display
 from sast_deploy.sweep.folder import PLAN_FILE, RunFolder, read_json, write_json
@@ -30,7 +26,7 @@ BUSY_SECONDS = 5.0  # before another sweep's run is asked for again
 class SweepInterruptedError(SastError):
     """Ctrl-C or SIGTERM: what is finished stays, the rest continues next time."""
 
-    exit_code = 130
+    exit_code = Exit.INTERRUPTED
 
 
 @dataclass(frozen=True)
@@ -76,7 +72,7 @@ def sweep(study: Study, runs: Path, workers: Workers, console: Console, progress
     load_choice.cache_clear()
     _note_plan(study, runs)
     try:
-        with _terminable(), Display(todo, runs, console) as display:
+        with Display(todo, runs, console) as display:
             failures = _work(study, todo, runs, workers, display)
     except KeyboardInterrupt:
         raise SweepInterruptedError("interrupted", todo="the same command continues") from None
@@ -127,17 +123,3 @@ def _work(study: Study, todo: list[Run], runs: Path, workers: Workers, display: 
                 failures[event.run] = event.text
         display.refresh()
     return failures
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends the sweep as Ctrl-C does: workers too."""
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

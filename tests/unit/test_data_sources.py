@@ -250,6 +250,7 @@ def test_describe_equals_numpy(complete, load):
     assert train.clipped == (frames == 2).sum() / (frames > 0).sum() > 0
 
 
+@pytest.mark.slow
 def test_the_real_small_set_has_the_published_figures(shared_data, load):
     root = shared_data / "nmnist_small10"
     frame_set = load("nmnist", root, options=FrameOptions(clip=255))

@@ -100,9 +100,12 @@ def test_ways_of_compiling(tmp_path: Path) -> None:
 
 
 def test_another_data_set_and_root_for_the_whole_grid(tmp_path: Path) -> None:
-    text = HEAD + '[data.there]\ndataset = "nmnist"\nroot = "own"\n' + GRID + '[[grid]]\ndata = "there"\n'
+    own = '[data.there]\ndataset = "nmnist"\nroot = "own"\n'
+    text = HEAD + own + '[data.bare]\ndataset = "nmnist"\n' + GRID + '[[grid]]\ndata = ["there", "bare"]\n'
     roots = {run.data.name: run.data.root for run in study(tmp_path, text, data_root=Path("r")).runs}
-    assert roots == {"digits-saccade": Path("r"), "there": Path("own")}
+    assert roots == {"digits-saccade": None, "there": Path("own"), "bare": Path("r")}
+    with pytest.raises(UsageError, match="--data-root names a folder that no run"):
+        study(tmp_path, HEAD + GRID, data_root=Path("r"))
     (only,) = study(tmp_path, text, data="nmnist-simulated").runs
     assert only.name == "nmnist-simulated-fc-paper-rho0.30-seed0"
 
