@@ -410,23 +410,22 @@ READS = {
 METHODS = {"read_text", "read_bytes", "open"}
 # Where something else than sast_deploy.reading reads, and why that is no file of a stranger's.
 OWN = {
-    "sast_deploy.cli": "the null device",
+    "sast_deploy.compiled": "the package's own source",
     "sast_deploy.data": "Source.open lists recordings",
     "sast_deploy.data.cache": "the folder whose lock it holds",
     "sast_deploy.data.idx": "unpacks what reading.open_regular opened",
     "sast_deploy.doctor": "the installation",
     "sast_deploy.fileio": "what it has just written, and the head of an output",
     "sast_deploy.memory": "/proc",
-    "sast_deploy.netx": "writes, in memory",
     "sast_deploy.outputs": "outputs that are there, once output_target has found them to be regular files",
     "sast_deploy.profile": "the profiles of the package",
-    "sast_deploy.simulate.fast.compiled": "the package's own source",
     "sast_deploy.simulate.lava.child": "the folder of this run, for this user alone",
     "sast_deploy.simulate.lava.shared": "the folder of this run",
     "sast_deploy.simulate.lava.stock": "the folder of this run",
     "sast_deploy.simulate.lava.stock_child": "the folder of this run",
     "sast_deploy.simulate.lava.supervisor": "the folder of this run",
     "sast_deploy.simulate.record": "its own temporary file",
+    "sast_deploy.streams": "the null device",
     "sast_deploy.sweep.provenance": "the package's own source",
     "sast_deploy.versions": "the installation",
 }
@@ -441,7 +440,7 @@ def reads(path: Path) -> list[str]:
         name = ast.unparse(node.func)
         method = isinstance(node.func, ast.Attribute) and node.func.attr in METHODS
         copies = name == "json.loads" and ast.unparse(node.args[0]).startswith("json.dumps(")
-        writes = name == "open" and any(isinstance(a, ast.Constant) and a.value == "wb" for a in node.args)
+        writes = any(isinstance(each, ast.Constant) and each.value in ("w", "wb") for each in node.args)
         if (name in READS or method) and not copies and not writes:
             found.append(f"line {node.lineno}: {ast.unparse(node)}")
     return found
