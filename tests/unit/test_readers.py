@@ -8,10 +8,12 @@ import gzip
 import json
 import os
 import struct
+import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,10 +23,12 @@ import pytest
 import torch
 
 from sast_deploy.checkpoint import load_checkpoint, save_checkpoint
+from sast_deploy.commands.loading import load_test_split
 from sast_deploy.data import DataInfo, FrameOptions
 from sast_deploy.data.events import read_nmnist
 from sast_deploy.data.frameset import SCHEMA as DATA
 from sast_deploy.data.idx import read_idx
+from sast_deploy.data.nmnist import tonic_download
 from sast_deploy.data.options import SCHEMA as FRAMES
 from sast_deploy.data.recordings import folder_signature
 from sast_deploy.errors import DataError, ProfileError, SastError, UsageError
@@ -398,6 +402,42 @@ def test_names_that_are_no_text_are_names_all_the_same(tmp_path: Path) -> None:
     os.mkdir(os.fsencode(tmp_path) + b"/\xff")
     (tmp_path / "\udcff" / "1.bin").write_bytes(b"x")
     assert len(folder_signature(tmp_path)) == 64
+
+
+# --- downloads --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dataset", ["nmnist", "dvsgesture", "tonic:NMNIST", "tonic:NCALTECH101"])
+@pytest.mark.parametrize("asked", [False, True])
+def test_no_file_starts_a_download_or_says_where_to(
+    tmp_path: Path, monkeypatch: Any, dataset: str, asked: bool
+) -> None:
+    """Not even where the person names the data set: the folder is still the file's."""
+
+    def download(*_: Any, **__: Any) -> None:
+        pytest.fail("it downloads")
+
+    monkeypatch.setattr("urllib.request.urlopen", download)
+    (tmp_path / "root").mkdir()
+    info = replace(tiny_set().info, dataset=dataset, root=str(tmp_path / "root"))
+    options, named = FrameOptions(steps=1), dataset if asked else None
+    with pytest.raises(DataError) as caught:
+        load_test_split(info, options, named, None, None, None, tmp_path / "cache")
+    assert f"sast-deploy data info --dataset {dataset} --data-root" in one_line(caught.value)
+    assert list((tmp_path / "root").iterdir()) == []
+
+
+def test_what_is_downloaded_unpacks_into_its_folder_alone(tmp_path: Path) -> None:
+    from tonic.download_utils import extract_archive
+
+    (tmp_path / "inside").mkdir()
+    with tarfile.open(tmp_path / "inside" / "a.tar", "w") as archive:
+        archive.addfile(tarfile.TarInfo("../evil"))
+    before = vars(tarfile.TarFile).get("extraction_filter")
+    with tonic_download(), pytest.raises(tarfile.FilterError):
+        extract_archive(str(tmp_path / "inside" / "a.tar"), str(tmp_path / "inside"))
+    assert not (tmp_path / "evil").exists()
+    assert vars(tarfile.TarFile).get("extraction_filter") is before
 
 
 # --- the source -------------------------------------------------------------------------------------------
