@@ -178,7 +178,8 @@ def test_a_convolution_first_takes_its_shape_from_the_array_or_the_option(folder
     shaped = arrays("shaped.npz")
     assert shaped["spikes"].any()
     for other in ("flat.npz", "told.npz"):
-        assert all(np.array_equal(shaped[name], value) for name, value in arrays(other).items() if name != "run")
+        same = {name: np.array_equal(shaped[name], value) for name, value in arrays(other).items()}
+        assert all(equal for name, equal in same.items() if name != "run")
     assert run(["simulate", "bare.net", "--input", "flat.npy", "--input-shape", "3,5,4", "-o", "o.npz"]) == 2
     assert "layer 0 (conv): weight (3, 2, 3, 3) after (3, 5, 4)" in capsys.readouterr().err
 

@@ -29,7 +29,7 @@ ORDER = (
     "transitions", "diagnosis", "divergence",
     "compiler",
     "knownanswers", "verify", "inspection", "report",
-    "netx_import", "netx_currents", "netx_frames",
+    "netx_currents", "netx_import", "netx_frames", "stockrun",
     # Events to frames.
     "data", "doctor",
     # Training, from single equations to a trained and fine-tuned network.
