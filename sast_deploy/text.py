@@ -1,0 +1,24 @@
+"""Text for people: names as they are with what would act on a terminal escaped, and one style of per cent."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_ACTING = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, marks of direction, halves of characters, line ends
+
+
+def printable(value: object) -> str:
+    """The value's text, its control characters as Python writes them: "\\x1b", "\\n", "\\u202e"."""
+    text = str(value)
+    if text.isprintable():
+        return text
+    return "".join(c.encode("unicode_escape").decode() if _acts(c) else c for c in text)
+
+
+def percent(share: float, digits: int = 2) -> str:
+    """A share of 1, as in `98.19 %`."""
+    return f"{100 * share:.{digits}f} %"
+
+
+def _acts(character: str) -> bool:
+    return unicodedata.category(character) in _ACTING
