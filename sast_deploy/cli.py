@@ -24,6 +24,7 @@ from sast_deploy.commands.tables import tables_command
 from sast_deploy.commands.train import train_command
 from sast_deploy.commands.verify import verify_command
 from sast_deploy.errors import OutputError, SastError
+from sast_deploy.text import printable
 
 INTERNAL_ERROR = 1
 INTERRUPTED = 130
@@ -100,5 +101,5 @@ def run(arguments: list[str]) -> int:
 def _complain(message: str, code: int) -> int:
     if wants_traceback():
         traceback.print_exc()
-    click.echo(f"error: {message}", err=True)
+    click.echo(f"error: {printable(message)}", err=True)
     return code

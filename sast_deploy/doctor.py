@@ -73,22 +73,13 @@ def print_checks(checks: list[Check], console: Console) -> None:
     """On a terminal a table with the commands below it; elsewhere a line a check, its command last."""
     if not console.is_terminal:
         for check in checks:
-            console.print(_plain(check), soft_wrap=True, markup=False, highlight=False)
+            console.print(_plain(check))
         return
-    from rich.table import Table
-    from rich.text import Text
+    from sast_deploy.show import Table
 
-    colours = {"ok": "green", "warn": "yellow", "FAIL": "bold red"}
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("", "check", "found", "wanted"):
-        table.add_column(column, overflow="fold")
-    for check in checks:
-        state = Text(check.state, colours[check.state])
-        table.add_row(state, Text(check.name), Text(check.found), Text(check.wanted))
-    console.print(table)
-    for check in checks:
-        if not check.ok:
-            console.print(f"{check.name}: {check.remedy}", soft_wrap=True, markup=False, highlight=False)
+    rows = tuple((check.state, check.name, check.found, check.wanted) for check in checks)
+    console.print(Table("", ("", "check", "found", "wanted"), rows, left=4))
+    console.print(*(f"{check.name}: {check.remedy}" for check in checks if not check.ok))
 
 
 def _plain(check: Check) -> str:

@@ -40,10 +40,17 @@ class Block(ABC):
 
 
 class Out(Console):
-    """Standard output: what is printed is shown as it is. width: columns; None for the terminal's."""
+    """Standard output: what is printed is shown as it is.
 
-    def __init__(self, file: IO[str] | None = None, width: int | None = None) -> None:
-        super().__init__(file=file, width=width, markup=False, emoji=False, highlight=False)
+    width: columns; None for the terminal's. terminal: whether it is one; None to find out.
+    """
+
+    def __init__(
+        self, file: IO[str] | None = None, width: int | None = None, terminal: bool | None = None
+    ) -> None:
+        super().__init__(
+            file=file, width=width, force_terminal=terminal, markup=False, emoji=False, highlight=False
+        )
         if width is None and not self.is_terminal:
             self.width = UNLIMITED
 

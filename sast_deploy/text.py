@@ -15,6 +15,12 @@ def printable(value: object) -> str:
     return "".join(c.encode("unicode_escape").decode() if _acts(c) else c for c in text)
 
 
+def pictured(value: object) -> str:
+    """The value's text for a picture: no formula between dollars, no name that a legend leaves out."""
+    text = printable(value).replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
+
+
 def percent(share: float, digits: int = 2) -> str:
     """A share of 1, as in `98.19 %`."""
     return f"{100 * share:.{digits}f} %"

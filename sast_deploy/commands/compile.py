@@ -9,7 +9,6 @@ import click
 
 from sast_deploy.commands.options import (
     PATH,
-    PLAIN_WIDTH,
     SEED,
     Command,
     console,
@@ -99,7 +98,7 @@ def compile_command(
     trained = load_checkpoint(checkpoint)
     network = to_float_network(trained)
     name = f"{trained.name}-{profile.name}"
-    out = console(at_least=PLAIN_WIDTH)
+    out = console()
     out.print(f"{checkpoint} -> {profile.name}: {profile.description}")
     resets = network.reset, profile.arithmetic.reset
     if resets[0] != resets[1]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sast_deploy.commands.options import PATH, Command, console, data_options, example
+from sast_deploy.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from sast_deploy.inspection import Calibration
@@ -21,27 +22,52 @@ if TYPE_CHECKING:
     epilog=example(
         "sast-deploy inspect netx_exports/sast-loihi-int8.net",
         "sast-deploy inspect netx_exports/sast-loihi-int8.net --samples 100 --json facts.json",
+        "sast-deploy inspect netx_exports/sast-loihi-stock.net --fail-on-limits",
     ),
 )
 @click.argument("net", type=PATH)
 @click.option("--samples", type=click.IntRange(min=1), help="Also count saturated states on N test samples.")
 @click.option("--json", "json_path", type=PATH, help="Write everything as JSON too.")
+@click.option("--fail-on-limits", is_flag=True, help="Exit code 1 where a limit of a Loihi 1 core is broken.")
 @data_options(None)
-def inspect_command(net: Path, samples: int | None, json_path: Path | None, **data: Any) -> None:
-    """Say what NET is, from the file alone: origin, proofs, memory, and the limits of a Loihi 1 core."""
+def inspect_command(
+    net: Path, samples: int | None, json_path: Path | None, fail_on_limits: bool, **data: Any
+) -> int:
+    """Say what NET is, from the file alone: origin, proofs, memory, and the limits of a Loihi 1 core.
+
+    The last line says whether such a core can hold it. A NET of somebody else's, a stock NetX file, is
+    inspected too, but for --samples: it carries no data.
+    """
+    from sast_deploy.compiler.limits import broken_limits
     from sast_deploy.fileio import check_output, write_text
-    from sast_deploy.inspection import inspect_net, print_inspection
+    from sast_deploy.inspection import inspect_net, inspect_stock, print_inspection
     from sast_deploy.netx import read_net
+    from sast_deploy.netx_import import is_stock_file
 
     if json_path is not None:
         check_output(json_path, "JSON file of an inspection", b'"inspection_version"')
-    content = read_net(net)
-    found = inspect_net(content, net, _calibrate(content, samples, **data) if samples else None)
+    if is_stock_file(net):
+        refuse_without_data(net, samples is not None)
+        found = inspect_stock(net)
+    else:
+        content = read_net(net)
+        found = inspect_net(content, net, _calibrate(content, samples, **data) if samples else None)
     out = console()
-    print_inspection(found, out)
     if json_path is not None:
         write_text(json_path, found.to_json())
-        out.print(f"wrote {json_path}", soft_wrap=True)
+        out.print(f"wrote {json_path}")
+    print_inspection(found, out)
+    return Exit.CHECK_FAILED if fail_on_limits and broken_limits(found.limits) else Exit.OK
+
+
+def refuse_without_data(net: Path, wanted: bool) -> None:
+    """Raise UsageError where data are `wanted` of a stranger's file, which carries none."""
+    if wanted:
+        raise UsageError(
+            "a stock NetX file that sast-deploy did not write: no data and no known answers belong to it",
+            where=net,
+            todo=f"run it on your own input, `sast-deploy simulate {net} --input ARRAY.npy`",
+        )
 
 
 def _calibrate(net: NetFile, samples: int, **data: Any) -> Calibration:

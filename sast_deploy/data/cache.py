@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 
 from sast_deploy.errors import OutputError
 from sast_deploy.fileio import write_text
+from sast_deploy.text import printable
 
 FORMAT_VERSION = 1
 CODEC_VERSION = 1  # raise it when the same recordings and options give other frames than before
@@ -54,7 +55,7 @@ def digest_of(value: Any) -> str:
 
 def notice(text: str) -> None:
     """Tell the person at the keyboard, on stderr."""
-    print(f"sast-deploy: {text}", file=sys.stderr)
+    print(f"sast-deploy: {printable(text)}", file=sys.stderr)
 
 
 class Entry:

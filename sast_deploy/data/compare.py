@@ -17,6 +17,7 @@ from sast_deploy.data.pixelmodel import PixelModel
 from sast_deploy.data.statistics import STEPS, EventStatistics, matched_cosine, statistics
 from sast_deploy.errors import DataError
 from sast_deploy.progress import track
+from sast_deploy.show import Table
 
 TOLERANCE = 0.10  # largest relative difference of a row that counts
 MAX_RECORDINGS = 1000  # compared unless the caller wants another number
@@ -80,24 +81,20 @@ class Comparison:
         """Whether every checked row is within 10 % of the real recordings."""
         return all(row.ok for row in self.rows)
 
-    def table(self) -> str:
-        """The rows aligned, the similarities and the verdict."""
+    def table(self) -> Table:
+        """The rows."""
         head = ("quantity", "real", "simulated", "ratio", "within 10 %")
-        lines = [head, *(row.cells() for row in self.rows)]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-        text = [self.title, ""]
-        for line in lines:
-            first = line[0].ljust(widths[0])
-            text.append("  ".join([first, *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]))
+        return Table("", head, tuple(row.cells() for row in self.rows))
+
+    def verdict(self) -> tuple[str, str]:
+        """Two lines: the similarities, and whether all is within 10 %."""
         failed = [row.quantity for row in self.rows if not row.ok]
-        text += [
-            "",
+        return (
             f"same image, real and simulated: frame cosine {self.matched_cosine:.3f}, "
             f"event count correlation {self.count_correlation:.3f}, "
             f"mean map correlation {self.map_correlation:.3f}",
             f"OUTSIDE 10 %: {', '.join(failed)}" if failed else "all checked quantities are within 10 %",
-        ]
-        return "\n".join(text)
+        )
 
     def plot(self, path: Path) -> None:
         """Write the picture (PNG). Raises OutputError."""

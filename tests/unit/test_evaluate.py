@@ -87,12 +87,10 @@ def test_table_and_dict() -> None:
     result = EvaluationResult(200, 190, 180, (0.25, 0.5), (0.2, 0.4), 1.5)
     assert result.transfer_gap == pytest.approx(0.05)
     assert result.to_dict()["hard_accuracy"] == 0.9
-    lines = result.table().splitlines()
-    assert len(lines) == 4
-    assert "95.00%" in lines[1]
-    assert "90.00%" in lines[2]
-    assert "0.200  0.400" in lines[2]
-    assert "5.00%" in lines[3]
+    table = result.table()
+    assert table.title == "200 test samples, 1.5 s"
+    assert [row[1] for row in table.rows] == ["95.00 %", "90.00 %", "5.00 %"]
+    assert table.rows[1][3:] == ("0.200", "0.400")
 
 
 def test_frames_of_another_shape_are_refused(trained: Path) -> None:
