@@ -75,11 +75,11 @@ def print_checks(checks: list[Check], console: Console) -> None:
         for check in checks:
             console.print(_plain(check))
         return
-    from sast_deploy.show import Table
+    from sast_deploy.show import Line, Table
 
     rows = tuple((check.state, check.name, check.found, check.wanted) for check in checks)
     console.print(Table("", ("", "check", "found", "wanted"), rows, left=4))
-    console.print(*(f"{check.name}: {check.remedy}" for check in checks if not check.ok))
+    console.print(*(Line(f"{check.name}: {check.remedy}", whole=True) for check in checks if not check.ok))
 
 
 def _plain(check: Check) -> str:

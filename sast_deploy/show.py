@@ -62,14 +62,14 @@ class Out(Console):
 
 @dataclass(frozen=True)
 class Line(Block):
-    """One line of text. indent: of its continuation."""
+    """One line of text. whole: a command to copy, never broken."""
 
     text: str
-    indent: str = ""
+    whole: bool = False
 
     def lines(self, width: int) -> Iterator[str]:
         """Ends at spaces only: a word, a path above all, stays in one piece even if it is too long."""
-        yield from wrapped(printable(self.text), width, self.indent)
+        yield from wrapped(printable(self.text), UNLIMITED if self.whole else width)
 
 
 @dataclass(frozen=True)
@@ -93,9 +93,10 @@ class Facts(Block):
 
 @dataclass(frozen=True)
 class Table(Block):
-    """title and notes: one line each. rows: one text per column; the first `left` columns are names.
+    """title and notes: one line each. rows: one text per column.
 
-    Names are repeated in every block of columns; behind them come numbers, aligned on the right.
+    left: how many columns, the first, are names; the others are numbers, aligned on the right.
+    keys: how many columns tell the rows apart and stand in every block; 0: the names.
     """
 
     title: str
@@ -103,6 +104,7 @@ class Table(Block):
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
     left: int = 1
+    keys: int = 0
 
     def __post_init__(self) -> None:
         """Refuse rows of another length than the head's."""
@@ -115,8 +117,8 @@ class Table(Block):
         if self.title:
             yield from wrapped(printable(self.title), width)
         cells = [[printable(row[i]) for row in (self.columns, *self.rows)] for i in range(len(self.columns))]
-        names, numbers = cells[: self.left], cells[self.left :]
-        for number, (columns, widths) in enumerate(_blocks(names, numbers, width)):
+        keys = self.keys or self.left
+        for number, (columns, widths) in enumerate(_blocks(cells[:keys], cells[keys:], width)):
             if number:
                 yield ""
             yield from _block(columns, widths, self.left)

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import click
 
-from sast_deploy.commands.options import PATH, Command, example
-
-WIDTH = 400  # columns: lines that a terminal wraps are better than numbers that are cut off
+from sast_deploy.commands.options import PATH, Command, console, example
+from sast_deploy.text import printable
 
 
 @click.command(
@@ -33,28 +32,23 @@ def tables_command(runs: tuple[Path, ...], as_markdown: bool, raw: Path | None, 
     from sast_deploy.errors import OutputError
     from sast_deploy.fileio import check_output
     from sast_deploy.tables import load_records, make_tables, markdown, write_raw
-    from sast_deploy.tables.table import rich
 
     if raw is not None:
         check_output(raw, "JSON file of runs", b'"sast-deploy-runs"')
     if plots is not None and plots.exists() and not plots.is_dir():
         raise OutputError("is no folder", where=plots, expected="a folder for pictures")
     records = load_records(runs)
-    from rich.console import Console
-
-    out = Console(highlight=False, width=WIDTH)
+    out = console()
     for table in make_tables(records):
         if as_markdown:
             click.echo(markdown(table))
-            continue
-        with out.capture() as printed:
-            out.print(rich(table))
-        click.echo("\n".join(line.rstrip() for line in printed.get().splitlines()))
+        else:
+            out.print(table, "")
     if raw is not None:
         write_raw(raw, records)
-        click.echo(f"wrote {raw}", err=True)
+        click.echo(printable(f"wrote {raw}"), err=True)
     if plots is not None:
         from sast_deploy.tables.plots import draw
 
         for path in draw(records, plots):
-            click.echo(f"wrote {path}", err=True)
+            click.echo(printable(f"wrote {path}"), err=True)

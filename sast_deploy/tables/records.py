@@ -52,14 +52,23 @@ def load_records(paths: Iterable[Path]) -> tuple[Record, ...]:
 
     Raises DataError: a path that is not there, a file of another kind, no runs at all.
     """
-    found: dict[str, Record] = {}
+    found: dict[tuple[str, str, str], Record] = {}
     for path in map(Path, paths):
-        for record in _from_folder(path) if path.is_dir() else _from_raw(path):
-            known = found.get(record.name)
-            if known is not None and known.float is not None and record.float is not None:
-                raise DataError(f"two runs are called {record.name}", where=path, todo="name one folder")
-            if known is None or record.float is not None:
-                found[record.name] = record
+        records = tuple(_from_folder(path) if path.is_dir() else _from_raw(path))
+        for record in sorted(records, key=lambda each: each.float is not None):
+            known = found.get(record.identity)
+            if known is not None and _figures(known) != _figures(record) and record.float is not None:
+                raise DataError(
+                    f"{record.name} was run twice, with other figures each time", where=path,
+                    todo="name one of the folders or files",
+                )  # fmt: skip
+            found[record.identity] = record
+    finished = {(record.name, record.configuration) for record in found.values() if record.float is not None}
+    found = {
+        key: record
+        for key, record in found.items()
+        if record.float is not None or (record.name, record.configuration) not in finished
+    }
     if not found:
         raise DataError(
             "no runs of a sweep", where=", ".join(map(str, paths)), expected="folders with results.json",

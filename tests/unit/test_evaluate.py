@@ -127,7 +127,7 @@ def test_train_and_evaluate_warn_of_a_network_without_hard_spikes(
     out = tmp_path / "ckpt.pt"
     weak = ["--dataset", "nmnist", "--epochs", "1", "--lr", "1e-6", "--rho", "0", "-o", str(out)]
     assert run(["train", *weak]) == 0
-    assert "are much of layer 0 (100%: 0.0000 hard spikes" in capsys.readouterr().out
+    assert "are much of layer 0 (100.00 %: 0.0000 hard spikes" in capsys.readouterr().out
     assert run(["evaluate", str(out)]) == 0
     assert "WARNING: the surrogate's tails" in capsys.readouterr().out
     assert run(["train", *weak, "--overwrite", "--set", "init=lsuv"]) == 0

@@ -35,6 +35,7 @@ from sast_deploy.sweep.stages import Measuring
 from sast_deploy.sweep.study import Run, Study
 from sast_deploy.sweep.sweep import plan, sweep
 from sast_deploy.sweep.workers import BUSY, FAILED, FINISHED, STAGE, Event, Job, _Child, _Slot, shares
+from sast_deploy.text import percent
 from tests.e2e.conftest import write_bands
 from tests.tinydata import STEPS, tiny_set
 
@@ -89,7 +90,7 @@ def test_a_run_writes_what_it_says(tmp_path: Path) -> None:
     assert int8["accuracy"] == int8["correct"] / 30
     assert int8["synops"] == pytest.approx(sum(layer["synops"] for layer in int8["layers"]))
     assert found["train"]["epochs"] == 3
-    assert f"hard {expected.hard_accuracy:.2%}" in text
+    assert f"hard {percent(expected.hard_accuracy)}" in text
 
 
 def test_nothing_finished_is_done_again(tmp_path: Path) -> None:
