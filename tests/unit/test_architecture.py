@@ -21,6 +21,7 @@ CHAIN = (
     {"text"},
     {"errors"},
     {"fileio", "progress"},
+    {"fields", "reading"},
     {"fixedpoint"},
     {"profile"},
     {"program"},

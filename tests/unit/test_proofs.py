@@ -165,6 +165,7 @@ def test_borders_of_a_convolution_have_smaller_sums():
 
 
 def one_neuron(weight, bias, vth, *, decay=2048, steps=10, rules=RULES, **more):
+    rules = replace(rules, weight_bits=32)
     layer = Dense(
         frozen_ints([[weight]]), frozen_ints([bias]), frozen_ints([vth]), 0, frozen_ints([decay]), **more
     )
