@@ -77,7 +77,7 @@ class EvaluationResult:
         layers = [f"rate of layer {index}" for index in range(len(self.hard_rates))]
         rows.append(("gap", percent(self.transfer_gap), *[""] * (1 + len(layers))))
         title = f"{self.samples} test samples, {self.seconds:.1f} s"
-        return Table(title, ("", "accuracy", "95 % interval", *layers), tuple(rows))
+        return Table(title, ("", "accuracy", "95 % interval", *layers), tuple(rows), left=1)
 
 
 def evaluate(

@@ -149,7 +149,7 @@ def proof_table(
             "..".join(map(str, (layer.vth[0], layer.vth[-1]))) if layer.vth else "",
             *(map(percent, losses[number]) if losses else neurons),
         ))  # fmt: skip
-    return Table(title, ("layer", "weights", *names, *more), tuple(rows), left=2)
+    return Table(title, ("layer", "weights", *names, *more), tuple(rows))
 
 
 def _saturates(layer: LayerProof) -> str:
@@ -186,7 +186,7 @@ def _memory(found: tuple[Footprint, ...]) -> Table:
         numbers = (row.weights, row.packed_bits, -(-row.packed_bits // 8), row.neurobench_bytes)
         rows.append((row.name, *(f"{number:,}" for number in numbers)))
     columns = ("layer", "weights", "packed bits", "packed bytes", "NeuroBench bytes")
-    return Table("parameters", columns, tuple(rows))
+    return Table("parameters", columns, tuple(rows), left=1)
 
 
 def _limits(checks: tuple[LimitCheck, ...]) -> list[Table | str]:
@@ -199,7 +199,7 @@ def _limits(checks: tuple[LimitCheck, ...]) -> list[Table | str]:
         allowed = next(iter(row.values())).allowed
         rows.append((limit, allowed, *(_cell(row.get(name)) for name in layers)))
     title = "limits of a Loihi 1 core; thresholds and biases in units of a threshold's mantissa"
-    table = Table(title, ("limit", "allowed", *layers), tuple(rows), left=2)
+    table = Table(title, ("limit", "allowed", *layers), tuple(rows))
     lines = [f"{c.limit}: {c.needs}, of {c.allowed}: {'meets' if c.meets else 'BREAKS'}" for c in whole]
     return [table, *lines, *(f"BREAKS {check.limit}: {check.why}" for check in broken_limits(checks))]
 

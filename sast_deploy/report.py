@@ -175,7 +175,7 @@ def _operations(report: Report) -> Table:
     dense = sum(layer.dense for layer in report.operations)
     rows.append(("total", f"{report.synops:,.0f}", f"{effective:,.0f}", "", f"{dense:,}"))
     title = f"operations per sample, mean of {_samples(report)}"
-    return Table(title, ("layer", "SynOps", "effective", "kind", "dense"), tuple(rows))
+    return Table(title, ("layer", "SynOps", "effective", "kind", "dense"), tuple(rows), left=1)
 
 
 def _confusion(report: Report) -> Table:
@@ -184,7 +184,7 @@ def _confusion(report: Report) -> Table:
         for name, row in zip(report.classes, report.confusion.tolist(), strict=True)
     ]
     title = f"confusion of {_samples(report)} (rows: true, columns: predicted)"
-    return Table(title, ("", *report.classes), tuple(rows))
+    return Table(title, ("", *report.classes), tuple(rows), left=1)
 
 
 def _samples(report: Report) -> str:

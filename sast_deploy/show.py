@@ -103,7 +103,7 @@ class Table(Block):
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
-    left: int = 1
+    left: int = 2
     keys: int = 0
 
     def __post_init__(self) -> None:

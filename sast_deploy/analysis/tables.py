@@ -24,7 +24,7 @@ def tables(results: Mapping[str, Result]) -> tuple[Table, ...]:
     for part, (title, lines) in _PARTS.items():
         if any(part in result for result in found):
             rows = tuple((label, *cells) for label, cells in lines(found))
-            made.append(Table(title.format(samples=samples or "the"), ("", *results), rows))
+            made.append(Table(title.format(samples=samples or "the"), ("", *results), rows, left=1))
     return tuple(made)
 
 

@@ -67,7 +67,7 @@ def print_steps(result: Calibrated, out: Console) -> None:
         rows.append((step.name, step.description, *cells, f"{step.seconds:.1f}"))
     title = f"calibration: fitted to {result.fitted:,} samples, judged on {result.chosen:,} others"
     columns = ("step", "what it does", "accuracy", "with it", "loss", "with it", "kept", "s")
-    out.print(Table(title, columns, tuple(rows), left=2))
+    out.print(Table(title, columns, tuple(rows)))
     out.print(
         f"the trained network with hard spikes: {percent(result.wanted)} on these samples; the loss, "
         "which decides, is how far the integers' answers are from its own"

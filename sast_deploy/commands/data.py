@@ -73,9 +73,9 @@ def info_command(
          percent(row.clipped)) for row in found
     )  # fmt: skip
     columns = ("split", "samples", "events/sample", "density", "largest", "at clip")
-    out.print(Table("", columns, rows), "")
+    out.print(Table("", columns, rows, left=1), "")
     classes = tuple((row.split, *map(str, row.per_class)) for row in found)
-    out.print(Table("samples of each class", ("split", *data.info.classes), classes))
+    out.print(Table("samples of each class", ("split", *data.info.classes), classes, left=1))
     if data.info.missing_classes:
         out.print(f"classes without samples: {', '.join(data.info.missing_classes)}")
 

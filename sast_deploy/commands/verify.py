@@ -100,4 +100,4 @@ def _table(rows: list[Comparison]) -> Table:
             (row.engine, row.data, str(row.samples), f"{row.values:,}", f"{row.seconds:.2f}", verdict)
         )
     columns = ("engine", "data", "samples", "values compared", "seconds", "verdict")
-    return Table("", columns, tuple(cells), left=2)
+    return Table("", columns, tuple(cells))

@@ -13,6 +13,8 @@ import numpy as np
 from sast_deploy.data.events import read_nmnist
 from sast_deploy.data.idx import Split
 from sast_deploy.data.matching import common_recordings, matched_recordings, spread, twin
+from sast_deploy.data.nmnist import find_nmnist
+from sast_deploy.data.official import nmnist_provenance
 from sast_deploy.data.pixelmodel import PixelModel
 from sast_deploy.data.statistics import STEPS, EventStatistics, matched_cosine, statistics
 from sast_deploy.errors import DataError
@@ -84,7 +86,7 @@ class Comparison:
     def table(self) -> Table:
         """The rows."""
         head = ("quantity", "real", "simulated", "ratio", "within 10 %")
-        return Table("", head, tuple(row.cells() for row in self.rows))
+        return Table("", head, tuple(row.cells() for row in self.rows), left=1)
 
     def verdict(self) -> tuple[str, str]:
         """Two lines: the similarities, and whether all is within 10 %."""
@@ -143,10 +145,14 @@ def compare(
     return _comparison(
         statistics(read_nmnist(path) for path, _, _ in real),
         statistics(shown),
-        title=f"{len(real)} real N-MNIST recordings ({split}) against {against}",
+        title=f"{len(real)} recordings of {split} against {against}; real: {_origin(real_root)}",
         numbers=tuple(number for _, number, _ in real),
         labels=tuple(label for _, _, label in real),
     )
+
+
+def _origin(root: Path) -> str:
+    return nmnist_provenance(find_nmnist(root) or root)
 
 
 def _comparison(

@@ -58,4 +58,4 @@ def missing_table(data: str, groups: tuple[Group, ...]) -> Table | None:
         if missing:
             names = each.runs[missing[0]].name.rpartition("-seed")[0]
             rows.append((names, ", ".join(map(str, missing))))
-    return Table(f"Missing runs. {data}", ("run", "seeds"), tuple(rows), left=2) if rows else None
+    return Table(f"Missing runs. {data}", ("run", "seeds"), tuple(rows)) if rows else None

@@ -67,7 +67,8 @@ def frame_tables(groups: tuple[Group, ...]) -> Iterator[Table]:
             "rates: spikes per neuron and step of each LIF layer; tails: the share of the smooth rate that "
             "the hard one lacks, in the layer where it is largest",
         )
-        yield Table(f"The gap over {study.option}. {study.data}", columns, tuple(rows), notes, NAMES, KEYS + 1)
+        title = f"The gap over {study.option}. {study.data}"
+        yield Table(title, columns, tuple(rows), notes, NAMES, KEYS + 1)
 
 
 def rates(each: Group) -> list[float]:

@@ -23,9 +23,9 @@ from sast_deploy.qat.clipping import EVERY, ClippingMemory
 from sast_deploy.qat.trainer import FineTrainer
 from sast_deploy.recipes import BEST, PAPER, Recipe
 from sast_deploy.simulate.reference import run_reference
+from sast_deploy.text import percent
 from sast_deploy.train import TrainResult, train
 from sast_deploy.train_state import TrainingInterruptedError
-from sast_deploy.text import percent
 from tests.tinydata import SHAPE, tiny_set
 
 INT2 = parse_profile(load_profile("loihi-int4").text.replace("bits = 4 ", "bits = 2 "), "test")
