@@ -24,7 +24,8 @@ from sast_deploy.versions import installed_version, normal_name, pinned_versions
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
-    from rich.console import Console
+
+    from sast_deploy.show import Out
 
 PYTHON_RANGE = ((3, 10), (3, 13))
 LAVA_VERSIONS = {"lava-nc": "0.10.0", "lava-dl": "0.6.0"}
@@ -69,7 +70,7 @@ def healthy(checks: list[Check]) -> bool:
     return all(check.ok for check in checks if check.essential)
 
 
-def print_checks(checks: list[Check], console: Console) -> None:
+def print_checks(checks: list[Check], console: Out) -> None:
     """On a terminal a table with the commands below it; elsewhere a line a check, its command last."""
     if not console.is_terminal:
         for check in checks:

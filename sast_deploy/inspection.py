@@ -21,7 +21,7 @@ from sast_deploy.show import Facts, Table
 from sast_deploy.text import percent
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from sast_deploy.show import Out
 
 ELEMENT_BYTES = (1, 2, 4)  # of the integer types a tensor can have
 INSPECTION_VERSION = 1
@@ -120,7 +120,7 @@ def footprints(program: Program) -> list[Footprint]:
     return found
 
 
-def print_inspection(inspection: Inspection, out: Console) -> None:
+def print_inspection(inspection: Inspection, out: Out) -> None:
     """Print everything as aligned tables; the last line is the verdict on the limits."""
     out.print(Facts(inspection.summary), *(f"note: {note}" for note in inspection.notes), "")
     out.print(proof_table(inspection.layers, title=inspection.proved), *_saturation(inspection), "")

@@ -18,7 +18,7 @@ from sast_deploy.synops import LayerOps, count_operations
 from sast_deploy.text import percent
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from sast_deploy.show import Out
 
 REPORT_VERSION = 1
 
@@ -109,7 +109,7 @@ def make_report(
     )
 
 
-def print_report(report: Report, out: Console) -> None:
+def print_report(report: Report, out: Out) -> None:
     """Print the report as aligned tables."""
     out.print(Facts(_summary(report)), "", _operations(report), "", _confusion(report))
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sast_deploy.fileio import atomic_path
+from sast_deploy.text import percent, pictured
 
 Results = Mapping[str, Mapping[str, Any]]  # by network; what `analyse` returns
 
@@ -41,7 +42,7 @@ def draw_margins(results: Results, path: Path) -> None:
         for axis in axes[1]:
             axis.set_xlabel("u − θ (membrane to threshold)")
         figure.suptitle(
-            "Membrane margins, all test samples, steps and neurons; grey: within ±0.2", fontsize=10
+            f"Membrane margins, {_samples(results)}, all steps and neurons; grey: within ±0.2", fontsize=10
         )
 
 
@@ -56,7 +57,7 @@ def _margin_panel(axis: Any, shown: Mapping[str, Any], key: str, index: int) -> 
         shares = 100 * np.asarray(layer["histogram"])[inside] / layer["states"]
         axis.stairs(
             shares, np.append(edges[:-1][inside], _SHOWN), baseline=None, color=_colour(number), lw=1.4,
-            label=f"{name}: {100 * layer['share']:.1f} %",
+            label=f"{pictured(name)}: {percent(layer['share'])}",
         )  # fmt: skip
     axis.set_xlim(-_SHOWN, _SHOWN)
     axis.set_ylim(0, axis.get_ylim()[1] * (1.1 + 0.2 * len(shown)))  # room for the legend
@@ -84,7 +85,9 @@ def draw_corruption(results: Results, path: Path) -> None:
         figure.legend(handles, names, loc="outside lower center", ncols=min(3, len(results)), frameon=False)
         between = "; " if len(kinds) > 1 else "\n"
         figure.suptitle(
-            f"Solid: hard spikes, bars: standard deviation over draws{between}dashed: surrogate", fontsize=10
+            f"{_samples(results)}. Solid: hard spikes, bars: standard deviation over draws{between}"
+            "dashed: surrogate",
+            fontsize=10,
         )
 
 
@@ -95,13 +98,19 @@ def _curves(axis: Any, corruption: Mapping[str, Any], number: int, networks: int
     axis.errorbar(
         beside, [100 * level["hard"] for level in levels],
         yerr=[100 * (level["hard_sd"] or 0.0) for level in levels],
-        color=colour, marker=marker, ms=5, capsize=2, elinewidth=0.9, lw=1.5, label=name,
+        color=colour, marker=marker, ms=5, capsize=2, elinewidth=0.9, lw=1.5, label=pictured(name),
     )  # fmt: skip
     axis.plot(
         beside, [100 * level["surrogate"] for level in levels],
         color=colour, marker=marker, ms=4, mfc="white", ls="--", lw=0.9,
     )  # fmt: skip
     axis.set_xticks(amounts, [f"{amount:g}" for amount in amounts])
+
+
+def _samples(results: Results) -> str:
+    """How many test samples the pictures are of."""
+    counts = dict.fromkeys(str(each["test"]["samples"]) for each in results.values() if "test" in each)
+    return f"{' / '.join(counts)} test samples" if counts else "test samples"
 
 
 def _colour(number: int) -> str:

@@ -8,12 +8,11 @@ from sast_deploy.commands.loading import load_test_split
 from sast_deploy.text import percent
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from sast_deploy.checkpoint import Checkpoint
     from sast_deploy.compiler.calibration import Calibrated, Score
     from sast_deploy.floatnet import FloatNetwork
     from sast_deploy.profile import Profile
+    from sast_deploy.show import Out
 
 
 def calibrate_checkpoint(
@@ -25,7 +24,7 @@ def calibrate_checkpoint(
     data: dict[str, Any],
     steps: str | None,
     seed: int,
-    out: Console,
+    out: Out,
 ) -> tuple[Calibrated, dict[str, Any]]:
     """The calibrated network, and the record of it that the .net file keeps.
 
@@ -56,7 +55,7 @@ def calibrate_checkpoint(
     return result, record
 
 
-def print_steps(result: Calibrated, out: Console) -> None:
+def print_steps(result: Calibrated, out: Out) -> None:
     """One row per step: accuracy and loss on the judging samples, before and with it; whether it stays."""
     from sast_deploy.show import Table
 

@@ -18,12 +18,11 @@ from sast_deploy.commands.options import (
 from sast_deploy.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from sast_deploy.checkpoint import Checkpoint
     from sast_deploy.compiler import Compilation
     from sast_deploy.netx import NetFile
     from sast_deploy.profile import Profile
+    from sast_deploy.show import Out
 
 EXPORTS = Path("netx_exports")
 STOCK_WARNING = (
@@ -154,7 +153,7 @@ def _net_file(
     )
 
 
-def _print_compilation(out: Console, profile: Profile, compilation: Compilation, strict_reset: bool) -> None:
+def _print_compilation(out: Out, profile: Profile, compilation: Compilation, strict_reset: bool) -> None:
     """What is proved of the integers, warnings, and what stock NetX makes of the file."""
     from sast_deploy.inspection import proof_table
     from sast_deploy.netx_stock import stock_loads

@@ -11,10 +11,9 @@ from sast_deploy.commands.options import console
 from sast_deploy.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from sast_deploy.netx_frames import StockFrames
     from sast_deploy.netx_import import StockNet
+    from sast_deploy.show import Table
     from sast_deploy.simulate.record import SpikeRecord
 
 
@@ -139,23 +138,22 @@ def _results(net: StockNet, record: SpikeRecord) -> dict[str, Any]:
 
 
 def _layers(net: StockNet, record: SpikeRecord) -> Table:
-    from rich import box
-    from rich.table import Table
+    from sast_deploy.show import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("layer", "shape", "weights", "spikes", "per neuron and step"):
-        table.add_column(name, justify="left" if name == "layer" else "right")
+    rows = []
     shapes = net.program.shapes()
     for (index, layer), trace in zip(net.program.spiking(), record.traces or (), strict=True):
         kind = "input" if index == 0 and net.transform is not None else layer.kind
-        table.add_row(
+        rows.append((
             f"{index} ({kind})",
             "x".join(map(str, shapes[index + 1])),
             str(layer.weight.size),
             f"{int(trace.spikes.sum(dtype='int64')):,}",
             f"{float(trace.spikes.mean()):.4f}",
-        )
-    return table
+        ))  # fmt: skip
+    samples, steps = (record.traces or ())[-1].spikes.shape[:2]
+    title = f"{samples} samples x {steps} steps"
+    return Table(title, ("layer", "shape", "weights", "spikes", "per neuron and step"), tuple(rows), left=1)
 
 
 def _shortened(values: list[int]) -> str:

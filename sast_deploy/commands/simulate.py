@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sast_deploy.netx import NetFile
     from sast_deploy.simulate.record import SpikeRecord
 
-DIFFERS = 1  # exit code when Lava and the reference disagree
+DIFFERS = 1  # exit code when an engine and the reference disagree
 DEFAULT_CHECK = 100
 SECONDS = click.FloatRange(min=0, min_open=True)
 
@@ -130,9 +130,9 @@ def simulate_command(
     start = time.perf_counter()
     record = _run(backend, path, content, frames, lava_options)
     seconds = time.perf_counter() - start
-    checked, difference = (
-        (0, None) if backend == "reference" else _replay(content, frames, record, wanted_check, chosen)
-    )
+    checked, difference = 0, None
+    if backend != "reference":
+        checked, difference = _replay(content, frames, record, wanted_check, chosen, backend)
     run = Run(backend, round(seconds, 3), checked, difference)
     result = make_report(content, frames, data.test.labels[chosen], record, run, facts)
     print_report(result, out)
@@ -187,11 +187,11 @@ def _run(backend: str, path: Path, net: NetFile, frames: Any, lava_options: dict
 
 
 def _replay(
-    net: NetFile, frames: Any, record: SpikeRecord, samples: int | None, numbers: Any
+    net: NetFile, frames: Any, record: SpikeRecord, samples: int | None, numbers: Any, engine: str
 ) -> tuple[int, str | None]:
     """(samples replayed, first difference): the reference on `samples` evenly spread ones, None for all.
 
-    numbers: which test sample each of `frames` is.
+    numbers: which test sample each of `frames` is. engine: whose `record` it is.
     """
     from sast_deploy.progress import track
     from sast_deploy.simulate.record import evenly_spread, first_difference, select
@@ -202,7 +202,7 @@ def _replay(
         return 0, None
     expected = run_reference(net.program, frames[chosen], progress=lambda n: track(n, "reference check"))
     difference = first_difference(select(record, chosen), expected, numbers[chosen])
-    return len(chosen), f"Lava against the reference: {difference}" if difference else None
+    return len(chosen), f"{engine.capitalize()} against the reference: {difference}" if difference else None
 
 
 def _refuse_foreign_options(path: Path, options: dict[str, Any]) -> None:

@@ -11,8 +11,7 @@ import click
 from sast_deploy.commands.options import PATH, Command, console, example
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from sast_deploy.show import Out
     from sast_deploy.sweep.study import Study
     from sast_deploy.sweep.sweep import Outcome, Plan
     from sast_deploy.sweep.workers import Workers
@@ -97,7 +96,7 @@ def _workers(address: str | None, jobs: int | None) -> Workers:
     return RayWorkers(address, jobs)
 
 
-def _print_plan(study: Study, found: Plan, runs: Path, out: Console) -> None:
+def _print_plan(study: Study, found: Plan, runs: Path, out: Out) -> None:
     for name, stages in found.missing.items():
         out.print(f"{name}: {', '.join(stages) if stages else 'finished'}", soft_wrap=True)
     passes = sum(run.passes for run in study.runs if found.missing[run.name][:1] == ("train",))
@@ -107,7 +106,7 @@ def _print_plan(study: Study, found: Plan, runs: Path, out: Console) -> None:
     )
 
 
-def _print_outcome(outcome: Outcome, study: Study, runs: Path, out: Console) -> int:
+def _print_outcome(outcome: Outcome, study: Study, runs: Path, out: Out) -> int:
     for name, reason in outcome.failures.items():
         out.print(f"FAILED {name}: {reason}", soft_wrap=True, markup=False)
     before = f", {outcome.before} of them before" if outcome.before else ""

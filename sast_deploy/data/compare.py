@@ -145,7 +145,7 @@ def compare(
     return _comparison(
         statistics(read_nmnist(path) for path, _, _ in real),
         statistics(shown),
-        title=f"{len(real)} recordings of {split} against {against}; real: {_origin(real_root)}",
+        title=f"{len(real)} recordings of {split} against {against}; they are {_origin(real_root)}",
         numbers=tuple(number for _, number, _ in real),
         labels=tuple(label for _, _, label in real),
     )

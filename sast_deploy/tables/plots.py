@@ -14,12 +14,14 @@ from sast_deploy.tables.conditions import FrameStudy, frame_studies
 from sast_deploy.tables.groups import Group, data_label, group, recipe_label
 from sast_deploy.tables.records import Record
 from sast_deploy.tables.values import Value, disturbed, gap, hard, tails
+from sast_deploy.text import pictured
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SIZE, DPI = (6.4, 4.2), 120
-GAP = "gap between smooth and hard spikes, points"
+COLOURS, MARKERS = 10, "os^D"  # matplotlib's own colours; beyond so many curves another marker
+ACCURACY, GAP = "hard-spike accuracy, %", "gap between smooth and\nhard spikes, points"
 
 
 def draw(records: tuple[Record, ...], folder: Path) -> tuple[Path, ...]:
@@ -30,22 +32,20 @@ def draw(records: tuple[Record, ...], folder: Path) -> tuple[Path, ...]:
         curves = list(_over_rho(groups))
         if curves:
             path = folder / f"rho-{name}.png"
-            _picture(path, data, "ρ", "%, hard accuracy (solid) and gap (dashed)", curves)
+            _picture(path, data, "ρ", (ACCURACY, GAP), curves)
             written.append(path)
         dropped = [each for each in groups if len(amounts_of("drop", each)) > 1]
         if dropped:
             path = folder / f"drop-{name}.png"
-            _picture(
-                path, data, "share of events lost", "hard-spike accuracy, %", _drops(dropped, groups)
-            )
+            _picture(path, data, "share of events lost", (ACCURACY,), _drops(dropped, groups))
             written.append(path)
     groups = group(records)
     for study in frame_studies(groups):
         path = folder / f"gap-{study.option}-{file_name(study.data)}.png"
-        _picture(path, study.data, f"{study.option} (logarithmic)", GAP, _over_frames(study), log=True)
+        _picture(path, study.data, f"{study.option} (logarithmic)", (GAP,), _over_frames(study), log=True)
         path_of_tails = folder / f"gap-tails-{file_name(study.data)}.png"
         x = "tails: largest share of a layer's smooth activity that hard spikes lack, %"
-        _picture(path_of_tails, study.data, x, GAP, _over_tails(study, groups))
+        _picture(path_of_tails, study.data, x, (GAP,), _over_tails(study, groups))
         written += [path, path_of_tails]
     return tuple(written)
 
@@ -55,7 +55,8 @@ def file_name(label: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")
 
 
-Curve = tuple[str, str, list[float], list[float], list[float]]  # label, line style, x, mean, sd
+# Label, line style, x, mean, sd. Dashed ones are gaps, which have a panel of their own below accuracies.
+Curve = tuple[str, str, list[float], list[float], list[float]]
 
 
 def _over_rho(groups: tuple[Group, ...]) -> Iterable[Curve]:
@@ -105,27 +106,35 @@ def _points(wanted: list[tuple[float, Group, Value]]) -> tuple[list[float], list
     return [x for x, _ in found], [100 * each.mean for _, each in found], deviations
 
 
-def _picture(path: Path, title: str, x: str, y: str, curves: Iterable[Curve], *, log: bool = False) -> None:
+def _picture(
+    path: Path, title: str, x: str, y: tuple[str, ...], curves: Iterable[Curve], *, log: bool = False
+) -> None:
+    """y: the label of each panel."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=SIZE, layout="constrained")
-    axes: Axes = figure.subplots()
+    figure = Figure(figsize=(SIZE[0], SIZE[1] * (0.5 + 0.5 * len(y))), layout="constrained")
+    panels: list[Axes] = list(figure.subplots(len(y), sharex=True, squeeze=False)[:, 0])
     colour: Any = None
     ticks: set[float] = set()
+    number = -1
     for label, style, xs, means, deviations in curves:
-        line = axes.errorbar(
-            xs, means, deviations, fmt=f"o{style}", label=label or None, color=None if label else colour,
-            capsize=3, markersize=4,
+        number += bool(label)
+        marker = MARKERS[number // COLOURS % len(MARKERS)]
+        line = panels[-1 if style == "--" else 0].errorbar(
+            xs, means, deviations, fmt=f"{marker}{style}", label=pictured(label) or None,
+            color=None if label else colour, capsize=3, markersize=4,
         )  # fmt: skip
         colour = line.lines[0].get_color()
         ticks |= set(xs)
-    axes.set(xlabel=x, ylabel=y)
+    for axes, name in zip(panels, y, strict=True):
+        axes.set_ylabel(name)
+        axes.grid(alpha=0.3)
+    panels[-1].set_xlabel(pictured(x))
     if log:
-        axes.set_xscale("log")
-        axes.set_xticks(sorted(ticks), [f"{tick:g}" for tick in sorted(ticks)])
-        axes.minorticks_off()
-    axes.set_title(title, fontsize="small")
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize="x-small")
+        panels[-1].set_xscale("log")
+        panels[-1].set_xticks(sorted(ticks), [f"{tick:g}" for tick in sorted(ticks)])
+        panels[-1].minorticks_off()
+    panels[0].set_title(pictured(title), fontsize="small")
+    panels[0].legend(fontsize="x-small")
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=DPI)
