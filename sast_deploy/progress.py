@@ -31,7 +31,7 @@ class Words(TextColumn):
 
     def render(self, task: Task) -> Text:
         """The text on one line, its control characters escaped."""
-        return Text(printable(super().render(task).plain))
+        return Text(printable(self.text_format.format(task=task)))
 
 
 def progress_bar() -> Progress:

@@ -17,7 +17,7 @@ def markdown(table: Table) -> str:
     """The table in GitHub's Markdown."""
     rule = ["---" if column < table.left else "---:" for column in range(len(table.columns))]
     lines = [_line(table.columns), _line(tuple(rule)), *(_line(row) for row in table.rows)]
-    notes = [f"\n{note}." for note in table.notes]
+    notes = [f"\n{printable(note)}." for note in table.notes]
     return "\n".join([f"**{printable(table.title)}**\n", *lines, *notes]) + "\n"
 
 

@@ -59,7 +59,7 @@ def test_networks_are_compared_on_the_same_samples_only() -> None:
     (result,), apart = compare(found)
     assert apart == ()
     assert (result.hard.only_a, result.hard.only_b, result.surrogate.p) == (2, 1, 1.0)
-    assert str(result).startswith(
+    assert result.lines()[0] == (
         "one - two, hard spikes: +25.00 points on 4 samples (right alone: 2 against 1; McNemar p = 1)"
     )
     others = predictions([1, 1, 0, 0], ("a", "b", "c", "e"))
