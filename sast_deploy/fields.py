@@ -13,7 +13,7 @@ at construction, the readers of files and the schema of profiles all come.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, get_type_hints
@@ -148,9 +148,13 @@ class Ints:
 Rule = Whole | Wholes | Name | Ints
 
 
-@cache
-def ruled(kind: Hashable) -> Mapping[str, Rule]:
+def ruled(kind: Any) -> Mapping[str, Rule]:
     """The rules of a dataclass's fields, by name, in their order; fields without one are left out."""
+    return _ruled(kind)
+
+
+@cache
+def _ruled(kind: Any) -> Mapping[str, Rule]:
     hints = get_type_hints(kind, include_extras=True)
     rules = {name: getattr(hint, "__metadata__", (None,))[0] for name, hint in hints.items()}
     return {name: rule for name, rule in rules.items() if isinstance(rule, Rule)}
@@ -162,12 +166,12 @@ def check_fields(value: Any) -> None:
     Raises ValueError: names the kind of object, the field, what was found and what is expected.
     """
     sizes: Sizes = {}
-    kind: Any = type(value)
-    for name, rule in ruled(kind).items():
+    for name, rule in ruled(type(value)).items():
         try:
             kept = rule.check(getattr(value, name), sizes)
         except ValueError as error:
-            raise ValueError(f"{kind.__name__}.{name} = {error}; expected {rule_text(rule, sizes)}") from None
+            what = f"{type(value).__name__}.{name} = {error}"
+            raise ValueError(f"{what}; expected {rule_text(rule, sizes)}") from None
         object.__setattr__(value, name, kept)
 
 
