@@ -15,7 +15,7 @@ from sast_deploy.netx import NetFile
 from sast_deploy.show import Facts, Table
 from sast_deploy.simulate.record import SpikeRecord
 from sast_deploy.synops import LayerOps, count_operations
-from sast_deploy.text import percent
+from sast_deploy.text import percent_given
 
 if TYPE_CHECKING:
     from sast_deploy.show import Out
@@ -142,7 +142,7 @@ def _split(samples: int, data: Mapping[str, Any]) -> str:
     text = f"{samples} samples" if whole else f"{samples} of {data['test_samples']} samples, evenly spread"
     if data["holdout"] is None:
         return f"{text}, the data set's own"
-    return f"{text}, {percent(data['holdout'])} held out by seed {data['holdout_seed']}"
+    return f"{text}, {percent_given(data['holdout'])} held out by seed {data['holdout_seed']}"
 
 
 def _training_accuracy(checkpoint: Mapping[str, Any], kind: str, unlike: str | None) -> str:

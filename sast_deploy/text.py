@@ -21,9 +21,14 @@ def pictured(value: object) -> str:
     return f" {text}" if text.startswith("_") else text
 
 
-def percent(share: float, digits: int = 2) -> str:
-    """A share of 1, as in `98.19 %`."""
-    return f"{100 * share:.{digits}f} %"
+def percent(share: float) -> str:
+    """A measured share of 1, as in `98.19 %`."""
+    return f"{100 * share:.2f} %"
+
+
+def percent_given(share: float) -> str:
+    """A share of 1 that somebody chose, as in `20 %`."""
+    return f"{100 * share:g} %"
 
 
 def _acts(character: str) -> bool:

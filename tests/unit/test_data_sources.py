@@ -72,7 +72,7 @@ def test_info_says_everything_and_survives_json(complete, load):
     info = load("nmnist", complete).info
     assert (info.requested, info.dataset, info.simulated) == ("nmnist", "nmnist", False)
     assert info.provenance == (
-        f"recordings in N-MNIST's layout, not verified: none of 20 known ones is among them; from {complete}"
+        f"recordings in N-MNIST's layout, not verified: Test/7/00001.bin is not N-MNIST's; from {complete}"
     )
     assert (info.n_train, info.n_test, info.holdout, info.holdout_seed) == (5, 3, None, None)
     assert info.classes == tuple("0123456789")

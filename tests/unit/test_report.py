@@ -66,7 +66,7 @@ def test_what_a_person_reads(report):
     text = io.StringIO()
     print_report(report, Out(text))
     for expected in (
-        "SIMULATED: digits", "20 samples, 20.00 % held out by seed 3",
+        "SIMULATED: digits", "20 samples, 20 % held out by seed 3",
         "75.00 % (15 of 20; 95 % interval 53.13 % to 88.81 %)",
         "90.00 % (18 of 20", "95.00 % (19 of 20",
         "20 samples replayed: spike counts, logits and predictions identical",
@@ -81,7 +81,7 @@ def test_a_part_of_the_split_and_a_foreign_split_are_named(report):
     changed = replace(report, run=replace(report.run, backend="reference"), facts={**FACTS, "data": data})
     print_report(changed, Out(text))
     for expected in (
-        "20 of 100 samples, evenly spread, 20.00 % held out", "WARNING", "not the split of training",
+        "20 of 100 samples, evenly spread, 20 % held out", "WARNING", "not the split of training",
         "this run is the reference's", "confusion of 20 of 100 test samples",
         "operations per sample, mean of 20 of 100 test samples",
     ):  # fmt: skip
