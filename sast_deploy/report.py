@@ -5,20 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.accuracy import Accuracy
 from sast_deploy.netx import NetFile
-from sast_deploy.show import Facts, Table
+from sast_deploy.show import Facts, Out, Table
 from sast_deploy.simulate.record import SpikeRecord
 from sast_deploy.synops import LayerOps, count_operations
 from sast_deploy.text import percent_given
-
-if TYPE_CHECKING:
-    from sast_deploy.show import Out
 
 REPORT_VERSION = 1
 
