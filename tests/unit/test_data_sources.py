@@ -9,7 +9,7 @@ import urllib.error
 import numpy as np
 import pytest
 
-from sast_deploy.data import DataInfo, FrameOptions, describe, load_frames
+from sast_deploy.data import DataInfo, FrameOptions, describe, frameset, load_frames
 from sast_deploy.data.events import read_nmnist
 from sast_deploy.data.official import KNOWN, SUSPECT, nmnist_provenance
 from sast_deploy.errors import DataError
@@ -283,3 +283,12 @@ def test_one_other_recording_in_the_place_of_a_known_one_is_enough(name, tmp_pat
     path.write_bytes(b"\1\1\1\1\1")
     said = nmnist_provenance(tmp_path)
     assert said == f"recordings {SUSPECT}: {name} is not N-MNIST's; from {tmp_path}"
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_describing_a_large_set_says_how_far_it_is(split, complete, load, monkeypatch):
+    said = []
+    monkeypatch.setattr(frameset, "track", lambda items, text: said.append(text) or items)
+    data = load("nmnist", complete)
+    assert describe(data) == describe(data, progress=True)
+    assert f"looking at {split} frames" in said

@@ -459,3 +459,14 @@ def test_a_terminal_shows_bars_and_what_is_left(tmp_path: Path) -> None:
     assert "0 of 2 runs finished, 1 running, left 0:00:0" in said
     assert "0 of 2 runs finished, 0 running, 1 FAILED" in said
     assert f"1/2 failed {runs[0].name}: no luck" in said
+
+
+def test_a_finished_sweep_counts_what_was_done_before(tmp_path: Path) -> None:
+    console = Console(width=120, force_terminal=True, file=io.StringIO(), record=True)
+    with Display((), tmp_path, console, before=3) as display:
+        console.print(display._render())
+    assert console.export_text().splitlines() == ["3 of 3 runs finished, 0 running"]
+    with Display((make(0),), tmp_path, console, before=2) as display:
+        display.show(Event(make(0).name, FINISHED, "done"))
+        console.print(display._render())
+    assert "3 of 3 runs finished, 0 running" in console.export_text()
