@@ -174,9 +174,11 @@ def test_a_table_keeps_to_its_width_as_far_as_its_words_do(width: int) -> None:
 
 def test_words_are_never_broken_and_a_percentage_stays_together() -> None:
     path, digest = "/a/very/long/path/of/a/file/that/is/longer/than/the/line.net", "ab12" * 16
-    lines = list(Line(f"wrote {path} with 98.19 % and {digest}").lines(20))
-    assert path in lines
-    assert any("98.19 %" in line for line in lines)
+    for width in range(5, 60):
+        lines = list(Line(f"wrote {path} with 98.19 % and 1.5 ± 0.25 % of {digest}").lines(width))
+        assert any(path in line for line in lines)
+        assert any("98.19 %" in line for line in lines), width
+        assert any("1.5 ± 0.25 %" in line for line in lines), width
     assert list(Facts({"program digest": digest}).lines(40))[-1].split()[-1] == digest
 
 
@@ -223,6 +225,14 @@ def test_no_source_prints_with_markup(path: Path) -> None:
             assert node.value.value is False
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             assert node.func.id not in ("TextColumn", "Markup"), ast.unparse(node)
+
+
+def test_consoles_take_nothing_for_markup() -> None:
+    """Whatever is printed by them, also by what is not ours, such as a bar or a table of rich's own."""
+    from sast_deploy.progress import progress_bar
+
+    for console in (Out(io.StringIO()), progress_bar().console):
+        assert console.render_str("[b]x[/b] :smile:").plain == "[b]x[/b] :smile:"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
