@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sast_deploy.errors import InstallationError, SastError
+from sast_deploy.text import printable
 from sast_deploy.versions import installed_version, normal_name, pinned_versions, runtime_requirements
 
 if TYPE_CHECKING:
@@ -225,5 +226,5 @@ def pip_command(*arguments: str) -> str:
 
 if __name__ == "__main__":  # works where click or rich are what is missing
     found_here = diagnose()
-    print("\n".join(map(_plain, found_here)))
+    print("\n".join(printable(_plain(check)) for check in found_here))
     sys.exit(0 if healthy(found_here) else InstallationError.exit_code)

@@ -236,6 +236,18 @@ def test_consoles_take_nothing_for_markup() -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_is_printed_without_a_console_is_made_printable(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("print", "click.echo") and node.args:
+            for part in ast.walk(node.args[0]):
+                if isinstance(part, ast.FormattedValue):
+                    assert "printable(" in ast.unparse(node), ast.unparse(node)
+
+
+BENCHMARKS = sorted((ROOT / "benchmarks").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", SOURCES + BENCHMARKS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_per_cent_has_one_style(path: Path) -> None:
     """Shares become text by `percent` alone: no `%` in a format, no number with its own sign behind it."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
