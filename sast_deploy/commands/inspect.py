@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sast_deploy.commands.options import PATH, Command, console, data_options, example
+from sast_deploy.commands.identity import INSPECTION, digest_of, inspect_run
+from sast_deploy.commands.options import (
+    OUTPUT,
+    PATH,
+    Command,
+    console,
+    data_options,
+    example,
+    overwrite_option,
+)
 from sast_deploy.errors import Exit, UsageError
 
 if TYPE_CHECKING:
@@ -27,11 +36,15 @@ if TYPE_CHECKING:
 )
 @click.argument("net", type=PATH)
 @click.option("--samples", type=click.IntRange(min=1), help="Also count saturated states on N test samples.")
-@click.option("--json", "json_path", type=PATH, help="Write everything as JSON too.")
+@click.option(
+    "--json", "json_path", type=OUTPUT,
+    help="Write everything as JSON too; -: to stdout, instead of the text.",
+)  # fmt: skip
 @click.option("--fail-on-limits", is_flag=True, help="Exit code 1 where a limit of a Loihi 1 core is broken.")
+@overwrite_option("the JSON file")
 @data_options(None)
 def inspect_command(
-    net: Path, samples: int | None, json_path: Path | None, fail_on_limits: bool, **data: Any
+    net: Path, samples: int | None, json_path: Path | None, fail_on_limits: bool, overwrite: bool, **data: Any
 ) -> int:
     """Say what NET is, from the file alone: origin, proofs, memory, and the limits of a Loihi 1 core.
 
@@ -39,25 +52,34 @@ def inspect_command(
     inspected too, but for --samples: it carries no data.
     """
     from sast_deploy.compiler.limits import broken_limits
-    from sast_deploy.fileio import check_output, write_text
+    from sast_deploy.fileio import write_text
     from sast_deploy.inspection import inspect_net, inspect_stock, print_inspection
     from sast_deploy.netx import read_net
     from sast_deploy.netx_import import is_stock_file
+    from sast_deploy.outputs import STDOUT, check_output, with_run
 
-    if json_path is not None:
-        check_output(json_path, "JSON file of an inspection", b'"inspection_version"')
+    made = inspect_run(digest_of(net), samples, data)
+    if json_path not in (None, STDOUT):
+        check_output(json_path, INSPECTION, made, inputs=(net,), overwrite=overwrite, option="--json")
+    elif overwrite:
+        raise UsageError("--overwrite", expected="--json FILE with it")
     if is_stock_file(net):
         refuse_without_data(net, samples is not None)
         found = inspect_stock(net)
     else:
         content = read_net(net)
         found = inspect_net(content, net, _calibrate(content, net, samples, **data) if samples else None)
+    text = with_run(found.to_json(), made)
+    failed = fail_on_limits and bool(broken_limits(found.limits))
     out = console()
+    if json_path == STDOUT:
+        click.echo(text, nl=False)
+        return Exit.CHECK_FAILED if failed else Exit.OK
     if json_path is not None:
-        write_text(json_path, found.to_json())
+        write_text(json_path, text)
         out.print(f"wrote {json_path}")
     print_inspection(found, out)
-    return Exit.CHECK_FAILED if fail_on_limits and broken_limits(found.limits) else Exit.OK
+    return Exit.CHECK_FAILED if failed else Exit.OK
 
 
 def refuse_without_data(net: Path, wanted: bool) -> None:

@@ -18,6 +18,7 @@ from sast_deploy.data.official import nmnist_provenance
 from sast_deploy.data.pixelmodel import PixelModel
 from sast_deploy.data.statistics import STEPS, EventStatistics, matched_cosine, statistics
 from sast_deploy.errors import DataError
+from sast_deploy.outputs import Run
 from sast_deploy.progress import track
 from sast_deploy.show import Table
 
@@ -98,11 +99,11 @@ class Comparison:
             f"OUTSIDE 10 %: {', '.join(failed)}" if failed else "all checked quantities are within 10 %",
         )
 
-    def plot(self, path: Path) -> None:
-        """Write the picture (PNG). Raises OutputError."""
+    def plot(self, path: Path, run: Run | None = None) -> None:
+        """Write the picture: PNG, PDF or SVG, as its name says. Raises OutputError."""
         from sast_deploy.data.comparepicture import draw
 
-        draw(self, Path(path))
+        draw(self, Path(path), run)
 
 
 def compare(

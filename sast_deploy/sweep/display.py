@@ -13,8 +13,8 @@ from rich.progress import BarColumn, Progress, TaskID, TimeElapsedColumn
 from rich.text import Text
 
 from sast_deploy.progress import Words
+from sast_deploy.sweep.jobs import BUSY, FAILED, FINISHED, Event
 from sast_deploy.sweep.study import Run
-from sast_deploy.sweep.workers import BUSY, FAILED, FINISHED, Event
 from sast_deploy.text import printable
 
 
