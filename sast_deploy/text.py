@@ -15,9 +15,15 @@ def printable(value: object) -> str:
     return "".join(c.encode("unicode_escape").decode() if _acts(c) else c for c in text)
 
 
-def pictured(value: object) -> str:
-    """The value's text for a picture: no formula between dollars, no name that a legend leaves out."""
-    text = printable(value).replace("$", r"\$")
+def pictured(value: object, longest: int = 200) -> str:
+    """The value's text for a picture: no formula between dollars, no name that a legend leaves out.
+
+    longest: characters, beyond which the middle is left out.
+    """
+    text = printable(value)
+    if len(text) > longest:
+        text = f"{text[: longest // 2]}…{text[-(longest // 2) + 1 :]}"
+    text = text.replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text
 
 

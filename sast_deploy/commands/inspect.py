@@ -9,6 +9,7 @@ import click
 
 from sast_deploy.commands.identity import INSPECTION, digest_of, inspect_run
 from sast_deploy.commands.options import (
+    DATA_OPTIONS,
     OUTPUT,
     PATH,
     Command,
@@ -16,6 +17,7 @@ from sast_deploy.commands.options import (
     data_options,
     example,
     overwrite_option,
+    refuse_ignored,
 )
 from sast_deploy.errors import Exit, UsageError
 
@@ -55,15 +57,17 @@ def inspect_command(
     from sast_deploy.fileio import write_text
     from sast_deploy.inspection import inspect_net, inspect_stock, print_inspection
     from sast_deploy.netx import read_net
-    from sast_deploy.netx_import import is_stock_file
     from sast_deploy.outputs import STDOUT, check_output, with_run
+    from sast_deploy.reading.files import STOCK, identify
 
+    if samples is None:
+        refuse_ignored(DATA_OPTIONS, "without --samples: no data are looked at", "add --samples N")
     made = inspect_run(digest_of(net), samples, data)
     if json_path not in (None, STDOUT):
         check_output(json_path, INSPECTION, made, inputs=(net,), overwrite=overwrite, option="--json")
-    elif overwrite:
-        raise UsageError("--overwrite", expected="--json FILE with it")
-    if is_stock_file(net):
+    else:
+        refuse_ignored(["overwrite"], "without --json FILE")
+    if identify(net) == STOCK:
         refuse_without_data(net, samples is not None)
         found = inspect_stock(net)
     else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from sast_deploy.data.events import read_bytes
+from sast_deploy.data.events import read_event_bytes
 
 # SHA-256 of the first recording of each digit.
 KNOWN = {
@@ -49,4 +49,4 @@ def nmnist_provenance(folder: Path) -> str:
 
 
 def _digest(path: Path) -> str:
-    return hashlib.sha256(read_bytes(path)).hexdigest()
+    return hashlib.sha256(read_event_bytes(path)).hexdigest()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SIZE, DPI = (6.4, 4.2), 120
+LABEL = 80  # characters of a curve's name
 COLOURS, MARKERS = 10, "os^D"  # matplotlib's own colours; beyond so many curves another marker
 ACCURACY, GAP = "hard-spike accuracy, %", "gap between smooth and\nhard spikes, points"
 # Label, line style, x, mean, sd. Dashed ones are gaps, which have a panel of their own below accuracies.
@@ -130,7 +131,7 @@ def _picture(
         number += bool(label)
         marker = MARKERS[number // COLOURS % len(MARKERS)]
         line = panels[-1 if style == "--" else 0].errorbar(
-            xs, means, deviations, fmt=f"{marker}{style}", label=pictured(label) or None,
+            xs, means, deviations, fmt=f"{marker}{style}", label=pictured(label, LABEL) or None,
             color=None if label else colour, capsize=3, markersize=4,
         )  # fmt: skip
         colour = line.lines[0].get_color()

@@ -10,14 +10,20 @@ from typing import Any
 
 from sast_deploy.errors import DataError
 from sast_deploy.fileio import write_text
+from sast_deploy.reading import Expected
+from sast_deploy.reading.documents import read_json
+from sast_deploy.reading.settings import refuse, shown
 from sast_deploy.sweep.folder import FORMAT, PLAN_FILE
+from sast_deploy.sweep.schema import PLAN, RECORD, RUNS
 
 RAW_FORMAT = "sast-deploy-runs"
 VERSION = 1
-EXPECTED = "a sweep's folder, or a JSON file that `sast-deploy tables --json` wrote"
+EXPECTED = Expected(
+    "a sweep's folder, or a JSON file that `sast-deploy tables --json` wrote", DataError,
+    "where a sweep wrote it, the same sweep mends it",
+)  # fmt: skip
 SIGNIFICANT = 7  # digits of a number in the small JSON
 PARTS = ("train", "float", "profiles", "analysis", "ablations")
-_MAY_BE_NONE = ("train", "float")
 _LONG = ("histogram", "surrogate_correct", "hard_correct", "root", "classes")  # left out of it
 
 
@@ -115,13 +121,15 @@ def raw_text(records: Iterable[Record]) -> str:
 
 def _from_folder(folder: Path) -> Iterable[Record]:
     for plan in sorted(folder.rglob(PLAN_FILE)):
-        runs = _read(plan).get("runs", {})
-        yield from (Record(name, config) for name, config in runs.items())
+        values = _read(plan)
+        refuse(PLAN.problems(values, ""), plan, DataError)
+        yield from (Record(name, config) for name, config in values.get("runs", {}).items())
     for path in sorted(folder.rglob("results.json")):
         values = _read(path)
         if values.get("format") == FORMAT and values.get("float") is not None:
             _check_version(values.get("version", VERSION), path)
-            yield _record(values, path)
+            refuse(RECORD.problems(values, ""), path, DataError)
+            yield _record(values)
 
 
 def _from_raw(path: Path) -> Iterable[Record]:
@@ -129,10 +137,8 @@ def _from_raw(path: Path) -> Iterable[Record]:
     if values.get("format") != RAW_FORMAT:
         raise DataError("is no file of runs", where=path, expected="what `sast-deploy tables --json` writes")
     _check_version(values.get("version"), path)
-    runs = values.get("runs")
-    if not isinstance(runs, list):
-        raise DataError("has no list of runs", where=path, expected="what `sast-deploy tables --json` writes")
-    yield from (_record(each, path) for each in runs)
+    refuse(RUNS.problems(values, ""), path, DataError)
+    yield from (_record(each) for each in values["runs"])
 
 
 def _check_version(version: Any, path: Path) -> None:
@@ -141,21 +147,10 @@ def _check_version(version: Any, path: Path) -> None:
         raise DataError(f"version {version!r}", where=path, expected=f"{VERSION} or older", todo=todo)
 
 
-def _record(values: Any, path: Path) -> Record:
-    """A run. Raises DataError where it is not built as a sweep builds it."""
-    expected = f"a run as a {FORMAT} file has it"
-    if not isinstance(values, dict) or not isinstance(values.get("manifest"), dict):
-        raise DataError("a run that is no object, or without a manifest", where=path, expected=expected)
+def _record(values: Mapping[str, Any]) -> Record:
     manifest = dict(values["manifest"])
-    parts: dict[str, Any] = {key: values.get(key) for key in PARTS}
-    config: Any = values.get("config")
-    data: Any = manifest.pop("data", None)
-    for key, each in {"config": config, "manifest.data": data, **parts}.items():
-        if not isinstance(each, dict) and not (each is None and key in _MAY_BE_NONE):
-            raise DataError(f"a run with {key} = {each!r:.40}", where=path, expected=expected)
-    if not isinstance(values.get("name"), str) or type(config.get("seed")) is not int:
-        raise DataError("a run without a name or a seed", where=path, expected=expected)
-    return Record(values["name"], config, data, manifest=manifest, **parts)
+    parts = {key: values[key] for key in PARTS}
+    return Record(values["name"], values["config"], manifest.pop("data") or {}, manifest=manifest, **parts)
 
 
 def _to_dict(record: Record) -> dict[str, Any]:
@@ -178,15 +173,12 @@ def _shortened(value: Any) -> Any:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", where=path, expected=EXPECTED) from error
-    except ValueError as error:
-        raise DataError(
-            "is no JSON, or cut off", where=path, expected=EXPECTED,
-            todo="where a sweep wrote it, the same sweep mends it",
-        ) from error  # fmt: skip
+    found = read_json(path, EXPECTED)
     if not isinstance(found, dict):
-        raise DataError("is no JSON object", where=path, expected=EXPECTED)
+        EXPECTED.refuse("is no JSON object", path)
+    version = found.get("version", VERSION)
+    if type(version) is not int or not 1 <= version <= VERSION:
+        raise DataError(
+            f"version {shown(version)}", where=path, expected=f"{VERSION}", todo="update sast-deploy"
+        )
     return found

@@ -15,7 +15,7 @@ from sast_deploy.tables import load_records, make_tables, markdown
 from sast_deploy.tables.accuracy import controls
 from sast_deploy.tables.groups import Group, baseline_of, data_label, group, recipe_label
 from sast_deploy.tables.plots import draw
-from sast_deploy.tables.records import Record
+from sast_deploy.tables.records import Record, _to_dict
 from sast_deploy.tables.table import MISSING, NOTHING, Table
 
 INFO = {
@@ -300,6 +300,7 @@ def test_markdown() -> None:
     assert shown == "**Title**\n\n| a | b | c |\n| --- | --- | ---: |\n| 1 | 2/3 | 4 |\n\na note.\n"
 
 
+@pytest.mark.slow
 def test_pictures(tmp_path: Path) -> None:
     levels = [{"amount": p, "hard": 0.95 - p} for p in (0.0, 0.2, 0.4)]
     records = [replace(record(s, 0.9, rho=rho), analysis={"drop": {"levels": levels}})
@@ -351,10 +352,7 @@ def test_the_results_in_the_repository_make_tables_together(capsys: pytest.Captu
 
 
 RAW = {"format": "sast-deploy-runs", "version": 1, "runs": []}
-ONE = {
-    "name": "x", "config": {"seed": 0}, "manifest": {"data": {}}, "train": None, "float": None,
-    "profiles": {}, "analysis": {}, "ablations": {},
-}  # fmt: skip
+ONE = _to_dict(record(0))
 
 
 @pytest.mark.parametrize(
