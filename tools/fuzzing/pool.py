@@ -43,7 +43,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Finding:
-    """What became of an input. kind: of a failure, else ""; verdict: refused, accepted, ..."""
+    """What became of an input. kind: of a failure, else ""; verdict: refused, accepted, ...; seconds of processor time"""
 
     task: Task
     verdict: str
@@ -67,7 +67,7 @@ def try_input(target: Target, task: Task, place: Place, watch: Watch, state: _St
     state.begin(task.number, reading=False)
     made = make(target, rngs, place, task.only)
     state.begin(task.number, reading=True, labels=(made.seed, *made.labels))
-    start, detail, kind, verdict = time.perf_counter(), "", "", "failed"
+    start, detail, kind, verdict = time.process_time(), "", "", "failed"
     with watch.on() as violations:
         try:
             verdict = target.probe(rngs[0], made, place)
@@ -76,7 +76,7 @@ def try_input(target: Target, task: Task, place: Place, watch: Watch, state: _St
             kind, detail = found.kind, found.detail
     kind, detail = _more(made, verdict, kind, detail, violations)
     labels = (made.seed, *made.labels)
-    return Finding(task, "failed" if kind else verdict, kind, labels, detail[-3000:], time.perf_counter() - start)
+    return Finding(task, "failed" if kind else verdict, kind, labels, detail[-3000:], time.process_time() - start)
 
 
 def _more(made: Input, verdict: str, kind: str, detail: str, violations: list[str]) -> tuple[str, str]:
