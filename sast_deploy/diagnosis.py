@@ -18,7 +18,7 @@ from sast_deploy.fixedpoint import OVERFLOWS, ROUNDINGS, Arithmetic, shift_array
 from sast_deploy.linear import Int64Array, layer_inputs, sums_over_time
 from sast_deploy.program import Program, Readout
 from sast_deploy.simulate.record import SpikeRecord
-from sast_deploy.transitions import UNLIMITED, Mutant, layer_views
+from sast_deploy.transitions import Mutant, layer_views
 
 TIE = "the highest class index wins a tie"
 
@@ -62,6 +62,7 @@ def mutants(program: Program, lanes: tuple[int, ...]) -> Iterator[Mutant]:
     rules = program.arithmetic
     for name, other in _other_rules(rules):
         yield Mutant(name, other)
+    yield Mutant("no saturation", rules, unlimited=True)
     if rules.reset == "subtract":
         yield Mutant("reset one step early", rules, reset_acts="same step")
         yield Mutant("reset before the leak", rules, reset_acts="before the leak")
@@ -87,10 +88,9 @@ def _other_rules(rules: Arithmetic) -> Iterator[tuple[str, Arithmetic]]:
         if rounding != rules.shift_rounding:
             other = replace(rules, shift_rounding=rounding)
             yield f"weighted sums rounded {rounding} instead of {rules.shift_rounding}", other
-    for overflow in (*OVERFLOWS, UNLIMITED):
+    for overflow in OVERFLOWS:
         if overflow != rules.overflow:
-            name = "no saturation" if overflow == UNLIMITED else f"{overflow} instead of {rules.overflow}"
-            yield name, replace(rules, overflow=overflow)
+            yield f"{overflow} instead of {rules.overflow}", replace(rules, overflow=overflow)
     comparison = ">" if rules.comparison == ">=" else ">="
     yield f"{comparison} instead of {rules.comparison}", replace(rules, comparison=comparison)
     reset, name = (

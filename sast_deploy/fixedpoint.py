@@ -7,14 +7,19 @@ twin for whole arrays. profiles/README.md tabulates them; tests assert those tab
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
+
+from sast_deploy.fields import Name, Whole, check_fields
 
 IntArray = npt.NDArray[np.int64]
 
 ROUNDINGS = ("toward-zero", "floor", "half-up", "half-even")
 OVERFLOWS = ("saturate", "saturate-symmetric", "wrap")
+COMPARISONS = (">=", ">")
+RESETS = ("subtract", "zero")
 
 
 @dataclass(frozen=True)
@@ -25,8 +30,14 @@ class QFormat:
     fraction_bits: how many of them lie behind the binary point; the value is integer / 2**fraction_bits.
     """
 
-    bits: int
-    fraction_bits: int
+    bits: Annotated[int, Whole(2, 32)]
+    fraction_bits: Annotated[int, Whole(0, 31)]
+
+    def __post_init__(self) -> None:
+        """Refuse more fraction bits than bits."""
+        check_fields(self)
+        if self.fraction_bits >= self.bits:
+            raise ValueError(f"{self.fraction_bits} fraction bits of {self.bits} bits; expected fewer")
 
     @property
     def low(self) -> int:
@@ -56,12 +67,18 @@ class Arithmetic:
     """
 
     state: QFormat
-    weight_bits: int
-    overflow: str
-    leak_rounding: str
-    shift_rounding: str
-    comparison: str
-    reset: str
+    weight_bits: Annotated[int, Whole(2, 32)]
+    overflow: Annotated[str, Name(*OVERFLOWS)]
+    leak_rounding: Annotated[str, Name(*ROUNDINGS)]
+    shift_rounding: Annotated[str, Name(*ROUNDINGS)]
+    comparison: Annotated[str, Name(*COMPARISONS)]
+    reset: Annotated[str, Name(*RESETS)]
+
+    def __post_init__(self) -> None:
+        """Refuse a rule that does not exist."""
+        check_fields(self)
+        if not isinstance(self.state, QFormat):
+            raise ValueError(f"Arithmetic.state = {self.state!r}; expected a QFormat")
 
 
 def divide_pow2(value: int, exponent: int, rounding: str) -> int:

@@ -15,9 +15,8 @@ from sast_deploy.compiler.limits import PROGRAM, LimitCheck, check_limits
 from sast_deploy.compiler.proofs import LayerProof, prove
 from sast_deploy.fileio import file_digest
 from sast_deploy.linear import weighted_layers
-from sast_deploy.netx import NetFile
+from sast_deploy.netx import NetFile, profile_of
 from sast_deploy.netx_stock import stock_loads
-from sast_deploy.profile import parse_profile
 from sast_deploy.program import Program, Readout
 
 ELEMENT_BYTES = (1, 2, 4)  # of the integer types a tensor can have
@@ -194,7 +193,7 @@ def _cell(check: LimitCheck | None) -> str:
 
 def _summary_of(net: NetFile, path: Path) -> dict[str, str]:
     program, rules = net.program, net.program.arithmetic
-    profile = parse_profile(net.profile_text, where=str(path)) if net.profile_text else None
+    profile = profile_of(net, path) if net.profile_text else None
     metrics = net.checkpoint.get("metrics", {}).get("test", {})
     stock = "loads it" if stock_loads(program) and not net.strict_reset else "refuses it"
     if stock == "loads it" and rules.reset == "subtract":

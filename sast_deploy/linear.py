@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sast_deploy.fixedpoint import shift, shift_array
-from sast_deploy.program import Conv2d, Dense, Int32Array, Layer, Program, Readout, Shape, SumPool
+from sast_deploy.fixedpoint import shift_array
+from sast_deploy.program import Conv2d, Dense, Int32Array, Program, Readout, Shape, SumPool
 
 FLOAT64_EXACT = 1 << 53
 Int64Array = npt.NDArray[np.int64]
@@ -56,17 +56,7 @@ def pooled(layer: SumPool, x: Int64Array, rounding: str) -> Int64Array:
 
 def input_maxima(program: Program) -> list[int]:
     """The largest input value of every layer: a count, a spike, or what a pool makes of either."""
-    maxima, largest = [], program.input_max
-    for layer in program.layers:
-        maxima.append(largest)
-        largest = _largest_output(layer, largest, program.arithmetic.shift_rounding)
-    return maxima
-
-
-def _largest_output(layer: Layer, largest: int, rounding: str) -> int:
-    if isinstance(layer, SumPool):
-        return shift(largest * layer.kernel[0] * layer.kernel[1], layer.exponent, rounding)
-    return 1
+    return [high for _, high in program.input_ranges()]
 
 
 def _exact_type(weight: Int32Array, x: Int64Array) -> type[np.float64] | type[np.int64]:

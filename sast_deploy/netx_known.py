@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.errors import NetFileError
+from sast_deploy.netx_program import EXPECTED, RECOMPILE
+from sast_deploy.program import Program
+from sast_deploy.reading.documents import parse_json
+from sast_deploy.reading.hdf5 import read_dataset
 
 GROUP = "known_answers"
 
@@ -52,32 +57,50 @@ def write_known(sast: h5py.Group, known: KnownAnswers | None) -> None:
     group.create_dataset("checksums", data=np.bytes_(json.dumps(checksums, sort_keys=True)))
 
 
-def read_known(sast: h5py.Group, layers: int, path: Path) -> KnownAnswers | None:
-    """The vectors of a file whose program has that many spiking layers, or None where it holds none.
+def read_known(sast: h5py.Group, program: Program, path: Path) -> KnownAnswers | None:
+    """The vectors of a program's file, or None where it holds none.
 
     Raises:
-        NetFileError: a dataset, named, is not what was written.
+        NetFileError: a dataset, named, is not what was written, or not of this program.
     """
     group = sast[GROUP]
-    if not int(group["samples"][()]):
+    if not int(read_dataset(group, "samples")):
         return None
+    sizes = [math.prod(program.shapes()[index + 1]) for index, _ in program.spiking()]
+    digests = bytes(read_dataset(group, "trace_digests")[()])
     known = KnownAnswers(
-        group["frames"][()],
-        tuple(group[f"counts/{number}"][()] for number in range(layers)),
-        group["logits"][()],
-        tuple(json.loads(bytes(group["trace_digests"][()]))),
+        _array(group, "frames", np.uint8, (None, program.steps, *program.input_shape), path),
+        tuple(_array(group, f"counts/{n}", np.int32, (None, size), path) for n, size in enumerate(sizes)),
+        _array(group, "logits", np.int64, (None, len(program.classes)), path),
+        tuple(parse_json(digests, f"{path} /sast/{GROUP}/trace_digests", EXPECTED)),
     )
-    checksums = json.loads(bytes(group["checksums"][()]))
+    checksums = parse_json(bytes(read_dataset(group, "checksums")[()]), f"{path} /sast/{GROUP}", EXPECTED)
     found = {name: _checksum(array) for name, array in _arrays(known)}
-    found["trace_digests"] = hashlib.sha256(bytes(group["trace_digests"][()])).hexdigest()
+    found["trace_digests"] = hashlib.sha256(digests).hexdigest()
     for name, checksum in found.items():
         if checksums[name] != checksum:
-            raise NetFileError(
-                f"was altered: /sast/{GROUP}/{name} does not match its checksum",
-                where=path,
-                todo="compile the checkpoint again",
-            )
+            _refuse(path, f"was altered: /sast/{GROUP}/{name} does not match its checksum")
+    samples = {len(array) for _, array in _arrays(known)} | {len(known.digests)}
+    if len(samples) != 1 or known.frames.max() > program.input_max:
+        _refuse(path, f"/sast/{GROUP} holds vectors that are none of this program")
     return known
+
+
+def _array(
+    group: h5py.Group, name: str, dtype: Any, shape: tuple[int | None, ...], path: Path
+) -> npt.NDArray[Any]:
+    """A dataset of known type and shape; None stands for any length."""
+    found = read_dataset(group, name)
+    right = found.dtype == dtype and found.ndim == len(shape) and found.size
+    if not right or any(want not in (None, size) for want, size in zip(shape, found.shape, strict=True)):
+        wanted = ", ".join("samples" if want is None else str(want) for want in shape)
+        is_what = f"{found.dtype} {found.shape}, not {np.dtype(dtype)} ({wanted})"
+        _refuse(path, f"/sast/{GROUP}/{name} is {is_what}")
+    return found
+
+
+def _refuse(path: Path, what: str) -> NoReturn:
+    raise NetFileError(what, where=path, todo=RECOMPILE)
 
 
 def _arrays(known: KnownAnswers) -> Iterator[tuple[str, npt.NDArray[Any]]]:

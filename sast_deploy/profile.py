@@ -14,14 +14,25 @@ from pathlib import Path
 from typing import Any
 
 from sast_deploy.errors import ProfileError
-from sast_deploy.fixedpoint import OVERFLOWS, ROUNDINGS, Arithmetic, QFormat
+from sast_deploy.fields import Name, Whole, ruled
+from sast_deploy.fixedpoint import Arithmetic, QFormat
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-# section -> key -> the values allowed: an inclusive range of numbers, or a tuple of names.
+
+
+def _of(name: str) -> Any:
+    """What a field of a program's rules may hold, as SCHEMA says it."""
+    rule = ruled(Arithmetic)[name]
+    assert isinstance(rule, (Name, Whole))
+    return rule.options if isinstance(rule, Name) else (rule.low, rule.high)
+
+
+# section -> key -> the values allowed: an inclusive range of numbers, or a tuple of names. What a program's
+# rules allow stands at their fields; a profile may be narrower.
 Range = tuple[float, float]
 SCHEMA: Mapping[str, Mapping[str, Any]] = {
     "weight": {
@@ -34,15 +45,15 @@ SCHEMA: Mapping[str, Mapping[str, Any]] = {
     "state": {
         "bits": (2, 24),
         "fraction_bits": (0, 23),
-        "overflow": OVERFLOWS,
+        "overflow": _of("overflow"),
         "headroom": (1.0, 1024.0),
         "grid": (1, 4096),
     },
     "accumulator": {"bits": (8, 31), "excess": ("refuse", "rescale")},
-    "leak": {"rounding": ROUNDINGS},
-    "shift": {"rounding": ROUNDINGS},
-    "spike": {"comparison": (">=", ">")},
-    "reset": {"kind": ("subtract", "zero"), "delay": (1, 1)},
+    "leak": {"rounding": _of("leak_rounding")},
+    "shift": {"rounding": _of("shift_rounding")},
+    "spike": {"comparison": _of("comparison")},
+    "reset": {"kind": _of("reset"), "delay": (1, 1)},
 }
 FLOAT_KEYS = {"state.headroom"}
 

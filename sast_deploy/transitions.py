@@ -25,8 +25,6 @@ from sast_deploy.program import (
 )
 from sast_deploy.simulate.record import SpikeRecord, Trace
 
-UNLIMITED = "none"  # an overflow rule that only a mutant has
-
 
 @dataclass(frozen=True)
 class Mutant:
@@ -34,7 +32,8 @@ class Mutant:
 
     reset_acts: "next step", "same step" (one early) or "before the leak". fit_first: saturation before the
     reset; fit_again: and once more after it. swapped: kernel rows and columns. filtered_bias: the bias passes
-    the current filter. keeps_membrane, keeps_spike: not cleared at a sample's start, `lanes` samples apart.
+    the current filter. unlimited: no saturation and no wrap. keeps_membrane, keeps_spike: not cleared at a
+    sample's start, `lanes` samples apart.
     """
 
     name: str
@@ -44,6 +43,7 @@ class Mutant:
     fit_again: bool = False
     swapped: bool = False
     filtered_bias: bool = False
+    unlimited: bool = False
     keeps_membrane: bool = False
     keeps_spike: bool = False
     lanes: int = 1
@@ -84,7 +84,8 @@ class LayerView:
             u = _fit(kept + arriving, rules) - reset
             u = _fit(u, rules) if mutant.fit_again else u
         else:
-            u = _fit(kept + arriving - reset, rules)
+            u = kept + arriving - reset
+            u = u if mutant.unlimited else _fit(u, rules)
         return u, _fires(u, vth, rules)
 
     def _before(self, mutant: Mutant) -> tuple[Int64Array, Int64Array]:
@@ -158,7 +159,7 @@ def layer_views(program: Program, frames: npt.NDArray[np.uint8], record: SpikeRe
 
 
 def _fit(u: Int64Array, rules: Arithmetic) -> Int64Array:
-    return u if rules.overflow == UNLIMITED else fit_array(u, rules.state, rules.overflow)
+    return fit_array(u, rules.state, rules.overflow)
 
 
 def _fires(u: Int64Array, vth: Int64Array, rules: Arithmetic) -> Int64Array:

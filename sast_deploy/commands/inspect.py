@@ -36,7 +36,7 @@ def inspect_command(net: Path, samples: int | None, json_path: Path | None, **da
     if json_path is not None:
         check_output(json_path, "JSON file of an inspection", b'"inspection_version"')
     content = read_net(net)
-    found = inspect_net(content, net, _calibrate(content, samples, **data) if samples else None)
+    found = inspect_net(content, net, _calibrate(content, net, samples, **data) if samples else None)
     out = console()
     print_inspection(found, out)
     if json_path is not None:
@@ -44,14 +44,14 @@ def inspect_command(net: Path, samples: int | None, json_path: Path | None, **da
         out.print(f"wrote {json_path}", soft_wrap=True)
 
 
-def _calibrate(net: NetFile, samples: int, **data: Any) -> Calibration:
+def _calibrate(net: NetFile, where: Path, samples: int, **data: Any) -> Calibration:
     """Run test samples in the fast engine and count the membrane potentials at the ends of their range."""
     from sast_deploy.commands.loading import load_spread
     from sast_deploy.compiler.proofs import states_at_the_ends
     from sast_deploy.inspection import Calibration
     from sast_deploy.simulate.fast import run_fast
 
-    frames = load_spread(net, samples, **data)
+    frames = load_spread(net, where, samples, **data)
     traces = run_fast(net.program, frames, trace=True).traces or ()
     membranes = [trace.membrane for trace in traces]
     states = [membrane.size for membrane in membranes]

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sast_deploy.errors import DataError, OwnTestSplitError
+from sast_deploy.errors import DataError, NetFileError, OwnTestSplitError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,16 +64,39 @@ def load_test_split(
     return data
 
 
-def load_spread(net: NetFile, samples: int, **data: Any) -> NDArray[np.uint8]:
+def recorded_data(net: NetFile, where: Path) -> tuple[DataInfo, FrameOptions]:
+    """The data set that a .net file was made for, and how its frames were made.
+
+    Raises:
+        NetFileError: the file does not say, or what it says does not fit its program: frames of another
+            number of steps, another largest count, another size, other classes.
+    """
+    from sast_deploy.data import DataInfo, FrameOptions
+
+    todo, program = "compile the checkpoint again", net.program
+    try:
+        data, frames = DataInfo.from_dict(net.data), FrameOptions.from_dict(net.frames)
+    except (DataError, TypeError, ValueError, KeyError) as error:
+        what = f"does not say what data it is for ({error})"
+        raise NetFileError(what, where=where, todo=todo) from error
+    said = (frames.steps, frames.clip, frames.size or program.input_shape[1:], data.classes)
+    needed = (program.steps, program.input_max, program.input_shape[1:], program.classes)
+    for name, found, wanted in zip(("steps", "clip", "size", "classes"), said, needed, strict=True):
+        if found != wanted:
+            raise NetFileError(
+                f"its record of data has {name} {found}, its program {wanted}", where=where, todo=todo
+            )
+    return data, frames
+
+
+def load_spread(net: NetFile, where: Path, samples: int, **data: Any) -> NDArray[np.uint8]:
     """Evenly spread samples of the test split that a .net file was made for: uint8 (samples, T, C, H, W).
 
     data: what `load_test_split` takes from the command line.
     """
     import numpy as np
 
-    from sast_deploy.data import DataInfo, FrameOptions
-
-    recorded, options = DataInfo.from_dict(net.data), FrameOptions.from_dict(net.frames)
+    recorded, options = recorded_data(net, where)
     frames = load_test_split(recorded, options, **data).test.frames
     wanted = (net.program.steps, *net.program.input_shape)
     if frames.shape[1:] != wanted or not len(frames):

@@ -11,12 +11,12 @@ import click
 
 from sast_deploy.commands.compile import EXPORTS
 from sast_deploy.commands.foreign import ForeignRun, simulate_foreign
-from sast_deploy.commands.loading import load_test_split
+from sast_deploy.commands.loading import load_test_split, recorded_data
 from sast_deploy.commands.options import PATH, Command, console, data_options, example
 from sast_deploy.errors import DataError, NetFileError, UsageError
 
 if TYPE_CHECKING:
-    from sast_deploy.data import DataInfo, FrameOptions, FrameSet
+    from sast_deploy.data import FrameSet
     from sast_deploy.netx import NetFile
     from sast_deploy.simulate.record import SpikeRecord
 
@@ -116,7 +116,7 @@ def simulate_command(
     check_output(report, "report", b'"report_version"')
     backend = backend or "lava"
     content = read_net(path)
-    recorded, options = _origin(path, content)
+    recorded, options = recorded_data(content, path)
     data = load_test_split(recorded, options, dataset, data_root, holdout, holdout_seed, cache_dir)
     _check_shape(data, content)
     if len(data.test) == 0:
@@ -149,18 +149,6 @@ def newest_export(folder: Path) -> Path:
             "holds no .net file", where=folder, todo="name one, or write one with `sast-deploy compile`"
         )
     return found[-1]
-
-
-def _origin(path: Path, net: NetFile) -> tuple[DataInfo, FrameOptions]:
-    """The recorded data set and frame options. Raises NetFileError where the file has none."""
-    from sast_deploy.data import DataInfo, FrameOptions
-
-    try:
-        return DataInfo.from_dict(net.data), FrameOptions.from_dict(net.frames)
-    except (DataError, TypeError, ValueError) as error:
-        raise NetFileError(
-            f"does not say what data it is for ({error})", where=path, todo="compile the checkpoint again"
-        ) from error
 
 
 def _check_shape(data: FrameSet, net: NetFile) -> None:
@@ -230,7 +218,7 @@ def _facts(path: Path, net: NetFile, data: FrameSet, unlike_training: str | None
 
     from sast_deploy import __version__
     from sast_deploy.fileio import file_digest
-    from sast_deploy.profile import parse_profile
+    from sast_deploy.netx import profile_of
     from sast_deploy.versions import installed_version
 
     versions = {"sast-deploy": __version__, "python": platform.python_version(), "numpy": np.__version__}
@@ -238,7 +226,7 @@ def _facts(path: Path, net: NetFile, data: FrameSet, unlike_training: str | None
     about_test = {"test_samples": len(data.test), "unlike_training": unlike_training}
     return {
         "net": {"path": str(path), "digest": file_digest(path), "program_digest": net.program.digest()},
-        "profile": parse_profile(net.profile_text, where=str(path)).name,
+        "profile": profile_of(net, path).name,
         "data": {**data.info.to_dict(), **about_test},
         "checkpoint": dict(net.checkpoint),
         "versions": versions,

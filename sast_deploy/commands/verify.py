@@ -77,7 +77,7 @@ def verify_command(
     else:
         rows += replay_known(content.program, content.known, engines)
     if not known_answers_only:
-        rows += compare(content.program, load_spread(content, samples, **data), engines, "test split")
+        rows += compare(content.program, load_spread(content, net, samples, **data), engines, "test split")
     out.print(f"{net}: program {content.program.digest()}", soft_wrap=True)
     out.print(_table(rows))
     if content.known is not None and not any(row.problem for row in rows):

@@ -81,6 +81,13 @@ class Growth:
         pairs = zip(before, (self.held, self.state), strict=True)
         return any((a.low > b.low).any() or (a.high < b.high).any() for a, b in pairs)
 
+    def widen(self) -> None:
+        """Assume that states and filtered currents may take every value of their formats."""
+        low = np.full_like(self.bias.low, -self.rules.state.high)
+        low -= self.rules.overflow != "saturate-symmetric"
+        self.state = Interval(low, np.full_like(low, self.rules.state.high))
+        self.held = Interval(np.full_like(low, CURRENT.low), np.full_like(low, CURRENT.high))
+
     def _wrapped(self, current: Interval) -> Interval:
         """The current as the neuron holds it: only the register of a filtered one wraps."""
         wrapped, filtered = current.fitted(CURRENT, "wrap"), self.u_decay < NO_DECAY_FILTER

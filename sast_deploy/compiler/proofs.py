@@ -30,6 +30,8 @@ from sast_deploy.program import (
 )
 
 SETTLING = 64  # steps beyond the program's own in which a bound may settle and so hold for any number
+GROWTH = 30_000_000  # neurons times steps (a step costs as much as BUSY neurons, or more) that may be grown
+BUSY = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +131,12 @@ def _signs(weight: Int32Array) -> tuple[Int32Array, Int32Array]:
 
 def _membranes(layer: SpikingLayer, sums: Interval, rules: Arithmetic, steps: int) -> NeuronBounds:
     growth = Growth(layer, sums, rules)
-    if any(not growth.grow() for _ in range(steps)):
+    affordable = GROWTH // max(len(sums.low), BUSY)
+    if any(not growth.grow() for _ in range(min(steps, affordable))):
+        return _bounds(growth, sums, settled=True)
+    if steps > affordable:
+        growth.widen()
+        growth.grow()
         return _bounds(growth, sums, settled=True)
     within = _bounds(growth, sums, settled=False)
     settled = any(not growth.grow() for _ in range(SETTLING))

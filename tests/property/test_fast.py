@@ -63,6 +63,7 @@ def test_weights_of_any_width_and_saturating_inputs(arithmetic, seed, bits, expo
     first = dense(rng, inputs, 37, exponent=exponent, weight=largest)
     second = replace(dense(rng, 37, 11, weight=largest), vth=frozen_ints(rng.integers(-5, 2 * largest, 11)))
     layers = (first, second, readout(rng, 11, 3, exponent))
+    arithmetic = replace(arithmetic, weight_bits=max(bits, 4))
     program = Program("wide", (1, 1, inputs), count_max, 5, ("a", "b", "c"), arithmetic, layers)
     agree(program, random_frames(rng, program, 3, density))
 

@@ -20,6 +20,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 CHAIN = (
     {"errors"},
     {"fileio", "progress"},
+    {"fields", "reading"},
     {"fixedpoint"},
     {"profile"},
     {"program"},

@@ -81,7 +81,7 @@ def test_partial_sums_take_in_what_fits():
 
 def test_more_than_64_bits_are_refused():
     with pytest.raises(CompileError, match=r"layer 3.*reach.*expected at most 9223372036854775807"):
-        choose_widths(layer([[2**31 - 1]], exponent=40), 1, RULES, "layer 3")
+        choose_widths(layer([[2**31 - 1]], exponent=31), 255, RULES, "layer 3")
 
 
 def extreme(weight_value, inputs=600, exponent=-6):
@@ -89,7 +89,8 @@ def extreme(weight_value, inputs=600, exponent=-6):
     rows = [[weight_value] * inputs, [-weight_value] * inputs]
     hidden = replace(layer(rows, exponent), vth=frozen_ints([9]))
     last = Readout(frozen_ints([[1, 2], [3, -4]]), frozen_ints([0, 1]), 0)
-    program = Program("extreme", (1, 1, inputs), 255, 3, ("a", "b"), RULES, (hidden, last))
+    rules = replace(RULES, weight_bits=32)
+    program = Program("extreme", (1, 1, inputs), 255, 3, ("a", "b"), rules, (hidden, last))
     return program, np.full((2, 3, 1, 1, inputs), 255, np.uint8)
 
 

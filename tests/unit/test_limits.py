@@ -18,7 +18,7 @@ UNIT = frozen_ints([0])
 def wide(inputs, outputs, *, weight=1, rules=RULES, classes=2, **more):
     values = {"bias": UNIT, "vth": frozen_ints([16]), "weight_exp": 0, "v_decay": frozen_ints([2048]), **more}
     layer = Dense(frozen_ints(np.full((outputs, inputs), weight)), **values)
-    out = Readout(frozen_ints(np.full((classes, outputs), -1)), UNIT, 0)
+    out = Readout(frozen_ints(np.full((classes, outputs), -1)), frozen_ints(np.zeros(classes)), 0)
     return Program("wide", (1, 1, inputs), 1, 4, tuple(map(str, range(classes))), rules, (layer, out))
 
 

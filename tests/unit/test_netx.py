@@ -127,20 +127,32 @@ def bump(array):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (_truncate, "is damaged or no NetX file"),
-        (lambda path: path.write_text("hello"), "is damaged or no NetX file"),
-        (lambda path: path.write_bytes(b""), "is damaged or no NetX file"),
+        (_truncate, "is truncated: the end of the file is missing"),
+        (lambda path: path.write_text("hello"), "is a text; expected a .net file that"),
+        (lambda path: path.write_bytes(b""), "is empty; expected a .net file that"),
         (lambda path: path.unlink(), "no such file"),
-        (_delete("sast"), "was not written by sast-deploy"),
-        (_delete("sast/program/layers/1/vth"), "is damaged or no NetX file"),
+        (_delete("sast"), "is a stock NetX file; expected a .net file that"),
+        (_delete("sast/program/layers/1/vth"), "/sast/program/layers/1 has no vth"),
         (_delete("layer/3"), "was altered: 4 stock layers; expected 5"),
-        (_alter("sast/format_version", lambda _: 2), "has format version 2; expected version 1; update"),
+        (_alter("sast/format_version", lambda _: 3), "has format version 3; expected version 1 or 2; update"),
+        (_alter("sast/format_version", lambda _: 1), "was altered: a file of version 1 has no digest"),
+        (_alter("sast/frames", lambda _: np.bytes_(b'{"clip": 255}')), "was altered: /sast does not match"),
+        (_alter("sast/strict_reset", lambda _: np.int8(2)), "strict_reset is no truth value"),
+        (_alter("sast/data", lambda _: np.bytes_(b"[]")), "/sast/data is no JSON object"),
+        (_alter("sast/program/steps", lambda _: np.inf), "/sast/program/steps has float64 (); expected"),
+        (_alter("sast/program/reset_interval", lambda _: -3), "Program.reset_interval = -3; expected an int"),
+        (_alter("sast/program/arithmetic/state_bits", lambda _: 40), "QFormat.bits = 40; expected an"),
+        (_alter("sast/program/arithmetic/reset", lambda _: np.bytes_(b"substract")), "reset = 'substract'"),
+        (_alter("sast/program/classes", lambda _: np.bytes_(b"[1]")), "classes that are no texts"),
+        (_alter("sast/program/layers/0/kind", lambda _: np.bytes_(b"rnn")), "has no kind of layer"),
+        (_alter("sast/program/layers/0/delay", lambda d: d - 5), "Dense.delay = -5..-5; expected int32"),
+        (_alter("sast/program/layers/2/bias", lambda _: np.zeros(1000, np.int32)), "Readout.bias = shape"),
         (_alter("sast/program/layers/0/weight", bump), "was altered: the program does not match its digest"),
         (_alter("sast/program/steps", bump), "was altered: the program does not match its digest"),
         (_alter("layer/2/weight", bump), "was altered: /layer/2/weight differs from the program"),
         (_alter("layer/3/neuron/vThMant", bump), "was altered: /layer/3/neuron/vThMant differs"),
-        (_alter("sast/data", lambda _: np.bytes_(b"{")), "is damaged or no NetX file"),
-        (_alter("sast/program/layers/0/weight", lambda w: w + 0.5), "is damaged or no NetX file"),
+        (_alter("sast/data", lambda _: np.bytes_(b"{")), "/sast/data: is no JSON, or cut off"),
+        (_alter("sast/program/layers/0/weight", lambda w: w + 0.5), "layers/0/weight has float64"),
     ],
 )  # fmt: skip
 def test_damage_is_refused(path, damage, message):
@@ -153,7 +165,7 @@ def test_damage_is_refused(path, damage, message):
 
 
 def test_stock_files_are_named_foreign(shared_data):
-    with pytest.raises(NetFileError, match="was not written by sast-deploy"):
+    with pytest.raises(NetFileError, match="is a stock NetX file; expected a "):
         read_net(shared_data / "netx_conformance" / "tinynet" / "tiny.net")
 
 

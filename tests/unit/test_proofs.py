@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sast_deploy.compiler import proofs
 from sast_deploy.compiler.proofs import bound_neurons, prove, signed_bits, states_at_the_ends
 from sast_deploy.fixedpoint import QFormat, fit_array
 from sast_deploy.linear import input_maxima, layer_inputs, sums_over_time
@@ -165,6 +166,7 @@ def test_borders_of_a_convolution_have_smaller_sums():
 
 
 def one_neuron(weight, bias, vth, *, decay=2048, steps=10, rules=RULES, **more):
+    rules = replace(rules, weight_bits=32)
     layer = Dense(
         frozen_ints([[weight]]), frozen_ints([bias]), frozen_ints([vth]), 0, frozen_ints([decay]), **more
     )
@@ -188,6 +190,18 @@ def test_without_a_leak_the_bound_holds_for_the_programs_steps_only():
     proof = prove(one_neuron(-5, 0, 100, decay=0, steps=10))[0]
     assert (proof.membrane, proof.settled, proof.saturating) == ((-50, 0), False, 0)
     assert prove(one_neuron(-5, 0, 100, decay=0, steps=30))[0].saturating == 1
+
+
+def test_a_run_of_too_many_steps_gets_bounds_that_hold_for_ever(monkeypatch):
+    """Found at once, and no narrower than those that grew."""
+    program = one_neuron(-1, 0, 16, decay=0, rules=replace(RULES, state=QFormat(24, 4)))
+    assert prove(program)[0].membrane == (-10, 0)
+    proof = prove(replace(program, steps=1_000_000))[0]
+    assert (proof.membrane, proof.settled) == ((-(2**23) - 1, 2**23 - 1 - 16), True)
+    monkeypatch.setattr(proofs, "GROWTH", 0)
+    rng = np.random.default_rng(3)
+    for make in (fc_program, conv_program, rich_program):
+        assert_within(make(rng), greedy_frames(rng, make(rng), 5))
 
 
 def test_a_wrapping_current_may_be_anything():

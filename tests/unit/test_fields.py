@@ -1,0 +1,154 @@
+"""No layer, rule or program can be constructed wrong: every field of each has a rule, and every breach of it
+is refused by name. All cases come from the rules themselves, so that a new field is covered by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, fields, replace
+
+import numpy as np
+import pytest
+
+from sast_deploy.fields import Ints, Name, Whole, Wholes, ruled
+from sast_deploy.fixedpoint import Arithmetic, QFormat
+from sast_deploy.profile import SCHEMA
+from sast_deploy.program import ADDED_LATER, Dense, Layer, Program, SumPool, frozen_ints
+from tests.programs import conv_program, rich_program
+
+RICH = rich_program(np.random.default_rng(0))
+GOOD = (*RICH.layers, RICH.arithmetic, RICH.arithmetic.state, RICH)
+OBJECTS = {type(each).__name__: each for each in GOOD}
+# What is checked by its kind.
+WITHOUT_RULE = {"Program": {"classes", "arithmetic", "layers"}, "Arithmetic": {"state"}}
+
+
+ONE = frozen_ints([1])
+
+
+def wrong(rule, value):
+    """Values that break a rule, among them those that a lenient constructor would convert."""
+    if isinstance(rule, Whole):
+        yield from (rule.low - 1, rule.high + 1, 1.0, "1", None, True, np.int64(rule.low), float("nan"), [1])
+    elif isinstance(rule, Wholes):
+        yield from ((rule.low - 1,) * len(value), (rule.high + 1,) * len(value), list(value), (), value[0])
+        yield from ((1.0,) * len(value), (True,) * len(value), np.array(value), None)
+        if rule.length:
+            yield from (value[1:], (*value, 1))
+    elif isinstance(rule, Name):
+        yield from (b"x", None, 1, ["x"])
+        if rule.options:
+            yield from ("substract", "", rule.options[0].upper() + " ")
+    else:
+        yield from wrong_arrays(rule, value)
+
+
+def wrong_arrays(rule, value):
+    array = frozen_ints(np.zeros((2, 2))) if value is None else value
+    yield from (array.astype(np.float64), array.astype(np.int64), array.astype(np.uint8), array.tolist())
+    yield from (array.astype(bool), array.reshape(1, *array.shape), np.int32(1), np.zeros(0, np.int32), "1")
+    yield np.zeros((), np.int32)
+    if len(rule.shapes) > 1 or rule.optional:  # else it is the array that names the axes
+        yield np.zeros((*array.shape[:-1], 97), np.int32)
+    if not rule.optional:
+        yield None
+    for limit, beyond in ((rule.low, rule.low - 1), (rule.high, rule.high + 1)):
+        if abs(limit) < 2**31 - 1:
+            yield np.full(array.shape, beyond, np.int32)
+
+
+def breaches():
+    for name, good in OBJECTS.items():
+        for field, rule in ruled(type(good)).items():
+            for number, value in enumerate(wrong(rule, getattr(good, field))):
+                yield pytest.param(good, field, value, id=f"{name}.{field}-{number}")
+
+
+@pytest.mark.parametrize(("good", "field", "value"), list(breaches()))
+def test_a_breach_of_any_rule_is_refused_by_name(good, field, value):
+    with pytest.raises(ValueError, match=rf"{type(good).__name__}\.{field} = .*expected "):
+        replace(good, **{field: value})
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_every_field_has_a_rule(name):
+    kind = type(OBJECTS[name])
+    assert {each.name for each in fields(kind)} == set(ruled(kind)) | WITHOUT_RULE.get(name, set())
+    assert replace(OBJECTS[name])  # the good one passes
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"classes": ["a", "b", "c"]}, {"classes": (1, 2, 3)}, {"classes": ("a", "b")}, {"layers": ()},
+        {"layers": list(RICH.layers)}, {"layers": ("dense",)}, {"layers": RICH.layers[:2]},
+        {"arithmetic": "subtract"}, {"arithmetic": None}, {"reset_interval": 2},  # an offset is 2
+        {"arithmetic": replace(RICH.arithmetic, weight_bits=3)}, {"input_max": 2**31 - 1, "steps": 0},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_program_whose_parts_contradict_one_another_is_refused(change):
+    with pytest.raises(ValueError, match=r"inconsistent program|Program\.steps"):
+        replace(RICH, **change)
+
+
+def test_layers_of_impossible_size_are_refused_before_anything_is_allocated():
+    layer = replace(conv_program(np.random.default_rng(0)).layers[0], padding=(60_000, 60_000))
+    with pytest.raises(ValueError, match="more than 16,777,216 values"):
+        replace(RICH, layers=(layer,))
+
+
+def test_inputs_that_pools_raise_beyond_31_bits_are_refused():
+    layers = (SumPool((2, 2), 29), Dense(frozen_ints([[1]] * 3), ONE, ONE, 0, ONE))
+    with pytest.raises(ValueError, match=r"layer 1: inputs 0\.\.6442450944"):
+        Program("p", (1, 2, 2), 3, 4, RICH.classes, RICH.arithmetic, layers)
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_nothing_can_be_changed_after_construction(name):
+    good = OBJECTS[name]
+    for field, rule in ruled(type(good)).items():
+        with pytest.raises(FrozenInstanceError):
+            setattr(good, field, getattr(good, field))
+        if isinstance(rule, Ints) and getattr(good, field) is not None:
+            with pytest.raises(ValueError, match="read-only"):
+                getattr(good, field)[...] = 0
+
+
+def test_an_array_that_somebody_can_still_write_to_is_copied():
+    mine = np.ones((2, 3), np.int32)
+    view = mine.view()
+    view.flags.writeable = False
+    one = ONE
+    for array in (mine, view, np.asfortranarray(frozen_ints(mine))):
+        layer = Dense(array, one, one, 0, one)
+        digest = Program("p", (1, 1, 3), 1, 1, ("a", "b"), RICH.arithmetic, (layer,)).digest()
+        mine[0, 0] = 5
+        assert layer.weight[0, 0] == 1
+        assert layer.weight.flags.c_contiguous
+        assert digest == Program("p", (1, 1, 3), 1, 1, ("a", "b"), RICH.arithmetic, (layer,)).digest()
+        mine[0, 0] = 1
+    assert Dense(layer.weight, one, one, 0, one).weight is layer.weight  # no copy without need
+
+
+def test_a_field_added_later_changes_no_digest_while_it_says_nothing_new():
+    assert ADDED_LATER == {"input_min": 0}
+    assert RICH.digest() != replace(RICH, input_min=-1).digest()
+
+
+def test_profiles_allow_nothing_that_a_program_refuses():
+    state, rules = ruled(QFormat), ruled(Arithmetic)
+    for section, key, rule in (
+        ("state", "bits", state["bits"]), ("state", "fraction_bits", state["fraction_bits"]),
+        ("weight", "bits", rules["weight_bits"]),
+    ):  # fmt: skip
+        low, high = SCHEMA[section][key]
+        assert rule.low <= low <= high <= rule.high
+    for section, key, name in (
+        ("state", "overflow", "overflow"), ("leak", "rounding", "leak_rounding"), ("reset", "kind", "reset"),
+        ("shift", "rounding", "shift_rounding"), ("spike", "comparison", "comparison"),
+    ):  # fmt: skip
+        assert SCHEMA[section][key] == rules[name].options
+
+
+def test_every_kind_of_layer_is_tried_here():
+    assert {kind.__name__ for kind in Layer.__args__} <= set(OBJECTS)
