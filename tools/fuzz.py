@@ -119,14 +119,13 @@ def _keep(failed, base, seeds, folder):  # type: ignore[no-untyped-def]
     for number, (_, each) in enumerate(failed):
         place = Place(base, folder / f"{number:03d}-{each.task.target}-{each.task.number}", seeds)
         place.folder.mkdir(parents=True)
-        if "while making" not in each.kind:
-            make(TARGETS[each.task.target], generators(each.task), place, each.task.only)
+        make(TARGETS[each.task.target], generators(each.task), place, each.task.only)
         words = [f"{each.task}", each.kind, ", ".join(each.labels), each.detail]
         (place.folder / "why.txt").write_text("\n".join(words) + "\n", errors="replace")
 
 
 def _print_table(chosen, found, seconds):  # type: ignore[no-untyped-def]
-    columns = ("target", "inputs", "refused", "accepted", "not by the reference", "failed", "ms each", "slowest s")
+    columns = ("target", "inputs", "refused", "accepted", "not by the reference", "unmade", "failed", "ms each", "slowest s")
     print("  ".join(f"{name:>9}" for name in columns))
     by_target = defaultdict(list)
     for each in found:
@@ -138,7 +137,7 @@ def _print_table(chosen, found, seconds):  # type: ignore[no-untyped-def]
         times = [each.seconds for each in those] or [0.0]
         cells = (
             name, f"{len(those):,}", f"{count['refused']:,}", f"{count['accepted'] + skipped:,}", f"{skipped:,}",
-            f"{count['failed']:,}", f"{1e3 * sum(times) / len(times):.1f}", f"{max(times):.1f}",
+            f"{count['unmade']:,}", f"{count['failed']:,}", f"{1e3 * sum(times) / len(times):.1f}", f"{max(times):.1f}",
         )  # fmt: skip
         print("  ".join(f"{cell:>{max(9, len(title))}}" for cell, title in zip(cells, columns, strict=True)))
     print(f"{len(found):,} inputs in {seconds:.0f} s, {len(found) / max(seconds, 1e-9):.0f} a second")

@@ -174,8 +174,7 @@ class Worker:
                 os.kill(self.process, signal.SIGKILL)
                 os.waitpid(self.process, 0)
                 self._died(f"hangs over {SECONDS:g} s")
-                return True
-            return True
+            return self.process != 0
         if os.waitstatus_to_exitcode(status) == 0:
             self.collect()
             return False
@@ -216,7 +215,8 @@ class Worker:
             raise RuntimeError(f"a worker {how} before its first input or between two:\n{log[-3000:]}")
         task = self.tasks[self.next]
         detail = "" if reading else "while the input was being made"
-        found = Finding(task, "failed", how if reading else f"{how} while making", labels, detail, SECONDS)
+        # What kills the library that makes an input says nothing of its readers.
+        found = Finding(task, "failed" if reading else "unmade", how if reading else "", labels, detail, SECONDS)
         with open(self.results, "a", encoding="utf-8") as file:
             file.write(json.dumps(_plain(found)) + "\n")
         self.collect()

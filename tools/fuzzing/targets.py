@@ -54,7 +54,7 @@ class Input:
     labels: list[str] = field(default_factory=list)
     forbidden: str = ""
     beside: dict[str, Path] = field(default_factory=dict)
-    names: tuple[str, ...] = ()
+    final: bool = False  # whether it can no longer be opened to be changed
 
     def did(self, label: str, forbidden: str = "") -> None:
         """Note a mutation."""
@@ -104,7 +104,7 @@ def make(target: Target, rngs: list[Rng], place: Place, only: tuple[int, ...] | 
     seeds = place.seeds.files[target.name]
     seed = pick(rng, sorted(seeds))
     path = place.folder / "in" / f"{pick(rng, NAMES)}{target.suffix}"
-    made = Input(path, seed, names=(path.name,))
+    made = Input(path, seed)
     if target.folder:
         for name, content in seeds.items():
             _write(path / name, content)
@@ -112,7 +112,7 @@ def make(target: Target, rngs: list[Rng], place: Place, only: tuple[int, ...] | 
     else:
         _write(path, seeds[seed])
     for index, each in enumerate(rngs[1:]):
-        if (only is None or index in only) and not made.forbidden:
+        if (only is None or index in only) and not made.forbidden and not made.final:
             target.change(each, made, place)
     target.finish(rng, made, place)
     return made
@@ -172,6 +172,7 @@ def _bytes(rng: Rng, made: Input) -> None:
         content, what = change_bytes(rng, path.read_bytes())
         path.write_bytes(content)
         made.did(what)
+        made.final = True
 
 
 def structured(change: Change, plain: float = 0.15) -> Change:
@@ -196,16 +197,20 @@ def _change_hdf5(rng: Rng, made: Input, place: Place) -> None:
     try:
         with h5py.File(made.path, "r+") as file:
             made.did(*hdf5.change_hdf5(rng, file, place.base))
+            made.final = made.labels[-1].endswith(hdf5.CIRCLE)
     except Exception as error:  # a mutation before has damaged the file
         made.did(f"nothing ({type(error).__name__})")
 
 
 def _mend(rng: Rng, made: Input, place: Place) -> None:
-    if made.forbidden or rng.random() < 0.2 or not made.path.is_file():
+    if made.forbidden or made.final or rng.random() < 0.2 or not made.path.is_file():
         return
     try:
         with h5py.File(made.path, "r+") as file:
             made.labels.append("digests right" if hdf5.mend(file) else "digests right where possible")
+            if rng.random() < 0.1:
+                hdf5.make_older(file)
+                made.labels.append("of version 1")
     except Exception:
         made.labels.append("digests wrong")
 
