@@ -24,7 +24,7 @@ from tools.fuzzing.values import Rng, pick
 REFUSED, ACCEPTED, SKIPPED = "refused", "accepted", "accepted, too large for the reference"
 CODES = (0, 1, 2, 3, 4)  # exit codes that a command may end with
 OPERATIONS = 300_000  # synapses times steps that the reference is given
-NOTICES = ("sast-deploy: ", "WARNING: ", "note: ", "wrote ")
+NOTICES = ("sast-deploy: ", "WARNING: ", "note: ", "wrote ", "epoch ")
 
 
 class Failed(Exception):  # noqa: N818 (the finding, not an error of this tool)

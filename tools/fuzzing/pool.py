@@ -74,16 +74,22 @@ def try_input(target: Target, task: Task, place: Place, watch: Watch, state: _St
         except (Exception, KeyboardInterrupt) as error:
             found = blame(error)
             kind, detail = found.kind, found.detail
-    kind, detail = _more(made, verdict, kind, detail, violations)
+    kind, detail = _more(target, made, verdict, kind, detail, violations)
     labels = (made.seed, *made.labels)
-    return Finding(task, "failed" if kind else verdict, kind, labels, detail[-3000:], time.process_time() - start)
+    return Finding(task, "failed" if kind else verdict, kind, labels, _ends(detail), time.process_time() - start)
 
 
-def _more(made: Input, verdict: str, kind: str, detail: str, violations: list[str]) -> tuple[str, str]:
+def _ends(detail: str) -> str:
+    return detail if len(detail) < 3000 else f"{detail[:1000]} ... {detail[-2000:]}"
+
+
+def _more(
+    target: Target, made: Input, verdict: str, kind: str, detail: str, violations: list[str]
+) -> tuple[str, str]:
     """What else is wrong with an answer."""
     if not kind and violations:
         return sorted(violations)[0], "\n".join(violations)
-    if not kind and made.forbidden and verdict != "refused" and made.seed != "cache":
+    if not kind and made.forbidden and verdict != "refused" and not target.rebuilds:
         return f"accepted: {made.forbidden}", detail
     strays = os.listdir(".")
     if strays:
@@ -144,7 +150,9 @@ class Worker:
         os.dup2(log, 1)
         os.dup2(log, 2)
         secrets = (self.place.base / "secret.raw", self.place.base / "secret.h5")
-        watch = Watch((self.place.folder, self.place.base / "data", self.place.base / "cache"), secrets)
+        kernels = Path(os.environ["NUMBA_CACHE_DIR"])
+        known = (self.place.folder, self.place.base / "data", self.place.base / "cache", kernels)
+        watch = Watch(known, secrets)
         limit()
         with open(self.results, "a", encoding="utf-8") as file:
             for task in self.tasks[self.next :]:

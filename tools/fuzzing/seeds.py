@@ -6,7 +6,8 @@ import gzip
 import io
 import os
 import pickle
-import traceback
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from sast_deploy.tables.records import Record, write_raw
 from tests import programs, stockfiles
 
 # Where a worker stands and where the data are from there, so that the same files come out in every folder.
+SEEDS = "seeds.pickle"
 DATA = Path("../../data")
 OPTIONS = FrameOptions(steps=3, clip=4, size=(6, 6))
 TRAIN = (
@@ -53,19 +55,17 @@ def make_seeds(base: Path) -> Seeds:
 
     In a process of its own: who has trained once has threads, which a fork does not survive.
     """
-    path = base / "seeds.pickle"
-    if not (process := os.fork()):
-        try:
-            path.write_bytes(pickle.dumps(_make_seeds(base)))
-            os._exit(0)
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(1)
-    if os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]):
-        raise RuntimeError("no seeds could be made")
-    made: Seeds = pickle.loads(path.read_bytes())
+    root = Path(__file__).resolve().parents[2]
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(root)!r})\n"
+               "from tools.fuzzing.seeds import main; main(sys.argv[1])", str(base)]  # fmt: skip
+    subprocess.run(command, check=True, cwd=base)
+    made: Seeds = pickle.loads((base / SEEDS).read_bytes())
     return made
+
+
+def main(base: str) -> None:
+    """Make the seeds and keep them in a file of that folder."""
+    (Path(base) / SEEDS).write_bytes(pickle.dumps(_make_seeds(Path(base))))
 
 
 def _make_seeds(base: Path) -> Seeds:

@@ -90,6 +90,7 @@ class Target:
     probe: Probe
     finish: Change = lambda rng, made, place: None
     folder: bool = False  # whether the input is a folder with all seeds in it
+    rebuilds: bool = False  # whether what is damaged is made anew instead of refused
 
 
 NAMES = ("x", "x", "x", "x", "x", "x", "x", "x", "[bold]x", "a b", "é", "-x", "x'y")
@@ -445,7 +446,8 @@ def _probe_cache(rng: Rng, made: Input, place: Place) -> str:
             raise Failed("accepted: labels without a class")
         if split.frames.max() > OPTIONS.clip:
             raise Failed("accepted: frames beyond clip")
-    if found.options != sound.options or found.info.classes != sound.info.classes:
+    classes = found.info.classes
+    if found.options != sound.options or len(classes) != 10 or not all(isinstance(name, str) for name in classes):
         raise Failed("accepted: other options or classes")
     json.dumps(found.info.to_dict())
     return ACCEPTED
@@ -580,6 +582,7 @@ def warm_up(place: Place) -> None:
                 target.probe(rng, made, place)
             clear(place)
     _compile_kernels()
+    archives.bomb()
 
 
 def _compile_kernels() -> None:
@@ -609,7 +612,7 @@ _LIST = (
     Target("resume", ".pt", structured(_change_archive, 0.1), _probe_resume),
     Target("profile", ".toml", structured(_change_toml), _probe_profile),
     Target("study", ".toml", structured(_change_toml), _probe_study),
-    Target("cache", "", structured(_change_cache), _probe_cache, folder=True),
+    Target("cache", "", structured(_change_cache), _probe_cache, folder=True, rebuilds=True),
     Target("idx", "", structured(_change_idx, 0.3), _probe_idx, folder=True),
     Target("idxgz", "", structured(_change_idx, 0.2), _probe_idx, folder=True),
     Target("bin", ".bin", structured(_change_bin, 0.5), _probe_bin),

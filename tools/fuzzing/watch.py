@@ -83,9 +83,9 @@ class Watch:
     def _check_open(self, name: Any) -> None:
         if isinstance(name, int) or name is None:
             return
-        path = os.path.abspath(os.fsdecode(name))
+        path = f"{os.path.abspath(os.fsdecode(name))}/"
         if not path.startswith((*self.allowed, self.temporary)):
-            real = os.path.realpath(path)
+            real = f"{os.path.realpath(path)}/"
             if not real.startswith((*self.allowed, self.temporary)):
                 self.found.append(f"opens {path}")
 
