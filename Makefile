@@ -50,9 +50,10 @@ train: setup  ## train; a finished run of the same options is reused, an interru
 	else mode=; fi; \
 	set -x; $(sast) train $(train_options) $$mode -o '$(ckpt)'
 
+# Its own files, named by the options: what an earlier training left there may go.
 nmnist-int4 nmnist-int8: nmnist-%: train  ## events -> SAST checkpoint -> integer program -> Lava -> report
-	$(sast) compile '$(ckpt)' --profile loihi-$* -o 'netx_exports/$(name)-loihi-$*.net'
-	$(sast) simulate 'netx_exports/$(name)-loihi-$*.net' --check all
+	$(sast) compile '$(ckpt)' --profile loihi-$* -o 'netx_exports/$(name)-loihi-$*.net' --overwrite
+	$(sast) simulate 'netx_exports/$(name)-loihi-$*.net' --check all --overwrite
 
 # Where a run failed, the tables of the others are printed all the same.
 paper-nmnist: setup  ## the paper's whole N-MNIST study and its tables; hours to days, resumable

@@ -82,6 +82,10 @@ class OutputError(SastError):
     """An output that cannot be written: permissions, a full disk, a path that is a folder."""
 
 
+class BusyError(SastError):
+    """An output that another process is writing at this moment."""
+
+
 class TrainingError(SastError):
     """Training that cannot go on: a loss that is not finite, a resume that does not fit."""
 

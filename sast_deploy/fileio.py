@@ -1,43 +1,57 @@
-"""Writing files so that a reader sees the whole new file or the old one, never a part."""
+"""Writing files so that a reader sees the whole new file or the old one, never a part.
+
+What is written lands where `output_target` says: never in place of a link, a pipe or a device.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
+import platform
+import stat
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sast_deploy.errors import OutputError
+from sast_deploy.errors import BusyError, OutputError
 
-HEAD_BYTES = 256  # of a file that say what it is
-HDF5_MARK = b"\x89HDF\r\n"
+MOST_LINKS = 40  # that the kernel follows
+PROC = Path("/proc")  # where /dev/stdout and /dev/fd lead
+LOCK_FILE = ".lock"
+LOCK_TRIES = 100
+SPECIAL = {
+    stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device",
+    stat.S_IFBLK: "device",
+}  # fmt: skip
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it replaces `path`, on any error it is removed.
 
-    Missing parent folders are made. The content is flushed to the disk before the rename.
+    Where `path` is a symbolic link, the file it leads to is replaced and the link stays. Missing parent
+    folders are made. The content is flushed to the disk before the rename.
 
     Raises:
-        OutputError: the folder or file cannot be written, the disk is full, `path` is a folder.
+        OutputError: the folder or file cannot be written, the disk is full, `path` is a folder, a pipe, a
+            socket or a device.
     """
     path = Path(path)
+    target = output_target(path)
     temporary: Path | None = None
     try:
-        if path.is_dir():
-            raise IsADirectoryError(f"{path} is a folder")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{target.name[:40]}.", suffix=".tmp", dir=target.parent)
         os.close(handle)
         temporary = Path(name)
         os.chmod(temporary, 0o666 & ~_umask())
         yield temporary
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
-        os.replace(temporary, path)
+        os.replace(temporary, output_target(target))  # again: it may have become a folder or a pipe
     except OSError as error:
         raise OutputError(
             f"cannot be written: {_reason(error, path)}",
@@ -49,25 +63,115 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def check_output(path: Path, kind: str, *marks: bytes) -> None:
-    """Refuse, before anything is computed, an output that cannot be written or is another kind of file.
+def output_target(path: Path) -> Path:
+    """Where writing to `path` lands: itself, or what its symbolic links lead to.
 
-    An existing file is only replaced by one of its own kind: its first bytes hold one of `marks`.
+    Raises OutputError: a folder, a pipe, a socket, a device or a stream of a process; links in a circle or
+    into a folder that is not there; a name that the system refuses.
+    """
+    target = path = Path(path)
+    if str(path) == "-":
+        raise OutputError("is no name here", where="-", expected="that of a file or folder")
+    try:
+        for _ in range(MOST_LINKS):
+            if PROC in (folder := target.parent.resolve()).parents or folder == PROC:
+                raise OutputError(f"cannot be written: it leads into {PROC}", where=path)
+            if not target.is_symlink():
+                break
+            target = target.parent / os.readlink(target)
+        else:
+            raise OutputError("is a link that leads in a circle", where=path)
+        if target != path and not target.parent.is_dir():
+            raise OutputError(f"is a link into a folder that is not there, {target.parent}", where=path)
+        kind = stat.S_IFMT(target.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return target
+    except (OSError, RuntimeError) as error:  # Python 3.12 and older: RuntimeError for folders in a circle
+        reason = _reason(error, path) if isinstance(error, OSError) else str(error)
+        raise OutputError(f"cannot be written: {reason}", where=path) from error
+    if kind in SPECIAL:
+        raise OutputError(f"is a {SPECIAL[kind]}", where=path, expected="the name of a file")
+    return target
+
+
+def check_folder(folder: Path, where: Path) -> None:
+    """Refuse a folder, there or yet to be made, in which nothing can be written; `where`: for what.
 
     Raises OutputError.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise OutputError("is a folder", where=path, expected=f"the name of a {kind}")
-    parent = next(each for each in path.absolute().parents if each.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise OutputError("cannot be written", where=path, expected=f"a writable folder in place of {parent}")
-    if path.exists():
-        with open(path, "rb") as file:
-            head = file.read(HEAD_BYTES)
-        if head and not any(mark in head for mark in marks):
-            todo = f"choose another name for the {kind}"
-            raise OutputError("is a file of another kind", where=path, todo=todo)
+    folder = Path(folder).absolute()
+    there = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
+    reason = ""
+    if there.is_dir():
+        try:
+            tempfile.TemporaryFile(dir=there).close()  # permissions alone do not say it: a read-only system
+            return
+        except OSError as error:
+            reason = f": {_reason(error, where)}"
+    raise OutputError(
+        f"cannot be written{reason}", where=where, expected=f"a writable folder in place of {there}"
+    )
+
+
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Hold a folder, which is made where it is missing, against other processes that hold it.
+
+    The kernel lets go of it when the process ends, however that happens. What was made for the lock is
+    removed again.
+
+    Raises:
+        BusyError: another process holds it; names the process. OutputError: it cannot be written.
+    """
+    path = Path(folder) / LOCK_FILE
+    made = [each for each in (path.parent, *path.parent.parents) if not each.exists()]
+    handle = _locked(path)
+    try:
+        with suppress(OSError):  # a full disk: the lock holds all the same
+            os.ftruncate(handle, 0)
+            os.write(handle, f"{os.getpid()} on {platform.node()}\n".encode())
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # while it is held: see _locked
+        os.close(handle)
+        with suppress(OSError):
+            for each in made:
+                each.rmdir()
+
+
+def _locked(path: Path) -> int:
+    """A handle of the lock file at `path` that this process alone holds. Raises BusyError, OutputError."""
+    for _ in range(LOCK_TRIES):
+        handle = -1
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(handle), os.stat(path)):
+                return handle
+        except FileNotFoundError:
+            pass  # the holder before us has just removed it, and the folder if it had made that
+        except BlockingIOError:
+            holder = _holder(handle)
+            os.close(handle)
+            todo = "wait for it, or choose another -o"
+            raise BusyError(f"process {holder} is at work here", where=path.parent, todo=todo) from None
+        except OSError as error:
+            if handle >= 0:
+                os.close(handle)
+            raise OutputError(f"cannot be locked: {_reason(error, path)}", where=path) from error
+        if handle >= 0:
+            os.close(handle)
+    raise OutputError("cannot be written: it vanishes again and again", where=path.parent)
+
+
+def _holder(handle: int) -> str:
+    """Who wrote the lock file; it may just be writing."""
+    for _ in range(20):
+        if text := os.pread(handle, 200, 0).decode(errors="replace").strip():
+            return text
+        time.sleep(0.01)
+    return "(unknown)"
 
 
 def write_text(path: Path, text: str) -> None:

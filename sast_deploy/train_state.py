@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,15 @@ from torch import Tensor
 
 from sast_deploy.checkpoint import load_plain, save_plain
 from sast_deploy.errors import CheckpointError, TrainingError
-from sast_deploy.fileio import write_text
+from sast_deploy.fileio import lock_folder, output_target, write_text
 from sast_deploy.network import ADDED_LATER as NETWORK_ADDED
+from sast_deploy.outputs import Kind, check_output
 from sast_deploy.recipes import ADDED_LATER as RECIPE_ADDED
 
 FORMAT = "sast-deploy-resume"
 FORMAT_VERSION = 1
+CHECKPOINT = Kind("checkpoint", rb"PK\x03\x04.*data\.pkl")
+OWN = Kind("file of a training", b"")  # metrics.jsonl, resume.pt, damaged or not
 
 State = dict[str, Tensor]
 Setting = dict[str, Any]
@@ -54,8 +59,10 @@ class RunFiles:
 
     def __post_init__(self) -> None:
         """Refuse a folder before anything is trained."""
-        if self.checkpoint.is_dir():
+        if os.path.isdir(self.checkpoint):
             raise TrainingError("is a folder", where=self.checkpoint, expected="the checkpoint's file name")
+        if self.checkpoint in (self.metrics, self.resume):
+            raise TrainingError("is the name of another file of a training", where=self.checkpoint)
 
     @property
     def name(self) -> str:
@@ -72,6 +79,29 @@ class RunFiles:
     def resume(self) -> Path:
         """Exists exactly while the training is unfinished."""
         return self.checkpoint.with_name("resume.pt")
+
+    @contextmanager
+    def claim(self, *, resume: bool, overwrite: bool, inputs: Iterable[Path] = ()) -> Iterator[None]:
+        """Hold these files against other trainings, once it is certain that they can be written.
+
+        inputs: files that the training starts from.
+
+        Raises:
+            TrainingError: a training lives here, or none to resume. BusyError: another process is at work
+                here. OutputError: as `outputs.check_output`.
+        """
+        check_output(self.checkpoint, CHECKPOINT, inputs=inputs)
+        for path in (self.metrics, self.resume):
+            check_output(path, OWN, inputs=inputs)
+        if resume and not (self.resume.exists() or self.checkpoint.exists()):
+            raise TrainingError("nothing to resume", where=self.resume, todo="start without --resume")
+        with ExitStack() as held:
+            written = (self.resume, output_target(self.checkpoint))  # which may be in another folder
+            for folder in sorted({path.parent.resolve() for path in written}):
+                held.enter_context(lock_folder(folder))
+            if not resume and not overwrite:
+                self.refuse_overwriting()
+            yield
 
     def refuse_overwriting(self) -> None:
         """Raise TrainingError if a training, finished or not, lives in this folder."""

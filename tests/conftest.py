@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
+from hypothesis.database import DirectoryBasedExampleDatabase
 
 DATA_VARIABLE = "SAST_TEST_DATA"
 THREADS = "2"
@@ -17,8 +18,17 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "
     os.environ.setdefault(variable, THREADS)
 os.environ["MPLBACKEND"] = "Agg"
 
-# A shared machine may be slow at any moment; a test is not wrong for that. The same examples every time.
-settings.register_profile("sast", deadline=None, derandomize=True, print_blob=True)
+# New examples in every run, in CI too, where hypothesis would repeat the same ones for ever; a failure prints
+# the line that repeats it, and is tried first in the next run (.hypothesis/). A shared machine may be slow at
+# any moment; a test is not wrong for that.
+settings.register_profile(
+    "sast",
+    deadline=None,
+    derandomize=False,
+    print_blob=True,
+    database=DirectoryBasedExampleDatabase(Path(__file__).resolve().parents[1] / ".hypothesis" / "examples"),
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("sast")
 
 

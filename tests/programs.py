@@ -1,4 +1,7 @@
-"""Random integer programs and inputs, and a vectorised second derivation of their arithmetic."""
+"""Integer programs and inputs of known kinds, and a vectorised second derivation of their arithmetic.
+
+`tests.anyprogram` makes programs of every kind at random.
+"""
 
 from __future__ import annotations
 
@@ -159,7 +162,8 @@ def _spikes(layer, total, rules, interval):
 def _delayed(train, steps):
     """The train `steps` later; what would arrive after the end is lost."""
     late = np.zeros_like(train)
-    late[:, steps:] = train[:, : train.shape[1] - steps] if steps else train
+    if steps < train.shape[1]:
+        late[:, steps:] = train[:, : train.shape[1] - steps]
     return late
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sast_deploy.fileio import atomic_path
+from sast_deploy.outputs import Run, save_figure
 
 Results = Mapping[str, Mapping[str, Any]]  # by network; what `analyse` returns
 
@@ -27,11 +27,11 @@ _STYLE: dict[Any, Any] = {
 _RUNS = (("hard", "hard spikes"), ("surrogate", "surrogate"))
 
 
-def draw_margins(results: Results, path: Path) -> None:
+def draw_margins(results: Results, path: Path, made: Run | None = None) -> None:
     """Histograms of u - theta, a column per layer, a row per kind of spike. Raises OutputError."""
     shown = {name: result["margins"] for name, result in results.items()}
     layers = max(len(found["hard"]) for found in shown.values())
-    with _figure(3.4 * layers + 0.6, 5.4, path) as figure:
+    with _figure(3.4 * layers + 0.6, 5.4, path, made) as figure:
         axes = figure.subplots(2, layers, sharex=True, squeeze=False)
         for row, (key, run) in enumerate(_RUNS):
             for index, axis in enumerate(axes[row]):
@@ -63,14 +63,14 @@ def _margin_panel(axis: Any, shown: Mapping[str, Any], key: str, index: int) -> 
     axis.legend(frameon=False, title="within ±0.2", loc="upper right", fontsize=8, title_fontsize=8)
 
 
-def draw_corruption(results: Results, path: Path) -> None:
+def draw_corruption(results: Results, path: Path, made: Run | None = None) -> None:
     """Accuracy under event drop and under weight noise, whichever was measured. Raises OutputError."""
     kinds = [kind for kind in ("drop", "noise") if any(kind in result for result in results.values())]
     labels = {
         "drop": "probability p that an event is lost",
         "noise": "weight noise σ, relative to each layer's rms weight",
     }
-    with _figure(4.6 * len(kinds), 3.9, path) as figure:
+    with _figure(4.6 * len(kinds), 3.9, path, made) as figure:
         axes = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
         for axis, kind in zip(axes, kinds, strict=True):
             for number, (name, result) in enumerate(results.items()):
@@ -109,8 +109,8 @@ def _colour(number: int) -> str:
 
 
 @contextmanager
-def _figure(width: float, height: float, path: Path) -> Iterator[Any]:
-    """A figure of so many inches that is saved as PNG, atomically, when its block ends well."""
+def _figure(width: float, height: float, path: Path, run: Run | None) -> Iterator[Any]:
+    """A figure of so many inches that is saved when its block ends well."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -119,5 +119,4 @@ def _figure(width: float, height: float, path: Path) -> Iterator[Any]:
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
-        with atomic_path(path) as temporary:
-            figure.savefig(temporary, format="png", dpi=130)
+        save_figure(figure, path, 130, run)

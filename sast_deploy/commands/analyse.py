@@ -9,15 +9,29 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sast_deploy.commands.identity import ANALYSIS, WHOLE, digest_of, test_run
 from sast_deploy.commands.loading import load_test_split
-from sast_deploy.commands.options import PATH, SEED, Command, console, data_options, example
+from sast_deploy.commands.options import (
+    OUTPUT,
+    PATH,
+    SEED,
+    Command,
+    console,
+    data_options,
+    example,
+    overwrite_option,
+)
 from sast_deploy.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sast_deploy.data import FrameSet, FrameSplit
+    from sast_deploy.outputs import Run
 
 VIOLATED = 1  # exit code when a bound that must hold does not
 PARTS = ("drop", "noise", "margins", "contraction", "thresholds")
+PICTURES = {"margins": ("margins",), "robustness": ("drop", "noise")}  # and the parts that each shows
 
 
 @click.command(
@@ -38,10 +52,11 @@ PARTS = ("drop", "noise", "margins", "contraction", "thresholds")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of dropped events, noise and pairs.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option(
-    "-o", "--output", type=PATH,
+    "-o", "--output", type=OUTPUT,
     help="JSON file; the pictures lie beside it. Default: analysis.json, or for several checkpoints "
     "comparison.json, beside the first one.",
 )  # fmt: skip
+@overwrite_option("an analysis and its pictures")
 def analyse_command(
     checkpoints: tuple[Path, ...],
     parts: str,
@@ -54,6 +69,7 @@ def analyse_command(
     seed: int,
     device: str,
     output: Path | None,
+    overwrite: bool,
 ) -> int:
     """Measure CHECKPOINTS beyond accuracy, and compare them on the same test samples if there are several.
 
@@ -69,7 +85,7 @@ def analyse_command(
     from sast_deploy.analysis import accuracies, analyse, compare, predict
     from sast_deploy.analysis.tables import table
     from sast_deploy.checkpoint import load_checkpoint
-    from sast_deploy.fileio import check_output
+    from sast_deploy.outputs import check_output, picture_kind
 
     chosen = [name.strip() for name in parts.split(",") if name.strip()]
     unknown = sorted(set(chosen) - set(PARTS))
@@ -77,7 +93,14 @@ def analyse_command(
         raise UsageError(f"{parts!r}", where="--parts", expected=f"some of {','.join(PARTS)}")
     default = "analysis.json" if len(checkpoints) == 1 else "comparison.json"
     path_of_results = output or checkpoints[0].parent / default
-    check_output(path_of_results, "JSON file of an analysis", b'"sast-deploy-analysis"')
+    made = {
+        "checkpoints": [digest_of(path) for path in checkpoints], "parts": sorted(set(chosen)),
+        **test_run(None, dataset, data_root, holdout, holdout_seed), "samples": samples or WHOLE,
+        "seed": seed,
+    }  # fmt: skip
+    pictures = _pictures(path_of_results, chosen)
+    for path, kind in {path_of_results: ANALYSIS, **{each: picture_kind(each) for each in pictures}}.items():
+        check_output(path, kind, made, inputs=checkpoints, overwrite=overwrite)
     trained = [load_checkpoint(path) for path in checkpoints]
     names = _names([checkpoint.name for checkpoint in trained], checkpoints)
     out = console()
@@ -106,7 +129,7 @@ def analyse_command(
     for a, b in apart:
         reason = "not tested on the same recordings, so not compared"
         out.print(f"{a} - {b}: {reason}", markup=False, soft_wrap=True)
-    written = _write(results, [c.to_dict() for c in comparisons], path_of_results)
+    written = _write(results, [c.to_dict() for c in comparisons], path_of_results, made)
     out.print("\n".join(f"wrote {path}" for path in written), soft_wrap=True, markup=False)
     violated = [
         name for name, found in results.items() if not found.get("contraction", {}).get("holds", True)
@@ -138,22 +161,28 @@ def _names(recorded: list[str], paths: tuple[Path, ...]) -> list[str]:
     return names
 
 
-def _write(results: dict[str, dict[str, Any]], comparisons: list[dict[str, Any]], path: Path) -> list[Path]:
+def _pictures(path: Path, parts: Collection[str]) -> dict[Path, str]:
+    """The pictures beside the JSON file that these parts have: margins and robustness."""
+    named = {name: path.with_name(f"{path.stem}-{name}.png") for name in PICTURES}
+    return {named[name]: name for name, shown in PICTURES.items() if set(shown) & set(parts)}
+
+
+def _write(
+    results: dict[str, dict[str, Any]], comparisons: list[dict[str, Any]], path: Path, made: Run
+) -> list[Path]:
     """The JSON file and the pictures of the parts that have one; returns their paths."""
     from sast_deploy import __version__
     from sast_deploy.analysis.plots import draw_corruption, draw_margins
     from sast_deploy.fileio import write_text
+    from sast_deploy.outputs import RUN_KEY
 
     content = {
         "format": "sast-deploy-analysis", "version": 1, "package": __version__,
-        "checkpoints": results, "comparisons": comparisons,
+        "checkpoints": results, "comparisons": comparisons, RUN_KEY: made,
     }  # fmt: skip
     write_text(path, json.dumps(content, indent=1) + "\n")
-    written = [path]
-    pictures = {"margins": (("margins",), draw_margins), "robustness": (("drop", "noise"), draw_corruption)}
-    for name, (parts, draw) in pictures.items():
-        shown = {network: found for network, found in results.items() if any(part in found for part in parts)}
-        if shown:
-            written.append(path.with_name(f"{path.stem}-{name}.png"))
-            draw(shown, written[-1])
-    return written
+    draw = {"margins": draw_margins, "robustness": draw_corruption}
+    pictures = _pictures(path, {part for found in results.values() for part in found})
+    for picture, name in pictures.items():
+        draw[name](results, picture, made)
+    return [path, *pictures]

@@ -11,8 +11,21 @@ if TYPE_CHECKING:
 
     from sast_deploy.checkpoint import Checkpoint
     from sast_deploy.compiler.calibration import Calibrated, Score
+    from sast_deploy.data import FrameSet
     from sast_deploy.floatnet import FloatNetwork
     from sast_deploy.profile import Profile
+
+
+def load_calibration(trained: Checkpoint, dataset: str, data: dict[str, Any], out: Console) -> FrameSet:
+    """The samples to calibrate with. data: data_root, holdout, holdout_seed, cache_dir. Raises DataError."""
+    found = load_test_split(trained.data, trained.frames, dataset, **data)
+    out.print(f"calibration data: training samples of {found.info.provenance}", soft_wrap=True)
+    if found.info.unlike(trained.data):
+        out.print(
+            "WARNING: not the frames it was trained on: validation samples may be training samples",
+            soft_wrap=True,
+        )
+    return found
 
 
 def calibrate_checkpoint(
@@ -20,38 +33,25 @@ def calibrate_checkpoint(
     network: FloatNetwork,
     profile: Profile,
     name: str,
-    dataset: str,
-    data: dict[str, Any],
-    steps: str | None,
+    data: FrameSet,
+    steps: tuple[str, ...],
     seed: int,
     out: Console,
 ) -> tuple[Calibrated, dict[str, Any]]:
     """The calibrated network, and the record of it that the .net file keeps.
 
     Fitted to the samples that the checkpoint was trained on, judged on those that its training held out for
-    validation; the test split is not looked at. data: data_root, holdout, holdout_seed, cache_dir.
+    validation; the test split is not looked at. data: `load_calibration`.
 
-    Raises:
-        DataError: no such data, or other classes. CheckpointError: a checkpoint that does not record its
-            validation part. UsageError: an unknown step.
+    Raises CheckpointError: a checkpoint that does not record its validation part.
     """
-    from sast_deploy.compiler.calibration import STEPS, calibrate, ordered_steps
+    from sast_deploy.compiler.calibration import calibrate
     from sast_deploy.parts import calibration_samples
 
-    wanted = STEPS if steps is None else ordered_steps([step.strip() for step in steps.split(",")])
-    found = load_test_split(trained.data, trained.frames, dataset, **data)
-    out.print(f"calibration data: training samples of {found.info.provenance}", soft_wrap=True)
-    unlike = found.info.unlike(trained.data)
-    if unlike:
-        out.print(
-            "WARNING: not the frames it was trained on: validation samples may be training samples",
-            soft_wrap=True,
-        )
-    if steps is not None and "clipping" in wanted and profile.clipping == "mse":
-        out.print(f"step clipping: what {profile.name} does anyway", soft_wrap=True)
-    fit, choose = calibration_samples(trained, found, seed)
-    result = calibrate(network, profile, name, fit, choose, steps=wanted, seed=seed, progress=True)
-    record = {"data": found.info.to_dict(), "unlike_training": unlike, **result.to_dict()}
+    fit, choose = calibration_samples(trained, data, seed)
+    result = calibrate(network, profile, name, fit, choose, steps=steps, seed=seed, progress=True)
+    unlike = data.info.unlike(trained.data)
+    record = {"data": data.info.to_dict(), "unlike_training": unlike, **result.to_dict()}
     return result, record
 
 

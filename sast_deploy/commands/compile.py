@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sast_deploy.commands.identity import EXPORT, calibration_run, compile_run, digest_of
 from sast_deploy.commands.options import (
+    OUTPUT,
     PATH,
     PLAIN_WIDTH,
     SEED,
@@ -15,6 +17,7 @@ from sast_deploy.commands.options import (
     console,
     example,
     folder_options,
+    overwrite_option,
 )
 from sast_deploy.errors import UsageError
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from sast_deploy.checkpoint import Checkpoint
     from sast_deploy.compiler import Compilation
     from sast_deploy.netx import NetFile
+    from sast_deploy.outputs import Run
     from sast_deploy.profile import Profile
 
 EXPORTS = Path("netx_exports")
@@ -50,7 +54,12 @@ STOCK_NOTE = (
 @click.option(
     "--profile", "profile_name", default="loihi-int8", show_default=True, help="Name, or path of a .toml."
 )
-@click.option("-o", "--output", type=PATH, help="Default: netx_exports/<name>-<profile>.net")
+@click.option(
+    "-o", "--output", type=OUTPUT,
+    help="Default: netx_exports/<name>-<profile>.net, or ...-calibrated.net; where that is another "
+    "checkpoint's, with the first digits of this one's digest.",
+)  # fmt: skip
+@overwrite_option("the export")
 @click.option("--strict-reset", is_flag=True, help="Write a neuron type that stock NetX refuses.")
 @click.option(
     "--calibrate",
@@ -62,14 +71,13 @@ STOCK_NOTE = (
     metavar="STEPS",
     help="Of clipping,search,rounding,correction; default: all. Each is kept only if the loss does not grow.",
 )
-@click.option(
-    "--seed", type=SEED, help="Of the samples that calibration draws; default 0."
-)
+@click.option("--seed", type=SEED, help="Of the samples that calibration draws; default 0.")
 @folder_options("the one it was trained from, else ")
 def compile_command(
     checkpoint: Path,
     profile_name: str,
     output: Path | None,
+    overwrite: bool,
     strict_reset: bool,
     calibrate: str | None,
     calibrate_steps: str | None,
@@ -83,8 +91,9 @@ def compile_command(
     """
     from sast_deploy.checkpoint import load_checkpoint, to_float_network
     from sast_deploy.compiler import compile_network
-    from sast_deploy.fileio import HDF5_MARK, check_output
+    from sast_deploy.compiler.calibration import STEPS, ordered_steps
     from sast_deploy.netx import write_net
+    from sast_deploy.outputs import check_output
     from sast_deploy.profile import load_profile
 
     alone = {"--calibrate-steps": calibrate_steps, "--seed": seed} | {
@@ -104,22 +113,43 @@ def compile_command(
     resets = network.reset, profile.arithmetic.reset
     if resets[0] != resets[1]:
         out.print("warning: trained with reset {!r}, but this profile has {!r}".format(*resets))
-    output = output or EXPORTS / f"{name}.net"
-    check_output(output, ".net file", HDF5_MARK)
+    named = STEPS if calibrate_steps is None else [step.strip() for step in calibrate_steps.split(",")]
+    steps = ordered_steps(named)
+    wanted = {} if calibrate is None else calibration_run(calibrate, steps, seed or 0, profile)
+    made = compile_run(digest_of(checkpoint), profile, strict_reset, wanted)
+    output = output or default_export(f"{name}-calibrated" if calibrate else name, made)
+
+    def check(run: Run) -> None:
+        inputs = (checkpoint, Path(profile_name))
+        check_output(output, EXPORT, run, inputs=inputs, overwrite=overwrite)
+
+    check(made)
     record: dict[str, Any] = {}
     if calibrate is None:
         compilation = compile_network(network, profile, name)
     else:
-        from sast_deploy.commands.calibration import calibrate_checkpoint, print_steps
+        from sast_deploy.commands.calibration import calibrate_checkpoint, load_calibration, print_steps
 
-        chosen = (calibrate, folders, calibrate_steps, seed or 0)
-        calibrated, record = calibrate_checkpoint(trained, network, profile, name, *chosen, out)
+        data = load_calibration(trained, calibrate, folders, out)
+        check({**made, "frames": data.info.frame_digest})
+        if calibrate_steps and "clipping" in steps and profile.clipping == "mse":
+            out.print(f"step clipping: what {profile.name} does anyway", soft_wrap=True)
+        how = (data, steps, seed or 0)
+        calibrated, record = calibrate_checkpoint(trained, network, profile, name, *how, out)
         print_steps(calibrated, out)
         compilation = calibrated.compilation
     net = _net_file(checkpoint, trained, profile, compilation, record, strict_reset)
     write_net(output, net)
     _print_compilation(out, profile, compilation, strict_reset)
     out.print(f"wrote {output}", soft_wrap=True)
+
+
+def default_export(stem: str, made: Run) -> Path:
+    """The export's name; with the checkpoint's digest where another checkpoint's export has the name."""
+    path = EXPORTS / f"{stem}.net"
+    there = EXPORT.run(path) if path.is_file() else None
+    taken = there is not None and there["checkpoint"] != made["checkpoint"]
+    return EXPORTS / f"{stem}-{made['checkpoint'][:8]}.net" if taken else path
 
 
 def _net_file(

@@ -8,6 +8,7 @@ from typing import Literal
 import click
 
 from sast_deploy.commands.options import (
+    OUTPUT,
     PATH,
     SEED,
     Command,
@@ -17,6 +18,7 @@ from sast_deploy.commands.options import (
     data_options,
     example,
     frame_options,
+    overwrite_option,
 )
 from sast_deploy.errors import UsageError
 
@@ -89,7 +91,7 @@ def info_command(
     ),
 )
 @click.option("--mnist-dir", type=PATH, required=True, help="Folder with MNIST's idx files, .gz or plain.")
-@click.option("-o", "--output", type=PATH, required=True, help="New folder: Train|Test/<label>/<id>.bin.")
+@click.option("-o", "--output", type=OUTPUT, required=True, help="New folder: Train|Test/<label>/<id>.bin.")
 @click.option("--train", "n_train", type=int, default=60_000, show_default=True, help="Training recordings.")
 @click.option("--test", "n_test", type=int, default=10_000, show_default=True, help="Test recordings.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of pixel mismatch and noise.")
@@ -98,8 +100,11 @@ def simulate_command(mnist_dir: Path, output: Path, n_train: int, n_test: int, s
 
     The result is marked as simulated; load it with --dataset nmnist-simulated.
     """
-    from sast_deploy.data.saccade import simulate_mnist
+    from sast_deploy.data.saccade import refuse_used, simulate_mnist
+    from sast_deploy.outputs import check_output_folder
 
+    check_output_folder(output)
+    refuse_used(output)
     root = simulate_mnist(mnist_dir, output, n_train, n_test, seed=seed, progress=True)
     out = console()
     out.print(f"wrote {n_train} + {n_test} SIMULATED recordings to {root}", soft_wrap=True)
@@ -118,7 +123,11 @@ def simulate_command(mnist_dir: Path, output: Path, n_train: int, n_test: int, s
 @click.option("--split", type=click.Choice(["Train", "Test"]), default="Train", show_default=True)
 @click.option("--limit", type=int, default=1000, show_default=True, help="Most recordings to compare.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of the simulation.")
-@click.option("-o", "--output", type=PATH, default=Path("runs/compare.png"), show_default=True)
+@click.option(
+    "-o", "--output", type=OUTPUT, default=Path("runs/compare.png"), show_default=True,
+    help="Picture: .png, .pdf or .svg.",
+)  # fmt: skip
+@overwrite_option("the picture")
 def compare_command(
     real: Path,
     simulated: Path | None,
@@ -127,20 +136,26 @@ def compare_command(
     limit: int,
     seed: int,
     output: Path,
+    overwrite: bool,
 ) -> int:
     """Compare recordings of the same image numbers: a table, and a picture.
 
     Exit code 1 if a checked quantity is more than 10 % from the real recordings.
     """
     from sast_deploy.data.compare import compare
+    from sast_deploy.outputs import check_output, picture_kind
 
     if (simulated is None) == (mnist_dir is None):
         raise UsageError("--simulated and --mnist-dir", expected="exactly one of them")
+    folders = {"real": real, "simulated": simulated, "images": mnist_dir}
+    read = {key: path and str(path.resolve()) for key, path in folders.items()}
+    made = {**read, "split": split, "samples": limit, "seed": seed}
+    check_output(output, picture_kind(output), made, overwrite=overwrite)
     result = compare(
         real, simulated, mnist_dir=mnist_dir, split=split, limit=limit, seed=seed, progress=True
     )  # fmt: skip
     out = console()
     out.print(result.table(), soft_wrap=True, markup=False)
-    result.plot(output)
+    result.plot(output, made)
     out.print(f"wrote {output}", soft_wrap=True)
     return 0 if result.ok else OUTSIDE

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from sast_deploy.commands.loading import load_test_split
-from sast_deploy.commands.options import PATH, SEED, Command, console, data_options, example
+from sast_deploy.commands.options import OUTPUT, PATH, SEED, Command, console, data_options, example
 from sast_deploy.commands.train import parse_changes
-from sast_deploy.errors import UsageError
 
 if TYPE_CHECKING:
     from sast_deploy.checkpoint import Checkpoint
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--resume", is_flag=True, help="Continue after the last finished epoch, bit for bit.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing checkpoint.")
-@click.option("-o", "--output", type=PATH, help="Default: runs/<name>-<profile>/ckpt.pt")
+@click.option("-o", "--output", type=OUTPUT, help="Default: runs/<name>-<profile>/ckpt.pt")
 def finetune_command(
     checkpoint: Path,
     profile_name: str,
@@ -76,12 +75,13 @@ def finetune_command(
 
     profile, trained = load_profile(profile_name), load_checkpoint(checkpoint)
     path = output or Path("runs") / f"{trained.name}-{profile.name}" / "ckpt.pt"
-    if path.resolve() == checkpoint.resolve():
-        raise UsageError("is the checkpoint to start from", where=path, todo="choose another -o")
     from sast_deploy.qat import FINETUNE, finetune
+    from sast_deploy.train_state import RunFiles
 
     named = {"epochs": epochs, "lr": lr, "rho": rho, "batch": batch}
     recipe = FINETUNE.recipe(trained.recipe).replace(**parse_changes(changes), **named)
+    claim = RunFiles(path).claim(resume=resume, overwrite=overwrite, inputs=(checkpoint, Path(profile_name)))
+    click.get_current_context().with_resource(claim)  # held until the command ends
     data = load_test_split(trained.data, trained.frames, dataset, data_root, holdout, holdout_seed, cache_dir)
     out = console()
     out.print(f"{checkpoint} -> {profile.name}; data: {data.info.provenance}", soft_wrap=True)

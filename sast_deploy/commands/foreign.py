@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sast_deploy.commands.identity import digest_of
 from sast_deploy.commands.options import console
 from sast_deploy.errors import UsageError
 
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from sast_deploy.netx_frames import StockFrames
     from sast_deploy.netx_import import StockNet
     from sast_deploy.simulate.record import SpikeRecord
+
+
+NO_MATTER = ("input_path", "output", "lava_options", "overwrite")  # to the spikes
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,13 @@ class ForeignRun:
     backend: str
     output: Path | None
     lava_options: dict[str, Any]
+    overwrite: bool = False
+
+    def made_from(self, path: Path) -> dict[str, Any]:
+        """What the spikes of the network at `path` depend on."""
+        options = {key: value for key, value in vars(self).items() if key not in NO_MATTER}
+        files = {"network": digest_of(path), "input": self.input_path and digest_of(self.input_path)}
+        return {**files, "engine": options.pop("backend"), **options}
 
 
 def simulate_foreign(path: Path, wanted: ForeignRun) -> None:
@@ -38,15 +50,18 @@ def simulate_foreign(path: Path, wanted: ForeignRun) -> None:
         UsageError: no input. DataError, NetFileError: an array or a file that cannot be used.
     """
     from sast_deploy.netx_currents import check_currents
+    from sast_deploy.outputs import NPZ, check_output
 
+    output, made = wanted.output or Path("runs") / path.stem / "spikes.npz", wanted.made_from(path)
+    read = [each for each in (path, wanted.input_path) if each is not None]
+    check_output(output, NPZ, made, inputs=read, overwrite=wanted.overwrite)
     net, inputs = _load(path, wanted)
     start = time.perf_counter()
     record = _run(path, net, inputs.frames, wanted)
     seconds = time.perf_counter() - start
     check_currents(net, inputs.frames, record, path)
     results = _results(net, record)
-    output = wanted.output or Path("runs") / path.stem / "spikes.npz"
-    _write(output, results)
+    _write(output, results, made)
     out = console()
     samples, steps = inputs.frames.shape[:2]
     out.print(
@@ -90,13 +105,14 @@ def _load(path: Path, wanted: ForeignRun) -> tuple[StockNet, StockFrames]:
     return load_stock(path, use), inputs
 
 
-def _write(output: Path, results: dict[str, Any]) -> None:
+def _write(output: Path, results: dict[str, Any], made: dict[str, Any]) -> None:
     import numpy as np
 
     from sast_deploy.fileio import atomic_path
+    from sast_deploy.outputs import RUN_MEMBER
 
     with atomic_path(output) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, **results)
+        np.savez_compressed(file, **{**results, RUN_MEMBER: json.dumps(made)})
 
 
 def _run(path: Path, net: StockNet, frames: Any, wanted: ForeignRun) -> SpikeRecord:

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sast_deploy.commands.options import PATH, Command, console, data_options, example
+from sast_deploy.commands.identity import INSPECTION, digest_of, inspect_run
+from sast_deploy.commands.options import (
+    OUTPUT,
+    PATH,
+    Command,
+    console,
+    data_options,
+    example,
+    overwrite_option,
+)
+from sast_deploy.errors import UsageError
 
 if TYPE_CHECKING:
     from sast_deploy.inspection import Calibration
@@ -25,22 +35,36 @@ if TYPE_CHECKING:
 )
 @click.argument("net", type=PATH)
 @click.option("--samples", type=click.IntRange(min=1), help="Also count saturated states on N test samples.")
-@click.option("--json", "json_path", type=PATH, help="Write everything as JSON too.")
+@click.option(
+    "--json", "json_path", type=OUTPUT,
+    help="Write everything as JSON too; -: to stdout, instead of the text.",
+)  # fmt: skip
+@overwrite_option("the JSON file")
 @data_options(None)
-def inspect_command(net: Path, samples: int | None, json_path: Path | None, **data: Any) -> None:
+def inspect_command(
+    net: Path, samples: int | None, json_path: Path | None, overwrite: bool, **data: Any
+) -> None:
     """Say what NET is, from the file alone: origin, proofs, memory, and the limits of a Loihi 1 core."""
-    from sast_deploy.fileio import check_output, write_text
+    from sast_deploy.fileio import write_text
     from sast_deploy.inspection import inspect_net, print_inspection
     from sast_deploy.netx import read_net
+    from sast_deploy.outputs import STDOUT, check_output, with_run
 
-    if json_path is not None:
-        check_output(json_path, "JSON file of an inspection", b'"inspection_version"')
+    made = inspect_run(digest_of(net), samples, data)
+    if json_path not in (None, STDOUT):
+        check_output(json_path, INSPECTION, made, inputs=(net,), overwrite=overwrite, option="--json")
+    elif overwrite:
+        raise UsageError("--overwrite", expected="--json FILE with it")
     content = read_net(net)
     found = inspect_net(content, net, _calibrate(content, net, samples, **data) if samples else None)
+    text = with_run(found.to_json(), made)
+    if json_path == STDOUT:
+        click.echo(text, nl=False)
+        return
     out = console()
     print_inspection(found, out)
     if json_path is not None:
-        write_text(json_path, found.to_json())
+        write_text(json_path, text)
         out.print(f"wrote {json_path}", soft_wrap=True)
 
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from sast_deploy.data import FrameOptions
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-PATH = click.Path(path_type=Path)
+PATH = click.Path(path_type=Path)  # an input, or where inputs and caches lie
+OUTPUT = click.Path(path_type=Path)  # what a command writes: it calls `outputs.check_output` before any work
 SEED = click.IntRange(0, 2**63 - 1)
 NO_COMMAND = 2  # exit code
 PLAIN_WIDTH = 120  # columns of a table that goes to a file or a pipe
@@ -77,6 +78,11 @@ class Group(click.Group):
             click.echo(ctx.get_help(), err=True)
             ctx.exit(NO_COMMAND)
         return super().parse_args(ctx, args)
+
+
+def overwrite_option(what: str) -> Callable[[Function], Function]:
+    """--overwrite, of a command whose output holds `what`."""
+    return click.option("--overwrite", is_flag=True, help=f"Replace {what} of a different run, too.")
 
 
 def example(*lines: str) -> str:

@@ -11,8 +11,17 @@ import click
 
 from sast_deploy.commands.compile import EXPORTS
 from sast_deploy.commands.foreign import ForeignRun, simulate_foreign
+from sast_deploy.commands.identity import REPORT, simulate_run, test_run
 from sast_deploy.commands.loading import load_test_split, recorded_data
-from sast_deploy.commands.options import PATH, Command, console, data_options, example
+from sast_deploy.commands.options import (
+    OUTPUT,
+    PATH,
+    Command,
+    console,
+    data_options,
+    example,
+    overwrite_option,
+)
 from sast_deploy.errors import DataError, NetFileError, UsageError
 
 if TYPE_CHECKING:
@@ -53,7 +62,8 @@ SECONDS = click.FloatRange(min=0, min_open=True)
 @click.option("--batch", type=int, help="Samples per Lava batch; default: what fits memory.")
 @click.option("--stall", type=SECONDS, default=120.0, show_default=True, help="Seconds of silence: hung.")
 @click.option("--timeout", type=SECONDS, help="Seconds that Lava may take in all; default: no limit.")
-@click.option("--report", type=PATH, help="Default: runs/<net name>/report.json")
+@click.option("--report", type=OUTPUT, help="Default: runs/<net name>/report.json")
+@overwrite_option("a report or spikes")
 @click.option(
     "--input",
     "input_path",
@@ -70,7 +80,7 @@ SECONDS = click.FloatRange(min=0, min_open=True)
     type=click.IntRange(0, 8),
     help="With --input: bits of graded inputs; default 0, every nonzero input is a spike.",
 )
-@click.option("-o", "--output", type=PATH, help="With --input: default runs/<net name>/spikes.npz")
+@click.option("-o", "--output", type=OUTPUT, help="With --input: default runs/<net name>/spikes.npz")
 def simulate_command(
     net: Path | None,
     dataset: str | None,
@@ -85,6 +95,7 @@ def simulate_command(
     stall: float,
     timeout: float | None,
     report: Path | None,
+    overwrite: bool,
     input_path: Path | None,
     steps: int | None,
     reset_interval: int | None,
@@ -96,9 +107,10 @@ def simulate_command(
     Exit code 1 if the reference disagrees on any spike count or logit. A NET of somebody else's, a stock
     NetX file, runs on the array --input, with the results that stock Lava gives.
     """
-    from sast_deploy.fileio import check_output, write_text
+    from sast_deploy.fileio import write_text
     from sast_deploy.netx import read_net
     from sast_deploy.netx_import import is_stock_file
+    from sast_deploy.outputs import check_output, with_run
     from sast_deploy.report import Run, make_report, print_report
     from sast_deploy.simulate.record import evenly_spread
 
@@ -107,16 +119,20 @@ def simulate_command(
     lava_options = {"batch": batch, "stall": stall, "timeout": timeout}
     if is_stock_file(path):
         bits, interval = message_bits or 0, reset_interval or 0
-        wanted = ForeignRun(input_path, steps, interval, bits, backend or "fast", output, lava_options)
+        wanted = ForeignRun(
+            input_path, steps, interval, bits, backend or "fast", output, lava_options, overwrite
+        )
         simulate_foreign(path, wanted)
         return 0
     foreign = {"input": input_path, "steps": steps, "reset-interval": reset_interval}
     _refuse_foreign_options(path, {**foreign, "message-bits": message_bits, "output": output})
     report = report or Path("runs") / path.stem / "report.json"
-    check_output(report, "report", b'"report_version"')
     backend = backend or "lava"
     content = read_net(path)
     recorded, options = recorded_data(content, path)
+    test = test_run(recorded, dataset, data_root, holdout, holdout_seed)
+    made = simulate_run(content, test, samples, wanted_check, backend)
+    check_output(report, REPORT, made, inputs=(path,), overwrite=overwrite, option="--report")
     data = load_test_split(recorded, options, dataset, data_root, holdout, holdout_seed, cache_dir)
     _check_shape(data, content)
     if len(data.test) == 0:
@@ -136,7 +152,7 @@ def simulate_command(
     run = Run(backend, round(seconds, 3), checked, difference)
     result = make_report(content, frames, data.test.labels[chosen], record, run, facts)
     print_report(result, out)
-    write_text(report, result.to_json())
+    write_text(report, with_run(result.to_json(), made))
     out.print(f"wrote {report}", soft_wrap=True)
     return DIFFERS if difference else 0
 

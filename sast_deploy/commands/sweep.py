@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sast_deploy.commands.options import PATH, Command, console, example
+from sast_deploy.commands.options import OUTPUT, PATH, Command, console, example
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from sast_deploy.sweep.jobs import Workers
     from sast_deploy.sweep.study import Study
     from sast_deploy.sweep.sweep import Outcome, Plan
-    from sast_deploy.sweep.workers import Workers
 
 SOME_FAILED = 1  # exit code
 SCHEMA = """
@@ -58,7 +58,7 @@ network (k, alpha, theta, reset). profiles, analyses and ablations are measured 
     f"same.\n{SCHEMA}",
 )
 @click.argument("study", type=PATH)
-@click.option("-o", "--output", type=PATH, help="Folder of the runs; default: runs/<study's name>")
+@click.option("-o", "--output", type=OUTPUT, help="Folder of the runs; default: runs/<study's name>")
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes; default: one for each processor.")
 @click.option("--ray", "address", metavar="auto|ADDRESS", help="On a Ray cluster; local: started here.")
 @click.option("--data", metavar="NAME", help="The whole grid on this data set instead of its own.")
@@ -74,6 +74,7 @@ def sweep_command(
     dry_run: bool,
 ) -> int:
     """See `help` above."""
+    from sast_deploy.outputs import check_output_folder
     from sast_deploy.sweep import load_study
     from sast_deploy.sweep.sweep import plan, sweep
 
@@ -83,6 +84,7 @@ def sweep_command(
     if dry_run:
         _print_plan(wanted, plan(wanted, runs), runs, out)
         return 0
+    check_output_folder(runs)
     workers = _workers(address, jobs)
     return _print_outcome(sweep(wanted, runs, workers, out), wanted, runs, out)
 

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from sast_deploy.commands.options import PATH, Command, example
+from sast_deploy.commands.identity import RAW, records_run
+from sast_deploy.commands.options import OUTPUT, PATH, Command, example, overwrite_option
+from sast_deploy.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sast_deploy.tables.table import Table
 
 WIDTH = 400  # columns: lines that a terminal wraps are better than numbers that are cut off
 
@@ -22,39 +30,58 @@ WIDTH = 400  # columns: lines that a terminal wraps are better than numbers that
 )
 @click.argument("runs", type=PATH, nargs=-1, required=True)
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown instead.")
-@click.option("--json", "raw", type=PATH, metavar="OUT", help="Write every run's figures as small JSON.")
-@click.option("--plots", type=PATH, metavar="DIR", help="Write pictures: gap over rho, frames; event drop.")
-def tables_command(runs: tuple[Path, ...], as_markdown: bool, raw: Path | None, plots: Path | None) -> None:
+@click.option(
+    "--json", "raw", type=OUTPUT, metavar="OUT",
+    help="Write every run's figures as small JSON; -: to stdout, instead of the tables.",
+)  # fmt: skip
+@click.option("--plots", type=OUTPUT, metavar="DIR", help="Write pictures: gap over rho, frames; event drop.")
+@overwrite_option("figures and pictures")
+def tables_command(
+    runs: tuple[Path, ...], as_markdown: bool, raw: Path | None, plots: Path | None, overwrite: bool
+) -> None:
     """Print the paper's tables for RUNS: folders of sweeps, or files that --json wrote.
 
     Every figure is a mean over seeds ± sample standard deviation, beside the paper's; differences come with
     paired tests. Real, simulated and embedded data never share a table. Missing runs are shown as missing.
     """
-    from sast_deploy.errors import OutputError
-    from sast_deploy.fileio import check_output
-    from sast_deploy.tables import load_records, make_tables, markdown, write_raw
-    from sast_deploy.tables.table import rich
+    from sast_deploy.outputs import STDOUT, check_output, check_output_folder, picture_kind
+    from sast_deploy.tables import load_records, make_tables, raw_text, write_raw
+    from sast_deploy.tables.plots import pictures
 
-    if raw is not None:
-        check_output(raw, "JSON file of runs", b'"sast-deploy-runs"')
-    if plots is not None and plots.exists() and not plots.is_dir():
-        raise OutputError("is no folder", where=plots, expected="a folder for pictures")
+    if overwrite and raw in (None, STDOUT) and plots is None:
+        raise UsageError("--overwrite", expected="--json FILE or --plots DIR with it")
+    if plots is not None:
+        check_output_folder(plots)
     records = load_records(runs)
+    made = records_run(records)
+    if raw not in (None, STDOUT):
+        check_output(raw, RAW, made, inputs=runs, overwrite=overwrite, option="--json")
+    planned = {} if plots is None else pictures(records, plots)
+    for path in planned:
+        check_output(path, picture_kind(path), made, overwrite=overwrite, option="--plots")
+    if raw == STDOUT:
+        click.echo(raw_text(records), nl=False)
+    else:
+        _print(make_tables(records), as_markdown)
+    if raw not in (None, STDOUT):
+        write_raw(raw, records)
+        click.echo(f"wrote {raw}", err=True)
+    for path, write in planned.items():
+        write(made)
+        click.echo(f"wrote {path}", err=True)
+
+
+def _print(tables: Iterable[Table], as_markdown: bool) -> None:
     from rich.console import Console
 
+    from sast_deploy.tables import markdown
+    from sast_deploy.tables.table import rich
+
     out = Console(highlight=False, width=WIDTH)
-    for table in make_tables(records):
+    for table in tables:
         if as_markdown:
             click.echo(markdown(table))
             continue
         with out.capture() as printed:
             out.print(rich(table))
         click.echo("\n".join(line.rstrip() for line in printed.get().splitlines()))
-    if raw is not None:
-        write_raw(raw, records)
-        click.echo(f"wrote {raw}", err=True)
-    if plots is not None:
-        from sast_deploy.tables.plots import draw
-
-        for path in draw(records, plots):
-            click.echo(f"wrote {path}", err=True)

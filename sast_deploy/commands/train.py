@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from sast_deploy.commands.options import (
-    PATH,
+    OUTPUT,
     SEED,
     Command,
     build_frame_options,
@@ -56,7 +56,7 @@ SILENT = "by {} the deeper maps of a conv network hardly ever fire; --recipe bes
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--resume", is_flag=True, help="Continue after the last finished epoch, bit for bit.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing checkpoint.")
-@click.option("-o", "--output", type=PATH, default=Path("runs/sast/ckpt.pt"), show_default=True)
+@click.option("-o", "--output", type=OUTPUT, default=Path("runs/sast/ckpt.pt"), show_default=True)
 def train_command(
     dataset: str,
     data_root: Path | None,
@@ -96,7 +96,10 @@ def train_command(
     named = {"rho": rho, "epochs": epochs, "lr": lr, "batch": batch}
     wanted = recipe(recipe_name).replace(**parse_changes(changes), **named)
     from sast_deploy.data import load_frames
+    from sast_deploy.train_state import RunFiles
 
+    # Held until the command ends.
+    click.get_current_context().with_resource(RunFiles(output).claim(resume=resume, overwrite=overwrite))
     data = load_frames(
         dataset,
         options,

@@ -16,6 +16,7 @@ from sast_deploy.data.matching import common_recordings, matched_recordings, spr
 from sast_deploy.data.pixelmodel import PixelModel
 from sast_deploy.data.statistics import STEPS, EventStatistics, matched_cosine, statistics
 from sast_deploy.errors import DataError
+from sast_deploy.outputs import Run
 from sast_deploy.progress import track
 
 TOLERANCE = 0.10  # largest relative difference of a row that counts
@@ -99,11 +100,11 @@ class Comparison:
         ]
         return "\n".join(text)
 
-    def plot(self, path: Path) -> None:
-        """Write the picture (PNG). Raises OutputError."""
+    def plot(self, path: Path, run: Run | None = None) -> None:
+        """Write the picture: PNG, PDF or SVG, as its name says. Raises OutputError."""
         from sast_deploy.data.comparepicture import draw
 
-        draw(self, Path(path))
+        draw(self, Path(path), run)
 
 
 def compare(

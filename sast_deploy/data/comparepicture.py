@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sast_deploy.data.statistics import STEPS
-from sast_deploy.fileio import atomic_path
+from sast_deploy.outputs import Run, save_figure
 
 if TYPE_CHECKING:
     from sast_deploy.data.compare import Comparison
@@ -22,8 +22,8 @@ _FULL = 3.0  # events of a pixel and bin drawn in full colour
 _GAP = 1  # pixels between frames
 
 
-def draw(comparison: Comparison, path: Path) -> None:
-    """Write the picture as PNG, atomically. Raises OutputError."""
+def draw(comparison: Comparison, path: Path, run: Run | None = None) -> None:
+    """Write the picture as PNG, PDF or SVG, atomically. Raises OutputError."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -36,8 +36,7 @@ def draw(comparison: Comparison, path: Path) -> None:
         above, below = np.asarray(figure.subfigures(2, 1, height_ratios=[1.95 * len(shown) + 0.3, 3.3]))
         _draw_frames(above, comparison, shown)
         _draw_curves(below, comparison)
-        with atomic_path(path) as temporary:
-            figure.savefig(temporary, format="png", dpi=120)
+        save_figure(figure, path, 120, run)
 
 
 def _choose(comparison: Comparison) -> list[int]:

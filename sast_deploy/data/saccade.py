@@ -234,7 +234,8 @@ def _write(
 @contextmanager
 def _new_folder(out: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `out` that becomes `out` on success and vanishes on any error."""
-    _refuse_used(out)
+    refuse_used(out)
+    out = out.resolve()  # a link to an empty folder stays
     temporary: Path | None = None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -254,7 +255,8 @@ def _new_folder(out: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _refuse_used(out: Path) -> None:
+def refuse_used(out: Path) -> None:
+    """Raise DataError unless `out` is a new or empty folder."""
     if out.is_dir() and not any(out.iterdir()):
         return
     if out.exists():

@@ -12,15 +12,15 @@ from typing import Any
 
 from sast_deploy.checkpoint import Checkpoint, load_checkpoint
 from sast_deploy.data import FrameSet
-from sast_deploy.errors import SastError, TrainingError
+from sast_deploy.errors import BusyError, SastError, TrainingError
 from sast_deploy.fileio import write_text
-from sast_deploy.sweep.folder import RunBusyError, RunFolder, write_json
+from sast_deploy.sweep.folder import RunFolder, write_json
 from sast_deploy.sweep.frames import load_choice
+from sast_deploy.sweep.jobs import BUSY, FAILED, FINISHED
 from sast_deploy.sweep.measures import TRAIN
 from sast_deploy.sweep.provenance import code_version, surroundings
 from sast_deploy.sweep.stages import Measuring
 from sast_deploy.sweep.study import Run
-from sast_deploy.sweep.workers import BUSY, FAILED, FINISHED
 from sast_deploy.train import train
 
 Report = Callable[[str], None]
@@ -40,7 +40,7 @@ def execute(run: Run, runs: Path, *, check: int, device: str, report: Report) ->
         if failures:
             return FAILED, "; ".join(failures)
         return FINISHED, summary(folder.assemble())
-    except RunBusyError as error:
+    except BusyError as error:
         return BUSY, str(error)
     except Exception as error:
         return FAILED, _note(folder, error)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import platform
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from sast_deploy.errors import OutputError, TrainingError
-from sast_deploy.fileio import file_digest, write_text
+from sast_deploy.errors import TrainingError
+from sast_deploy.fileio import file_digest, lock_folder, write_text
 from sast_deploy.recipes import PAPER
 from sast_deploy.sweep.choices import network_defaults
 from sast_deploy.sweep.measures import TRAIN, Stage
@@ -22,10 +19,6 @@ from sast_deploy.train_state import RunFiles
 
 FORMAT, VERSION = "sast-deploy-run", 1
 PLAN_FILE = "study.json"  # beside the runs' folders: the runs that there will be
-
-
-class RunBusyError(TrainingError):
-    """Another process is working on the same run."""
 
 
 class RunFolder:
@@ -43,27 +36,9 @@ class RunFolder:
         self.results, self.manifest = self.path / "results.json", self.path / "manifest.json"
         self.errors = self.path / "error.log"
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the run. The kernel lets go of it when the process ends, however that happens.
-
-        Raises RunBusyError if another process holds it, OutputError.
-        """
-        path = self.path / ".lock"
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        except OSError as error:
-            raise OutputError(f"cannot be written: {error.strerror}", where=path) from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(handle, 0)
-            os.write(handle, f"{platform.node()} {os.getpid()}\n".encode())
-            yield
-        except BlockingIOError:
-            raise RunBusyError("another sweep is at work here", where=self.path) from None
-        finally:
-            os.close(handle)
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold the run against other sweeps and trainings. Raises BusyError, OutputError."""
+        return lock_folder(self.path)
 
     def refuse_another(self) -> None:
         """Raise TrainingError if a run of this name with another configuration is here."""

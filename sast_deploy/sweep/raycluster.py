@@ -14,8 +14,8 @@ from typing import Any
 from sast_deploy.data.sources import resolve_root
 from sast_deploy.errors import InstallationError
 from sast_deploy.sweep.folder import PLAN_FILE
+from sast_deploy.sweep.jobs import FAILED, Event, Job
 from sast_deploy.sweep.provenance import source_digest
-from sast_deploy.sweep.workers import FAILED, Event, Job
 
 CONNECT_SECONDS = 10.0
 INSTALL = "pip install 'ray>=2.40'"

@@ -18,9 +18,9 @@ from sast_deploy.sweep.choices import DataChoice
 from sast_deploy.sweep.display import Display
 from sast_deploy.sweep.folder import PLAN_FILE, RunFolder, read_json, write_json
 from sast_deploy.sweep.frames import load_choice, unclipped_choice
+from sast_deploy.sweep.jobs import BUSY, FAILED, STAGE, Job, Workers
 from sast_deploy.sweep.measures import analysis_stage
 from sast_deploy.sweep.study import Run, Study
-from sast_deploy.sweep.workers import BUSY, FAILED, STAGE, Job, Workers
 
 POLL_SECONDS = 0.5
 BUSY_SECONDS = 5.0  # before another sweep's run is asked for again

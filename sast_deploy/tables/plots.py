@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sast_deploy.fileio import atomic_path
+from sast_deploy.outputs import Run, save_figure
 from sast_deploy.tables.analysed import amounts_of
 from sast_deploy.tables.build import by_data
 from sast_deploy.tables.conditions import FrameStudy, frame_studies
@@ -20,42 +21,48 @@ if TYPE_CHECKING:
 
 SIZE, DPI = (6.4, 4.2), 120
 GAP = "gap between smooth and hard spikes, points"
+Curve = tuple[str, str, list[float], list[float], list[float]]  # label, line style, x, mean, sd
+Drawn = tuple[str, str, str, Iterable[Curve], bool]  # title, x, y, curves, logarithmic
+Writer = Callable[[Run | None], Path]
 
 
-def draw(records: tuple[Record, ...], folder: Path) -> tuple[Path, ...]:
-    """Write the pictures that the runs allow as PNG files; their paths. Raises OutputError."""
-    written = []
+def draw(records: tuple[Record, ...], folder: Path, run: Run | None = None) -> tuple[Path, ...]:
+    """Write the pictures that the runs allow, made from `run`; their paths. Raises OutputError."""
+    return tuple(write(run) for write in pictures(records, folder).values())
+
+
+def pictures(records: tuple[Record, ...], folder: Path) -> dict[Path, Writer]:
+    """The pictures that the runs allow, by path: PNG files not yet written."""
+    return {path: partial(_picture, path, *drawn) for path, drawn in _pictures(records, folder)}
+
+
+def _pictures(records: tuple[Record, ...], folder: Path) -> Iterable[tuple[Path, Drawn]]:
+    """Path, title, labels, curves of each picture, and whether x is logarithmic."""
     for data, groups in by_data(group(records)).items():
         name = file_name(data)
         curves = list(_over_rho(groups))
         if curves:
             path = folder / f"rho-{name}.png"
-            _picture(path, data, "ρ", "%, hard accuracy (solid) and gap (dashed)", curves)
-            written.append(path)
+            yield path, (data, "ρ", "%, hard accuracy (solid) and gap (dashed)", curves, False)
         dropped = [each for each in groups if len(amounts_of("drop", each)) > 1]
         if dropped:
             path = folder / f"drop-{name}.png"
-            _picture(
-                path, data, "share of events lost", "hard-spike accuracy, %", _drops(dropped, groups)
-            )
-            written.append(path)
+            labels = (data, "share of events lost", "hard-spike accuracy, %")
+            yield path, (*labels, _drops(dropped, groups), False)
     groups = group(records)
     for study in frame_studies(groups):
         path = folder / f"gap-{study.option}-{file_name(study.data)}.png"
-        _picture(path, study.data, f"{study.option} (logarithmic)", GAP, _over_frames(study), log=True)
+        label = f"{study.option} (logarithmic)"
+        yield path, (study.data, label, GAP, _over_frames(study), True)
         path_of_tails = folder / f"gap-tails-{file_name(study.data)}.png"
         x = "tails: largest share of a layer's smooth activity that hard spikes lack, %"
-        _picture(path_of_tails, study.data, x, GAP, _over_tails(study, groups))
-        written += [path, path_of_tails]
-    return tuple(written)
+        yield path_of_tails, (study.data, x, GAP, _over_tails(study, groups), False)
 
 
 def file_name(label: str) -> str:
     """A data set's label as a part of a file's name."""
     return re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")
 
-
-Curve = tuple[str, str, list[float], list[float], list[float]]  # label, line style, x, mean, sd
 
 
 def _over_rho(groups: tuple[Group, ...]) -> Iterable[Curve]:
@@ -105,7 +112,9 @@ def _points(wanted: list[tuple[float, Group, Value]]) -> tuple[list[float], list
     return [x for x, _ in found], [100 * each.mean for _, each in found], deviations
 
 
-def _picture(path: Path, title: str, x: str, y: str, curves: Iterable[Curve], *, log: bool = False) -> None:
+def _picture(
+    path: Path, title: str, x: str, y: str, curves: Iterable[Curve], log: bool, run: Run | None
+) -> Path:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=SIZE, layout="constrained")
@@ -127,5 +136,5 @@ def _picture(path: Path, title: str, x: str, y: str, curves: Iterable[Curve], *,
     axes.set_title(title, fontsize="small")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="x-small")
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=DPI)
+    save_figure(figure, path, DPI, run)
+    return path

@@ -70,9 +70,14 @@ def load_records(paths: Iterable[Path]) -> tuple[Record, ...]:
 
 def write_raw(path: Path, records: Iterable[Record]) -> None:
     """The finished runs' figures without long arrays and folders, one line each. Raises OutputError."""
+    write_text(path, raw_text(records))
+
+
+def raw_text(records: Iterable[Record]) -> str:
+    """What `write_raw` writes."""
     rows = [json.dumps(_shortened(_to_dict(record))) for record in records if record.float is not None]
     head = f'{{"format": "{RAW_FORMAT}", "version": {VERSION}, "runs": [\n'
-    write_text(path, head + ",\n".join(rows) + "\n]}\n")
+    return head + ",\n".join(rows) + "\n]}\n"
 
 
 def _from_folder(folder: Path) -> Iterable[Record]:

@@ -8,12 +8,14 @@ from functools import cache
 import numpy as np
 import pytest
 
+from sast_deploy.cli import run
 from sast_deploy.compiler import compile_network
 from sast_deploy.compiler.proofs import prove
 from sast_deploy.diagnosis import unseen
 from sast_deploy.fixedpoint import fit
 from sast_deploy.floatnet import FloatConv2d, FloatNetwork, FloatPool, FloatReadout
 from sast_deploy.knownanswers import make_known_answers
+from sast_deploy.netx import NetFile, write_net
 from sast_deploy.profile import load_profile
 from sast_deploy.program import Conv2d, frozen_ints
 from sast_deploy.simulate import reference
@@ -63,7 +65,7 @@ class Strict(TRUE_NEURONS):
 
 class Unsaturated(TRUE_NEURONS):
     def __init__(self, layer, shape, rules):
-        wide = replace(rules.state, bits=40)
+        wide = replace(rules.state, bits=32)
         super().__init__(layer, shape, replace(rules, state=wide))
 
 
@@ -128,10 +130,9 @@ class FiltersBias(TRUE_NEURONS):
         return super()._filter(i, arriving + self.inside[i])
 
 
-class HighestWins(SpikeRecord):
-    @property
-    def predictions(self):
-        return self.logits.shape[1] - 1 - np.argmax(self.logits[:, ::-1], axis=1)
+def highest_wins(record):
+    """The predictions of someone who compares with `>=` in a loop over the classes."""
+    return record.logits.shape[1] - 1 - np.argmax(record.logits[:, ::-1], axis=1)
 
 
 def swapped_synapses(layer, in_shape):
@@ -212,13 +213,32 @@ def test_a_filtered_bias_is_named(monkeypatch):
     assert named(problem) == "bias filtered by the current decay", "\n".join(problem)
 
 
-@pytest.mark.parametrize("name", [*COMPILED, "rich -"])
-def test_a_wrong_tie_break_is_named(name, monkeypatch):
-    def engine(frames):
-        record = reference.run_reference(program(name), frames, trace=True)
-        return HighestWins(record.counts, record.logits, record.traces)
+def tied(tmp_path):
+    """A file whose classes 1 and 2 have the same weights, and so the same logits, above class 0's."""
+    base = program("fc loihi-int8")
+    last = base.layers[-1]
+    weight, bias = np.array(last.weight), np.array(last.bias)
+    weight[2], bias[2] = weight[1], bias[1] = weight[1], np.abs(bias).max() + np.abs(weight).sum() // 2
+    last = replace(last, weight=frozen_ints(weight), bias=frozen_ints(bias))
+    even = replace(base, layers=(*base.layers[:-1], last))
+    text = load_profile("loihi-int8").text
+    write_net(tmp_path / "tied.net", NetFile(even, text, known=make_known_answers(even)))
+    return even, tmp_path / "tied.net"
 
-    assert named(report_of(name, monkeypatch, engine=engine)) == "the highest class index wins a tie"
+
+@pytest.mark.parametrize("backend", ["reference", "fast"])
+def test_a_wrong_tie_break_fails_verify(backend, monkeypatch, tmp_path, capsys):
+    """The engines' logits are right and tied; what is wrong is the class that is made of them."""
+    even, path = tied(tmp_path)
+    command = ["verify", str(path), "--known-answers-only", "--backend", backend]
+    record = reference.run_reference(even, make_known_answers(even).frames)
+    assert set(record.predictions) == {1}
+    assert run(command) == 0
+    monkeypatch.setattr(SpikeRecord, "predictions", property(highest_wins))
+    assert set(record.predictions) == {2}
+    capsys.readouterr()
+    assert run(command) == 1
+    assert "consistent with: the highest class index wins a tie" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", COMPILED)
@@ -243,8 +263,8 @@ def interleaved(runs, samples):
     def merge(pick):
         first = pick(runs[0])
         whole = np.zeros((samples, *first.shape[1:]), first.dtype)
-        for lane, run in enumerate(runs):
-            whole[lane::lanes] = pick(run)
+        for lane, record in enumerate(runs):
+            whole[lane::lanes] = pick(record)
         return whole
 
     layers = range(len(runs[0].counts))

@@ -115,8 +115,14 @@ def test_checkpoints(work, capsys, command, damage, message):
         (["train", "--set", "drip=1"], "no such value: drip"),
         (["train", "--clip", "0"], "clip = 0"),
         (["train", "--encoding", "binary", "--clip", "3"], "clip = 3 with encoding = binary"),
-        (["train", "--dataset", "nmist"], "unknown data set 'nmist'; expected one of auto, nmnist"),
-        (["train", "--dataset", "tonic:NMNITS"], "tonic has no data set 'NMNITS'; expected NMNIST or "),
+        (
+            ["train", "--dataset", "nmist", "-o", "new.pt"],
+            "unknown data set 'nmist'; expected one of auto, nmnist",
+        ),
+        (
+            ["train", "--dataset", "tonic:NMNITS", "-o", "new.pt"],
+            "tonic has no data set 'NMNITS'; expected NMNIST or ",
+        ),
         (["train", "--device", "tpu", "-o", "new.pt"], "device 'tpu' is not here"),
         (["train", "--validation", "1.5", "-o", "new.pt"], "validation share 1.5"),
         (["train", "-o", "runs/sast/ckpt.pt"], "runs/sast/ckpt.pt: exists already; replace it with"),

@@ -82,7 +82,7 @@ def test_a_disagreement_is_reported_and_exits_1(here, monkeypatch, capsys):
 
     monkeypatch.setattr(backend, "run_lava", miscounting)
     for check in ("all", "4"):  # whatever is replayed, the number is that of the test sample
-        assert run(["simulate", "--check", check, "--report", "out/c.json"]) == 1
+        assert run(["simulate", "--check", check, "--report", "out/c.json", "--overwrite"]) == 1
         expected = "DIFFERS: Lava against the reference: sample 19, spiking layer 0, neuron 7: spike count"
         assert expected in capsys.readouterr().out
 
@@ -101,8 +101,12 @@ def test_a_set_without_test_folder_is_held_out_by_seed(bands, tmp_path, monkeypa
     assert "may be among these" not in out
     assert json.loads((tmp_path / "runs/h-loihi-int8/report.json").read_text())["data"]["holdout_seed"] == 7
     warning = "not the recordings and the split of training: training samples may be among these"
-    for command in (["simulate", "--backend", "reference"], ["evaluate", "runs/h/ckpt.pt"]):
-        assert run([*command, "--holdout-seed", "8"]) == 0
+    other = ["simulate", "--backend", "reference", "--holdout-seed", "8"]
+    assert run(other) == 2
+    lost = "report.json: holds a report of holdout seed 7; this run: holdout seed 8; --overwrite replaces it"
+    assert lost in capsys.readouterr().err
+    for command in ([*other, "--overwrite"], ["evaluate", "runs/h/ckpt.pt", "--holdout-seed", "8"]):
+        assert run(command) == 0
         assert warning in capsys.readouterr().out
     assert run(["evaluate", "runs/h/ckpt.pt", "--data-root", str(bands)]) == 0  # these have a Test folder
     printed = capsys.readouterr()

@@ -53,7 +53,7 @@ def test_spikes_in_spikes_out(backend, folder, capsys):
 def test_shapes_steps_and_graded_inputs(folder, capsys):
     assert run(["simulate", "flat.net", "--input", "row.npy", "--steps", "5", "--backend", "reference"]) == 0
     assert np.load("runs/flat/spikes.npz")["spikes"].shape == (1, 5, 4)
-    options = ["--input", "many.npy", "--backend", "reference"]
+    options = ["--input", "many.npy", "--backend", "reference", "--overwrite"]
     assert run(["simulate", "flat.net", *options, "--reset-interval", "4"]) == 0
     assert "every nonzero input counts as one spike" in capsys.readouterr().out
     once = np.load("runs/flat/spikes.npz")["membranes"]

@@ -8,14 +8,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sast_deploy.program import Program, frozen_ints
+from sast_deploy.program import Conv2d, Dense, Program, Readout, frozen_ints
 from sast_deploy.simulate.fast import run_fast
 from sast_deploy.simulate.record import first_difference
 from sast_deploy.simulate.reference import run_reference
-from tests.programs import conv, conv_program, dense, fc_program, random_frames, readout, rich_program
-from tests.strategies import arithmetics
-
-rules = arithmetics(24)
+from tests.anyprogram import Choices, any_rules
+from tests.strategies import cases
 
 
 def agree(program, frames):
@@ -24,65 +22,67 @@ def agree(program, frames):
 
 
 @settings(max_examples=150)
-@given(rules, st.integers(0, 2**32 - 1), st.integers(-5, 3), st.integers(0, 4096))
-def test_dense_programs(arithmetic, seed, exponent, decay):
-    rng = np.random.default_rng(seed)
-    program = fc_program(rng, arithmetic, exponent=exponent, decay=decay)
-    agree(program, random_frames(rng, program, 3))
+@given(cases(samples=3))
+def test_any_program(case):
+    agree(*case)
 
 
-@settings(max_examples=25)
-@given(rules, st.integers(0, 2**32 - 1))
-def test_convolutional_programs(arithmetic, seed):
-    rng = np.random.default_rng(seed)
-    program = conv_program(rng, arithmetic)
-    agree(program, random_frames(rng, program, 2))
+def many_inputs(choose: Choices) -> Program:
+    """Two dense layers with more inputs and neurons than one vector of the kernels has lanes."""
+    rules = any_rules(choose)
+    low = -(1 << (rules.weight_bits - 1))
+    inputs, hidden = choose.integer(1, 90), choose.pick((3, 37, 70))
 
+    def layer(outputs, width):
+        return Dense(
+            frozen_ints(choose.ints(low, -low - 1, (outputs, width))),
+            frozen_ints(choose.ints(-3, 3, (1,))),
+            frozen_ints(choose.ints(-5, 2 * -low, (outputs,))),
+            choose.integer(-8, 2),
+            frozen_ints(choose.ints(0, 4096, (1,))),
+        )
 
-@settings(max_examples=100)
-@given(rules, st.integers(0, 2**32 - 1))
-def test_rich_programs(arithmetic, seed):
-    rng = np.random.default_rng(seed)
-    program = rich_program(rng, arithmetic)
-    agree(program, random_frames(rng, program, 2))
-
-
-@settings(max_examples=80)
-@given(
-    rules,
-    st.integers(0, 2**32 - 1),
-    st.integers(2, 16),
-    st.integers(-12, 2),
-    st.sampled_from([1, 4, 255]),
-    st.floats(0, 1),
-)
-def test_weights_of_any_width_and_saturating_inputs(arithmetic, seed, bits, exponent, count_max, density):
-    rng = np.random.default_rng(seed)
-    largest = 2 ** (bits - 1) - 1
-    inputs = int(rng.integers(1, 90))
-    first = dense(rng, inputs, 37, exponent=exponent, weight=largest)
-    second = replace(dense(rng, 37, 11, weight=largest), vth=frozen_ints(rng.integers(-5, 2 * largest, 11)))
-    layers = (first, second, readout(rng, 11, 3, exponent))
-    arithmetic = replace(arithmetic, weight_bits=max(bits, 4))
-    program = Program("wide", (1, 1, inputs), count_max, 5, ("a", "b", "c"), arithmetic, layers)
-    agree(program, random_frames(rng, program, 3, density))
+    out = Readout(frozen_ints(choose.ints(low, -low - 1, (3, 11))), frozen_ints(choose.ints(-9, 9, (3,))), 0)
+    layers = (layer(hidden, inputs), layer(11, hidden), out)
+    return Program("wide", (1, 1, inputs), choose.pick((1, 4, 255)), 5, ("a", "b", "c"), rules, layers)
 
 
 @settings(max_examples=60)
-@given(
-    rules,
-    st.integers(0, 2**32 - 1),
-    st.tuples(st.integers(1, 4), st.integers(1, 4)),
-    st.tuples(st.integers(1, 3), st.integers(1, 3)),
-    st.tuples(st.integers(0, 3), st.integers(0, 3)),
-    st.tuples(st.integers(1, 2), st.integers(1, 2)),
-    st.sampled_from([1, 2, 4]),
-)
-def test_convolutions_of_any_geometry(arithmetic, seed, kernel, stride, padding, dilation, groups):
-    rng = np.random.default_rng(seed)
-    shape = {"kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    first, second = conv(rng, 4, 8, **shape), conv(rng, 8, 4, kernel=(1, 2))
-    sizes = first.out_shape((4, 9, 7)), second.out_shape(first.out_shape((4, 9, 7)))
-    layers = (first, second, readout(rng, int(np.prod(sizes[1])), 2))
-    program = Program("conv", (4, 9, 7), 3, 3, ("a", "b"), arithmetic, layers)
-    agree(program, random_frames(rng, program, 1))
+@given(cases(many_inputs, samples=3))
+def test_weights_of_any_width_and_saturating_inputs(case):
+    agree(*case)
+
+
+def many_channels(choose: Choices) -> Program:
+    """Two convolutions of more channels than `any_program` has, one of them in groups."""
+    rules = any_rules(choose)
+    low = max(-(1 << (rules.weight_bits - 1)), -128)
+    groups, axes = choose.pick((1, 2, 4)), [choose.ints(1, high, (2,)).tolist() for high in (4, 3, 2)]
+    kernel, stride, dilation = (tuple(axis) for axis in axes)
+
+    def layer(outputs, channels, kernel, *geometry):
+        weight = frozen_ints(choose.ints(low, -low - 1, (outputs, channels, *kernel)))
+        vectors = (choose.ints(-3, 3, (1,)), choose.ints(1, 40, (outputs,)))
+        return Conv2d(weight, *map(frozen_ints, vectors), -2, frozen_ints([2048]), *geometry)
+
+    first = layer(8, 4 // groups, kernel, stride, tuple(choose.ints(0, 3, (2,)).tolist()), dilation, groups)
+    second = layer(4, 8, (1, 2), (1, 1), (0, 1), (1, 1), 1)
+    maps = second.out_shape(first.out_shape((4, 9, 7)))
+    weight = frozen_ints(choose.ints(-2, 1, (2, int(np.prod(maps)))))
+    layers = (first, second, Readout(weight, frozen_ints([0, 1]), 0))
+    return Program("conv", (4, 9, 7), 3, 3, ("a", "b"), rules, layers)
+
+
+@settings(max_examples=40)
+@given(cases(many_channels, samples=1))
+def test_convolutions_of_many_channels(case):
+    agree(*case)
+
+
+@settings(max_examples=30)
+@given(cases(), st.integers(1, 3), st.sampled_from([1, 2]))
+def test_batches_and_threads_change_nothing(case, batch, threads):
+    program, frames = case
+    frames = np.concatenate([frames, frames[::-1]])
+    got = run_fast(replace(program, name="b"), frames, trace=True, batch=batch, threads=threads)
+    assert first_difference(got, run_fast(program, frames, trace=True, batch=len(frames), threads=1)) is None

@@ -1,55 +1,101 @@
-"""Outputs are refused before anything is computed, and never replace a file of another kind."""
+"""Files are written whole or not at all, where links lead, and folders are held by one process."""
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from sast_deploy.checkpoint import save_checkpoint
-from sast_deploy.cli import run
-from sast_deploy.errors import OutputError
-from sast_deploy.fileio import HDF5_MARK, check_output
+from sast_deploy.errors import BusyError, OutputError
+from sast_deploy.fileio import LOCK_FILE, atomic_path, lock_folder, write_text
 from sast_deploy.progress import progress_bar, say
-from tests.tinynets import random_checkpoint
 
 
-def test_a_file_is_replaced_by_its_own_kind_alone(tmp_path: Path) -> None:
-    path = tmp_path / "a.net"
-    check_output(path, ".net file", HDF5_MARK)
-    check_output(tmp_path / "new" / "deeper" / "a.net", ".net file", HDF5_MARK)
-    path.write_bytes(HDF5_MARK + b"rest")
-    check_output(path, ".net file", HDF5_MARK)
-    path.write_bytes(b"")
-    check_output(path, ".net file", HDF5_MARK)
-    path.write_bytes(b"PK zip")
-    with pytest.raises(OutputError, match=r"a\.net: is a file of another kind; choose another name"):
-        check_output(path, ".net file", HDF5_MARK)
-    with pytest.raises(OutputError, match="is a folder"):
-        check_output(tmp_path, ".net file", HDF5_MARK)
-    with pytest.raises(OutputError, match="a writable folder in place of"):
-        check_output(path / "b.net", ".net file", HDF5_MARK)
+def test_a_link_is_followed_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    target, link, chain = tmp_path / "there" / "a.txt", tmp_path / "a", tmp_path / "b"
+    link.symlink_to("there/a.txt")
+    chain.symlink_to(link)
+    for text in ("nothing was there", "the old file was"):
+        write_text(chain, text)
+        assert (link.is_symlink(), chain.is_symlink(), target.read_text()) == (True, True, text)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "a.txt", "b", "there"]
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        ["compile", "ckpt.pt", "-o"],
-        ["analyse", "ckpt.pt", "-o"],
-        ["tables", "runs", "--json"],
-        ["inspect", "a.net", "--json"],
-    ],
-)
-def test_no_command_replaces_a_checkpoint(
-    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "runs").mkdir()
-    save_checkpoint(Path("ckpt.pt"), random_checkpoint())
-    before = Path("ckpt.pt").read_bytes()
-    assert run([*command, "ckpt.pt"]) == 2
-    assert "ckpt.pt: is a file of another kind" in capsys.readouterr().err
-    assert Path("ckpt.pt").read_bytes() == before
+def test_what_became_a_pipe_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    with pytest.raises(OutputError, match="is a pipe"), atomic_path(path):
+        os.mkfifo(path)
+    assert path.is_fifo()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_long_name_is_no_reason_to_fail(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 250)
+    write_text(path, "text")
+    assert path.read_text() == "text"
+
+
+def hold(folder: Path, ready: Any) -> None:
+    with lock_folder(folder):
+        ready.set()
+        signal.pause()
+
+
+def test_a_held_folder_names_its_holder_and_is_free_when_that_is_killed(tmp_path: Path) -> None:
+    context, folder = multiprocessing.get_context("fork"), tmp_path / "a" / "b"
+    ready = context.Event()
+    process = context.Process(target=hold, args=(folder, ready))
+    process.start()
+    assert ready.wait(60)
+    busy = f"b: process {process.pid} on .* is at work here"
+    with pytest.raises(BusyError, match=busy), lock_folder(folder):
+        pass
+    process.kill()
+    process.join()
+    assert (folder / LOCK_FILE).exists()  # of no consequence
+    with lock_folder(folder), pytest.raises(BusyError, match=f"process {os.getpid()} "), lock_folder(folder):
+        pass
+    assert list(folder.iterdir()) == []
+
+
+def test_what_a_lock_made_is_removed(tmp_path: Path) -> None:
+    with lock_folder(tmp_path / "a" / "b"):
+        assert (tmp_path / "a" / "b" / LOCK_FILE).read_text().startswith(f"{os.getpid()} on ")
+    assert list(tmp_path.iterdir()) == []
+    with lock_folder(tmp_path / "a" / "b"):
+        (tmp_path / "a" / "mine").touch()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "mine"]
+
+
+def count(folder: Path, turns: int) -> None:
+    """Add up to a number that two holders at once would get wrong."""
+    path = folder.parent / "number"
+    while turns:
+        try:
+            with lock_folder(folder):
+                number = int(path.read_text())
+                path.write_text("being written")
+                path.write_text(str(number + 1))
+                turns -= 1
+        except BusyError:
+            pass
+
+
+def test_there_is_one_holder_at_a_time_while_locks_come_and_go(tmp_path: Path) -> None:
+    (tmp_path / "number").write_text("0")
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=count, args=(tmp_path / "a", 200)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+        assert process.exitcode == 0
+    assert (tmp_path / "number").read_text() == "600"
 
 
 def test_lines_stand_beside_a_bar(capsys: pytest.CaptureFixture[str]) -> None:

@@ -241,7 +241,7 @@ def test_the_command(start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert metrics["setting"]["rho"] == 0.1
     assert len(metrics["finetuned"]["digest"]) == 64
     assert run_command([*arguments, "-o", str(start)]) == 2
-    assert "to start from" in capsys.readouterr().err
+    assert "is what this command reads" in capsys.readouterr().err
 
 
 def test_weights_stay_within_the_clipping_points_of_the_start(start: Path) -> None:

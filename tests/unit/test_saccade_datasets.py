@@ -94,6 +94,14 @@ def test_an_empty_folder_is_used(tmp_path):
     assert (tmp_path / "out/Test/0/00001.bin").is_file()
 
 
+def test_an_empty_folder_behind_a_link_is_used_and_the_link_stays(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "out").symlink_to("there")
+    simulate_dataset(images(1), [0], tmp_path / "out", "Test")
+    assert (tmp_path / "out").is_symlink()
+    assert (tmp_path / "there/Test/0/00001.bin").is_file()
+
+
 def test_a_failure_midway_leaves_nothing(tmp_path, monkeypatch):
     calls = []
 

@@ -20,21 +20,22 @@ import sast_deploy.sweep.stages as stages_module
 from sast_deploy.analysis import PARTS
 from sast_deploy.checkpoint import load_checkpoint
 from sast_deploy.data import FrameOptions, FrameSplit
-from sast_deploy.errors import DataError, TrainingError
+from sast_deploy.errors import BusyError, DataError, TrainingError
 from sast_deploy.evaluate import evaluate
 from sast_deploy.qat.recipe import FINETUNE
 from sast_deploy.recipes import PAPER
 from sast_deploy.sweep.choices import DataChoice, FineTuneChoice, NetworkChoice, RecipeChoice
 from sast_deploy.sweep.display import Display
 from sast_deploy.sweep.execute import execute
-from sast_deploy.sweep.folder import RunBusyError, RunFolder, config_differences
+from sast_deploy.sweep.folder import RunFolder, config_differences
 from sast_deploy.sweep.frames import load_choice, part_of, unclipped_test
+from sast_deploy.sweep.jobs import BUSY, FAILED, FINISHED, STAGE, Event, Job
 from sast_deploy.sweep.measures import ANALYSES, FLOAT, Stage, ablation_stage, analysis_stage, profile_stage
 from sast_deploy.sweep.provenance import code_version, source_digest
 from sast_deploy.sweep.stages import Measuring
 from sast_deploy.sweep.study import Run, Study
 from sast_deploy.sweep.sweep import plan, sweep
-from sast_deploy.sweep.workers import BUSY, FAILED, FINISHED, STAGE, Event, Job, _Child, _Slot, shares
+from sast_deploy.sweep.workers import _Child, _Slot, shares
 from tests.e2e.conftest import write_bands
 from tests.tinydata import STEPS, tiny_set
 
@@ -333,7 +334,7 @@ def test_a_lock_is_held_against_another_process_and_dies_with_it(tmp_path: Path)
     process.start()
     assert ready.wait(60)
     assert do(run, tmp_path)[0] == BUSY
-    with pytest.raises(RunBusyError), RunFolder(tmp_path, run).lock():
+    with pytest.raises(BusyError), RunFolder(tmp_path, run).lock():
         pass
     assert not (tmp_path / run.name / "ckpt.pt").exists()
     release.set()

@@ -1,0 +1,145 @@
+"""The kinds of files that commands write, and the run that each is of: what its content depends on.
+
+A run is known before any data are read. Files from before runs were written down tell the same facts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sast_deploy.outputs import Kind, Run, json_run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from sast_deploy.data import DataInfo
+    from sast_deploy.netx import NetFile
+    from sast_deploy.profile import Profile
+    from sast_deploy.tables.records import Record
+
+WHOLE = "all"  # samples of a test split
+
+
+def digest_of(path: Path) -> str | None:
+    """SHA-256 of an input; None where there is no such file, which its reader says better."""
+    from sast_deploy.fileio import file_digest
+
+    return file_digest(path) if path.is_file() else None
+
+
+def test_run(
+    recorded: DataInfo | None,
+    dataset: str | None,
+    data_root: Path | None,
+    holdout: float | None,
+    holdout_seed: int | None,
+) -> dict[str, Any]:
+    """Which test split `load_test_split` will take. recorded: the data set that it falls back on."""
+    if recorded is not None and dataset in (None, recorded.dataset) and holdout is None:
+        holdout = recorded.holdout
+        holdout_seed = recorded.holdout_seed if holdout_seed is None else holdout_seed
+    folder = None if data_root is None else str(data_root.resolve())
+    if recorded is not None:
+        dataset = dataset or recorded.dataset
+        folder = None if folder == str(Path(recorded.root).resolve()) else folder
+    seed = None if holdout is None else holdout_seed or 0
+    return {"data": dataset, "folder": folder, "holdout": holdout, "holdout seed": seed}
+
+
+def compile_run(
+    checkpoint: str | None, profile: Profile, strict_reset: bool, calibration: Mapping[str, Any]
+) -> Run:
+    """Of a .net file. checkpoint: digest. calibration: `calibration_run`, or {}."""
+    return {
+        "checkpoint": checkpoint,
+        "profile": [profile.name, hashlib.sha256(profile.text.encode()).hexdigest()],
+        "strict reset": strict_reset,
+        "calibration": "none",
+        **calibration,
+    }
+
+
+def calibration_run(data: str, steps: Iterable[str], seed: int, profile: Profile) -> dict[str, Any]:
+    """What `compile --calibrate` adds; "frames", the digest of the data, is known once they are read.
+
+    A profile that clips anyway has no step "clipping".
+    """
+    taken = [step for step in steps if step != "clipping" or profile.clipping != "mse"]
+    return {"calibration": data, "steps": taken, "seed": seed}
+
+
+def _net_run(path: Path) -> Run | None:
+    from sast_deploy.errors import SastError
+    from sast_deploy.netx import read_net
+    from sast_deploy.profile import parse_profile
+
+    try:
+        net = read_net(path)
+        profile = parse_profile(net.profile_text, where=str(path))
+        found, added = net.calibration, {}
+        if found:
+            steps = [step["name"] for step in found["steps"]]
+            added = calibration_run(found["data"]["requested"], steps, found["seed"], profile)
+            added["frames"] = found["data"]["frame_digest"]
+        return compile_run(net.checkpoint["digest"], profile, net.strict_reset, added)
+    except (SastError, LookupError, TypeError):
+        return None  # a stranger's, damaged, or of a newer version
+
+
+def simulate_run(
+    net: NetFile, test: Mapping[str, Any], samples: int | None, check: int | None, engine: str
+) -> Run:
+    """Of a report. test: `test_run`; check: samples that the reference replays, None for all."""
+    own = test["data"] == net.data.get("dataset") and test["folder"] is None
+    recorded = net.data.get("n_test") if own and test["holdout"] == net.data.get("holdout") else None
+    taken = _some(samples, recorded)
+    checked = 0 if engine == "reference" else _some(check, recorded if taken == WHOLE else samples)
+    return {
+        "program": net.program.digest(), "checkpoint": net.checkpoint.get("digest"),
+        **test, "samples": taken, "engine": engine, "checked": checked,
+    }  # fmt: skip
+
+
+def _some(number: int | None, total: Any) -> int | str:
+    """WHOLE for all of `total` samples, where that is known."""
+    return WHOLE if number is None or (total is not None and number >= total) else number
+
+
+def _older_report(report: dict[str, Any]) -> Run:
+    data, run, samples = report["data"], report["run"], report["accuracy"]["samples"]
+    return {
+        "program": report["net"]["program_digest"], "checkpoint": report["training"].get("digest"),
+        "data": data["dataset"], "folder": data["root"] if data["unlike_training"] else None,
+        "holdout": data["holdout"], "holdout seed": data["holdout_seed"],
+        "samples": _some(samples, data["test_samples"]), "engine": run["backend"],
+        "checked": 0 if run["backend"] == "reference" else _some(run["checked"], samples),
+    }  # fmt: skip
+
+
+def inspect_run(net: str | None, samples: int | None, data: Mapping[str, Any]) -> Run:
+    """Of an inspection. net: digest of the file; data: what --dataset and its like say, for samples."""
+    split = {key: value for key, value in data.items() if key != "cache_dir"}
+    return {"network": net, "samples": samples or "no", **(test_run(None, **split) if samples else {})}
+
+
+def _older_inspection(found: dict[str, Any]) -> Run | None:
+    return None if found["calibration"] else inspect_run(found["summary"]["file digest"], None, {})
+
+
+def records_run(records: Iterable[Record]) -> Run:
+    """Of tables and their pictures: the checkpoint of every finished run. More runs are no loss."""
+    finished = (each for each in records if each.float is not None)
+    return {"runs": {each.name: each.manifest.get("checkpoint") for each in finished}}
+
+
+def _raw_run(content: dict[str, Any]) -> Run:
+    return {"runs": {each["name"]: each["manifest"].get("checkpoint") for each in content["runs"]}}
+
+
+EXPORT = Kind(".net file", rb"\x89HDF\r\n\x1a\n", _net_run)
+REPORT = Kind("report", rb'\s*\{.*"report_version"', json_run(_older_report))
+ANALYSIS = Kind("JSON file of an analysis", rb'\s*\{.*"sast-deploy-analysis"', json_run(lambda _: None))
+INSPECTION = Kind("JSON file of an inspection", rb'\s*\{.*"inspection_version"', json_run(_older_inspection))
+RAW = Kind("JSON file of runs", rb'\s*\{.*"sast-deploy-runs"', json_run(_raw_run))

@@ -1,0 +1,144 @@
+"""Makes tests/golden/files, with the version of sast-deploy that is installed: not to be run again lightly.
+
+    python -m tests.golden.make_files FOLDER
+
+The files in the repository are those of commit 0a62401. What a later version changes in them, it changes in
+the files that people have.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from sast_deploy import train as training
+from sast_deploy.cli import run
+from sast_deploy.data import FrameOptions, FrameSet, _signature, load_frames
+from sast_deploy.data.split import Holdout
+from sast_deploy.fileio import file_digest
+from sast_deploy.knownanswers import make_known_answers
+from sast_deploy.network import NetworkSpec
+from sast_deploy.netx import NetFile, read_net, write_net
+from sast_deploy.profile import load_profile
+from sast_deploy.program import Program
+from sast_deploy.recipes import BEST
+from sast_deploy.simulate.reference import run_reference
+from sast_deploy.tables.records import load_records, write_raw
+from tests.anyprogram import Seeded, any_program
+from tests.e2e.conftest import write_bands
+from tests.programs import rich_program
+from tests.unit.test_tables import record, with_profile
+
+FILES = Path(__file__).resolve().parent / "files"
+FRAMES = FrameOptions(steps=4, size=(6, 6))
+SPEC = NetworkSpec("fc", (2, 6, 6), (12, 8), 10)
+PLAN = BEST.replace(epochs=40, batch=4, lr=0.02, rho=0.0)
+SIMULATE = ("--backend", "fast", "--check", "all")
+TABLE = 400  # programs in digests.txt
+
+
+@dataclass(frozen=True)
+class Files:
+    """A source whose files have a fixed state: cache keys depend on it and on the options."""
+
+    dataset: str = "nmnist"
+    state: str = "0" * 64
+
+    def signature(self) -> str:
+        return self.state
+
+
+def cache_keys() -> dict[str, str]:
+    """The cache's key for a few options and splits."""
+    options = (FRAMES, FrameOptions(), FrameOptions(3, "count", "binary", 1, (5, 6), 1000))
+    splits = (Holdout(None, 0), Holdout(0.2, 3))
+    return {f"{o} {s}": _signature(Files(), o, s) for o in options for s in splits}
+
+
+def rich() -> Program:
+    """Delays, recurrence, filters, an averaging pool, resets by interval."""
+    return rich_program(np.random.default_rng(0))
+
+
+def table() -> str:
+    """The digests' first 16 digits of many random programs, one a line."""
+    digests = (any_program(Seeded(23, seed)).digest() for seed in range(TABLE))
+    return "".join(f"{digest[:16]}\n" for digest in digests)
+
+
+def frames_of(folder: Path, cache: Path) -> FrameSet:
+    """The frames of a small data set in N-MNIST's layout, made below `folder`."""
+    if not folder.exists():
+        write_bands(folder, train=3, test=1)
+    return load_frames("nmnist", FRAMES, data_root=folder, cache_dir=cache)
+
+
+def train(data: FrameSet, folder: Path) -> None:
+    """ckpt.pt, and resume.pt as it was after the second epoch."""
+    save = training.save_progress
+
+    def save_and_keep(files, progress, setting):
+        save(files, progress, setting)
+        if progress.epoch == 2:
+            shutil.copy(files.resume, folder / "kept.pt")
+
+    training.save_progress = save_and_keep
+    training.train(SPEC, PLAN, data, folder / "ckpt.pt", validation=0.25, device="cpu", progress=False)
+    training.save_progress = save
+    (folder / "kept.pt").rename(folder / "resume.pt")
+
+
+def answers(program: Program, frames: np.ndarray) -> dict[str, object]:
+    """What a program must be and say."""
+    record = run_reference(program, frames)
+    return {
+        "program": program.digest(),
+        "logits": record.logits.tolist(),
+        "spikes": [int(count.sum()) for count in record.counts],
+    }
+
+
+def main(target: Path) -> None:
+    """Make all files in `target`."""
+    target = target.absolute()
+    target.mkdir(parents=True)
+    with TemporaryDirectory() as temporary:
+        place = Path(temporary)
+        data = frames_of(place / "bands", place / "cache")
+        train(data, target)
+        os.chdir(target)
+        assert run(["compile", "ckpt.pt", "--profile", "loihi-int4", "-o", "compiled.net"]) == 0
+        options = ["--data-root", str(place / "bands"), "--cache-dir", str(place / "cache")]
+        assert run(["simulate", "compiled.net", *SIMULATE, *options, "--report", "report.json"]) == 0
+        shutil.copytree(place / "cache" / "frames" / data.info.frame_digest, target / "cache")
+    program = rich()
+    known = make_known_answers(program)
+    write_net(target / "rich.net", NetFile(program, load_profile("loihi-int4").text, known=known))
+    runs = [record(seed, 0.9 + seed / 100, rho=rho) for seed in (0, 1) for rho in (0.0, 0.3)]
+    write_raw(target / "runs.json", [with_profile(each, 0.8, 10.5, 20.25) for each in runs])
+    (target / "digests.txt").write_text(table())
+    expected = {
+        "frames": data.info.frame_digest,
+        "checkpoint": file_digest(target / "ckpt.pt"),
+        "cache keys": cache_keys(),
+        "rich.net": answers(program, known.frames),
+        "runs": [each.name for each in load_records([target / "runs.json"])],
+    }
+    expected["compiled.net"] = answers(read_net(target / "compiled.net").program, data.test.frames)
+    (target / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
+    (target / "metrics.jsonl").unlink()
+    for path in (*target.glob("*.net"), *target.glob("*.pt")):
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), mtime=0))
+        path.unlink()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,82 @@
+"""2,000 random programs of every kind: the reference, its second derivation and `fast`, value by value.
+
+Of batches of many samples the reference runs three; the other two run all.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cache
+
+import numpy as np
+import pytest
+
+from sast_deploy.program import Program
+from sast_deploy.simulate.fast import run_fast
+from sast_deploy.simulate.record import SpikeRecord, evenly_spread, first_difference, select
+from sast_deploy.simulate.reference import run_reference
+from tests.anyprogram import Seeded, any_frames, any_program, any_samples, features
+from tests.programs import vectorised
+
+PROGRAMS, CHUNKS = 2000, 20
+RUNS_OF_EACH = 15  # the fewest programs that have any one feature
+
+
+def run_one(seed: int) -> tuple[Counter[str], list[str]]:
+    """What the program of a seed has, and the disagreements of its engines."""
+    choose = Seeded(17, seed)
+    program = any_program(choose)
+    frames = any_frames(choose, program, any_samples(choose, program))
+    expected = vectorised(program, frames)
+    batch = choose.pick((None, 1, 3, len(frames)))
+    found = run_fast(program, frames, trace=True, threads=1, batch=batch)
+    few = evenly_spread(len(frames), 3)
+    specified = run_reference(program, frames[few], trace=True)
+    problems = [
+        difference and f"seed {seed}, {name}: {difference} in {program}"
+        for name, difference in (
+            ("fast", first_difference(expected, found)),
+            ("reference", first_difference(specified, select(expected, few), few)),
+        )
+    ]
+    assert_whole(program, found, len(frames))
+    has = features(program, frames, expected)
+    return Counter({name: int(value) for name, value in has.items()}), [text for text in problems if text]
+
+
+def assert_whole(program: Program, record: SpikeRecord, samples: int) -> None:
+    """No engine may leave out a layer, a step or a sample: nothing would then be compared."""
+    neurons = [layer.out_shape(program.shapes()[index]) for index, layer in program.spiking()]
+    assert record.traces is not None
+    assert len(record.traces) == len(neurons)
+    for shape, trace in zip(neurons, record.traces, strict=True):
+        whole = (samples, program.steps, int(np.prod(shape)))
+        assert trace.membrane.shape == trace.spikes.shape == whole
+
+
+@cache
+def run_chunk(chunk: int) -> tuple[int, Counter[str], list[str]]:
+    """Programs that ran, how many of them have each feature, and all disagreements."""
+    ran, counts, problems = 0, Counter[str](), list[str]()
+    for seed in range(chunk, PROGRAMS, CHUNKS):
+        found, differences = run_one(seed)
+        counts.update(found)
+        problems += differences
+        ran += 1
+    return ran, counts, problems
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_all_engines_agree(chunk: int, one_thread: None) -> None:
+    assert run_chunk(chunk)[2] == []
+
+
+def test_the_programs_that_ran_have_every_feature(one_thread: None) -> None:
+    """Counted while they ran; a feature that no program had stands there with 0."""
+    chunks = [run_chunk(chunk) for chunk in range(CHUNKS)]
+    assert sum(ran for ran, _, _ in chunks) == PROGRAMS
+    counts = sum((Counter(found) for _, found, _ in chunks), Counter())
+    names = {name for _, found, _ in chunks for name in found}
+    rare = {name: counts[name] for name in names if counts[name] < RUNS_OF_EACH}
+    assert not rare
+    assert len(names) > 80
