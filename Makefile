@@ -23,7 +23,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 py := .venv/bin/python
-sast := $(py) -m sast_deploy
+sast := .venv/bin/sast-deploy
 
 # One folder for each choice of options, so that a checkpoint is never taken for another's.
 data_id := $(if $(DATA_ROOT),-$(shell printf %s '$(DATA_ROOT)' | cksum | cut -d' ' -f1))
@@ -34,7 +34,7 @@ train_options := --dataset '$(DATASET)' --recipe '$(RECIPE)' $(if $(NETWORK),--n
 	$(DATA_ROOT),--data-root '$(DATA_ROOT)') $(if $(HOLDOUT),--holdout '$(HOLDOUT)') $(if \
 	$(EPOCHS),--epochs '$(EPOCHS)') $(if $(SEED),--seed '$(SEED)')
 
-.PHONY: help setup train nmnist-int4 nmnist-int8 paper-nmnist paper-smoke test lint bench doctor clean
+.PHONY: help setup train nmnist-int4 nmnist-int8 paper-nmnist paper-smoke test test-quick lint bench doctor clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z0-9-]+)( ([a-z0-9-]+))?:[^#]*## (.*)/  make \1 \3|\4/p' Makefile | column -t -s'|'
@@ -64,8 +64,11 @@ paper-nmnist: setup  ## the paper's whole N-MNIST study and its tables; hours to
 paper-smoke: setup  ## the same study at small size, on embedded data, in minutes
 	@failed=0; set -x; $(sast) sweep examples/$@.toml -o runs/$@ || failed=$$?; $(sast) tables runs/$@; exit $$failed
 
-test: setup  ## the whole test suite
+test: setup  ## the whole test suite, some minutes
 	$(py) -m pytest $(PYTEST_ARGS)
+
+test-quick: setup  ## the tests that take less than a second each, under a minute
+	$(py) -m pytest -m 'not slow' $(PYTEST_ARGS)
 
 lint: setup  ## ruff and mypy --strict
 	$(py) -m ruff check .

@@ -1,5 +1,24 @@
-"""`python -m sast_deploy` is `sast-deploy`."""
+"""`python -m sast_deploy` is `sast-deploy`. Needs no other package, so it can say which one is missing."""
 
-from sast_deploy.cli import main
+from __future__ import annotations
 
-main()
+import sys
+
+
+def main() -> None:
+    """Entry point; see `sast_deploy.cli.main`."""
+    try:
+        from sast_deploy.cli import main as start
+    except ImportError as error:
+        from sast_deploy.versions import missing_package
+
+        problem = missing_package(error)
+        print(f"error: {problem}", file=sys.stderr)
+        sys.exit(problem.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    start()
+
+
+if __name__ == "__main__":
+    main()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from sast_deploy.compiled import compiled
 from sast_deploy.recipes import Recipe
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # splitmix64's constants (Steele et al., OOPSLA 2014)
@@ -66,7 +66,7 @@ def network_input(frames: NDArray[np.uint8], clip: int) -> NDArray[np.float32]:
     return x
 
 
-@njit(cache=True)
+@compiled()
 def _thin(count, drop, state):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Keep each of `count` events with probability 1 - drop; returns (kept, next state)."""
     kept = 0
@@ -80,7 +80,7 @@ def _thin(count, drop, state):  # type: ignore[no-untyped-def]  # pragma: no cov
     return kept, state
 
 
-@njit(cache=True)
+@compiled()
 def _scatter(frames, affine, drop, seed, unit, out):  # type: ignore[no-untyped-def]  # pragma: no cover
     batch, steps, channels, height, width = frames.shape
     cx, cy = (width - 1) / 2.0, (height - 1) / 2.0

@@ -1,18 +1,14 @@
 """ckpt.pt: what `train` writes and `compile` and `evaluate` read; and its conversion to NumPy.
 
-The file is a `torch.save` of plain values and tensors, read with `weights_only=True`, so that loading runs
-no code from the file.
+The file is a `torch.save` of plain values and tensors, read by a reader of our own (reading/torchfile.py)
+that runs no code from the file and believes no size in it.
 """
 
 from __future__ import annotations
 
 import io
-import pickle
 import platform
-import warnings
-import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,36 +16,63 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from sast_deploy import __version__
 from sast_deploy.data import DataInfo
+from sast_deploy.data.options import SCHEMA as FRAMES
 from sast_deploy.data.options import FrameOptions
-from sast_deploy.errors import CheckpointError, DataError, UsageError
+from sast_deploy.errors import CheckpointError, SastError
 from sast_deploy.fileio import write_bytes
 from sast_deploy.floatnet import FloatConv2d, FloatDense, FloatLayer, FloatNetwork, FloatPool, FloatReadout
 from sast_deploy.network import KERNEL, PADDING, Network, NetworkSpec, state_shapes
+from sast_deploy.reading import Expected
+from sast_deploy.reading.settings import (
+    AMOUNT,
+    COUNT,
+    FRACTION,
+    SEED,
+    Check,
+    Items,
+    Maybe,
+    Named,
+    Number,
+    Plain,
+    Problem,
+    Schema,
+    Table,
+    Text,
+    is_text,
+    known,
+    refuse,
+    shown,
+)
+from sast_deploy.reading.torchfile import OTHER, read_torch
 from sast_deploy.recipes import Recipe
 
 FORMAT = "sast-deploy-checkpoint"
 FORMAT_VERSION = 1
-_KEYS = frozenset(
-    {
-        "format",
-        "version",
-        "name",
-        "network",
-        "state",
-        "recipe",
-        "frames",
-        "data",
-        "seeds",
-        "metrics",
-        "packages",
-    }
-)
-_EXPECTED = f"a {FORMAT} file"
 _REMEDY = "train one with `sast-deploy train`"
+EXPECTED = Expected(f"a {FORMAT} file", CheckpointError, _REMEDY)
+_RATES = Items(Number(0, 1), 0, 256)
+_TEST: Mapping[str, Check] = {
+    "samples": COUNT, "surrogate": FRACTION, "hard": FRACTION, "integer": FRACTION,
+    "integer_start": FRACTION, "surrogate_rates": _RATES, "hard_rates": _RATES,
+}  # fmt: skip
+_FINETUNED: Mapping[str, Check] = {"profile_text": Text(1 << 20), "validation_integer_accuracy": FRACTION}
+# Of what only some files have, or have had: what it is where it is there.
+_METRICS: Mapping[str, Check] = {
+    "epoch": COUNT, "epochs": COUNT, "seconds": AMOUNT, "step_ms": Maybe(AMOUNT), "peak_memory_mb": AMOUNT,
+    "training_samples": COUNT, "validation_samples": COUNT, "device": Text(255),
+    "validation_surrogate_accuracy": FRACTION, "validation_hard_accuracy": FRACTION,
+    "validation_integer_accuracy": FRACTION, "test": known(_TEST), "finetuned": known(_FINETUNED),
+    "setting": known({"validation": Number(0, 1, above=True, below=True), "seed": SEED}),
+}  # fmt: skip
+SCHEMA = Schema("checkpoint", CheckpointError, {
+    "name": Text(255, "/\0"), "network": Plain(), "recipe": Plain(), "frames": Table(FRAMES.fields),
+    "data": Plain(),
+    "seeds": known({"train": SEED, "finetune": SEED}), "metrics": known(_METRICS),
+    "packages": Named(Text(255)),
+})  # fmt: skip
 
 FloatArrays = dict[str, NDArray[np.float32]]
 
@@ -106,7 +129,7 @@ def save_plain(path: Path, values: Mapping[str, Any]) -> None:
     """`torch.save` plain values and tensors, whole or not at all. Raises OutputError."""
     content = io.BytesIO()  # on a full disk torch would raise a RuntimeError that does not say so
     torch.save(values, content)
-    write_bytes(path, content.getbuffer())
+    write_bytes(path, content.getvalue())
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -116,107 +139,73 @@ def load_checkpoint(path: Path) -> Checkpoint:
     objects that could run code, with missing keys, wrong shapes, NaN or Inf.
     """
     path = Path(path)
-    values = load_plain(path)
-    if not isinstance(values, Mapping) or values.get("format") != FORMAT:
-        raise CheckpointError("a torch file of some other kind", where=path, expected=_EXPECTED, todo=_REMEDY)
+    values = read_torch(path, EXPECTED)
+    if not isinstance(values, dict) or not is_text(values.get("format"), FORMAT):
+        EXPECTED.refuse(OTHER, path)
     version = values.get("version")
     if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
         raise CheckpointError(
-            f"format version {version}", where=path, expected=f"{FORMAT_VERSION} or older",
+            f"format version {shown(version)}", where=path, expected=f"{FORMAT_VERSION} or older",
             todo="update sast-deploy",
         )  # fmt: skip
-    missing = sorted(_KEYS - set(values))
+    missing = sorted({"state", *SCHEMA.fields} - set(values))
     if missing:
-        raise CheckpointError(f"without {', '.join(missing)}", where=path, expected=_EXPECTED, todo=_REMEDY)
+        EXPECTED.refuse(f"without {', '.join(missing)}", path)
     return _checked(values, path)
-
-
-def load_plain(path: Path) -> Any:
-    """What a `torch.save` of plain values and tensors holds. Raises CheckpointError."""
-    if path.is_dir():
-        raise CheckpointError("is a folder", where=path, expected=_EXPECTED, todo=f"try {path / 'ckpt.pt'}")
-    if not path.exists():
-        raise CheckpointError("does not exist", where=path, expected=_EXPECTED, todo=_REMEDY)
-    try:
-        content = io.BytesIO(path.read_bytes())
-    except OSError as error:
-        raise CheckpointError(f"cannot be read: {error.strerror}", where=path, expected=_EXPECTED) from error
-    try:
-        _check_sums(content)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about files that are refused a moment later
-            return torch.load(content, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        # Of a pickle, in a zip archive or bare, this means: more than tensors and plain values. torch finds
-        # an "unsupported operand" in a text, too.
-        unsafe = "global" in str(error).lower() or content.getvalue().startswith((b"PK", pickle.PROTO))
-        what = "holds objects that could run code, and was not loaded" if unsafe else "is not a torch file"
-        raise CheckpointError(what, where=path, expected=_EXPECTED, todo=_REMEDY) from error
-    except (OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise CheckpointError(
-            "is truncated or damaged", where=path, expected=_EXPECTED, todo=_REMEDY
-        ) from error
-
-
-def _check_sums(content: io.BytesIO) -> None:
-    """Raise ValueError for a changed byte in a zip archive, as torch writes them: torch.load sees none."""
-    try:
-        if zipfile.is_zipfile(content):
-            with zipfile.ZipFile(content) as archive:
-                if archive.testzip() is not None:
-                    raise ValueError("a checksum differs")
-    except (zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(str(error)) from error
-    finally:
-        content.seek(0)
 
 
 def _checked(values: Mapping[str, Any], path: Path) -> Checkpoint:
     try:
+        SCHEMA.check({key: value for key, value in values.items() if key in SCHEMA.fields})
+        network = NetworkSpec.from_dict(values["network"])
+        refuse(state_problems(values["state"], state_shapes(network)), None, CheckpointError)
         checkpoint = Checkpoint(
-            name=str(values["name"]),
-            network=NetworkSpec.from_dict(values["network"]),
-            state={str(key): _array(value) for key, value in values["state"].items()},
+            name=values["name"],
+            network=network,
+            state=values["state"],
             recipe=Recipe.from_dict(values["recipe"]),
             frames=FrameOptions.from_dict(values["frames"]),
             data=DataInfo.from_dict(values["data"]),
-            seeds=dict(values["seeds"]),
-            metrics=dict(values["metrics"]),
-            packages=dict(values["packages"]),
+            seeds=values["seeds"],
+            metrics=values["metrics"],
+            packages=values["packages"],
         )
-        if "/" in checkpoint.name or "\0" in checkpoint.name:  # exports are named after it
-            raise ValueError(f"name {checkpoint.name!r}")
-        _check_state(checkpoint.state, state_shapes(checkpoint.network))
-        _check_classes(checkpoint)
-    except (UsageError, DataError, TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
-        raise CheckpointError(f"holds a wrong value: {error}", where=path, expected=_EXPECTED) from error
+        _check_fit(checkpoint)
+    except SastError as error:
+        raise CheckpointError(f"holds a wrong value: {error}", where=path, expected=EXPECTED.what) from error
+    for array in checkpoint.state.values():
+        array.flags.writeable = False
     return checkpoint
 
 
-def _array(value: Tensor) -> NDArray[np.float32]:
-    array: NDArray[np.float32] = value.numpy()
-    array.flags.writeable = False
-    return array
-
-
-def _check_state(state: FloatArrays, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Raise ValueError for anything but finite float32 arrays of the network's shapes."""
-    if set(state) != set(shapes):
-        raise ValueError(f"weights {', '.join(sorted(state))} instead of {', '.join(sorted(shapes))}")
+def state_problems(
+    state: Any, shapes: Mapping[str, tuple[int, ...]], where: str = ""
+) -> Iterator[Problem]:
+    """What is wrong with weights that should be finite float32 of these shapes, thresholds positive."""
+    if not isinstance(state, dict) or set(state) != set(shapes):
+        found = ", ".join(sorted(map(str, state))) if isinstance(state, dict) else shown(state)
+        yield Problem("", f"weights {where}{found}"[:400], ", ".join(sorted(shapes)))
+        return
     for key, array in state.items():
-        if array.shape != shapes[key] or array.dtype != np.float32:
-            raise ValueError(f"{key} is {array.dtype} {array.shape} instead of float32 {shapes[key]}")
-        bad = int((~np.isfinite(array)).sum())
-        if bad:
-            raise ValueError(f"{key} has {bad} values that are NaN or infinite")
-        if key.startswith("theta_") and not (array > 0).all():
-            raise ValueError(f"{key} has thresholds that are not positive")
+        name = f"{where}{key}"
+        if not isinstance(array, np.ndarray):
+            yield Problem(name, shown(array), "an array")
+        elif array.shape != shapes[key] or array.dtype != np.float32:
+            yield Problem("", f"{name} is {array.dtype} {array.shape}", f"float32 {shapes[key]}")
+        elif bad := int((~np.isfinite(array)).sum()):
+            yield Problem("", f"{name} has {bad} values that are NaN or infinite", "finite weights")
+        elif key.startswith("theta_") and not (array > 0).all():
+            yield Problem("", f"{name} has thresholds that are not positive", "positive ones")
 
 
-def _check_classes(checkpoint: Checkpoint) -> None:
-    names, outputs = len(checkpoint.data.classes), checkpoint.network.classes
+def _check_fit(checkpoint: Checkpoint) -> None:
+    """Raise CheckpointError where network, classes and frames are not one another's."""
+    names, outputs, network = len(checkpoint.data.classes), checkpoint.network.classes, checkpoint.network
     if names != outputs:
-        raise ValueError(f"{names} class names for {outputs} outputs")
+        raise CheckpointError(f"{names} class names for {outputs} outputs")
+    size = checkpoint.frames.size
+    if size is not None and network.input_shape[1:] != size:
+        raise CheckpointError(f"frames of {size} pixels for a network of {network.input_shape}")
 
 
 def load_network(checkpoint: Checkpoint) -> Network:

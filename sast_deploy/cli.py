@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import errno
+import signal
 import sys
 import traceback
-from typing import Any
 
 import click
 
@@ -23,10 +23,15 @@ from sast_deploy.commands.sweep import sweep_command
 from sast_deploy.commands.tables import tables_command
 from sast_deploy.commands.train import train_command
 from sast_deploy.commands.verify import verify_command
-from sast_deploy.errors import OutputError, SastError
+from sast_deploy.errors import EXIT_CODES, Exit, SastError
+from sast_deploy.streams import prepare_streams
+from sast_deploy.versions import missing_package
 
-INTERNAL_ERROR = 1
-INTERRUPTED = 130
+# Whatever path the system names with these, the machine is at its limit. An output on a full disk is an
+# OutputError before it comes here.
+OF_THE_MACHINE = {
+    errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOSPC, errno.EDQUOT, errno.EIO,
+}  # fmt: skip
 
 EXAMPLE = """
 Example, from events to a report:
@@ -35,7 +40,8 @@ Example, from events to a report:
   sast-deploy train --dataset auto --recipe best -o runs/first/ckpt.pt
   sast-deploy compile runs/first/ckpt.pt --profile loihi-int4
   sast-deploy simulate
-"""
+
+Exit codes: """ + "; ".join(f"{code:d} {meaning}" for code, meaning in EXIT_CODES.items()) + "."
 
 
 @click.group(cls=Group, epilog=EXAMPLE, context_settings={"help_option_names": ["-h", "--help"]})
@@ -63,42 +69,62 @@ for command in (
 
 
 def main() -> None:
-    """Entry point: every error is one line on stderr; exit codes 2 (input), 3 (Lava, environment)."""
-    sys.exit(run(sys.argv[1:]))
+    """Entry point: every error is one line on stderr; exit codes as `sast_deploy.errors.EXIT_CODES` says."""
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # ends a run as Ctrl-C does, its children too
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        prepare_streams()
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:
+        code = Exit.INTERRUPTED
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
     """Run the command line; returns the exit code."""
     forget_debug()
     try:
-        result: Any = cli.main(arguments, prog_name="sast-deploy", standalone_mode=False)
-        return result if isinstance(result, int) else 0
-    except SastError as error:
-        return _complain(str(error), error.exit_code)
-    except click.ClickException as error:
+        # Not `cli.main`: that one, too, has opinions on interrupts and closed pipes.
+        with cli.make_context("sast-deploy", list(arguments)) as context:
+            result = cli.invoke(context)
+        sys.stdout.flush()
+        return int(result) if isinstance(result, int) else Exit.OK
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except (Exception, KeyboardInterrupt) as error:
+        return _complain(*explain(error))
+
+
+def explain(error: BaseException) -> tuple[str, int]:
+    """One line for the person at the keyboard, and the exit code."""
+    if isinstance(error, SastError):
+        return str(error), error.exit_code
+    if isinstance(error, click.Abort | KeyboardInterrupt):
+        return "interrupted", Exit.INTERRUPTED
+    if isinstance(error, click.ClickException):
         where = f"{error.ctx.command_path}: " if getattr(error, "ctx", None) else ""  # type: ignore[attr-defined]
-        return _complain(where + " ".join(error.format_message().split()), error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        return _complain("interrupted", INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output has gone (as in `| head`): nothing is wrong with the run.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        where = error.filename or "input or output"
-        return _complain(f"{where}: failed: {error.strerror or error}", OutputError.exit_code)
-    except MemoryError:
-        return _complain("not enough memory", OutputError.exit_code)
-    except Exception as error:
-        reason = " ".join(str(error).split()) or "no message"
-        return _complain(
-            f"internal error, {type(error).__name__}: {reason}; run again with --debug and report it",
-            INTERNAL_ERROR,
-        )
+        return where + " ".join(error.format_message().split()), Exit.BAD_INPUT
+    if isinstance(error, ImportError) and (error.name or "").partition(".")[0] != "sast_deploy":
+        return explain(missing_package(error))
+    if isinstance(error, MemoryError) or _is_torch_out_of_memory(error):
+        return "not enough memory", Exit.ENVIRONMENT
+    if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+        what = f"{error.filename or 'input or output'}: failed: {error.strerror or error}"
+        return what, Exit.ENVIRONMENT if error.errno in OF_THE_MACHINE else Exit.BAD_INPUT
+    reason = " ".join(str(error).split()) or "no message"
+    what = f"internal error, {type(error).__name__}: {reason}; run again with --debug and report it"
+    return what, Exit.INTERNAL
+
+
+def _is_torch_out_of_memory(error: BaseException) -> bool:
+    """torch has no MemoryError: on a GPU a class of its own, on the CPU only words."""
+    return isinstance(error, RuntimeError) and (
+        type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    )
 
 
 def _complain(message: str, code: int) -> int:
     if wants_traceback():
         traceback.print_exc()
-    click.echo(f"error: {message}", err=True)
+    print(f"error: {message}", file=sys.stderr, flush=True)
     return code

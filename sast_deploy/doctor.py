@@ -19,15 +19,23 @@ from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sast_deploy.errors import InstallationError, SastError
-from sast_deploy.versions import installed_version, normal_name, pinned_versions, runtime_requirements
+from sast_deploy.children import child_environment, python_command
+from sast_deploy.errors import Exit, SastError
+from sast_deploy.versions import (
+    LAVA_INSTALL,
+    LAVA_VERSIONS,
+    installed_version,
+    normal_name,
+    pinned_versions,
+    pip_command,
+    runtime_requirements,
+)
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
     from rich.console import Console
 
 PYTHON_RANGE = ((3, 10), (3, 13))
-LAVA_VERSIONS = {"lava-nc": "0.10.0", "lava-dl": "0.6.0"}
 LAVA_SELFCHECK = "sast_deploy.simulate.lava.selfcheck"
 LAVA_SECONDS = 30.0
 SHARED_MEMORY = Path("/dev/shm")
@@ -134,8 +142,7 @@ def _torch_build() -> Check:
 
 
 def _lava() -> Iterator[Check]:
-    pins = " ".join(f"{name}=={version}" for name, version in LAVA_VERSIONS.items())
-    remedy = pip_command("--no-deps", "--ignore-requires-python", *pins.split())
+    remedy = pip_command(*LAVA_INSTALL)
     found = {name: installed_version(name) for name in LAVA_VERSIONS}
     for name, version in LAVA_VERSIONS.items():
         yield Check(name, found[name] or "not installed", version, found[name] == version, remedy)
@@ -146,15 +153,16 @@ def _lava() -> Iterator[Check]:
 def _lava_runs(remedy: str) -> Check:
     """Import Lava and run a small network in a child process, which may fail or hang without harm."""
     wanted = f"a small network runs within {LAVA_SECONDS:.0f} s"
-    command = [sys.executable, "-m", LAVA_SELFCHECK]
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            python_command(LAVA_SELFCHECK), env=child_environment(),
+            stdin=subprocess.DEVNULL, capture_output=True, text=True,
             timeout=LAVA_SECONDS, start_new_session=True, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
+        again = shlex.join([sys.executable, "-m", LAVA_SELFCHECK])
         found = f"hangs (stopped after {LAVA_SECONDS:.0f} s)"
-        return Check("Lava runs", found, wanted, ok=False, remedy=shlex.join(command))
+        return Check("Lava runs", found, wanted, ok=False, remedy=again)
     lines = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines() or ["no message"]
     return Check("Lava runs", lines[-1], wanted, done.returncode == 0, remedy)
 
@@ -226,12 +234,7 @@ def _importable(name: str) -> bool:
         return False
 
 
-def pip_command(*arguments: str) -> str:
-    """The shell command with which this Python installs something."""
-    return shlex.join([sys.executable, "-m", "pip", "install", *arguments])
-
-
 if __name__ == "__main__":  # works where click or rich are what is missing
     found_here = diagnose()
     print("\n".join(map(_plain, found_here)))
-    sys.exit(0 if healthy(found_here) else InstallationError.exit_code)
+    sys.exit(0 if healthy(found_here) else Exit.ENVIRONMENT)

@@ -22,6 +22,18 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
+EXIT_CODES = {
+    Exit.OK: "success",
+    Exit.CHECK_FAILED: "a check failed: engines disagree, a bound is violated, a limit is broken under "
+    "--fail-on-limits, simulated recordings are off",
+    Exit.BAD_INPUT: "your input: options, files, data, an output that cannot be written",
+    Exit.ENVIRONMENT: "Lava, a missing package, the machine: memory, disk, open files",
+    Exit.RUNS_FAILED: "some runs of a sweep failed",
+    Exit.INTERNAL: "internal error: a defect of sast-deploy",
+    Exit.INTERRUPTED: "interrupted",
+}
+
+
 class SastError(Exception):
     """Base of all errors meant for the person at the keyboard.
 

@@ -9,19 +9,26 @@ import fcntl
 import hashlib
 import os
 import platform
+import re
+import secrets
+import shutil
 import stat
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 
-from sast_deploy.errors import BusyError, OutputError
+from sast_deploy.errors import BusyError, OutputError, SastError
+from sast_deploy.reading import Expected, open_regular
 
 MOST_LINKS = 40  # that the kernel follows
 PROC = Path("/proc")  # where /dev/stdout and /dev/fd lead
 LOCK_FILE = ".lock"
 LOCK_TRIES = 100
+STALE_SECONDS = 24 * 3600
+NAME_LETTERS = 40  # of a file that are in the name of its temporary one
 SPECIAL = {
     stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device",
     stat.S_IFBLK: "device",
@@ -44,7 +51,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.name[:40]}.", suffix=".tmp", dir=target.parent)
+        sweep_leftovers(target)
+        name = f".{target.name[:NAME_LETTERS]}."
+        handle, name = tempfile.mkstemp(prefix=name, suffix=".tmp", dir=target.parent)
         os.close(handle)
         temporary = Path(name)
         os.chmod(temporary, 0o666 & ~_umask())
@@ -61,6 +70,39 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def new_folder(parent: Path, prefix: str, suffix: str = "") -> Path:
+    """A new folder of that name with eight letters of chance in it, as open to others as any new folder.
+
+    Raises OSError.
+    """
+    while True:
+        folder = parent / f"{prefix}{secrets.token_hex(4)}{suffix}"
+        with suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+
+
+@lru_cache(maxsize=256)  # once in a process is enough
+def sweep_leftovers(path: Path) -> None:
+    """Remove what a killed process left beside `path` a day ago or earlier: its temporary names."""
+    name = re.compile(rf"\.{re.escape(path.name[:NAME_LETTERS])}\.[a-z0-9_]{{8}}\.tmp")
+    with suppress(OSError):
+        for entry in os.scandir(path.parent):
+            if name.fullmatch(entry.name):
+                remove_stale(Path(entry.path))
+
+
+def remove_stale(path: Path) -> None:
+    """Remove a file or folder that is a day old; nothing where it is younger, or gone in the meantime."""
+    with suppress(OSError):
+        state = path.lstat()
+        if time.time() - state.st_mtime > STALE_SECONDS:
+            if stat.S_ISDIR(state.st_mode):
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
 
 
 def output_target(path: Path) -> Path:
@@ -187,8 +229,8 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
-    with open(path, "rb") as file:
+    """SHA-256 of a file's bytes, as 64 hexadecimal digits. Raises SastError: no regular file."""
+    with open_regular(path, Expected("a file", SastError)) as file:
         return (
             hashlib.file_digest(file, "sha256").hexdigest()
             if hasattr(hashlib, "file_digest")

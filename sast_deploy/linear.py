@@ -55,14 +55,18 @@ def pooled(layer: SumPool, x: Int64Array, rounding: str) -> Int64Array:
 
 
 def input_maxima(program: Program) -> list[int]:
-    """The largest input value of every layer: a count, a spike, or what a pool makes of either."""
-    return [high for _, high in program.input_ranges()]
+    """The largest magnitude of an input of every layer: a count, a spike, or what a pool makes of either."""
+    return [max(-low, high) for low, high in program.input_ranges()]
+
+
+def weighted_bound(weight: Int32Array, x_max: int) -> int:
+    """max_i sum_j |W_ij| * x_max: no partial sum of any output exceeds it. weight (out, ...)."""
+    return int(np.abs(weight.astype(np.int64)).reshape(len(weight), -1).sum(axis=1).max()) * x_max
 
 
 def _exact_type(weight: Int32Array, x: Int64Array) -> type[np.float64] | type[np.int64]:
     largest = int(np.abs(x).max()) if x.size else 0
-    bound = int(np.abs(weight.astype(np.int64)).reshape(len(weight), -1).sum(axis=1).max()) * largest
-    return np.float64 if bound < FLOAT64_EXACT else np.int64
+    return np.float64 if weighted_bound(weight, largest) < FLOAT64_EXACT else np.int64
 
 
 def _matrix(x: npt.NDArray[Any], weight: npt.NDArray[Any]) -> npt.NDArray[Any]:

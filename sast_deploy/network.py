@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import torch
@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from sast_deploy.errors import UsageError
 from sast_deploy.lif import Reset, lif, lif_states
+from sast_deploy.reading.settings import FLOAT_MAX, Choice, Items, Number, Schema, Whole
 from sast_deploy.sparse import event_linear
 
 KERNEL = 3  # the papers' convolutions are all 3x3 ...
@@ -54,15 +55,9 @@ class NetworkSpec:
     reset: Reset = "subtract"
 
     def __post_init__(self) -> None:
-        _check(self.kind in ("fc", "conv"), f"network kind {self.kind!r}", "fc or conv")
-        sizes = (*self.input_shape, *self.hidden, *self.strides, self.classes)
-        _check(all(type(n) is int and n > 0 for n in sizes), f"network sizes {sizes}", "positive integers")
-        _check(len(self.input_shape) == 3, f"input shape {self.input_shape}", "(channels, height, width)")
-        _check(len(self.hidden) > 0, "no hidden layer", "at least one LIF layer")
-        _check(0.0 <= self.alpha < 1.0, f"alpha {self.alpha}", "0 <= alpha < 1")
-        _check(0.0 < self.theta < math.inf, f"theta {self.theta}", "a positive number")
-        _check(0.0 < self.k < math.inf, f"k {self.k}", "a positive number")
-        _check(self.reset in RESETS, f"reset {self.reset!r}", " or ".join(RESETS))
+        SCHEMA.check(vars(self))
+        for key in ("input_shape", "hidden", "strides"):
+            object.__setattr__(self, key, tuple(getattr(self, key)))
         expected = len(self.hidden) if self.kind == "conv" else 0
         _check(len(self.strides) == expected, f"{len(self.strides)} strides for {self.kind}", f"{expected}")
 
@@ -72,15 +67,20 @@ class NetworkSpec:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> NetworkSpec:
-        """The inverse of `to_dict`; raises UsageError for unknown or missing keys.
+        """The inverse of `to_dict`; raises UsageError, which names all that is wrong.
 
         Values that networks of older files do not have (`ADDED_LATER`) take their defaults.
         """
-        known = {f.name for f in fields(cls)}
-        complete = {**ADDED_LATER, **values}
-        _check(set(complete) == known, f"network keys {sorted(values)}", f"{sorted(known)}")
-        tuples = {key: tuple(complete[key]) for key in ("input_shape", "hidden", "strides")}
-        return cls(**{**complete, **tuples})
+        return SCHEMA.read(cls, values)
+
+
+SCHEMA = Schema("network", UsageError, {
+    "kind": Choice(("fc", "conv")), "input_shape": Items(Whole(1, 1 << 16), 3, 3),
+    "hidden": Items(Whole(1, 1 << 24), 1, 256), "classes": Whole(1, 1 << 16),
+    "alpha": Number(0.0, 1.0, below=True), "theta": Number(0.0, FLOAT_MAX, above=True),
+    "k": Number(0.0, FLOAT_MAX, above=True), "strides": Items(Whole(1, 1 << 16), 0, 256),
+    "reset": Choice(RESETS),
+}, ADDED_LATER)  # fmt: skip
 
 
 def network_spec(

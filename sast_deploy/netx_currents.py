@@ -1,48 +1,127 @@
-"""Did a filtered current leave 24 bits in this run? Where that is not proved impossible, it is looked up.
+"""Did a sum or a current reach where stock Lava computes otherwise? What is not proved is judged on the run.
 
 Stock Lava adds or subtracts 2**24 where a current passes +-2**23, which is no wrap to two's complement: it
-keeps +2**23 and turns -2**23 into it. As long as no current gets there, both are the same.
+keeps +2**23 and turns -2**23 into it. Its convolutions add up in float32, exact up to 2**24, and delayed
+dense layers multiply in 32 bits, weights as wide as 256. As long as nothing gets there, both are the same.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
+from sast_deploy.compiler.proofs import bound_neurons
 from sast_deploy.errors import NetFileError
 from sast_deploy.fixedpoint import divide_pow2_array
-from sast_deploy.linear import Int64Array, layer_inputs, sums_over_time
-from sast_deploy.netx_import import StockNet
-from sast_deploy.program import CURRENT, LEAK_BITS, Dense, Program, SpikingLayer, per_neuron
+from sast_deploy.linear import (
+    Int64Array,
+    input_maxima,
+    layer_inputs,
+    sums_over_time,
+    weighted_bound,
+    weighted_sums,
+)
+from sast_deploy.program import (
+    CURRENT,
+    LEAK_BITS,
+    NO_DECAY_FILTER,
+    Conv2d,
+    Dense,
+    Program,
+    SpikingLayer,
+    per_neuron,
+)
 from sast_deploy.simulate.record import SpikeRecord
+
+FLOAT32_EXACT = 1 << 24
+INPUT_MAX = (1 << 23) - 1  # of a dense layer: 256 times that fits 32 bits
+INT64_ROOM = 1 << 56  # times 64 it still fits
+
+
+def unproven_layers(program: Program, where: Path) -> tuple[int, ...]:
+    """The indices of the layers that may reach where stock Lava computes otherwise.
+
+    Raises:
+        NetFileError: sums that may leave the 64 bits in which they are checked.
+    """
+    maxima, layers = input_maxima(program), list(program.spiking())
+    for index, layer in layers:
+        total = weighted_bound(layer.weight, maxima[index])
+        if total >= INT64_ROOM:
+            name = f"layer {index} ({layer.kind})"
+            _refuse(where, name, f"weighted sums may reach {total}", "within 64 bits")
+    bounds = bound_neurons(program)
+    return tuple(
+        index
+        for index, layer in layers
+        if _part_bound(layer, maxima[index]) > _part_limit(layer)
+        or bounds[index].current.leaves(CURRENT, "saturate-symmetric").any()
+    )
 
 
 def check_currents(
-    net: StockNet, frames: npt.NDArray[np.uint8], record: SpikeRecord, where: Path
+    program: Program,
+    unproven: tuple[int, ...],
+    frames: npt.NDArray[np.integer[Any]],
+    record: SpikeRecord,
+    where: Path,
+    first: int = 0,
 ) -> None:
-    """Recompute the currents of `net.unproven` layers from a run's spikes.
+    """Recompute sums and currents of the `unproven` layers from a run's spikes.
 
-    frames: uint8 (samples, time, C, H, W). record: the run on them, with traces.
+    frames: integers (samples, time, C, H, W). record: the run on them, with traces. first: the number of the
+    first of these samples.
 
     Raises:
-        NetFileError: a current left 24 bits: stock Lava may do otherwise; names layer, sample, step, neuron.
+        NetFileError: stock Lava may do otherwise; names layer, sample, step, neuron.
     """
     if record.traces is None:
         raise ValueError("a run without traces")
-    numbers = {index: number for number, (index, _) in enumerate(net.program.spiking())}
-    inputs = layer_inputs(net.program, frames, [trace.spikes for trace in record.traces])
-    for index, layer in net.program.spiking():
-        if index in net.unproven:
-            current = _currents(net.program, layer, inputs[index], record.traces[numbers[index]].spikes)
-            for sample, step, neuron in np.argwhere(np.abs(current) > CURRENT.high)[:1]:
-                raise NetFileError(
-                    f"layer {index} ({layer.kind}), sample {sample}, step {step}, neuron {neuron}: "
-                    f"the current reaches {current[sample, step, neuron]}",
-                    where=where,
-                    expected=f"within +-{CURRENT.high}, beyond which stock Lava's current wraps",
-                )
+    if not unproven:
+        return
+    spikes = [trace.spikes for trace in record.traces]
+    inputs = layer_inputs(program, frames, spikes)
+    for (index, layer), own in zip(program.spiking(), spikes, strict=True):
+        if index in unproven:
+            name = f"layer {index} ({layer.kind})"
+            _check_parts(layer, inputs[index], where, name, first)
+            _check_current(layer, _currents(program, layer, inputs[index], own), where, name, first)
+
+
+def _part_limit(layer: SpikingLayer) -> int:
+    return FLOAT32_EXACT if isinstance(layer, Conv2d) else INPUT_MAX
+
+
+def _part_bound(layer: SpikingLayer, x_max: int) -> int:
+    return weighted_bound(layer.weight, x_max) if isinstance(layer, Conv2d) else x_max
+
+
+def _check_parts(layer: SpikingLayer, train: Int64Array, where: Path, name: str, first: int) -> None:
+    """Refuse a convolution's sum that float32 may round, and a dense layer's product beyond 32 bits."""
+    samples, steps, *shape = train.shape
+    parts = np.abs(train)
+    if isinstance(layer, Conv2d):
+        parts = weighted_sums(layer, parts.reshape(-1, *shape), np.abs(layer.weight))
+    parts = parts.reshape(samples, steps, -1)
+    for sample, step, number in np.argwhere(parts > _part_limit(layer))[:1]:
+        found = f"sample {first + sample}, step {step}: parts of a sum reach {parts[sample, step, number]}"
+        _refuse(where, name, found, f"at most {_part_limit(layer)}, beyond which stock Lava rounds or wraps")
+
+
+def _check_current(layer: SpikingLayer, current: Int64Array, where: Path, name: str, first: int) -> None:
+    # A current that nothing is left of may be 2**23: it meets no wrap of ours, and stock Lava keeps it.
+    highest = CURRENT.high + (per_neuron(layer.u_decay, current.shape[2]) == NO_DECAY_FILTER)
+    for sample, step, neuron in np.argwhere((current > highest) | (current < -CURRENT.high))[:1]:
+        place = f"sample {first + sample}, step {step}, neuron {neuron}"
+        found = f"{place}: the current reaches {current[sample, step, neuron]}"
+        _refuse(where, name, found, f"within +-{CURRENT.high}, beyond which stock Lava's current wraps")
+
+
+def _refuse(where: Path, name: str, found: str, expected: str) -> NoReturn:
+    raise NetFileError(f"{name}: {found}", where=where, expected=expected)
 
 
 def _currents(

@@ -20,14 +20,18 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from sast_deploy.compiler.proofs import bound_neurons, signed_bits
+from sast_deploy.compiler.proofs import signed_bits
 from sast_deploy.errors import NetFileError
 from sast_deploy.fixedpoint import Arithmetic, QFormat
+from sast_deploy.netx_currents import unproven_layers
 from sast_deploy.netx_layers import STOCK_SHIFT, LayerReader, StockUse
-from sast_deploy.program import CURRENT, Dense, Int32Array, Program, SpikingLayer
+from sast_deploy.program import Dense, Int32Array, Program, SpikingLayer
+from sast_deploy.reading.files import Expected
+from sast_deploy.reading.hdf5 import open_hdf5
 
 STOCK_STATE = QFormat(24, STOCK_SHIFT)
-__all__ = ["StockNet", "StockUse", "is_stock_file", "load_stock", "read_stock"]
+STOCK_FILE = Expected("a NetX .net file", NetFileError)
+__all__ = ["StockNet", "StockUse", "load_stock", "read_stock"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +39,8 @@ class StockNet:
     """A stock file as a program.
 
     transform: (weight, bias) of the input layer's neurons, or None where it has none. notes: what stock
-    NetX alters in silence, one line each. unproven: indices of the layers whose filtered current may leave
-    24 bits, where stock Lava wraps otherwise (`netx_currents.check_currents`).
+    NetX alters in silence, one line each. unproven: indices of the layers whose sums or currents may reach
+    where stock Lava computes otherwise (`netx_currents.check_currents`).
     """
 
     program: Program
@@ -55,15 +59,6 @@ def read_stock(path: Path, use: StockUse | None = None) -> Program:
     return load_stock(path, use).program
 
 
-def is_stock_file(path: Path) -> bool:
-    """Whether this is a NetX file that sast-deploy did not write."""
-    try:
-        with h5py.File(path, "r") as file:
-            return "layer" in file and "sast" not in file
-    except OSError:
-        return False
-
-
 def load_stock(path: Path, use: StockUse | None = None) -> StockNet:
     """Read a stock NetX file.
 
@@ -71,17 +66,14 @@ def load_stock(path: Path, use: StockUse | None = None) -> StockNet:
         NetFileError: missing, damaged, or with a layer, neuron or value that is not supported: the message
             names the layer, what was found and what is supported.
     """
-    if not Path(path).is_file():
-        raise NetFileError("no such file", where=path, expected="a NetX .net file")
-    try:
-        with h5py.File(path, "r") as file:
-            if "layer" not in file or not len(file["layer"]):
-                raise NetFileError("has no /layer group", where=path, expected="a NetX .net file")
-            reader = LayerReader(path, use or StockUse())
-            reader.read(file["layer"])
-    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise NetFileError(f"is damaged or no NetX file ({reason})", where=path) from error
+    reader = LayerReader(path, use or StockUse())
+    with open_hdf5(path, STOCK_FILE, ("layer",)) as file:
+        layers = file.get("layer")
+        if layers is None:
+            STOCK_FILE.refuse_kind(path)
+        if not isinstance(layers, h5py.Group) or not len(layers):
+            STOCK_FILE.refuse("has no layers in /layer", path)
+        reader.read(layers)
     return _assemble(path, reader)
 
 
@@ -94,25 +86,9 @@ def _assemble(path: Path, reader: LayerReader) -> StockNet:
     classes = tuple(map(str, range(int(np.prod(reader.shape)))))
     program = Program(
         Path(path).stem, reader.input_shape, reader.input_max, reader.use.steps, classes, rules,
-        tuple(reader.layers), reader.use.reset_interval,
+        tuple(reader.layers), reader.use.reset_interval, reader.use.input_min,
     )  # fmt: skip
-    return StockNet(program, reader.transform, tuple(reader.notes), _prove(program, path))
-
-
-def _prove(program: Program, path: Path) -> tuple[int, ...]:
-    """Refuse weighted sums that may leave 24 bits; return the layers whose filtered currents may."""
-    unproven = []
-    for index, bounds in bound_neurons(program).items():
-        low, high = int(bounds.sums.low.min()), int(bounds.sums.high.max())
-        if max(-low, high) << STOCK_SHIFT > CURRENT.high:
-            raise NetFileError(
-                f"layer {index} ({program.layers[index].kind}): weighted sums may reach {low}..{high}",
-                where=path,
-                expected=f"within +-{CURRENT.high >> STOCK_SHIFT}, beyond which stock Lava's current wraps",
-            )
-        if bounds.current.leaves(CURRENT, "saturate-symmetric").any():
-            unproven.append(index)
-    return tuple(unproven)
+    return StockNet(program, reader.transform, tuple(reader.notes), unproven_layers(program, path))
 
 
 def _weights(layer: SpikingLayer) -> list[Int32Array]:

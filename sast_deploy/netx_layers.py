@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import h5py
 import numpy as np
 
 from sast_deploy.errors import NetFileError
-from sast_deploy.netx_group import BIAS_MAX, Group, refuse
+from sast_deploy.netx_group import DELAY_MAX, INT16, INT32, Group, refuse
 from sast_deploy.netx_weights import stock_weights
 from sast_deploy.program import NO_DECAY_FILTER, Conv2d, Dense, Int32Array, Shape, SpikingLayer, frozen_ints
 
@@ -24,16 +25,21 @@ class StockUse:
 
     steps: T of a sample. message_bits: 0, any nonzero input is a spike; else inputs are graded.
     reset_interval: 0 for never; else states are cleared every so many steps. reset_offset: of the first
-    layer, counted from step 0 (NetX's own argument). input_max: largest input; None: what the bits allow.
-    input_bias: None; or the input neurons' biases are the inputs plus this, whatever the file's transform.
+    layer, counted from step 0 (NetX's own argument). input_min, input_max: smallest and largest input; None:
+    what the bits allow. input_bias: None; or the input neurons' biases are the inputs plus this, whatever the
+    file's transform. input_shape: (C, H, W) that the user names. array_shape: that of the user's array, which
+    a convolution takes where neither file nor user name one.
     """
 
     steps: int = 1
     message_bits: int = 0
     reset_interval: int = 0
     reset_offset: int = 0
+    input_min: int = 0
     input_max: int | None = None
     input_bias: int | None = None
+    input_shape: Shape | None = None
+    array_shape: Shape | None = None
 
 
 @dataclass
@@ -57,6 +63,8 @@ class LayerReader:
                 raise NetFileError(
                     f"/layer has {', '.join(groups)}", where=self.path, expected=f"0..{len(groups) - 1}"
                 )
+            if not isinstance(groups[str(index)], h5py.Group):
+                raise NetFileError(f"/layer/{index} is a dataset", where=self.path, expected="a group")
             self._layer(Group(groups[str(index)], self.path, index), index)
         if not self.layers:
             raise NetFileError("has no layer that computes", where=self.path, expected=SUPPORTED)
@@ -67,7 +75,7 @@ class LayerReader:
         if self.use.input_max is not None:
             return self.use.input_max
         bits = 8 if self.transform is not None else self.use.message_bits
-        return min((1 << bits) - 1, 255) if bits else 1
+        return min((1 << bits) - 1, INT32[1]) if bits else 1
 
     def _layer(self, group: Group, index: int) -> None:
         readers = {
@@ -81,7 +89,10 @@ class LayerReader:
             refuse(group, f"layer type {group.kind!r}", SUPPORTED)
         if group.kind == "input" and index:
             refuse(group, "an input layer that is not the first", SUPPORTED)
-        readers[group.kind](group)
+        try:
+            readers[group.kind](group)
+        except ValueError as error:  # of the program's own checks
+            refuse(group, str(error).removeprefix("inconsistent program: "), "sizes that fit one another")
 
     def _flatten(self, group: Group) -> None:
         self.flatten = True
@@ -89,9 +100,7 @@ class LayerReader:
     def _input(self, group: Group) -> None:
         if not group.has("neuron") and not group.has("shape"):
             return
-        shape = tuple(int(n) for n in group.integers("shape").ravel())
-        if len(shape) not in (1, 3):
-            refuse(group, f"shape {shape}", "C, H, W or n")
+        shape = group.shape
         self.image = len(shape) == 3
         self.input_shape = self.shape = shape if self.image else (*shape, 1, 1)
         if group.has("neuron"):
@@ -99,14 +108,14 @@ class LayerReader:
 
     def _input_neurons(self, group: Group, shape: Shape) -> None:
         """Stock users write weight * pixel + bias to the neurons' bias, which no current filter passes."""
-        weight = int(group.truncated("weight").item()) if group.has("weight") else 64
-        bias = int(group.truncated("bias").item()) if group.has("bias") else 0
+        weight = int(group.read("weight").item()) if group.has("weight") else 64
+        bias = int(group.read("bias").item()) if group.has("bias") else 0
         self.transform = (weight, bias)
         if self.use.input_bias is not None:
             weight, bias = 1, self.use.input_bias
-        for end in (bias, bias + weight * self.input_max):
-            if abs(end) > BIAS_MAX:
-                refuse(group, f"neuron biases up to {end}", f"at most {BIAS_MAX}, where stock Lava wraps")
+        for end in (bias + weight * self.use.input_min, bias, bias + weight * self.input_max):
+            if not INT16[0] <= end <= INT16[1]:
+                refuse(group, f"neuron biases up to {end}", f"{INT16[0]}..{INT16[1]}, where stock Lava wraps")
         neurons = {**self._neurons(group, shape[0]), "u_decay": frozen_ints([NO_DECAY_FILTER])}
         self.layers.append(
             Conv2d(
@@ -120,50 +129,60 @@ class LayerReader:
     def _dense(self, group: Group) -> None:
         if group.has("weight/imag"):
             refuse(group, "complex weights", SUPPORTED)
-        outputs = int(np.prod(group.integers("shape")))
-        weight = group.truncated("weight")
-        weight = weight.reshape(outputs, -1) if weight.ndim == 1 else weight
+        outputs = math.prod(group.shape)
+        weight = group.read("weight", out=outputs).reshape(outputs, -1)
         self._connect(group, weight.shape[1])
-        if weight.shape[0] != outputs:
-            refuse(group, f"weight {weight.shape}", f"{outputs} rows")
         recurrent = None
         if group.kind == "dense_rec":
-            recurrent = group.truncated("weight_rec").reshape(outputs, outputs)
+            recurrent = group.read("weight_rec", out=outputs).reshape(outputs, outputs)
             if group.has("delay"):
                 refuse(group, "recurrence with delays", "only one of them: stock NetX loses the exponent")
+        delay, shortened = group.delay((outputs, weight.shape[1]))
+        if shortened:
+            self._note(group, f"stock NetX shortens delays above {DELAY_MAX} to {DELAY_MAX}")
         used = [frozen_ints(part) for part in self._stock_weights(group, weight, recurrent)]
         self.layers.append(
             Dense(
                 weight=used[0], recurrent=used[1] if used[1:] else None, weight_exp=STOCK_SHIFT,
-                bias=_membrane_lsbs(group.bias(outputs)), delay=frozen_ints(group.delay(weight.shape) + 1),
+                bias=_membrane_lsbs(group.bias(outputs)), delay=frozen_ints(delay + 1),
                 reset_offset=self._offset(), **self._neurons(group, outputs),
             )
         )  # fmt: skip
         self.shape, self.image, self.flatten = (outputs,), False, False
 
     def _conv(self, group: Group) -> None:
+        if not self.shape:
+            self._take_image(group)
         if not self.image:
-            refuse(group, f"a convolution of inputs {self.shape or 'of unknown shape'}", "inputs C, H, W")
-        weight = group.truncated("weight")
+            refuse(group, f"a convolution of inputs {self.shape}", "inputs C, H, W")
+        weight = group.read("weight")
         weight = weight.reshape(weight.shape[:4])
-        if group.has("delay") and group.truncated("delay").any():
-            self.notes.append(f"layer {group.index} (conv): stock NetX ignores its delays")
+        if group.has("delay") and group.read("delay").any():
+            self._note(group, "stock NetX ignores its delays")
         layer = Conv2d(
             weight=frozen_ints(weight), bias=_membrane_lsbs(group.bias(len(weight))), weight_exp=STOCK_SHIFT,
-            groups=int(group.integers("groups").item()), delay=frozen_ints([1]),
+            groups=int(group.read("groups").item()), delay=frozen_ints([1]),
             stride=group.pair("stride"), padding=group.pair("padding"), dilation=group.pair("dilation"),
             reset_offset=self._offset(), **self._neurons(group, len(weight)),
         )  # fmt: skip
-        wanted = tuple(int(n) for n in group.integers("shape"))
-        if layer.out_shape(self.shape) != wanted:
-            refuse(group, f"shape {wanted}", f"{layer.out_shape(self.shape)} after {self.shape}")
+        out_shape = layer.out_shape(self.shape)
+        if out_shape != group.shape:
+            refuse(group, f"shape {group.shape}", f"{out_shape} after {self.shape}")
         self.layers.append(layer)
-        self.shape = wanted
+        self.shape = out_shape
+
+    def _take_image(self, group: Group) -> None:
+        """A convolution without an input layer before it: the user says what it is of, or the array does."""
+        shape = self.use.input_shape or self.use.array_shape
+        if shape is None:
+            wanted = "an input layer, an array (samples, time, C, H, W) or --input-shape C,H,W"
+            refuse(group, "a convolution of inputs of unknown shape", wanted)
+        self.input_shape, self.shape, self.image = shape, shape, True
 
     def _connect(self, group: Group, inputs: int) -> None:
         """What stock NetX connects: a flattened image, or a row of neurons as they are."""
         if not self.shape:
-            self.input_shape = self.shape = (inputs, 1, 1)
+            self.input_shape = self.shape = self.use.input_shape or (inputs, 1, 1)
         # The first layer's inputs are flattened by the user, in whatever order; here C, H, W.
         if self.layers and self.image and not self.flatten:
             refuse(group, f"a dense layer after {self.shape}", "a flatten layer between them")
@@ -181,8 +200,11 @@ class LayerReader:
             refuse(group, str(error), "weights of mixed signs within -256..254, or none above 255")
         changed = sum(int((a != b).sum()) for a, b in zip(used, (weight, recurrent), strict=False))
         if changed:
-            self.notes.append(f"layer {group.index} ({group.kind}): stock Lava alters {changed} weights")
+            self._note(group, f"stock Lava alters {changed} weights")
         return used
+
+    def _note(self, group: Group, text: str) -> None:
+        self.notes.append(f"layer {group.index} ({group.kind}): {text}")
 
     def _neurons(self, group: Group, outputs: int) -> dict[str, Int32Array]:
         """vth, v_decay and u_decay of a layer; one for all, or one per channel or neuron."""

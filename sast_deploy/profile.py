@@ -6,7 +6,6 @@ profiles/README.md explains every key. The files ship inside the wheel as `sast_
 from __future__ import annotations
 
 import difflib
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -16,12 +15,9 @@ from typing import Any
 from sast_deploy.errors import ProfileError
 from sast_deploy.fields import Name, Whole, ruled
 from sast_deploy.fixedpoint import Arithmetic, QFormat
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
+from sast_deploy.reading import Expected
+from sast_deploy.reading.documents import parse_toml, read_toml
+from sast_deploy.reading.settings import Table, Text, refuse, shown, shown_key
 
 
 def _of(name: str) -> Any:
@@ -56,6 +52,8 @@ SCHEMA: Mapping[str, Mapping[str, Any]] = {
     "reset": {"kind": _of("reset"), "delay": (1, 1)},
 }
 FLOAT_KEYS = {"state.headroom"}
+TEXTS = Table({"name": Text(200, "/\0"), "description": Text()}, open=True)
+EXPECTED = Expected("a TOML profile", ProfileError)
 
 
 @dataclass(frozen=True)
@@ -96,10 +94,7 @@ def load_profile(name_or_path: str) -> Profile:
     """The profile of that name, or the one in that TOML file. Raises ProfileError."""
     if name_or_path.endswith(".toml") or "/" in name_or_path:
         path = Path(name_or_path)
-        try:
-            return parse_profile(path.read_text(encoding="utf-8"), where=str(path))
-        except (OSError, UnicodeDecodeError) as error:
-            raise ProfileError(f"cannot be read: {error}", where=path, expected="a TOML profile") from error
+        return _parsed(*read_toml(path, EXPECTED), where=str(path))
     if name_or_path not in profile_names():
         raise ProfileError(
             "no profile of this name",
@@ -111,20 +106,19 @@ def load_profile(name_or_path: str) -> Profile:
 
 def parse_profile(text: str, where: str) -> Profile:
     """Parse and check a profile's TOML text; `where` names it in errors. Raises ProfileError."""
-    try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ProfileError(f"is not valid TOML: {error}", where=where) from error
+    return _parsed(parse_toml(text, where, EXPECTED), text, where)
+
+
+def _parsed(raw: Mapping[str, Any], text: str, where: str) -> Profile:
     _check_keys(raw, {"name", "description", *SCHEMA}, where, "")
-    for key in ("name", "description"):
-        if not isinstance(raw[key], str) or not raw[key] or ("/" in raw[key] and key == "name"):
-            raise ProfileError(
-                f"{key} = {raw[key]!r}", where=where, expected="a non-empty text without a slash"
-            )
+    refuse(TEXTS.problems(raw, ""), where, ProfileError)
+    if raw["name"] in ("", ".", "..") or not raw["name"].isprintable() or not raw["description"]:
+        found = f"name = {shown(raw['name'])}, description = {shown(raw['description'])}"
+        raise ProfileError(found, where=where, expected="texts that are not empty; the name can be a file's")
     for section, keys in SCHEMA.items():
         if not isinstance(raw[section], dict):
             raise ProfileError(
-                f"{section} = {raw[section]!r}", where=where, expected=f"a section [{section}]"
+                f"{section} = {shown(raw[section])}", where=where, expected=f"a section [{section}]"
             )
         _check_keys(raw[section], set(keys), where, f"{section}.")
         for key, allowed in keys.items():
@@ -174,7 +168,7 @@ def _check_keys(raw: Mapping[str, Any], wanted: set[str], where: str, prefix: st
         if key not in wanted:
             near = difflib.get_close_matches(key, wanted, n=1)
             raise ProfileError(
-                f"unknown key {prefix}{key}",
+                f"unknown key {prefix}{shown_key(key)}",
                 where=where,
                 expected=f"{prefix}{near[0]}" if near else f"one of {', '.join(sorted(wanted))}",
             )
@@ -184,14 +178,15 @@ def _check_keys(raw: Mapping[str, Any], wanted: set[str], where: str, prefix: st
 
 def _check_value(value: Any, allowed: Any, where: str, key: str) -> None:
     if isinstance(allowed[0], str):
-        if value not in allowed:
-            raise ProfileError(f"{key} = {value!r}", where=where, expected=f"one of {', '.join(allowed)}")
+        if not isinstance(value, str) or value not in allowed:
+            expected = f"one of {', '.join(allowed)}"
+            raise ProfileError(f"{key} = {shown(value)}", where=where, expected=expected)
         return
     kinds = (int, float) if key in FLOAT_KEYS else (int,)
     low, high = allowed
     if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
         noun = "a number" if key in FLOAT_KEYS else "an integer"
-        raise ProfileError(f"{key} = {value!r}", where=where, expected=f"{noun} from {low} to {high}")
+        raise ProfileError(f"{key} = {shown(value)}", where=where, expected=f"{noun} from {low} to {high}")
 
 
 def _close(name: str) -> str:

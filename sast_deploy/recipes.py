@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sast_deploy.errors import UsageError
+from sast_deploy.reading.settings import FRACTION, Choice, Number, Schema, Text, Whole
 
 PRUNE_FROM, PRUNE_UNTIL = 0.1, 0.5  # shares of the epochs
 
@@ -66,25 +67,15 @@ class Recipe:
     prune: float = 0.0
 
     def __post_init__(self) -> None:
-        for key, (low, high) in _RANGES.items():
-            value = getattr(self, key)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-                raise UsageError(f"{key} = {value!r}", where="recipe", expected=f"{low:g} to {high:g}")
-            if key in ("epochs", "batch") and not isinstance(value, int):
-                raise UsageError(f"{key} = {value!r}", where="recipe", expected="a whole number")
+        SCHEMA.check(vars(self))
         if self.prune and self.epochs < 2:
             raise UsageError(
                 f"prune = {self.prune:g} in one epoch", where="recipe", expected="2 or more epochs"
             )
-        for key, choices in _CHOICES.items():
-            if getattr(self, key) not in choices:
-                raise UsageError(
-                    f"{key} = {getattr(self, key)!r}", where="recipe", expected=" or ".join(choices)
-                )
 
     def replace(self, **changes: float | str | None) -> Recipe:
         """This recipe with the given values changed; None leaves a value as it is. Raises UsageError."""
-        known = (*_RANGES, *_CHOICES)
+        known = [key for key in SCHEMA.fields if key != "name"]
         unknown = set(changes) - set(known)
         if unknown:
             raise UsageError(
@@ -126,34 +117,28 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
-        """The inverse of `to_dict`; raises UsageError for unknown or missing keys.
+        """The inverse of `to_dict`; raises UsageError, which names all that is wrong.
 
         Values that recipes of older files do not have (`ADDED_LATER`) take their defaults.
         """
-        known = {f.name for f in fields(cls)}
-        complete = {**ADDED_LATER, **values}
-        if set(complete) != known:
-            raise UsageError(f"keys {sorted(values)}", where="recipe", expected=str(sorted(known)))
-        return cls(**complete)
+        return SCHEMA.read(cls, values)
 
 
-_RANGES: dict[str, tuple[float, float]] = {
-    "epochs": (1, 100_000), "batch": (1, 65_536), "lr": (1e-9, 10.0), "rho": (0.0, 100.0),
-    "k_start": (0.0, 1000.0), "anneal": (0.0, 1.0), "label_smoothing": (0.0, 0.9),
-    "weight_decay": (0.0, 10.0), "weight_limit": (0.0, 1000.0), "ema": (0.0, 0.99999),
-    "shift": (0.0, 64.0), "rotate": (0.0, 180.0), "scale": (0.0, 0.9), "shear": (0.0, 2.0),
-    "drop": (0.0, 0.95), "synops": (0.0, 1e6), "prune": (0.0, 0.95),
-}  # fmt: skip
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "sharpness": ("sam", "asam"),
-    "pairing": ("independent", "same"),
-    "forward": ("surrogate", "hard"),
-    "init": ("torch", "lsuv"),
-}
 ADDED_LATER: dict[str, Any] = {  # what checkpoints from before these options were trained with
     "sharpness": "sam", "pairing": "independent", "forward": "surrogate", "init": "torch",
     "synops": 0.0, "prune": 0.0,
 }  # fmt: skip
+SCHEMA = Schema("recipe", UsageError, {
+    "name": Text(255), "epochs": Whole(1, 100_000), "batch": Whole(1, 65_536), "lr": Number(1e-9, 10.0),
+    "rho": Number(0.0, 100.0), "k_start": Number(0.0, 1000.0), "anneal": FRACTION,
+    "label_smoothing": Number(0.0, 0.9), "weight_decay": Number(0.0, 10.0),
+    "weight_limit": Number(0.0, 1000.0), "ema": Number(0.0, 0.99999),
+    "shift": Number(0.0, 64.0), "rotate": Number(0.0, 180.0), "scale": Number(0.0, 0.9),
+    "shear": Number(0.0, 2.0), "drop": Number(0.0, 0.95), "synops": Number(0.0, 1e6),
+    "prune": Number(0.0, 0.95), "sharpness": Choice(("sam", "asam")),
+    "pairing": Choice(("independent", "same")), "forward": Choice(("surrogate", "hard")),
+    "init": Choice(("torch", "lsuv")),
+}, ADDED_LATER)  # fmt: skip
 
 PAPER = Recipe("paper")
 # Chosen by training on 1,000 real N-MNIST samples of all digits and scoring 1,200 other recordings, of the

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
+
+from sast_deploy.compiled import compiled
 
 MAX_THREADS = 8  # more only wait for each other on products of this size
 DENSEST = 0.25  # above this share of nonzero inputs the dense product is the faster one
@@ -91,7 +92,7 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, "event_linear")
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _count(x, counts, low, high):  # type: ignore[no-untyped-def]  # pragma: no cover
     for row in range(low, high):
         n = 0
@@ -100,7 +101,7 @@ def _count(x, counts, low, high):  # type: ignore[no-untyped-def]  # pragma: no 
         counts[row] = n
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _compress(x, starts, columns, values, low, high):  # type: ignore[no-untyped-def]  # pragma: no cover
     for row in range(low, high):
         n, end = starts[row], starts[row + 1]
@@ -113,7 +114,7 @@ def _compress(x, starts, columns, values, low, high):  # type: ignore[no-untyped
             n += value != 0.0
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@compiled(fastmath={"contract"})
 def _gather(starts, columns, values, by_input, bias, y, low, high):  # type: ignore[no-untyped-def]  # pragma: no cover
     outputs = y.shape[1]
     for row in range(low, high):
@@ -138,7 +139,7 @@ def _gather(starts, columns, values, by_input, bias, y, low, high):  # type: ign
                 out[k] += value * weights[k]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@compiled(fastmath={"contract"})
 def _scatter(starts, columns, values, grad, by_input, low, high):  # type: ignore[no-untyped-def]  # pragma: no cover
     for row in range(len(starts) - 1):
         g = grad[row, low:high]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -49,7 +50,7 @@ def fan_out(layer: Layer, in_shape: Shape, nonzero_only: bool) -> Int64Array:
 
 
 def count_operations(
-    program: Program, frames: npt.NDArray[np.uint8], counts: tuple[npt.NDArray[np.int32], ...]
+    program: Program, frames: npt.NDArray[np.integer[Any]], counts: tuple[npt.NDArray[np.int32], ...]
 ) -> tuple[LayerOps, ...]:
     """Operations of every weighted layer.
 
@@ -75,14 +76,14 @@ def count_operations(
     return tuple(found)
 
 
-def _inputs(frames: npt.NDArray[np.uint8]) -> tuple[Float64Array, bool]:
-    """Mean over the samples of each input's nonzero steps, (inputs,), and whether any count exceeds 1."""
+def _inputs(frames: npt.NDArray[np.integer[Any]]) -> tuple[Float64Array, bool]:
+    """Mean over the samples of each input's nonzero steps, (inputs,), and whether any is not 0 or 1."""
     total, graded = np.zeros(int(np.prod(frames.shape[2:])), np.int64), False
     for start in range(0, len(frames), CHUNK):
         chunk = frames[start : start + CHUNK].reshape(-1, len(total))
         total += np.count_nonzero(chunk, axis=0)
-        graded = graded or bool((chunk > 1).any())
-    return total / len(frames), graded
+        graded = graded or chunk.max(initial=0) > 1 or chunk.min(initial=0) < 0
+    return total / len(frames), bool(graded)
 
 
 def _weighted(program: Program) -> Iterator[tuple[int, Dense | Conv2d | Readout, list[int]]]:

@@ -3,20 +3,42 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
-from sast_deploy.checkpoint import load_plain, save_plain
-from sast_deploy.errors import CheckpointError, TrainingError
+from sast_deploy.checkpoint import save_plain, state_problems
+from sast_deploy.errors import Exit, TrainingError
 from sast_deploy.fileio import lock_folder, output_target, write_text
 from sast_deploy.network import ADDED_LATER as NETWORK_ADDED
+from sast_deploy.network import NetworkSpec, state_shapes
 from sast_deploy.outputs import Kind, check_output
+from sast_deploy.reading import Expected
+from sast_deploy.reading.settings import (
+    AMOUNT,
+    COUNT,
+    FRACTION,
+    Check,
+    Items,
+    Maybe,
+    Number,
+    Problem,
+    Schema,
+    Table,
+    is_text,
+    known,
+    refuse,
+    shown,
+)
+from sast_deploy.reading.torchfile import read_torch
 from sast_deploy.recipes import ADDED_LATER as RECIPE_ADDED
 
 FORMAT = "sast-deploy-resume"
@@ -24,14 +46,26 @@ FORMAT_VERSION = 1
 CHECKPOINT = Kind("checkpoint", rb"PK\x03\x04.*data\.pkl")
 OWN = Kind("file of a training", b"")  # metrics.jsonl, resume.pt, damaged or not
 
+EXPECTED = Expected("an unfinished training", TrainingError, "start again with --overwrite")
+# What decides which epoch was best: of a training, of a fine-tuning.
+_ANY = Number(-math.inf, math.inf)
+_JUDGED: tuple[Mapping[str, Check], ...] = (
+    {"surrogate_accuracy": FRACTION, "hard_accuracy": FRACTION, "hard_loss": _ANY},
+    {"integer_accuracy": FRACTION, "integer_loss": Maybe(_ANY)},
+)
+SCHEMA = Schema("resume.pt", TrainingError, {
+    "setting": known({}), "epoch": COUNT, "best_epoch": COUNT, "seconds": AMOUNT,
+    "history": Items(known({"step_ms": AMOUNT}), 0, 100_001),
+})  # fmt: skip
+
 State = dict[str, Tensor]
 Setting = dict[str, Any]
 
 
 class TrainingInterruptedError(TrainingError):
-    """Ctrl-C: the finished epochs are on the disk (exit code 130, as shells report it)."""
+    """Ctrl-C: the finished epochs are on the disk."""
 
-    exit_code = 130
+    exit_code = Exit.INTERRUPTED
 
 
 @dataclass
@@ -142,19 +176,13 @@ def load_progress(files: RunFiles, setting: Setting) -> Progress:
     path = files.resume
     if not path.exists():
         raise TrainingError("nothing to resume", where=path, todo="start without --resume")
-    try:
-        values = load_plain(path)
-    except CheckpointError as error:
-        raise TrainingError(
-            "is truncated or damaged", where=path, expected="an unfinished training",
-            todo="start again with --overwrite",
-        ) from error  # fmt: skip
-    known = {"format": FORMAT, "version": FORMAT_VERSION}
-    keys = {*known, "setting", *vars(Progress())}
-    if not isinstance(values, dict) or set(values) != keys or any(values[k] != v for k, v in known.items()):
-        raise TrainingError(
-            "not an unfinished training of this version", where=path, todo="start again with --overwrite"
-        )
+    values = read_torch(path, EXPECTED)
+    same = isinstance(values, dict) and set(values) == {"format", "version", "setting", *vars(Progress())}
+    if not same or not is_text(values["format"], FORMAT) or type(values["version"]) is not int:
+        EXPECTED.refuse("is no unfinished training of this version", path)
+    if values["version"] != FORMAT_VERSION:
+        EXPECTED.refuse(f"is an unfinished training of version {shown(values['version'])}", path)
+    SCHEMA.check({key: values[key] for key in SCHEMA.fields}, str(path))
     different = differences(values["setting"], setting)
     if different:
         raise TrainingError(
@@ -162,7 +190,52 @@ def load_progress(files: RunFiles, setting: Setting) -> Progress:
             where=path,
             todo="resume with the same options, or use --overwrite",
         )
-    return Progress(**{key: values[key] for key in vars(Progress())})
+    refuse(_problems(values, setting), path, TrainingError, EXPECTED.todo)
+    return Progress(**{key: _tensors(values[key]) for key in vars(Progress())})
+
+
+def _problems(values: Mapping[str, Any], setting: Setting) -> Iterator[Problem]:
+    """What does not fit the training that `setting` describes: the history, weights, moments."""
+    epoch, best, integers = values["epoch"], values["best_epoch"], "profile" in setting
+    if not 1 <= epoch <= setting["epochs"] or not 1 - integers <= best <= epoch:
+        yield Problem("", f"best epoch {best} of {epoch}", f"at most {setting['epochs']} epochs")
+    if len(values["history"]) != epoch + integers:  # fine-tuning's begins with the start
+        yield Problem("", f"a history of {len(values['history'])} lines", f"{epoch + integers}")
+    for line in values["history"]:
+        yield from Table(_JUDGED[integers], open=True).problems(line, "history")
+    spec = NetworkSpec(**{each.name: setting[each.name] for each in fields(NetworkSpec)})
+    wanted = _state_shapes(values["weights"], spec, setting)
+    for key in ("weights", "best", "mean"):
+        shapes = _state_shapes(values[key], spec, setting) if key == "best" else wanted
+        if key != "mean" or values[key]:
+            yield from state_problems(values[key], shapes, f"{key}.")
+    parameters = [shape for name, shape in wanted.items() if not name.startswith("theta_")]
+    yield from _moment_problems(values["optimizer"], parameters)
+
+
+def _state_shapes(state: Any, spec: NetworkSpec, setting: Setting) -> dict[str, tuple[int, ...]]:
+    """Shapes of the weights of such a network, whose first layer pruning has made as narrow as theirs."""
+    width = getattr(state.get("theta_0"), "size", 0) if isinstance(state, dict) else 0
+    narrow = setting["prune"] and 1 <= width <= spec.hidden[0]
+    return state_shapes(replace(spec, hidden=(width, *spec.hidden[1:])) if narrow else spec)
+
+
+def _moment_problems(optimizer: Any, shapes: list[tuple[int, ...]]) -> Iterator[Problem]:
+    """What is wrong with the `state_dict()` of an Adam over parameters of these shapes."""
+    state = optimizer.get("state") if isinstance(optimizer, dict) else None
+    if not isinstance(state, dict) or set(state) != set(range(len(shapes))):
+        yield Problem("optimizer.state", shown(state), f"the moments of {len(shapes)} parameters")
+        return
+    for index, shape in enumerate(shapes):
+        wanted = {"step": (), "exp_avg": shape, "exp_avg_sq": shape}
+        yield from state_problems(state[index], wanted, f"optimizer.state.{index}.")
+
+
+def _tensors(value: Any) -> Any:
+    """Arrays as tensors in memory of torch's own; everything else as it is."""
+    if isinstance(value, dict):
+        return {key: _tensors(each) for key, each in value.items()}
+    return torch.from_numpy(value).clone() if isinstance(value, np.ndarray) else value
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
@@ -172,4 +245,5 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """
     old = {**RECIPE_ADDED, **NETWORK_ADDED, **old} if old else old
     keys = sorted(set(old) | set(new))
-    return ", ".join(f"{k} = {old.get(k)} (now {new.get(k)})" for k in keys if old.get(k) != new.get(k))
+    changed = [k for k in keys if old.get(k) != new.get(k)]
+    return ", ".join(f"{k} = {old.get(k)!s:.99} (now {new.get(k)!s:.99})" for k in changed[:9])

@@ -138,7 +138,8 @@ class Trainer:
         if width != self.network.spec.hidden[0]:
             self._use(Network(narrowed_spec(self.network.spec, width)))
         self.network.load_state_dict(weights)
-        self.optimizer.load_state_dict(optimizer)
+        # Its settings are the recipe's: a file says no more than the moments.
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": optimizer["state"]})
 
     @torch.no_grad()
     def _after_step(self, step: int) -> None:

@@ -32,6 +32,35 @@ settings.register_profile(
 settings.load_profile("sast")
 
 
+# Of processor time, children included: a busy machine makes no test slow. The first that uses a package
+# pays for its import.
+QUICK_SECONDS = 3.0
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Note what a test without the marker `slow` took."""
+    before = sum(os.times()[:4])
+    yield
+    if item.get_closest_marker("slow") is None:
+        item.user_properties.append(("processor seconds", sum(os.times()[:4]) - before))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the tests that are slow and do not say so."""
+    took = {
+        report.nodeid: dict(report.user_properties).get("processor seconds", 0.0)
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", None) == "call"
+    }
+    late = sorted((seconds, name) for name, seconds in took.items() if seconds > QUICK_SECONDS)
+    if late:
+        terminalreporter.section("slow tests without @pytest.mark.slow")
+    for seconds, name in reversed(late):
+        terminalreporter.line(f"{seconds:.1f} s of processor time: {name}")
+
+
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """On a busy machine the threads of tiny products wait for each other longer than they work."""

@@ -41,6 +41,7 @@ def unclipped(data: FrameSet, cache_dir: Path | None = None, *, progress: bool =
         holdout_seed=data.info.holdout_seed or 0,
         cache_dir=cache_dir,
         progress=progress,
+        download=False,  # they were here a moment ago
     ).test
     probe = slice(None, None, max(1, len(counts) // 64))
     if counts.ids != data.test.ids or not np.array_equal(

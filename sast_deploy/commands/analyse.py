@@ -12,6 +12,7 @@ import click
 from sast_deploy.commands.identity import ANALYSIS, WHOLE, digest_of, test_run
 from sast_deploy.commands.loading import load_test_split
 from sast_deploy.commands.options import (
+    COUNT,
     OUTPUT,
     PATH,
     SEED,
@@ -20,8 +21,9 @@ from sast_deploy.commands.options import (
     data_options,
     example,
     overwrite_option,
+    refuse_ignored,
 )
-from sast_deploy.errors import UsageError
+from sast_deploy.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from sast_deploy.data import FrameSet, FrameSplit
     from sast_deploy.outputs import Run
 
-VIOLATED = 1  # exit code when a bound that must hold does not
+RANDOM = {"drop", "noise", "contraction"}  # the parts that draw
 PARTS = ("drop", "noise", "margins", "contraction", "thresholds")
 PICTURES = {"margins": ("margins",), "robustness": ("drop", "noise")}  # and the parts that each shows
 
@@ -48,7 +50,7 @@ PICTURES = {"margins": ("margins",), "robustness": ("drop", "noise")}  # and the
     "--parts", default=",".join(PARTS), show_default=True, metavar="NAMES", help="Which parts, by comma."
 )
 @data_options(None)
-@click.option("--samples", type=click.IntRange(min=1), help="Only N test samples, evenly spread.")
+@click.option("--samples", type=COUNT, help="Only N test samples, evenly spread.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of dropped events, noise and pairs.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option(
@@ -84,6 +86,7 @@ def analyse_command(
     """
     from sast_deploy.analysis import accuracies, analyse, compare, predict
     from sast_deploy.analysis.tables import table
+    from sast_deploy.batches import pick_device
     from sast_deploy.checkpoint import load_checkpoint
     from sast_deploy.outputs import check_output, picture_kind
 
@@ -91,6 +94,9 @@ def analyse_command(
     unknown = sorted(set(chosen) - set(PARTS))
     if unknown or not chosen:
         raise UsageError(f"{parts!r}", where="--parts", expected=f"some of {','.join(PARTS)}")
+    if not RANDOM & set(chosen):
+        refuse_ignored(["seed"], f"with --parts {parts}, which draw nothing")
+    pick_device(device)
     default = "analysis.json" if len(checkpoints) == 1 else "comparison.json"
     path_of_results = output or checkpoints[0].parent / default
     made = {
@@ -136,7 +142,7 @@ def analyse_command(
     ]
     for name in violated:
         out.print(f"VIOLATED: a bound that must hold does not hold for {name}", soft_wrap=True)
-    return VIOLATED if violated else 0
+    return Exit.CHECK_FAILED if violated else Exit.OK
 
 
 def _limited(

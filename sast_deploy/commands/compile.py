@@ -18,6 +18,7 @@ from sast_deploy.commands.options import (
     example,
     folder_options,
     overwrite_option,
+    refuse_ignored,
 )
 from sast_deploy.errors import UsageError
 
@@ -96,12 +97,9 @@ def compile_command(
     from sast_deploy.outputs import check_output
     from sast_deploy.profile import load_profile
 
-    alone = {"--calibrate-steps": calibrate_steps, "--seed": seed} | {
-        f"--{key.replace('_', '-')}": value for key, value in folders.items()
-    }
-    given = [key for key, value in alone.items() if value is not None]
-    if calibrate is None and given:
-        raise UsageError(f"{given[0]} without --calibrate", todo="add --calibrate DATASET")
+    if calibrate is None:
+        alone = ("calibrate_steps", "seed", *folders)
+        refuse_ignored(alone, "without --calibrate", "add --calibrate DATASET")
     if calibrate == "":
         raise UsageError("no name", where="--calibrate", expected="a data set, normally the checkpoint's own")
     profile = load_profile(profile_name)

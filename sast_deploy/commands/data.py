@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
 import click
 
+from sast_deploy.commands.loading import refuse_idle_options
 from sast_deploy.commands.options import (
+    COUNT,
     OUTPUT,
     PATH,
     SEED,
@@ -19,10 +22,9 @@ from sast_deploy.commands.options import (
     example,
     frame_options,
     overwrite_option,
+    refuse_ignored,
 )
-from sast_deploy.errors import UsageError
-
-OUTSIDE = 1  # exit code when simulated and real recordings differ by more than the tolerance
+from sast_deploy.errors import Exit, UsageError
 
 
 @click.group("data", cls=Group, short_help="Look at, simulate and compare recordings.")
@@ -58,6 +60,7 @@ def info_command(
     from sast_deploy.data import describe, load_frames
 
     options = build_frame_options(steps, binning, encoding, clip, size, duration_us)
+    refuse_idle_options(dataset, data_root, holdout, holdout_seed)
     data = load_frames(
         dataset,
         options,
@@ -92,8 +95,10 @@ def info_command(
 )
 @click.option("--mnist-dir", type=PATH, required=True, help="Folder with MNIST's idx files, .gz or plain.")
 @click.option("-o", "--output", type=OUTPUT, required=True, help="New folder: Train|Test/<label>/<id>.bin.")
-@click.option("--train", "n_train", type=int, default=60_000, show_default=True, help="Training recordings.")
-@click.option("--test", "n_test", type=int, default=10_000, show_default=True, help="Test recordings.")
+@click.option(
+    "--train", "n_train", type=COUNT, default=60_000, show_default=True, help="Training recordings."
+)
+@click.option("--test", "n_test", type=COUNT, default=10_000, show_default=True, help="Test recordings.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of pixel mismatch and noise.")
 def simulate_command(mnist_dir: Path, output: Path, n_train: int, n_test: int, seed: int) -> None:
     """Carry MNIST images through N-MNIST's three saccades and write N-MNIST's own file format.
@@ -121,7 +126,7 @@ def simulate_command(mnist_dir: Path, output: Path, n_train: int, n_test: int, s
 @click.option("--simulated", type=PATH, help="Folder of simulated recordings; or")
 @click.option("--mnist-dir", type=PATH, help="MNIST's idx files, simulated here and now.")
 @click.option("--split", type=click.Choice(["Train", "Test"]), default="Train", show_default=True)
-@click.option("--limit", type=int, default=1000, show_default=True, help="Most recordings to compare.")
+@click.option("--limit", type=COUNT, default=1000, show_default=True, help="Most recordings to compare.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of the simulation.")
 @click.option(
     "-o", "--output", type=OUTPUT, default=Path("runs/compare.png"), show_default=True,
@@ -147,8 +152,10 @@ def compare_command(
 
     if (simulated is None) == (mnist_dir is None):
         raise UsageError("--simulated and --mnist-dir", expected="exactly one of them")
+    if simulated is not None:
+        refuse_ignored(["seed"], "is of the simulation; --simulated is simulated already")
     folders = {"real": real, "simulated": simulated, "images": mnist_dir}
-    read = {key: path and str(path.resolve()) for key, path in folders.items()}
+    read = {key: path and os.path.realpath(path) for key, path in folders.items()}
     made = {**read, "split": split, "samples": limit, "seed": seed}
     check_output(output, picture_kind(output), made, overwrite=overwrite)
     result = compare(
@@ -158,4 +165,4 @@ def compare_command(
     out.print(result.table(), soft_wrap=True, markup=False)
     result.plot(output, made)
     out.print(f"wrote {output}", soft_wrap=True)
-    return 0 if result.ok else OUTSIDE
+    return Exit.OK if result.ok else Exit.CHECK_FAILED

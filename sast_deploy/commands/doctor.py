@@ -5,8 +5,7 @@ from __future__ import annotations
 import click
 
 from sast_deploy.commands.options import Command, console, example
-
-UNHEALTHY = 3
+from sast_deploy.errors import Exit
 
 
 @click.command(
@@ -24,4 +23,4 @@ def doctor_command() -> int:
 
     checks = diagnose()
     print_checks(checks, console())
-    return 0 if healthy(checks) else UNHEALTHY
+    return Exit.OK if healthy(checks) else Exit.ENVIRONMENT

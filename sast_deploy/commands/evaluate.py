@@ -29,10 +29,12 @@ def evaluate_command(
     device: str,
 ) -> None:
     """Measure CHECKPOINT on its test split: smooth spikes, hard spikes, and what the swap costs."""
+    from sast_deploy.batches import pick_device
     from sast_deploy.checkpoint import load_checkpoint
     from sast_deploy.evaluate import evaluate
     from sast_deploy.tails import tail_warning
 
+    pick_device(device)
     trained = load_checkpoint(checkpoint)
     data = load_test_split(trained.data, trained.frames, dataset, data_root, holdout, holdout_seed, cache_dir)
     result = evaluate(trained, data.test, device=device)

@@ -8,8 +8,19 @@ from typing import TYPE_CHECKING
 import click
 
 from sast_deploy.commands.loading import load_test_split
-from sast_deploy.commands.options import OUTPUT, PATH, SEED, Command, console, data_options, example
-from sast_deploy.commands.train import parse_changes
+from sast_deploy.commands.options import (
+    OUTPUT,
+    PATH,
+    SEED,
+    Command,
+    Finite,
+    console,
+    data_options,
+    example,
+    refuse_ignored,
+)
+from sast_deploy.commands.train import parse_changes, refuse_idle_changes
+from sast_deploy.errors import UsageError
 
 if TYPE_CHECKING:
     from sast_deploy.checkpoint import Checkpoint
@@ -31,10 +42,10 @@ if TYPE_CHECKING:
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Any other value of the recipe, as drop=0.1."
 )
-@click.option("--k", type=click.FloatRange(0, min_open=True), help="Slope of the gradient; default 3.")
+@click.option("--k", type=Finite(0, min_open=True), help="Slope of the gradient; default 3.")
 @click.option(
     "--clip",
-    type=click.FloatRange(min=0),
+    type=Finite(min=0),
     help="Weights stay within so many times their clipping points of least squared error; default 1; "
     "0: anywhere.",
 )
@@ -69,10 +80,14 @@ def finetune_command(
     The forward pass computes what the compiled program computes. Minibatches, augmentation and loss are
     those that CHECKPOINT was trained with; --epochs, --lr, --rho, --k and --clip have defaults of their own.
     """
+    from sast_deploy.batches import pick_device
     from sast_deploy.checkpoint import load_checkpoint
     from sast_deploy.fileio import file_digest
     from sast_deploy.profile import load_profile
 
+    if resume:
+        refuse_ignored(["overwrite"], "with --resume", "give one of them")
+    pick_device(device)
     profile, trained = load_profile(profile_name), load_checkpoint(checkpoint)
     path = output or Path("runs") / f"{trained.name}-{profile.name}" / "ckpt.pt"
     from sast_deploy.qat import FINETUNE, finetune
@@ -80,6 +95,9 @@ def finetune_command(
 
     named = {"epochs": epochs, "lr": lr, "rho": rho, "batch": batch}
     recipe = FINETUNE.recipe(trained.recipe).replace(**parse_changes(changes), **named)
+    refuse_idle_changes(changes, recipe)
+    if "k_start" in parse_changes(changes):
+        raise UsageError("--set k_start changes nothing here", todo="the slope is --k all the time")
     claim = RunFiles(path).claim(resume=resume, overwrite=overwrite, inputs=(checkpoint, Path(profile_name)))
     click.get_current_context().with_resource(claim)  # held until the command ends
     data = load_test_split(trained.data, trained.frames, dataset, data_root, holdout, holdout_seed, cache_dir)

@@ -6,6 +6,7 @@ A run is known before any data are read. Files from before runs were written dow
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,10 +41,10 @@ def test_run(
     if recorded is not None and dataset in (None, recorded.dataset) and holdout is None:
         holdout = recorded.holdout
         holdout_seed = recorded.holdout_seed if holdout_seed is None else holdout_seed
-    folder = None if data_root is None else str(data_root.resolve())
+    folder = None if data_root is None else os.path.realpath(data_root)
     if recorded is not None:
         dataset = dataset or recorded.dataset
-        folder = None if folder == str(Path(recorded.root).resolve()) else folder
+        folder = None if folder == os.path.realpath(recorded.root) else folder
     seed = None if holdout is None else holdout_seed or 0
     return {"data": dataset, "folder": folder, "holdout": holdout, "holdout seed": seed}
 

@@ -9,6 +9,7 @@ import click
 
 from sast_deploy.commands.identity import INSPECTION, digest_of, inspect_run
 from sast_deploy.commands.options import (
+    DATA_OPTIONS,
     OUTPUT,
     PATH,
     Command,
@@ -16,8 +17,8 @@ from sast_deploy.commands.options import (
     data_options,
     example,
     overwrite_option,
+    refuse_ignored,
 )
-from sast_deploy.errors import UsageError
 
 if TYPE_CHECKING:
     from sast_deploy.inspection import Calibration
@@ -50,11 +51,13 @@ def inspect_command(
     from sast_deploy.netx import read_net
     from sast_deploy.outputs import STDOUT, check_output, with_run
 
+    if samples is None:
+        refuse_ignored(DATA_OPTIONS, "without --samples: no data are looked at", "add --samples N")
     made = inspect_run(digest_of(net), samples, data)
     if json_path not in (None, STDOUT):
         check_output(json_path, INSPECTION, made, inputs=(net,), overwrite=overwrite, option="--json")
-    elif overwrite:
-        raise UsageError("--overwrite", expected="--json FILE with it")
+    else:
+        refuse_ignored(["overwrite"], "without --json FILE")
     content = read_net(net)
     found = inspect_net(content, net, _calibrate(content, net, samples, **data) if samples else None)
     text = with_run(found.to_json(), made)

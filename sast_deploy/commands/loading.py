@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sast_deploy.errors import DataError, NetFileError, OwnTestSplitError
+from sast_deploy.errors import DataError, NetFileError, OwnTestSplitError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,7 +15,17 @@ if TYPE_CHECKING:
     from sast_deploy.data import DataInfo, FrameOptions, FrameSet
     from sast_deploy.netx import NetFile
 
-EMBEDDED = "digits-saccade"  # built again where it is gone
+
+def refuse_idle_options(
+    dataset: str, data_root: Path | None, holdout: float | None, holdout_seed: int | None
+) -> None:
+    """Refuse what the data set makes no use of. Raises UsageError."""
+    from sast_deploy.data.sources import EMBEDDED
+
+    if dataset == EMBEDDED and data_root is not None:
+        raise UsageError(f"--data-root with {EMBEDDED}, which lies in no folder", todo="leave it out")
+    if holdout is None and holdout_seed is not None:
+        raise UsageError("--holdout-seed without --holdout", todo="add --holdout SHARE, or leave it out")
 
 
 def load_test_split(
@@ -33,24 +43,32 @@ def load_test_split(
     else $SAST_DATA_ROOT, else ./data.
 
     Raises:
+        UsageError: an option that would change nothing.
         DataError: the data set is not there, or its classes are others than the recorded ones.
     """
     from sast_deploy.data import load_frames
     from sast_deploy.data.cache import notice
+    from sast_deploy.data.sources import EMBEDDED
 
-    own = dataset is None or dataset == recorded.dataset
+    own, named_root = dataset is None or dataset == recorded.dataset, data_root
+    held = recorded.holdout if own and holdout is None else holdout
+    refuse_idle_options(dataset or recorded.dataset, data_root, held, holdout_seed)
     if data_root is None and own:
         if Path(recorded.root).is_dir():
             data_root = Path(recorded.root)
         elif recorded.dataset != EMBEDDED:
             notice(f"{recorded.root}, the folder it was trained from, is gone; looking elsewhere")
-    named = partial(load_frames, dataset or recorded.dataset, options, progress=True)
-    load = partial(named, data_root=data_root, cache_dir=cache_dir)
+    # A download, and where to, is for the person at the keyboard to say: --dataset does, a file does not.
+    asked = dataset is not None and data_root == named_root
+    named = partial(load_frames, dataset or recorded.dataset, options, download=asked)
+    load = partial(named, data_root=data_root, cache_dir=cache_dir, progress=True)
     if own and holdout is None and recorded.holdout is not None:
         seed = recorded.holdout_seed if holdout_seed is None else holdout_seed
         try:
             data = load(holdout=recorded.holdout, holdout_seed=seed or 0)
         except OwnTestSplitError:
+            if holdout_seed is not None:
+                raise
             notice(f"trained with holdout {recorded.holdout:g}; here the data's own test split is used")
             data = load()
     else:

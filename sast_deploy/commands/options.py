@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
+
+from sast_deploy.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,8 +22,39 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)  # an input, or where inputs and caches lie
 OUTPUT = click.Path(path_type=Path)  # what a command writes: it calls `outputs.check_output` before any work
 SEED = click.IntRange(0, 2**63 - 1)
-NO_COMMAND = 2  # exit code
+COUNT = click.IntRange(min=1)
+DATA_OPTIONS = ("dataset", "data_root", "holdout", "holdout_seed", "cache_dir")
 PLAIN_WIDTH = 120  # columns of a table that goes to a file or a pipe
+
+
+class Finite(click.FloatRange):
+    """A number within a range; NaN, which click's own range lets pass, and infinity are none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Click's, and finite."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number.", param, ctx)
+        return number
+
+
+SECONDS = Finite(min=0, min_open=True)
+SHARE = Finite(0, 1, min_open=True, max_open=True)
+
+
+def refuse_ignored(names: Iterable[str], reason: str, todo: str = "leave it out") -> None:
+    """Refuse the running command's options that would change nothing, even with their default's value.
+
+    names: of parameters, as the command's function has them. reason: completes "--option ...".
+
+    Raises UsageError for the first that was given.
+    """
+    context = click.get_current_context()
+    options = {parameter.name: max(parameter.opts, key=len) for parameter in context.command.params}
+    for name in names:
+        option = options[name]
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            raise UsageError(f"{option} {reason}", todo=todo)
 
 
 @dataclass
@@ -76,7 +111,7 @@ class Group(click.Group):
         """Click's, but without a command the whole help goes to stderr, in every version of click."""
         if not args:
             click.echo(ctx.get_help(), err=True)
-            ctx.exit(NO_COMMAND)
+            ctx.exit(Exit.BAD_INPUT)
         return super().parse_args(ctx, args)
 
 
@@ -131,7 +166,7 @@ def folder_options(first: str) -> Callable[[Function], Function]:
                 ),
                 click.option(
                     "--holdout",
-                    type=float,
+                    type=SHARE,
                     metavar="SHARE",
                     help="Share of each class held out for testing, where there is no test split.",
                 ),
@@ -176,6 +211,8 @@ def build_frame_options(
     """FrameOptions from the command line's values. Raises DataError."""
     from sast_deploy.data import FrameOptions
 
+    if encoding == "binary":
+        refuse_ignored(["clip"], "with --encoding binary: frames hold 0 and 1 only")
     if clip is None:
         clip = 1 if encoding == "binary" else FrameOptions.clip
     return FrameOptions(

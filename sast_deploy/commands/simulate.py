@@ -14,24 +14,40 @@ from sast_deploy.commands.foreign import ForeignRun, simulate_foreign
 from sast_deploy.commands.identity import REPORT, simulate_run, test_run
 from sast_deploy.commands.loading import load_test_split, recorded_data
 from sast_deploy.commands.options import (
+    COUNT,
+    DATA_OPTIONS,
     OUTPUT,
     PATH,
+    SECONDS,
     Command,
     console,
     data_options,
     example,
     overwrite_option,
+    refuse_ignored,
 )
-from sast_deploy.errors import DataError, NetFileError, UsageError
+from sast_deploy.errors import DataError, Exit, NetFileError, UsageError
 
 if TYPE_CHECKING:
     from sast_deploy.data import FrameSet
     from sast_deploy.netx import NetFile
     from sast_deploy.simulate.record import SpikeRecord
 
-DIFFERS = 1  # exit code when Lava and the reference disagree
 DEFAULT_CHECK = 100
-SECONDS = click.FloatRange(min=0, min_open=True)
+OF_LAVA = ("batch", "stall", "timeout")
+OF_STRANGERS = ("input_path", "input_shape", "steps", "reset_interval", "message_bits", "traces", "output")
+OF_OUR_FILES = (*DATA_OPTIONS, "samples", "check", "report")
+
+
+def _parse_shape(
+    _context: click.Context, _parameter: click.Parameter, text: str | None
+) -> tuple[int, int, int] | None:
+    if text is None:
+        return None
+    sizes = [int(part) for part in text.split(",") if part.strip().isascii() and part.strip().isdecimal()]
+    if len(sizes) != 3 or text.count(",") != 2 or min(sizes) < 1:
+        raise click.BadParameter(f"{text!r} is not C,H,W, such as 2,34,34")
+    return sizes[0], sizes[1], sizes[2]
 
 
 @click.command(
@@ -59,7 +75,7 @@ SECONDS = click.FloatRange(min=0, min_open=True)
     type=click.Choice(["reference", "fast", "lava"]),
     help="Default: lava; for other people's files fast.",
 )
-@click.option("--batch", type=int, help="Samples per Lava batch; default: what fits memory.")
+@click.option("--batch", type=COUNT, help="Samples per Lava batch; default: what fits memory.")
 @click.option("--stall", type=SECONDS, default=120.0, show_default=True, help="Seconds of silence: hung.")
 @click.option("--timeout", type=SECONDS, help="Seconds that Lava may take in all; default: no limit.")
 @click.option("--report", type=OUTPUT, help="Default: runs/<net name>/report.json")
@@ -77,9 +93,16 @@ SECONDS = click.FloatRange(min=0, min_open=True)
 )
 @click.option(
     "--message-bits",
-    type=click.IntRange(0, 8),
+    type=click.IntRange(0, 32),
     help="With --input: bits of graded inputs; default 0, every nonzero input is a spike.",
 )
+@click.option(
+    "--input-shape",
+    callback=_parse_shape,
+    metavar="C,H,W",
+    help="With --input: of a flat array, where the file begins with a convolution.",
+)
+@click.option("--traces", is_flag=True, help="With --input: write the hidden layers' traces, too.")
 @click.option("-o", "--output", type=OUTPUT, help="With --input: default runs/<net name>/spikes.npz")
 def simulate_command(
     net: Path | None,
@@ -100,6 +123,8 @@ def simulate_command(
     steps: int | None,
     reset_interval: int | None,
     message_bits: int | None,
+    input_shape: tuple[int, int, int] | None,
+    traces: bool,
     output: Path | None,
 ) -> int:
     """Run NET (default: the newest export) on the test split of its own data set and report.
@@ -109,23 +134,35 @@ def simulate_command(
     """
     from sast_deploy.fileio import write_text
     from sast_deploy.netx import read_net
-    from sast_deploy.netx_import import is_stock_file
+    from sast_deploy.netx_import import STOCK_FILE
+    from sast_deploy.netx_program import EXPECTED
     from sast_deploy.outputs import check_output, with_run
+    from sast_deploy.reading.files import NET, STOCK, identify
     from sast_deploy.report import Run, make_report, print_report
-    from sast_deploy.simulate.record import evenly_spread
+    from sast_deploy.simulate.record import evenly_spread, take
 
     wanted_check = _parse_check(check)
     path = net or newest_export(EXPORTS)
     lava_options = {"batch": batch, "stall": stall, "timeout": timeout}
-    if is_stock_file(path):
-        bits, interval = message_bits or 0, reset_interval or 0
-        wanted = ForeignRun(
-            input_path, steps, interval, bits, backend or "fast", output, lava_options, overwrite
-        )
-        simulate_foreign(path, wanted)
+    kind = identify(path, EXPECTED if input_path is None else STOCK_FILE)
+    if kind == STOCK:
+        refuse_ignored(OF_OUR_FILES, f"is for sast-deploy's own files; {path} is a stock NetX file")
+    if kind == STOCK or (input_path is not None and kind != NET):
+        _refuse_lava_options(backend or "fast")
+        simulate_foreign(
+            path,
+            ForeignRun(
+                input_path, input_shape, steps, reset_interval or 0, message_bits or 0, backend or "fast",
+                output, traces, lava_options, overwrite,
+            ),
+        )  # fmt: skip
         return 0
-    foreign = {"input": input_path, "steps": steps, "reset-interval": reset_interval}
-    _refuse_foreign_options(path, {**foreign, "message-bits": message_bits, "output": output})
+    if kind == NET:
+        todo = f"sast-deploy wrote {path}, it knows its data: leave the option out"
+        refuse_ignored(OF_STRANGERS, "is for stock NetX files", todo)
+    _refuse_lava_options(backend or "lava")
+    if backend == "reference":
+        refuse_ignored(["check"], "with --backend reference: the reference would check itself")
     report = report or Path("runs") / path.stem / "report.json"
     backend = backend or "lava"
     content = read_net(path)
@@ -139,8 +176,7 @@ def simulate_command(
         raise DataError("no test samples", where=data.info.root, expected="at least one")
     facts = _facts(path, content, data, data.info.unlike(recorded))
     chosen = evenly_spread(len(data.test), samples)
-    # A selection is a copy; the whole split stays where it is mapped from.
-    frames = data.test.frames if samples is None else data.test.frames[chosen]
+    frames = take(data.test.frames, chosen)  # the whole split stays where it is mapped from
     out = console()
     out.print(f"{path}: {len(frames)} test samples of {data.info.dataset} on {backend}", soft_wrap=True)
     start = time.perf_counter()
@@ -154,7 +190,7 @@ def simulate_command(
     print_report(result, out)
     write_text(report, with_run(result.to_json(), made))
     out.print(f"wrote {report}", soft_wrap=True)
-    return DIFFERS if difference else 0
+    return Exit.CHECK_FAILED if difference else Exit.OK
 
 
 def newest_export(folder: Path) -> Path:
@@ -198,25 +234,21 @@ def _replay(
     numbers: which test sample each of `frames` is.
     """
     from sast_deploy.progress import track
-    from sast_deploy.simulate.record import evenly_spread, first_difference, select
+    from sast_deploy.simulate.record import evenly_spread, first_difference, select, take
     from sast_deploy.simulate.reference import run_reference
 
     chosen = evenly_spread(len(frames), samples)
     if len(chosen) == 0:
         return 0, None
-    expected = run_reference(net.program, frames[chosen], progress=lambda n: track(n, "reference check"))
+    replayed = take(frames, chosen)
+    expected = run_reference(net.program, replayed, progress=lambda n: track(n, "reference check"))
     difference = first_difference(select(record, chosen), expected, numbers[chosen])
     return len(chosen), f"Lava against the reference: {difference}" if difference else None
 
 
-def _refuse_foreign_options(path: Path, options: dict[str, Any]) -> None:
-    for name, value in options.items():
-        if value is not None:
-            raise UsageError(
-                f"--{name} is for stock NetX files",
-                where=path,
-                todo="sast-deploy wrote this file, it knows its data: leave the option out",
-            )
+def _refuse_lava_options(backend: str) -> None:
+    if backend != "lava":
+        refuse_ignored(OF_LAVA, f"is Lava's, and this runs on {backend}", "leave it out, or --backend lava")
 
 
 def _parse_check(text: str) -> int | None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sast_deploy.commands.options import OUTPUT, PATH, Command, console, example
+from sast_deploy.commands.options import OUTPUT, PATH, Command, console, example, refuse_ignored
+from sast_deploy.errors import Exit
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from sast_deploy.sweep.study import Study
     from sast_deploy.sweep.sweep import Outcome, Plan
 
-SOME_FAILED = 1  # exit code
 SCHEMA = """
 A study is a TOML file. [study] has a name; every [[grid]] is multiplied out over its axes, each a value or
 a list: data, network, recipe, seed, and any value of a recipe (rho, epochs, lr, pairing, ...) or of a
@@ -54,7 +54,7 @@ network (k, alpha, theta, reset). profiles, analyses and ablations are measured 
     ),
     help="Run every training and measurement of the grid in STUDY that is not finished yet.\n\n"
     "Killed at any moment and started again it repeats nothing that was finished and continues a training "
-    "after its last finished epoch. Exit code 1 if a run failed; the others are finished all the "
+    "after its last finished epoch. Exit code 4 if a run failed; the others are finished all the "
     f"same.\n{SCHEMA}",
 )
 @click.argument("study", type=PATH)
@@ -78,6 +78,8 @@ def sweep_command(
     from sast_deploy.sweep import load_study
     from sast_deploy.sweep.sweep import plan, sweep
 
+    if dry_run:
+        refuse_ignored(("jobs", "address"), "with --dry-run, which starts nothing")
     wanted = load_study(study, data=data, data_root=data_root)
     runs = output or Path("runs") / wanted.name
     out = console()
@@ -116,4 +118,4 @@ def _print_outcome(outcome: Outcome, study: Study, runs: Path, out: Console) -> 
     out.print(f"{runs}: {outcome.finished} of {len(study.runs)} runs finished{before}", soft_wrap=True)
     if outcome.finished:
         out.print(f"their tables: sast-deploy tables {runs}", soft_wrap=True)
-    return SOME_FAILED if outcome.failures else 0
+    return Exit.RUNS_FAILED if outcome.failures else Exit.OK

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sast_deploy.commands.identity import RAW, records_run
-from sast_deploy.commands.options import OUTPUT, PATH, Command, example, overwrite_option
-from sast_deploy.errors import UsageError
+from sast_deploy.commands.options import OUTPUT, PATH, Command, example, overwrite_option, refuse_ignored
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,8 +47,8 @@ def tables_command(
     from sast_deploy.tables import load_records, make_tables, raw_text, write_raw
     from sast_deploy.tables.plots import pictures
 
-    if overwrite and raw in (None, STDOUT) and plots is None:
-        raise UsageError("--overwrite", expected="--json FILE or --plots DIR with it")
+    if raw in (None, STDOUT) and plots is None:
+        refuse_ignored(["overwrite"], "without --json FILE or --plots DIR")
     if plots is not None:
         check_output_folder(plots)
     records = load_records(runs)
@@ -57,6 +56,8 @@ def tables_command(
     if raw not in (None, STDOUT):
         check_output(raw, RAW, made, inputs=runs, overwrite=overwrite, option="--json")
     planned = {} if plots is None else pictures(records, plots)
+    if plots is not None and not planned:
+        click.echo(f"no pictures in {plots}: these runs hold nothing to draw", err=True)
     for path in planned:
         check_output(path, picture_kind(path), made, overwrite=overwrite, option="--plots")
     if raw == STDOUT:

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from sast_deploy.commands.loading import refuse_idle_options
 from sast_deploy.commands.options import (
     OUTPUT,
     SEED,
+    SHARE,
     Command,
+    Finite,
     build_frame_options,
     console,
     data_options,
     example,
     frame_options,
+    refuse_ignored,
 )
 from sast_deploy.errors import UsageError
 
+if TYPE_CHECKING:
+    from sast_deploy.recipes import Recipe
+
+# Values of a recipe that do nothing without another one.
+_NEEDS = {"sharpness": "rho", "pairing": "rho", "anneal": "k_start"}
 SILENT = "by {} the deeper maps of a conv network hardly ever fire; --recipe best-conv makes them"
 
 
@@ -43,8 +52,12 @@ SILENT = "by {} the deeper maps of a conv network hardly ever fire; --recipe bes
     metavar="KEY=VALUE",
     help="Any other value of the recipe, as drop=0.1 or init=lsuv.",
 )
-@click.option("--alpha", type=float, default=0.5, show_default=True, help="Leak factor per step.")
-@click.option("--k", type=float, default=25.0, show_default=True, help="Slope of the arctan surrogate.")
+@click.option(
+    "--alpha", type=Finite(0, 1, max_open=True), default=0.5, show_default=True, help="Leak factor per step."
+)
+@click.option(
+    "--k", type=Finite(0, min_open=True), default=25.0, show_default=True, help="Slope of the surrogate."
+)
 @click.option(
     "--reset", type=click.Choice(["subtract", "zero"]), default="subtract", show_default=True,
     help="What a spike does to its membrane a step later.",
@@ -52,7 +65,7 @@ SILENT = "by {} the deeper maps of a conv network hardly ever fire; --recipe bes
 @click.option(
     "--seed", type=SEED, default=0, show_default=True, help="Of weights, order, split, augmentation."
 )
-@click.option("--validation", type=float, default=0.1, show_default=True, help="Share of the training split.")
+@click.option("--validation", type=SHARE, default=0.1, show_default=True, help="Share of the training split.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--resume", is_flag=True, help="Continue after the last finished epoch, bit for bit.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing checkpoint.")
@@ -91,10 +104,16 @@ def train_command(
     Beside the checkpoint: metrics.jsonl, one line per epoch, and resume.pt while unfinished.
     """
     options = build_frame_options(steps, binning, encoding, clip, size, duration_us)
+    from sast_deploy.batches import pick_device
     from sast_deploy.recipes import recipe
 
     named = {"rho": rho, "epochs": epochs, "lr": lr, "batch": batch}
     wanted = recipe(recipe_name).replace(**parse_changes(changes), **named)
+    refuse_idle_changes(changes, wanted)
+    if resume:
+        refuse_ignored(["overwrite"], "with --resume", "give one of them")
+    pick_device(device)
+    refuse_idle_options(dataset, data_root, holdout, holdout_seed)
     from sast_deploy.data import load_frames
     from sast_deploy.train_state import RunFiles
 
@@ -149,3 +168,11 @@ def parse_changes(changes: tuple[str, ...]) -> dict[str, float | str]:
         except ValueError:
             found[key] = text  # the recipe says which values it takes
     return found
+
+
+def refuse_idle_changes(changes: tuple[str, ...], recipe: Recipe) -> None:
+    """Refuse --set of a value that changes nothing in this recipe. Raises UsageError."""
+    for key in parse_changes(changes):
+        other = _NEEDS.get(key)
+        if other and not getattr(recipe, other):
+            raise UsageError(f"--set {key} with {other} = 0, where it changes nothing", todo="leave it out")

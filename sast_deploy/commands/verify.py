@@ -7,15 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sast_deploy.commands.options import PATH, Command, console, data_options, example
-from sast_deploy.errors import NetFileError
+from sast_deploy.commands.options import (
+    COUNT,
+    DATA_OPTIONS,
+    PATH,
+    SECONDS,
+    Command,
+    console,
+    data_options,
+    example,
+    refuse_ignored,
+)
+from sast_deploy.errors import Exit, NetFileError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from sast_deploy.verify import Comparison
 
-DIFFERS = 1
 DEFAULT_SAMPLES = 20
 NAMES = ("reference", "fast", "lava")
 
@@ -32,7 +41,7 @@ NAMES = ("reference", "fast", "lava")
 @click.argument("net", type=PATH)
 @click.option(
     "--samples",
-    type=click.IntRange(min=1),
+    type=COUNT,
     default=DEFAULT_SAMPLES,
     show_default=True,
     help="Test samples, evenly spread.",
@@ -46,8 +55,8 @@ NAMES = ("reference", "fast", "lava")
 )
 @click.option("--known-answers-only", is_flag=True, help="Replay the file's own vectors; needs no data.")
 @data_options(None)
-@click.option("--stall", type=float, default=120.0, show_default=True, help="Seconds without progress: hung.")
-@click.option("--timeout", type=float, help="Seconds that Lava may take in all; default: no limit.")
+@click.option("--stall", type=SECONDS, default=120.0, show_default=True, help="Seconds of silence: hung.")
+@click.option("--timeout", type=SECONDS, help="Seconds that Lava may take in all; default: no limit.")
 def verify_command(
     net: Path,
     samples: int,
@@ -66,18 +75,23 @@ def verify_command(
     from sast_deploy.netx import read_net
     from sast_deploy.verify import blind_spots, compare, load_engines, replay_known
 
+    if known_answers_only:
+        refuse_ignored(("samples", *DATA_OPTIONS), "with --known-answers-only, which needs no data")
+    if "lava" not in (backends or NAMES):
+        refuse_ignored(("stall", "timeout"), "is Lava's, which --backend leaves out")
     content = read_net(net)
     engines = load_engines(backends or NAMES, net, content.program, stall, timeout)
     if known_answers_only and content.known is None:
         raise NetFileError("holds no known answers", where=net, todo="compile the checkpoint again")
+    frames = None if known_answers_only else load_spread(content, net, samples, **data)
     out = console()
     rows: list[Comparison] = []
     if content.known is None:
         out.print(f"{net}: holds no known answers", soft_wrap=True)
     else:
         rows += replay_known(content.program, content.known, engines)
-    if not known_answers_only:
-        rows += compare(content.program, load_spread(content, net, samples, **data), engines, "test split")
+    if frames is not None:
+        rows += compare(content.program, frames, engines, "test split")
     out.print(f"{net}: program {content.program.digest()}", soft_wrap=True)
     out.print(_table(rows))
     if content.known is not None and not any(row.problem for row in rows):
@@ -86,7 +100,7 @@ def verify_command(
     for row in rows:
         for line in row.problem:
             out.print(line, soft_wrap=True, markup=False)
-    return DIFFERS if any(row.problem for row in rows) else 0
+    return Exit.CHECK_FAILED if any(row.problem for row in rows) else Exit.OK
 
 
 def _table(rows: list[Comparison]) -> Table:

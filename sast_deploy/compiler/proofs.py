@@ -1,7 +1,8 @@
 """What can be proved of an integer program before it runs, from its weights and its input's range alone.
 
-Weighted sums. Inputs lie in 0..x_max, so a_i lies in x_max * (sum of the negative, sum of the positive W_ij);
-both ends are reached, and every partial sum in any order lies between them.
+Weighted sums. Inputs lie in x_min..x_max, 0 among them, so with the sums N of the negative and P of the
+positive W_ij, a_i lies in x_max N + x_min P .. x_max P + x_min N; both ends are reached, and every partial
+sum in any order lies between them.
 
 Membrane potentials. Intervals that hold all values at every step; see intervals.py.
 """
@@ -16,7 +17,7 @@ import numpy.typing as npt
 
 from sast_deploy.compiler.intervals import Growth, Interval, firing_limit
 from sast_deploy.fixedpoint import Arithmetic, shift
-from sast_deploy.linear import Weighted, input_maxima, weighted_layers, weighted_sums
+from sast_deploy.linear import Weighted, weighted_layers, weighted_sums
 from sast_deploy.program import (
     CURRENT,
     NO_DECAY_FILTER,
@@ -86,9 +87,9 @@ def prove(program: Program, known: dict[int, NeuronBounds] | None = None) -> tup
 
 def bound_neurons(program: Program) -> dict[int, NeuronBounds]:
     """Bounds of every weighted layer, by its index in `program.layers`."""
-    shapes, maxima, found = program.shapes(), input_maxima(program), {}
+    shapes, ranges, found = program.shapes(), program.input_ranges(), {}
     for index, layer in weighted_layers(program):
-        sums = _sums(layer, shapes[index], maxima[index])
+        sums = _sums(layer, shapes[index], ranges[index])
         if isinstance(layer, Readout):
             none = Interval(np.zeros(0, np.int64), np.zeros(0, np.int64))
             found[index] = NeuronBounds(sums, none, none, none, True)
@@ -114,9 +115,10 @@ def signed_bits(low: int, high: int) -> int:
     return max((-low - 1).bit_length() if low < 0 else 0, high.bit_length() if high > 0 else 0) + 1
 
 
-def _sums(layer: Weighted, in_shape: Shape, largest: int) -> Interval:
-    ones = np.full((1, *in_shape), largest, dtype=np.int64)
-    low, high = (weighted_sums(layer, ones, part).ravel() for part in _signs(layer.weight))
+def _sums(layer: Weighted, in_shape: Shape, reach: tuple[int, int]) -> Interval:
+    ones, (smallest, largest) = np.ones((1, *in_shape), np.int64), reach
+    falling, rising = (weighted_sums(layer, ones, part).ravel() for part in _signs(layer.weight))
+    low, high = falling * largest + rising * smallest, rising * largest + falling * smallest
     recurrent = layer.recurrent if isinstance(layer, Dense) else None
     if recurrent is not None:
         negative, positive = _signs(recurrent)

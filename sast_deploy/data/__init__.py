@@ -35,6 +35,7 @@ def load_frames(
     holdout_seed: int = 0,
     cache_dir: Path | None = None,
     progress: bool = False,
+    download: bool = True,
 ) -> FrameSet:
     """Frames of a data set, from the cache where they are there, else built, checked and cached.
 
@@ -48,13 +49,14 @@ def load_frames(
         holdout_seed: its seed.
         cache_dir: default $SAST_CACHE_DIR, else ~/.cache/sast-deploy.
         progress: show bars on stderr while building.
+        download: fetch recordings that are nowhere; False where a file, not a person, names the data set.
 
     Raises:
         DataError: no such data set, recordings that cannot be used, no test split.
         OutputError: the cache cannot be written.
     """
     cache = FrameCache(cache_dir)
-    source = find_source(dataset, data_root, cache.folder, progress)
+    source = find_source(dataset, data_root, cache.folder, progress, download)
     if options.size is None:
         options = replace(options, size=source.default_size)
     split = Holdout(holdout, holdout_seed)

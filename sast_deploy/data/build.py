@@ -25,7 +25,7 @@ from sast_deploy.data.cache import (
 )
 from sast_deploy.data.frames import Binner, Frames
 from sast_deploy.data.options import FrameOptions
-from sast_deploy.data.recordings import Recording, Recordings
+from sast_deploy.data.recordings import NAMES, Recording, Recordings
 from sast_deploy.data.split import Holdout, stratified_split
 from sast_deploy.errors import DataError, OwnTestSplitError
 from sast_deploy.progress import progress_bar
@@ -90,7 +90,7 @@ def _write_split(
             writer.append(chunk)
             for sample, (events, digest) in records:
                 n_events += events
-                content.update(f"{name} {sample.id} {sample.label} ".encode() + digest)
+                content.update(f"{name} {sample.id} {sample.label} ".encode(errors=NAMES) + digest)
             if bar is not None and task is not None:
                 bar.advance(task, len(chunk))
         written = writer.finish()

@@ -14,13 +14,12 @@ every chunk of frames carries a CRC-32 that is checked when the folder is opened
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import sys
-import tempfile
-import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,15 +29,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sast_deploy.errors import OutputError
-from sast_deploy.fileio import write_text
+from sast_deploy.data.options import MAX_CLASSES
+from sast_deploy.data.options import SCHEMA as OPTIONS
+from sast_deploy.errors import DataError, OutputError
+from sast_deploy.fileio import new_folder, remove_stale, write_text
+from sast_deploy.reading import Expected
+from sast_deploy.reading.arrays import read_npy
+from sast_deploy.reading.documents import read_json
+from sast_deploy.reading.settings import COUNT, Items, Table, Text, Whole, refuse
 
 FORMAT_VERSION = 1
 CODEC_VERSION = 1  # raise it when the same recordings and options give other frames than before
 SPLITS = ("train", "test")
 CHUNK = 256  # samples per checksum
-STALE_SECONDS = 24 * 3600
-_BROKEN = (OSError, ValueError, KeyError, TypeError, EOFError)
+INDEX_BYTES = 1 << 16
+CACHED = Expected("frames as they were written", DataError)
+_DIGEST = Text(64, "/\0.", blank=False)
+_SPLIT = Table({
+    "shape": Items(Whole(0, 1 << 32), 5, 5), "crc32": Items(Whole(0, (1 << 32) - 1), 0, 1 << 24),
+    "labels": Items(Whole(0, MAX_CLASSES - 1), 0, 1 << 28), "ids": Items(Text(), 0, 1 << 28),
+    "n_events": COUNT,
+})  # fmt: skip
+INDEX = Table({"digest": _DIGEST}, open=True)
+META = Table({
+    "format_version": Whole(FORMAT_VERSION, FORMAT_VERSION), "digest_of_rest": _DIGEST, "digest": _DIGEST,
+    "options": Table(OPTIONS.fields, OPTIONS.fields), "classes": Items(Text(1024), 1, MAX_CLASSES),
+    **dict.fromkeys(SPLITS, _SPLIT),
+})  # fmt: skip
 
 
 def default_cache_dir() -> Path:
@@ -73,23 +90,26 @@ class FrameCache:
 
     def find(self, signature: str) -> Entry | None:
         """The entry for this signature; None if there is none, or if it is damaged (said on stderr)."""
-        try:
-            index = json.loads((self.folder / "index" / f"{signature}.json").read_text(encoding="utf-8"))
-            entry = self._frames_folder(str(index["digest"]))
-        except FileNotFoundError:
+        path = self.folder / "index" / f"{signature}.json"
+        if not path.exists():
             return None
-        except _BROKEN:
+        try:
+            index = read_json(path, CACHED, INDEX_BYTES)
+            refuse(INDEX.problems(index, ""), path, DataError)
+        except DataError:
             notice("the cached frames' index is damaged; building the frames again")
             return None
+        entry = self._frames_folder(index["digest"])
         return self._open(entry) if entry.is_dir() else None
 
     def store(self, signature: str, digest: str, built: Path) -> Entry:
         """Move the finished folder `built` to its name and enter it in the index; returns it opened."""
         target = self._frames_folder(digest)
-        existing = self._open(target) if target.is_dir() else None
-        if existing is None:
-            self._replace(target, built)
-            existing = self._open(target)
+        with self._locked():
+            existing = self._open(target) if target.is_dir() else None
+            if existing is None:
+                self._replace(target, built)
+                existing = self._open(target)
         if existing is None:
             raise OutputError("frames differ from what was written", where=target, expected="a sound disk")
         write_text(self.folder / "index" / f"{signature}.json", json.dumps({"digest": digest}))
@@ -102,13 +122,27 @@ class FrameCache:
         try:
             frames.mkdir(parents=True, exist_ok=True)
             self._sweep(frames)
-            folder = Path(tempfile.mkdtemp(prefix=".building-", dir=frames))
+            folder = new_folder(frames, ".building-")
         except OSError as error:
             raise _unwritable(self.folder, error) from error
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Waits until no other process judges or replaces folders; the kernel ends it with the process."""
+        try:
+            handle = os.open(self.folder / "frames", os.O_RDONLY)
+        except OSError as error:
+            raise _unwritable(self.folder, error) from error
+        try:
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
 
     def _frames_folder(self, digest: str) -> Path:
         return self.folder / "frames" / digest
@@ -118,33 +152,33 @@ class FrameCache:
         """Rename `built` to `target`; a damaged folder there is moved aside first and removed."""
         try:
             if target.exists():
-                damaged = Path(tempfile.mkdtemp(prefix=".damaged-", dir=target.parent))
+                damaged = new_folder(target.parent, ".damaged-")
                 os.replace(target, damaged / "old")
                 shutil.rmtree(damaged, ignore_errors=True)
             os.replace(built, target)
         except OSError as error:
-            if not (target / "meta.json").is_file():  # else another process has put the same frames there
-                raise _unwritable(target, error) from error
+            raise _unwritable(target, error) from error
 
     @staticmethod
     def _sweep(frames: Path) -> None:
         """Remove folders that a killed process left behind a day ago or earlier."""
         for pattern in (".building-*", ".damaged-*"):
             for folder in frames.glob(pattern):
-                if time.time() - folder.stat().st_mtime > STALE_SECONDS:
-                    shutil.rmtree(folder, ignore_errors=True)
+                remove_stale(folder)
 
     @staticmethod
     def _open(folder: Path) -> Entry | None:
         """Open and check a folder; None and a line on stderr if anything in it is not as written."""
         try:
-            meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-            if meta.pop("digest_of_rest") != digest_of(meta) or meta["format_version"] != FORMAT_VERSION:
+            meta = read_json(folder / "meta.json", CACHED)
+            refuse(META.problems(meta, ""), folder / "meta.json", DataError)
+            if meta.pop("digest_of_rest") != digest_of(meta):
                 raise ValueError("meta.json was altered")
-            frames = {split: np.load(folder / f"{split}.npy", mmap_mode="r") for split in SPLITS}
+            frames = {split: read_npy(folder / f"{split}.npy", CACHED) for split in SPLITS}
             for split in SPLITS:
                 check_frames(frames[split], meta[split])
-        except _BROKEN as error:
+                _check_samples(meta, split)
+        except (DataError, ValueError) as error:
             notice(f"cached frames in {folder} are damaged ({error}); building them again")
             return None
         return Entry(meta, frames)
@@ -193,6 +227,15 @@ def write_meta(folder: Path, meta: dict[str, Any]) -> None:
     """Write meta.json with its own digest. Raises OutputError."""
     meta = {"format_version": FORMAT_VERSION, **meta}
     write_text(folder / "meta.json", json.dumps({**meta, "digest_of_rest": digest_of(meta)}))
+
+
+def _check_samples(meta: dict[str, Any], split: str) -> None:
+    """Raise ValueError unless there is an id and the label of a class for every sample."""
+    record, classes = meta[split], len(meta["classes"])
+    if not len(record["labels"]) == len(record["ids"]) == record["shape"][0]:
+        raise ValueError(f"{len(record['labels'])} labels of {record['shape'][0]} samples")
+    if record["labels"] and max(record["labels"]) >= classes:
+        raise ValueError(f"label {max(record['labels'])} of {classes} classes")
 
 
 def check_frames(frames: NDArray[np.uint8], record: dict[str, Any]) -> None:

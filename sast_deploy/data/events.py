@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from sast_deploy.errors import DataError
 from sast_deploy.fileio import atomic_path
+from sast_deploy.reading import Expected, read_bytes
 
 EVENT = np.dtype([("x", "<u2"), ("y", "<u2"), ("t", "<i8"), ("p", "u1")])
 NMNIST_SENSOR = (34, 34)  # height, width
@@ -26,6 +27,8 @@ EVENT_BYTES = 5
 OVERFLOW_Y = 240
 OVERFLOW_US = 2**13
 MAX_TIME_US = 2**23 - 1
+MAX_BYTES = 64 << 20  # of one recording; N-MNIST's have up to 100 kB
+EXPECTED = Expected("a readable event file", DataError)
 
 Events = NDArray[Any]  # structured, dtype EVENT
 
@@ -37,19 +40,14 @@ def read_nmnist(path: Path) -> Events:
         DataError: unreadable file, length not divisible by 5, no events, coordinates off the 34 x 34 sensor,
             time running backwards; names the file, the event, the value and the limit.
     """
-    events = decode_nmnist(read_bytes(path), path)
+    events = decode_nmnist(read_event_bytes(path), path)
     check_events(events, NMNIST_SENSOR, path)
     return events
 
 
-def read_bytes(path: Path) -> bytes:
-    """The bytes of an event file. Raises DataError if it cannot be read."""
-    try:
-        with open(path, "rb", buffering=0) as file:
-            return file.read()
-    except OSError as error:
-        reason = f"cannot be read: {error.strerror}"
-        raise DataError(reason, where=path, expected="a readable event file") from error
+def read_event_bytes(path: Path) -> bytes:
+    """The bytes of an event file. Raises DataError if it cannot be read or is far larger than a recording."""
+    return read_bytes(path, EXPECTED, MAX_BYTES)
 
 
 def decode_nmnist(data: bytes, where: Path | str) -> Events:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from sast_deploy.compiled import compiled
 from sast_deploy.data.events import (
     EVENT_BYTES,
     NMNIST_SENSOR,
@@ -25,14 +24,6 @@ from sast_deploy.errors import DataError
 
 Frames = NDArray[np.uint8]
 POLARITIES = 2
-
-
-def _compiled(function: Callable[..., Any]) -> Any:
-    """Compile without Python's lock; keep the machine code on disk where a folder for it can be written."""
-    try:
-        return numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # neither __pycache__ nor the user's cache folder is writable
-        return numba.njit(nogil=True)(function)
 
 
 class Binner:
@@ -90,7 +81,7 @@ class Binner:
         _accumulate(x, y, t, p, self._rows, self._columns, self._by_time, self._duration, self._clip, out)
 
 
-@_compiled
+@compiled()
 def _decode(raw: Any, width: int, height: int, x: Any, y: Any, t: Any, p: Any) -> int:
     """Unpack N-MNIST bytes; the number of events, or -1 at the first one off the sensor or back in time."""
     n, late, previous = 0, 0, -1
@@ -108,7 +99,7 @@ def _decode(raw: Any, width: int, height: int, x: Any, y: Any, t: Any, p: Any) -
     return n
 
 
-@_compiled
+@compiled()
 def _accumulate(
     x: Any, y: Any, t: Any, p: Any, rows: Any, columns: Any, by_time: bool, duration: int, clip: int, out: Any
 ) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sast_deploy.data.options import FrameOptions
+from sast_deploy.data.options import MAX_CLASSES, FrameOptions
 from sast_deploy.errors import DataError
+from sast_deploy.reading.settings import COUNT, FRACTION, SEED, Flag, Items, Maybe, Schema, Text
 
 DESCRIBE_CHUNK = 512  # samples looked at in one go, so that a large set never sits in memory
 
@@ -74,6 +75,9 @@ class DataInfo:
     holdout_seed: int | None
     frame_digest: str
 
+    def __post_init__(self) -> None:
+        SCHEMA.check(vars(self))
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; tuples become lists."""
         values = asdict(self)
@@ -81,13 +85,8 @@ class DataInfo:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> DataInfo:
-        """The inverse of `to_dict`. Raises DataError for unknown and missing keys."""
-        known = {field.name for field in fields(cls)}
-        for key in sorted(known ^ set(values)):
-            kind = "missing" if key in known else "unknown"
-            raise DataError(f"{kind} key {key!r}", where="data info", expected=", ".join(sorted(known)))
-        lists = {key: tuple(values[key]) for key in ("classes", "missing_classes")}
-        return cls(**{**values, **lists})
+        """The inverse of `to_dict`. Raises DataError, which names all that is wrong."""
+        return SCHEMA.read(cls, values)
 
     def unlike(self, trained: DataInfo) -> str | None:
         """None for the very frames of `trained`, both splits alike; else what that means for a test."""
@@ -107,6 +106,14 @@ class DataInfo:
         if self.missing_classes:
             parts.append(f"no training samples of {', '.join(self.missing_classes)}")
         return "; ".join(parts)
+
+
+SCHEMA = Schema("data info", DataError, {
+    "requested": Text(1024), "dataset": Text(1024), "provenance": Text(16384), "simulated": Flag(),
+    "root": Text(), "n_train": COUNT, "n_test": COUNT, "classes": Items(Text(1024), 1, MAX_CLASSES),
+    "missing_classes": Items(Text(1024), 0, MAX_CLASSES), "holdout": Maybe(FRACTION),
+    "holdout_seed": Maybe(SEED), "frame_digest": Text(128),
+})  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

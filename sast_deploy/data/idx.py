@@ -8,6 +8,8 @@ Source: Y. LeCun, C. Cortes, C. Burges, The MNIST database, yann.lecun.com/exdb/
 from __future__ import annotations
 
 import gzip
+import math
+import os
 import zlib
 from pathlib import Path
 from typing import Literal
@@ -16,11 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sast_deploy.errors import DataError
+from sast_deploy.reading import Expected, open_regular
 
 Split = Literal["Train", "Test"]
 
 _STEMS = {"Train": "train", "Test": "t10k"}
 _UNSIGNED_BYTE = 8
+MAX_BYTES = 1 << 30
+MOST_PACKED = 1100  # deflate packs at most so many bytes into one
+EXPECTED = Expected("an undamaged idx file", DataError)
 
 
 def read_mnist(folder: Path, split: Split) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -44,22 +50,39 @@ def read_mnist(folder: Path, split: Split) -> tuple[NDArray[np.uint8], NDArray[n
 
 
 def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
-    """The values of an idx file of unsigned bytes with `axes` axes. Raises DataError."""
-    data = _read(path)
-    header = 4 + 4 * axes
-    magic = bytes([0, 0, _UNSIGNED_BYTE, axes])
-    if data[:4] != magic:
-        raise DataError(f"starts with {data[:4].hex() or 'nothing'}", where=path,
-                        expected=f"{magic.hex()}, an idx file of bytes with {axes} axes")  # fmt: skip
-    if len(data) < header:
-        raise DataError(f"{len(data)} bytes", where=path, expected=f"a header of {header} bytes")
-    shape = tuple(int(n) for n in np.frombuffer(data, ">u4", axes, 4))
-    size = int(np.prod([int(n) for n in shape], dtype=object))
-    if len(data) - header != size:
-        raise DataError(f"{len(data) - header} values", where=path,
+    """The values of an idx file of unsigned bytes with `axes` axes. Raises DataError.
+
+    No more is unpacked than its header declares, and that is checked against the file's size before.
+    """
+    with open_regular(path, EXPECTED) as file:
+        room = os.fstat(file.fileno()).st_size * (MOST_PACKED if path.suffix == ".gz" else 1)
+        try:
+            with gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file as stream:
+                shape = _shape(stream.read(4 + 4 * axes), axes, path)
+                size = math.prod(shape)
+                if size > min(room, MAX_BYTES):
+                    found = f"{size} values in a file of {room:,} bytes at most"
+                    raise DataError(found, where=path, expected=f"at most {MAX_BYTES:,}, all of them there")
+                data = stream.read(size + 1)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise DataError(f"not a whole gzip file: {error}", where=path, expected=EXPECTED.what) from error
+        except OSError as error:
+            raise DataError(f"cannot be read: {error.strerror}", where=path) from error
+    if len(data) != size:
+        more = "more than " if len(data) > size else ""
+        raise DataError(f"{more}{min(len(data), size)} values", where=path,
                         expected=f"{size} as the header says ({' x '.join(map(str, shape))})")  # fmt: skip
-    values = np.frombuffer(data, np.uint8, offset=header).reshape(shape)
-    return values
+    return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+def _shape(header: bytes, axes: int, path: Path) -> tuple[int, ...]:
+    magic = bytes([0, 0, _UNSIGNED_BYTE, axes])
+    if header[:4] != magic:
+        raise DataError(f"starts with {header[:4].hex() or 'nothing'}", where=path,
+                        expected=f"{magic.hex()}, an idx file of bytes with {axes} axes")  # fmt: skip
+    if len(header) < 4 + 4 * axes:
+        raise DataError(f"{len(header)} bytes", where=path, expected=f"a header of {4 + 4 * axes} bytes")
+    return tuple(int(n) for n in np.frombuffer(header, ">u4", axes, 4))
 
 
 def _find(folder: Path, name: str) -> Path:
@@ -67,13 +90,3 @@ def _find(folder: Path, name: str) -> Path:
         if path.is_file():
             return path
     raise DataError(f"{name}[.gz] not found", where=folder, expected="the four idx files of MNIST")
-
-
-def _read(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if path.suffix == ".gz" else data
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"not a whole gzip file: {error}", where=path, expected="an undamaged .gz") from error
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", where=path) from error

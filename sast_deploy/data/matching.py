@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -63,7 +64,7 @@ def common_recordings(
     real_root: Path, simulated_root: Path, split: Split
 ) -> list[tuple[Path, Path, int, int]]:
     """(real file, simulated file, number, label) of the numbers that both folders have. Raises DataError."""
-    if Path(real_root).resolve() == Path(simulated_root).resolve():
+    if os.path.realpath(real_root) == os.path.realpath(simulated_root):
         raise DataError("the same folder twice", where=simulated_root, expected="a simulated data set")
     real, simulated = _real(real_root, split), _numbered(simulated_root, split)
     common = sorted(set(real) & set(simulated))

@@ -11,18 +11,21 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import socket
 import sys
+import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sast_deploy.data.events import NMNIST_SENSOR, read_bytes
+from sast_deploy.data.events import NMNIST_SENSOR, read_event_bytes
 from sast_deploy.data.recordings import Recording, Recordings, folder_signature
 from sast_deploy.errors import DataError
+from sast_deploy.reading import Expected
+from sast_deploy.reading.documents import read_json
+from sast_deploy.reading.settings import Table, Text, refuse
 
 if TYPE_CHECKING:  # a run that finds its frames in the cache compiles nothing
     from sast_deploy.data.frames import Binner, Frames
@@ -32,6 +35,8 @@ MARKER = "SIMULATED.json"
 TONIC_FOLDER = "NMNIST"
 ARCHIVES = {"Train": ("train.zip", 60_000), "Test": ("test.zip", 10_000)}
 DOWNLOAD_SILENCE_S = 30.0
+MARKED = Expected('JSON with a key "source"', DataError)
+MARKER_BYTES = 1 << 20
 LAYOUT = "Train/<digit>/<number>.bin"
 
 
@@ -64,7 +69,7 @@ class NmnistFolder:
 
     def _frame(self, recording: Recording, binner: Binner, out: Frames) -> tuple[int, bytes]:
         path = self.root / recording.id
-        data = read_bytes(path)
+        data = read_event_bytes(path)
         return binner.from_nmnist(data, out, path), hashlib.sha256(data).digest()
 
 
@@ -81,11 +86,9 @@ def simulated_marker(root: Path) -> str | None:
     path = root / MARKER
     if not path.exists():
         return None
-    try:
-        return str(json.loads(path.read_text(encoding="utf-8")).get("source", "unknown source"))
-    except (OSError, ValueError, AttributeError) as error:
-        expected = 'JSON with a key "source"'
-        raise DataError(f"cannot be read: {error}", where=path, expected=expected) from error
+    marker = read_json(path, MARKED, MARKER_BYTES)
+    refuse(Table({"source": Text()}, ("source",), open=True).problems(marker, ""), path, DataError)
+    return str(marker.get("source", "unknown source"))
 
 
 def list_split(root: Path, split: str) -> tuple[Recording, ...]:
@@ -140,6 +143,15 @@ def download_nmnist(data_root: Path) -> Path:
     return data_root / TONIC_FOLDER
 
 
+def no_download(dataset: str, root: Path) -> DataError:
+    """The error for data that are not here and that nobody at the keyboard has asked for."""
+    return DataError(
+        f"{dataset} is not here, and is not downloaded because a file names it", where=root,
+        todo=f"fetch it: sast-deploy data info --dataset {dataset} --data-root {root}; or name another "
+        "folder with --data-root",
+    )  # fmt: skip
+
+
 def remove_if_empty(folder: Path) -> None:
     """Remove the folder that a failed download has made, and its parent, where nothing is in them."""
     with contextlib.suppress(OSError):
@@ -149,11 +161,20 @@ def remove_if_empty(folder: Path) -> None:
 
 @contextlib.contextmanager
 def tonic_download() -> Iterator[None]:
-    """Send what tonic prints to stderr, and give up on a server that stays silent for 30 seconds."""
-    before = socket.getdefaulttimeout()
+    """Send what tonic prints to stderr; give up on a server that is silent for 30 s; unpack nothing outside.
+
+    tonic gives tarfile no filter, which would let an archive write anywhere: the class's default does not.
+    Raises DataError on a Python whose tarfile has none.
+    """
+    if not hasattr(tarfile, "data_filter"):
+        what = f"Python {sys.version.split()[0]} unpacks tar archives without a filter"
+        raise DataError(what, expected="a Python of the last years", todo="update Python")
+    silence, unfiltered = socket.getdefaulttimeout(), vars(tarfile.TarFile).get("extraction_filter")
     socket.setdefaulttimeout(DOWNLOAD_SILENCE_S)
+    tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
     try:
         with contextlib.redirect_stdout(sys.stderr):
             yield
     finally:
-        socket.setdefaulttimeout(before)
+        socket.setdefaulttimeout(silence)
+        tarfile.TarFile.extraction_filter = unfiltered

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sast_deploy.errors import DataError
+from sast_deploy.reading.settings import Choice, Items, Maybe, Schema, Whole
 
 BINNINGS = ("time", "count")
 ENCODINGS = ("count", "binary")
 MAX_CLIP = 255  # frames are stored as unsigned bytes
 MAX_STEPS = 10_000
+MAX_CLASSES = 65_536
+MAX_SAMPLE = 1 << 30  # bytes of one sample's frames
 
 
 @dataclass(frozen=True)
@@ -48,19 +51,18 @@ class FrameOptions:
     duration_us: int | None = None
 
     def __post_init__(self) -> None:
-        _choice("binning", self.binning, BINNINGS)
-        _choice("encoding", self.encoding, ENCODINGS)
-        _integer("steps", self.steps, 1, MAX_STEPS)
-        _integer("clip", self.clip, 1, MAX_CLIP)
+        SCHEMA.check(vars(self))
         if self.encoding == "binary" and self.clip != 1:
             raise DataError(
                 f"clip = {self.clip} with encoding = binary", where="frame options",
                 expected="clip = 1, since a binary frame holds 0 and 1 only",
             )
-        if self.duration_us is not None:
-            _integer("duration_us", self.duration_us, 1, 2**40)
         if self.size is not None:
-            object.__setattr__(self, "size", _size(self.size))
+            object.__setattr__(self, "size", tuple(self.size))
+            entries = self.steps * 2 * self.size[0] * self.size[1]
+            if entries > MAX_SAMPLE:
+                expected = f"at most {MAX_SAMPLE:,} bytes, steps x 2 x height x width"
+                raise DataError(f"a sample of {entries:,} bytes", where="frame options", expected=expected)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `size` becomes a list."""
@@ -70,30 +72,12 @@ class FrameOptions:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> FrameOptions:
-        """The inverse of `to_dict`. Raises DataError for unknown keys and bad values."""
-        known = {field.name for field in fields(cls)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            expected = f"one of {', '.join(sorted(known))}"
-            raise DataError(f"unknown key {unknown[0]!r}", where="frame options", expected=expected)
-        return cls(**dict(values))
+        """The inverse of `to_dict`. Raises DataError, which names all that is wrong."""
+        return SCHEMA.read(cls, values)
 
 
-def _choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise DataError(f"{name} = {value!r}", where="frame options", expected=" or ".join(choices))
-
-
-def _integer(name: str, value: object, low: int, high: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        expected = f"an integer from {low} to {high}"
-        raise DataError(f"{name} = {value!r}", where="frame options", expected=expected)
-
-
-def _size(size: object) -> tuple[int, int]:
-    if not isinstance(size, (tuple, list)) or len(size) != 2:
-        raise DataError(f"size = {size!r}", where="frame options", expected="(height, width)")
-    height, width = size
-    _integer("size height", height, 1, 65536)
-    _integer("size width", width, 1, 65536)
-    return height, width
+SCHEMA = Schema("frame options", DataError, {
+    "steps": Whole(1, MAX_STEPS), "binning": Choice(BINNINGS), "encoding": Choice(ENCODINGS),
+    "clip": Whole(1, MAX_CLIP), "size": Maybe(Items(Whole(1, 65536), 2, 2)),
+    "duration_us": Maybe(Whole(1, 2**40)),
+}, optional=True)  # fmt: skip

@@ -7,12 +7,11 @@ come from SplitMix64 of (key, counter): no state, hence no order to depend on.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 
+from sast_deploy.compiled import compiled
 from sast_deploy.data.events import NMNIST_SENSOR
 
 SENSOR = NMNIST_SENSOR[0]  # square
@@ -20,15 +19,7 @@ SUB = 4  # samples of L per pixel and axis, bilinear between them
 _COARSE = 8  # every so many steps a pixel looks whether there is any ink
 
 
-def _compiled(function: Callable[..., Any]) -> Any:
-    """Compile without Python's lock; keep the machine code on disk where a folder for it can be written."""
-    try:
-        return numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # neither __pycache__ nor the user's cache folder is writable
-        return numba.njit(nogil=True)(function)
-
-
-@_compiled
+@compiled()
 def _hash(state: Any) -> Any:
     """SplitMix64: the next of a sequence of 64 random bits from a counter."""
     z = state * np.uint64(0x9E3779B97F4A7C15)
@@ -37,13 +28,13 @@ def _hash(state: Any) -> Any:
     return z ^ (z >> np.uint64(31))
 
 
-@_compiled
+@compiled()
 def _uniform(key: Any, counter: Any) -> Any:
     """Uniform in [0, 1) from 53 random bits."""
     return float(_hash(key + np.uint64(counter)) >> np.uint64(11)) * 2.0**-53
 
 
-@_compiled
+@compiled()
 def _gaussian(key: Any, counter: Any) -> Any:
     """About normal: the sum of four uniform 16-bit numbers, mean 0 and variance 1, exact arithmetic."""
     bits = _hash(key + np.uint64(counter))
@@ -53,7 +44,7 @@ def _gaussian(key: Any, counter: Any) -> Any:
     return (total - 2.0 * 65535.0) * (1.7320508075688772 / 65535.0)
 
 
-@_compiled
+@compiled()
 def look_up(ink: Any, scale: Any, table: Any, levels: Any) -> None:
     """levels = table[ink * scale], to the nearest entry and never beyond the last."""
     last = len(table) - 1
@@ -62,7 +53,7 @@ def look_up(ink: Any, scale: Any, table: Any, levels: Any) -> None:
             levels[i, j] = table[min(int(ink[i, j] * scale + 0.5), last)]
 
 
-@_compiled
+@compiled()
 def _sample(levels: Any, width: Any, i: Any, down: Any, right: Any) -> Any:
     """L between the samples i, i + 1, i + width and i + width + 1 of the flat fine grid, bilinear."""
     top = levels[i] + (levels[i + 1] - levels[i]) * right
@@ -70,7 +61,7 @@ def _sample(levels: Any, width: Any, i: Any, down: Any, right: Any) -> Any:
     return top + (bottom - top) * down
 
 
-@_compiled
+@compiled()
 def expose(
     levels: Any, width: Any, corners: Any, weights: Any, step: Any, factors: Any,
     on: Any, off: Any, noise: Any, refractory: Any, key: Any, packed: Any,
@@ -96,7 +87,7 @@ def expose(
     return count
 
 
-@_compiled
+@compiled()
 def _pixel(
     levels: Any, width: Any, base: Any, corners: Any, weights: Any, step: Any, on: Any, off: Any,
     noise: Any, refractory: Any, key: Any, pixel: Any, packed: Any, count: Any,
@@ -133,13 +124,13 @@ def _pixel(
     return count
 
 
-@_compiled
+@compiled()
 def pack(time: Any, pixel: Any, polarity: Any) -> Any:
     """An event as an integer: t << 13 | y << 7 | x << 1 | p."""
     return (time << 13) | (pixel // SENSOR << 7) | (pixel % SENSOR << 1) | polarity
 
 
-@_compiled
+@compiled()
 def background(on: Any, off: Any, length: Any, key: Any, packed: Any, count: Any) -> Any:
     """Background events at random pixels and times: exponential gaps over the whole sensor."""
     draw = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ if TYPE_CHECKING:  # a run that finds its frames in the cache compiles nothing
     from sast_deploy.data.frames import Binner, Frames
 
 
+MOST_FILES = 10_000_000
+NAMES = "surrogateescape"  # of files, which need not be UTF-8
 FrameOne = Callable[["Recording", "Binner", "Frames"], tuple[int, bytes]]
 
 
@@ -78,13 +81,20 @@ class Source(Protocol):
         """List its recordings. Raises DataError."""
 
 
-def state_lines(folder: Path, prefix: str = "") -> Iterator[str]:
-    """One line per file below `folder`, sorted: relative name, size, modification time and change time."""
+def state_lines(folder: Path, prefix: str = "", above: tuple[tuple[int, int], ...] = ()) -> Iterator[str]:
+    """One line per file below `folder`, sorted: relative name, size, modification time and change time.
+
+    above: device and number of the folders that lead here. Raises OSError where links lead in a circle.
+    """
+    state = folder.stat()
+    path = (*above, (state.st_dev, state.st_ino))
+    if path[-1] in above:
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(folder))
     with os.scandir(folder) as entries:
         found = sorted(entries, key=lambda entry: entry.name)
     for entry in found:
         if entry.is_dir():
-            yield from state_lines(Path(entry.path), f"{prefix}{entry.name}/")
+            yield from state_lines(Path(entry.path), f"{prefix}{entry.name}/", path)
         else:
             state = entry.stat()
             yield f"{prefix}{entry.name} {state.st_size} {state.st_mtime_ns} {state.st_ctime_ns}\n"
@@ -95,9 +105,11 @@ def folder_signature(*folders: Path) -> str:
     digest = hashlib.sha256()
     try:
         for folder in folders:
-            digest.update(f"{folder.absolute()}\n".encode())
-            if folder.is_dir():
-                digest.update("".join(state_lines(folder)).encode())
+            digest.update(f"{folder.absolute()}\n".encode(errors=NAMES))
+            for number, line in enumerate(state_lines(folder) if folder.is_dir() else ()):
+                if number > MOST_FILES:
+                    raise DataError(f"more than {MOST_FILES:,} files", where=folder, expected="a data set")
+                digest.update(line.encode(errors=NAMES))
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}", where=error.filename) from error
     return digest.hexdigest()

@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,7 +28,10 @@ from sast_deploy.data.idx import Split, read_mnist
 from sast_deploy.data.pixelmodel import PixelModel, simulate_recording
 from sast_deploy.data.sessions import session_model
 from sast_deploy.errors import DataError, OutputError
+from sast_deploy.fileio import new_folder, sweep_leftovers
 from sast_deploy.progress import track
+from sast_deploy.reading import Expected
+from sast_deploy.reading.documents import read_json
 
 __all__ = [
     "DIGITS_SEED", "GENERATOR_VERSION", "MARKER", "PixelModel", "build_digits", "read_marker",
@@ -38,6 +40,7 @@ __all__ = [
 
 GENERATOR_VERSION = 3  # raise it whenever the same seed would give other bytes
 MARKER = "SIMULATED.json"
+MARKER_BYTES = 1 << 20
 DIGITS_SEED = 0
 _MARKER_IS = "the marker of a simulated data set"
 
@@ -133,9 +136,11 @@ def build_digits(cache_dir: Path, *, progress: bool = False) -> Path:
     marker = _marker(parts, PixelModel(), DIGITS_SEED, about)
     key = hashlib.sha256(json.dumps(marker, sort_keys=True).encode()).hexdigest()[:12]
     root = Path(cache_dir) / f"digits-saccade-{key}"
+    there = root.is_dir()  # before it is judged: a folder appears whole, so what is there in part is damaged
     if _is_whole(root, marker):
         return root
-    shutil.rmtree(root, ignore_errors=True)
+    if there:
+        shutil.rmtree(root, ignore_errors=True)
     try:
         return _write(root, parts, PixelModel(), DIGITS_SEED, about, progress)
     except OutputError as error:
@@ -152,10 +157,7 @@ def read_marker(root: Path) -> dict[str, Any] | None:
     path = Path(root) / MARKER
     if not path.is_file():
         return None
-    try:
-        marker = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot be read: {error}", where=path, expected=_MARKER_IS) from error
+    marker = read_json(path, Expected(_MARKER_IS, DataError), MARKER_BYTES)
     if not isinstance(marker, dict) or marker.get("simulated") is not True:
         raise DataError("does not say simulated: true", where=path, expected=_MARKER_IS)
     return marker
@@ -239,8 +241,8 @@ def _new_folder(out: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent))
-        temporary.chmod(0o755)
+        sweep_leftovers(out)
+        temporary = new_folder(out.parent, f".{out.name}.", ".tmp")
         yield temporary
         if out.is_dir() and any(out.iterdir()) and (out / MARKER).is_file():
             return  # another process finished the same data set first

@@ -11,13 +11,15 @@ from sast_deploy.data.nmnist import (
     NmnistFolder,
     download_nmnist,
     find_nmnist,
+    no_download,
     simulated_marker,
 )
 from sast_deploy.data.recordings import Source
 from sast_deploy.errors import DataError
 
+EMBEDDED = "digits-saccade"  # built again where it is gone
 NAMES = (
-    "auto", "nmnist", "digits-saccade", "nmnist-simulated", "dvsgesture", "cifar10dvs", "tonic:<ClassName>",
+    "auto", "nmnist", EMBEDDED, "nmnist-simulated", "dvsgesture", "cifar10dvs", "tonic:<ClassName>",
 )
 TONIC_PREFIX = "tonic:"
 TONIC_ALIASES = {"dvsgesture": "DVSGesture", "cifar10dvs": "CIFAR10DVS"}
@@ -33,8 +35,10 @@ def resolve_root(data_root: Path | None) -> Path:
     return Path(os.environ.get("SAST_DATA_ROOT") or "data").expanduser()
 
 
-def find_source(dataset: str, data_root: Path | None, cache_dir: Path, progress: bool) -> Source:
-    """The source that `dataset` names, on the disk; downloads real data through tonic where it is absent.
+def find_source(
+    dataset: str, data_root: Path | None, cache_dir: Path, progress: bool, download: bool = True
+) -> Source:
+    """The source that `dataset` names, on the disk; else real data are fetched through tonic, if `download`.
 
     Raises:
         DataError: unknown name; data neither on the disk nor to be had; a simulated folder under a real name.
@@ -43,15 +47,16 @@ def find_source(dataset: str, data_root: Path | None, cache_dir: Path, progress:
     if dataset == "auto":
         return _auto(root, cache_dir, progress)
     if dataset == "nmnist":
-        return _real(root, find_nmnist(root) or _download(root))
+        return _real(root, find_nmnist(root) or _download(root, download))
     if dataset == "nmnist-simulated":
         return _simulated(root)
-    if dataset == "digits-saccade":
+    if dataset == EMBEDDED:
         return _digits(cache_dir, progress)
     if dataset in TONIC_ALIASES or dataset.startswith(TONIC_PREFIX):
         from sast_deploy.data.tonic_sets import TonicSource
 
-        return TonicSource(dataset, TONIC_ALIASES.get(dataset, dataset.removeprefix(TONIC_PREFIX)), root)
+        name = TONIC_ALIASES.get(dataset, dataset.removeprefix(TONIC_PREFIX))
+        return TonicSource(dataset, name, root, download=download)
     raise DataError(f"unknown data set {dataset!r}", expected=f"one of {', '.join(NAMES)}")
 
 
@@ -73,10 +78,12 @@ def _real(root: Path, folder: Path) -> Source:
     return NmnistFolder(folder, provenance=f"real N-MNIST recordings from {folder}")
 
 
-def _download(root: Path) -> Path:
+def _download(root: Path, allowed: bool) -> Path:
     for folder in (root, root / "NMNIST"):
         if (folder / "Test").is_dir() and not (folder / "test.zip").exists():
             raise DataError("has a Test folder but no Train folder", where=folder, expected=LAYOUT)
+    if not allowed:
+        raise no_download("nmnist", root)
     return download_nmnist(root)
 
 
@@ -99,4 +106,4 @@ def _digits(cache_dir: Path, progress: bool, remark: str = "") -> Source:
     from sast_deploy.data.saccade import build_digits
 
     folder = build_digits(cache_dir, progress=progress)
-    return NmnistFolder(folder, "digits-saccade", DIGITS_PROVENANCE + remark, simulated=True)
+    return NmnistFolder(folder, EMBEDDED, DIGITS_PROVENANCE + remark, simulated=True)

@@ -12,6 +12,7 @@ import hashlib
 import inspect
 import os
 import sys
+import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sast_deploy.data.events import EVENT, Events
-from sast_deploy.data.nmnist import MARKER, remove_if_empty, simulated_marker, tonic_download
+from sast_deploy.data.nmnist import MARKER, no_download, remove_if_empty, simulated_marker, tonic_download
 from sast_deploy.data.recordings import Recording, Recordings, folder_signature
 from sast_deploy.errors import DataError, InstallationError
 
@@ -41,6 +42,7 @@ class TonicSource:
     class_name: str
     root: Path
     simulated: bool = False
+    download: bool = True
 
     @property
     def place(self) -> Path:
@@ -71,10 +73,9 @@ class TonicSource:
             DataError: unknown class, not (x, y, t, p) events with a class label each, no download.
         """
         kind = event_class(self.class_name)
-        if "train" in inspect.signature(kind).parameters:
-            parts = [construct(kind, self.root, train=flag) for flag in (True, False)]
-        else:
-            parts = [construct(kind, self.root)]
+        split = "train" in inspect.signature(kind).parameters
+        arguments: list[dict[str, bool]] = [{"train": True}, {"train": False}] if split else [{}]
+        parts = [construct(kind, self, **each) for each in arguments]
         return _Reader(self, parts).recordings()
 
 
@@ -155,10 +156,12 @@ def event_class(name: str) -> Any:
     return kind
 
 
-def construct(kind: Any, data_root: Path, **arguments: bool) -> Any:
-    """Construct a tonic data set in `data_root`; says on stderr what it downloads. Raises DataError."""
+def construct(kind: Any, source: TonicSource, **arguments: bool) -> Any:
+    """Construct a tonic data set in its root; says on stderr what it downloads. Raises DataError."""
 
     def download(self: Any) -> None:
+        if not source.download:
+            raise no_download(source.dataset, source.root)
         url, place = getattr(self, "url", "its servers"), self.location_on_system
         print(f"sast-deploy: downloading {kind.__name__} from {url} to {place}", file=sys.stderr)
         kind.download(self)
@@ -168,13 +171,13 @@ def construct(kind: Any, data_root: Path, **arguments: bool) -> Any:
         methods["_check_exists"] = lambda self: os.path.isdir(os.path.join(self.location_on_system, "Train"))
     # tonic derives the folder from the class's name, so the subclass keeps it.
     subclass = type(kind.__name__, (kind,), methods)
-    place = data_root / kind.__name__
+    place = source.place
     try:
         with tonic_download():
-            data_set = subclass(save_to=str(data_root), **arguments)
+            data_set = subclass(save_to=str(source.root), **arguments)
     except ImportError as error:
         raise _lacking(error, place) from error
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, SystemExit) as error:
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, tarfile.TarError, SystemExit) as error:
         remove_if_empty(place)
         reason = "see above; to be downloaded by hand" if isinstance(error, SystemExit) else error
         raise DataError(

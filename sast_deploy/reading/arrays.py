@@ -37,7 +37,8 @@ def read_npy(path: Path, expected: Expected) -> npt.NDArray[Any]:
             expected.refuse(f"has no readable header ({reason})", path)
         offset, size = file.tell(), os.fstat(file.fileno()).st_size
         if dtype.kind not in NUMBERS or dtype.hasobject or dtype.names:
-            expected.refuse(f"holds {_named(dtype)}, not numbers", path)
+            frames = "make frames of them first: counts (samples, time, C, H, W)" if dtype.names else None
+            expected.refuse(f"holds {_named(dtype)}, not numbers", path, frames)
         if any(n < 0 for n in shape):
             expected.refuse(f"has shape {shape}", path)
         wanted = int(np.prod([int(n) for n in shape], dtype=object)) * dtype.itemsize

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -25,7 +26,7 @@ def read_json(path: Path, expected: Expected, limit: int = JSON_BYTES) -> Any:
 
 def read_toml(path: Path, expected: Expected) -> tuple[dict[str, Any], str]:
     """The tables of a TOML file, and its text. Raises `expected.error`."""
-    text = _text(path, expected, TOML_BYTES)
+    text = io.StringIO(_text(path, expected, TOML_BYTES), newline=None).read()  # every end of line as \n
     return parse_toml(text, path, expected), text
 
 

@@ -13,7 +13,8 @@ from typing import BinaryIO, NoReturn
 from sast_deploy.errors import SastError
 
 HEAD_BYTES = 512
-HDF5_MARK, ZIP_MARK, NPY_MARK, GZIP_MARK = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04", b"\x93NUMPY", b"\x1f\x8b"
+HDF5_MARK, ZIP_MARK, NPY_MARK = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04", b"\x93NUMPY"
+GZIP_MARK, PICKLE_MARK = b"\x1f\x8b", b"\x80"
 LFS_MARK = b"version https://git-lfs.github.com/spec/"
 CHECKPOINT, NET, STOCK = "a checkpoint", "a .net file of ours", "a stock NetX file"
 # What to do with one of these where another kind of file is expected.
@@ -30,7 +31,7 @@ MARKS = (
     (b"\x89PNG\r\n", "a PNG picture"),
     (b"%PDF", "a PDF document"),
     (b"\x7fELF", "a program"),
-    (b"\x80", "a pickle"),
+    (PICKLE_MARK, "a pickle"),
 )
 
 
@@ -78,13 +79,15 @@ def open_regular(path: Path | str, expected: Expected) -> BinaryIO:
 def read_bytes(path: Path | str, expected: Expected, limit: int) -> bytes:
     """The whole content of a regular file of at most `limit` bytes. Raises `expected.error`."""
     with open_regular(path, expected) as file:
-        check_size(os.fstat(file.fileno()).st_size, limit, path, expected)
+        size = os.fstat(file.fileno()).st_size
+        check_size(size, limit, path, expected)
         try:
-            content = file.read(limit + 1)
+            content = file.read(size + 1)
         except OSError as error:
             expected.refuse(f"cannot be read: {os.strerror(error.errno or errno.EIO)}", path)
-        check_size(len(content), limit, path, expected)  # it may have grown
-        return content
+    if len(content) != size:
+        expected.refuse("has changed while it was read", path)
+    return content
 
 
 def check_size(size: int, limit: int, path: Path | str, expected: Expected) -> None:
@@ -93,9 +96,12 @@ def check_size(size: int, limit: int, path: Path | str, expected: Expected) -> N
         expected.refuse(f"has {size:,} bytes, more than the {limit:,} that such a file may have", path)
 
 
-def identify(path: Path | str) -> str:
-    """What kind of file this is, from its first bytes and, in an archive, its members' names."""
-    with open_regular(path, Expected("a file", SastError)) as file:
+def identify(path: Path | str, expected: Expected | None = None) -> str:
+    """What kind of file this is, from its first bytes and, in an archive, its members' names.
+
+    Raises `expected.error`, or SastError: no regular file, or not readable.
+    """
+    with open_regular(path, expected or Expected("a file", SastError)) as file:
         head = file.read(HEAD_BYTES)
         if head.startswith(HDF5_MARK):
             from sast_deploy.reading.hdf5 import identify_hdf5

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy.typing as npt
 
 from sast_deploy.errors import OutputError
 
+ROWS = 64  # samples that are looked at or copied together
 IN_MEMORY = 64 << 20  # bytes of one array of a record that are kept in memory
 
 
@@ -72,10 +75,25 @@ def allocate(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
             return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
     except OSError as error:
         raise OutputError(
-            f"no room for {size >> 20} MiB of spike counts: {error.strerror}",
+            f"no room for {size >> 20} MiB of results: {error.strerror}",
             where=tempfile.gettempdir(),
             todo="free some space there or set TMPDIR",
         ) from error
+
+
+def release(array: npt.NDArray[Any]) -> None:
+    """Take the pages of a mapped array out of this process's memory; what they hold stays in the file."""
+    mapped = getattr(array, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def empty_record(neurons: Sequence[int], samples: int, steps: int, classes: int, trace: bool) -> SpikeRecord:
+    """A record to be filled in, uninitialised; neurons: of every spiking layer."""
+    counts = tuple(allocate((samples, size), np.int32) for size in neurons)
+    shapes = [(samples, steps, size) for size in neurons] if trace else []
+    traces = tuple(Trace(allocate(shape, np.int32), allocate(shape, np.uint8)) for shape in shapes)
+    return SpikeRecord(counts, allocate((samples, classes), np.int64), traces if trace else None)
 
 
 def first_difference(
@@ -95,10 +113,10 @@ def first_difference(
         if difference:
             return difference
     for layer, (a, b) in enumerate(zip(left.counts, right.counts, strict=True)):
-        for sample, neuron in np.argwhere(a != b)[:1]:
+        for sample, neuron in _first_unequal(a, b):
             values = f"{a[sample, neuron]} against {b[sample, neuron]}"
             return f"sample {numbers[sample]}, spiking layer {layer}, neuron {neuron}: spike count {values}"
-    for sample, label in np.argwhere(left.logits != right.logits)[:1]:
+    for sample, label in _first_unequal(left.logits, right.logits):
         values = f"{left.logits[sample, label]} against {right.logits[sample, label]}"
         return f"sample {numbers[sample]}, class {label}: logit {values}"
     return None
@@ -109,8 +127,8 @@ def _first_in_traces(
 ) -> str | None:
     found: list[tuple[int, int, int, int]] = []
     for layer, (a, b) in enumerate(zip(left, right, strict=True)):
-        differ = (a.membrane != b.membrane) | (a.spikes != b.spikes)
-        found += [(int(n), int(t), layer, int(i)) for n, t, i in np.argwhere(differ)[:1]]
+        for left_part, right_part in ((a.membrane, b.membrane), (a.spikes, b.spikes)):
+            found += [(n, t, layer, i) for n, t, i in _first_unequal(left_part, right_part)]
     if not found:
         return None
     sample, step, layer, neuron = min(found)
@@ -122,9 +140,30 @@ def _first_in_traces(
     )
 
 
+def _first_unequal(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> list[tuple[int, ...]]:
+    """The indices of the first unequal values, none or one of them; a few samples at a time."""
+    if a.shape != b.shape:
+        raise ValueError(f"records of {a.shape} and {b.shape} values")
+    for start in range(0, len(a), ROWS):
+        for sample, *rest in np.argwhere(a[start : start + ROWS] != b[start : start + ROWS])[:1]:
+            return [(start + int(sample), *map(int, rest))]
+    return []
+
+
+def take(array: npt.NDArray[Any], samples: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    """array[samples], increasing indices: itself where those are all, else a copy made by `allocate`."""
+    if len(samples) == len(array):
+        return array
+    found = allocate((len(samples), *array.shape[1:]), array.dtype)
+    for start in range(0, len(samples), ROWS):
+        found[start : start + ROWS] = array[samples[start : start + ROWS]]
+    return found
+
+
 def select(record: SpikeRecord, samples: npt.NDArray[np.int64]) -> SpikeRecord:
-    """The record of some of the samples, by index."""
+    """The record of some of the samples, by increasing index."""
     traces = record.traces
     if traces is not None:
-        traces = tuple(Trace(trace.membrane[samples], trace.spikes[samples]) for trace in traces)
-    return SpikeRecord(tuple(count[samples] for count in record.counts), record.logits[samples], traces)
+        traces = tuple(Trace(take(trace.membrane, samples), take(trace.spikes, samples)) for trace in traces)
+    counts = tuple(take(count, samples) for count in record.counts)
+    return SpikeRecord(counts, take(record.logits, samples), traces)

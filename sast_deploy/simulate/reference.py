@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from sast_deploy.fixedpoint import Arithmetic, divide_pow2, fit, shift
 from sast_deploy.program import (
@@ -28,7 +27,8 @@ from sast_deploy.program import (
     SumPool,
     per_neuron,
 )
-from sast_deploy.simulate.record import SpikeRecord, Trace
+from sast_deploy.simulate.frames import Frames, check_frames
+from sast_deploy.simulate.record import SpikeRecord, empty_record
 
 # For each input j, the synapses it drives, in groups: (outputs, one weight for each, delay in steps).
 Fanout = list[list[tuple[slice, list[int], int]]]
@@ -36,27 +36,32 @@ Fanout = list[list[tuple[slice, list[int], int]]]
 
 def run_reference(
     program: Program,
-    frames: npt.NDArray[np.uint8],
+    frames: Frames,
     trace: bool = False,
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> SpikeRecord:
-    """Run every sample of `frames` (samples, time, C, H, W), counts 0..input_max, through the program.
+    """Run every sample of `frames`, integers (samples, time, C, H, W), through the program.
 
     The number of steps is that of the frames.
+
+    Raises:
+        DataError: frames of another shape or type, or with values that the program does not take.
     """
+    check_frames(program, frames, program.name)
     simulator = _Reference(program)
-    samples, steps = progress(range(len(frames))), frames.shape[1]
-    results = [simulator.run([step.ravel().tolist() for step in frames[n]]) for n in samples]
-    width = [neurons.size for neurons in simulator.neurons.values()]
-    spikes = [_stack([r.spikes[k] for r in results], steps, n) for k, n in enumerate(width)]
-    traces = None
-    if trace:
-        membranes = [_stack([r.membranes[k] for r in results], steps, n) for k, n in enumerate(width)]
-        traces = tuple(
-            Trace(u.astype(np.int32), s.astype(np.uint8)) for u, s in zip(membranes, spikes, strict=True)
-        )
-    logits = np.array([r.logits for r in results], dtype=np.int64).reshape(len(results), len(program.classes))
-    return SpikeRecord(tuple(s.sum(axis=1).astype(np.int32) for s in spikes), logits, traces)
+    sizes = [neurons.size for neurons in simulator.neurons.values()]
+    samples, steps = frames.shape[:2]
+    record = empty_record(sizes, samples, steps, len(program.classes), trace)
+    for n in progress(range(len(frames))):
+        result = simulator.run([step.ravel().tolist() for step in frames[n]])
+        record.logits[n] = result.logits
+        for k, size in enumerate(sizes):
+            spikes = np.array(result.spikes[k], np.uint8).reshape(-1, size)
+            record.counts[k][n] = spikes.sum(axis=0, dtype=np.int32)
+            if record.traces is not None:
+                record.traces[k].spikes[n] = spikes
+                record.traces[k].membrane[n] = np.array(result.membranes[k], np.int32).reshape(-1, size)
+    return record
 
 
 def leak(state: int, decay: int, rounding: str) -> int:
@@ -255,8 +260,3 @@ def _pool_synapses(layer: SumPool, in_shape: Shape) -> Fanout:
                 i = (c * rows + y // layer.kernel[0]) * columns + x // layer.kernel[1]
                 fanout[(c * height + y) * width + x].append((slice(i, i + 1), [1], 0))
     return fanout
-
-
-def _stack(samples: list[list[list[int]]], steps: int, neurons: int) -> npt.NDArray[np.int64]:
-    """(samples, time, neurons) from nested lists, also where there are none."""
-    return np.array(samples, dtype=np.int64).reshape(len(samples), steps, neurons)

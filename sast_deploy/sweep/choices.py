@@ -164,7 +164,7 @@ def parse_recipe(name: str, table: Table) -> RecipeChoice:
     table.refuse_unknown({"base", *kinds})
     base = table.get("base", str, name if name in RECIPES else "paper")
     changes = {key: table.get(key, kind) for key, kind in kinds.items() if key in table.values}
-    return RecipeChoice(name, changed_recipe(recipe(base), changes, table))
+    return RecipeChoice(name, changed_recipe(made_of(table, recipe, {"name": base}), changes, table))
 
 
 def parse_finetune(name: str, table: Table) -> FineTuneChoice:

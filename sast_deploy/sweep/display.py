@@ -12,8 +12,12 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from sast_deploy.errors import DataError
+from sast_deploy.reading import Expected, read_bytes
 from sast_deploy.sweep.jobs import BUSY, FAILED, FINISHED, Event
 from sast_deploy.sweep.study import Run
+
+METRICS, METRICS_BYTES = Expected("a training's lines", DataError), 64 << 20
 
 
 class Display:
@@ -73,8 +77,9 @@ class Display:
     def _epochs(self, name: str) -> int:
         """Finished epochs of a run."""
         try:
-            return (self.folder / name / "metrics.jsonl").read_bytes().count(b"\n")
-        except OSError:
+            path = self.folder / name / "metrics.jsonl"
+            return read_bytes(path, METRICS, METRICS_BYTES).count(b"\n")
+        except DataError:
             return 0
 
     def _render(self) -> Group:

@@ -12,8 +12,9 @@ from typing import Any
 
 from sast_deploy.checkpoint import Checkpoint, load_checkpoint
 from sast_deploy.data import FrameSet
-from sast_deploy.errors import BusyError, SastError, TrainingError
+from sast_deploy.errors import BusyError, OutputError, SastError, TrainingError
 from sast_deploy.fileio import write_text
+from sast_deploy.reading import Expected, read_bytes
 from sast_deploy.sweep.folder import RunFolder, write_json
 from sast_deploy.sweep.frames import load_choice
 from sast_deploy.sweep.jobs import BUSY, FAILED, FINISHED
@@ -22,7 +23,9 @@ from sast_deploy.sweep.provenance import code_version, surroundings
 from sast_deploy.sweep.stages import Measuring
 from sast_deploy.sweep.study import Run
 from sast_deploy.train import train
+from sast_deploy.versions import missing_package
 
+LOG_BYTES = 64 << 20
 Report = Callable[[str], None]
 
 
@@ -124,8 +127,12 @@ def _note(folder: RunFolder, error: Exception) -> str:
     """The reason in one line; the traceback goes to error.log."""
     text = "".join(traceback.format_exception(error))
     with contextlib.suppress(SastError, OSError):
-        before = folder.errors.read_text(encoding="utf-8") if folder.errors.exists() else ""
-        write_text(folder.errors, before + text)
+        before = b""
+        if folder.errors.is_file():
+            before = read_bytes(folder.errors, Expected("a log", OutputError), LOG_BYTES)
+        write_text(folder.errors, before.decode(errors="replace") + text)
+    if isinstance(error, ImportError):
+        error = missing_package(error)
     if isinstance(error, SastError):
         return str(error)
     return f"{type(error).__name__}: {' '.join(str(error).split())} (see {folder.errors})"

@@ -8,16 +8,20 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from sast_deploy.errors import TrainingError
+from sast_deploy.errors import DataError, TrainingError
 from sast_deploy.fileio import file_digest, lock_folder, write_text
+from sast_deploy.reading import Expected, documents
+from sast_deploy.reading.settings import Check, known
 from sast_deploy.recipes import PAPER
 from sast_deploy.sweep.choices import network_defaults
 from sast_deploy.sweep.measures import TRAIN, Stage
 from sast_deploy.sweep.provenance import source_digest
+from sast_deploy.sweep.schema import MANIFEST, fits, is_stage
 from sast_deploy.sweep.study import Run
 from sast_deploy.train_state import RunFiles
 
 FORMAT, VERSION = "sast-deploy-run", 1
+ANY = known({})  # an object
 PLAN_FILE = "study.json"  # beside the runs' folders: the runs that there will be
 
 
@@ -42,7 +46,7 @@ class RunFolder:
 
     def refuse_another(self) -> None:
         """Raise TrainingError if a run of this name with another configuration is here."""
-        manifest = read_json(self.manifest)
+        manifest = read_json(self.manifest, MANIFEST)
         if manifest is None:
             if self.training.checkpoint.exists() or self.training.resume.exists():
                 raise TrainingError("is no run of a sweep", where=self.path, todo="choose another -o")
@@ -63,7 +67,7 @@ class RunFolder:
     def record(self, key: str, file_name: str) -> dict[str, Any] | None:
         """A stage's record, or None where it is missing or damaged."""
         found = read_json(self.path / "stages" / file_name)
-        return found if found is not None and found.get("stage") == key else None
+        return found if is_stage(found) and found is not None and found["stage"] == key else None
 
     def is_done(self, stage: Stage, digest: str | None) -> bool:
         """Whether the stage was measured on this checkpoint with these inputs."""
@@ -100,7 +104,7 @@ class RunFolder:
     def assemble(self) -> dict[str, Any]:
         """results.json: every record of this checkpoint, also of stages that are no longer asked for."""
         digest = self.checkpoint_digest()
-        manifest = read_json(self.manifest) or {}
+        manifest = read_json(self.manifest, MANIFEST) or {}
         found: dict[str, Any] = {
             "format": FORMAT, "version": VERSION, "name": self.run.name, "config": manifest.get("config"),
             "manifest": {k: v for k, v in manifest.items() if k != "config"} | {"checkpoint": digest},
@@ -108,8 +112,8 @@ class RunFolder:
         }  # fmt: skip
         groups = {"profile": "profiles", "analysis": "analysis", "ablation": "ablations"}
         for path in sorted((self.path / "stages").glob("*.json")):
-            record = read_json(path) or {}
-            if record.get("checkpoint") != digest:
+            record = read_json(path)
+            if record is None or not is_stage(record) or record.get("checkpoint") != digest:
                 continue
             kind, _, subject = record["stage"].partition(" ")
             result = record["result"]
@@ -140,13 +144,13 @@ def _flat(config: Mapping[str, Any], defaults: Mapping[str, Mapping[str, Any]]) 
     return found
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in a JSON file; None where there is none."""
+def read_json(path: Path, check: Check = ANY) -> dict[str, Any] | None:
+    """The object in a JSON file of a sweep; None where there is none that is what it should be."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = documents.read_json(path, Expected("a sweep's file", DataError))
+    except DataError:
         return None
-    return found if isinstance(found, dict) else None
+    return found if fits(found, check) else None
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

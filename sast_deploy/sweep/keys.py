@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from sast_deploy.errors import UsageError
+from sast_deploy.reading.settings import INTEGER, shown, shown_key
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
-KINDS = {int: "an integer", float: "a number", str: "a text", bool: "true or false"}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")  # part of a folder's name
+LONGEST = 4096
+KINDS = {int: "an integer of at most 2^63 - 1", float: "a number", str: "a text", bool: "true or false"}
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Table:
             if key not in known:
                 near = difflib.get_close_matches(key, known, n=1)
                 expected = f"{near[0]}" if near else f"one of {', '.join(known)}"
-                raise UsageError(f"unknown key {key}", where=self.where, expected=expected)
+                raise UsageError(f"unknown key {shown_key(key)}", where=self.where, expected=expected)
 
     def get(self, key: str, kind: type, default: Any = None) -> Any:
         """The value of `key`, or `default` where it is absent. Raises UsageError for another kind."""
@@ -46,23 +48,31 @@ class Table:
             raise UsageError(f"{key} = []", where=self.where, expected="at least one value")
         return tuple(self._checked(key, each, kind) for each in values)
 
+    def table(self, key: str) -> Table:
+        """The table [key], empty where it is absent. Raises UsageError for another kind."""
+        value = self.values.get(key, {})
+        if not isinstance(value, dict):
+            raise UsageError(f"{key} = {shown(value)}", where=self.where, expected=f"a table [{key}]")
+        return Table(value, f"{self.where} [{key}]")
+
     def tables(self, key: str) -> dict[str, Table]:
         """The named tables [key.NAME]; their names become parts of folder names."""
         value = self.values.get(key, {})
         if not isinstance(value, dict) or not all(isinstance(each, dict) for each in value.values()):
-            raise UsageError(f"{key} = {value!r}", where=self.where, expected=f"tables [{key}.NAME]")
+            raise UsageError(f"{key} = {shown(value)}", where=self.where, expected=f"tables [{key}.NAME]")
         for name in value:
             if not _NAME.fullmatch(name):
-                raise UsageError(
-                    f"name {name!r}", where=f"{self.where} [{key}]", expected="letters, digits and . _ + -"
-                )
+                where, expected = f"{self.where} [{key}]", "letters, digits and . _ + -"
+                raise UsageError(f"name {shown(name)}", where=where, expected=expected)
         return {name: Table(each, f"{self.where} [{key}.{name}]") for name, each in value.items()}
 
     def _checked(self, key: str, value: Any, kind: type) -> Any:
-        if kind is float and type(value) is int:
+        if kind is float and type(value) is int and abs(value) < INTEGER:
             value = float(value)
-        if type(value) is not kind:
-            raise UsageError(f"{key} = {value!r}", where=self.where, expected=KINDS[kind])
+        large = isinstance(value, int) and abs(value) >= INTEGER
+        large |= isinstance(value, str) and len(value) > LONGEST
+        if type(value) is not kind or large:
+            raise UsageError(f"{key} = {shown(value)}", where=self.where, expected=KINDS[kind])
         return value
 
 
@@ -71,6 +81,6 @@ def plain_name(table: Table, key: str, kind: type = str) -> str:
     name = table.get(key, kind)
     if name is None or not _NAME.fullmatch(name):
         raise UsageError(
-            f"{key} = {name!r}", where=table.where, expected="a name of letters, digits and . _ + -"
+            f"{key} = {shown(name)}", where=table.where, expected="a name of letters, digits and . _ + -"
         )
     return str(name)

@@ -7,18 +7,22 @@ import os
 import platform
 import socket
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sast_deploy.children import checkout
 from sast_deploy.data.sources import resolve_root
 from sast_deploy.errors import InstallationError
+from sast_deploy.reading import Expected, read_bytes
 from sast_deploy.sweep.folder import PLAN_FILE
 from sast_deploy.sweep.jobs import FAILED, Event, Job
 from sast_deploy.sweep.provenance import source_digest
+from sast_deploy.versions import missing_package
 
 CONNECT_SECONDS = 10.0
-INSTALL = "pip install 'ray>=2.40'"
 
 
 class RayWorkers:
@@ -34,11 +38,14 @@ class RayWorkers:
         try:
             ray: Any = importlib.import_module("ray")
         except ImportError as error:
-            raise InstallationError("Ray is not installed", where="--ray", todo=INSTALL) from error
+            raise missing_package(error) from error
         _require_listener(address)
         local = {"num_cpus": jobs, "include_dashboard": False} if address == "local" else {}
+        # Ray's workers look for modules in the folder that it is started from: not in the person's.
+        self._folder = tempfile.TemporaryDirectory(prefix="sast-ray-")
         try:
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
+            with _within(checkout() or Path(self._folder.name)):
+                ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
         except (OSError, RuntimeError, ValueError, TimeoutError) as error:
             raise _no_cluster(address, " ".join(str(error).split())) from error
         self._ray = ray
@@ -76,6 +83,18 @@ class RayWorkers:
         for task in self._tasks:
             self._ray.cancel(task, force=True)
         self._ray.shutdown()
+        self._folder.cleanup()
+
+
+@contextmanager
+def _within(folder: Path) -> Iterator[None]:
+    """The current folder, for a moment (`contextlib.chdir` came with Python 3.11)."""
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
 
 
 def _no_cluster(address: str, reason: str) -> InstallationError:
@@ -87,7 +106,7 @@ def _require_listener(address: str) -> None:
     """Raise InstallationError at once where nothing listens: `ray.init` would try for many minutes."""
     if address == "auto":
         left = Path(tempfile.gettempdir()) / "ray" / "ray_current_cluster"  # may be of a cluster that is gone
-        address = os.environ.get("RAY_ADDRESS") or (left.read_text().strip() if left.exists() else "")
+        address = os.environ.get("RAY_ADDRESS") or (_written(left) if left.exists() else "")
     host, _, port = address.rpartition("://")[2].partition(":")
     if not port.isdecimal():
         return
@@ -107,3 +126,9 @@ def execute_remotely(job: Job, source: str) -> tuple[str, str]:
     if not (job.runs / PLAN_FILE).exists():
         return FAILED, f"{job.runs} is not visible on {platform.node()}; use a shared folder (-o)"
     return execute(job.run, job.runs, check=job.check, device=job.device, report=lambda stage: None)
+
+
+def _written(path: Path) -> str:
+    """The address in the file that Ray left in a folder where everybody may write."""
+    content = read_bytes(path, Expected("the address of a cluster", InstallationError), 4096)
+    return content.decode(errors="replace").strip()

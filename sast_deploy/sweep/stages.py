@@ -13,7 +13,7 @@ from sast_deploy.compiler import Compilation, compile_network
 from sast_deploy.compiler.calibration import Samples, ablate, calibrate
 from sast_deploy.data import FrameSet
 from sast_deploy.data.cache import digest_of
-from sast_deploy.errors import SastError
+from sast_deploy.errors import Exit, SastError
 from sast_deploy.evaluate import evaluate
 from sast_deploy.fileio import file_digest
 from sast_deploy.parts import calibration_samples
@@ -34,7 +34,7 @@ CALIBRATION_SEED = 0  # that of `sast-deploy compile --calibrate`
 class DisagreementError(SastError):
     """The fast engine and the reference differ: a defect, never to be averaged over."""
 
-    exit_code = 1
+    exit_code = Exit.CHECK_FAILED
 
 
 class Measuring:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import sys
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sast_deploy.data.sources import EMBEDDED
 from sast_deploy.errors import UsageError
+from sast_deploy.reading import Expected
+from sast_deploy.reading.documents import read_toml
+from sast_deploy.reading.settings import shown
 from sast_deploy.recipes import RECIPES
 from sast_deploy.sweep.choices import (
     DATASETS,
@@ -29,15 +33,13 @@ from sast_deploy.sweep.choices import (
 from sast_deploy.sweep.keys import Table, plain_name
 from sast_deploy.sweep.measures import FLOAT, Stage, ablation_stage, analysis_stage, profile_stage
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 Choice = TypeVar("Choice")
+MOST_SAMPLES = 1 << 31
 MEASURED = ("profiles", "analyses", "ablations")
 SHARED = {"validation": float, "device": str, "check": int}
 DEFAULT_CHECK = 10
+MOST_RUNS = 10_000
+EXPECTED = Expected("a TOML study", UsageError)
 LARGEST_SEED = 1 << 63
 DEFAULT_AXES: Mapping[str, tuple[Any, ...]] = {
     "data": (), "network": ("fc",), "recipe": ("paper",), "seed": (0,),
@@ -101,23 +103,18 @@ def load_study(path: Path, *, data: str | None = None, data_root: Path | None = 
     data: a data set to run the whole grid on in place of the grid's own. data_root: the folder of
     recordings for data without a `root`.
     """
-    try:
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot be read: {error.strerror}", where=path, expected="a TOML study") from error
-    except UnicodeDecodeError as error:
-        raise UsageError("is no text", where=path, expected="a TOML study") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"is not valid TOML: {error}", where=path) from error
-    return _Parser(Table(values, str(path)), data, data_root).study()
+    values, _ = read_toml(Path(path), EXPECTED)
+    study = _Parser(Table(values, str(path)), data, data_root).study()
+    if data_root is not None and not any(run.data.root is data_root for run in study.runs):
+        raise UsageError("--data-root names a folder that no run looks into", where=path, todo="leave it out")
+    return study
 
 
 class _Parser:
     def __init__(self, file: Table, data: str | None, data_root: Path | None) -> None:
         file.refuse_unknown({"study", "data", "network", "recipe", "finetune", "grid"})
         self.file, self.only_data, self.data_root = file, data, data_root
-        head = file.values.get("study", {})
-        self.head = Table(head if isinstance(head, dict) else {}, f"{file.where} [study]")
+        self.head = file.table("study")
         self.head.refuse_unknown({"name", "description", *SHARED})
         self.data = self._choices("data", DATASETS, parse_data)
         self.networks = self._choices("network", NETWORKS, parse_network)
@@ -144,8 +141,9 @@ class _Parser:
 
     def _check(self) -> int:
         check: int = self.head.get("check", int, DEFAULT_CHECK)
-        if check < 0:
-            raise UsageError(f"check = {check}", where=self.head.where, expected="0 or more samples")
+        if not 0 <= check <= MOST_SAMPLES:
+            expected = f"0 to {MOST_SAMPLES} samples"
+            raise UsageError(f"check = {check}", where=self.head.where, expected=expected)
         return check
 
     def _choices(
@@ -166,6 +164,9 @@ class _Parser:
             raise UsageError("no data", where=table.where, expected=f"data = one of {', '.join(self.data)}")
         axes |= {key: table.list(key, kind) or () for key, kind in changes.items() if key in table.values}
         stages = self._stages(table)
+        runs = math.prod(len(each) for each in axes.values())
+        if runs > MOST_RUNS:
+            raise UsageError(f"{runs:,} runs", where=table.where, expected=f"at most {MOST_RUNS:,} in a grid")
         for values in itertools.product(*axes.values()):
             yield self._run(dict(zip(axes, values, strict=True)), stages, table)
 
@@ -176,7 +177,7 @@ class _Parser:
         seed = values.pop("seed")
         if not 0 <= seed < LARGEST_SEED:
             raise UsageError(f"seed = {seed}", where=table.where, expected="an integer of 0 to 2^63 - 1")
-        if data.root is None:
+        if data.root is None and data.dataset != EMBEDDED:
             data = replace(data, root=self.data_root)
         of_network = {key: value for key, value in values.items() if key in network_defaults()}
         network = replace(network, values=tuple({**dict(network.values), **of_network}.items()))
@@ -186,6 +187,8 @@ class _Parser:
         extras = [_shown(key, value) for key, value in values.items() if key != "rho"]
         parts = [data.name, network.name, recipe.name, f"rho{_decimal(made.rho)}", *extras, f"seed{seed}"]
         validation = self.head.get("validation", float, 0.1)
+        if not 0.0 < validation < 1.0:
+            raise UsageError(f"validation = {validation}", where=self.head.where, expected="between 0 and 1")
         return Run("-".join(parts), data, network, RecipeChoice(recipe.name, made), seed, validation, stages)
 
     def _stages(self, table: Table) -> tuple[Stage, ...]:
@@ -200,8 +203,8 @@ class _Parser:
     def _named(self, known: Mapping[str, Choice], kind: str, name: str, table: Table) -> Choice:
         if name not in known:
             raise UsageError(
-                f"{kind} = {name!r}", where=table.where,
-                expected=f"{', '.join(known)} or the name of a table [{kind}.{name}]",
+                f"{kind} = {shown(name)}", where=table.where,
+                expected=f"{', '.join(known)} or the name of a table [{kind}.NAME]",
             )  # fmt: skip
         return known[name]
 

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
 
-from sast_deploy.errors import SastError
+from sast_deploy.errors import Exit, SastError
 from sast_deploy.sweep.choices import DataChoice
 from sast_deploy.sweep.display import Display
 from sast_deploy.sweep.folder import PLAN_FILE, RunFolder, read_json, write_json
 from sast_deploy.sweep.frames import load_choice, unclipped_choice
 from sast_deploy.sweep.jobs import BUSY, FAILED, STAGE, Job, Workers
 from sast_deploy.sweep.measures import analysis_stage
+from sast_deploy.sweep.schema import PLAN
 from sast_deploy.sweep.study import Run, Study
 
 POLL_SECONDS = 0.5
@@ -29,7 +26,7 @@ BUSY_SECONDS = 5.0  # before another sweep's run is asked for again
 class SweepInterruptedError(SastError):
     """Ctrl-C or SIGTERM: what is finished stays, the rest continues next time."""
 
-    exit_code = 130
+    exit_code = Exit.INTERRUPTED
 
 
 @dataclass(frozen=True)
@@ -70,12 +67,12 @@ def sweep(study: Study, runs: Path, workers: Workers, console: Console, progress
     """
     wanted = plan(study, runs).todo
     todo = [run for run in study.runs if run.name in wanted]
-    _note_plan(study, runs)
     for choice in _frames_of(todo):
         load_choice(choice, progress)  # into the cache, once, before the workers all want it
     load_choice.cache_clear()
+    _note_plan(study, runs)
     try:
-        with _terminable(), Display(todo, runs, console) as display:
+        with Display(todo, runs, console) as display:
             failures = _work(study, todo, runs, workers, display)
     except KeyboardInterrupt:
         raise SweepInterruptedError("interrupted", todo="the same command continues") from None
@@ -98,7 +95,7 @@ def _frames_of(todo: list[Run]) -> list[DataChoice]:
 def _note_plan(study: Study, runs: Path) -> None:
     """Write down which runs there will be, beside those of earlier studies: tables show what is missing."""
     path = runs / PLAN_FILE
-    known = (read_json(path) or {}).get("runs", {})
+    known = (read_json(path, PLAN) or {}).get("runs", {})
     write_json(path, {"runs": {**known, **{run.name: run.config for run in study.runs}}})
 
 
@@ -126,17 +123,3 @@ def _work(study: Study, todo: list[Run], runs: Path, workers: Workers, display: 
                 failures[event.run] = event.text
         display.refresh()
     return failures
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends the sweep as Ctrl-C does: workers too."""
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

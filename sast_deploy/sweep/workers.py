@@ -6,16 +6,12 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import subprocess
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 
+from sast_deploy.children import child_environment, python_command
 from sast_deploy.sweep.jobs import FAILED, STAGE, Event, Job
-
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 class LocalWorkers:
@@ -48,7 +44,7 @@ class LocalWorkers:
 class _Child:
     """A process and our end of the pipe to it."""
 
-    process: BaseProcess
+    process: subprocess.Popen[bytes]
     connection: Connection
 
 
@@ -75,8 +71,9 @@ class _Slot:
         try:
             event: Event = self.child.connection.recv()
         except (EOFError, OSError):
-            self.child.process.join(5)
-            code = self.child.process.exitcode
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.child.process.wait(5)
+            code = self.child.process.returncode
             reason = "killed; out of memory?" if code == -signal.SIGKILL else f"exit code {code}"
             event = Event(self.run, FAILED, f"its process died ({reason})")
             self.end()
@@ -87,40 +84,26 @@ class _Slot:
     def end(self) -> None:
         if self.child is not None:
             self.child.process.kill()
-            self.child.process.join()
+            self.child.process.wait()
             self.child.connection.close()
         self.child = None
 
 
 def _launch(processors: list[int]) -> _Child:
-    context = multiprocessing.get_context("spawn")  # a fork would inherit the threads' locks of torch
-    ours, theirs = context.Pipe()
-    process = context.Process(target=serve, args=(theirs, processors), daemon=True, name="sweep worker")
-    with _environment({name: str(len(processors)) for name in _THREADS}):
-        process.start()
-    theirs.close()
+    ours, theirs = multiprocessing.Pipe()
+    # Ctrl-C goes to every process of a terminal; it is we who end the workers, so they inherit it blocked.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process = subprocess.Popen(
+            python_command("sast_deploy.sweep.worker", str(theirs.fileno()), ",".join(map(str, processors))),
+            env=child_environment(threads=len(processors)),
+            stdin=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        theirs.close()
     return _Child(process, ours)
-
-
-def serve(connection: Connection, processors: list[int]) -> None:
-    """A worker's life: jobs come in, events go out, until the parent closes the connection or dies."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
-    os.sched_setaffinity(0, processors)
-    _die_with_parent()
-    from sast_deploy.sweep.execute import execute
-
-    while True:
-        try:
-            job: Job = connection.recv()
-        except EOFError:
-            return
-        name = job.run.name
-
-        def report(stage: str, name: str = name) -> None:
-            connection.send(Event(name, STAGE, stage))
-
-        kind, text = execute(job.run, job.runs, check=job.check, device=job.device, report=report)
-        connection.send(Event(name, kind, text))
 
 
 def shares(processors: list[int], jobs: int) -> list[list[int]]:
@@ -128,32 +111,3 @@ def shares(processors: list[int], jobs: int) -> list[list[int]]:
     if jobs > len(processors):
         return [[processors[job % len(processors)]] for job in range(jobs)]
     return [processors[job::jobs] for job in range(jobs)]
-
-
-def _die_with_parent() -> None:
-    """End this process at once when the parent ends, even by SIGKILL: a run left alone would stay locked."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-    sentinel = parent.sentinel
-
-    def watch() -> None:
-        wait([sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, name="parent watch", daemon=True).start()
-
-
-@contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    """Environment variables for processes started within; numeric libraries read them as they load."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

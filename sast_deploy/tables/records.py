@@ -10,11 +10,18 @@ from typing import Any
 
 from sast_deploy.errors import DataError
 from sast_deploy.fileio import write_text
+from sast_deploy.reading import Expected
+from sast_deploy.reading.documents import read_json
+from sast_deploy.reading.settings import refuse, shown
 from sast_deploy.sweep.folder import FORMAT, PLAN_FILE
+from sast_deploy.sweep.schema import PLAN, RECORD, RUNS
 
 RAW_FORMAT = "sast-deploy-runs"
 VERSION = 1
-EXPECTED = "a sweep's folder, or a JSON file that `sast-deploy tables --json` wrote"
+EXPECTED = Expected(
+    "a sweep's folder, or a JSON file that `sast-deploy tables --json` wrote", DataError,
+    "where a sweep wrote it, the same sweep mends it",
+)  # fmt: skip
 SIGNIFICANT = 7  # digits of a number in the small JSON
 _LONG = ("histogram", "surrogate_correct", "hard_correct", "root", "classes")  # left out of it
 
@@ -82,28 +89,28 @@ def raw_text(records: Iterable[Record]) -> str:
 
 def _from_folder(folder: Path) -> Iterable[Record]:
     for plan in sorted(folder.rglob(PLAN_FILE)):
-        runs = _read(plan).get("runs", {})
-        yield from (Record(name, config) for name, config in runs.items())
+        values = _read(plan)
+        refuse(PLAN.problems(values, ""), plan, DataError)
+        yield from (Record(name, config) for name, config in values.get("runs", {}).items())
     for path in sorted(folder.rglob("results.json")):
         values = _read(path)
         if values.get("format") == FORMAT and values.get("float") is not None:
-            yield _record(values, path)
+            refuse(RECORD.problems(values, ""), path, DataError)
+            yield _record(values)
 
 
 def _from_raw(path: Path) -> Iterable[Record]:
     values = _read(path)
     if values.get("format") != RAW_FORMAT:
         raise DataError("is no file of runs", where=path, expected="what `sast-deploy tables --json` writes")
-    yield from (_record(each, path) for each in values["runs"])
+    refuse(RUNS.problems(values, ""), path, DataError)
+    yield from (_record(each) for each in values["runs"])
 
 
-def _record(values: Mapping[str, Any], path: Path) -> Record:
-    try:
-        manifest = dict(values["manifest"])
-        parts = {key: values[key] for key in ("train", "float", "profiles", "analysis", "ablations")}
-        return Record(values["name"], values["config"], manifest.pop("data"), manifest=manifest, **parts)
-    except (KeyError, TypeError) as error:
-        raise DataError(f"lacks {error}", where=path, expected=f"a {FORMAT} file") from error
+def _record(values: Mapping[str, Any]) -> Record:
+    manifest = dict(values["manifest"])
+    parts = {key: values[key] for key in ("train", "float", "profiles", "analysis", "ablations")}
+    return Record(values["name"], values["config"], manifest.pop("data") or {}, manifest=manifest, **parts)
 
 
 def _to_dict(record: Record) -> dict[str, Any]:
@@ -126,15 +133,12 @@ def _shortened(value: Any) -> Any:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", where=path, expected=EXPECTED) from error
-    except ValueError as error:
-        raise DataError(
-            "is no JSON, or cut off", where=path, expected=EXPECTED,
-            todo="where a sweep wrote it, the same sweep mends it",
-        ) from error  # fmt: skip
+    found = read_json(path, EXPECTED)
     if not isinstance(found, dict):
-        raise DataError("is no JSON object", where=path, expected=EXPECTED)
+        EXPECTED.refuse("is no JSON object", path)
+    version = found.get("version", VERSION)
+    if type(version) is not int or not 1 <= version <= VERSION:
+        raise DataError(
+            f"version {shown(version)}", where=path, expected=f"{VERSION}", todo="update sast-deploy"
+        )
     return found

@@ -15,6 +15,8 @@ from sast_deploy.simulate.reference import run_reference
 from tests.anyprogram import Seeded, any_frames, any_program
 from tests.programs import fc_program
 
+pytestmark = pytest.mark.slow
+
 MOST_STEPS = 70  # the longest delay and a few; Lava takes milliseconds for each
 FIRST = int(os.environ.get("SAST_LAVA_FIRST", "0"))
 PROGRAMS = int(os.environ.get("SAST_LAVA_PROGRAMS", "8"))

@@ -63,7 +63,9 @@ def test_program_too_wide_for_float64_is_refused(tmp_path):
     first = program.layers[0]
     huge = frozen_ints(np.full(first.weight.shape, (1 << 31) - 1))
     wide = Dense(huge, first.bias, first.vth, -8, first.v_decay)
-    wide = dataclasses.replace(program, input_max=1 << 20, layers=(wide, *program.layers[1:]))
+    rules = dataclasses.replace(program.arithmetic, weight_bits=32)
+    layers = (wide, *program.layers[1:])
+    wide = dataclasses.replace(program, input_max=1 << 20, arithmetic=rules, layers=layers)
     path = tmp_path / "wide.net"
     write_net(path, NetFile(wide, ""))
     with pytest.raises(LavaError, match=r"layer 0: weighted sums reach \d+ \* 2\*\*-8"):

@@ -13,6 +13,8 @@ from sast_deploy.simulate.record import first_difference
 from sast_deploy.simulate.reference import run_reference
 from tests.programs import conv_program, dense, random_frames, readout, vectorised
 
+pytestmark = pytest.mark.slow
+
 # (overflow, leak rounding, shift rounding, comparison, reset, exponent, v_decay): each choice at least once.
 FULLY_CONNECTED = [
     ("saturate", "toward-zero", "half-up", ">=", "subtract", 1, 2048),

@@ -16,6 +16,8 @@ from sast_deploy.simulate.record import first_difference
 from sast_deploy.simulate.reference import run_reference
 from tests.programs import random_frames, rich_program, vectorised
 
+pytestmark = pytest.mark.slow
+
 # (overflow, leak rounding, shift rounding, comparison, reset)
 CASES = [
     ("saturate-symmetric", "toward-zero", "half-up", ">", "zero"),

@@ -14,6 +14,8 @@ from sast_deploy.program import Program, frozen_ints
 from sast_deploy.simulate.lava import run_stock
 from tests.programs import conv, dense, fc_program, random_frames, readout, vectorised
 
+pytestmark = pytest.mark.slow
+
 SUBTRACT = Arithmetic(QFormat(24, 6), 8, "saturate", "toward-zero", "half-up", ">=", "subtract")
 ZERO = dataclasses.replace(SUBTRACT, reset="zero")
 

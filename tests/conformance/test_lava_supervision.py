@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sast_deploy.children import child_environment
 from sast_deploy.errors import DataError, LavaError
 from sast_deploy.netx import NetFile, write_net
 from sast_deploy.simulate.lava import run_lava, supervisor
+from sast_deploy.simulate.lava.run import open_files
 from sast_deploy.simulate.lava.selfcheck import check
-from tests.programs import fc_program, random_frames
+from tests.programs import conv_program, fc_program, random_frames, rich_program
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks in /proc for processes left behind")
 
@@ -85,6 +87,7 @@ def test_missing_lava_names_the_remedy(work, monkeypatch, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_killed_lava_process_is_named(work):
     def kill_an_actor(scratch):
         child = child_of(scratch)
@@ -94,11 +97,13 @@ def test_killed_lava_process_is_named(work):
         run_until(work, kill_an_actor)
 
 
+@pytest.mark.slow
 def test_killed_child_is_reported(work):
     with pytest.raises(LavaError, match=r"^Lava died \(killed by SIGKILL\)"):
         run_until(work, lambda scratch: os.kill(child_of(scratch), signal.SIGKILL))
 
 
+@pytest.mark.slow
 def test_failing_process_model_gives_its_reason(work, monkeypatch, tmp_path):
     # Planted from outside: the child imports this before anything else.
     hook = tmp_path / "hook"
@@ -115,6 +120,7 @@ def test_failing_process_model_gives_its_reason(work, monkeypatch, tmp_path):
         run_lava(*work)
 
 
+@pytest.mark.slow
 def test_hanging_lava_is_killed_after_the_stall_limit(work):
     def stop_all(scratch):
         for pid, _ in processes_of(scratch):
@@ -134,11 +140,13 @@ def test_lava_that_never_starts_is_killed(work, monkeypatch, tmp_path):
         run_lava(*work, stall=0.1)
 
 
+@pytest.mark.slow
 def test_total_time_limit(work):
     with pytest.raises(LavaError, match=r"^Lava did not finish within 0\.3 s \(while it was starting\)"):
         run_lava(*work, timeout=0.3)
 
 
+@pytest.mark.slow
 def test_interrupt_leaves_nothing_behind(work):
     def interrupt(_):
         raise KeyboardInterrupt
@@ -158,7 +166,7 @@ def test_killed_parent_leaves_nothing_behind(work):
         "         progress=lambda done: (os.kill(os.getpid(), 9) for _ in done))\n"
     )
     arguments = [sys.executable, "-c", script, str(path), str(path.parent / "frames.npy")]
-    environment = {**supervisor.child_environment(), "TMPDIR": str(scratch)}
+    environment = {**child_environment(), "TMPDIR": str(scratch)}
     assert subprocess.run(arguments, env=environment, check=False).returncode == -signal.SIGKILL
     deadline = time.monotonic() + 20
     while (processes_of(scratch) or list(scratch.iterdir())) and time.monotonic() < deadline:
@@ -167,15 +175,45 @@ def test_killed_parent_leaves_nothing_behind(work):
 
 def test_frames_that_do_not_fit(work):
     path, frames = work
-    with pytest.raises(DataError, match=r"frames are uint8 \(3000, 6, 2, 5, 3\)"):
+    with pytest.raises(DataError, match=r"frames of uint8 \(3000, 6, 2, 5, 3\)"):
         run_lava(path, frames[..., :3])
     with pytest.raises(DataError, match="no samples"):
         run_lava(path, frames[:0])
-    with pytest.raises(DataError, match="frames reach 9; expected at most 4"):
+    with pytest.raises(DataError, match=r"frames with values 0\.\.9; expected 0\.\.4"):
         run_lava(path, np.full_like(frames[:2], 9))
     with pytest.raises(DataError, match="batch = 0"):
         run_lava(path, frames[:2], batch=0)
 
 
+@pytest.mark.slow
 def test_selfcheck():
     assert check().startswith("OK: lava-nc 0.10.0, lava-dl 0.6.0, numpy ")
+
+
+LIMITED = """
+import resource, sys, numpy as np
+from sast_deploy.simulate.lava import run_lava
+allowed = int(sys.argv[3])
+resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, allowed))
+run_lava(sys.argv[1], np.load(sys.argv[2]), stall=20)
+"""
+
+
+@pytest.mark.parametrize("make", [fc_program, conv_program, rich_program])
+def test_as_many_open_files_as_it_says_are_enough(tmp_path, make):
+    rng = np.random.default_rng(0)
+    program = make(rng)
+    write_net(tmp_path / "a.net", NetFile(program, ""))
+    np.save(tmp_path / "frames.npy", random_frames(rng, program, 4))
+    needed = open_files(program)
+    for allowed in (needed, needed - 1):
+        began = time.monotonic()
+        arguments = [sys.executable, "-c", LIMITED, *(str(tmp_path / n) for n in ("a.net", "frames.npy"))]
+        done = subprocess.run(
+            [*arguments, str(allowed)], env=child_environment(), capture_output=True, text=True, check=False
+        )
+        if allowed == needed:
+            assert done.returncode == 0, done.stderr
+        else:
+            assert f"ulimit -n: Lava needs {needed} open files" in done.stderr.splitlines()[-1]
+            assert time.monotonic() - began < 15, "at once, not after the stall"

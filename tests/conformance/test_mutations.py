@@ -179,6 +179,7 @@ def named(problem):
     return problem[-1].removeprefix("  consistent with: ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMPILED)
 @pytest.mark.parametrize(("neurons", "wanted"), NEURONS, ids=[n.__name__ for n, _ in NEURONS])
 def test_a_wrong_neuron_is_named(name, neurons, wanted, monkeypatch):

@@ -5,10 +5,14 @@ Stock Lava itself is the judge, on files written here; so are the ground truths 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from sast_deploy.errors import NetFileError
 from sast_deploy.netx_currents import check_currents
+from sast_deploy.netx_frames import stock_frames
 from sast_deploy.netx_import import StockUse, load_stock, read_stock
 from sast_deploy.simulate.fast import run_fast
 from sast_deploy.simulate.lava import StockOptions, run_lava, run_stock
@@ -16,6 +20,8 @@ from sast_deploy.simulate.record import first_difference
 from sast_deploy.simulate.reference import run_reference
 from tests.programs import vectorised
 from tests.stockfiles import FLATTEN, conv, dense, image, integers, integrator, neuron, write_stock
+
+pytestmark = pytest.mark.slow
 
 
 def spikes_in(rng, *shape, density=0.3, most=1):
@@ -87,13 +93,9 @@ def judged(tmp_path, layers, frames, use, options):
     net = load_stock(path, use)
     record = run_reference(net.program, frames, trace=True)
     assert first_difference(vectorised(net.program, frames), record) is None
-    check_currents(net, frames, record, path)
+    check_currents(net.program, net.unproven, frames, record, path)
     run = run_stock(path, frames, record=True, options=options)
-    steps = frames.shape[1]
-    for layer, trace in enumerate(record.traces):
-        assert np.array_equal(run.spikes[layer][:, :steps], trace.spikes[0].T), f"layer {layer}"
-        shown = np.where(trace.spikes[0], 0, trace.membrane[0])
-        assert np.array_equal(run.membranes[layer][:, :steps], shown.T), f"layer {layer}"
+    same_as_stock(run, record, frames.shape[1])
     return net, record
 
 
@@ -127,6 +129,113 @@ def test_graded_input_and_its_absence(tmp_path):
     record = run_reference(load_stock(path, StockUse(30)).program, spikes, trace=True)
     run = run_stock(path, frames, record=True, options=options)
     assert np.array_equal(run.spikes[-1][:, :30], record.traces[-1].spikes[0].T)
+
+
+def numbers(kind, rng, shape):
+    """(array, message bits): what people feed into stock NetX that are not spikes of 0 and 1."""
+    some = rng.random(shape) < 0.4
+    return {
+        "spikes": (some * rng.normal(0, 1.5, shape), 0),  # signed, with fractions
+        "8 bits": ((some * rng.normal(0, 400, shape)).astype(np.float32), 8),  # and beyond
+        "16 bits": ((some * rng.integers(-600, 2000, shape)).astype(np.int16), 16),
+    }[kind]
+
+
+def begun_by(layer, rng, vth):
+    """(layers, C, H, W): a network whose first layer is of that kind."""
+    if layer == "dense":
+        first = dense(integers(rng, 20, 14, 12), integers(rng, 20, 14), vThMant=vth)
+        second = dense(integers(rng, 80, 6, 14), iDecay=2500, vThMant=50)
+        return [{**first, "delay": rng.integers(55, 75, (14, 12))}, second], (12, 1, 1)
+    first = conv(integers(rng, 9, 3, 2, 3, 2), (3, 3, 4), vThMant=vth, iDecay=2500)
+    return [first, FLATTEN, dense(integers(rng, 60, 5, 36), vThMant=50)], (2, 5, 5)
+
+
+@pytest.mark.parametrize("layer", ["dense", "conv"])
+@pytest.mark.parametrize("kind", ["spikes", "8 bits", "16 bits"])
+def test_numbers_become_what_stock_lava_casts_them_to(kind, layer, tmp_path):
+    """By all three engines, through the same frames as the command makes."""
+    rng = np.random.default_rng([len(kind), len(layer)])
+    layers, shape = begun_by(layer, rng, 30 if kind == "spikes" else 2500)
+    array, bits = numbers(kind, rng, (80, *shape))
+    path, told = write_stock(tmp_path / "stranger.net", layers), None if layer == "dense" else shape
+    bare = StockUse(message_bits=bits, input_max=1, array_shape=told)
+    inputs = stock_frames(array, load_stock(path, bare), None, bits, path)
+    assert len(inputs.notes) == {"spikes": 2, "8 bits": 2, "16 bits": 0}[kind]
+    use = replace(
+        bare, steps=inputs.steps, reset_offset=1, input_min=inputs.input_min, input_max=inputs.input_max
+    )
+    net, frames = load_stock(path, use), inputs.chunk(0, 1)
+    record = run_reference(net.program, frames, trace=True)
+    check_currents(net.program, net.unproven, frames, record, path)
+    options = StockOptions(message_bits=bits, reset_interval=0, input_shape=told)
+    same_as_stock(run_stock(path, array[None], record=True, options=options), record, 80)
+    assert all(trace.spikes.any() and not trace.spikes.all() for trace in record.traces)
+    assert first_difference(record, run_fast(net.program, frames, trace=True)) is None
+    assert first_difference(record, run_lava(path, frames, program=net.program, trace=True)) is None
+
+
+def same_as_stock(run, record, steps):
+    for layer, trace in enumerate(record.traces):
+        assert np.array_equal(run.spikes[layer][:, :steps], trace.spikes[0, :steps].T), f"layer {layer}"
+        shown = np.where(trace.spikes[0], 0, trace.membrane[0])
+        assert np.array_equal(run.membranes[layer][:, :steps], shown[:steps].T), f"layer {layer}"
+
+
+def driven(tmp_path, layers, array, bits=24):
+    """A network of C, H, W inputs on an array: (path, network, frames)."""
+    path = write_stock(tmp_path / "stranger.net", layers)
+    bare = StockUse(message_bits=bits, input_max=1, array_shape=array.shape[1:])
+    inputs = stock_frames(array, load_stock(path, bare), len(array), bits, path)
+    use = replace(bare, steps=len(array), input_min=inputs.input_min, input_max=inputs.input_max)
+    return path, load_stock(path, use), inputs.chunk(0, 1)
+
+
+WIDE = dense(np.full((2, 600), 255), vThMant=(1 << 18) - 1, vDecay=4096)
+NEVER = {"vThMant": (1 << 18) - 1, "vDecay": 4096}
+EDGE = np.array([131072, 0, 5, 0, 0])[:, None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("layers", "array", "bits"),
+    [
+        ([WIDE], (np.arange(600) < 514)[None, :, None, None] * np.ones((4, 1, 1, 1)), 0),
+        ([dense(np.array([[1], [1]]), **NEVER)], EDGE, 24),
+        ([dense(np.array([[1], [-1]]), iDecay=3000, **NEVER)], EDGE - 1 * (EDGE > 5), 24),
+        ([conv(np.ones((1, 1, 1, 1), int), (1, 1, 1), **NEVER)], EDGE, 24),
+        ([conv(np.array([[[[64]], [[-64]]]]), (1, 1, 1), **NEVER)],
+         np.tile([131072, 131071], (4, 1))[..., None, None], 24),
+        ([dense(np.array([[100, -100]]), **NEVER)], np.tile([999_999, 999_998], (4, 1))[..., None, None], 24),
+    ],
+)  # fmt: skip
+def test_what_only_the_run_can_tell_is_as_in_stock_lava(layers, array, bits, tmp_path):
+    """Sums, currents and partial sums that may leave stock Lava's range, and reach its very end here."""
+    path, net, frames = driven(tmp_path, layers, array, bits)
+    assert net.unproven == (0,)
+    record = run_reference(net.program, frames, trace=True)
+    check_currents(net.program, net.unproven, frames, record, path)
+    options = StockOptions(message_bits=bits, reset_interval=0, input_shape=array.shape[1:])
+    same_as_stock(run_stock(path, array[None], record=True, options=options), record, len(array))
+    assert first_difference(record, run_fast(net.program, frames, trace=True)) is None
+
+
+@pytest.mark.parametrize(
+    ("layers", "array", "message"),
+    [
+        ([dense(np.array([[1], [-1]]), **NEVER)], EDGE, "step 1, neuron 1: the current reaches -8388608"),
+        ([dense([[1]], iDecay=3000, **NEVER)], EDGE, "step 1, neuron 0: the current reaches 8388608"),
+        ([dense([[1]], **NEVER)], EDGE + (EDGE > 5), "step 1, neuron 0: the current reaches 8388672"),
+        ([conv(np.array([[[[65]], [[-64]]]]), (1, 1, 1), **NEVER)],
+         np.tile([131072, 131071], (4, 1))[..., None, None], "step 0: parts of a sum reach 16908224"),
+        ([dense(np.array([[1, -1]]), **NEVER)], np.tile([1 << 23, 1 << 23], (4, 1))[..., None, None],
+         "step 0: parts of a sum reach 8388608"),
+    ],
+)  # fmt: skip
+def test_a_run_that_leaves_stock_lavas_range_is_refused(layers, array, message, tmp_path):
+    path, net, frames = driven(tmp_path, layers, array)
+    record = run_reference(net.program, frames, trace=True)
+    with pytest.raises(NetFileError, match=rf"layer 0 \((conv|dense)\): sample 0, {message}"):
+        check_currents(net.program, net.unproven, frames, record, path)
 
 
 def test_input_neurons_are_driven_by_their_bias(tmp_path):

@@ -13,6 +13,8 @@ from sast_deploy.simulate.lava import run_stock
 from sast_deploy.simulate.reference import run_reference
 from tests.networks import float_conv, float_fc
 
+pytestmark = pytest.mark.slow
+
 STOCK = load_profile("loihi-stock")
 
 

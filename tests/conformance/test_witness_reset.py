@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from sast_deploy.fixedpoint import Arithmetic, QFormat
 from sast_deploy.program import Dense, Program, frozen_ints
 from sast_deploy.simulate.reference import run_reference
 from tests.conformance.witness_child import run_witness
+
+pytestmark = pytest.mark.slow
 
 
 def one_layer(weight, vth, decay, rules, bias=0):

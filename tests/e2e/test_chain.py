@@ -11,6 +11,8 @@ import pytest
 from sast_deploy.cli import run
 from sast_deploy.netx import read_net
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def here(chain, monkeypatch):

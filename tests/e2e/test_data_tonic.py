@@ -55,6 +55,7 @@ def write_gestures(root, per_part=(99, 99)):
             np.save(folder / f"{label}.npy", rows)
 
 
+@pytest.mark.slow
 def test_dvsgesture_is_read_through_tonic_and_summed_to_48_by_48(tmp_path, load):
     write_gestures(tmp_path)
     frame_set = load("dvsgesture")
@@ -98,6 +99,7 @@ def test_tonics_nmnist_class_does_not_hide_a_simulated_folder(tmp_path, load):
         load("tonic:NMNIST")
 
 
+@pytest.mark.slow
 def test_cifar10dvs_needs_a_holdout_and_is_read_with_its_class_names(tmp_path, load, monkeypatch):
     names = sorted(tonic.datasets.CIFAR10DVS.classes)
     (tmp_path / "CIFAR10DVS").mkdir()

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import tracemalloc
+
+import h5py
 import numpy as np
 import pytest
 
+from sast_deploy import stockrun
 from sast_deploy.cli import run
 from sast_deploy.netx import NetFile, write_net
 from sast_deploy.netx_import import StockUse, read_stock
+from sast_deploy.simulate import record
 from sast_deploy.simulate.reference import run_reference
 from tests.programs import fc_program
 from tests.stockfiles import FLATTEN, conv, dense, image, integers, integrator, neuron, write_stock
@@ -29,6 +36,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["reference", "fast", "lava"])
 def test_spikes_in_spikes_out(backend, folder, capsys):
     assert run(["simulate", "flat.net", "--input", "one.npy", "--backend", backend, "-o", "out.npz"]) == 0
@@ -81,19 +89,24 @@ def test_a_picture_drives_the_biases_of_input_neurons(folder):
     ("arguments", "message"),
     [
         (["flat.net"], "flat.net: was not written by sast-deploy, so no data belongs to it; name its input"),
-        (["flat.net", "--input", "none.npy"], "none.npy: cannot be read"),
-        (["flat.net", "--input", "flat.net"], "flat.net: cannot be read"),
+        (["flat.net", "--input", "none.npy"], "none.npy: no such file; expected an array of numbers"),
+        (["flat.net", "--input", "flat.net"], "flat.net: is a stock NetX file; expected an array of numbers"),
         (["flat.net", "--input", "picture.npy"], "picture.npy: one frame without time; expected --steps N"),
         (["flat.net", "--input", "bad.npy"], "bad.npy: shape (3, 7); expected (samples, time, *(2, 6, 5))"),
-        (["flat.net", "--input", "one.npy", "--message-bits", "9"], "9 is not in the range 0<=x<=8"),
-        (["flat.net", "--input", "many.npy", "--message-bits", "1"], "from 0 to 2; expected integers from 0"),
+        (["flat.net", "--input", "one.npy", "--message-bits", "33"], "33 is not in the range 0<=x<=32"),
+        (["flat.net", "--input", "far.npy"], "values from 0 to 4294967296; expected integers of 32 bits"),
+        (["flat.net", "--input", "nan.npy"], "nan.npy: values that are not finite"),
+        (["flat.net", "--input", "none.npy", "--input-shape", "2,6"], "'2,6' is not C,H,W"),
+        (["flat.net", "--input", "one.npy", "--input-shape", "1,6,5"], "1,6,5; expected 2,6,5, as the file"),
         (["pixels.net", "--input", "many.npy", "--steps", "0"], "0 is not in the range x>=1"),
-        (["pixels.net", "--input", "loud.npy"], "40 * pixel + 10 from 10 to 410; expected a range"),
+        (["pixels.net", "--input", "loud.npy"], "40 * pixel + 10 from 10 to 40010; expected biases"),
     ],
 )
 def test_one_line_for_every_mistake(arguments, message, folder, capsys):
     np.save("bad.npy", np.zeros((3, 7)))
-    np.save("loud.npy", np.arange(11)[:, None] * np.ones((1, 60)))
+    np.save("loud.npy", np.arange(0, 1001, 100)[:, None] * np.ones((1, 60)))
+    np.save("far.npy", np.eye(60) * 2**32)
+    np.save("nan.npy", np.full((3, 60), np.nan))
     assert run(["simulate", *arguments]) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert message in lines[-1]
@@ -105,4 +118,164 @@ def test_options_for_other_peoples_files_are_refused_for_ours(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     write_net(tmp_path / "ours.net", NetFile(fc_program(np.random.default_rng(0)), ""))
     assert run(["simulate", "ours.net", "--steps", "5"]) == 2
-    assert "ours.net: --steps is for stock NetX files" in capsys.readouterr().err
+    assert "--steps is for stock NetX files; sast-deploy wrote ours.net" in capsys.readouterr().err
+
+
+def arrays(path):
+    with np.load(path) as found:
+        return {name: found[name] for name in found.files}
+
+
+@pytest.mark.parametrize("backend", ["reference", "fast", "lava"])
+def test_chunks_and_traces_change_no_value(backend, folder, monkeypatch):
+    """Samples one by one, in files instead of memory: the same arrays; with --traces those of all layers."""
+    options = ["simulate", "flat.net", "--input", "many.npy", "--message-bits", "2", "--backend", backend]
+    assert run([*options, "-o", "whole.npz"]) == 0
+    monkeypatch.setitem(stockrun.CHUNK_BYTES, backend, 1)
+    monkeypatch.setattr(record, "IN_MEMORY", 0)
+    assert run([*options, "-o", "parts.npz", "--traces"]) == 0
+    whole, parts = arrays("whole.npz"), arrays("parts.npz")
+    values = {"spikes", "membranes", "logits", "latency"}
+    assert set(whole) == {*values, "run"}
+    assert all(np.array_equal(whole[name], parts[name]) for name in values)
+    hidden = {f"{kind}{layer}": (3, 15, *shape) for layer, shape in enumerate([(3, 4, 3), (8,)])
+              for kind in ("spikes", "membranes")}  # fmt: skip
+    assert {name: parts[name].shape for name in set(parts) - set(whole)} == hidden
+    use = StockUse(15, message_bits=2, input_max=2, reset_offset=1)
+    frames = np.pad(np.load("many.npy"), [(0, 0), (0, 3), (0, 0), (0, 0), (0, 0)])
+    expected = run_reference(read_stock("flat.net", use), frames, trace=True)
+    for layer in (0, 1):
+        assert np.array_equal(parts[f"spikes{layer}"].ravel(), expected.traces[layer].spikes.ravel())
+        assert np.array_equal(parts[f"membranes{layer}"].ravel(), expected.traces[layer].membrane.ravel())
+
+
+@pytest.mark.parametrize("backend", ["reference", "fast"])
+def test_memory_is_flat_in_the_number_of_samples(backend, folder, monkeypatch):
+    monkeypatch.setitem(stockrun.CHUNK_BYTES, backend, 100_000)
+    monkeypatch.setattr(record, "IN_MEMORY", 0)
+    peaks = []
+    for samples in (20, 20, 120):  # the first run imports and compiles
+        np.save("x.npy", np.ones((samples, 40, 2, 6, 5), np.uint8))
+        tracemalloc.start()
+        assert run(["simulate", "flat.net", "--input", "x.npy", "--backend", backend, "--overwrite"]) == 0
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    one_sample_of_traces = 43 * (36 + 8 + 4) * 5
+    assert peaks[2] - peaks[1] < 5 * one_sample_of_traces, peaks
+
+
+def test_a_convolution_first_takes_its_shape_from_the_array_or_the_option(folder, capsys):
+    rng = np.random.default_rng(1)
+    first = conv(integers(rng, 30, 3, 2, 3, 3), (3, 4, 3), vThMant=40)
+    write_stock("bare.net", [first, FLATTEN, dense(integers(rng, 60, 8, 36))])
+    assert run(["simulate", "bare.net", "--input", "one.npy", "-o", "shaped.npz"]) == 0
+    np.save("flat.npy", np.load("one.npy").reshape(12, 60))
+    assert run(["simulate", "bare.net", "--input", "flat.npy", "-o", "flat.npz"]) == 2
+    assert "layer 0 (conv): a convolution of inputs of unknown shape" in capsys.readouterr().err
+    told = ["simulate", "bare.net", "--input-shape", "2,6,5"]
+    assert run([*told, "--input", "flat.npy", "-o", "flat.npz"]) == 0
+    assert run([*told, "--input", "one.npy", "-o", "told.npz"]) == 0
+    shaped = arrays("shaped.npz")
+    assert shaped["spikes"].any()
+    for other in ("flat.npz", "told.npz"):
+        found = {name: value for name, value in arrays(other).items() if name != "run"}
+        assert all(np.array_equal(shaped[name], value) for name, value in found.items())
+    assert run(["simulate", "bare.net", "--input", "flat.npy", "--input-shape", "3,5,4", "-o", "o.npz"]) == 2
+    assert "layer 0 (conv): weight (3, 2, 3, 3) after (3, 5, 4)" in capsys.readouterr().err
+
+
+def test_what_stock_lava_alters_is_said(folder, capsys):
+    layers = [{**dense(np.ones((2, 3), int)), "delay": np.array([[0, 1, 2], [62, 63, 99]])}]
+    write_stock("late.net", layers)
+    np.save("odd.npy", np.array([[0.7, 1.7, -3.0], [0, 1, 1]]))
+    assert run(["simulate", "late.net", "--input", "odd.npy", "-o", "o.npz"]) == 0
+    text = capsys.readouterr().out
+    assert "note: 2 of 6 values have fractions, which stock Lava drops: 0.7 is 0, 1.7 is 1" in text
+    assert "counts as one spike, whatever its sign: 1 values were neither 0 nor 1" in text
+    assert "note: layer 0 (dense): stock NetX shortens delays above 62 to 62" in text
+    assert run(["simulate", "late.net", "--input", "odd.npy", "--message-bits", "1", "-o", "p.npz"]) == 0
+    assert "values from -3 to 1 do not fit 1 message bits; stock Lava takes them" in capsys.readouterr().out
+
+
+def lfs(path):
+    path.write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{0:064d}\nsize 611968\n")
+
+
+def keras(path):
+    with h5py.File(path, "w") as file:
+        file["model_weights/dense/kernel"] = np.zeros(3)
+
+
+def truncated(path):
+    write_stock(path, [dense(np.ones((2, 3), int))])
+    path.write_bytes(path.read_bytes()[:3000])
+
+
+def archive(path):
+    np.savez("numbers.npz", a=1)
+    path.write_bytes((path.parent / "numbers.npz").read_bytes())
+
+
+def checkpoint(path):
+    import torch
+
+    torch.save({"state": torch.zeros(3)}, path)
+
+
+KINDS = {
+    "no such file": lambda path: None,
+    "is a Git LFS pointer": lfs,
+    "is truncated": truncated,
+    "is empty": lambda path: path.touch(),
+    "is a folder": lambda path: path.mkdir(),
+    "is a text": lambda path: path.write_text("hello"),
+    "is a Keras model": keras,
+    "is a checkpoint": checkpoint,
+    "is a NumPy array": lambda path: path.write_bytes((path.parent / "one.npy").read_bytes()),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_cannot_be_opened_is_not_called_ours(kind, folder, capsys):
+    """The same reason in simulate, with and without an input, and in inspect."""
+    KINDS[kind](folder / "odd.net")
+    for command in (["simulate"], ["simulate", "--input", "one.npy"], ["inspect"]):
+        assert run([command[0], "odd.net", *command[1:]]) == 2
+        lines = capsys.readouterr().err.strip().splitlines()
+        assert len(lines) == 1
+        assert f"odd.net: {kind}" in lines[0]
+        assert "wrote this file" not in lines[0]
+
+
+def test_a_file_that_another_process_writes_to_is_locked(folder, capsys):
+    script = "import h5py, sys\nf = h5py.File('flat.net', 'a')\nprint(flush=True)\nsys.stdin.read()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", script], **pipes) as holder:
+        holder.stdout.readline()
+        for more in ([], ["--input", "one.npy"]):
+            assert run(["simulate", "flat.net", *more]) == 2
+            assert "flat.net: is locked: another process has it open" in capsys.readouterr().err
+        holder.communicate()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: np.save(path, np.zeros(5, [("x", "i2"), ("y", "i2"), ("t", "i8"), ("p", "?")])),
+         "holds records of x, y, t, p, not numbers; expected an array of numbers"),
+        (archive, "is a NumPy archive (.npz)"),
+        (lambda path: path.write_bytes((path.parent / "one.npy").read_bytes()[:900]), "is cut off"),
+        (lfs, "is a Git LFS pointer; expected an array of numbers"),
+        (lambda path: path.mkdir(), "is a folder"),
+        (lambda path: np.save(path, np.array(["a"])), "holds values of type <U1, not numbers"),
+        (lambda path: np.save(path, np.array([None])), "holds Python objects, not numbers"),
+        (lambda path: np.save(path, np.zeros((0, 60))), "holds nothing, shape (0, 60)"),
+    ],
+)  # fmt: skip
+def test_arrays_that_are_none(make, message, folder, capsys):
+    make(folder / "odd.npy")
+    assert run(["simulate", "flat.net", "--input", "odd.npy"]) == 2
+    error = capsys.readouterr().err
+    assert f"odd.npy: {message}" in error
+    assert ("make frames of them first" in error) == ("records" in message)
+    assert ("git lfs pull" in error) == ("LFS" in message)

@@ -17,6 +17,7 @@ TITLES = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1200)  # a minute of work; a busy machine makes many of it
 def test_the_smoke_study_from_sweep_to_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study, runs, raw = EXAMPLES / "paper-smoke.toml", tmp_path / "runs", tmp_path / "raw.json"

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from sast_deploy.checkpoint import load_checkpoint
@@ -17,6 +18,8 @@ from sast_deploy.network import NetworkSpec
 from sast_deploy.recipes import BEST
 from sast_deploy.train import train
 from tests.tinydata import SHAPE, tiny_set
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 EPOCHS, SAMPLES = 24, 150

@@ -8,6 +8,8 @@ import pytest
 
 from sast_deploy.cli import run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("profile", ["loihi-int4", "loihi-int8"])
 def test_all_engines_agree_on_the_trained_network(chain, profile, monkeypatch, capsys):

@@ -121,6 +121,7 @@ def test_cache_keys_are_the_same():
     assert make_files.cache_keys() == EXPECTED["cache keys"]
 
 
+@pytest.mark.slow
 def test_an_unfinished_training_is_continued(frames, tmp_path):
     files = RunFiles(tmp_path / "ckpt.pt")
     unpacked("resume.pt", tmp_path)

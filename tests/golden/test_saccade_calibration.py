@@ -46,6 +46,7 @@ def test_a_row_fails_beyond_ten_percent_and_only_if_checked():
     assert Row("x", 100.0, 200.0, False).ok
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("folder", "split", "limit"),
     # The pixel was fitted on each fourth training recording of small10, the late path on each 15th of 6789,
@@ -68,6 +69,7 @@ def test_the_verdict_can_fail_and_says_where(shared_data):
     assert "OUTSIDE 10 %: events per recording, ON / OFF events" in found.table()
 
 
+@pytest.mark.slow
 def test_inverted_polarity_fails_the_frame_cosine(shared_data):
     matches = matched_recordings(shared_data / "nmnist_small10", shared_data / "mnist", "Train")[:20]
     for match in matches:
@@ -76,6 +78,7 @@ def test_inverted_polarity_fails_the_frame_cosine(shared_data):
         assert (real * simulated).sum() > 1.5 * (real * simulated[:, ::-1]).sum()
 
 
+@pytest.mark.slow
 def test_the_path_and_the_noise_are_what_the_recordings_say(shared_data):
     matches = matched_recordings(shared_data / "nmnist_small10", shared_data / "mnist", "Train")[1::20]
     recordings = [match.events() for match in matches]
@@ -86,6 +89,7 @@ def test_the_path_and_the_noise_are_what_the_recordings_say(shared_data):
     assert off < 0.02
 
 
+@pytest.mark.slow
 def test_a_simulated_folder_compares_like_its_images(shared_data, tmp_path):
     out = simulate_mnist(shared_data / "mnist", tmp_path / "out", 12, 5)
     arguments = {"split": "Test", "limit": None}
@@ -101,6 +105,7 @@ def test_a_simulated_folder_compares_like_its_images(shared_data, tmp_path):
     assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
+@pytest.mark.slow
 def test_nothing_to_compare_is_refused(shared_data, tmp_path):
     real, mnist = shared_data / "nmnist_small10", shared_data / "mnist"
     with pytest.raises(DataError, match="give either"):

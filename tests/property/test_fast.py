@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +15,8 @@ from sast_deploy.simulate.record import first_difference
 from sast_deploy.simulate.reference import run_reference
 from tests.anyprogram import Choices, any_rules
 from tests.strategies import cases
+
+pytestmark = pytest.mark.slow
 
 
 def agree(program, frames):

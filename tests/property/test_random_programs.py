@@ -18,6 +18,8 @@ from sast_deploy.simulate.reference import run_reference
 from tests.anyprogram import Seeded, any_frames, any_program, any_samples, features
 from tests.programs import vectorised
 
+pytestmark = pytest.mark.slow
+
 PROGRAMS, CHUNKS = 2000, 20
 RUNS_OF_EACH = 15  # the fewest programs that have any one feature
 

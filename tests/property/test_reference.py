@@ -26,6 +26,7 @@ from tests.programs import RULES, fc_program, random_frames, vectorised
 from tests.strategies import cases
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(cases())
 def test_any_program_agrees_with_the_second_derivation(case):
@@ -34,6 +35,7 @@ def test_any_program_agrees_with_the_second_derivation(case):
     assert first_difference(got, expected) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [{"comparison": ">"}, {"overflow": "wrap"}])
 def test_a_planted_bug_shrinks_to_one_neuron(change):
     """Where a property fails, hypothesis shows the least program that does: the strategies can shrink."""

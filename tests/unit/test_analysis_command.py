@@ -103,6 +103,7 @@ def checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, 
     return paths
 
 
+@pytest.mark.slow
 def test_the_command_writes_json_and_pictures(
     checkpoints: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -132,6 +133,7 @@ def test_one_checkpoint_alone_and_an_output_of_its_own(
     assert not (tmp_path / "new" / "a-margins.png").exists()
 
 
+@pytest.mark.slow
 def test_a_sample_limit_holds_for_every_part_on_the_test_split(
     checkpoints: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

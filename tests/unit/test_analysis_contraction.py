@@ -186,6 +186,7 @@ def test_soft_neurons_use_much_of_the_bound() -> None:
     assert result.worst > 0.7 * result.bound.constant
 
 
+@pytest.mark.slow
 def test_the_search_climbs_to_the_largest_singular_value() -> None:
     network = load_network(random_checkpoint()).double()
     x = torch.from_numpy(tiny_set().test.frames[:8].reshape(8, 4, 72).swapaxes(0, 1) / 4.0)
@@ -198,6 +199,7 @@ def test_the_search_climbs_to_the_largest_singular_value() -> None:
     assert result.adversarial > largest > result.disturbed
 
 
+@pytest.mark.slow
 def test_a_violation_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     true = lipschitz_bound(load_network(random_checkpoint()), 4)
     layers = (dataclasses.replace(true.layers[0], norm=1e-6), true.layers[1])
@@ -211,6 +213,7 @@ def test_a_violation_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not dataclasses.replace(result, bound=true, layer_use=(2.0, 0.1), secant_use=(0.1, 0.1)).holds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", [0, 1])
 def test_a_layer_without_weights_passes_nothing_on_and_violates_nothing(layer: int) -> None:
     checkpoint = random_checkpoint()

@@ -130,6 +130,7 @@ def test_bad_noise_is_refused(bad: dict[str, object]) -> None:
         weight_noise(random_checkpoint(), tiny_set().test, **bad)
 
 
+@pytest.mark.slow
 def test_counts_come_unclipped_from_the_recordings(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "data", {"Train": {0: 2, 1: 2}, "Test": {0: 1, 1: 1}})
     data = load_frames("nmnist", FrameOptions(steps=1, size=(4, 4)), data_root=root, cache_dir=tmp_path / "c")

@@ -19,7 +19,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # fails the tests until it has its place here: as far up as its imports allow.
 ORDER = (
     # Foundations: what all the rest may use.
-    "errors", "versions", "fields", "progress", "fileio", "reading", "outputs",
+    "errors", "versions", "children", "streams", "compiled",
+    "fields", "reading", "progress", "fileio", "outputs",
     # The integer program, from its arithmetic to its checks: knows nothing of data and training.
     "fixedpoint", "profile", "program", "linear", "floatnet", "synops", "accuracy",
     "netx_program", "netx_known", "netx_stock", "netx",
@@ -117,6 +118,7 @@ def test_imports_point_up_in_the_order(path: Path) -> None:
     assert not units(path) - allowed, f"{own} must not import {sorted(units(path) - allowed)}"
 
 
+@pytest.mark.slow
 def test_no_two_files_import_each_other() -> None:
     """Not in a circle of many and not inside functions either: each can be read after what it imports.
 

@@ -39,6 +39,7 @@ def compile_with(*arguments: str) -> int:
     return run(["compile", "ckpt.pt", "--profile", "loihi-int2", "-o", "a.net", *arguments])
 
 
+@pytest.mark.slow
 def test_the_table_and_the_record_say_what_each_step_gained(here, capsys):
     assert compile_with("--calibrate", "tiny") == 0
     printed = capsys.readouterr().out

@@ -270,6 +270,7 @@ def test_samples_are_drawn_by_seed_and_checked():
         Samples(frames[:0], np.arange(0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["loihi-int2", "loihi-int4", "loihi-stock"])
 def test_calibration_loses_less_and_all_engines_agree(name):
     network, profile = trained_fc(), load_profile(name)
@@ -290,6 +291,7 @@ def test_calibration_loses_less_and_all_engines_agree(name):
     assert json.loads(json.dumps(found.to_dict()))["fit_samples"] == 300
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["loihi-int2", "loihi-int4"])
 def test_convolutions_are_calibrated_too(name):
     network, profile = float_conv(), load_profile(name)
@@ -345,6 +347,7 @@ def test_a_step_that_the_compiler_refuses_is_dropped_and_says_so(monkeypatch):
     assert found.steps[0].refused == "layer 0: chosen exponent 9; expected -8..5"
 
 
+@pytest.mark.slow
 def test_steps_come_in_their_order_and_unknown_ones_are_refused():
     network = trained_fc()
     few = samples_for(network, 20)
@@ -356,6 +359,7 @@ def test_steps_come_in_their_order_and_unknown_ones_are_refused():
         calibrate(network, INT4, "t", few, few, steps=["serch"])
 
 
+@pytest.mark.slow
 def test_ablation_has_a_row_for_every_option():
     network = trained_fc()
     fit, choose, test = (samples_for(network, n, seed) for n, seed in ((200, 1), (80, 2), (200, 3)))

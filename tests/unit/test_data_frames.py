@@ -101,14 +101,3 @@ def test_frames_larger_than_the_sensor_are_refused():
         Binner(SENSOR, FrameOptions(size=(35, 34)))
 
 
-def test_kernels_compile_where_no_folder_can_keep_their_machine_code(monkeypatch):
-    from numba.core.caching import CompileResultCacheImpl
-
-    from sast_deploy.data.frames import _compiled
-
-    monkeypatch.setattr(CompileResultCacheImpl, "_locator_classes", [])
-
-    def successor(x):
-        return x + 1
-
-    assert _compiled(successor)(1) == 2

@@ -35,11 +35,11 @@ def test_size_from_json_is_a_tuple_again():
         ({"binning": "times"}, "binning = 'times'; expected time or count"),
         ({"encoding": "rate"}, "encoding = 'rate'; expected count or binary"),
         ({"encoding": "binary"}, "clip = 4 with encoding = binary; expected clip = 1"),
-        ({"size": (0, 3)}, "size height = 0"),
-        ({"size": (3,)}, "size = (3,); expected (height, width)"),
+        ({"size": (0, 3)}, "size[0] = 0"),
+        ({"size": (3,)}, "size = [3]; expected a list of 2 values"),
         ({"size": 48}, "size = 48"),
         ({"duration_us": 0}, "duration_us = 0"),
-        ({"step": 3}, "unknown key 'step'; expected one of binning, clip,"),
+        ({"step": 3}, "unknown key step; expected one of binning, clip,"),
     ],
 )
 def test_bad_values_are_refused_with_value_and_limit(bad, message):

@@ -80,10 +80,10 @@ def test_info_says_everything_and_survives_json(complete, load):
 
 def test_info_refuses_foreign_keys(complete, load):
     values = load("nmnist", complete).info.to_dict()
-    with pytest.raises(DataError, match="unknown key 'colour'"):
+    with pytest.raises(DataError, match="unknown key colour"):
         DataInfo.from_dict({**values, "colour": 1})
     del values["root"]
-    with pytest.raises(DataError, match="missing key 'root'"):
+    with pytest.raises(DataError, match="missing key root"):
         DataInfo.from_dict(values)
 
 
@@ -166,7 +166,7 @@ def test_nmnist_simulated_wants_the_marker_and_the_data(complete, load, tmp_path
     with pytest.raises(DataError, match=r"no simulated N-MNIST in .*sast-deploy data simulate"):
         load("nmnist-simulated", tmp_path / "nowhere")
     (complete / "SIMULATED.json").write_text("{")
-    with pytest.raises(DataError, match=r"SIMULATED.json: cannot be read"):
+    with pytest.raises(DataError, match=r"SIMULATED.json: is no JSON"):
         load("nmnist-simulated", complete)
 
 
@@ -204,7 +204,7 @@ def remove_recordings(folder):
         (lambda root: (root / "Train/2/00002.bin").write_bytes(b"\0" * 12), r"2.bin: 12 bytes leave 2 over"),
         (lambda root: (root / "Test/7/00002.bin").write_bytes(b""), r"Test/7/00002.bin: has no events"),
         (lambda root: (root / "Test/7/9.bin").symlink_to("gone"), r"9.bin: cannot be read: No such file"),
-        (lambda root: (root / "Test/7/9.bin").mkdir(), r"9.bin: cannot be read: Is a directory"),
+        (lambda root: (root / "Test/7/9.bin").mkdir(), r"9.bin: is a folder"),
     ],
 )
 def test_bad_files_are_named_and_leave_nothing_in_the_cache(complete, load, tmp_path, spoil, message):
@@ -250,6 +250,7 @@ def test_describe_equals_numpy(complete, load):
     assert train.clipped == (frames == 2).sum() / (frames > 0).sum() > 0
 
 
+@pytest.mark.slow
 def test_the_real_small_set_has_the_published_figures(shared_data, load):
     root = shared_data / "nmnist_small10"
     frame_set = load("nmnist", root, options=FrameOptions(clip=255))

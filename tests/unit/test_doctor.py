@@ -155,6 +155,7 @@ def test_real_data_is_found(
     assert "cannot be read" in check.found
 
 
+@pytest.mark.slow
 def test_runs_without_the_packages_it_looks_for() -> None:
     script = (
         "import runpy, sys\n"

@@ -102,6 +102,7 @@ def test_sums_at_their_bounds_are_exact(weight, inputs):
     assert first_difference(got, run_reference(program, frames, trace=True)) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("weight", "planted"),
     [

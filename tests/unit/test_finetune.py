@@ -130,6 +130,7 @@ def test_weights_that_the_compiler_refuses_are_no_candidate(
     assert checkpoint.metrics["epoch"] != 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plan", [QUICK, ALL_OPTIONS], ids=["plain", "all options"])
 def test_interrupted_and_resumed_equals_uninterrupted(
     start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plan: Recipe

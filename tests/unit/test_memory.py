@@ -11,6 +11,8 @@ import torch
 
 from sast_deploy.memory import kept_memory, peak_memory_mb
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 

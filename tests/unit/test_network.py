@@ -125,16 +125,16 @@ def test_spec_survives_json(spec: NetworkSpec) -> None:
     ("change", "named"),
     [
         ({"kind": "rnn"}, "rnn"),
-        ({"hidden": ()}, "no hidden layer"),
-        ({"hidden": (0,)}, "positive"),
-        ({"hidden": (2.5,)}, "positive"),
-        ({"input_shape": (34, 34)}, "height"),
+        ({"hidden": ()}, "hidden = .*1 to 256 values"),
+        ({"hidden": (0,)}, r"hidden\[0\] = 0"),
+        ({"hidden": (2.5,)}, r"hidden\[0\] = 2\.5"),
+        ({"input_shape": (34, 34)}, "input_shape = .34, 34.*3 values"),
         ({"alpha": 1.0}, "alpha"),
         ({"alpha": float("nan")}, "alpha"),
         ({"theta": 0.0}, "theta"),
-        ({"k": float("inf")}, "k inf"),
+        ({"k": float("inf")}, "k = inf"),
         ({"strides": (2,)}, "strides"),
-        ({"reset": "hard"}, "reset 'hard'.*subtract or zero"),
+        ({"reset": "hard"}, "reset = 'hard'.*subtract or zero"),
     ],
 )
 def test_impossible_specs_are_refused(change: dict[str, object], named: str) -> None:
@@ -150,7 +150,7 @@ def test_unknown_spec_keys_are_refused() -> None:
 def test_a_spec_from_before_the_reset_was_a_choice_resets_by_subtraction() -> None:
     old = {key: value for key, value in TINY_ZERO.to_dict().items() if key != "reset"}
     assert NetworkSpec.from_dict(old) == TINY_FC
-    with pytest.raises(UsageError, match="network keys"):
+    with pytest.raises(UsageError, match="missing key k"):
         NetworkSpec.from_dict({key: value for key, value in old.items() if key != "k"})
 
 

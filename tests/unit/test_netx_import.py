@@ -104,22 +104,20 @@ REFUSED = {
     "sdnn": ([dense(MIXED, type=b"SDNN")], r"neuron type 'SDNN'; expected neurons of type CUBA or LOIHI"),
     "resonator": ([dense(MIXED, type=b"RF_PHASE")], "neuron type 'RF_PHASE'"),
     "complex": ([{"type": b"dense", "shape": [2], "weight/imag": MIXED}], "complex weights"),
-    "long delay": ([{**dense(MIXED), "delay": 63}], r"delays 63\.\.63; expected 0\.\.62"),
-    "negative delay": ([{**dense(MIXED), "delay": np.array([0, -1, 2])}], r"delays -1\.\.2"),
-    "odd delay": ([{**dense(MIXED), "delay": np.arange(4)}], r"delay \(4,\); expected one, \(2,\), \(3,\)"),
+    "negative delay": ([{**dense(MIXED), "delay": np.array([0, -1, 2])}], r"delay -1\.\.2; expected 0\.\.62"),
+    "odd delay": ([{**dense(MIXED), "delay": np.arange(4)}], r"delay \(4,\); expected one number or"),
     "refractory": ([dense(MIXED, refDelay=3)], "refDelay 3; expected 1: stock NetX ignores it"),
     "message bits": ([dense(MIXED, messageBits=8)], "neuron/messageBits"),
     "narrow type": ([dense(MIXED, vThMant=np.int16(9))], "vThMant of type int16; expected int32 or int64"),
-    "float threshold": ([dense(MIXED, vThMant=9.0)], "vThMant of type float64; expected integers"),
+    "float threshold": ([dense(MIXED, vThMant=9.0)], "vThMant of type float64; expected int32 or int64"),
     "decay": ([dense(MIXED, vDecay=5000)], r"vDecay 5000\.\.5000; expected 0\.\.4096"),
-    "vector": ([dense(MIXED, vThMant=np.arange(3))], r"vThMant \(3,\); expected one for all or one each"),
+    "vector": ([dense(MIXED, vThMant=np.arange(3))], r"vThMant \(3,\); expected .*, where out is 2"),
     "nan": ([dense(MIXED + np.nan)], "weight that is not finite"),
     "zeros": ([dense(0 * MIXED)], "all weights are 0"),
     "large positive": ([dense(ONES * 256)], "all become 0 in stock Lava"),
-    "wide bias": ([dense(MIXED, np.array([40000, 1]))], "a bias of 40000; expected at most 32767"),
+    "wide bias": ([dense(MIXED, np.array([40000, 1]))], r"bias 1\.\.40000; expected -32768\.\.32767"),
     "bias shape": ([dense(MIXED, np.arange(3))], r"bias \(3,\)"),
     "both": ([{**dense(MIXED), "type": b"dense_rec", "weight_rec": ONES[:, :2], "delay": 1}], "with delays"),
-    "wide sums": ([dense(np.full((2, 600), 255))], r"sums may reach 0\.\.153000; expected within \+-131071"),
     "second input": ([dense(MIXED), image(2)], "an input layer that is not the first"),
     "flat conv": ([image(3), conv(KERNEL, (2, 2, 1))], r"a convolution of inputs \(3, 1, 1\)"),
     "conv first": ([conv(KERNEL, (2, 2, 1))], "inputs of unknown shape"),
@@ -127,9 +125,9 @@ REFUSED = {
     "no flatten": ([image(1, 3, 3), conv(KERNEL, (2, 2, 2)), dense(np.eye(2, 8))], "a flatten layer between"),
     "twice flat": ([dense(MIXED), FLATTEN, dense(np.eye(2))], r"a flatten layer after \(2,\)"),
     "size": ([dense(MIXED), dense(MIXED)], r"weights of 3 inputs; expected 2, as \(2,\) has"),
-    "rows": ([{**dense(MIXED), "shape": np.array([3])}], r"weight \(2, 3\); expected 3 rows"),
+    "rows": ([{**dense(MIXED), "shape": np.array([3])}], r"weight \(2, 3\); expected .*, where out is 3"),
     "no weight": ([{"type": b"dense", "shape": np.array([2])}], "no dataset weight"),
-    "no type": ([{"shape": np.array([2])}], "layer 0 has no type"),
+    "no type": ([{"shape": np.array([2])}], "layer 0: no dataset type; expected a text"),
     "no conv neuron": ([image(1, 3, 3), {**BARE, "type": b"conv"}], "no neuron group"),
     "input only": ([image(1, 3, 3)], "has no layer that computes"),
     "wide input bias": ([image(1, 2, 2, weight=300, **neuron()), FLATTEN, dense(np.eye(2, 4))],
@@ -150,10 +148,15 @@ def test_what_is_not_supported_is_refused_by_name(case, tmp_path):
 def test_files_that_are_none(tmp_path):
     (tmp_path / "text.net").write_text("hello")
     h5py.File(tmp_path / "empty.net", "w").close()
+    with h5py.File(tmp_path / "flat.net", "w") as file:
+        file["layer"] = 3
+    with h5py.File(tmp_path / "row.net", "w") as file:
+        file["layer/0"] = 3
     with h5py.File(tmp_path / "gap.net", "w") as file:
         file["layer/0/type"], file["layer/2/type"] = b"flatten", b"flatten"
     for name, message in (
-        ("none", "no such file"), ("text", "is damaged or no NetX file"), ("empty", "has no /layer group"),
+        ("none", "no such file"), ("text", "is a text"), ("empty", "an HDF5 file without /layer"),
+        ("flat", "has no layers in /layer"), ("row", "/layer/0 is a dataset; expected a group"),
         ("gap", r"/layer has 0, 2; expected 0\.\.1"),
     ):  # fmt: skip
         with pytest.raises(NetFileError, match=message):
@@ -168,10 +171,10 @@ def test_a_current_that_leaves_24_bits_is_found(tmp_path):
     assert load_stock(path, StockUse(100)).unproven == ()
     frames = np.zeros((1, 530, 2, 1, 1), np.uint8)
     frames[:, :500, 0] = 1
-    check_currents(net, frames, run_reference(net.program, frames, trace=True), path)
+    check_currents(net.program, net.unproven, frames, run_reference(net.program, frames, trace=True), path)
     frames[:, :, 0] = 1
     record = run_reference(net.program, frames, trace=True)
     with pytest.raises(
-        NetFileError, match=r"layer 0 \(dense\), sample 0, step 525, neuron 0: the current reaches"
+        NetFileError, match=r"layer 0 \(dense\): sample 7, step 525, neuron 0: the current reaches 8400000"
     ):
-        check_currents(net, frames, record, path)
+        check_currents(net.program, net.unproven, frames, record, path, 7)

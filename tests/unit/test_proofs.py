@@ -71,6 +71,7 @@ def assert_within(program, frames):
         assert np.array_equal(fit_array(trace.membrane.astype(np.int64), form, overflow), trace.membrane)
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(choices())
 def test_no_reachable_state_leaves_its_bound(choose):
@@ -79,6 +80,7 @@ def test_no_reachable_state_leaves_its_bound(choose):
     assert_within(program, greedy_frames(choose, program, 4))
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(arithmetics(weight_bits=4), st.sampled_from([conv_program, rich_program]), choices())
 def test_no_reachable_state_of_many_layers_leaves_its_bound(rules, make, choose):
@@ -189,6 +191,7 @@ def test_without_a_leak_the_bound_holds_for_the_programs_steps_only():
     assert prove(one_neuron(-5, 0, 100, decay=0, steps=30))[0].saturating == 1
 
 
+@pytest.mark.slow
 def test_a_run_of_too_many_steps_gets_bounds_that_hold_for_ever(monkeypatch):
     """Found at once, and no narrower than those that grew."""
     program = one_neuron(-1, 0, 16, decay=0, rules=replace(RULES, state=QFormat(24, 4)))

@@ -117,6 +117,7 @@ def test_any_count_that_became_one(clip: int) -> None:
     assert_same_as_reference(checkpoint_of(FC, 4), INT4, clip=clip)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", [FC, CONV], ids=["fc", "conv"])
 def test_of_trained_weights_too(tmp_path: Path, spec: NetworkSpec) -> None:
     checkpoint = trained(tmp_path, spec)

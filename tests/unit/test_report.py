@@ -145,5 +145,5 @@ def test_no_room_for_a_large_record_is_one_line(monkeypatch):
 
     monkeypatch.setattr(record_module, "IN_MEMORY", 0)
     monkeypatch.setattr(record_module.os, "posix_fallocate", full)
-    with pytest.raises(OutputError, match="no room for 4 MiB of spike counts: No space left on device"):
+    with pytest.raises(OutputError, match="no room for 4 MiB of results: No space left on device"):
         allocate((1 << 20,), np.int32)

@@ -87,6 +87,7 @@ def test_events_are_sorted_on_the_sensor_and_fit_the_file_format():
     assert len(np.unique(events["t"] % 1000)) > 500  # solved for, not rounded to the step of 1 ms
 
 
+@pytest.mark.slow
 def test_a_recording_depends_on_its_seed_and_number_and_on_nothing_else():
     def record(number):
         return simulate_recording(disc(), seed=2, number=number).tobytes()

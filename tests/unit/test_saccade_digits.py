@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 
+import pytest
+
 from sast_deploy.data import saccade
 from sast_deploy.data.cache import default_cache_dir
 from sast_deploy.data.digits import digit_images
 from sast_deploy.data.saccade import MARKER, build_digits, read_marker
+
+pytestmark = pytest.mark.slow
 
 # The first five digits; a change of these bytes must go with a new GENERATOR_VERSION.
 GOLDEN = "a48ad1a9154e65ed638e7988d2beccc3c2c0b772b2fd3cc33baf0c39a95f84dd"

@@ -6,6 +6,8 @@ import io
 import json
 import multiprocessing
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -124,6 +126,7 @@ def test_a_changed_profile_is_measured_again(tmp_path: Path) -> None:
     assert do(make(0, changed), tmp_path)[2] == ["data", "profile loihi-int8"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", ["stages/float.json", "results.json", "stages/train.json", "ckpt.pt"])
 def test_what_is_lost_or_damaged_is_made_again(tmp_path: Path, lost: str) -> None:
     run = make()
@@ -149,6 +152,7 @@ def test_a_checkpoint_trained_anew_invalidates_what_was_measured_of_the_old(tmp_
     assert folder.missing() == ("train", "float", "profile loihi-int8")
 
 
+@pytest.mark.slow
 def test_finetuned_for_a_profile(tmp_path: Path) -> None:
     choice = FineTuneChoice("qat", replace(FINETUNE, epochs=2), (("label_smoothing", 0.1),))
     run = make(0, profile_stage("loihi-int4 qat", {"qat": choice}, "test"))
@@ -168,6 +172,7 @@ def test_finetuned_for_a_profile(tmp_path: Path) -> None:
     assert results(tmp_path, run)["profiles"]["loihi-int4 qat"]["finetune"]["epochs"] == 3
 
 
+@pytest.mark.slow
 def test_calibrated_analysed_and_ablated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages_module, "unclipped_test", lambda choice: tiny_set().test)
     wanted = [profile_stage("loihi-int4 calibrated", {}, "test"), ablation_stage("loihi-int4")]
@@ -200,10 +205,8 @@ def bands_of_four(tmp_path: Path) -> Path:
 
 
 def test_a_worker_that_dies_is_a_failure_of_its_run_alone() -> None:
-    context = multiprocessing.get_context("fork")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=os._exit, args=(7,))
-    process.start()
+    ours, theirs = multiprocessing.Pipe()
+    process = subprocess.Popen([sys.executable, "-c", "raise SystemExit(7)"])
     theirs.close()
     slot = _Slot([0])
     slot.run, slot.child = "tiny", _Child(process, ours)
@@ -399,7 +402,7 @@ def test_a_sweep_does_everything_and_a_failure_stops_no_other_run(
     assert len(calls) == 1
     said = console.export_text()
     assert "3/3" in said
-    assert f"failed {bad.name}: network: network sizes" in said
+    assert f"failed {bad.name}: network: hidden[0] = 0" in said
     again = Inline()
     outcome = sweep(study, tmp_path, again, console)
     assert (outcome.finished, outcome.before, again.order) == (2, 2, [bad.name])

@@ -300,6 +300,7 @@ def test_markdown() -> None:
     assert shown == "**Title**\n\n| a | b | c |\n| --- | --- | ---: |\n| 1 | 2/3 | 4 |\n\na note.\n"
 
 
+@pytest.mark.slow
 def test_pictures(tmp_path: Path) -> None:
     levels = [{"amount": p, "hard": 0.95 - p} for p in (0.0, 0.2, 0.4)]
     records = [replace(record(s, 0.9, rho=rho), analysis={"drop": {"levels": levels}})

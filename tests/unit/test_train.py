@@ -112,6 +112,7 @@ def test_ties_go_to_the_lower_loss_and_then_to_the_later_epoch(
     assert same(checkpoint.state, {key: value.numpy() for key, value in seen[best - 1].items()})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plan", [QUICK, ALL_OPTIONS], ids=["plain", "all options"])
 def test_the_seed_decides_everything(tmp_path: Path, plan: Recipe) -> None:
     torch.manual_seed(1)
@@ -123,6 +124,7 @@ def test_the_seed_decides_everything(tmp_path: Path, plan: Recipe) -> None:
     assert not same(weights(tmp_path / "a.pt"), weights(tmp_path / "c" / "c.pt"))
 
 
+@pytest.mark.slow
 def test_rho_zero_is_plain_adam(tmp_path: Path) -> None:
     """The same trajectory as a loop with torch's own Adam over the same minibatches, bit for bit."""
     data, plan = tiny_set(), QUICK.replace(rho=0, epochs=2)
@@ -242,7 +244,7 @@ def test_resume_from_a_file_without_its_keys(interrupted: Path) -> None:
     values = torch.load(resume, weights_only=True)
     for key in ("weights", "setting"):
         torch.save({k: v for k, v in values.items() if k != key}, resume)
-        with pytest.raises(TrainingError, match="not an unfinished training"):
+        with pytest.raises(TrainingError, match=r"no unfinished training|of version"):
             run(interrupted, resume=True)
 
 
@@ -338,6 +340,7 @@ def test_limit_weights_by_hand() -> None:
     assert stored.tolist() == [[[[3.0, -3.5]], [[0.0, 0.0]]]] * 3
 
 
+@pytest.mark.slow
 def test_the_running_mean_is_what_is_validated_and_saved() -> None:
     trainer = Trainer(SPEC, QUICK.replace(ema=0.5), tiny_set(), 0, 0.15, "cpu")
     steps: list[torch.Tensor] = []

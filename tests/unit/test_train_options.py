@@ -65,6 +65,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
     return run(out, QUICK.replace(epochs=12, drop=0.1, shift=0.5)).checkpoint.state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_every_option_changes_the_training_and_it_still_learns(
     tmp_path: Path, plain: dict[str, np.ndarray], options: dict[str, float | str]
@@ -110,6 +111,7 @@ def test_straight_through_trains_the_network_that_is_deployed() -> None:
     assert float(trainer.network.layers[0].weight.grad.norm()) > 0.0
 
 
+@pytest.mark.slow
 def test_the_penalty_lowers_the_rates(tmp_path: Path) -> None:
     rates = [
         evaluate(
@@ -121,6 +123,7 @@ def test_the_penalty_lowers_the_rates(tmp_path: Path) -> None:
     assert sum(rates[1]) < 0.8 * sum(rates[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("spec", "small"), [(SPEC, (6, 8)), (CONV, (2, 5))], ids=["fc", "conv"])
 def test_pruned_neurons_are_gone_from_the_checkpoint(
     tmp_path: Path, spec: NetworkSpec, small: tuple[int, ...]
@@ -163,6 +166,7 @@ def test_a_cut_leaves_running_mean_and_moments_of_the_rest_as_they_were() -> Non
     assert torch.equal(trainer.optimizer.state[trainer.network.readout.weight]["exp_avg"], moment)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [1, 2, 3])
 def test_pruned_interrupted_and_resumed_equals_uninterrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int

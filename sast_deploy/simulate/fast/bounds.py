@@ -1,11 +1,12 @@
 """How wide a layer's integers must be: proved from its actual weights and the range of its inputs.
 
-Inputs are never negative, so whatever the order of summation, every partial sum of output i lies within
+Whatever the order of summation, every partial sum of output i lies within
 
     +- ( sum_j |W_ij| * x_max + sum_j |R_ij| )
 
-and that of any few inputs within +- max|W| * (the sum of those inputs). The first bound chooses the total's
-type, the second says how many inputs a narrow partial sum may take before it is added to the total.
+and that of any few inputs within +- max|W| * (the sum of their magnitudes). The first bound chooses the
+total's type, the second says how many inputs a narrow partial sum may take before it is added to the total.
+Inputs that uint8 does not hold, negative ones among them, get 64 bits, where the first bound is enough.
 """
 
 from __future__ import annotations
@@ -47,8 +48,12 @@ LADDER = (
 )
 
 
-def choose_widths(layer: WeightedLayer, x_max: int, rules: Arithmetic, where: str) -> Widths:
-    """The narrowest types in which every integer of the layer is exact, for inputs 0..x_max.
+def choose_widths(
+    layer: WeightedLayer, x_max: int, rules: Arithmetic, where: str, signed: bool = False
+) -> Widths:
+    """The narrowest types in which every integer of the layer is exact, for inputs of magnitude 0..x_max.
+
+    signed: whether any may be negative.
 
     Raises:
         CompileError: not even 64 bits hold the weighted sum.
@@ -62,7 +67,7 @@ def choose_widths(layer: WeightedLayer, x_max: int, rules: Arithmetic, where: st
         filtered = not isinstance(layer, Readout) and bool((layer.u_decay != NO_DECAY_FILTER).any())
         fits = weight.min <= low and high <= weight.max and needed <= wide.max
         fits &= min(x_max, UINT8_MAX) * peak <= partial.max
-        if fits and (wide.bits == np.iinfo(np.int64).bits or not (filtered or x_max > UINT8_MAX)):
+        if fits and (wide.bits == np.iinfo(np.int64).bits or not (filtered or signed or x_max > UINT8_MAX)):
             return Widths(*types, partial_inputs=int(partial.max) // peak)
     raise CompileError(
         f"intermediate results reach {needed}", where=where, expected=f"at most {np.iinfo(np.int64).max}"
@@ -70,7 +75,7 @@ def choose_widths(layer: WeightedLayer, x_max: int, rules: Arithmetic, where: st
 
 
 def largest_sum(layer: WeightedLayer, x_max: int) -> int:
-    """The largest magnitude of a weighted sum, exact, for inputs 0..x_max and recurrent spikes 0..1."""
+    """The largest magnitude of a weighted sum, exact, for inputs up to x_max and recurrent spikes 0..1."""
     rows = np.abs(layer.weight.reshape(len(layer.weight), -1).astype(np.int64))
     sums = [int(total) * x_max for total in rows.sum(axis=1)]
     if isinstance(layer, Dense) and layer.recurrent is not None:

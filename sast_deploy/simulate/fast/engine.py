@@ -20,15 +20,17 @@ from sast_deploy.simulate.fast.plan import (
     PoolPlan,
     ReadoutPlan,
     SpikingPlan,
+    frame_inputs,
     make_plans,
     stored_size,
+    stored_type,
 )
-from sast_deploy.simulate.record import SpikeRecord, Trace, allocate
+from sast_deploy.simulate.frames import Frames, check_shape, check_values
+from sast_deploy.simulate.record import SpikeRecord, empty_record
 
 TILE_BYTES = 1 << 20  # what the spikes of one tile may take: about a core's second-level cache
 TILE_MIN, TILE_MAX = 4, 256
 Progress = Callable[[Iterable[int]], Iterable[int]]
-Frames = npt.NDArray[np.uint8]
 
 
 def run_fast(
@@ -42,7 +44,7 @@ def run_fast(
 ) -> SpikeRecord:
     """Run every sample of `frames` through the program; bit-equal with `run_reference`.
 
-    frames: uint8 (samples, time, C, H, W). trace: keep every membrane potential and spike. batch: samples
+    frames: integers (samples, time, C, H, W). trace: keep every membrane potential and spike. batch: samples
     that a thread takes through the network together, threads: how many at once; both change nothing but the
     speed. progress: wraps the iterable of samples.
 
@@ -74,6 +76,7 @@ class FastEngine:
             if number is not None and number < 1:
                 raise DataError(f"{name} = {number}", where="fast", expected="at least 1")
         self.program, self.plans = program, make_plans(program)
+        self.input_type = stored_type(frame_inputs(program))
         self.threads = threads or available_cores()
         widest = max(stored_size(int(np.prod(shape))) for shape in program.shapes()[1:])
         self.batch = batch or max(1, min(TILE_MAX, TILE_BYTES // (widest * max(program.steps, 1))))
@@ -83,10 +86,12 @@ class FastEngine:
 
     def run(self, frames: Frames, *, trace: bool = False, progress: Progress = iter) -> SpikeRecord:
         """The record of all samples; see `run_fast`."""
-        self._check(frames)
+        check_shape(self.program, frames, self.program.name)
         share = -(-len(frames) // self.threads)  # so that few samples, too, occupy every thread
         tile = min(self.batch, max(share, TILE_MIN))
-        run = _Run(frames, self._empty(len(frames), frames.shape[1], trace), tile)
+        samples, steps = frames.shape[:2]
+        record = empty_record(self.neurons, samples, steps, len(self.program.classes), trace)
+        run = _Run(frames, record, tile)
         if len(frames) <= tile and progress is iter:
             self._tile(run, 0)
         else:
@@ -125,13 +130,14 @@ class FastEngine:
 
     def _load(self, frames: Frames) -> Array:
         """The frames as the first layer reads them: flat, in whole words, maps channel-last."""
+        check_values(self.program, frames, self.program.name)  # here, where they are about to be read anyway
         samples, steps = frames.shape[:2]
         size = int(np.prod(self.program.input_shape))
-        flat = np.ascontiguousarray(frames).reshape(samples, steps, size)
+        flat = np.ascontiguousarray(frames, self.input_type).reshape(samples, steps, size)
         channels = self.program.input_shape[0]
         as_map = self.program.layers[0].kind in ("conv", "pool") and channels > 1
         if as_map or stored_size(size) != size:
-            x = np.zeros((samples, steps, stored_size(size)), np.uint8)
+            x = np.zeros((samples, steps, stored_size(size)), flat.dtype)
             if as_map:
                 kernels.channels_last(_read_only(flat), channels, x)
             else:
@@ -166,23 +172,6 @@ class FastEngine:
             target.membrane[tile] = channels_first(membrane, plan.out_shape)
             target.spikes[tile] = channels_first(spikes[:, :, :size], plan.out_shape)
         return _read_only(spikes), found
-
-    def _empty(self, samples: int, steps: int, trace: bool) -> SpikeRecord:
-        counts = tuple(allocate((samples, size), np.int32) for size in self.neurons)
-        logits = np.empty((samples, len(self.program.classes)), np.int64)
-        traces = None
-        if trace:
-            sizes = [(samples, steps, size) for size in self.neurons]
-            traces = tuple(Trace(allocate(size, np.int32), allocate(size, np.uint8)) for size in sizes)
-        return SpikeRecord(counts, logits, traces)
-
-    def _check(self, frames: Frames) -> None:
-        if frames.dtype != np.uint8 or frames.ndim != 5 or frames.shape[2:] != self.program.input_shape:
-            raise DataError(
-                f"frames of {frames.dtype} {frames.shape}",
-                where=self.program.name,
-                expected=f"uint8 (samples, time, {', '.join(map(str, self.program.input_shape))})",
-            )
 
 
 def _pool(plan: PoolPlan, x: Array) -> Array:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sast_deploy.simulate.fast.compiled import inlined
+from sast_deploy.compiled import inlined
 
 WORD = 8  # bytes looked at together; rows of inputs are padded to whole words
 LANES = 32  # rows of weights are padded to whole vectors of this many

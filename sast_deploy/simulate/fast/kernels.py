@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sast_deploy.simulate.fast.compiled import compiled, inlined
+from sast_deploy.compiled import compiled, inlined
 from sast_deploy.simulate.fast.events import ROWS, add_rows, find_nonzeros
 from sast_deploy.simulate.fast.neurons import (
     BINARY,
@@ -86,7 +86,7 @@ def feed_back(spikes: Any, first_row: int, rows: Any, values: Any, n: int) -> in
     return n
 
 
-@compiled
+@compiled(error_model="numpy")
 def run_spiking(
     x: Any, unit_of: Any, units: int, weight: Any, partial: Any, segment_of: Any, segments: Any, delays: Any,
     delay_rows: int, rows: Any, vectors: Any, limit: int, rules: Any, spikes: Any, counts: Any, membrane: Any,
@@ -131,7 +131,7 @@ def run_spiking(
     return found
 
 
-@compiled
+@compiled(error_model="numpy")
 def run_sums(
     sums: Any, vectors: Any, rules: Any, spikes: Any, counts: Any, membrane: Any
 ) -> None:  # pragma: no cover
@@ -156,7 +156,7 @@ def run_sums(
                 membrane[sample, t] = u
 
 
-@compiled
+@compiled(error_model="numpy")
 def run_readout(
     x: Any, weight: Any, partial: Any, total: Any, delay: int, limit: int, rules: Any, bias: Any, logits: Any
 ) -> int:  # pragma: no cover
@@ -197,7 +197,7 @@ def run_readout(
     return found
 
 
-@compiled
+@compiled(error_model="numpy")
 def run_pool(
     x: Any, in_shape: Any, kernel_rows: int, kernel_columns: int, rules: Any, out: Any
 ) -> None:  # pragma: no cover
@@ -223,7 +223,7 @@ def run_pool(
                         values[c] = total[c]
 
 
-@compiled
+@compiled(error_model="numpy")
 def channels_last(x: Any, channels: int, out: Any) -> None:  # pragma: no cover
     """(C, H, W) to (H, W, C), for every sample and step. x: (samples, T, size), out: the same, padded."""
     pixels = x.shape[2] // channels

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sast_deploy.compiled import inlined
 from sast_deploy.fixedpoint import Arithmetic
 from sast_deploy.program import CURRENT, LEAK_BITS
-from sast_deploy.simulate.fast.compiled import inlined
 
 # Rows of `vectors`, each one value per neuron.
 BIAS, THRESHOLD, DROP, KEEP, KEEP_CURRENT = range(5)

@@ -34,6 +34,22 @@ Array = npt.NDArray[Any]
 UNITY = 1 << LEAK_BITS
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """The range of a layer's inputs: their largest magnitude, and whether any may be negative."""
+
+    x_max: int
+    signed: bool = False
+
+    @property
+    def wide(self) -> bool:
+        """Whether uint8 does not hold them."""
+        return self.signed or self.x_max > UINT8_MAX
+
+
+SPIKES = Inputs(1)
+
+
 @dataclass(frozen=True, eq=False)
 class SpikingPlan:
     """A dense or convolutional layer. Arrays are read-only; see kernels.py for their shapes.
@@ -91,27 +107,30 @@ Plan = SpikingPlan | PoolPlan | ReadoutPlan
 def make_plans(program: Program) -> tuple[Plan, ...]:
     """One plan per layer; the range of each layer's inputs follows from the layers in front of it.
 
-    Input frames count as 0..255, all that their type can hold, so that nothing has to be trusted.
-
     Raises:
         CompileError: a layer whose intermediate results need more than 64 bits.
     """
     plans: list[Plan] = []
-    x_max = UINT8_MAX
+    inputs = frame_inputs(program)
     for index, layer in enumerate(program.layers):
         if isinstance(layer, SumPool):
-            plan, x_max = _plan_pool(program, layer, index, x_max)
+            plan, inputs = _plan_pool(program, layer, index, inputs)
             plans.append(plan)
         else:
             make = _plan_readout if isinstance(layer, Readout) else _plan_spiking
-            plans.append(make(program, index, x_max))
-            x_max = 1
+            plans.append(make(program, index, inputs))
+            inputs = SPIKES
     return tuple(plans)
 
 
-def input_type(x_max: int) -> type[Any]:
-    """The type that holds inputs 0..x_max."""
-    return np.uint8 if x_max <= UINT8_MAX else np.int32
+def frame_inputs(program: Program) -> Inputs:
+    """The range of the frames: 0..255, all that their type holds, where that is wide enough."""
+    return Inputs(max(program.input_max, -program.input_min, UINT8_MAX), program.input_min < 0)
+
+
+def stored_type(inputs: Inputs) -> type[Any]:
+    """The type in which inputs are stored."""
+    return np.int32 if inputs.wide else np.uint8
 
 
 def padded(size: int, multiple: int) -> int:
@@ -124,38 +143,41 @@ def stored_size(size: int) -> int:
     return padded(size, WORD)
 
 
-def pooled_max(layer: SumPool, x_max: int) -> int:
-    """An upper bound of the pool's outputs for inputs 0..x_max."""
-    total = x_max * layer.kernel[0] * layer.kernel[1]
-    return total << layer.exponent if layer.exponent >= 0 else (total >> -layer.exponent) + 1
+def pooled(layer: SumPool, inputs: Inputs) -> Inputs:
+    """An upper bound of the pool's outputs."""
+    total = inputs.x_max * layer.kernel[0] * layer.kernel[1]
+    x_max = total << layer.exponent if layer.exponent >= 0 else (total >> -layer.exponent) + 1
+    return Inputs(x_max, inputs.signed)
 
 
-def _plan_pool(program: Program, layer: SumPool, index: int, x_max: int) -> tuple[PoolPlan, int]:
-    """The plan and the largest output."""
-    shapes, x_max = program.shapes(), pooled_max(layer, x_max)
+def _plan_pool(program: Program, layer: SumPool, index: int, inputs: Inputs) -> tuple[PoolPlan, Inputs]:
+    """The plan and the range of its outputs."""
+    shapes, outputs = program.shapes(), pooled(layer, inputs)
     rules = rule_constants(program.arithmetic, layer.exponent)
-    plan = PoolPlan(layer, shapes[index], shapes[index + 1], input_type(x_max), rules)
+    plan = PoolPlan(layer, shapes[index], shapes[index + 1], stored_type(outputs), rules)
     _freeze(plan)
-    return plan, x_max
+    return plan, outputs
 
 
-def _plan_readout(program: Program, index: int, x_max: int) -> ReadoutPlan:
+def _plan_readout(program: Program, index: int, inputs: Inputs) -> ReadoutPlan:
     layer, in_shape = program.layers[index], program.shapes()[index]
     assert isinstance(layer, Readout)
-    widths = choose_widths(layer, x_max, program.arithmetic, f"layer {index} ({layer.kind})")
+    where = f"layer {index} ({layer.kind})"
+    widths = choose_widths(layer, inputs.x_max, program.arithmetic, where, inputs.signed)
     weight = _rows([_input_order(layer.weight, in_shape, index == 0).T], widths)
     rules = rule_constants(program.arithmetic, layer.weight_exp)
-    rules[BINARY] = x_max == 1
+    rules[BINARY] = inputs == SPIKES
     partial = np.empty(0, widths.partial)
     plan = ReadoutPlan(layer, in_shape, widths, weight, partial, layer.bias.astype(np.int64), rules)
     _freeze(plan)
     return plan
 
 
-def _plan_spiking(program: Program, index: int, x_max: int) -> SpikingPlan:
+def _plan_spiking(program: Program, index: int, inputs: Inputs) -> SpikingPlan:
     layer, (in_shape, out_shape) = program.layers[index], program.shapes()[index : index + 2]
     assert isinstance(layer, (Dense, Conv2d))
-    widths = choose_widths(layer, x_max, program.arithmetic, f"layer {index} ({layer.kind})")
+    where = f"layer {index} ({layer.kind})"
+    widths = choose_widths(layer, inputs.x_max, program.arithmetic, where, inputs.signed)
     if isinstance(layer, Conv2d):
         groups, tables, delays = layer.groups, [_conv_table(layer)], layer.delay.astype(np.int64)
         unit, units = in_shape[0] // groups, in_shape[1] * in_shape[2] * groups
@@ -168,7 +190,7 @@ def _plan_spiking(program: Program, index: int, x_max: int) -> SpikingPlan:
     room = len(delays) * unit * _widest(segment_of, segments) + out_shape[0] + ROWS
     rules = rule_constants(program.arithmetic, layer.weight_exp)
     rules[INTERVAL], rules[OFFSET] = program.reset_interval, layer.reset_offset
-    rules[BINARY], rules[RECURRENT] = x_max == 1, -1
+    rules[BINARY], rules[RECURRENT] = inputs == SPIKES, -1
     if isinstance(layer, Dense) and layer.recurrent is not None:
         rules[RECURRENT] = len(delays) * delay_rows
         tables.append(layer.recurrent.T)

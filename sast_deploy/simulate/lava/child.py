@@ -5,6 +5,7 @@ Whatever goes wrong becomes RUN_DIR/error.json, the fields of a LavaError.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pickle
@@ -23,6 +24,7 @@ from sast_deploy.simulate.lava import shim
 from sast_deploy.simulate.lava.clock import BatchClock
 from sast_deploy.simulate.lava.results import NeuronResults, Results
 from sast_deploy.simulate.lava.shared import map_frames, open_shared
+from sast_deploy.versions import missing_package
 
 WATCH_SECONDS = 0.01
 SETUP_HINT = "run `make setup` or `sast-deploy doctor`"
@@ -38,13 +40,15 @@ def main(run: Callable[[Path], None]) -> int:
     try:
         run(run_dir)
     except ImportError as error:
-        return _report(run_dir, f"Lava cannot be imported: {error}", SETUP_HINT)
+        found = missing_package(error)
+        return _report(run_dir, f"Lava cannot be imported: {found}", SETUP_HINT)
     except MemoryError:
         return _report(run_dir, "Lava ran out of memory", "use a smaller batch")
     except ActorError as error:
         return _report(run_dir, str(error), None)
     except OSError as error:
-        hint = "check `df -h /dev/shm`: Lava's semaphores live there"
+        few = error.errno in (errno.EMFILE, errno.ENFILE)
+        hint = "raise `ulimit -n`" if few else "check `df -h /dev/shm`: Lava's semaphores live there"
         return _report(run_dir, f"Lava failed: {_in_one_line(error)}", hint)
     except Exception as error:  # the boundary of the process: the parent cannot see a traceback
         return _report(run_dir, f"Lava failed: {_in_one_line(error)}", None)
@@ -59,12 +63,12 @@ def run_program(run_dir: Path) -> None:
     shim.prepare()
 
     from sast_deploy.simulate.lava.processes.network import ProgramNetwork
-    from sast_deploy.simulate.lava.processes.source import FrameSource
+    from sast_deploy.simulate.lava.processes.source import source_of
 
     frames = map_frames(job["frames"])
     clock = BatchClock(len(frames), frames.shape[1], job["batch"])
     results = _results(run_dir, program, job["trace"])
-    source = FrameSource(frames, clock)
+    source = source_of(frames, clock)
     network = ProgramNetwork(job["net"], program, clock, results)
     source.s_out.connect(network.inp)
     run_watched(network, clock.lava_steps, results.beats)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sast_deploy.linear import input_maxima
+from sast_deploy.linear import input_maxima, weighted_bound
 from sast_deploy.program import Conv2d, Dense, Int32Array, Program, SumPool
 
 # Integers up to this magnitude, and so every partial sum below it in any order, are exact.
@@ -17,11 +17,6 @@ FLOAT64_EXACT = 1 << 53
 INT64_ROOM = 1 << 61
 
 FloatType = type[np.float32] | type[np.float64]
-
-
-def weighted_bound(weight: Int32Array, x_max: int) -> int:
-    """max_i sum_j |W_ij| * x_max: no partial sum of any output exceeds it. weight (out, ...)."""
-    return int(np.abs(weight.astype(np.int64)).reshape(len(weight), -1).sum(axis=1).max()) * x_max
 
 
 def exact_type(weight: Int32Array, x_max: int) -> FloatType:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import pickle
+import resource
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from sast_deploy.errors import DataError, LavaError
 from sast_deploy.netx import read_net
-from sast_deploy.program import Conv2d, Program, Readout, Shape
+from sast_deploy.program import Conv2d, Dense, Program, Readout, Shape, SumPool
+from sast_deploy.simulate.frames import Frames, check_frames
 from sast_deploy.simulate.lava.exact import unfit_layer
 from sast_deploy.simulate.lava.shared import create_shared, open_shared, share_frames
 from sast_deploy.simulate.lava.supervisor import Limits, supervise
@@ -23,11 +24,13 @@ from sast_deploy.simulate.record import SpikeRecord, Trace
 BATCH_MAX = 256
 # What the widest layer's floating-point copies of one batch may take, in bytes.
 BATCH_BYTES = 128 << 20
+# Open files of the process that builds the network: measured 45 with 5 Lava processes, 240 with 35.
+FILES, FILES_EACH = 12, 7
 
 
 def run_lava(
     net_path: Path,
-    frames: npt.NDArray[np.uint8],
+    frames: Frames,
     *,
     program: Program | None = None,
     trace: bool = False,
@@ -38,7 +41,7 @@ def run_lava(
 ) -> SpikeRecord:
     """Run every sample of `frames` through the program of a .net file, in Lava processes.
 
-    frames: uint8 (samples, time, C, H, W), counts 0..input_max; as many steps are run as they have.
+    frames: integers (samples, time, C, H, W) in the program's range; as many steps are run as they have.
     program: what the file means where it is not ours (`sast_deploy.netx_import.read_stock`). batch: samples
     that advance together, chosen by memory where None; it changes nothing but the speed. stall: seconds
     without a finished time step, timeout: seconds in all, after which the child process is killed.
@@ -50,6 +53,7 @@ def run_lava(
     """
     program = program or read_net(Path(net_path)).program
     _check(program, frames, net_path)
+    _check_open_files(program)
     batch = choose_batch(program, len(frames)) if batch is None else batch
     if batch < 1:
         raise DataError(f"batch = {batch}", where="Lava", expected="at least 1")
@@ -83,24 +87,34 @@ def _floats(layer: object, before: Shape, after: Shape) -> int:
     return int(np.prod(before) + np.prod(after)) + patches * int(np.prod(after[1:]))
 
 
-def _check(program: Program, frames: npt.NDArray[np.uint8], where: Path) -> None:
-    if frames.dtype != np.uint8 or frames.ndim < 3 or frames.shape[2:] != program.input_shape:
-        raise DataError(
-            f"frames are {frames.dtype} {frames.shape}",
-            where=where,
-            expected=f"uint8 (samples, steps, *{program.input_shape})",
-        )
+def open_files(program: Program) -> int:
+    """About how many files a run holds open at once: semaphores and pipes between a source and all layers."""
+    recurrent = sum(isinstance(layer, Dense) and layer.recurrent is not None for layer in program.layers)
+    pooling = sum(isinstance(layer, SumPool) for layer in program.layers)
+    return FILES + FILES_EACH * (1 + 2 * len(program.layers) - pooling + recurrent)
+
+
+def _check_open_files(program: Program) -> None:
+    """Lava hangs where a process may open too few files. Raises LavaError."""
+    allowed, needed = resource.getrlimit(resource.RLIMIT_NOFILE)[0], open_files(program)
+    if 0 <= allowed < needed:  # RLIM_INFINITY is -1
+        raise LavaError(
+            f"Lava needs {needed} open files for this network", where="ulimit -n",
+            expected=f"more than the {allowed} allowed here", todo="raise it: ulimit -n 1024",
+        )  # fmt: skip
+
+
+def _check(program: Program, frames: Frames, where: Path) -> None:
+    check_frames(program, frames, where)
     if not len(frames) or not frames.shape[1]:
         raise DataError("no samples or steps to run", where=where)
-    if frames.max() > program.input_max:
-        raise DataError(f"frames reach {frames.max()}", where=where, expected=f"at most {program.input_max}")
     problem = unfit_layer(program, frames.shape[1])
     if problem:
         raise LavaError(problem, where=where, expected="sums that int64 and float64 hold exactly")
 
 
 def _prepare(
-    run_dir: Path, net_path: Path, program: Program, frames: npt.NDArray[np.uint8], batch: int, trace: bool
+    run_dir: Path, net_path: Path, program: Program, frames: Frames, batch: int, trace: bool
 ) -> None:
     """Lay out the run folder; every array is allocated now, so that a full disk is found now."""
     samples, steps, shapes = *frames.shape[:2], program.shapes()
@@ -111,7 +125,8 @@ def _prepare(
             create_shared(run_dir / f"membrane{number}.npy", np.int32, (samples, steps, neurons))
             create_shared(run_dir / f"spikes{number}.npy", np.uint8, (samples, steps, neurons))
     create_shared(run_dir / "logits.npy", np.int64, (samples, len(program.classes)))
-    shared = share_frames(run_dir, frames)
+    uint8 = program.input_min >= 0 and program.input_max <= np.iinfo(np.uint8).max
+    shared = share_frames(run_dir, frames.astype(np.uint8 if uint8 else np.int32, copy=False))
     job = {"net": str(net_path.resolve()), "frames": shared, "batch": batch, "trace": trace}
     with open(run_dir / "program.pickle", "wb") as file:
         pickle.dump(program, file)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sast_deploy.errors import LavaError, SastError
+from sast_deploy.errors import Exit, LavaError, SastError
 from sast_deploy.fixedpoint import Arithmetic, QFormat
 from sast_deploy.netx import NetFile, write_net
 from sast_deploy.program import Dense, Program, Readout, frozen_ints
@@ -71,8 +71,8 @@ def main() -> int:
         print(check())
     except SastError as error:
         print(error, file=sys.stderr)
-        return LavaError.exit_code
-    return 0
+        return Exit.ENVIRONMENT
+    return Exit.OK
 
 
 if __name__ == "__main__":

@@ -29,23 +29,24 @@ def open_shared(path: Path, writable: bool) -> npt.NDArray[Any]:
     return array
 
 
-def share_frames(run_dir: Path, frames: npt.NDArray[np.uint8]) -> FrameSource:
+def share_frames(run_dir: Path, frames: npt.NDArray[Any]) -> FrameSource:
     """Where another process finds these frames: in the file they are mapped from, else in a copy."""
+    shared = {"dtype": frames.dtype.name, "shape": frames.shape}
     root = frames
     while isinstance(root, np.memmap) and isinstance(root.base, np.memmap):
         root = root.base
     if isinstance(root, np.memmap) and frames.flags.c_contiguous and _holds_its_file(root):
         skipped = frames.__array_interface__["data"][0] - root.__array_interface__["data"][0]
-        return {"path": str(root.filename), "offset": root.offset + skipped, "shape": frames.shape}
+        return {"path": str(root.filename), "offset": root.offset + skipped, **shared}
     path = run_dir / "frames.bin"
     with open(path, "wb") as file:
         np.ascontiguousarray(frames).tofile(file)
-    return {"path": str(path), "offset": 0, "shape": frames.shape}
+    return {"path": str(path), "offset": 0, **shared}
 
 
-def map_frames(source: FrameSource) -> npt.NDArray[np.uint8]:
+def map_frames(source: FrameSource) -> npt.NDArray[Any]:
     """The frames that `share_frames` described, mapped read-only."""
-    return np.memmap(source["path"], np.uint8, "r", source["offset"], tuple(source["shape"]))
+    return np.memmap(source["path"], source["dtype"], "r", source["offset"], tuple(source["shape"]))
 
 
 def _holds_its_file(mapped: np.memmap[Any, Any]) -> bool:

@@ -25,12 +25,13 @@ class StockOptions:
 
     message_bits: 0 makes every nonzero input count as 1. reset_interval: 0 for never, None for every sample.
     reset_offset: 1 where a sample's first frame reaches the first neurons one step late, as it does through
-    a synapse; 0 for a file whose input layer has neurons.
+    a synapse; 0 for a file whose input layer has neurons. input_shape: (C, H, W) where the file has none.
     """
 
     message_bits: int = 8
     reset_interval: int | None = None
     reset_offset: int = 1
+    input_shape: tuple[int, int, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +54,7 @@ class StockRun:
 
 def run_stock(
     net_path: Path,
-    frames: npt.NDArray[np.integer[Any]],
+    frames: npt.NDArray[Any],
     *,
     record: bool = False,
     options: StockOptions | None = None,
@@ -61,7 +62,8 @@ def run_stock(
 ) -> StockRun:
     """Load a .net file in stock `lava.lib.dl.netx.hdf5.Network` and run it.
 
-    frames: uint8 (samples, time, C, H, W); where the input layer has neurons, any integers: their biases.
+    frames: numbers (samples, time, C, H, W), which stock Lava makes integers; where the input layer has
+    neurons, integers: their biases.
     record: fetch every membrane and spike, 20 microseconds each. timeout: seconds in all; stock Lava gives
     no sign of life while it runs.
 

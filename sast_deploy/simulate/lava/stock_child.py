@@ -36,6 +36,7 @@ def run_stock_network(run_dir: Path) -> None:
         input_message_bits=job["message_bits"],
         reset_interval=interval or None,
         reset_offset=job["reset_offset"],
+        input_shape=tuple(job["input_shape"][::-1]) if job["input_shape"] else None,
     )
     # One step of latency per layer: the last sample needs some more steps to come through.
     total = samples * steps + len(network)
@@ -57,10 +58,11 @@ def run_stock_network(run_dir: Path) -> None:
 
 
 def _columns(frames: np.ndarray, network: Any) -> np.ndarray:
-    """int32 (C*H*W or W, H, C; Lava time steps): time last, and zeros while the last sample comes through."""
-    rows = frames.reshape(-1, *frames.shape[2:]).astype(np.int32)
+    """(C*H*W or W, H, C; Lava time steps), int32 or as floats: time last, and zeros after the last sample."""
+    rows = frames.reshape(-1, *frames.shape[2:])
+    rows = rows if rows.dtype.kind == "f" else rows.astype(np.int32)
     rows = rows.transpose(0, 3, 2, 1) if len(network.inp.shape) == 3 else rows.reshape(len(rows), -1)
-    silence = np.zeros((len(network), *rows.shape[1:]), np.int32)
+    silence = np.zeros((len(network), *rows.shape[1:]), rows.dtype)
     return np.moveaxis(np.concatenate([rows, silence]), 0, -1)
 
 

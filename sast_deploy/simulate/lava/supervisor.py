@@ -11,8 +11,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
-import sysconfig
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-import sast_deploy
+from sast_deploy.children import child_environment, python_command
 from sast_deploy.errors import LavaError
 from sast_deploy.simulate.lava.shared import create_shared, open_shared
 
@@ -108,18 +106,6 @@ def supervise(module: str, run_dir: Path, samples: int, limits: Limits) -> Watch
     return Watch(f"sast_deploy.simulate.lava.{module}", run_dir, samples, limits)
 
 
-def child_environment() -> dict[str, str]:
-    """This environment, with our package importable and BLAS kept to one thread per process."""
-    # More threads would spin while other actors have work: 10,000 samples took twice as long with two.
-    blas = dict.fromkeys(("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"), "1")
-    environment = {**os.environ, **blas}
-    package_root = Path(sast_deploy.__file__).resolve().parent.parent
-    if package_root != Path(sysconfig.get_path("purelib")).resolve():  # a checkout
-        inherited = os.environ.get("PYTHONPATH")
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(package_root), inherited]))
-    return environment
-
-
 def _complete(beats: np.ndarray) -> bool:
     return bool(0 < beats[1] <= beats[0])
 
@@ -127,9 +113,10 @@ def _complete(beats: np.ndarray) -> bool:
 def _start(module: str, run_dir: Path) -> subprocess.Popen[bytes]:
     with open(run_dir / "output.txt", "wb") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", module, str(run_dir), str(os.getpid())],
+            python_command(module, str(run_dir), str(os.getpid())),
             cwd=run_dir,
-            env=child_environment(),
+            # More threads would spin while other actors have work: 10,000 samples took twice as long.
+            env=child_environment(threads=1),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

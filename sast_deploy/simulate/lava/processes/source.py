@@ -1,4 +1,4 @@
-"""FrameSource: sends the frames of a batch of samples, one time step after the other."""
+"""Sources: they send the frames of a batch of samples, one time step after the other."""
 
 from __future__ import annotations
 
@@ -24,18 +24,17 @@ class FrameSource(AbstractProcess):  # type: ignore[misc]
     frames: uint8 (samples, time, C, H, W); the forked process model reads it where it lies, uncopied.
     """
 
-    def __init__(self, frames: npt.NDArray[np.uint8], clock: BatchClock) -> None:
+    def __init__(self, frames: npt.NDArray[np.integer[Any]], clock: BatchClock) -> None:
         super().__init__(frames=frames, clock=clock, name="source")
         self.s_out = OutPort(shape=(clock.batch, int(np.prod(frames.shape[2:]))))
 
 
-@implements(proc=FrameSource, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("fixed_pt")
-class PyFrameSource(PyLoihiProcessModel):  # type: ignore[misc]
-    """Process model of FrameSource."""
+class WideFrameSource(FrameSource):
+    """FrameSource of int32 frames."""
 
-    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.uint8)
+
+class _Sender(PyLoihiProcessModel):  # type: ignore[misc]
+    """What the process models of both have in common; one that implements a process can have no heirs."""
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
@@ -44,7 +43,30 @@ class PyFrameSource(PyLoihiProcessModel):  # type: ignore[misc]
     def run_spk(self) -> None:
         """Send the frames of this step."""
         samples, step = self.clock.at(self.time_step)
-        values = np.zeros(self.s_out.shape, dtype=np.uint8)
+        values = np.zeros(self.s_out.shape, dtype=self.frames.dtype)
         now = self.frames[samples, step]
         values[: len(now)] = now.reshape(len(now), -1)
         self.s_out.send(values)
+
+
+@implements(proc=FrameSource, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class PyFrameSource(_Sender):
+    """Process model of FrameSource."""
+
+    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.uint8)
+
+
+@implements(proc=WideFrameSource, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class PyWideFrameSource(_Sender):
+    """Process model of WideFrameSource."""
+
+    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
+
+
+def source_of(frames: npt.NDArray[np.integer[Any]], clock: BatchClock) -> FrameSource:
+    """The source of uint8 or int32 frames."""
+    return (FrameSource if frames.dtype == np.uint8 else WideFrameSource)(frames, clock)

@@ -1,0 +1,404 @@
+"""Every option of every command acts or is refused by name; values are checked before any data are read.
+
+`ACTS` has for every option words that make a difference; `BAD` values that are refused; `IGNORED` command
+lines in which an option would change nothing. An option that none of them names fails the first test.
+"""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+from dataclasses import is_dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import pytest
+
+from sast_deploy import cli
+from sast_deploy.errors import Exit
+from tests.commandlines import COMMANDS, make_folder, working
+from tests.stockfiles import FLATTEN, conv, dense, image, integers, write_stock
+
+DATA: dict[str, list[str]] = {
+    "--dataset": ["--dataset", "nmnist-simulated"],
+    "--data-root": ["--data-root", "real"],
+    "--holdout": ["--holdout", "0.3"],
+    "--holdout-seed": ["--holdout", "0.3", "--holdout-seed", "4"],
+    "--cache-dir": ["--cache-dir", "out/cache"],
+}
+FRAMES = {
+    "--steps": ["--steps", "7"],
+    "--binning": ["--binning", "count"],
+    "--encoding": ["--encoding", "binary"],
+    "--clip": ["--clip", "2"],
+    "--size": ["--size", "17", "17"],
+    "--duration-us": ["--duration-us", "1000"],
+}
+OVERWRITE = {"--overwrite": ["--overwrite"]}
+COMPARED = ["data", "compare", "--real", "real", "--mnist-dir", "mnist", "-o", "out/a.png"]
+STOCK = ["simulate", "theirs.net", "--input", "theirs.npy"]
+# Command -> option -> words behind the working line (in place of it, where they begin with a command).
+ACTS: dict[str, dict[str, list[str]]] = {
+    "train": {
+        **DATA, **FRAMES,
+        "--network": ["--network", "conv"], "--recipe": ["--recipe", "best"], "--rho": ["--rho", "0.2"],
+        "--epochs": ["--epochs", "2"], "--lr": ["--lr", "0.1"], "--batch": ["--batch", "7"],
+        "--set": ["--set", "drop=0.1"], "--alpha": ["--alpha", "0.3"], "--k": ["--k", "9"],
+        "--reset": ["--reset", "zero"], "--seed": ["--seed", "3"], "--validation": ["--validation", "0.3"],
+        "--device": ["--device", "cpu"], "--resume": ["--resume"], "--overwrite": ["--overwrite"],
+        "--output": ["-o", "out/other.pt"],
+    },
+    "finetune": {
+        **DATA,
+        "--profile": ["--profile", "loihi-int8"], "--epochs": ["--epochs", "2"], "--lr": ["--lr", "0.1"],
+        "--rho": ["--rho", "0.2"], "--batch": ["--batch", "7"], "--set": ["--set", "drop=0.3"],
+        "--k": ["--k", "9"], "--clip": ["--clip", "2"], "--seed": ["--seed", "3"],
+        "--device": ["--device", "cpu"], "--resume": ["--resume"], "--overwrite": ["--overwrite"],
+        "--output": ["-o", "out/other.pt"],
+    },
+    "compile": {
+        **OVERWRITE,
+        "--profile": ["--profile", "loihi-int2"], "--output": ["-o", "out/other.net"],
+        "--strict-reset": ["--strict-reset"], "--calibrate": ["--calibrate", "nmnist"],
+        "--calibrate-steps": ["--calibrate", "nmnist", "--calibrate-steps", "rounding"],
+        "--seed": ["--calibrate", "nmnist", "--seed", "5"],
+        **{name: ["--calibrate", "nmnist", *words] for name, words in DATA.items() if name != "--dataset"},
+    },
+    "simulate": {
+        **DATA, **OVERWRITE,
+        "--samples": ["--samples", "3"], "--check": ["--backend", "fast", "--check", "none"],
+        "--backend": ["--backend", "fast"],
+        "--batch": ["--batch", "2"], "--stall": ["--stall", "77"], "--timeout": ["--timeout", "88"],
+        "--report": ["--report", "out/other.json"],
+        "--input": [*STOCK[:2], "--input", "graded.npy", "-o", "out/a.npz"],
+        "--steps": [*STOCK, "--steps", "5", "-o", "out/a.npz"],
+        "--reset-interval": [*STOCK, "--reset-interval", "3", "-o", "out/a.npz"],
+        "--message-bits": [*STOCK[:2], "--input", "graded.npy", "--message-bits", "4", "-o", "out/a.npz"],
+        "--output": [*STOCK, "-o", "out/b.npz"],
+    },
+    "inspect": {
+        **OVERWRITE,
+        "--samples": ["--samples", "2"], "--json": ["--json", "out/other.json"],
+        **{name: ["--samples", "2", *words] for name, words in DATA.items()},
+    },
+    "verify": {
+        **DATA,
+        "--samples": ["--samples", "3"], "--backend": ["--backend", "fast"], "--stall": ["--stall", "77"],
+        "--timeout": ["--timeout", "88"],
+        "--known-answers-only": ["verify", "own.net", "--known-answers-only"],
+    },
+    "evaluate": {**DATA, "--device": ["--device", "cpu"]},
+    "analyse": {
+        **DATA, **OVERWRITE,
+        "--parts": ["--parts", "noise"], "--samples": ["--samples", "3"], "--seed": ["--seed", "3"],
+        "--device": ["--device", "cpu"], "--output": ["-o", "out/other.json"],
+    },
+    "sweep": {
+        "--output": ["-o", "out/other"], "--jobs": ["--jobs", "2"], "--ray": ["--ray", "local"],
+        "--data": ["--data", "nmnist"], "--data-root": ["--data-root", "real"],
+        "--dry-run": ["sweep", "study.toml", "--dry-run"],
+    },
+    "tables": {
+        **OVERWRITE,
+        "--markdown": ["--markdown"], "--json": ["--json", "out/other.json"],
+        "--plots": ["--plots", "out/plots"],
+    },
+    "data info": {**DATA, **FRAMES},
+    "data simulate": {
+        "--mnist-dir": ["--mnist-dir", "other"], "--output": ["-o", "out/other"], "--train": ["--train", "5"],
+        "--test": ["--test", "2"], "--seed": ["--seed", "3"],
+    },
+    "data compare": {
+        **OVERWRITE,
+        "--real": ["--real", "bands"], "--simulated": ["--simulated", "../files/simulated"],
+        "--mnist-dir": COMPARED,
+        "--split": ["--split", "Test"], "--limit": ["--limit", "2"], "--output": ["-o", "out/other.png"],
+        "--seed": [*COMPARED, "--seed", "5"],
+    },
+    "doctor": {},
+}  # fmt: skip
+# The line that an option's words are compared with, where that is not the working one.
+BASE = {
+    "--holdout-seed": ["--holdout", "0.3"],
+    "--calibrate-steps": ["--calibrate", "nmnist"],
+    ("compile", "--seed"): ["--calibrate", "nmnist"],
+    ("data compare", "--seed"): COMPARED,
+    "--check": ["--backend", "fast"],
+    "--input": [*STOCK, "-o", "out/a.npz"],
+    "--reset-interval": [*STOCK, "-o", "out/a.npz"],
+    ("simulate", "--steps"): [*STOCK, "-o", "out/a.npz"],
+    "--message-bits": [*STOCK[:2], "--input", "graded.npy", "-o", "out/a.npz"],
+    ("simulate", "--output"): [*STOCK, "-o", "out/a.npz"],
+    **{("inspect", name): ["--samples", "2"] for name in DATA},
+    **{("compile", name): ["--calibrate", "nmnist"] for name in DATA},
+    ("inspect", "--holdout-seed"): ["--samples", "2", "--holdout", "0.3"],
+    ("compile", "--holdout-seed"): ["--calibrate", "nmnist", "--holdout", "0.3"],
+}
+
+BAD_DATA = ["--holdout nan", "--holdout 0", "--holdout 1", "--holdout 2", "--holdout-seed -1"]
+BAD_FRAMES = [
+    "--steps 0", "--binning space", "--encoding colour", "--clip 0", "--clip 256", "--size 0 0",
+    "--duration-us 0", "--duration-us -1",
+]  # fmt: skip
+BAD_RECIPE = [
+    "--epochs 0", "--lr nan", "--lr 0", "--lr inf", "--rho -1", "--rho nan", "--batch 0", "--set drop=nan",
+    "--set drip=1", "--set drop", "--set drop=x", "--set epochs=3", "--seed -1", "--device tpu",
+]  # fmt: skip
+BAD_LAVA = ["--stall nan", "--stall 0", "--timeout nan", "--timeout inf", "--timeout -1"]
+BAD: dict[str, list[str]] = {
+    "train": [
+        *BAD_DATA, *BAD_FRAMES, *BAD_RECIPE, "--alpha nan", "--alpha 1", "--alpha -1", "--k inf", "--k 0",
+        "--k nan", "--validation 0", "--validation 2", "--validation nan", "--recipe worst", "--reset never",
+        "--network deep",
+    ],
+    "finetune": [*BAD_DATA, *BAD_RECIPE, "--k nan", "--k 0", "--clip nan", "--clip -1", "--profile none"],
+    "compile": [
+        "--profile none", "--seed -1", "--calibrate=", "--calibrate nmnist --calibrate-steps none",
+        *(f"--calibrate nmnist {words}" for words in BAD_DATA),
+    ],
+    "simulate": [
+        *BAD_DATA, *BAD_LAVA, "--samples 0", "--check some", "--check -1", "--batch 0", "--backend x",
+    ],
+    "verify": [*BAD_DATA, *BAD_LAVA, "--samples 0", "--backend x"],
+    "inspect": ["--samples 0", *(f"--samples 2 {words}" for words in BAD_DATA)],
+    "evaluate": [*BAD_DATA, "--device tpu"],
+    "analyse": [*BAD_DATA, "--device tpu", "--parts none", "--parts ,", "--samples 0", "--seed -1"],
+    "sweep": ["--jobs 0", "--data nothing"],
+    "data info": [*BAD_DATA, *BAD_FRAMES],
+    "data simulate": ["--train 0", "--test 0", "--seed -1"],
+    "data compare": ["--split Both", "--limit 0", "--seed -1"],
+}  # fmt: skip
+
+THEIRS = " ".join([*STOCK, "-o out/a.npz"])
+# (command line, the option that its error names). Values are the defaults where an option has one.
+IGNORED: list[tuple[str, str]] = [
+    *((f"{THEIRS} {' '.join(words[-2:])}", name) for name, words in DATA.items()),
+    (f"{THEIRS} --samples 3", "--samples"),
+    (f"{THEIRS} --check 100", "--check"),
+    (f"{THEIRS} --report out/r.json", "--report"),
+    (f"{THEIRS} --batch 2", "--batch"),
+    (f"{THEIRS} --backend reference --stall 120", "--stall"),
+    (f"{THEIRS} --backend fast --timeout 10", "--timeout"),
+    ("simulate own.net --input theirs.npy", "--input"),
+    ("simulate own.net --steps 5", "--steps"),
+    ("simulate own.net --reset-interval 5", "--reset-interval"),
+    ("simulate own.net --message-bits 0", "--message-bits"),
+    ("simulate own.net -o out/a.npz", "--output"),
+    ("simulate own.net --backend reference --check 100", "--check"),
+    ("simulate own.net --backend reference --batch 2", "--batch"),
+    ("simulate own.net --backend fast --stall 120", "--stall"),
+    ("simulate own.net --backend fast --timeout 10", "--timeout"),
+    ("verify own.net --known-answers-only --samples 20", "--samples"),
+    *((f"verify own.net --known-answers-only {' '.join(words[-2:])}", n) for n, words in DATA.items()),
+    ("verify own.net --backend fast --stall 120", "--stall"),
+    ("verify own.net --backend reference --timeout 10", "--timeout"),
+    *((f"inspect own.net {' '.join(words[-2:])}", name) for name, words in DATA.items()),
+    *((f"compile ckpt.pt {' '.join(words[-2:])}", n) for n, words in DATA.items() if n != "--dataset"),
+    ("compile ckpt.pt --calibrate-steps rounding", "--calibrate-steps"),
+    ("compile ckpt.pt --seed 0", "--seed"),
+    ("train --encoding binary --clip 1 -o out/a.pt", "--clip"),
+    ("data info --encoding binary --clip 1", "--clip"),
+    ("train --set sharpness=asam --rho 0 -o out/a.pt", "--set"),
+    ("train --set pairing=same --rho 0 -o out/a.pt", "--set"),
+    ("train --set anneal=0.5 -o out/a.pt", "--set"),
+    ("finetune ckpt.pt --set k_start=3", "--set"),
+    ("finetune ckpt.pt --set pairing=same", "--set"),
+    ("train --resume --overwrite -o out/a.pt", "--overwrite"),
+    ("finetune ckpt.pt --resume --overwrite", "--overwrite"),
+    ("analyse ckpt.pt --parts margins,thresholds --seed 0", "--seed"),
+    ("inspect own.net --overwrite", "--overwrite"),
+    ("tables swept --overwrite", "--overwrite"),
+    ("sweep study.toml --dry-run --jobs 1", "--jobs"),
+    ("sweep study.toml --dry-run --ray local", "--ray"),
+    ("sweep study.toml --data digits-saccade --data-root bands", "--data-root"),
+    ("data compare --real real --simulated simulated --seed 0", "--seed"),
+    *(
+        (f"{line} --dataset digits-saccade --data-root bands", "--data-root")
+        for line in (
+            "train -o out/a.pt", "finetune ckpt.pt", "evaluate ckpt.pt", "analyse ckpt.pt", "data info",
+        )
+    ),
+    *(
+        (f"{line} --holdout-seed 0", "--holdout-seed")
+        for line in (
+            "train -o out/a.pt", "finetune ckpt.pt", "evaluate ckpt.pt", "analyse ckpt.pt", "data info",
+            "simulate own.net", "verify own.net", "inspect own.net --samples 2",
+            "compile ckpt.pt --calibrate nmnist",
+        )
+    ),
+]  # fmt: skip
+
+# What a command hands to the library: whether an option arrived. What is called goes on, ends, or is skipped.
+ON, END, SKIP = "goes on", "ends the run", "returns nothing"
+HANDED = {
+    "sast_deploy.data.load_frames": ON,
+    "sast_deploy.outputs.check_output": ON,
+    "sast_deploy.profile.load_profile": ON,
+    "sast_deploy.train.train": END,
+    "sast_deploy.qat.finetune": END,
+    "sast_deploy.evaluate.evaluate": END,
+    "sast_deploy.analysis.predict": ON,
+    "sast_deploy.analysis.analyse": END,
+    "sast_deploy.compiler.calibration.calibrate": END,
+    "sast_deploy.parts.calibration_samples": ON,
+    "sast_deploy.netx.write_net": END,
+    "sast_deploy.simulate.lava.run_lava": END,
+    "sast_deploy.simulate.fast.run_fast": ON,
+    "sast_deploy.simulate.record.evenly_spread": ON,
+    "sast_deploy.verify.load_engines": ON,
+    "sast_deploy.verify.replay_known": SKIP,
+    "sast_deploy.verify.compare": SKIP,
+    "sast_deploy.sweep.sweep.plan": ON,
+    "sast_deploy.sweep.sweep.sweep": END,
+    "sast_deploy.sweep.workers.LocalWorkers": ON,
+    "sast_deploy.sweep.raycluster.RayWorkers": END,
+    "sast_deploy.tables.markdown": ON,
+    "sast_deploy.data.saccade.simulate_mnist": END,
+    "sast_deploy.data.compare.compare": ON,
+    "sast_deploy.tables.plots.pictures": ON,
+}
+READING = [
+    "sast_deploy.data.load_frames", "sast_deploy.data.saccade.simulate_mnist",
+    "sast_deploy.data.compare.compare", "sast_deploy.sweep.sweep.sweep", "sast_deploy.netx_frames.load_array",
+]  # fmt: skip
+
+
+class EnoughError(Exception):
+    """Ends a command once its values have arrived."""
+
+
+@pytest.fixture(scope="module")
+def files(chain: Path, bands: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = make_folder(tmp_path_factory.mktemp("options") / "files", chain, bands)
+    rng = np.random.default_rng(0)
+    layers = [conv(integers(rng, 30, 3, 2, 3, 3), (3, 4, 3), vThMant=40), FLATTEN]
+    write_stock(folder / "theirs.net", [image(2, 6, 5), *layers, dense(integers(rng, 60, 8, 36))])
+    np.save(folder / "theirs.npy", (rng.random((12, 2, 6, 5)) < 0.4).astype(np.uint8))
+    np.save(folder / "graded.npy", rng.integers(0, 9, (12, 2, 6, 5)))
+    return folder
+
+
+@pytest.fixture
+def here(files: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(files)
+    shutil.rmtree("out", ignore_errors=True)
+    return files
+
+
+def names_of(name: str) -> set[str]:
+    options = [each for each in COMMANDS[name].params if isinstance(each, click.Option)]
+    return {max(each.opts, key=len) for each in options} - {"--debug"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_is_in_the_table(name: str) -> None:
+    assert names_of(name) == set(ACTS[name])
+
+
+def test_every_bad_value_and_ignored_option_is_of_a_command() -> None:
+    for name, lines in BAD.items():
+        words = {word.partition("=")[0] for line in lines for word in line.split() if word.startswith("--")}
+        assert words <= names_of(name)
+    assert {option for _, option in IGNORED} <= set().union(*map(names_of, COMMANDS))
+
+
+def plain(value: Any) -> Any:
+    """A value that is equal for equal arguments, and names no address in memory."""
+    if isinstance(value, np.ndarray):
+        return value.shape
+    if isinstance(value, dict):
+        return {key: plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if type(value).__name__ in ("FrameSet", "FrameSplit"):
+        return len(getattr(value, "test", value))
+    if type(value).__name__ == "NetFile":
+        return value.strict_reset, value.program.digest()
+    if isinstance(value, Path | str | int | float | bool | None) or is_dataclass(value):
+        return repr(value)
+    return type(value).__name__
+
+
+def handed(words: list[str], capsys: pytest.CaptureFixture[str]) -> list[Any]:
+    """What the library is given for this command line, and which files it leaves."""
+    log: list[Any] = []
+    shutil.rmtree("out", ignore_errors=True)
+    with pytest.MonkeyPatch.context() as patch:
+        for target, then in HANDED.items():
+            module, _, name = target.rpartition(".")
+            original = getattr(importlib.import_module(module), name)
+
+            def record(*values: Any, _of: Any = (target, then, original), **options: Any) -> Any:
+                target, then, original = _of
+                # What the guard is told of the run proves nothing of the run.
+                said = [each for each in values if not isinstance(each, dict) or "check_output" not in target]
+                log.append((target, plain(said), plain(options)))
+                if then == END:
+                    raise EnoughError(target)
+                return original(*values, **options) if then == ON else []
+
+            patch.setattr(target, record)
+        code = cli.run(words)
+    err = capsys.readouterr().err
+    reasons = ("EnoughError", "own test split", "simulated", "nothing to resume")
+    assert code == Exit.OK or any(reason in err for reason in reasons), err
+    results = [np.load(path) for path in sorted(Path("out").rglob("*.npz"))]
+    arrays = [found[name].tolist() for found in results for name in found.files]
+    return [*log, arrays, sorted(map(str, Path("out").rglob("*")))]
+
+
+def line_of(name: str, words: list[str]) -> list[str]:
+    """The working line with more words, or the words themselves where they are a line."""
+    return words if words[: len(name.split())] == name.split() else [*working(name), *words]
+
+
+@pytest.mark.parametrize(("name", "option"), [(name, option) for name in ACTS for option in ACTS[name]])
+def test_every_option_acts(name: str, option: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base: list[str] = BASE.get((name, option), BASE.get(option, []))  # type: ignore[call-overload]
+    before = handed(line_of(name, base), capsys)
+    assert before == handed(line_of(name, base), capsys), "what is compared must be the same twice"
+    assert before != handed(line_of(name, ACTS[name][option]), capsys)
+
+
+def refuse_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(*_: Any, **__: Any) -> None:
+        raise AssertionError("data were read")
+
+    for target in READING:
+        monkeypatch.setattr(target, read)
+
+
+@pytest.mark.parametrize(("name", "words"), [(name, words) for name in BAD for words in BAD[name]])
+def test_bad_values_are_refused_before_data_are_read(
+    name: str, words: str, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refuse_reading(monkeypatch)
+    assert cli.run([*working(name), *words.split()]) == Exit.BAD_INPUT, capsys.readouterr().err
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(("line", "option"), IGNORED)
+def test_ignored_options_are_refused_by_name(
+    line: str, option: str, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refuse_reading(monkeypatch)
+    assert cli.run(line.split()) == Exit.BAD_INPUT, capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert f"{option} " in said
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_debug_shows_the_traceback(
+    name: str, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(**_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(COMMANDS[name], "callback", fail)
+    for words, shown in (([], False), (["--debug"], True)):
+        assert cli.run([*working(name), *words]) == Exit.INTERNAL
+        assert ("Traceback" in capsys.readouterr().err) == shown
