@@ -465,7 +465,6 @@ OWN = {
     "sast_deploy.simulate.lava.stock_child": "the folder of this run",
     "sast_deploy.simulate.lava.supervisor": "the folder of this run",
     "sast_deploy.simulate.record": "its own temporary file",
-    "sast_deploy.stockrun": "the archive that it writes",
     "sast_deploy.streams": "the null device",
     "sast_deploy.sweep.provenance": "the package's own source",
     "sast_deploy.versions": "the installation",
