@@ -27,6 +27,7 @@ from sast_deploy.errors import SastError
 from sast_deploy.simulate.fast import FastEngine
 from sast_deploy.simulate.fast.plan import SpikingPlan
 from sast_deploy.synops import count_operations
+from sast_deploy.text import percent
 
 TORCH_BATCHES = (1, 128, 1024)
 CALLS = 200  # single-sample calls of one turn
@@ -191,11 +192,11 @@ def ratios(result: dict) -> list[str]:
     for peer in dict.fromkeys(path for path, _ in speeds if path != "fast"):
         best = max((speed, batch) for (path, batch), speed in speeds.items() if path == peer)
         same = result["same_predictions_as_fast"].get(peer)
-        note = "" if same is None else f"; {same:.0%} of 128 predictions the same"
+        note = "" if same is None else f"; {percent(same)} of 128 predictions the same"
         lines.append(f"- {fast / best[0]:,.1f} x {peer} (its best: batch {best[1]}{note})")
     lines.append(f"- one sample alone: {1e6 / speeds['fast', 1]:.1f} us")
     limit, name = max((value, name) for name, value in bounds(result).items())
-    lines.append(f"- {fast / limit:.0%} of the fastest limit, {limit:,.0f} samples/s ({name})")
+    lines.append(f"- {percent(fast / limit)} of the fastest limit, {limit:,.0f} samples/s ({name})")
     spent, adding, rest = 1e6 / fast, 1e6 / limit, 1e6 / result["fast_without_events"]
     lines.append(
         f"- why not all of it: of {spent:.1f} us per sample, {adding:.1f} are the limit's; reading inputs "

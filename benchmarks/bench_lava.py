@@ -22,6 +22,7 @@ from sast_deploy.fixedpoint import Arithmetic, QFormat
 from sast_deploy.netx import NetFile, write_net
 from sast_deploy.program import Dense, Program, Readout, frozen_ints
 from sast_deploy.simulate.lava import run_lava, run_stock
+from sast_deploy.text import percent
 
 SHAPE, HIDDEN, CLASSES, STEPS, DENSITY, COUNT_MAX = (2, 34, 34), (168, 64), 10, 10, 0.08, 4
 RULES = Arithmetic(QFormat(16, 8), 8, "saturate", "toward-zero", "half-up", ">=", "subtract")
@@ -52,7 +53,7 @@ def report(options: argparse.Namespace, ours: list[float], stock: list[float]) -
         f"stock:   {np.median(stock):.1f} s (runs: {listed(stock)}), extrapolated from "
         f"{options.stock_samples} samples"
     )
-    print(f"{options.samples} samples x {STEPS} steps, {network}, frames {DENSITY:.0%} nonzero")
+    print(f"{options.samples} samples x {STEPS} steps, {network}, frames {percent(DENSITY)} nonzero")
     print(f"{os.cpu_count()} cores ({platform.machine()}), load average {os.getloadavg()[0]:.1f}")
 
 

@@ -35,6 +35,7 @@ from sast_deploy.memory import kept_memory, peak_memory_mb
 from sast_deploy.network import Network, cross_entropy, network_spec
 from sast_deploy.recipes import RECIPES, Recipe
 from sast_deploy.sam import SAM
+from sast_deploy.text import percent
 
 STEPS, SHAPE, CLASSES, DENSITY, CLIP = 10, (2, 34, 34), 10, 0.08, 4
 BATCH, REPEAT = {"fc": 128, "conv": 32}, {"fc": 40, "conv": 5}
@@ -166,7 +167,7 @@ def report(kind: str, feeder: BatchFeeder, repeat: int) -> None:
     with kept_memory(CPU):
         costs = medians(runs, repeat)
     density = float((x > 0).float().mean())
-    size = f"batch {BATCH[kind]}, T {STEPS}, input {density:.1%} dense"
+    size = f"batch {BATCH[kind]}, T {STEPS}, input {percent(density)} dense"
     print(f"\n{kind}: {torch.get_num_threads()} threads, {size}\n{'':<24}{'wall ms':>9}{'CPU ms':>9}")
     for name, (wall, cpu) in costs.items():
         print(f"{name:<24}{wall * 1e3:9.2f}{cpu * 1e3:9.2f}")

@@ -14,6 +14,7 @@ from sast_deploy.floatnet import FloatConv2d, FloatDense, FloatNetwork, FloatPoo
 from sast_deploy.netx import NetFile, read_net, write_net
 from sast_deploy.profile import load_profile
 from sast_deploy.program import Program
+from sast_deploy.text import percent
 
 SHAPE, STEPS, COUNT_MAX, CLASSES = (2, 34, 34), 10, 4, tuple("0123456789")
 COUNT_SHARES = (0.446, 0.214, 0.150, 0.190)  # of counts 1..4 among the nonzero pixels of N-MNIST frames
@@ -59,7 +60,7 @@ def recordings(data_root: Path | None, samples: int) -> tuple[np.ndarray, str]:
     frames = splits[np.arange(samples) % len(splits)]
     distinct, density = min(samples, len(splits)), (frames[:1000] > 0).mean()
     kind = "simulated" if found.info.simulated else "real"
-    return frames, f"{kind} {found.info.dataset}, {density:.1%} dense, {distinct} recordings"
+    return frames, f"{kind} {found.info.dataset}, {percent(density)} dense, {distinct} recordings"
 
 
 def random_frames(samples: int, density: float, shares: tuple[float, ...]) -> np.ndarray:

@@ -10,10 +10,11 @@ def main() -> None:
     try:
         from sast_deploy.cli import main as start
     except ImportError as error:
+        from sast_deploy.text import printable
         from sast_deploy.versions import missing_package
 
         problem = missing_package(error)
-        print(f"error: {problem}", file=sys.stderr)
+        print(f"error: {printable(problem)}", file=sys.stderr)
         sys.exit(problem.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)

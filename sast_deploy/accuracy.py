@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from sast_deploy.text import percent
+
 Z95 = 1.959963984540054  # 97.5 % quantile of the standard normal distribution
 
 
@@ -29,9 +31,6 @@ class Accuracy:
         return (max(0.0, centre - half), min(1.0, centre + half))
 
     def __str__(self) -> str:
-        """As in `96.4 % (347 of 360; 95 % interval 93.9-97.9 %)`."""
-        low, high = self.interval
-        return (
-            f"{100 * self.value:.1f} % ({self.correct} of {self.samples}; "
-            f"95 % interval {100 * low:.1f}-{100 * high:.1f} %)"
-        )
+        """As in `96.39 % (347 of 360; 95 % interval 93.92 % to 97.88 %)`."""
+        low, high = map(percent, self.interval)
+        return f"{percent(self.value)} ({self.correct} of {self.samples}; 95 % interval {low} to {high})"

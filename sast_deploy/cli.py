@@ -25,6 +25,7 @@ from sast_deploy.commands.train import train_command
 from sast_deploy.commands.verify import verify_command
 from sast_deploy.errors import EXIT_CODES, Exit, SastError
 from sast_deploy.streams import prepare_streams
+from sast_deploy.text import printable
 from sast_deploy.versions import missing_package
 
 # Whatever path the system names with these, the machine is at its limit. An output on a full disk is an
@@ -126,5 +127,5 @@ def _is_torch_out_of_memory(error: BaseException) -> bool:
 def _complain(message: str, code: int) -> int:
     if wants_traceback():
         traceback.print_exc()
-    print(f"error: {message}", file=sys.stderr, flush=True)
+    print(f"error: {printable(message)}", file=sys.stderr, flush=True)
     return code

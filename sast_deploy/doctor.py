@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from sast_deploy.children import child_environment, python_command
 from sast_deploy.errors import Exit, SastError
+from sast_deploy.text import printable
 from sast_deploy.versions import (
     LAVA_INSTALL,
     LAVA_VERSIONS,
@@ -33,7 +34,8 @@ from sast_deploy.versions import (
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
-    from rich.console import Console
+
+    from sast_deploy.show import Out
 
 PYTHON_RANGE = ((3, 10), (3, 13))
 LAVA_SELFCHECK = "sast_deploy.simulate.lava.selfcheck"
@@ -77,26 +79,17 @@ def healthy(checks: list[Check]) -> bool:
     return all(check.ok for check in checks if check.essential)
 
 
-def print_checks(checks: list[Check], console: Console) -> None:
+def print_checks(checks: list[Check], console: Out) -> None:
     """On a terminal a table with the commands below it; elsewhere a line a check, its command last."""
     if not console.is_terminal:
         for check in checks:
-            console.print(_plain(check), soft_wrap=True, markup=False, highlight=False)
+            console.print(_plain(check))
         return
-    from rich.table import Table
-    from rich.text import Text
+    from sast_deploy.show import Line, Table
 
-    colours = {"ok": "green", "warn": "yellow", "FAIL": "bold red"}
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("", "check", "found", "wanted"):
-        table.add_column(column, overflow="fold")
-    for check in checks:
-        state = Text(check.state, colours[check.state])
-        table.add_row(state, Text(check.name), Text(check.found), Text(check.wanted))
-    console.print(table)
-    for check in checks:
-        if not check.ok:
-            console.print(f"{check.name}: {check.remedy}", soft_wrap=True, markup=False, highlight=False)
+    rows = tuple((check.state, check.name, check.found, check.wanted) for check in checks)
+    console.print(Table("", ("", "check", "found", "wanted"), rows, left=4))
+    console.print(*(Line(f"{check.name}: {check.remedy}", whole=True) for check in checks if not check.ok))
 
 
 def _plain(check: Check) -> str:
@@ -236,5 +229,5 @@ def _importable(name: str) -> bool:
 
 if __name__ == "__main__":  # works where click or rich are what is missing
     found_here = diagnose()
-    print("\n".join(map(_plain, found_here)))
+    print("\n".join(printable(_plain(check)) for check in found_here))
     sys.exit(0 if healthy(found_here) else Exit.ENVIRONMENT)

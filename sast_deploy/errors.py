@@ -9,6 +9,8 @@ from __future__ import annotations
 from enum import IntEnum
 from pathlib import Path
 
+from sast_deploy.text import printable
+
 
 class Exit(IntEnum):
     """What the exit code of a command says; the same for every command."""
@@ -54,12 +56,9 @@ class SastError(Exception):
         expected: str | None = None,
         todo: str | None = None,
     ) -> None:
-        parts = [f"{where}: {what}" if where is not None else what]
-        if expected:
-            parts.append(f"expected {expected}")
-        if todo:
-            parts.append(todo)
-        super().__init__(" ".join("; ".join(parts).split()))
+        parts = [what, f"expected {expected}" if expected else "", todo or ""]
+        message = " ".join("; ".join(filter(None, parts)).split())
+        super().__init__(f"{printable(where)}: {message}" if where is not None else message)
 
 
 class UsageError(SastError):

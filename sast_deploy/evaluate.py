@@ -17,6 +17,8 @@ from sast_deploy.data import FrameSplit
 from sast_deploy.errors import UsageError
 from sast_deploy.network import Network, cross_entropy
 from sast_deploy.progress import track
+from sast_deploy.show import Table
+from sast_deploy.text import percent
 
 
 @dataclass(frozen=True)
@@ -62,18 +64,20 @@ class EvaluationResult:
             "transfer_gap": self.transfer_gap,
         }
 
-    def table(self) -> str:
-        """A small table for the terminal."""
-        rows = [f"{'':<12}{'accuracy':>9}  {'95 % interval':>17}  firing rate per layer"]
+    def table(self) -> Table:
+        """Accuracies with their intervals, and firing rates."""
+        rows = []
         for name, correct, rates in (
             ("surrogate", self.surrogate_correct, self.surrogate_rates),
             ("hard spikes", self.hard_correct, self.hard_rates),
         ):
-            low, high = Accuracy(correct, self.samples).interval
-            shown = "  ".join(f"{rate:.3f}" for rate in rates)
-            rows.append(f"{name:<12}{correct / self.samples:>9.2%}  {low:>7.2%} - {high:>7.2%}  {shown}")
-        rows.append(f"{'gap':<12}{self.transfer_gap:>9.2%}  {self.samples} samples, {self.seconds:.1f} s")
-        return "\n".join(rows)
+            found = Accuracy(correct, self.samples)
+            low, high = map(percent, found.interval)
+            rows.append((name, percent(found.value), f"{low} to {high}", *(f"{rate:.3f}" for rate in rates)))
+        layers = [f"rate of layer {index}" for index in range(len(self.hard_rates))]
+        rows.append(("gap", percent(self.transfer_gap), *[""] * (1 + len(layers))))
+        title = f"{self.samples} test samples, {self.seconds:.1f} s"
+        return Table(title, ("", "accuracy", "95 % interval", *layers), tuple(rows), left=1)
 
 
 def evaluate(

@@ -6,21 +6,23 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
+from typing import Any
 
-from rich import box
-from rich.console import Console, Group, RenderableType
-from rich.table import Table
-
-from sast_deploy.compiler.limits import PROGRAM, LimitCheck, check_limits
-from sast_deploy.compiler.proofs import LayerProof, prove
+from sast_deploy.compiler.limits import PROGRAM, LimitCheck, broken_limits, check_limits, verdict
+from sast_deploy.compiler.proofs import LayerProof, bound_neurons, prove
 from sast_deploy.fileio import file_digest
 from sast_deploy.linear import weighted_layers
 from sast_deploy.netx import NetFile, profile_of
+from sast_deploy.netx_import import StockUse, load_stock
 from sast_deploy.netx_stock import stock_loads
 from sast_deploy.program import Program, Readout
+from sast_deploy.show import Facts, Out, Table
+from sast_deploy.text import percent
 
 ELEMENT_BYTES = (1, 2, 4)  # of the integer types a tensor can have
 INSPECTION_VERSION = 1
+PROVED = "proved for every input"
+STOCK_STEPS = 1000  # of a stranger's network, whose file does not say how long it runs
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,11 @@ class Calibration:
 
 @dataclass(frozen=True, eq=False)
 class Inspection:
-    """Everything `inspect` shows. summary: label -> text; known_answers: number of vectors in the file."""
+    """Everything `inspect` shows.
+
+    summary: label -> text. known_answers: number of vectors in the file. notes: what stock NetX alters in
+    silence of a stranger's file. proved: for which inputs and steps the proofs hold.
+    """
 
     summary: Mapping[str, str]
     layers: tuple[LayerProof, ...]
@@ -58,24 +64,44 @@ class Inspection:
     limits: tuple[LimitCheck, ...]
     known_answers: int
     calibration: Calibration | None = None
+    notes: tuple[str, ...] = ()
+    proved: str = PROVED
 
     def to_json(self) -> str:
         """One JSON object."""
-        content = {"inspection_version": INSPECTION_VERSION, **asdict(self)}
+        content = {"inspection_version": INSPECTION_VERSION, **asdict(self), "verdict": verdict(self.limits)}
         return json.dumps(content, indent=2) + "\n"
 
 
 def inspect_net(net: NetFile, path: Path, calibration: Calibration | None = None) -> Inspection:
     """Establish everything about a .net file that needs no data."""
-    program = net.program
-    return Inspection(
-        _summary_of(net, path),
-        prove(program),
-        tuple(footprints(program)),
-        check_limits(program),
-        0 if net.known is None else len(net.known.frames),
-        calibration,
-    )
+    known = 0 if net.known is None else len(net.known.frames)
+    return Inspection(_summary_of(net, path), *_established(net.program), known, calibration)
+
+
+def inspect_stock(path: Path) -> Inspection:
+    """Establish what can be said of a stranger's stock NetX file. Raises NetFileError."""
+    stock = load_stock(path, StockUse(steps=STOCK_STEPS))
+    program, what = stock.program, "spikes" if stock.transform is None else "pixels"
+    inputs = f"{'x'.join(map(str, program.input_shape))} {what} 0..{program.input_max}"
+    summary = {
+        "file": str(path),
+        "file digest": file_digest(path),
+        "origin": "a stock NetX network that sast-deploy did not write: it carries no data, checkpoint or "
+        "known answers; `sast-deploy simulate NET --input ARRAY` runs it",
+        "program": f"{inputs}, {len(program.layers)} layers, {len(program.classes)} outputs after "
+        f"{stock.latency} steps",
+        "arithmetic": _arithmetic_of(program),
+    }
+    proved = f"{PROVED} of {what} 0..{program.input_max}, in {STOCK_STEPS:,} steps"
+    return Inspection(summary, *_established(program), 0, notes=stock.notes, proved=proved)
+
+
+def _established(
+    program: Program,
+) -> tuple[tuple[LayerProof, ...], tuple[Footprint, ...], tuple[LimitCheck, ...]]:
+    bounds = bound_neurons(program)
+    return prove(program, bounds), tuple(footprints(program)), check_limits(program, bounds)
 
 
 def footprints(program: Program) -> list[Footprint]:
@@ -90,48 +116,39 @@ def footprints(program: Program) -> list[Footprint]:
     return found
 
 
-def print_inspection(inspection: Inspection, console: Console) -> None:
-    """Print everything as aligned tables."""
-    summary = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    summary.add_column(style="bold", no_wrap=True)
-    summary.add_column(overflow="fold")
-    for label, text in inspection.summary.items():
-        summary.add_row(label, text)
-    parts: list[RenderableType] = [summary, "", proof_table(inspection.layers), *_saturation(inspection)]
-    parts += ["", _memory(inspection.footprints), "", *_limits(inspection.limits)]
-    console.print(Group(*parts))
+def print_inspection(inspection: Inspection, out: Out) -> None:
+    """Print everything as aligned tables; the last line is the verdict on the limits."""
+    out.print(Facts(inspection.summary), *(f"note: {note}" for note in inspection.notes), "")
+    out.print(proof_table(inspection.layers, title=inspection.proved), *_saturation(inspection), "")
+    out.print(_memory(inspection.footprints), "", *_limits(inspection.limits), verdict(inspection.limits))
 
 
-def proof_table(layers: Sequence[LayerProof], losses: Sequence[tuple[float, float]] = ()) -> Table:
+def proof_table(
+    layers: Sequence[LayerProof],
+    losses: Sequence[tuple[float, float]] = (),
+    title: str = PROVED,
+) -> Table:
     """What is proved of each layer; losses: share of clipped weights and rms error, where they are known."""
-    table = _new_table("proved for every input", ("layer", "weights"))
     names = ("exp", "weighted sum", "bits", "may saturate", "zero", "threshold")
-    for name in (*names, *(("clipped", "rms error") if losses else ("membrane", "silent"))):
-        table.add_column(name, justify="right", no_wrap=True)
+    more = ("clipped", "rms error") if losses else ("membrane", "silent")
+    rows = []
     for number, layer in enumerate(layers):
         neurons = ["..".join(map(str, layer.membrane)), str(layer.silent) if layer.vth else ""]
-        table.add_row(
+        rows.append((
             layer.name,
             "x".join(map(str, layer.shape)),
             str(layer.exponent),
             f"{layer.low}..{layer.high}",
             str(layer.accumulator_bits),
-            _verdict(layer),
-            f"{100 * layer.zero_weights:.1f} %",
+            _saturates(layer),
+            percent(layer.zero_weights),
             "..".join(map(str, (layer.vth[0], layer.vth[-1]))) if layer.vth else "",
-            *([f"{100 * share:.1f} %" for share in losses[number]] if losses else neurons),
-        )
-    return table
+            *(map(percent, losses[number]) if losses else neurons),
+        ))  # fmt: skip
+    return Table(title, ("layer", "weights", *names, *more), tuple(rows))
 
 
-def _new_table(title: str, left: tuple[str, ...]) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, collapse_padding=True)
-    for name in left:
-        table.add_column(name, no_wrap=True)
-    return table
-
-
-def _verdict(layer: LayerProof) -> str:
+def _saturates(layer: LayerProof) -> str:
     """How many neurons are not proved never to saturate."""
     if not layer.vth:
         return ""
@@ -140,9 +157,9 @@ def _verdict(layer: LayerProof) -> str:
     return f"{layer.saturating}/{layer.neurons}"
 
 
-def _saturation(inspection: Inspection) -> list[RenderableType]:
+def _saturation(inspection: Inspection) -> list[str]:
     """Lines on currents that wrap and on calibration data, where there is something to say."""
-    lines: list[RenderableType] = [
+    lines = [
         f"{layer.name}: the filtered current of {layer.wrapping} neurons can wrap"
         for layer in inspection.layers
         if layer.wrapping
@@ -153,35 +170,34 @@ def _saturation(inspection: Inspection) -> list[RenderableType]:
             found = (
                 "wrap, not counted" if ends is None else f"{ends:,} of {states:,} at an end of their range"
             )
-            share = "" if ends is None else f" ({100 * ends / max(states, 1):.3f} %)"
+            share = "" if ends is None else f" ({percent(ends / max(states, 1))})"
             lines.append(f"{inspection.calibration.samples} samples, {layer.name}: membranes {found}{share}")
     return lines
 
 
 def _memory(found: tuple[Footprint, ...]) -> Table:
-    table = _new_table("parameters", ("layer",))
-    for name in ("weights", "packed bits", "packed bytes", "NeuroBench bytes"):
-        table.add_column(name, justify="right")
     sums = (sum(column) for column in zip(*(astuple(row)[1:] for row in found), strict=True))
+    rows = []
     for row in (*found, Footprint("total", *sums)):
         numbers = (row.weights, row.packed_bits, -(-row.packed_bits // 8), row.neurobench_bytes)
-        table.add_row(row.name, *(f"{number:,}" for number in numbers))
-    return table
+        rows.append((row.name, *(f"{number:,}" for number in numbers)))
+    columns = ("layer", "weights", "packed bits", "packed bytes", "NeuroBench bytes")
+    return Table("parameters", columns, tuple(rows), left=1)
 
 
-def _limits(checks: tuple[LimitCheck, ...]) -> list[RenderableType]:
-    """One row per limit, one column per layer; a number of cores where a layer needs several."""
+def _limits(checks: tuple[LimitCheck, ...]) -> list[Table | str]:
+    """One row per limit, one column per layer; a number of cores where a layer needs several; what breaks."""
     whole = [check for check in checks if check.layer == PROGRAM]
     layers = list(dict.fromkeys(check.layer for check in checks if check not in whole))
-    table = _new_table("limits of a Loihi 1 core", ("limit", "allowed"))
-    for name in layers:
-        table.add_column(name, justify="right")
+    rows = []
     for limit in dict.fromkeys(check.limit for check in checks if check not in whole):
         row = {check.layer: check for check in checks if check.limit == limit}
         allowed = next(iter(row.values())).allowed
-        table.add_row(limit, allowed, *(_cell(row.get(name)) for name in layers))
-    lines = (f"{c.limit}: {c.needs}, of {c.allowed}: {'meets' if c.meets else 'BREAKS'}" for c in whole)
-    return [table, *lines]
+        rows.append((limit, allowed, *(_cell(row.get(name)) for name in layers)))
+    title = "limits of a Loihi 1 core; thresholds and biases in units of a threshold's mantissa"
+    table = Table(title, ("limit", "allowed", *layers), tuple(rows))
+    lines = [f"{c.limit}: {c.needs}, of {c.allowed}: {'meets' if c.meets else 'BREAKS'}" for c in whole]
+    return [table, *lines, *(f"BREAKS {check.limit}: {check.why}" for check in broken_limits(checks))]
 
 
 def _cell(check: LimitCheck | None) -> str:
@@ -206,18 +222,31 @@ def _summary_of(net: NetFile, path: Path) -> dict[str, str]:
         f"{len(program.classes)} classes",
         "program digest": program.digest(),
         "profile": f"{profile.name}: {profile.description}" if profile else "none",
-        "arithmetic": f"{rules.weight_bits}-bit weights, membrane {rules.state} ({rules.overflow}), "
-        f"leak {rules.leak_rounding}, shift {rules.shift_rounding}, fires at {rules.comparison}, "
-        f"reset {rules.reset}",
+        "arithmetic": _arithmetic_of(program),
         "data": str(net.data.get("provenance", "not recorded")),
         "checkpoint": " ".join(str(net.checkpoint.get(key, "")) for key in ("name", "digest")).strip(),
         "calibration": _calibration_of(net),
-        "float accuracy": f"{metrics['hard']:.4f} with hard spikes" if "hard" in metrics else "not recorded",
+        "float accuracy": f"{percent(metrics['hard'])} with hard spikes{_tested(metrics)}"
+        if "hard" in metrics
+        else "not recorded",
         "stock NetX": stock,
         "strict reset": "yes" if net.strict_reset else "no",
         "known answers": "none" if net.known is None else f"{len(net.known.frames)} vectors",
         "versions": ", ".join(f"{name} {version}" for name, version in net.created.items()) or "not recorded",
     }
+
+
+def _arithmetic_of(program: Program) -> str:
+    rules = program.arithmetic
+    return (
+        f"{rules.weight_bits}-bit weights, membrane {rules.state} ({rules.overflow}), leak "
+        f"{rules.leak_rounding}, shift {rules.shift_rounding}, fires at {rules.comparison}, "
+        f"reset {rules.reset}"
+    )
+
+
+def _tested(metrics: Mapping[str, Any]) -> str:
+    return f" on {metrics['samples']} test samples" if "samples" in metrics else ""
 
 
 def _calibration_of(net: NetFile) -> str:
@@ -232,8 +261,8 @@ def _calibration_of(net: NetFile) -> str:
     return (
         f"{names} kept; fitted to {record['fit_samples']} samples of {record['data']['dataset']} (frames "
         f"{record['data']['frame_digest'][:12]}), judged on {record['choose_samples']} others, seed "
-        f"{record['seed']}: accuracy {first['accuracy']:.4f} -> {last['accuracy']:.4f} (float "
-        f"{record['float_accuracy']:.4f}), loss {first['loss']:.4f} -> {last['loss']:.4f}"
+        f"{record['seed']}: accuracy {percent(first['accuracy'])} -> {percent(last['accuracy'])} "
+        f"(float {percent(record['float_accuracy'])}), loss {first['loss']:.4f} -> {last['loss']:.4f}"
     )
 
 

@@ -11,23 +11,38 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
+
+from sast_deploy.text import printable
 
 Item = TypeVar("Item")
 
 
+class Words(TextColumn):
+    """A column of a bar's texts, names above all, shown as they are."""
+
+    def __init__(self, template: str) -> None:
+        super().__init__(template, markup=False)
+
+    def render(self, task: Task) -> Text:
+        """The text on one line, its control characters escaped."""
+        return Text(printable(self.text_format.format(task=task)))
+
+
 def progress_bar() -> Progress:
     """A rich progress bar on stderr that disappears when stderr is not a terminal."""
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False, emoji=False, highlight=False)
     return Progress(
-        TextColumn("{task.description}"),
+        Words("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("left"),
+        Words("left"),
         TimeRemainingColumn(),
         console=console,
         disable=not console.is_terminal,
@@ -37,9 +52,9 @@ def progress_bar() -> Progress:
 def say(bar: Progress, line: str) -> None:
     """Print a line to stderr: above the bar, where there is one."""
     if bar.disable:
-        print(line, file=sys.stderr, flush=True)
+        print(printable(line), file=sys.stderr, flush=True)
     else:
-        bar.console.print(line, soft_wrap=True, markup=False, highlight=False)
+        bar.console.print(Text(printable(line)), soft_wrap=True)
 
 
 def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:

@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rich import box
-from rich.console import Console, Group, RenderableType
-from rich.table import Table
 
 from sast_deploy.accuracy import Accuracy
 from sast_deploy.netx import NetFile
+from sast_deploy.show import Facts, Out, Table
 from sast_deploy.simulate.record import SpikeRecord
 from sast_deploy.synops import LayerOps, count_operations
+from sast_deploy.text import percent_given
 
 REPORT_VERSION = 1
 
@@ -107,34 +106,32 @@ def make_report(
     )
 
 
-def print_report(report: Report, console: Console) -> None:
+def print_report(report: Report, out: Out) -> None:
     """Print the report as aligned tables."""
-    console.print(Group(_summary(report), "", _operations(report), "", _confusion(report)))
+    out.print(Facts(_summary(report)), "", _operations(report), "", _confusion(report))
 
 
-def _summary(report: Report) -> RenderableType:
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
+def _summary(report: Report) -> dict[str, str]:
     data, net, checkpoint = (report.facts[key] for key in ("data", "net", "checkpoint"))
-    table.add_row("network", f"{net['path']}")
-    table.add_row("profile", report.facts["profile"])
-    table.add_row("data", f"{data['provenance']}")
-    table.add_row("test split", _split(report.accuracy.samples, data))
-    if data["unlike_training"]:
-        table.add_row("WARNING", data["unlike_training"])
-    table.add_row("accuracy", f"{report.accuracy}, integers on {report.run.backend}")
-    for key, label in (("hard", "float, hard spikes"), ("surrogate", "float, surrogate")):
-        table.add_row(f"  {label}", _training_accuracy(checkpoint, key))
-    table.add_row("reference check", _check(report.run))
-    rates = ", ".join(f"{name} {rate:.3f}" for name, rate in report.firing_rates.items())
-    table.add_row("firing rates", f"{rates} spikes per neuron and step")
+    unlike = data["unlike_training"]
     start = ", its start included" if report.run.backend == "lava" else ""
-    table.add_row("seconds", f"{report.run.seconds:.1f} on {report.run.backend}{start}")
-    table.add_row("program digest", net["program_digest"])
-    table.add_row("checkpoint digest", checkpoint.get("digest", "not recorded"))
-    table.add_row("versions", ", ".join(f"{k} {v}" for k, v in report.facts["versions"].items()))
-    return table
+    rates = ", ".join(f"{name} {rate:.3f}" for name, rate in report.firing_rates.items())
+    return {
+        "network": str(net["path"]),
+        "profile": report.facts["profile"],
+        "data": str(data["provenance"]),
+        "test split": _split(report.accuracy.samples, data),
+        **({"WARNING": unlike} if unlike else {}),
+        "accuracy": f"{report.accuracy}, integers on {report.run.backend}",
+        "  float, hard spikes": _training_accuracy(checkpoint, "hard", unlike),
+        "  float, surrogate": _training_accuracy(checkpoint, "surrogate", unlike),
+        "reference check": _check(report.run),
+        "firing rates": f"{rates} spikes per neuron and step",
+        "seconds": f"{report.run.seconds:.1f} on {report.run.backend}{start}",
+        "program digest": net["program_digest"],
+        "checkpoint digest": checkpoint.get("digest", "not recorded"),
+        "versions": ", ".join(f"{k} {v}" for k, v in report.facts["versions"].items()),
+    }
 
 
 def _split(samples: int, data: Mapping[str, Any]) -> str:
@@ -142,13 +139,16 @@ def _split(samples: int, data: Mapping[str, Any]) -> str:
     text = f"{samples} samples" if whole else f"{samples} of {data['test_samples']} samples, evenly spread"
     if data["holdout"] is None:
         return f"{text}, the data set's own"
-    return f"{text}, {100 * data['holdout']:g} % held out by seed {data['holdout_seed']}"
+    return f"{text}, {percent_given(data['holdout'])} held out by seed {data['holdout_seed']}"
 
 
-def _training_accuracy(checkpoint: Mapping[str, Any], kind: str) -> str:
+def _training_accuracy(checkpoint: Mapping[str, Any], kind: str, unlike: str | None) -> str:
+    """What was measured after training; nothing where that was on another test split than this run's."""
     test = checkpoint.get("metrics", {}).get("test", {})
     if kind not in test:
         return "not recorded in the checkpoint"
+    if unlike:
+        return "measured on another test split, so not shown; `sast-deploy evaluate` measures it on this one"
     accuracy = Accuracy(round(test[kind] * test["samples"]), test["samples"])
     return f"{accuracy}, measured after training"
 
@@ -163,28 +163,29 @@ def _check(run: Run) -> str:
     return f"{run.checked} samples replayed: spike counts, logits and predictions identical"
 
 
-def _operations(report: Report) -> RenderableType:
-    table = Table(title="operations per sample", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("layer")
-    for name in ("SynOps", "effective", "kind", "dense"):
-        table.add_column(name, justify="left" if name == "kind" else "right")
-    for layer in report.operations:
-        table.add_row(
-            layer.name, f"{layer.synops:,.0f}", f"{layer.effective:,.0f}", layer.operation, f"{layer.dense:,}"
-        )
+def _operations(report: Report) -> Table:
+    rows = [
+        (layer.name, f"{layer.synops:,.0f}", f"{layer.effective:,.0f}", layer.operation, f"{layer.dense:,}")
+        for layer in report.operations
+    ]
     effective = sum(layer.effective for layer in report.operations)
     dense = sum(layer.dense for layer in report.operations)
-    table.add_row("total", f"{report.synops:,.0f}", f"{effective:,.0f}", "", f"{dense:,}", style="bold")
-    return table
+    rows.append(("total", f"{report.synops:,.0f}", f"{effective:,.0f}", "", f"{dense:,}"))
+    title = f"operations per sample, mean of {_samples(report)}"
+    return Table(title, ("layer", "SynOps", "effective", "kind", "dense"), tuple(rows), left=1)
 
 
-def _confusion(report: Report) -> RenderableType:
-    table = Table(
-        title="confusion (rows: true, columns: predicted)", title_justify="left", box=box.SIMPLE_HEAD
-    )
-    table.add_column("")
-    for name in report.classes:
-        table.add_column(name, justify="right")
-    for name, row in zip(report.classes, report.confusion.tolist(), strict=True):
-        table.add_row(name, *(str(value) if value else "." for value in row))
-    return table
+def _confusion(report: Report) -> Table:
+    rows = [
+        (name, *(str(value) if value else "." for value in row))
+        for name, row in zip(report.classes, report.confusion.tolist(), strict=True)
+    ]
+    title = f"confusion of {_samples(report)} (rows: true, columns: predicted)"
+    return Table(title, ("", *report.classes), tuple(rows), left=1)
+
+
+def _samples(report: Report) -> str:
+    """How many samples the tables are of, and whether that is all."""
+    whole = report.facts["data"]["test_samples"]
+    of = "" if report.accuracy.samples == whole else f" of {whole}"
+    return f"{report.accuracy.samples}{of} test samples"

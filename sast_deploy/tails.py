@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sast_deploy.recipes import Recipe
+from sast_deploy.text import percent
 
 LARGE = 0.15  # networks with a gap of several points have more of it, others less than 0.1
 
@@ -27,7 +28,7 @@ def tail_warning(recipe: Recipe, smooth: Sequence[float], hard: Sequence[float])
     if recipe.forward == "hard":
         return None
     found = [
-        f"layer {index} ({share:.0%}: {h:.4f} hard spikes per neuron and step, {s:.4f} smooth)"
+        f"layer {index} ({percent(share)}: {h:.4f} hard spikes per neuron and step, {s:.4f} smooth)"
         for index, (share, h, s) in enumerate(zip(tail_shares(smooth, hard), hard, smooth, strict=True))
         if share > LARGE
     ]

@@ -16,6 +16,7 @@ from sast_deploy.memory import kept_memory, peak_memory_mb
 from sast_deploy.network import NetworkSpec
 from sast_deploy.progress import progress_bar, say
 from sast_deploy.recipes import Recipe
+from sast_deploy.text import percent
 from sast_deploy.train_state import (
     Progress,
     RunFiles,
@@ -138,7 +139,8 @@ def _describe(state: Progress, recipe: Recipe) -> str:
     line = state.history[-1]
     return (
         f"epoch {state.epoch}/{recipe.epochs}  loss {line['loss']:.3f}  validation: surrogate "
-        f"{line['surrogate_accuracy']:.1%}, hard {line['hard_accuracy']:.1%} (best: epoch {state.best_epoch})"
+        f"{percent(line['surrogate_accuracy'])}, hard {percent(line['hard_accuracy'])} "
+        f"(best: epoch {state.best_epoch})"
     )
 
 

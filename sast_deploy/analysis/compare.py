@@ -27,15 +27,16 @@ class Comparison:
         """Plain values."""
         return {"a": self.a, "b": self.b, "surrogate": self.surrogate.to_dict(), "hard": self.hard.to_dict()}
 
-    def __str__(self) -> str:
-        """Two lines, one per kind of spike."""
+    def lines(self) -> list[str]:
+        """One per kind of spike."""
         rows = []
         for name, test in (("hard spikes", self.hard), ("surrogate", self.surrogate)):
             rows.append(
                 f"{self.a} - {self.b}, {name}: {100 * test.difference:+.2f} points "
-                f"(right alone: {test.only_a} against {test.only_b}; McNemar p = {test.p:.2g})"
+                f"on {test.samples} samples (right alone: {test.only_a} against {test.only_b}; "
+                f"McNemar p = {test.p:.2g})"
             )
-        return "\n".join(rows)
+        return rows
 
 
 def compare(

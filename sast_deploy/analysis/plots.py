@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from sast_deploy.outputs import Run, save_figure
+from sast_deploy.text import percent, pictured
 
 Results = Mapping[str, Mapping[str, Any]]  # by network; what `analyse` returns
 
 # Okabe and Ito's colours, distinguishable with every kind of colour blindness; markers say the same again.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+NAME = 40  # characters of a network's name, often a path
 _BAND = "#DDDDDD"
 _SHOWN = 2.0  # margins drawn from -2 to 2
 _STYLE: dict[Any, Any] = {
@@ -41,7 +43,7 @@ def draw_margins(results: Results, path: Path, made: Run | None = None) -> None:
         for axis in axes[1]:
             axis.set_xlabel("u − θ (membrane to threshold)")
         figure.suptitle(
-            "Membrane margins, all test samples, steps and neurons; grey: within ±0.2", fontsize=10
+            f"Membrane margins, {_samples(results)}, all steps and neurons; grey: within ±0.2", fontsize=10
         )
 
 
@@ -56,7 +58,7 @@ def _margin_panel(axis: Any, shown: Mapping[str, Any], key: str, index: int) -> 
         shares = 100 * np.asarray(layer["histogram"])[inside] / layer["states"]
         axis.stairs(
             shares, np.append(edges[:-1][inside], _SHOWN), baseline=None, color=_colour(number), lw=1.4,
-            label=f"{name}: {100 * layer['share']:.1f} %",
+            label=f"{pictured(name, NAME)}: {percent(layer['share'])}",
         )  # fmt: skip
     axis.set_xlim(-_SHOWN, _SHOWN)
     axis.set_ylim(0, axis.get_ylim()[1] * (1.1 + 0.2 * len(shown)))  # room for the legend
@@ -81,10 +83,13 @@ def draw_corruption(results: Results, path: Path, made: Run | None = None) -> No
             axis.set_axisbelow(True)
         axes[0].set_ylabel("test accuracy [%]")
         handles, names = axes[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=min(3, len(results)), frameon=False)
+        columns = min(3, len(results)) if max(map(len, names)) <= NAME // 2 else 1
+        figure.legend(handles, names, loc="outside lower center", ncols=columns, frameon=False)
         between = "; " if len(kinds) > 1 else "\n"
         figure.suptitle(
-            f"Solid: hard spikes, bars: standard deviation over draws{between}dashed: surrogate", fontsize=10
+            f"{_samples(results)}. Solid: hard spikes, bars: standard deviation over draws{between}"
+            "dashed: surrogate",
+            fontsize=10,
         )
 
 
@@ -95,13 +100,19 @@ def _curves(axis: Any, corruption: Mapping[str, Any], number: int, networks: int
     axis.errorbar(
         beside, [100 * level["hard"] for level in levels],
         yerr=[100 * (level["hard_sd"] or 0.0) for level in levels],
-        color=colour, marker=marker, ms=5, capsize=2, elinewidth=0.9, lw=1.5, label=name,
+        color=colour, marker=marker, ms=5, capsize=2, elinewidth=0.9, lw=1.5, label=pictured(name, NAME),
     )  # fmt: skip
     axis.plot(
         beside, [100 * level["surrogate"] for level in levels],
         color=colour, marker=marker, ms=4, mfc="white", ls="--", lw=0.9,
     )  # fmt: skip
     axis.set_xticks(amounts, [f"{amount:g}" for amount in amounts])
+
+
+def _samples(results: Results) -> str:
+    """How many test samples the pictures are of."""
+    counts = dict.fromkeys(str(each["test"]["samples"]) for each in results.values() if "test" in each)
+    return f"{' / '.join(counts)} test samples" if counts else "test samples"
 
 
 def _colour(number: int) -> str:

@@ -1,10 +1,13 @@
-"""Analyses as aligned text: one row per figure, one column per network."""
+"""Analyses as tables: one for each part, one row per figure, one column per network."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
+
+from sast_deploy.show import Table
+from sast_deploy.text import percent
 
 Result = Mapping[str, Any]  # what `analyse` returns, with "test" (see compare.accuracies) beside the parts
 Row = tuple[str, list[str]]
@@ -13,21 +16,16 @@ _MISSING = "-"
 _RUNS = (("hard", "hard spikes"), ("surrogate", "surrogate"))
 
 
-def table(results: Mapping[str, Result]) -> str:
-    """All parts of the named analyses; a part or layer that a network does not have is shown as "-"."""
+def tables(results: Mapping[str, Result]) -> tuple[Table, ...]:
+    """A table for each part; a part or layer that a network does not have is shown as "-"."""
     found = list(results.values())
-    rows: list[Row] = [("", list(results))]
-    for part, lines in _PARTS.items():
+    samples = " / ".join(dict.fromkeys(str(each["test"]["samples"]) for each in found if "test" in each))
+    made = []
+    for part, (title, lines) in _PARTS.items():
         if any(part in result for result in found):
-            rows += list(lines(found))
-    width = max(len(label) for label, cells in rows if cells)
-    columns = [max(len(cells[i]) for _, cells in rows if cells) for i in range(len(found))]
-    return "\n".join(
-        f"{label:<{width}}" + "".join(f"  {cell:>{w}}" for cell, w in zip(cells, columns, strict=True))
-        if cells
-        else label
-        for label, cells in rows
-    )
+            rows = tuple((label, *cells) for label, cells in lines(found))
+            made.append(Table(title.format(samples=samples or "the"), ("", *results), rows, left=1))
+    return tuple(made)
 
 
 def _row(label: str, results: Sequence[Result], show: Callable[[Any], str], *path: str | int) -> Row:
@@ -42,27 +40,20 @@ def _row(label: str, results: Sequence[Result], show: Callable[[Any], str], *pat
             cells.append(_MISSING)
         else:
             cells.append(show(value))
-    return f"  {label}", cells
-
-
-def _percent(value: float) -> str:
-    return f"{value:.2%}"
+    return label, cells
 
 
 def _accuracy(results: Sequence[Result]) -> Iterator[Row]:
-    yield "test accuracy", []
     for key, run in _RUNS:
-        yield _row(run, results, _percent, "test", f"{key}_accuracy")
-    yield _row("transfer gap", results, _percent, "test", "transfer_gap")
+        yield _row(run, results, percent, "test", f"{key}_accuracy")
+    yield _row("transfer gap", results, percent, "test", "transfer_gap")
 
 
 def _drop(results: Sequence[Result]) -> Iterator[Row]:
-    yield "every event lost with probability p; mean and sd of the draws", []
     yield from _corruption(results, "drop", "p")
 
 
 def _noise(results: Sequence[Result]) -> Iterator[Row]:
-    yield "weights + sigma rms(W) N(0, 1); mean and sd of the draws", []
     yield from _corruption(results, "noise", "sigma")
 
 
@@ -73,29 +64,27 @@ def _corruption(results: Sequence[Result], part: str, symbol: str) -> Iterator[R
 
             def show(found: Any, key: str = key) -> str:
                 sd = found[f"{key}_sd"]
-                return _percent(found[key]) + ("" if sd is None else f" ± {100 * sd:.2f}")
+                return percent(found[key]) + ("" if sd is None else f" ± {percent(sd)}")
 
             yield _row(f"{symbol} = {level['amount']:g}, {run}", results, show, part, "levels", index)
 
 
 def _margins(results: Sequence[Result]) -> Iterator[Row]:
-    yield "membranes with |u - theta| <= 0.2 (paper: baseline 4.8 %, SAST 2.3 %); sd of u - theta", []
     layers = max(len(r["margins"]["hard"]) for r in results if "margins" in r)
 
     def show(layer: Any) -> str:
-        return f"{layer['share']:.2%}; {layer['sd']:.2f}"
+        return f"{percent(layer['share'])}; {layer['sd']:.2f}"
 
     for key, run in _RUNS:
         for index in range(layers):
             yield _row(f"layer {index}, {run}", results, show, "margins", key, index)
-        yield _row(f"all layers, {run}", results, _percent, "margins", f"{key}_share")
+        yield _row(f"all layers, {run}", results, percent, "margins", f"{key}_share")
 
 
 def _contraction(results: Sequence[Result]) -> Iterator[Row]:
-    yield "contraction, over every state of the validation part (paper: gamma_hat < 1)", []
     states, pairs = ("contraction", "states"), ("contraction", "pairs")
     yield _row("gamma_hat, the largest", results, "{:.3f}".format, *states, "gamma")
-    yield _row("states with gamma > 1", results, _percent, *states, "above_one")
+    yield _row("states with gamma > 1", results, percent, *states, "above_one")
     layers = max(len(r["contraction"]["states"]["layers"]) for r in results if "contraction" in r)
     for index in range(layers):
         layer = (*states, "layers", index)
@@ -118,8 +107,6 @@ def _verdict(holds: bool) -> str:
 
 
 def _thresholds(results: Sequence[Result]) -> Iterator[Row]:
-    yield "thresholds re-tuned on the validation part, hard spikes", []
-
     def factors(values: Any) -> str:
         return " ".join(f"{factor:g}" for factor in values)
 
@@ -127,15 +114,27 @@ def _thresholds(results: Sequence[Result]) -> Iterator[Row]:
     for split in ("validation", "test"):
         for when in ("before", "after"):
             label = f"{split} accuracy {when}"
-            yield _row(label, results, _percent, "thresholds", f"{split}_{when}", "accuracy")
+            yield _row(label, results, percent, "thresholds", f"{split}_{when}", "accuracy")
     yield _row("test: McNemar p", results, "{:.2g}".format, "thresholds", "test", "p")
 
 
-_PARTS: Mapping[str, Callable[[Sequence[Result]], Iterator[Row]]] = {
-    "test": _accuracy,
-    "drop": _drop,
-    "noise": _noise,
-    "margins": _margins,
-    "contraction": _contraction,
-    "thresholds": _thresholds,
-}
+# The title of each part's table, with the number of test samples, and its rows.
+_PARTS: Mapping[str, tuple[str, Callable[[Sequence[Result]], Iterator[Row]]]] = {
+    "test": ("accuracy on {samples} test samples", _accuracy),
+    "drop": (
+        "every event of {samples} test samples lost with probability p; mean and sd of the draws", _drop,
+    ),
+    "noise": ("weights + sigma rms(W) N(0, 1) on {samples} test samples; mean and sd of the draws", _noise),
+    "margins": (
+        "membranes with |u - theta| <= 0.2 on {samples} test samples (paper: baseline 4.8 %, SAST 2.3 %); "
+        "sd of u - theta",
+        _margins,
+    ),
+    "contraction": (
+        "contraction, over every state of the validation part (paper: gamma_hat < 1)", _contraction,
+    ),
+    "thresholds": (
+        "thresholds re-tuned on the validation part, hard spikes; tested on {samples} test samples",
+        _thresholds,
+    ),
+}  # fmt: skip

@@ -85,7 +85,7 @@ def analyse_command(
     Exit code 1 if a bound is violated.
     """
     from sast_deploy.analysis import accuracies, analyse, compare, predict
-    from sast_deploy.analysis.tables import table
+    from sast_deploy.analysis.tables import tables
     from sast_deploy.batches import pick_device
     from sast_deploy.checkpoint import load_checkpoint
     from sast_deploy.outputs import check_output, picture_kind
@@ -129,14 +129,15 @@ def analyse_command(
         )  # fmt: skip
         results[name] = {**origin, "test": accuracies(predictions[name]), **found}
     comparisons, apart = compare(predictions)
-    out.print(table(results), markup=False, soft_wrap=True)
+    for table in tables(results):
+        out.print(table, "")
     for comparison in comparisons:
-        out.print(str(comparison), markup=False, soft_wrap=True)
+        out.print(*comparison.lines())
     for a, b in apart:
         reason = "not tested on the same recordings, so not compared"
         out.print(f"{a} - {b}: {reason}", markup=False, soft_wrap=True)
     written = _write(results, [c.to_dict() for c in comparisons], path_of_results, made)
-    out.print("\n".join(f"wrote {path}" for path in written), soft_wrap=True, markup=False)
+    out.print(*(f"wrote {path}" for path in written))
     violated = [
         name for name, found in results.items() if not found.get("contraction", {}).get("holds", True)
     ]

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sast_deploy.commands.loading import load_test_split
+from sast_deploy.text import percent
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from sast_deploy.checkpoint import Checkpoint
     from sast_deploy.compiler.calibration import Calibrated, Score
     from sast_deploy.data import FrameSet
     from sast_deploy.floatnet import FloatNetwork
     from sast_deploy.profile import Profile
+    from sast_deploy.show import Out
 
 
-def load_calibration(trained: Checkpoint, dataset: str, data: dict[str, Any], out: Console) -> FrameSet:
+def load_calibration(trained: Checkpoint, dataset: str, data: dict[str, Any], out: Out) -> FrameSet:
     """The samples to calibrate with. data: data_root, holdout, holdout_seed, cache_dir. Raises DataError."""
     found = load_test_split(trained.data, trained.frames, dataset, **data)
     out.print(f"calibration data: training samples of {found.info.provenance}", soft_wrap=True)
@@ -36,7 +36,7 @@ def calibrate_checkpoint(
     data: FrameSet,
     steps: tuple[str, ...],
     seed: int,
-    out: Console,
+    out: Out,
 ) -> tuple[Calibrated, dict[str, Any]]:
     """The calibrated network, and the record of it that the .net file keeps.
 
@@ -55,30 +55,26 @@ def calibrate_checkpoint(
     return result, record
 
 
-def print_steps(result: Calibrated, out: Console) -> None:
+def print_steps(result: Calibrated, out: Out) -> None:
     """One row per step: accuracy and loss on the judging samples, before and with it; whether it stays."""
-    from rich import box
-    from rich.table import Table
+    from sast_deploy.show import Table
 
-    title = f"calibration: fitted to {result.fitted:,} samples, judged on {result.chosen:,} others"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, collapse_padding=True)
-    for name in ("step", "what it does"):
-        table.add_column(name, no_wrap=True)
-    for name in ("accuracy", "with it", "loss", "with it", "kept", "s"):
-        table.add_column(name, justify="right", no_wrap=True)
+    rows = []
     for step in result.steps:
         before, after = _cells(step.before), ("refused", "") if step.after is None else _cells(step.after)
         cells = (before[0], after[0], before[1], after[1], "yes" if step.kept else "no")
-        table.add_row(step.name, step.description, *cells, f"{step.seconds:.1f}")
-    out.print(table)
+        rows.append((step.name, step.description, *cells, f"{step.seconds:.1f}"))
+    title = f"calibration: fitted to {result.fitted:,} samples, judged on {result.chosen:,} others"
+    columns = ("step", "what it does", "accuracy", "with it", "loss", "with it", "kept", "s")
+    out.print(Table(title, columns, tuple(rows)))
     out.print(
-        f"the trained network with hard spikes: {100 * result.wanted:.2f} % on these samples; the loss, "
+        f"the trained network with hard spikes: {percent(result.wanted)} on these samples; the loss, "
         "which decides, is how far the integers' answers are from its own"
     )
     for step in result.steps:
         if step.refused:
-            out.print(f"warning: step {step.name} was refused: {step.refused}", soft_wrap=True)
+            out.print(f"warning: step {step.name} was refused: {step.refused}")
 
 
 def _cells(score: Score) -> tuple[str, str]:
-    return f"{100 * score.accuracy:.2f} %", f"{score.loss:.4g}"
+    return percent(score.accuracy), f"{score.loss:.4g}"

@@ -11,7 +11,6 @@ from sast_deploy.commands.identity import EXPORT, calibration_run, compile_run, 
 from sast_deploy.commands.options import (
     OUTPUT,
     PATH,
-    PLAIN_WIDTH,
     SEED,
     Command,
     console,
@@ -23,13 +22,12 @@ from sast_deploy.commands.options import (
 from sast_deploy.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from sast_deploy.checkpoint import Checkpoint
     from sast_deploy.compiler import Compilation
     from sast_deploy.netx import NetFile
     from sast_deploy.outputs import Run
     from sast_deploy.profile import Profile
+    from sast_deploy.show import Out
 
 EXPORTS = Path("netx_exports")
 STOCK_WARNING = (
@@ -106,7 +104,7 @@ def compile_command(
     trained = load_checkpoint(checkpoint)
     network = to_float_network(trained)
     name = f"{trained.name}-{profile.name}"
-    out = console(at_least=PLAIN_WIDTH)
+    out = console()
     out.print(f"{checkpoint} -> {profile.name}: {profile.description}")
     resets = network.reset, profile.arithmetic.reset
     if resets[0] != resets[1]:
@@ -183,7 +181,7 @@ def _net_file(
     )
 
 
-def _print_compilation(out: Console, profile: Profile, compilation: Compilation, strict_reset: bool) -> None:
+def _print_compilation(out: Out, profile: Profile, compilation: Compilation, strict_reset: bool) -> None:
     """What is proved of the integers, warnings, and what stock NetX makes of the file."""
     from sast_deploy.inspection import proof_table
     from sast_deploy.netx_stock import stock_loads

@@ -25,6 +25,7 @@ from sast_deploy.commands.options import (
     refuse_ignored,
 )
 from sast_deploy.errors import Exit, UsageError
+from sast_deploy.text import percent
 
 
 @click.group("data", cls=Group, short_help="Look at, simulate and compare recordings.")
@@ -54,10 +55,8 @@ def info_command(
     duration_us: int | None,
 ) -> None:
     """Show what a data set holds once it is frames: samples, classes, events, density, clipping."""
-    from rich import box
-    from rich.table import Table
-
     from sast_deploy.data import describe, load_frames
+    from sast_deploy.show import Table
 
     options = build_frame_options(steps, binning, encoding, clip, size, duration_us)
     refuse_idle_options(dataset, data_root, holdout, holdout_seed)
@@ -71,16 +70,17 @@ def info_command(
         progress=True,
     )
     out = console()
-    out.print(data.info.provenance, soft_wrap=True)
+    out.print(data.info.provenance)
     out.print(f"frames: {data.options.steps} steps of {data.sensor}, counts 0..{data.options.clip}")
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("split", "samples", "events/sample", "density", "largest", "at clip", "per class"):
-        table.add_column(name, justify="left" if name in ("split", "per class") else "right")
-    for row in describe(data):
-        shares = " ".join(map(str, row.per_class))
-        numbers = (f"{row.mean_events:.1f}", f"{100 * row.density:.2f} %", str(row.max_count))
-        table.add_row(row.split, str(row.samples), *numbers, f"{100 * row.clipped:.1f} %", shares)
-    out.print(table)
+    found = describe(data, progress=True)
+    rows = tuple(
+        (row.split, str(row.samples), f"{row.mean_events:.1f}", percent(row.density), str(row.max_count),
+         percent(row.clipped)) for row in found
+    )  # fmt: skip
+    columns = ("split", "samples", "events/sample", "density", "largest", "at clip")
+    out.print(Table("", columns, rows, left=1), "")
+    classes = tuple((row.split, *map(str, row.per_class)) for row in found)
+    out.print(Table("samples of each class", ("split", *data.info.classes), classes, left=1))
     if data.info.missing_classes:
         out.print(f"classes without samples: {', '.join(data.info.missing_classes)}")
 
@@ -162,7 +162,7 @@ def compare_command(
         real, simulated, mnist_dir=mnist_dir, split=split, limit=limit, seed=seed, progress=True
     )  # fmt: skip
     out = console()
-    out.print(result.table(), soft_wrap=True, markup=False)
+    out.print(result.title, "", result.table(), "", *result.verdict())
     result.plot(output, made)
     out.print(f"wrote {output}", soft_wrap=True)
     return Exit.OK if result.ok else Exit.CHECK_FAILED

@@ -43,7 +43,7 @@ def evaluate_command(
     unlike = data.info.unlike(trained.data)
     if unlike:
         out.print(f"WARNING: {unlike}", soft_wrap=True)
-    out.print(result.table(), markup=False)
+    out.print(result.table())
     warning = tail_warning(trained.recipe, result.surrogate_rates, result.hard_rates)
     if warning:
         out.print(warning, soft_wrap=True)

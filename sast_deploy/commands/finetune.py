@@ -117,21 +117,23 @@ def finetune_command(
     if result.already_finished:
         out.print(f"{result.path} was finished before; nothing was trained", soft_wrap=True)
         return
-    out.print(_summary(result.checkpoint), markup=False)
+    out.print(*_summary(result.checkpoint))
     out.print(f"wrote {result.path}", soft_wrap=True)
 
 
-def _summary(found: Checkpoint) -> str:
+def _summary(found: Checkpoint) -> list[str]:
     """The integer accuracies before and after, on validation and test samples."""
+    from sast_deploy.text import percent
+
     metrics, test = found.metrics, found.metrics["test"]
     start = metrics["finetuned"]["validation_integer_accuracy"]
     rows = [
         f"integer accuracy on {metrics['validation_samples']} validation samples: "
-        f"{start:.2%} -> {metrics['validation_integer_accuracy']:.2%} "
+        f"{percent(start)} -> {percent(metrics['validation_integer_accuracy'])} "
         f"(epoch {metrics['epoch']} of {metrics['epochs']})",
         f"integer accuracy on {test['samples']} test samples: "
-        f"{test['integer_start']:.2%} -> {test['integer']:.2%}",
+        f"{percent(test['integer_start'])} -> {percent(test['integer'])}",
     ]
     if metrics["epoch"] == 0:
         rows.append("no epoch was better: the weights are those it started from")
-    return "\n".join(rows)
+    return rows

@@ -14,11 +14,10 @@ from sast_deploy.commands.options import console
 from sast_deploy.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from sast_deploy.netx_frames import StockFrames
     from sast_deploy.netx_import import StockNet
     from sast_deploy.program import Shape
+    from sast_deploy.show import Table
     from sast_deploy.stockrun import Results
 
 
@@ -128,24 +127,22 @@ def _meaning(results: Results) -> str:
 
 
 def _layers(net: StockNet, results: Results) -> Table:
-    from rich import box
-    from rich.table import Table
+    from sast_deploy.show import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("layer", "shape", "weights", "spikes", "per neuron and step"):
-        table.add_column(name, justify="left" if name == "layer" else "right")
+    rows = []
     for (index, layer), shape, spikes in zip(
         net.program.spiking(), results.shapes, results.spikes, strict=True
     ):
         kind = "input" if index == 0 and net.transform is not None else layer.kind
-        table.add_row(
+        rows.append((
             f"{index} ({kind})",
             "x".join(map(str, shape)),
             str(layer.weight.size),
             f"{spikes:,}",
             f"{spikes / (results.samples * results.steps * prod(shape)):.4f}",
-        )
-    return table
+        ))  # fmt: skip
+    title = f"{results.samples} samples x {results.steps} steps"
+    return Table(title, ("layer", "shape", "weights", "spikes", "per neuron and step"), tuple(rows), left=1)
 
 
 def _shortened(values: list[int]) -> str:

@@ -19,6 +19,7 @@ from sast_deploy.commands.options import (
     overwrite_option,
     refuse_ignored,
 )
+from sast_deploy.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from sast_deploy.inspection import Calibration
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     epilog=example(
         "sast-deploy inspect netx_exports/sast-loihi-int8.net",
         "sast-deploy inspect netx_exports/sast-loihi-int8.net --samples 100 --json facts.json",
+        "sast-deploy inspect netx_exports/sast-loihi-stock.net --fail-on-limits",
     ),
 )
 @click.argument("net", type=PATH)
@@ -40,16 +42,23 @@ if TYPE_CHECKING:
     "--json", "json_path", type=OUTPUT,
     help="Write everything as JSON too; -: to stdout, instead of the text.",
 )  # fmt: skip
+@click.option("--fail-on-limits", is_flag=True, help="Exit code 1 where a limit of a Loihi 1 core is broken.")
 @overwrite_option("the JSON file")
 @data_options(None)
 def inspect_command(
-    net: Path, samples: int | None, json_path: Path | None, overwrite: bool, **data: Any
-) -> None:
-    """Say what NET is, from the file alone: origin, proofs, memory, and the limits of a Loihi 1 core."""
+    net: Path, samples: int | None, json_path: Path | None, fail_on_limits: bool, overwrite: bool, **data: Any
+) -> int:
+    """Say what NET is, from the file alone: origin, proofs, memory, and the limits of a Loihi 1 core.
+
+    The last line says whether such a core can hold it. A NET of somebody else's, a stock NetX file, is
+    inspected too, but for --samples: it carries no data.
+    """
+    from sast_deploy.compiler.limits import broken_limits
     from sast_deploy.fileio import write_text
-    from sast_deploy.inspection import inspect_net, print_inspection
+    from sast_deploy.inspection import inspect_net, inspect_stock, print_inspection
     from sast_deploy.netx import read_net
     from sast_deploy.outputs import STDOUT, check_output, with_run
+    from sast_deploy.reading.files import STOCK, identify
 
     if samples is None:
         refuse_ignored(DATA_OPTIONS, "without --samples: no data are looked at", "add --samples N")
@@ -58,17 +67,33 @@ def inspect_command(
         check_output(json_path, INSPECTION, made, inputs=(net,), overwrite=overwrite, option="--json")
     else:
         refuse_ignored(["overwrite"], "without --json FILE")
-    content = read_net(net)
-    found = inspect_net(content, net, _calibrate(content, net, samples, **data) if samples else None)
+    if identify(net) == STOCK:
+        refuse_without_data(net, samples is not None)
+        found = inspect_stock(net)
+    else:
+        content = read_net(net)
+        found = inspect_net(content, net, _calibrate(content, net, samples, **data) if samples else None)
     text = with_run(found.to_json(), made)
+    failed = fail_on_limits and bool(broken_limits(found.limits))
+    out = console()
     if json_path == STDOUT:
         click.echo(text, nl=False)
-        return
-    out = console()
-    print_inspection(found, out)
+        return Exit.CHECK_FAILED if failed else Exit.OK
     if json_path is not None:
         write_text(json_path, text)
-        out.print(f"wrote {json_path}", soft_wrap=True)
+        out.print(f"wrote {json_path}")
+    print_inspection(found, out)
+    return Exit.CHECK_FAILED if failed else Exit.OK
+
+
+def refuse_without_data(net: Path, wanted: bool) -> None:
+    """Raise UsageError where data are `wanted` of a stranger's file, which carries none."""
+    if wanted:
+        raise UsageError(
+            "a stock NetX file that sast-deploy did not write: no data and no known answers belong to it",
+            where=net,
+            todo=f"run it on your own input, `sast-deploy simulate {net} --input ARRAY.npy`",
+        )
 
 
 def _calibrate(net: NetFile, where: Path, samples: int, **data: Any) -> Calibration:

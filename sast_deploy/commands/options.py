@@ -14,9 +14,8 @@ from click.core import ParameterSource
 from sast_deploy.errors import Exit, UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from sast_deploy.data import FrameOptions
+    from sast_deploy.show import Out
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)  # an input, or where inputs and caches lie
@@ -24,7 +23,6 @@ OUTPUT = click.Path(path_type=Path)  # what a command writes: it calls `outputs.
 SEED = click.IntRange(0, 2**63 - 1)
 COUNT = click.IntRange(min=1)
 DATA_OPTIONS = ("dataset", "data_root", "holdout", "holdout_seed", "cache_dir")
-PLAIN_WIDTH = 120  # columns of a table that goes to a file or a pipe
 
 
 class Finite(click.FloatRange):
@@ -125,18 +123,11 @@ def example(*lines: str) -> str:
     return "Example:\n\n\b\n" + "\n".join(f"  {line}" for line in lines)
 
 
-def console(at_least: int = 0) -> Console:
-    """A console for stdout that is plain and wide enough when piped.
+def console() -> Out:
+    """Standard output, on which a name is never markup and no number is cut."""
+    from sast_deploy.show import Out
 
-    at_least: columns, for a wide table: on a narrow terminal lines that the terminal wraps are better
-    than numbers that are cut off.
-    """
-    from rich.console import Console
-
-    found = Console(highlight=False)
-    if not found.is_terminal or found.width < at_least:
-        found = Console(highlight=False, width=PLAIN_WIDTH)
-    return found
+    return Out()
 
 
 def data_options(default_dataset: str | None) -> Callable[[Function], Function]:

@@ -182,9 +182,9 @@ def simulate_command(
     start = time.perf_counter()
     record = _run(backend, path, content, frames, lava_options)
     seconds = time.perf_counter() - start
-    checked, difference = (
-        (0, None) if backend == "reference" else _replay(content, frames, record, wanted_check, chosen)
-    )
+    checked, difference = 0, None
+    if backend != "reference":
+        checked, difference = _replay(content, frames, record, wanted_check, chosen, backend)
     run = Run(backend, round(seconds, 3), checked, difference)
     result = make_report(content, frames, data.test.labels[chosen], record, run, facts)
     print_report(result, out)
@@ -227,11 +227,11 @@ def _run(backend: str, path: Path, net: NetFile, frames: Any, lava_options: dict
 
 
 def _replay(
-    net: NetFile, frames: Any, record: SpikeRecord, samples: int | None, numbers: Any
+    net: NetFile, frames: Any, record: SpikeRecord, samples: int | None, numbers: Any, engine: str
 ) -> tuple[int, str | None]:
     """(samples replayed, first difference): the reference on `samples` evenly spread ones, None for all.
 
-    numbers: which test sample each of `frames` is.
+    numbers: which test sample each of `frames` is. engine: whose `record` it is.
     """
     from sast_deploy.progress import track
     from sast_deploy.simulate.record import evenly_spread, first_difference, select, take
@@ -243,7 +243,7 @@ def _replay(
     replayed = take(frames, chosen)
     expected = run_reference(net.program, replayed, progress=lambda n: track(n, "reference check"))
     difference = first_difference(select(record, chosen), expected, numbers[chosen])
-    return len(chosen), f"Lava against the reference: {difference}" if difference else None
+    return len(chosen), f"{engine.capitalize()} against the reference: {difference}" if difference else None
 
 
 def _refuse_lava_options(backend: str) -> None:

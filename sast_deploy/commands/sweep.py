@@ -12,8 +12,7 @@ from sast_deploy.commands.options import OUTPUT, PATH, Command, console, example
 from sast_deploy.errors import Exit
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from sast_deploy.show import Out
     from sast_deploy.sweep.jobs import Workers
     from sast_deploy.sweep.study import Study
     from sast_deploy.sweep.sweep import Outcome, Plan
@@ -101,7 +100,7 @@ def _workers(address: str | None, jobs: int | None) -> Workers:
     return RayWorkers(address, jobs)
 
 
-def _print_plan(study: Study, found: Plan, runs: Path, out: Console) -> None:
+def _print_plan(study: Study, found: Plan, runs: Path, out: Out) -> None:
     for name, stages in found.missing.items():
         out.print(f"{name}: {', '.join(stages) if stages else 'finished'}", soft_wrap=True)
     passes = sum(run.passes for run in study.runs if found.missing[run.name][:1] == ("train",))
@@ -111,7 +110,7 @@ def _print_plan(study: Study, found: Plan, runs: Path, out: Console) -> None:
     )
 
 
-def _print_outcome(outcome: Outcome, study: Study, runs: Path, out: Console) -> int:
+def _print_outcome(outcome: Outcome, study: Study, runs: Path, out: Out) -> int:
     for name, reason in outcome.failures.items():
         out.print(f"FAILED {name}: {reason}", soft_wrap=True, markup=False)
     before = f", {outcome.before} of them before" if outcome.before else ""

@@ -8,14 +8,21 @@ from typing import TYPE_CHECKING
 import click
 
 from sast_deploy.commands.identity import RAW, records_run
-from sast_deploy.commands.options import OUTPUT, PATH, Command, example, overwrite_option, refuse_ignored
+from sast_deploy.commands.options import (
+    OUTPUT,
+    PATH,
+    Command,
+    console,
+    example,
+    overwrite_option,
+    refuse_ignored,
+)
+from sast_deploy.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sast_deploy.tables.table import Table
-
-WIDTH = 400  # columns: lines that a terminal wraps are better than numbers that are cut off
+    from sast_deploy.show import Table
 
 
 @click.command(
@@ -57,7 +64,7 @@ def tables_command(
         check_output(raw, RAW, made, inputs=runs, overwrite=overwrite, option="--json")
     planned = {} if plots is None else pictures(records, plots)
     if plots is not None and not planned:
-        click.echo(f"no pictures in {plots}: these runs hold nothing to draw", err=True)
+        click.echo(printable(f"no pictures in {plots}: these runs hold nothing to draw"), err=True)
     for path in planned:
         check_output(path, picture_kind(path), made, overwrite=overwrite, option="--plots")
     if raw == STDOUT:
@@ -66,23 +73,18 @@ def tables_command(
         _print(make_tables(records), as_markdown)
     if raw not in (None, STDOUT):
         write_raw(raw, records)
-        click.echo(f"wrote {raw}", err=True)
+        click.echo(printable(f"wrote {raw}"), err=True)
     for path, write in planned.items():
         write(made)
-        click.echo(f"wrote {path}", err=True)
+        click.echo(printable(f"wrote {path}"), err=True)
 
 
 def _print(tables: Iterable[Table], as_markdown: bool) -> None:
-    from rich.console import Console
-
     from sast_deploy.tables import markdown
-    from sast_deploy.tables.table import rich
 
-    out = Console(highlight=False, width=WIDTH)
+    out = console()
     for table in tables:
         if as_markdown:
             click.echo(markdown(table))
-            continue
-        with out.capture() as printed:
-            out.print(rich(table))
-        click.echo("\n".join(line.rstrip() for line in printed.get().splitlines()))
+        else:
+            out.print(table, "")

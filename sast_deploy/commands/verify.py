@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sast_deploy.commands.inspect import refuse_without_data
 from sast_deploy.commands.options import (
     COUNT,
     DATA_OPTIONS,
@@ -21,8 +22,7 @@ from sast_deploy.commands.options import (
 from sast_deploy.errors import Exit, NetFileError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
+    from sast_deploy.show import Table
     from sast_deploy.verify import Comparison
 
 DEFAULT_SAMPLES = 20
@@ -73,12 +73,14 @@ def verify_command(
     """
     from sast_deploy.commands.loading import load_spread
     from sast_deploy.netx import read_net
+    from sast_deploy.reading.files import STOCK, identify
     from sast_deploy.verify import blind_spots, compare, load_engines, replay_known
 
     if known_answers_only:
         refuse_ignored(("samples", *DATA_OPTIONS), "with --known-answers-only, which needs no data")
     if "lava" not in (backends or NAMES):
         refuse_ignored(("stall", "timeout"), "is Lava's, which --backend leaves out")
+    refuse_without_data(net, identify(net) == STOCK)
     content = read_net(net)
     engines = load_engines(backends or NAMES, net, content.program, stall, timeout)
     if known_answers_only and content.known is None:
@@ -87,37 +89,29 @@ def verify_command(
     out = console()
     rows: list[Comparison] = []
     if content.known is None:
-        out.print(f"{net}: holds no known answers", soft_wrap=True)
+        out.print(f"{net}: holds no known answers")
     else:
         rows += replay_known(content.program, content.known, engines)
     if frames is not None:
         rows += compare(content.program, frames, engines, "test split")
-    out.print(f"{net}: program {content.program.digest()}", soft_wrap=True)
-    out.print(_table(rows))
+    out.print(f"{net}: program {content.program.digest()}", _table(rows))
     if content.known is not None and not any(row.problem for row in rows):
         names = blind_spots(content.program, content.known, engines.get("fast", engines["reference"]))
-        out.print(f"never in play in the known answers: {', '.join(names) or 'none'}", soft_wrap=True)
-    for row in rows:
-        for line in row.problem:
-            out.print(line, soft_wrap=True, markup=False)
+        out.print(f"never in play in the known answers: {', '.join(names) or 'none'}")
+    out.print(*(line for row in rows for line in row.problem))
     return Exit.CHECK_FAILED if any(row.problem for row in rows) else Exit.OK
 
 
 def _table(rows: list[Comparison]) -> Table:
-    from rich import box
-    from rich.table import Table
+    from sast_deploy.show import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("engine")
-    table.add_column("data")
-    for name in ("samples", "values compared", "seconds"):
-        table.add_column(name, justify="right")
-    table.add_column("verdict")
+    cells = []
     for row in rows:
         right = "the file's answers" if row.data == "known answers" else "equal to the reference"
         right = "the specification" if row.engine == "reference" and row.data != "known answers" else right
         verdict = "DIFFERS" if row.problem else right
-        table.add_row(
-            row.engine, row.data, str(row.samples), f"{row.values:,}", f"{row.seconds:.2f}", verdict
+        cells.append(
+            (row.engine, row.data, str(row.samples), f"{row.values:,}", f"{row.seconds:.2f}", verdict)
         )
-    return table
+    columns = ("engine", "data", "samples", "values compared", "seconds", "verdict")
+    return Table("", columns, tuple(cells))

@@ -2,19 +2,33 @@
 
 Sources of the numbers: Davies et al., IEEE Micro 38(1), 2018; nengo-loihi `block.py` and `validate.py`;
 Brian2Loihi; lava-nc. One membrane LSB is taken as one unit of the threshold's mantissa, 2**6 of the
-chip's v; where a layer's exponent is too small for that, the whole layer is scaled up by 2**k.
+chip's v; where a layer's exponent is too small for that, the whole layer is scaled up by 2**k. A program
+whose membranes leave no room for these 6 bits and whose thresholds are multiples of 64, as stock Lava's, is
+counted in the chip's v itself. Thresholds and biases are shown in units of the mantissa either way.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sast_deploy.compiler.proofs import NeuronBounds, bound_neurons, signed_bits
 from sast_deploy.linear import Weighted, weighted_layers, weighted_sums
-from sast_deploy.program import Conv2d, Dense, Int32Array, Program, Readout, Shape
+from sast_deploy.program import (
+    NO_DECAY_FILTER,
+    Conv2d,
+    Dense,
+    Int32Array,
+    Program,
+    Readout,
+    Shape,
+    SpikingLayer,
+)
 
 NEURONS_PER_CORE = 1024
 IN_AXONS_PER_CORE = 4096
@@ -26,12 +40,27 @@ STORED_BITS = 8  # weights stand left-aligned in 8 bits; mixed signs cost one LS
 WEIGHT_EXP_MIN, WEIGHT_EXP_MAX = -8, 7
 VTH_MANTISSA_MAX = (1 << 17) - 1  # times 2**6
 BIAS_MANTISSA_MAX = (1 << 12) - 1  # 13 bits with sign
-BIAS_EXP_MAX = 7  # 3 bits
+BIAS_EXP_MAX = 7  # 3 bits; a bias is mantissa * 2**exponent of the chip's v
 DECAY_MAX = (1 << 12) - 1
 STATE_BITS, STATE_EXTRA_BITS = 24, 6  # u and v, sign included; v's bits below the threshold's mantissa
 DELAY_MAX, DELAY_BITS = 62, 6
 RESET = "zero"
 PROGRAM = "program"  # stands for the layer in a check of the whole program
+FITS = "fits a Loihi 1 core in every row that the file decides"
+BREAKS = "does not fit a Loihi 1 core"
+WHY = {  # what a broken limit means; the limits that are not here are met by several cores
+    "input axons": f"a core takes {IN_AXONS_PER_CORE} inputs for a neuron; one of {{layer}} has {{needs}}",
+    "weight bits": "Loihi 1 stores weights of 1 to 6 or 8 bits; those of {layer} are {needs}",
+    "weight exponent": "Loihi 1 multiplies weights by 2^-8 to 2^7; {layer} needs 2^{needs}",
+    "delay": f"Loihi 1 delays spikes by at most {DELAY_MAX} steps; {{layer}} needs {{needs}}",
+    "threshold": f"Loihi 1 has thresholds from 0 to {VTH_MANTISSA_MAX}; {{layer}} needs {{needs}}",
+    "bias": "Loihi 1 has biases of 12 bits, the sign apart, times a power of two; {layer} needs {needs}",
+    "decay": f"Loihi 1 has decays from 0 to {DECAY_MAX}; {{layer}} needs {{needs}}",
+    "state bits": f"Loihi 1 has membranes of {STATE_BITS} bits; those of {{layer}} need {{needs}}",
+    "current bits": f"Loihi 1 has currents of {STATE_BITS} bits; those of {{layer}} may need {{needs}}",
+    "cores": f"a chip has {CORES_PER_CHIP} cores; the program needs {{needs}}",
+    "reset": "Loihi 1 resets to zero; this program subtracts",
+}
 
 
 @dataclass(frozen=True)
@@ -49,13 +78,38 @@ class LimitCheck:
     cores: int
     meets: bool
 
+    @property
+    def why(self) -> str:
+        """What it means that the limit is broken."""
+        return WHY[self.limit].format(layer=self.layer, needs=self.needs)
 
-def check_limits(program: Program) -> tuple[LimitCheck, ...]:
-    """Every limit for every weighted layer, in order, then the chip's."""
+    def __str__(self) -> str:
+        """As in `input axons 5873 of 4096, layer 0`."""
+        place = "" if self.layer == PROGRAM else f", {self.layer.partition(' (')[0]}"
+        return f"{self.limit} {self.needs} of {self.allowed.partition(' a ')[0]}{place}"
+
+
+def broken_limits(checks: Sequence[LimitCheck]) -> tuple[LimitCheck, ...]:
+    """Those that no number of cores meets."""
+    return tuple(check for check in checks if not check.meets)
+
+
+def verdict(checks: Sequence[LimitCheck]) -> str:
+    """Whether a Loihi 1 core holds the program, by all rows; one line."""
+    broken = broken_limits(checks)
+    return f"{BREAKS}: {'; '.join(map(str, broken))}" if broken else FITS
+
+
+def check_limits(
+    program: Program, bounds: Mapping[int, NeuronBounds] | None = None
+) -> tuple[LimitCheck, ...]:
+    """Every limit for every weighted layer, in order, then the chip's. bounds: if they are at hand."""
     shapes, cores_behind, total = program.shapes(), 0, 0
+    bounds = bound_neurons(program) if bounds is None else bounds
     checks: list[LimitCheck] = []
     for index, layer in reversed(list(weighted_layers(program))):
-        found = _capacity(layer, shapes[index], shapes[index + 1], cores_behind) + _values(layer, program)
+        found = _capacity(layer, shapes[index], shapes[index + 1], cores_behind, _delay(layer, program))
+        found += _values(layer, program, bounds[index])
         name = f"layer {index} ({layer.kind})"
         checks[:0] = [LimitCheck(name, *check) for check in found]
         cores = max(check[3] for check in found)
@@ -83,11 +137,24 @@ def stored_weight_bits(weight: Int32Array) -> int:
 _Found = tuple[str, str, str, int, bool]  # the fields of a LimitCheck behind `layer`
 
 
-def _capacity(layer: Weighted, before: Shape, after: Shape, cores_behind: int) -> list[_Found]:
+def mantissa_shift(program: Program) -> int:
+    """Bits of the chip's v below a membrane LSB: 6, or 0 where the program counts in the chip's v itself."""
+    thresholds = [layer.vth for _, layer in program.spiking()]
+    whole = all((vth % (1 << STATE_EXTRA_BITS) == 0).all() for vth in thresholds)
+    has_room = program.arithmetic.state.bits + STATE_EXTRA_BITS <= STATE_BITS
+    return 0 if whole and not has_room else STATE_EXTRA_BITS
+
+
+def _delay(layer: Weighted, program: Program) -> int:
+    """The chip's delay: in stock Lava's programs a spike's way to the next core is one of the steps."""
+    on_the_way = int(mantissa_shift(program) == 0 and layer.delay.min() > 0)
+    return int(layer.delay.max()) - on_the_way
+
+
+def _capacity(layer: Weighted, before: Shape, after: Shape, cores_behind: int, delay: int) -> list[_Found]:
     neurons, (sources, fan_in, synapses) = int(np.prod(after)), _connections(layer, before)
     bits = stored_weight_bits(layer.weight) or STORED_BITS
-    delays = DELAY_BITS if layer.delay.any() else 0
-    memory = synapses * (bits + delays)
+    memory = synapses * (bits + (DELAY_BITS if delay else 0))
     axons = neurons * max(cores_behind, 1)
     spread = -(-sources // IN_AXONS_PER_CORE) if isinstance(layer, Conv2d) else 1
     return [
@@ -117,50 +184,55 @@ def _connections(layer: Weighted, before: Shape) -> tuple[int, int, int]:
     return sources, int(fan_in.max()), int(fan_in.sum())
 
 
-def _values(layer: Weighted, program: Program) -> list[_Found]:
+def _values(layer: Weighted, program: Program, bounds: NeuronBounds) -> list[_Found]:
     """The limits on single numbers."""
-    bits = stored_weight_bits(layer.weight)
+    bits, below = stored_weight_bits(layer.weight), mantissa_shift(program)
     aligned = STORED_BITS + int(layer.weight.min() < 0) - (bits or STORED_BITS)
-    exponent = layer.weight_exp - aligned
+    exponent = layer.weight_exp - aligned - (STATE_EXTRA_BITS - below)
     k = max(0, WEIGHT_EXP_MIN - exponent)
+    low, high, delay = int(layer.weight.min()), int(layer.weight.max()), _delay(layer, program)
     exponents = f"{WEIGHT_EXP_MIN}..{WEIGHT_EXP_MAX}"
-    low, high, delay = int(layer.weight.min()), int(layer.weight.max()), int(layer.delay.max())
     found: list[_Found] = [
         ("weight bits", f"{low}..{high}: {bits or 'more'}", "1..6 or 8", 0, bits > 0),
         ("weight exponent", f"{exponent + k}", exponents, 0, exponent + k <= WEIGHT_EXP_MAX),
         ("delay", str(delay), f"0..{DELAY_MAX}", 0, delay <= DELAY_MAX),
+        _bias(layer.bias, below + k),
     ]
-    if isinstance(layer, Readout):
-        return [*found, _bias(layer.bias, k)]
-    vth, state = int(layer.vth.max()) << k, program.arithmetic.state.bits + STATE_EXTRA_BITS + k
-    leak, filtered = (
-        layer.v_decay,
-        layer.u_decay.astype(np.int64) - 1,
-    )  # the chip adds 1 to the current's decay
+    return found if isinstance(layer, Readout) else [*found, *_neurons(layer, program, bounds, below + k)]
+
+
+def _neurons(layer: SpikingLayer, program: Program, bounds: NeuronBounds, scale: int) -> list[_Found]:
+    """Threshold, decays and registers. scale: a membrane LSB is 2**scale of the chip's v."""
+    low, high = int(layer.vth.min()), int(layer.vth.max())
+    fires = low >= 0 and high << scale <= VTH_MANTISSA_MAX << STATE_EXTRA_BITS
+    leak, filtered = layer.v_decay, layer.u_decay.astype(np.int64) - 1  # the chip adds 1 to the current's
     fits = min(leak.min(), filtered.min()) >= 0 and max(leak.max(), filtered.max()) <= DECAY_MAX
-    decays = f"v {_range(leak)}, u {_range(filtered)}"
-    return [
-        *found,
-        (
-            "threshold",
-            str(vth),
-            f"0..{VTH_MANTISSA_MAX}",
-            0,
-            int(layer.vth.min()) >= 0 and vth <= VTH_MANTISSA_MAX,
-        ),
-        _bias(layer.bias, k),
-        ("decay", decays, f"0..{DECAY_MAX}", 0, bool(fits)),
+    state = program.arithmetic.state.bits + scale
+    found: list[_Found] = [
+        ("threshold", _mantissas(low if low < 0 else high, scale), f"0..{VTH_MANTISSA_MAX}", 0, fires),
+        ("decay", f"v {_range(leak)}, u {_range(filtered)}", f"0..{DECAY_MAX}", 0, bool(fits)),
         ("state bits", str(state), str(STATE_BITS), 0, state <= STATE_BITS),
     ]
+    if (layer.u_decay < NO_DECAY_FILTER).any():
+        current = signed_bits(int(bounds.current.low.min()), int(bounds.current.high.max())) + scale
+        found.append(("current bits", str(current), str(STATE_BITS), 0, current <= STATE_BITS))
+    return found
 
 
-def _bias(bias: Int32Array, k: int) -> _Found:
-    """Whether every bias is a mantissa times a power of two that the core has."""
-    scaled = [abs(int(value)) << k for value in bias]
+def _bias(bias: Int32Array, scale: int) -> _Found:
+    """Whether every bias, 2**scale of the chip's v, is a mantissa times a power of two that the core has."""
+    scaled = [abs(int(value)) << scale for value in bias]
     shifts = [max(0, value.bit_length() - BIAS_MANTISSA_MAX.bit_length()) for value in scaled]
     beyond = [v for v, n in zip(scaled, shifts, strict=True) if n > BIAS_EXP_MAX or v % (1 << n)]
-    allowed = f"±{BIAS_MANTISSA_MAX} × 2^0..{BIAS_EXP_MAX}"
-    return ("bias", str(max(beyond or scaled)), allowed, 0, not beyond)
+    largest = BIAS_MANTISSA_MAX << (BIAS_EXP_MAX - STATE_EXTRA_BITS)
+    allowed = f"±{BIAS_MANTISSA_MAX}, even to ±{largest}"
+    return ("bias", _mantissas(max(beyond or scaled), 0), allowed, 0, not beyond)
+
+
+def _mantissas(value: int, scale: int) -> str:
+    """A value of 2**scale of the chip's v in units of the threshold's mantissa, exactly."""
+    units = Decimal(value << scale) / (1 << STATE_EXTRA_BITS)
+    return f"{units.normalize():f}"
 
 
 def _range(values: npt.NDArray[Any]) -> str:

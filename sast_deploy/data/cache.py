@@ -37,6 +37,7 @@ from sast_deploy.reading import Expected
 from sast_deploy.reading.arrays import read_npy
 from sast_deploy.reading.documents import read_json
 from sast_deploy.reading.settings import COUNT, Items, Table, Text, Whole, refuse
+from sast_deploy.text import printable
 
 FORMAT_VERSION = 1
 CODEC_VERSION = 1  # raise it when the same recordings and options give other frames than before
@@ -71,7 +72,7 @@ def digest_of(value: Any) -> str:
 
 def notice(text: str) -> None:
     """Tell the person at the keyboard, on stderr."""
-    print(f"sast-deploy: {text}", file=sys.stderr)
+    print(f"sast-deploy: {printable(text)}", file=sys.stderr)
 
 
 class Entry:

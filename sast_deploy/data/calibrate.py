@@ -25,6 +25,7 @@ from sast_deploy.data.register import measure_path
 from sast_deploy.data.saccadepath import KNOT_US, Knots
 from sast_deploy.data.sessions import session_model
 from sast_deploy.data.statistics import EventStatistics, matched_cosine, statistics
+from sast_deploy.text import printable
 
 _FITTED = (
     "threshold_on", "threshold_off", "refractory_us", "ink_luminance", "blur_px", "magnification", "mismatch",
@@ -164,7 +165,7 @@ def main() -> None:
     found = matched_recordings(options.real, options.mnist_dir, "Train")[:: options.every]
     data = Matched(found, [match.events() for match in found])
     for name, value in dataclasses.asdict(fit(data)).items():
-        print(f"{name} = {value}")
+        print(printable(f"{name} = {value}"))
 
 
 if __name__ == "__main__":

@@ -13,11 +13,14 @@ import numpy as np
 from sast_deploy.data.events import read_nmnist
 from sast_deploy.data.idx import Split
 from sast_deploy.data.matching import common_recordings, matched_recordings, spread, twin
+from sast_deploy.data.nmnist import find_nmnist
+from sast_deploy.data.official import nmnist_provenance
 from sast_deploy.data.pixelmodel import PixelModel
 from sast_deploy.data.statistics import STEPS, EventStatistics, matched_cosine, statistics
 from sast_deploy.errors import DataError
 from sast_deploy.outputs import Run
 from sast_deploy.progress import track
+from sast_deploy.show import Table
 
 TOLERANCE = 0.10  # largest relative difference of a row that counts
 MAX_RECORDINGS = 1000  # compared unless the caller wants another number
@@ -81,24 +84,20 @@ class Comparison:
         """Whether every checked row is within 10 % of the real recordings."""
         return all(row.ok for row in self.rows)
 
-    def table(self) -> str:
-        """The rows aligned, the similarities and the verdict."""
+    def table(self) -> Table:
+        """The rows."""
         head = ("quantity", "real", "simulated", "ratio", "within 10 %")
-        lines = [head, *(row.cells() for row in self.rows)]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-        text = [self.title, ""]
-        for line in lines:
-            first = line[0].ljust(widths[0])
-            text.append("  ".join([first, *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]))
+        return Table("", head, tuple(row.cells() for row in self.rows), left=1)
+
+    def verdict(self) -> tuple[str, str]:
+        """Two lines: the similarities, and whether all is within 10 %."""
         failed = [row.quantity for row in self.rows if not row.ok]
-        text += [
-            "",
+        return (
             f"same image, real and simulated: frame cosine {self.matched_cosine:.3f}, "
             f"event count correlation {self.count_correlation:.3f}, "
             f"mean map correlation {self.map_correlation:.3f}",
             f"OUTSIDE 10 %: {', '.join(failed)}" if failed else "all checked quantities are within 10 %",
-        ]
-        return "\n".join(text)
+        )
 
     def plot(self, path: Path, run: Run | None = None) -> None:
         """Write the picture: PNG, PDF or SVG, as its name says. Raises OutputError."""
@@ -147,10 +146,14 @@ def compare(
     return _comparison(
         statistics(read_nmnist(path) for path, _, _ in real),
         statistics(shown),
-        title=f"{len(real)} real N-MNIST recordings ({split}) against {against}",
+        title=f"{len(real)} recordings of {split} against {against}; they are {_origin(real_root)}",
         numbers=tuple(number for _, number, _ in real),
         labels=tuple(label for _, _, label in real),
     )
+
+
+def _origin(root: Path) -> str:
+    return nmnist_provenance(find_nmnist(root) or root)
 
 
 def _comparison(

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from sast_deploy.data.statistics import STEPS
 from sast_deploy.outputs import Run, save_figure
+from sast_deploy.show import wrapped
+from sast_deploy.text import pictured
 
 if TYPE_CHECKING:
     from sast_deploy.data.compare import Comparison
@@ -32,7 +34,7 @@ def draw(comparison: Comparison, path: Path, run: Run | None = None) -> None:
         shown = _choose(comparison)
         figure = Figure(figsize=(11.5, 3.6 + 1.95 * len(shown)), layout="constrained")
         FigureCanvasAgg(figure)
-        figure.suptitle(comparison.title, fontsize=11)
+        figure.suptitle("\n".join(map(pictured, wrapped(comparison.title, 120))), fontsize=11)
         above, below = np.asarray(figure.subfigures(2, 1, height_ratios=[1.95 * len(shown) + 0.3, 3.3]))
         _draw_frames(above, comparison, shown)
         _draw_curves(below, comparison)

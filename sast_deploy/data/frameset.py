@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sast_deploy.data.options import MAX_CLASSES, FrameOptions
 from sast_deploy.errors import DataError
+from sast_deploy.progress import track
 from sast_deploy.reading.settings import COUNT, FRACTION, SEED, Flag, Items, Maybe, Schema, Text
 
 DESCRIBE_CHUNK = 512  # samples looked at in one go, so that a large set never sits in memory
@@ -159,18 +160,18 @@ class SplitSummary:
     clipped: float
 
 
-def describe(frame_set: FrameSet) -> tuple[SplitSummary, SplitSummary]:
-    """Figures of the training and the test split; reads every frame once, in chunks."""
+def describe(frame_set: FrameSet, *, progress: bool = False) -> tuple[SplitSummary, SplitSummary]:
+    """Figures of the training and the test split; reads every frame once, in chunks, under a bar."""
     n_classes, clip = len(frame_set.info.classes), frame_set.options.clip
-    train = _describe("train", frame_set.train, n_classes, clip)
-    return train, _describe("test", frame_set.test, n_classes, clip)
+    train = _describe("train", frame_set.train, n_classes, clip, progress)
+    return train, _describe("test", frame_set.test, n_classes, clip, progress)
 
 
-def _describe(name: str, split: FrameSplit, n_classes: int, clip: int) -> SplitSummary:
+def _describe(name: str, split: FrameSplit, n_classes: int, clip: int, progress: bool) -> SplitSummary:
+    starts = range(0, len(split), DESCRIBE_CHUNK)
     histogram = np.zeros(256, np.int64)
-    for start in range(0, len(split), DESCRIBE_CHUNK):
-        chunk = split.frames[start : start + DESCRIBE_CHUNK]
-        histogram += np.bincount(chunk.reshape(-1), minlength=256)
+    for start in track(starts, f"looking at {name} frames") if progress else starts:
+        histogram += _histogram(split.frames[start : start + DESCRIBE_CHUNK])
     entries, nonzero = int(histogram.sum()), int(histogram[1:].sum())
     return SplitSummary(
         split=name,
@@ -182,3 +183,13 @@ def _describe(name: str, split: FrameSplit, n_classes: int, clip: int) -> SplitS
         max_count=int(np.flatnonzero(histogram)[-1]),
         clipped=float(histogram[clip]) / nonzero if nonzero else 0.0,
     )
+
+
+def _histogram(chunk: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """How often each of 256 values occurs; pairs of bytes are counted, which takes half the time."""
+    flat = chunk.reshape(-1)
+    even = len(flat) & ~1
+    pairs = np.bincount(flat[:even].view(np.uint16), minlength=1 << 16).reshape(256, 256)
+    found: NDArray[np.int64] = pairs.sum(axis=0) + pairs.sum(axis=1)
+    found[flat[even:]] += 1
+    return found

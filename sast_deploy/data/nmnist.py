@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sast_deploy.data.cache import notice
 from sast_deploy.data.events import NMNIST_SENSOR, read_event_bytes
 from sast_deploy.data.recordings import Recording, Recordings, folder_signature
 from sast_deploy.errors import DataError
@@ -126,7 +127,7 @@ def download_nmnist(data_root: Path) -> Path:
     """Download N-MNIST with tonic; returns `data_root`/NMNIST. Raises DataError if unreachable."""
     from tonic.datasets import NMNIST
 
-    print(f"sast-deploy: downloading N-MNIST from {NMNIST.base_url} to {data_root}", file=sys.stderr)
+    notice(f"downloading N-MNIST from {NMNIST.base_url} to {data_root}")
     try:
         with tonic_download():
             # Test first: a set counts as present once Train is there, so an interrupted download goes on.

@@ -14,6 +14,7 @@ from sast_deploy.data.nmnist import (
     no_download,
     simulated_marker,
 )
+from sast_deploy.data.official import nmnist_provenance
 from sast_deploy.data.recordings import Source
 from sast_deploy.errors import DataError
 
@@ -75,7 +76,7 @@ def _real(root: Path, folder: Path) -> Source:
             f"{MARKER} says that this is no camera data but simulated from {source}", where=folder,
             expected="real N-MNIST recordings", todo=f"--dataset nmnist-simulated --data-root {root}",
         )
-    return NmnistFolder(folder, provenance=f"real N-MNIST recordings from {folder}")
+    return NmnistFolder(folder, provenance=nmnist_provenance(folder))
 
 
 def _download(root: Path, allowed: bool) -> Path:

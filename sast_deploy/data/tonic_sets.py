@@ -11,7 +11,6 @@ import difflib
 import hashlib
 import inspect
 import os
-import sys
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sast_deploy.data.cache import notice
 from sast_deploy.data.events import EVENT, Events
 from sast_deploy.data.nmnist import MARKER, no_download, remove_if_empty, simulated_marker, tonic_download
 from sast_deploy.data.recordings import Recording, Recordings, folder_signature
@@ -163,7 +163,7 @@ def construct(kind: Any, source: TonicSource, **arguments: bool) -> Any:
         if not source.download:
             raise no_download(source.dataset, source.root)
         url, place = getattr(self, "url", "its servers"), self.location_on_system
-        print(f"sast-deploy: downloading {kind.__name__} from {url} to {place}", file=sys.stderr)
+        notice(f"downloading {kind.__name__} from {url} to {place}")
         kind.download(self)
 
     methods: dict[str, Any] = {"download": download}

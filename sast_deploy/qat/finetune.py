@@ -27,6 +27,7 @@ from sast_deploy.progress import progress_bar, say
 from sast_deploy.qat.recipe import FINETUNE
 from sast_deploy.qat.trainer import FineTrainer, deploy, score
 from sast_deploy.recipes import Recipe
+from sast_deploy.text import percent
 from sast_deploy.train import LINES, TrainResult
 from sast_deploy.train_state import (
     Progress,
@@ -142,8 +143,8 @@ def _record(trainer: FineTrainer, state: Progress, line: dict[str, Any], seconds
 def _describe(state: Progress, epochs: int) -> str:
     line, start = state.history[-1], state.history[0]["integer_accuracy"]
     return (
-        f"epoch {line['epoch']}/{epochs}  validation, integers: {line['integer_accuracy']:.2%} "
-        f"(start {start:.2%}, best: epoch {state.best_epoch})"
+        f"epoch {line['epoch']}/{epochs}  validation, integers: {percent(line['integer_accuracy'])} "
+        f"(start {percent(start)}, best: epoch {state.best_epoch})"
     )
 
 

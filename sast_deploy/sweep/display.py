@@ -9,35 +9,40 @@ from types import TracebackType
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TimeElapsedColumn
 from rich.text import Text
 
 from sast_deploy.errors import DataError
+from sast_deploy.progress import Words
 from sast_deploy.reading import Expected, read_bytes
 from sast_deploy.sweep.jobs import BUSY, FAILED, FINISHED, Event
 from sast_deploy.sweep.study import Run
+from sast_deploy.text import printable
 
 METRICS, METRICS_BYTES = Expected("a training's lines", DataError), 64 << 20
 
 
 class Display:
-    """Counts the runs and shows those at work, each with its epochs, read from its metrics.jsonl."""
+    """Counts the runs and shows those at work, each with its epochs, read from its metrics.jsonl.
 
-    def __init__(self, runs: Iterable[Run], folder: Path, console: Console) -> None:
-        self.folder, self.console = folder, console
+    runs: those to do. before: how many others were finished before.
+    """
+
+    def __init__(self, runs: Iterable[Run], folder: Path, console: Console, before: int = 0) -> None:
+        self.folder, self.console, self.before = folder, console, before
         self.todo = {run.name: run for run in runs}
         self.done: dict[str, str] = {}  # name -> FINISHED or FAILED
         self.start = time.monotonic()
         self.begun = {name: self._epochs(name) for name in self.todo}
         self.working: dict[str, TaskID] = {}
         self.bars = Progress(
-            TextColumn("  {task.description}"), BarColumn(30), TextColumn("{task.fields[stage]}"),
+            Words("  {task.description}"), BarColumn(30), Words("{task.fields[stage]}"),
             TimeElapsedColumn(), console=console,
         )  # fmt: skip
         self.live = Live(console=console, get_renderable=self._render, refresh_per_second=2)
 
     def __enter__(self) -> Display:
-        if self.console.is_terminal:
+        if self.console.is_terminal and self.todo:
             self.live.start()
         return self
 
@@ -66,7 +71,7 @@ class Display:
             left = f"  (left {self._left()})" if len(self.done) < len(self.todo) else ""
             style = "red" if event.kind == FAILED else ""
             line = f"{number} {event.kind} {event.run}: {event.text}{left}"
-            self.console.print(Text(line, style=style), soft_wrap=True)
+            self.console.print(Text(printable(line), style=style), soft_wrap=True)
 
     def refresh(self) -> None:
         """Read how far the trainings are."""
@@ -84,10 +89,12 @@ class Display:
 
     def _render(self) -> Group:
         failed = sum(kind == FAILED for kind in self.done.values())
-        parts = [f"{len(self.done) - failed} of {len(self.todo)} runs finished, {len(self.working)} running"]
+        finished, runs = self.before + len(self.done) - failed, self.before + len(self.todo)
+        parts = [f"{finished} of {runs} runs finished, {len(self.working)} running"]
         if failed:
             parts.append(f"{failed} FAILED")
-        parts.append(f"left {self._left()}")
+        if len(self.done) < len(self.todo):
+            parts.append(f"left {self._left()}")
         return Group(Text(", ".join(parts), style="bold"), self.bars)
 
     def _left(self) -> str:

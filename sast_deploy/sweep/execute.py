@@ -22,6 +22,7 @@ from sast_deploy.sweep.measures import TRAIN
 from sast_deploy.sweep.provenance import code_version, surroundings
 from sast_deploy.sweep.stages import Measuring
 from sast_deploy.sweep.study import Run
+from sast_deploy.text import percent
 from sast_deploy.train import train
 from sast_deploy.versions import missing_package
 
@@ -140,6 +141,6 @@ def _note(folder: RunFolder, error: Exception) -> str:
 
 def summary(results: dict[str, Any]) -> str:
     """One line of a run's accuracies."""
-    parts = [f"surrogate {results['float']['surrogate']:.2%}, hard {results['float']['hard']:.2%}"]
-    parts += [f"{name} {found['accuracy']:.2%}" for name, found in results["profiles"].items()]
+    parts = [f"{kind} {percent(results['float'][kind])}" for kind in ("surrogate", "hard")]
+    parts += [f"{name} {percent(found['accuracy'])}" for name, found in results["profiles"].items()]
     return ", ".join(parts)

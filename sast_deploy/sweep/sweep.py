@@ -71,14 +71,14 @@ def sweep(study: Study, runs: Path, workers: Workers, console: Console, progress
         load_choice(choice, progress)  # into the cache, once, before the workers all want it
     load_choice.cache_clear()
     _note_plan(study, runs)
+    before = len(study.runs) - len(todo)
     try:
-        with Display(todo, runs, console) as display:
+        with Display(todo, runs, console, before) as display:
             failures = _work(study, todo, runs, workers, display)
     except KeyboardInterrupt:
         raise SweepInterruptedError("interrupted", todo="the same command continues") from None
     finally:
         workers.close()
-    before = len(study.runs) - len(todo)
     return Outcome(len(study.runs) - len(failures), before, failures)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from sast_deploy.show import Table
 from sast_deploy.tables.build import make_tables
 from sast_deploy.tables.records import Record, load_records, raw_text, write_raw
-from sast_deploy.tables.table import Table, markdown
+from sast_deploy.tables.table import markdown
 
 __all__ = ["Record", "Table", "load_records", "make_tables", "markdown", "raw_text", "write_raw"]

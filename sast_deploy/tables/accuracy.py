@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator
 
 from sast_deploy.recipes import PAPER
+from sast_deploy.show import Table
 from sast_deploy.tables.groups import (
     DEFAULTS,
     PAPERS_NOTE,
@@ -16,7 +17,7 @@ from sast_deploy.tables.groups import (
     reference_of,
 )
 from sast_deploy.tables.paper import COST, MATCHED, Swap, paper_set, swap_row
-from sast_deploy.tables.table import NOTHING, TEST_NOTE, Table, difference, percent, spread
+from sast_deploy.tables.table import NOTHING, TEST_NOTE, difference, percent, spread
 from sast_deploy.tables.values import gap, hard, surrogate, training
 
 CLOSE = 0.1  # two trainings took equal compute if their passes over the data differ by at most this share
@@ -35,6 +36,7 @@ def head(each: Group, groups: tuple[Group, ...]) -> tuple[str, ...]:
 
 
 HEAD = ("network", "recipe", "ρ", "epochs", "seeds")
+NAMES, KEYS = 2, 4  # the columns of these that are words, and those that tell rows apart
 
 
 def swap_table(data: str, groups: tuple[Group, ...]) -> Table:
@@ -62,8 +64,9 @@ def swap_table(data: str, groups: tuple[Group, ...]) -> Table:
             )
         )
     return Table(
-        f"Swap-only: smooth against hard spikes. {data}", columns, tuple(rows), (TEST_NOTE, PAPERS_NOTE)
-    )
+        f"Swap-only: smooth against hard spikes. {data}", columns, tuple(rows), (TEST_NOTE, PAPERS_NOTE),
+        NAMES, KEYS,
+    )  # fmt: skip
 
 
 def _paper(row: Swap | None) -> str:
@@ -93,7 +96,8 @@ def matched_table(data: str, groups: tuple[Group, ...]) -> Table | None:
                     )
                 )  # fmt: skip
     columns = (*HEAD, "passes", "seconds", "hard %", "against baseline", "paper")
-    return Table(f"Equal compute. {data}", columns, tuple(rows), (TEST_NOTE,)) if rows else None
+    title = f"Equal compute. {data}"
+    return Table(title, columns, tuple(rows), (TEST_NOTE,), NAMES, KEYS) if rows else None
 
 
 def _pairs(groups: tuple[Group, ...]) -> Iterator[tuple[Group, Group]]:
@@ -123,7 +127,7 @@ def cost_table(data: str, groups: tuple[Group, ...]) -> Table:
             )
         )  # fmt: skip
     note = "measured while other runs shared the machine: ratios mean more than absolute values"
-    return Table(f"Cost of training. {data}", columns, tuple(rows), (note,))
+    return Table(f"Cost of training. {data}", columns, tuple(rows), (note,), NAMES, KEYS)
 
 
 def control_table(data: str, groups: tuple[Group, ...]) -> Table | None:
@@ -148,7 +152,7 @@ def control_table(data: str, groups: tuple[Group, ...]) -> Table | None:
         "difference", "gap", "reference's gap",
     )  # fmt: skip
     title = f"Controls: one setting changed. {data}"
-    return Table(title, columns, tuple(rows), (TEST_NOTE,), left=3) if rows else None
+    return Table(title, columns, tuple(rows), (TEST_NOTE,), left=3, keys=5) if rows else None
 
 
 def controls(groups: tuple[Group, ...]) -> Iterator[tuple[Group, Group, str]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from sast_deploy.tables.accuracy import HEAD, head
+from sast_deploy.show import Table
+from sast_deploy.tables.accuracy import HEAD, KEYS, NAMES, head
 from sast_deploy.tables.groups import Group, baseline_of, compare
 from sast_deploy.tables.paper import DROP, NMNIST, WITHIN, paper_set
-from sast_deploy.tables.table import NOTHING, TEST_NOTE, Table, difference, percent, spread
+from sast_deploy.tables.table import NOTHING, TEST_NOTE, difference, percent, spread
 from sast_deploy.tables.values import analysed, disturbed, hard, rate
 
 _WORDS = {
@@ -31,7 +32,7 @@ def disturbance_table(part: str, data: str, groups: tuple[Group, ...]) -> Table 
         cells = [_with_paper(part, each, amount, n) for amount in amounts]
         rows.append((*head(each, groups), *cells, difference(found)))
     notes = ("in brackets the paper's", TEST_NOTE) if part == "drop" else (TEST_NOTE,)
-    return Table(f"{title}. {data}", columns, tuple(rows), notes)
+    return Table(f"{title}. {data}", columns, tuple(rows), notes, NAMES, KEYS)
 
 
 def amounts_of(part: str, each: Group) -> tuple[float, ...]:
@@ -71,7 +72,7 @@ def membrane_table(data: str, groups: tuple[Group, ...]) -> Table | None:
             )
         )  # fmt: skip
     note = "γ̂ = α + max θ · max |σ'(u − θ)| over all visited states (a full validation pass)"
-    return Table(f"Membranes. {data}", columns, tuple(rows), (note,))
+    return Table(f"Membranes. {data}", columns, tuple(rows), (note,), NAMES, KEYS)
 
 
 def threshold_table(data: str, groups: tuple[Group, ...]) -> Table | None:
@@ -91,7 +92,7 @@ def threshold_table(data: str, groups: tuple[Group, ...]) -> Table | None:
         )  # fmt: skip
     columns = (*HEAD, "hard %", "hard, thresholds tuned %", "gain", "settings tried, at most")
     title = f"Control: thresholds tuned after training. {data}"
-    return Table(title, columns, tuple(rows), (TEST_NOTE,)) if rows else None
+    return Table(title, columns, tuple(rows), (TEST_NOTE,), NAMES, KEYS) if rows else None
 
 
 def _has(each: Group, part: str) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sast_deploy.show import Table
 from sast_deploy.tables.accuracy import control_table, cost_table, matched_table, swap_table
 from sast_deploy.tables.analysed import disturbance_table, membrane_table, threshold_table
 from sast_deploy.tables.conditions import frame_tables
 from sast_deploy.tables.deployed import ablation_tables, deployed_table
 from sast_deploy.tables.groups import PAPERS, PAPERS_NOTE, Group, data_label, group
 from sast_deploy.tables.records import Record
-from sast_deploy.tables.table import TEST_NOTE, Table, fitting
+from sast_deploy.tables.table import TEST_NOTE, fitting
 from sast_deploy.tables.values import hard
 
 MARKS = {TEST_NOTE: ", W ", PAPERS_NOTE: PAPERS}  # what a cell holds that the note explains

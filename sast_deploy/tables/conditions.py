@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sast_deploy.tables.accuracy import HEAD, head
+from sast_deploy.show import Table
+from sast_deploy.tables.accuracy import HEAD, KEYS, NAMES, head
 from sast_deploy.tables.groups import Group, data_label
-from sast_deploy.tables.table import NOTHING, Table, percent, spread
+from sast_deploy.tables.table import NOTHING, percent, spread
 from sast_deploy.tables.values import gap, hard, rate, surrogate, tails
 
 OPTIONS = "data.options."
@@ -66,7 +67,8 @@ def frame_tables(groups: tuple[Group, ...]) -> Iterator[Table]:
             "rates: spikes per neuron and step of each LIF layer; tails: the share of the smooth rate that "
             "the hard one lacks, in the layer where it is largest",
         )
-        yield Table(f"The gap over {study.option}. {study.data}", columns, tuple(rows), notes)
+        title = f"The gap over {study.option}. {study.data}"
+        yield Table(title, columns, tuple(rows), notes, NAMES, KEYS + 1)
 
 
 def rates(each: Group) -> list[float]:

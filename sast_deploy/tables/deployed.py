@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sast_deploy.analysis.significance import Summary
-from sast_deploy.tables.accuracy import HEAD, head
+from sast_deploy.show import Table
+from sast_deploy.tables.accuracy import HEAD, KEYS, NAMES, head
 from sast_deploy.tables.groups import PAPERS_NOTE, Group, compare, recipe_label, reference_of
 from sast_deploy.tables.paper import DEPLOYED, SYNOPS_NOTE, paper_set
 from sast_deploy.tables.records import Record
-from sast_deploy.tables.table import NOTHING, TEST_NOTE, Table, difference, percent, spread
+from sast_deploy.tables.table import NOTHING, TEST_NOTE, difference, percent, spread
 from sast_deploy.tables.values import Value, deployed, hard, hidden_synops, loss
 
 
@@ -28,7 +29,8 @@ def deployed_table(data: str, groups: tuple[Group, ...]) -> Table | None:
         "kSynOps behind layer 0: those that training can change, the input's events being given",
         *([SYNOPS_NOTE] if any(paper_set(each) for each in groups) else []),
     )
-    return Table(f"Hardware-aware: integers. {data}", columns, tuple(rows), notes) if rows else None
+    title = f"Hardware-aware: integers. {data}"
+    return Table(title, columns, tuple(rows), notes, NAMES, KEYS + 1) if rows else None
 
 
 def subjects(each: Group) -> list[str]:

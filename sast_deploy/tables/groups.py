@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sast_deploy.analysis.significance import Paired, Summary, paired, summary
+from sast_deploy.data.official import SUSPECT
 from sast_deploy.recipes import PAPER
 from sast_deploy.sweep.choices import network_defaults
 from sast_deploy.tables.records import Record
@@ -112,11 +113,18 @@ def data_label(each: Group) -> str:
     name = DATASETS.get(dataset, dataset)
     if not each.data:
         return f"{name} ({each.settings['data.name']}), no run has begun"
-    kind = "simulated" if each.data["simulated"] else "real recordings"
+    kind = "simulated" if each.data["simulated"] else _recorded(str(each.data.get("provenance", "")))
     if dataset == EMBEDDED:
         kind = "simulated from scikit-learn's digits"
     held = " (test held out)" if each.data.get("holdout") is not None else ""
     return f"{name}, {kind}, {each.data['n_train']:,} + {each.data['n_test']:,} samples{held}"
+
+
+def _recorded(provenance: str) -> str:
+    """What may be said of recordings that are not known to be simulated."""
+    if provenance.startswith("real "):
+        return "real recordings"
+    return "not verified" if SUSPECT in provenance else "recordings through tonic"
 
 
 def recipe_label(each: Group, groups: tuple[Group, ...]) -> str:

@@ -15,14 +15,18 @@ from sast_deploy.tables.conditions import FrameStudy, frame_studies
 from sast_deploy.tables.groups import Group, data_label, group, recipe_label
 from sast_deploy.tables.records import Record
 from sast_deploy.tables.values import Value, disturbed, gap, hard, tails
+from sast_deploy.text import pictured
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SIZE, DPI = (6.4, 4.2), 120
-GAP = "gap between smooth and hard spikes, points"
-Curve = tuple[str, str, list[float], list[float], list[float]]  # label, line style, x, mean, sd
-Drawn = tuple[str, str, str, Iterable[Curve], bool]  # title, x, y, curves, logarithmic
+LABEL = 80  # characters of a curve's name
+COLOURS, MARKERS = 10, "os^D"  # matplotlib's own colours; beyond so many curves another marker
+ACCURACY, GAP = "hard-spike accuracy, %", "gap between smooth and\nhard spikes, points"
+# Label, line style, x, mean, sd. Dashed ones are gaps, which have a panel of their own below accuracies.
+Curve = tuple[str, str, list[float], list[float], list[float]]
+Drawn = tuple[str, str, tuple[str, ...], Iterable[Curve], bool]  # title, x, y by panel, curves, logarithmic
 Writer = Callable[[Run | None], Path]
 
 
@@ -43,20 +47,20 @@ def _pictures(records: tuple[Record, ...], folder: Path) -> Iterable[tuple[Path,
         curves = list(_over_rho(groups))
         if curves:
             path = folder / f"rho-{name}.png"
-            yield path, (data, "ρ", "%, hard accuracy (solid) and gap (dashed)", curves, False)
+            yield path, (data, "ρ", (ACCURACY, GAP), curves, False)
         dropped = [each for each in groups if len(amounts_of("drop", each)) > 1]
         if dropped:
             path = folder / f"drop-{name}.png"
-            labels = (data, "share of events lost", "hard-spike accuracy, %")
+            labels = (data, "share of events lost", (ACCURACY,))
             yield path, (*labels, _drops(dropped, groups), False)
     groups = group(records)
     for study in frame_studies(groups):
         path = folder / f"gap-{study.option}-{file_name(study.data)}.png"
         label = f"{study.option} (logarithmic)"
-        yield path, (study.data, label, GAP, _over_frames(study), True)
+        yield path, (study.data, label, (GAP,), _over_frames(study), True)
         path_of_tails = folder / f"gap-tails-{file_name(study.data)}.png"
         x = "tails: largest share of a layer's smooth activity that hard spikes lack, %"
-        yield path_of_tails, (study.data, x, GAP, _over_tails(study, groups), False)
+        yield path_of_tails, (study.data, x, (GAP,), _over_tails(study, groups), False)
 
 
 def file_name(label: str) -> str:
@@ -113,28 +117,34 @@ def _points(wanted: list[tuple[float, Group, Value]]) -> tuple[list[float], list
 
 
 def _picture(
-    path: Path, title: str, x: str, y: str, curves: Iterable[Curve], log: bool, run: Run | None
+    path: Path, title: str, x: str, y: tuple[str, ...], curves: Iterable[Curve], log: bool, run: Run | None
 ) -> Path:
+    """y: the label of each panel."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=SIZE, layout="constrained")
-    axes: Axes = figure.subplots()
+    figure = Figure(figsize=(SIZE[0], SIZE[1] * (0.5 + 0.5 * len(y))), layout="constrained")
+    panels: list[Axes] = list(figure.subplots(len(y), sharex=True, squeeze=False)[:, 0])
     colour: Any = None
     ticks: set[float] = set()
+    number = -1
     for label, style, xs, means, deviations in curves:
-        line = axes.errorbar(
-            xs, means, deviations, fmt=f"o{style}", label=label or None, color=None if label else colour,
-            capsize=3, markersize=4,
+        number += bool(label)
+        marker = MARKERS[number // COLOURS % len(MARKERS)]
+        line = panels[-1 if style == "--" else 0].errorbar(
+            xs, means, deviations, fmt=f"{marker}{style}", label=pictured(label, LABEL) or None,
+            color=None if label else colour, capsize=3, markersize=4,
         )  # fmt: skip
         colour = line.lines[0].get_color()
         ticks |= set(xs)
-    axes.set(xlabel=x, ylabel=y)
+    for axes, name in zip(panels, y, strict=True):
+        axes.set_ylabel(name)
+        axes.grid(alpha=0.3)
+    panels[-1].set_xlabel(pictured(x))
     if log:
-        axes.set_xscale("log")
-        axes.set_xticks(sorted(ticks), [f"{tick:g}" for tick in sorted(ticks)])
-        axes.minorticks_off()
-    axes.set_title(title, fontsize="small")
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize="x-small")
+        panels[-1].set_xscale("log")
+        panels[-1].set_xticks(sorted(ticks), [f"{tick:g}" for tick in sorted(ticks)])
+        panels[-1].minorticks_off()
+    panels[0].set_title(pictured(title), fontsize="small")
+    panels[0].legend(fontsize="x-small")
     save_figure(figure, path, DPI, run)
     return path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ EXPECTED = Expected(
     "where a sweep wrote it, the same sweep mends it",
 )  # fmt: skip
 SIGNIFICANT = 7  # digits of a number in the small JSON
+PARTS = ("train", "float", "profiles", "analysis", "ablations")
 _LONG = ("histogram", "surrogate_correct", "hard_correct", "root", "classes")  # left out of it
 
 
@@ -53,26 +54,57 @@ class Record:
         """The run's seed."""
         return int(self.config["seed"])
 
+    @property
+    def configuration(self) -> str:
+        """What made the checkpoint, as one comparable text."""
+        return json.dumps(self.config, sort_keys=True)
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What makes it this run and no other, whatever its name: configuration and frames."""
+        return self.configuration, str(self.data.get("frame_digest"))
+
 
 def load_records(paths: Iterable[Path]) -> tuple[Record, ...]:
     """All runs below the folders, those that their studies plan included, and all in the JSON files.
 
-    Raises DataError: a path that is not there, a file of another kind, no runs at all.
+    Runs of one name are told apart by configuration and frames; a run that is there several times has all
+    that was measured of it anywhere.
+
+    Raises DataError: a path that is not there, a file of another kind, no runs at all, a run with other
+    figures in one place than in another.
     """
-    found: dict[str, Record] = {}
+    planned: dict[tuple[str, str], Record] = {}
+    found: dict[tuple[str, str], Record] = {}
     for path in map(Path, paths):
         for record in _from_folder(path) if path.is_dir() else _from_raw(path):
-            known = found.get(record.name)
-            if known is not None and known.float is not None and record.float is not None:
-                raise DataError(f"two runs are called {record.name}", where=path, todo="name one folder")
-            if known is None or record.float is not None:
-                found[record.name] = record
-    if not found:
+            if record.float is None:
+                planned[record.name, record.configuration] = record
+                continue
+            known = found.get(record.identity)
+            found[record.identity] = record if known is None else _joined(known, record, path)
+    done = {(each.name, each.configuration) for each in found.values()}
+    open_runs = tuple(each for key, each in planned.items() if key not in done)
+    if not found and not open_runs:
         raise DataError(
             "no runs of a sweep", where=", ".join(map(str, paths)), expected="folders with results.json",
             todo="make some with `sast-deploy sweep`",
         )  # fmt: skip
-    return tuple(found.values())
+    return (*found.values(), *open_runs)
+
+
+def _joined(a: Record, b: Record, path: Path) -> Record:
+    """A run with what was measured of it in two places. Raises DataError where they contradict each other."""
+    parts: dict[str, Any] = {}
+    for key in PARTS:
+        one, two = getattr(a, key) or {}, getattr(b, key) or {}
+        if any(_shortened(one[name]) != _shortened(two[name]) for name in set(one) & set(two)):
+            raise DataError(
+                f"two runs are called {b.name}, of one configuration but with other figures ({key})",
+                where=path, todo="name one of the folders or files",
+            )  # fmt: skip
+        parts[key] = {**one, **two} or getattr(a, key)
+    return replace(a, **parts)
 
 
 def write_raw(path: Path, records: Iterable[Record]) -> None:
@@ -95,6 +127,7 @@ def _from_folder(folder: Path) -> Iterable[Record]:
     for path in sorted(folder.rglob("results.json")):
         values = _read(path)
         if values.get("format") == FORMAT and values.get("float") is not None:
+            _check_version(values.get("version", VERSION), path)
             refuse(RECORD.problems(values, ""), path, DataError)
             yield _record(values)
 
@@ -103,18 +136,25 @@ def _from_raw(path: Path) -> Iterable[Record]:
     values = _read(path)
     if values.get("format") != RAW_FORMAT:
         raise DataError("is no file of runs", where=path, expected="what `sast-deploy tables --json` writes")
+    _check_version(values.get("version"), path)
     refuse(RUNS.problems(values, ""), path, DataError)
     yield from (_record(each) for each in values["runs"])
 
 
+def _check_version(version: Any, path: Path) -> None:
+    if type(version) is not int or not 1 <= version <= VERSION:
+        todo = "update sast-deploy" if type(version) is int and version > VERSION else None
+        raise DataError(f"version {version!r}", where=path, expected=f"{VERSION} or older", todo=todo)
+
+
 def _record(values: Mapping[str, Any]) -> Record:
     manifest = dict(values["manifest"])
-    parts = {key: values[key] for key in ("train", "float", "profiles", "analysis", "ablations")}
+    parts = {key: values[key] for key in PARTS}
     return Record(values["name"], values["config"], manifest.pop("data") or {}, manifest=manifest, **parts)
 
 
 def _to_dict(record: Record) -> dict[str, Any]:
-    parts = {key: getattr(record, key) for key in ("train", "float", "profiles", "analysis", "ablations")}
+    parts = {key: getattr(record, key) for key in PARTS}
     root = str(record.data.get("root", ""))
     text = str(record.data.get("provenance", ""))
     data = {**record.data, "provenance": text.replace(root, Path(root).name) if root else text}

@@ -1,53 +1,28 @@
-"""A table of texts, and how it is shown: on a terminal or as Markdown."""
+"""What stands in the cells of the paper's tables, and a table as Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-
-from rich import box
-from rich.console import Group as Stack
-from rich.console import RenderableType
-from rich.table import Table as RichTable
-from rich.text import Text
+from dataclasses import replace
 
 from sast_deploy.analysis.significance import Paired, Summary
+from sast_deploy.show import Table
+from sast_deploy.text import printable
 
 MISSING = "missing"
 NOTHING = "–"  # no figure is expected here
-
-
-@dataclass(frozen=True)
-class Table:
-    """title and notes: one line each. rows: one text per column; the first `left` columns are words."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...] = ()
-    left: int = 2
 
 
 def markdown(table: Table) -> str:
     """The table in GitHub's Markdown."""
     rule = ["---" if column < table.left else "---:" for column in range(len(table.columns))]
     lines = [_line(table.columns), _line(tuple(rule)), *(_line(row) for row in table.rows)]
-    notes = [f"\n{note}." for note in table.notes]
-    return "\n".join([f"**{table.title}**\n", *lines, *notes]) + "\n"
-
-
-def rich(table: Table) -> RenderableType:
-    """The table for a terminal."""
-    shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
-    for number, column in enumerate(table.columns):
-        shown.add_column(column, justify="left" if number < table.left else "right")
-    for row in table.rows:
-        shown.add_row(*(Text(cell) for cell in row))
-    return Stack(Text(table.title), shown, *(Text(f"  {note}") for note in table.notes), "")
+    notes = [f"\n{printable(note)}." for note in table.notes]
+    return "\n".join([f"**{printable(table.title)}**\n", *lines, *notes]) + "\n"
 
 
 def _line(cells: tuple[str, ...]) -> str:
-    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+    return f"| {' | '.join(printable(cell).replace('|', '/') for cell in cells)} |"
 
 
 def percent(found: Summary | None, runs: int, digits: int = 2) -> str:

@@ -13,7 +13,7 @@ from sast_deploy import cli
 from sast_deploy.analysis import PARTS, analyse, compare, predict, study
 from sast_deploy.analysis.compare import accuracies
 from sast_deploy.analysis.stream import Predictions
-from sast_deploy.analysis.tables import table
+from sast_deploy.analysis.tables import tables
 from sast_deploy.checkpoint import save_checkpoint
 from sast_deploy.commands import analyse as command
 from sast_deploy.commands import loading
@@ -59,8 +59,8 @@ def test_networks_are_compared_on_the_same_samples_only() -> None:
     (result,), apart = compare(found)
     assert apart == ()
     assert (result.hard.only_a, result.hard.only_b, result.surrogate.p) == (2, 1, 1.0)
-    assert str(result).startswith(
-        "one - two, hard spikes: +25.00 points (right alone: 2 against 1; McNemar p = 1)"
+    assert result.lines()[0] == (
+        "one - two, hard spikes: +25.00 points on 4 samples (right alone: 2 against 1; McNemar p = 1)"
     )
     others = predictions([1, 1, 0, 0], ("a", "b", "c", "e"))
     simulated = predictions([1, 1, 0, 0], data="nmnist-simulated from d")  # by the same names
@@ -74,20 +74,18 @@ def test_the_table_aligns_and_marks_what_is_missing() -> None:
     checkpoint, data = random_checkpoint(), tiny_set()
     one = {"test": accuracies(predict(checkpoint, data)), **analyse(checkpoint, data)}
     two = analyse(checkpoint, data, ("noise",))
-    lines = table({"whole": one, "noise only": two}).splitlines()
-    assert lines[0].split() == ["whole", "noise", "only"]
-    rows = [line for line in lines if line.startswith("  ")]
-    assert len({len(line) for line in rows}) == 1
-    assert (
-        sum(line.endswith("-") for line in rows) == len(rows) - 1 - 10
-    )  # header; 5 sigmas, 2 kinds of spikes
+    made = tables({"whole": one, "noise only": two})
+    assert {table.columns for table in made} == {("", "whole", "noise only")}
+    assert all("30 test samples" in table.title or "validation part" in table.title for table in made)
+    rows = [row for table in made for row in table.rows]
+    assert sum(row[-1] == "-" for row in rows) == len(rows) - 10  # 5 sigmas, 2 kinds of spikes
     for part in (
         "p = 0.4, hard spikes",
         "sigma = 0.2, surrogate",
         "all layers, hard spikes",
         "factor of each layer",
     ):
-        assert any(line.strip().startswith(part) for line in rows), part
+        assert any(row[0].startswith(part) for row in rows), part
 
 
 @pytest.fixture

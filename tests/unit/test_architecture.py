@@ -19,8 +19,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # fails the tests until it has its place here: as far up as its imports allow.
 ORDER = (
     # Foundations: what all the rest may use.
-    "errors", "versions", "children", "streams", "compiled",
-    "fields", "reading", "progress", "fileio", "outputs",
+    "text", "errors", "versions", "children", "streams", "compiled",
+    "fields", "reading", "show", "progress", "fileio", "outputs",
     # The integer program, from its arithmetic to its checks: knows nothing of data and training.
     "fixedpoint", "profile", "program", "linear", "floatnet", "synops", "accuracy",
     "netx_program", "netx_known", "netx_stock", "netx",
@@ -28,8 +28,8 @@ ORDER = (
     "simulate",
     "transitions", "diagnosis", "divergence",
     "compiler",
+    "netx_currents", "netx_import", "netx_frames", "stockrun",
     "knownanswers", "verify", "inspection", "report",
-    "netx_import", "netx_currents", "netx_frames",
     # Events to frames.
     "data", "doctor",
     # Training, from single equations to a trained and fine-tuned network.

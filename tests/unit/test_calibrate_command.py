@@ -48,7 +48,7 @@ def test_the_table_and_the_record_say_what_each_step_gained(here, capsys):
     names = ["search", "rounding", "correction"]  # the profile clips already
     assert [step["name"] for step in record["steps"]] == names
     for step in record["steps"]:
-        line = next(line for line in printed.splitlines() if line.startswith(f"  {step['name']}"))
+        line = next(line for line in printed.splitlines() if line.startswith(step["name"]))
         assert f"{step['before']['loss']:.4f}" in line
         assert ("yes" in line) == step["kept"]
     assert (record["fit_samples"], record["choose_samples"], record["seed"]) == (72, 18, 0)

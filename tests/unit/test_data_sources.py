@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 import urllib.error
 
 import numpy as np
 import pytest
 
-from sast_deploy.data import DataInfo, FrameOptions, describe, load_frames
+from sast_deploy.data import DataInfo, FrameOptions, describe, frameset, load_frames
 from sast_deploy.data.events import read_nmnist
+from sast_deploy.data.official import KNOWN, SUSPECT, nmnist_provenance
 from sast_deploy.errors import DataError
 from tests.unit.data_samples import slow_frames, write_folder
 
@@ -69,7 +71,9 @@ def test_frames_and_labels_cannot_be_written(complete, load):
 def test_info_says_everything_and_survives_json(complete, load):
     info = load("nmnist", complete).info
     assert (info.requested, info.dataset, info.simulated) == ("nmnist", "nmnist", False)
-    assert info.provenance == f"real N-MNIST recordings from {complete}"
+    assert info.provenance == (
+        f"recordings in N-MNIST's layout, not verified: Test/7/00001.bin is not N-MNIST's; from {complete}"
+    )
     assert (info.n_train, info.n_test, info.holdout, info.holdout_seed) == (5, 3, None, None)
     assert info.classes == tuple("0123456789")
     assert info.missing_classes == tuple("01345689")
@@ -258,3 +262,34 @@ def test_the_real_small_set_has_the_published_figures(shared_data, load):
     assert (train.samples, test.samples, train.max_count) == (1000, 100, 12)
     assert round(train.density, 3) == 0.081
     assert frame_set.info.missing_classes == ()
+
+
+def test_only_known_recordings_are_called_real(shared_data, tmp_path):
+    real = shared_data / "nmnist_small10"
+    said = nmnist_provenance(real)
+    assert said.startswith(f"real N-MNIST recordings from {real} (verified: 20 of 20 known ones are there")
+    part = tmp_path / "Test/0"
+    part.mkdir(parents=True)
+    shutil.copy(real / "Test/0/00004.bin", part)
+    shutil.copy(real / "Test/0/00011.bin", part)
+    assert "(verified: 1 of 20 known ones are there" in nmnist_provenance(tmp_path)
+    (part / "00004.bin").unlink()
+    assert SUSPECT in nmnist_provenance(tmp_path)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_one_other_recording_in_the_place_of_a_known_one_is_enough(name, tmp_path):
+    path = tmp_path / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"\1\1\1\1\1")
+    said = nmnist_provenance(tmp_path)
+    assert said == f"recordings {SUSPECT}: {name} is not N-MNIST's; from {tmp_path}"
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_describing_a_large_set_says_how_far_it_is(split, complete, load, monkeypatch):
+    said = []
+    monkeypatch.setattr(frameset, "track", lambda items, text: said.append(text) or items)
+    data = load("nmnist", complete)
+    assert describe(data) == describe(data, progress=True)
+    assert f"looking at {split} frames" in said

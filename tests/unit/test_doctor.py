@@ -6,17 +6,16 @@ import io
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from sast_deploy import doctor, versions
 from sast_deploy.doctor import Check, diagnose, healthy, print_checks
+from sast_deploy.show import Out
 from sast_deploy.versions import pinned_versions, runtime_requirements
 
 PIP = f"{shlex.quote(sys.executable)} -m pip install "
@@ -45,7 +44,7 @@ def by_name(checks: list[Check]) -> dict[str, Check]:
 
 
 def plain(checks: list[Check]) -> list[str]:
-    console = Console(file=io.StringIO(), width=40)
+    console = Out(io.StringIO())
     print_checks(checks, console)
     return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
 
@@ -152,7 +151,7 @@ def test_real_data_is_found(
     (tmp_path / "NMNIST" / "SIMULATED.json").write_text("no JSON")
     check = by_name(diagnose())["real N-MNIST"]
     assert not check.ok
-    assert "cannot be read" in check.found
+    assert "is no JSON" in check.found
 
 
 @pytest.mark.slow
@@ -170,14 +169,14 @@ def test_runs_without_the_packages_it_looks_for() -> None:
 
 
 @pytest.fixture
-def terminal() -> Iterator[Console]:
-    return Console(file=io.StringIO(), width=60, force_terminal=True, color_system=None)
+def terminal() -> Out:
+    return Out(io.StringIO(), width=60, terminal=True)
 
 
-def test_terminal_shows_commands_unwrapped_below_the_table(terminal: Console) -> None:
+def test_terminal_shows_commands_unwrapped_below_the_table(terminal: Out) -> None:
     command = "python -m pip install " + "x" * 80
     fine, missing = Check("fine", "1.0", "1.0", True), Check("x", "not installed", "any", False, command)
     print_checks([fine, missing], terminal)
     lines = terminal.file.getvalue().splitlines()  # type: ignore[attr-defined]
-    assert lines[1].split() == ["ok", "fine", "1.0", "1.0"]
+    assert lines[2].split() == ["ok", "fine", "1.0", "1.0"]
     assert lines[-1] == f"x: {command}"

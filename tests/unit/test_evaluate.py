@@ -87,12 +87,10 @@ def test_table_and_dict() -> None:
     result = EvaluationResult(200, 190, 180, (0.25, 0.5), (0.2, 0.4), 1.5)
     assert result.transfer_gap == pytest.approx(0.05)
     assert result.to_dict()["hard_accuracy"] == 0.9
-    lines = result.table().splitlines()
-    assert len(lines) == 4
-    assert "95.00%" in lines[1]
-    assert "90.00%" in lines[2]
-    assert "0.200  0.400" in lines[2]
-    assert "5.00%" in lines[3]
+    table = result.table()
+    assert table.title == "200 test samples, 1.5 s"
+    assert [row[1] for row in table.rows] == ["95.00 %", "90.00 %", "5.00 %"]
+    assert table.rows[1][3:] == ("0.200", "0.400")
 
 
 def test_frames_of_another_shape_are_refused(trained: Path) -> None:
@@ -129,7 +127,7 @@ def test_train_and_evaluate_warn_of_a_network_without_hard_spikes(
     out = tmp_path / "ckpt.pt"
     weak = ["--dataset", "nmnist", "--epochs", "1", "--lr", "1e-6", "--rho", "0", "-o", str(out)]
     assert run(["train", *weak]) == 0
-    assert "are much of layer 0 (100%: 0.0000 hard spikes" in capsys.readouterr().out
+    assert "are much of layer 0 (100.00 %: 0.0000 hard spikes" in capsys.readouterr().out
     assert run(["evaluate", str(out)]) == 0
     assert "WARNING: the surrogate's tails" in capsys.readouterr().out
     assert run(["train", *weak, "--overwrite", "--set", "init=lsuv"]) == 0

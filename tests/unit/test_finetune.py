@@ -23,6 +23,7 @@ from sast_deploy.qat.clipping import EVERY, ClippingMemory
 from sast_deploy.qat.trainer import FineTrainer
 from sast_deploy.recipes import BEST, PAPER, Recipe
 from sast_deploy.simulate.reference import run_reference
+from sast_deploy.text import percent
 from sast_deploy.train import TrainResult, train
 from sast_deploy.train_state import TrainingInterruptedError
 from tests.tinydata import SHAPE, tiny_set
@@ -236,8 +237,8 @@ def test_the_command(start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert run_command([*arguments, "--lr", "0.01", "--rho", "0.1", "--k", "5", "-o", str(out)]) == 0
     printed = capsys.readouterr().out
     metrics = load_checkpoint(out).metrics
-    assert f"-> {metrics['validation_integer_accuracy']:.2%} (epoch" in printed
-    assert f"-> {metrics['test']['integer']:.2%}" in printed
+    assert f"-> {percent(metrics['validation_integer_accuracy'])} (epoch" in printed
+    assert f"-> {percent(metrics['test']['integer'])}" in printed
     assert metrics["setting"]["backward_k"] == 5.0
     assert metrics["setting"]["rho"] == 0.1
     assert len(metrics["finetuned"]["digest"]) == 64

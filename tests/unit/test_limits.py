@@ -7,7 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sast_deploy.compiler.limits import PROGRAM, check_limits, stored_weight_bits
+from sast_deploy.compiler.limits import (
+    DELAY_BITS,
+    FITS,
+    PROGRAM,
+    WHY,
+    broken_limits,
+    check_limits,
+    stored_weight_bits,
+    verdict,
+)
 from sast_deploy.fixedpoint import QFormat
 from sast_deploy.program import Dense, Program, Readout, frozen_ints
 from tests.programs import RULES, conv_program, fc_program
@@ -54,8 +63,9 @@ def test_capacities(inputs, outputs, limit, needs, cores, meets):
         ({"bias": frozen_ints([-4095])}, "bias", "4095", True),
         ({"bias": frozen_ints([4097])}, "bias", "4097", False),
         ({"bias": frozen_ints([4098])}, "bias", "4098", True),
-        ({"bias": frozen_ints([4095 << 7])}, "bias", str(4095 << 7), True),
-        ({"bias": frozen_ints([4096 << 7])}, "bias", str(4096 << 7), False),
+        # A bias is mantissa * 2**(0..7) of the chip's v, of which 64 are one unit here: twice 4095 at most.
+        ({"bias": frozen_ints([-2 * 4095])}, "bias", "8190", True),
+        ({"bias": frozen_ints([2 * 4096])}, "bias", "8192", False),
         ({"v_decay": frozen_ints([4095])}, "decay", "v 4095, u 4095", True),
         ({"v_decay": frozen_ints([4096])}, "decay", "v 4096, u 4095", False),
         ({"u_decay": frozen_ints([0])}, "decay", "v 2048, u -1", False),
@@ -68,6 +78,65 @@ def test_capacities(inputs, outputs, limit, needs, cores, meets):
 def test_single_numbers(change, limit, needs, meets):
     check = found(wide(3, 2, **change), limit)
     assert (check.needs, check.meets) == (needs, meets)
+
+
+STOCK = replace(RULES, state=QFormat(24, 6), comparison=">", reset="zero", overflow="saturate-symmetric")
+
+
+@pytest.mark.parametrize(
+    ("change", "limit", "needs", "meets"),
+    [
+        ({"vth": frozen_ints([3569 * 64])}, "threshold", "3569", True),
+        ({"vth": frozen_ints([131071 * 64])}, "threshold", "131071", True),
+        ({"vth": frozen_ints([131072 * 64])}, "threshold", "131072", False),
+        ({"vth": frozen_ints([3569 * 64 + 1])}, "state bits", "30", False),  # no whole mantissa, no room
+        ({}, "state bits", "24", True),
+        ({"bias": frozen_ints([-4095 * 64])}, "bias", "4095", True),
+        ({"bias": frozen_ints([4097 * 64])}, "bias", "4097", False),
+        ({"bias": frozen_ints([3])}, "bias", "0.046875", True),  # 3 * 2**0 of the chip's v
+        ({"delay": frozen_ints([63])}, "delay", "62", True),  # one step of it is the way to the next core
+        ({"weight_exp": 6}, "weight exponent", "-7", True),  # one bit stands left-aligned, 7 places up
+        ({"weight_exp": 20}, "weight exponent", "7", True),
+        ({"weight_exp": 21}, "weight exponent", "8", False),
+        ({"u_decay": frozen_ints([2048])}, "current bits", "10", True),
+        ({"u_decay": frozen_ints([1]), "weight_exp": 20}, "current bits", "25", False),
+    ],
+)
+def test_programs_of_stock_lava_are_counted_in_the_units_of_the_mantissa(change, limit, needs, meets):
+    program = wide(3, 2, rules=STOCK, **{"weight_exp": 6, "vth": frozen_ints([64]), **change})
+    check = found(program, limit)
+    assert (check.needs, check.meets) == (needs, meets)
+
+
+def test_the_way_to_the_next_core_costs_no_synapse_bits():
+    first, later = (
+        found(wide(3, 2, rules=STOCK, weight_exp=6, vth=UNIT, delay=frozen_ints([d])), "synapse bits").needs
+        for d in (1, 2)
+    )
+    assert (first, later) == ("6", str(6 * (1 + DELAY_BITS)))
+
+
+def test_a_filtered_current_needs_the_bits_that_its_bound_says():
+    """Three weights of 1 at inputs of 1 and no loss but 1 / 4096: 3 a step for 4 steps, and 6 bits below."""
+    check = found(wide(3, 2, u_decay=frozen_ints([1])), "current bits")
+    assert (check.needs, check.meets) == (str(5 + 6), True)
+
+
+def test_every_limit_that_can_break_says_why_and_the_verdict_names_all_that_do():
+    rules = replace(RULES, weight_bits=9)
+    values = {"vth": frozen_ints([200000]), "bias": frozen_ints([9999]), "u_decay": UNIT}
+    program = wide(5000, 2, rules=rules, weight=-200, **values)
+    checks = check_limits(program)
+    broken = broken_limits(checks)
+    assert {check.limit for check in broken} >= {"input axons", "weight bits", "threshold", "bias", "decay"}
+    for check in checks:
+        assert check.limit in WHY or check.cores, check
+    for check in broken:
+        assert check.layer == PROGRAM or check.layer in check.why
+        assert str(check) in verdict(checks)
+    assert verdict(checks).startswith("does not fit a Loihi 1 core: input axons 5000 of 4096, layer 0; ")
+    assert broken[-1].why == "Loihi 1 resets to zero; this program subtracts"
+    assert verdict([check for check in checks if check.meets]) == FITS
 
 
 def test_a_small_exponent_scales_the_whole_layer_up():

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from sast_deploy.accuracy import Accuracy
 from sast_deploy.errors import OutputError
 from sast_deploy.netx import NetFile
 from sast_deploy.report import Run, make_report, print_report
+from sast_deploy.show import Out
 from sast_deploy.simulate import record as record_module
 from sast_deploy.simulate.record import SpikeRecord, allocate, evenly_spread, first_difference
 from sast_deploy.simulate.reference import run_reference
@@ -64,11 +64,11 @@ def test_numbers(report):
 
 def test_what_a_person_reads(report):
     text = io.StringIO()
-    print_report(report, Console(file=text, width=120))
+    print_report(report, Out(text))
     for expected in (
         "SIMULATED: digits", "20 samples, 20 % held out by seed 3",
-        "75.0 % (15 of 20; 95 % interval 53.1-88.8 %)",
-        "90.0 % (18 of 20", "95.0 % (19 of 20",
+        "75.00 % (15 of 20; 95 % interval 53.13 % to 88.81 %)",
+        "90.00 % (18 of 20", "95.00 % (19 of 20",
         "20 samples replayed: spike counts, logits and predictions identical",
         "layer 0 (dense)", "SynOps", "p" * 64, "confusion",
     ):  # fmt: skip
@@ -79,12 +79,16 @@ def test_a_part_of_the_split_and_a_foreign_split_are_named(report):
     data = {**FACTS["data"], "test_samples": 100, "unlike_training": "not the split of training"}
     text = io.StringIO()
     changed = replace(report, run=replace(report.run, backend="reference"), facts={**FACTS, "data": data})
-    print_report(changed, Console(file=text, width=120))
+    print_report(changed, Out(text))
     for expected in (
         "20 of 100 samples, evenly spread, 20 % held out", "WARNING", "not the split of training",
-        "this run is the reference's",
+        "this run is the reference's", "confusion of 20 of 100 test samples",
+        "operations per sample, mean of 20 of 100 test samples",
     ):  # fmt: skip
         assert expected in text.getvalue()
+    # The float accuracies are another test split's.
+    assert "18 of 20" not in text.getvalue()
+    assert text.getvalue().count("measured on another test split, so not shown") == 2
     assert "its start included" not in text.getvalue()
 
 

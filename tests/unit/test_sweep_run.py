@@ -38,6 +38,7 @@ from sast_deploy.sweep.stages import Measuring
 from sast_deploy.sweep.study import Run, Study
 from sast_deploy.sweep.sweep import plan, sweep
 from sast_deploy.sweep.workers import _Child, _Slot, shares
+from sast_deploy.text import percent
 from tests.e2e.conftest import write_bands
 from tests.tinydata import STEPS, tiny_set
 
@@ -92,7 +93,7 @@ def test_a_run_writes_what_it_says(tmp_path: Path) -> None:
     assert int8["accuracy"] == int8["correct"] / 30
     assert int8["synops"] == pytest.approx(sum(layer["synops"] for layer in int8["layers"]))
     assert found["train"]["epochs"] == 3
-    assert f"hard {expected.hard_accuracy:.2%}" in text
+    assert f"hard {percent(expected.hard_accuracy)}" in text
 
 
 def test_nothing_finished_is_done_again(tmp_path: Path) -> None:
@@ -462,3 +463,14 @@ def test_a_terminal_shows_bars_and_what_is_left(tmp_path: Path) -> None:
     assert "0 of 2 runs finished, 1 running, left 0:00:0" in said
     assert "0 of 2 runs finished, 0 running, 1 FAILED" in said
     assert f"1/2 failed {runs[0].name}: no luck" in said
+
+
+def test_a_finished_sweep_counts_what_was_done_before(tmp_path: Path) -> None:
+    console = Console(width=120, force_terminal=True, file=io.StringIO(), record=True)
+    with Display((), tmp_path, console, before=3) as display:
+        console.print(display._render())
+    assert console.export_text().splitlines() == ["3 of 3 runs finished, 0 running"]
+    with Display((make(0),), tmp_path, console, before=2) as display:
+        display.show(Event(make(0).name, FINISHED, "done"))
+        console.print(display._render())
+    assert "3 of 3 runs finished, 0 running" in console.export_text()

@@ -15,7 +15,7 @@ from sast_deploy.tables import load_records, make_tables, markdown
 from sast_deploy.tables.accuracy import controls
 from sast_deploy.tables.groups import Group, baseline_of, data_label, group, recipe_label
 from sast_deploy.tables.plots import draw
-from sast_deploy.tables.records import Record
+from sast_deploy.tables.records import Record, _to_dict
 from sast_deploy.tables.table import MISSING, NOTHING, Table
 
 INFO = {
@@ -322,10 +322,59 @@ def test_files_that_are_none(tmp_path: Path, content: str | None) -> None:
 def test_folders_without_runs_and_the_same_run_twice(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no runs of a sweep"):
         load_records([tmp_path])
-    write(tmp_path / "a", record(0))
-    write(tmp_path / "b", record(0))
-    with pytest.raises(DataError, match="two runs are called"):
-        load_records([tmp_path / "a", tmp_path / "b"])
+    one = record(0)
+    write(tmp_path / "a", replace(one, analysis={"drop": {"levels": []}}))
+    write(tmp_path / "b", replace(one, analysis={"noise": {"levels": []}}))
+    (joined,) = load_records([tmp_path / "a", tmp_path / "b"])
+    assert (set(joined.analysis), joined.float) == ({"drop", "noise"}, one.float)
+    write(tmp_path / "c", record(0, 0.8))
+    with pytest.raises(DataError, match=r"/c: two runs are called .* with other figures \(float\)"):
+        load_records([tmp_path / "a", tmp_path / "c"])
+
+
+def test_equal_names_of_other_frames_or_configurations_are_other_runs(tmp_path: Path) -> None:
+    other = replace(record(0, info={**INFO, "frame_digest": "b" * 64}), name=record(0).name)
+    longer = replace(record(0, 0.7, epochs=7), name=record(0).name)
+    for folder, each in {"a": record(0), "b": other, "c": longer}.items():
+        write(tmp_path / folder, each)
+    found = load_records([tmp_path / "a", tmp_path / "b", tmp_path / "c"])
+    assert sorted(each.float["hard"] for each in found if each.float) == [0.7, 0.9, 0.9]
+    assert len(group(found)) == 3
+
+
+def test_the_results_in_the_repository_make_tables_together(capsys: pytest.CaptureFixture[str]) -> None:
+    files = sorted(map(str, (Path(__file__).parents[2] / "benchmarks" / "results").glob("*.json")))
+    assert len(files) >= 5
+    assert run(["tables", *files]) == 0
+    out = capsys.readouterr().out
+    for title in ("Swap-only", "Hardware-aware", "Controls", "The gap over clip"):
+        assert f"{title}" in out
+
+
+RAW = {"format": "sast-deploy-runs", "version": 1, "runs": []}
+ONE = _to_dict(record(0))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        *(({**RAW, "version": version}, "version") for version in (99, 2, 0, "1", True, None, [])),
+        *(({**RAW, "runs": runs}, "run") for runs in (3, None, {}, [3], ["x"], [{}], [[]])),
+        *(({**RAW, "runs": [{**ONE, key: value}]}, key.split(".")[0])
+          for key in ONE for value in (3, "x", [1]) if (key, value) != ("name", "x")),
+        ({**RAW, "runs": [{**ONE, "config": {}}]}, "seed"),
+    ],
+)  # fmt: skip
+def test_files_of_other_versions_or_built_otherwise_are_refused(
+    tmp_path: Path, content: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps(content))
+    assert run(["tables", str(path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {path}: ")
+    assert said in line
+    assert "internal error" not in line
 
 
 def test_a_group_knows_no_figure_that_is_not_there() -> None:

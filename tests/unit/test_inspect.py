@@ -1,0 +1,78 @@
+"""`inspect` and `verify` of strangers' files, the verdict as the last line, and `--fail-on-limits`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sast_deploy.cli import run
+from sast_deploy.netx_import import load_stock
+from tests.stockfiles import conv, dense, image, integrator, write_stock
+
+FITS = "fits a Loihi 1 core in every row that the file decides"
+RNG = np.random.default_rng(3)
+FILES = {
+    "dense": [dense(RNG.integers(-50, 51, (6, 18))), dense(RNG.integers(-50, 51, (3, 6)), vThMant=3569)],
+    "filtered": [dense(RNG.integers(-50, 51, (6, 18)), iDecay=1024, vDecay=200)],
+    "delays": [dense(RNG.integers(-50, 51, (6, 18))) | {"delay": np.full(18, 62)}],
+    "conv": [image(2, 6, 6), conv(RNG.integers(-50, 51, (3, 2, 3, 3)), (3, 4, 4))],
+    "wide": [dense(np.ones((2, 5873), int))],
+    "integrator": [dense(RNG.integers(-50, 51, (6, 18))), integrator(RNG.integers(-50, 51, (3, 6)))],
+}
+BREAKS = {
+    "wide": "does not fit a Loihi 1 core: input axons 5873 of 4096, layer 0",
+    "integrator": "does not fit a Loihi 1 core: threshold 131072 of 0..131071, layer 1; "
+    "decay v 4096, u -1 of 0..4095, layer 1",
+}
+
+
+@pytest.fixture(params=FILES)
+def stock(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return Path(write_stock(tmp_path / f"{request.param}.net", FILES[request.param]))
+
+
+def test_a_strangers_file_is_inspected_and_its_last_line_is_the_verdict(
+    stock: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    facts = tmp_path / "facts.json"
+    assert run(["inspect", str(stock), "--json", str(facts)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    expected = BREAKS.get(stock.stem, FITS)
+    assert lines[-1] == expected
+    written = json.loads(facts.read_text())
+    assert written["verdict"] == expected
+    assert len(written["layers"]) == len(FILES[stock.stem]) - (stock.stem == "conv")
+    assert "sast-deploy did not write" in written["summary"]["origin"]
+    for note in load_stock(stock).notes:
+        assert f"note: {note}" in lines
+    assert not any("compile the checkpoint" in line for line in lines)
+
+
+def test_a_broken_limit_can_fail_the_command(stock: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["inspect", str(stock), "--fail-on-limits"]) == (1 if stock.stem in BREAKS else 0)
+    assert capsys.readouterr().out.splitlines()[-1] == BREAKS.get(stock.stem, FITS)
+
+
+@pytest.mark.parametrize(
+    "command", [["verify"], ["verify", "--known-answers-only"], ["inspect", "--samples", "3"]]
+)
+def test_what_a_strangers_file_cannot_do_is_said_in_one_line(
+    command: list[str], stock: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([command[0], str(stock), *command[1:]]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {stock}: ")
+    assert "no data" in line
+    assert f"sast-deploy simulate {stock} --input" in line
+    assert "compile the checkpoint" not in line
+
+
+def test_proofs_that_hold_for_some_steps_only_say_for_how_many(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_stock(tmp_path / "a.net", FILES["integrator"])
+    assert run(["inspect", str(path)]) == 0
+    assert "proved for every input of spikes 0..1, in 1,000 steps" in capsys.readouterr().out
