@@ -79,6 +79,7 @@ WORK = (
     "sast_deploy.simulate.reference.run_reference", "sast_deploy.inspection.inspect_net",
     "sast_deploy.analysis.predict", "sast_deploy.tables.make_tables", "sast_deploy.sweep.sweep.sweep",
     "sast_deploy.data.saccade.simulate_mnist", "sast_deploy.data.compare.compare",
+    "sast_deploy.stockrun.run_in_chunks",
 )  # fmt: skip
 
 
