@@ -7,6 +7,7 @@ What stock NetX 0.6.0 on stock Lava 0.10.0 does, and what therefore becomes of i
     spike      v > 64 vThMant, then v = 0                                  comparison ">", reset "zero"
     synapses   send one step late; a dense layer's `delay` comes on top    delay 1 + d
     no neuron  a dense layer that integrates 64 W x for ever, never fires  u_decay 0, v_decay 4096
+    input      32-bit integers, fractions dropped; 0 message bits: != 0    netx_frames.py
     input      with neurons: their bias is weight * pixel + bias           a 1 x 1 convolution
 
 What stock NetX ignores, alters or cannot load is refused by name, or reproduced with a note.

@@ -34,7 +34,7 @@ settings.load_profile("sast")
 
 # Of processor time, children included: a busy machine makes no test slow. The first that uses a package
 # pays for its import.
-QUICK_SECONDS = 3.0
+QUICK_SECONDS, ALL_QUICK_SECONDS = 3.0, 60.0
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -47,7 +47,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name the tests that are slow and do not say so."""
+    """Name the tests that are slow and do not say so, and say it where too many are nearly so."""
     took = {
         report.nodeid: dict(report.user_properties).get("processor seconds", 0.0)
         for reports in terminalreporter.stats.values()
@@ -55,8 +55,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         if getattr(report, "when", None) == "call"
     }
     late = sorted((seconds, name) for name, seconds in took.items() if seconds > QUICK_SECONDS)
-    if late:
-        terminalreporter.section("slow tests without @pytest.mark.slow")
+    total = sum(took.values())
+    if late or total > ALL_QUICK_SECONDS:
+        terminalreporter.section(f"tests without @pytest.mark.slow: {total:.0f} s of processor time")
     for seconds, name in reversed(late):
         terminalreporter.line(f"{seconds:.1f} s of processor time: {name}")
 

@@ -28,7 +28,7 @@ from sast_deploy.data.idx import Split, read_mnist
 from sast_deploy.data.pixelmodel import PixelModel, simulate_recording
 from sast_deploy.data.sessions import session_model
 from sast_deploy.errors import DataError, OutputError
-from sast_deploy.fileio import new_folder, sweep_leftovers
+from sast_deploy.fileio import NAME_LETTERS, new_folder, sweep_leftovers
 from sast_deploy.progress import track
 from sast_deploy.reading import Expected
 from sast_deploy.reading.documents import read_json
@@ -242,7 +242,7 @@ def _new_folder(out: Path) -> Iterator[Path]:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         sweep_leftovers(out)
-        temporary = new_folder(out.parent, f".{out.name}.", ".tmp")
+        temporary = new_folder(out.parent, f".{out.name[:NAME_LETTERS]}.", ".tmp")
         yield temporary
         if out.is_dir() and any(out.iterdir()) and (out / MARKER).is_file():
             return  # another process finished the same data set first

@@ -48,7 +48,7 @@ class _Run:
 
 
 _DISTURBED = Maybe(known({
-    "levels": Items(Table({"amount": AMOUNT, "hard": FRACTION, "surrogate": FRACTION}, open=True), 0, 1000)
+    "levels": Items(Table({"amount": AMOUNT, "hard": FRACTION}, open=True), 0, 1000)
 }))  # fmt: skip
 _ANALYSIS: dict[str, Check] = {
     "drop": _DISTURBED,

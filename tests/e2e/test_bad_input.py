@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from sast_deploy.cli import run
+from sast_deploy.netx import sast_digest
 
 pytestmark = pytest.mark.slow
 
@@ -101,8 +102,8 @@ def test_checkpoints(work, capsys, command, damage, message):
         (["compile"], "Missing argument 'CHECKPOINT'"),
         (["comple", "x"], "No such command 'comple'"),
         (["simulate", "nowhere.net"], "nowhere.net: no such file"),
-        (["simulate", "truncated.net"], "is damaged or no NetX file"),
-        (["simulate", "text.net"], "is damaged or no NetX file"),
+        (["simulate", "truncated.net"], "is truncated: the end of the file is missing"),
+        (["simulate", "text.net"], "text.net: is a text; expected a .net file"),
         (["simulate", "--check", "some"], "--check some; expected a number of samples, all or none"),
         (["simulate", "--check", "²"], "--check ²; expected a number of samples, all or none"),
         (["simulate", "--samples", "0"], "Invalid value for '--samples'"),
@@ -201,6 +202,8 @@ def test_nets_that_do_not_say_what_they_are(work, capsys, name, value, message):
     with h5py.File(net, "r+") as file:
         del file[name]
         file[name] = np.bytes_(value)
+        del file["sast/digest"]
+        file["sast/digest"] = np.bytes_(sast_digest(file["sast"]).encode())
     line = complaint(["simulate", net], capsys)
     assert net in line
     assert message in line
@@ -224,11 +227,14 @@ def test_debug_shows_the_traceback():
 
 def test_an_internal_error_is_one_line_too(capsys, monkeypatch):
     import sast_deploy.netx
+    import sast_deploy.reading.files
+    from sast_deploy.reading.files import NET
 
     def broken(_path):
         raise ZeroDivisionError("division by zero")
 
     monkeypatch.setattr(sast_deploy.netx, "read_net", broken)
+    monkeypatch.setattr(sast_deploy.reading.files, "identify", lambda _path, _expected: NET)
     line = complaint(["simulate", "x.net"], capsys, code=70)
     assert (
         line

@@ -24,6 +24,7 @@ from sast_deploy.children import child_environment, python_command
 from sast_deploy.errors import EXIT_CODES, Exit
 from tests.commandlines import COMMANDS, STUDY, TRACE, WORKING, make_folder, poison, working
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 # Where each command's own work begins.
 WORK = {

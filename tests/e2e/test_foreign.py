@@ -126,6 +126,7 @@ def arrays(path):
         return {name: found[name] for name in found.files}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["reference", "fast", "lava"])
 def test_chunks_and_traces_change_no_value(backend, folder, monkeypatch):
     """Samples one by one, in files instead of memory: the same arrays; with --traces those of all layers."""
@@ -178,12 +179,13 @@ def test_a_convolution_first_takes_its_shape_from_the_array_or_the_option(folder
     shaped = arrays("shaped.npz")
     assert shaped["spikes"].any()
     for other in ("flat.npz", "told.npz"):
-        found = arrays(other).items()
-        assert all(np.array_equal(shaped[name], value) for name, value in found if name != "run")
+        found = {name: value for name, value in arrays(other).items() if name != "run"}
+        assert all(np.array_equal(shaped[name], value) for name, value in found.items())
     assert run(["simulate", "bare.net", "--input", "flat.npy", "--input-shape", "3,5,4", "-o", "o.npz"]) == 2
     assert "layer 0 (conv): weight (3, 2, 3, 3) after (3, 5, 4)" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_stock_lava_alters_is_said(folder, capsys):
     layers = [{**dense(np.ones((2, 3), int)), "delay": np.array([[0, 1, 2], [62, 63, 99]])}]
     write_stock("late.net", layers)

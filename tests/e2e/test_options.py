@@ -21,6 +21,8 @@ from sast_deploy.errors import Exit
 from tests.commandlines import COMMANDS, make_folder, working
 from tests.stockfiles import FLATTEN, conv, dense, image, integers, write_stock
 
+pytestmark = pytest.mark.slow
+
 DATA: dict[str, list[str]] = {
     "--dataset": ["--dataset", "nmnist-simulated"],
     "--data-root": ["--data-root", "real"],
@@ -38,6 +40,7 @@ FRAMES = {
 }
 OVERWRITE = {"--overwrite": ["--overwrite"]}
 COMPARED = ["data", "compare", "--real", "real", "--mnist-dir", "mnist", "-o", "out/a.png"]
+OPEN = ["simulate", "open.net", "--input", "rows.npy", "-o", "out/a.npz"]
 STOCK = ["simulate", "theirs.net", "--input", "theirs.npy"]
 # Command -> option -> words behind the working line (in place of it, where they begin with a command).
 ACTS: dict[str, dict[str, list[str]]] = {
@@ -77,6 +80,8 @@ ACTS: dict[str, dict[str, list[str]]] = {
         "--reset-interval": [*STOCK, "--reset-interval", "3", "-o", "out/a.npz"],
         "--message-bits": [*STOCK[:2], "--input", "graded.npy", "--message-bits", "4", "-o", "out/a.npz"],
         "--output": [*STOCK, "-o", "out/b.npz"],
+        "--traces": [*STOCK, "--traces", "-o", "out/a.npz"],
+        "--input-shape": [*OPEN, "--input-shape", "2,6,5"],
     },
     "inspect": {
         **OVERWRITE,
@@ -130,6 +135,8 @@ BASE = {
     "--reset-interval": [*STOCK, "-o", "out/a.npz"],
     ("simulate", "--steps"): [*STOCK, "-o", "out/a.npz"],
     "--message-bits": [*STOCK[:2], "--input", "graded.npy", "-o", "out/a.npz"],
+    "--traces": [*STOCK, "-o", "out/a.npz"],
+    "--input-shape": OPEN,
     ("simulate", "--output"): [*STOCK, "-o", "out/a.npz"],
     **{("inspect", name): ["--samples", "2"] for name in DATA},
     **{("compile", name): ["--calibrate", "nmnist"] for name in DATA},
@@ -160,6 +167,7 @@ BAD: dict[str, list[str]] = {
     ],
     "simulate": [
         *BAD_DATA, *BAD_LAVA, "--samples 0", "--check some", "--check -1", "--batch 0", "--backend x",
+        *(f"--input-shape {shape}" for shape in ("2,6", "2,6,5,1", "0,6,5", "-2,6,5", "2,6,x", "2,6,")),
     ],
     "verify": [*BAD_DATA, *BAD_LAVA, "--samples 0", "--backend x"],
     "inspect": ["--samples 0", *(f"--samples 2 {words}" for words in BAD_DATA)],
@@ -183,6 +191,8 @@ IGNORED: list[tuple[str, str]] = [
     (f"{THEIRS} --backend fast --timeout 10", "--timeout"),
     ("simulate own.net --input theirs.npy", "--input"),
     ("simulate own.net --steps 5", "--steps"),
+    ("simulate own.net --traces", "--traces"),
+    ("simulate own.net --input-shape 2,34,34", "--input-shape"),
     ("simulate own.net --reset-interval 5", "--reset-interval"),
     ("simulate own.net --message-bits 0", "--message-bits"),
     ("simulate own.net -o out/a.npz", "--output"),
@@ -275,6 +285,8 @@ def files(chain: Path, bands: Path, tmp_path_factory: pytest.TempPathFactory) ->
     rng = np.random.default_rng(0)
     layers = [conv(integers(rng, 30, 3, 2, 3, 3), (3, 4, 3), vThMant=40), FLATTEN]
     write_stock(folder / "theirs.net", [image(2, 6, 5), *layers, dense(integers(rng, 60, 8, 36))])
+    write_stock(folder / "open.net", [*layers, dense(integers(rng, 60, 8, 36))])  # no input layer
+    np.save(folder / "rows.npy", (rng.random((12, 60)) < 0.4).astype(np.uint8))
     np.save(folder / "theirs.npy", (rng.random((12, 2, 6, 5)) < 0.4).astype(np.uint8))
     np.save(folder / "graded.npy", rng.integers(0, 9, (12, 2, 6, 5)))
     return folder
@@ -342,7 +354,7 @@ def handed(words: list[str], capsys: pytest.CaptureFixture[str]) -> list[Any]:
             patch.setattr(target, record)
         code = cli.run(words)
     err = capsys.readouterr().err
-    reasons = ("EnoughError", "own test split", "simulated", "nothing to resume")
+    reasons = ("EnoughError", "own test split", "simulated", "nothing to resume", "--input-shape")
     assert code == Exit.OK or any(reason in err for reason in reasons), err
     results = [np.load(path) for path in sorted(Path("out").rglob("*.npz"))]
     arrays = [found[name].tolist() for found in results for name in found.files]

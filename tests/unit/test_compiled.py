@@ -62,6 +62,7 @@ def readonly() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+@pytest.mark.slow
 def test_a_read_only_package_runs_for_a_user_without_a_home(readonly: Path) -> None:
     modules = kernel_modules()
     assert len(modules) >= 6

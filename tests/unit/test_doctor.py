@@ -151,7 +151,7 @@ def test_real_data_is_found(
     (tmp_path / "NMNIST" / "SIMULATED.json").write_text("no JSON")
     check = by_name(diagnose())["real N-MNIST"]
     assert not check.ok
-    assert "cannot be read" in check.found
+    assert "is no JSON" in check.found
 
 
 @pytest.mark.slow

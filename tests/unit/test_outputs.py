@@ -32,6 +32,8 @@ from tests.tinydata import tiny_set
 from tests.tinynets import random_checkpoint
 from tests.unit.test_tables import record
 
+pytestmark = pytest.mark.slow  # hundreds of commands
+
 # Options that name what is read, or a folder of recordings or of the cache.
 READ = {
     "checkpoint", "checkpoints", "net", "data_root", "cache_dir", "input_path", "real", "simulated",

@@ -8,10 +8,12 @@ import gzip
 import json
 import os
 import struct
+import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,10 +23,12 @@ import pytest
 import torch
 
 from sast_deploy.checkpoint import load_checkpoint, save_checkpoint
+from sast_deploy.commands.loading import load_test_split
 from sast_deploy.data import DataInfo, FrameOptions
 from sast_deploy.data.events import read_nmnist
 from sast_deploy.data.frameset import SCHEMA as DATA
 from sast_deploy.data.idx import read_idx
+from sast_deploy.data.nmnist import tonic_download
 from sast_deploy.data.options import SCHEMA as FRAMES
 from sast_deploy.data.recordings import folder_signature
 from sast_deploy.errors import DataError, ProfileError, SastError, UsageError
@@ -400,6 +404,42 @@ def test_names_that_are_no_text_are_names_all_the_same(tmp_path: Path) -> None:
     assert len(folder_signature(tmp_path)) == 64
 
 
+# --- downloads --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dataset", ["nmnist", "dvsgesture", "tonic:NMNIST", "tonic:NCALTECH101"])
+@pytest.mark.parametrize("asked", [False, True])
+def test_no_file_starts_a_download_or_says_where_to(
+    tmp_path: Path, monkeypatch: Any, dataset: str, asked: bool
+) -> None:
+    """Not even where the person names the data set: the folder is still the file's."""
+
+    def download(*_: Any, **__: Any) -> None:
+        pytest.fail("it downloads")
+
+    monkeypatch.setattr("urllib.request.urlopen", download)
+    (tmp_path / "root").mkdir()
+    info = replace(tiny_set().info, dataset=dataset, root=str(tmp_path / "root"))
+    options, named = FrameOptions(steps=1), dataset if asked else None
+    with pytest.raises(DataError) as caught:
+        load_test_split(info, options, named, None, None, None, tmp_path / "cache")
+    assert f"sast-deploy data info --dataset {dataset} --data-root" in one_line(caught.value)
+    assert list((tmp_path / "root").iterdir()) == []
+
+
+def test_what_is_downloaded_unpacks_into_its_folder_alone(tmp_path: Path) -> None:
+    from tonic.download_utils import extract_archive
+
+    (tmp_path / "inside").mkdir()
+    with tarfile.open(tmp_path / "inside" / "a.tar", "w") as archive:
+        archive.addfile(tarfile.TarInfo("../evil"))
+    before = vars(tarfile.TarFile).get("extraction_filter")
+    with tonic_download(), pytest.raises(tarfile.FilterError):
+        extract_archive(str(tmp_path / "inside" / "a.tar"), str(tmp_path / "inside"))
+    assert not (tmp_path / "evil").exists()
+    assert vars(tarfile.TarFile).get("extraction_filter") is before
+
+
 # --- the source -------------------------------------------------------------------------------------------
 
 READS = {
@@ -410,23 +450,22 @@ READS = {
 METHODS = {"read_text", "read_bytes", "open"}
 # Where something else than sast_deploy.reading reads, and why that is no file of a stranger's.
 OWN = {
-    "sast_deploy.cli": "the null device",
+    "sast_deploy.compiled": "the package's own source",
     "sast_deploy.data": "Source.open lists recordings",
     "sast_deploy.data.cache": "the folder whose lock it holds",
     "sast_deploy.data.idx": "unpacks what reading.open_regular opened",
     "sast_deploy.doctor": "the installation",
     "sast_deploy.fileio": "what it has just written, and the head of an output",
     "sast_deploy.memory": "/proc",
-    "sast_deploy.netx": "writes, in memory",
     "sast_deploy.outputs": "outputs that are there, once output_target has found them to be regular files",
     "sast_deploy.profile": "the profiles of the package",
-    "sast_deploy.simulate.fast.compiled": "the package's own source",
     "sast_deploy.simulate.lava.child": "the folder of this run, for this user alone",
     "sast_deploy.simulate.lava.shared": "the folder of this run",
     "sast_deploy.simulate.lava.stock": "the folder of this run",
     "sast_deploy.simulate.lava.stock_child": "the folder of this run",
     "sast_deploy.simulate.lava.supervisor": "the folder of this run",
     "sast_deploy.simulate.record": "its own temporary file",
+    "sast_deploy.streams": "the null device",
     "sast_deploy.sweep.provenance": "the package's own source",
     "sast_deploy.versions": "the installation",
 }
@@ -441,7 +480,7 @@ def reads(path: Path) -> list[str]:
         name = ast.unparse(node.func)
         method = isinstance(node.func, ast.Attribute) and node.func.attr in METHODS
         copies = name == "json.loads" and ast.unparse(node.args[0]).startswith("json.dumps(")
-        writes = name == "open" and any(isinstance(a, ast.Constant) and a.value == "wb" for a in node.args)
+        writes = any(isinstance(each, ast.Constant) and each.value in ("w", "wb") for each in node.args)
         if (name in READS or method) and not copies and not writes:
             found.append(f"line {node.lineno}: {ast.unparse(node)}")
     return found

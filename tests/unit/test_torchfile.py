@@ -173,6 +173,7 @@ ATTACKS = {
     "storage elsewhere": (tensor(0, (4,), (1,), key="../../etc/passwd"), 16),
     "storage of no kind": (tensor(0, (4,), (1,), kind=OrderedDict), 16),
     "memo": (b"\x80\x02Nr\xff\xff\xff\x7f.", 0),
+    "memo that fits": (b"\x80\x02Nr" + struct.pack("<I", 60_000_000) + b".", 0),
     "memo of text": (b"\x80\x02Np99999999999\n.", 0),
     "bytearray": (b"\x80\x05\x96" + struct.pack("<Q", 1 << 40) + b".", 0),
     "long": (b"\x80\x02\x8b\xff\xff\xff\x7f.", 0),
