@@ -116,10 +116,10 @@ def analyse_command(
         data = load_test_split(
             checkpoint.data, checkpoint.frames, dataset, data_root, holdout, holdout_seed, cache_dir
         )
-        out.print(f"{name}: {path}, {data.info.provenance}", soft_wrap=True, markup=False)
+        out.print(f"{name}: {path}, {data.info.provenance}")
         unlike = data.info.unlike(checkpoint.data)
         if unlike:
-            out.print(f"WARNING: {unlike}", soft_wrap=True)
+            out.print(f"WARNING: {unlike}")
         data, counts = _limited(data, samples, cache_dir, drop="drop" in chosen)
         predictions[name] = predict(checkpoint, data, device=device, progress=True)
         origin = {"path": str(path), "dataset": data.info.dataset, "frames": data.info.frame_digest}
@@ -135,14 +135,14 @@ def analyse_command(
         out.print(*comparison.lines())
     for a, b in apart:
         reason = "not tested on the same recordings, so not compared"
-        out.print(f"{a} - {b}: {reason}", markup=False, soft_wrap=True)
+        out.print(f"{a} - {b}: {reason}")
     written = _write(results, [c.to_dict() for c in comparisons], path_of_results, made)
     out.print(*(f"wrote {path}" for path in written))
     violated = [
         name for name, found in results.items() if not found.get("contraction", {}).get("holds", True)
     ]
     for name in violated:
-        out.print(f"VIOLATED: a bound that must hold does not hold for {name}", soft_wrap=True)
+        out.print(f"VIOLATED: a bound that must hold does not hold for {name}")
     return Exit.CHECK_FAILED if violated else Exit.OK
 
 

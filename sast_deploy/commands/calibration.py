@@ -19,11 +19,10 @@ if TYPE_CHECKING:
 def load_calibration(trained: Checkpoint, dataset: str, data: dict[str, Any], out: Out) -> FrameSet:
     """The samples to calibrate with. data: data_root, holdout, holdout_seed, cache_dir. Raises DataError."""
     found = load_test_split(trained.data, trained.frames, dataset, **data)
-    out.print(f"calibration data: training samples of {found.info.provenance}", soft_wrap=True)
+    out.print(f"calibration data: training samples of {found.info.provenance}")
     if found.info.unlike(trained.data):
         out.print(
             "WARNING: not the frames it was trained on: validation samples may be training samples",
-            soft_wrap=True,
         )
     return found
 

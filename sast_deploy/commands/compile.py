@@ -129,7 +129,7 @@ def compile_command(
         data = load_calibration(trained, calibrate, folders, out)
         check({**made, "frames": data.info.frame_digest})
         if calibrate_steps and "clipping" in steps and profile.clipping == "mse":
-            out.print(f"step clipping: what {profile.name} does anyway", soft_wrap=True)
+            out.print(f"step clipping: what {profile.name} does anyway")
         how = (data, steps, seed or 0)
         calibrated, record = calibrate_checkpoint(trained, network, profile, name, *how, out)
         print_steps(calibrated, out)
@@ -137,7 +137,7 @@ def compile_command(
     net = _net_file(checkpoint, trained, profile, compilation, record, strict_reset)
     write_net(output, net)
     _print_compilation(out, profile, compilation, strict_reset)
-    out.print(f"wrote {output}", soft_wrap=True)
+    out.print(f"wrote {output}")
 
 
 def default_export(stem: str, made: Run) -> Path:
@@ -199,4 +199,4 @@ def _print_compilation(out: Out, profile: Profile, compilation: Compilation, str
         out.print("stock NetX refuses this file: it has no pooling layers; `sast-deploy simulate` runs it.")
     else:
         out.print(f"note: {STOCK_WARNING if subtracts else STOCK_NOTE}")
-    out.print(f"program {compilation.program.digest()}", soft_wrap=True)
+    out.print(f"program {compilation.program.digest()}")

@@ -112,8 +112,8 @@ def simulate_command(mnist_dir: Path, output: Path, n_train: int, n_test: int, s
     refuse_used(output)
     root = simulate_mnist(mnist_dir, output, n_train, n_test, seed=seed, progress=True)
     out = console()
-    out.print(f"wrote {n_train} + {n_test} SIMULATED recordings to {root}", soft_wrap=True)
-    out.print(f"load them with --dataset nmnist-simulated --data-root {root}", soft_wrap=True)
+    out.print(f"wrote {n_train} + {n_test} SIMULATED recordings to {root}")
+    out.print(f"load them with --dataset nmnist-simulated --data-root {root}")
 
 
 @data_group.command(
@@ -164,5 +164,5 @@ def compare_command(
     out = console()
     out.print(result.title, "", result.table(), "", *result.verdict())
     result.plot(output, made)
-    out.print(f"wrote {output}", soft_wrap=True)
+    out.print(f"wrote {output}")
     return Exit.OK if result.ok else Exit.CHECK_FAILED

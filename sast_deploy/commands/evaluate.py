@@ -39,11 +39,11 @@ def evaluate_command(
     data = load_test_split(trained.data, trained.frames, dataset, data_root, holdout, holdout_seed, cache_dir)
     result = evaluate(trained, data.test, device=device)
     out = console()
-    out.print(f"{checkpoint}: test split of {data.info.provenance}", soft_wrap=True)
+    out.print(f"{checkpoint}: test split of {data.info.provenance}")
     unlike = data.info.unlike(trained.data)
     if unlike:
-        out.print(f"WARNING: {unlike}", soft_wrap=True)
+        out.print(f"WARNING: {unlike}")
     out.print(result.table())
     warning = tail_warning(trained.recipe, result.surrogate_rates, result.hard_rates)
     if warning:
-        out.print(warning, soft_wrap=True)
+        out.print(warning)

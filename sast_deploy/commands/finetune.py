@@ -102,10 +102,10 @@ def finetune_command(
     click.get_current_context().with_resource(claim)  # held until the command ends
     data = load_test_split(trained.data, trained.frames, dataset, data_root, holdout, holdout_seed, cache_dir)
     out = console()
-    out.print(f"{checkpoint} -> {profile.name}; data: {data.info.provenance}", soft_wrap=True)
+    out.print(f"{checkpoint} -> {profile.name}; data: {data.info.provenance}")
     unlike = data.info.unlike(trained.data)
     if unlike:
-        out.print(f"WARNING: {unlike}", soft_wrap=True)
+        out.print(f"WARNING: {unlike}")
     resets = trained.network.reset, profile.arithmetic.reset
     if resets[0] != resets[1]:
         out.print("note: trained with reset {!r}; from here on with the profile's, {!r}".format(*resets))
@@ -115,10 +115,10 @@ def finetune_command(
         source=file_digest(checkpoint), device=device, resume=resume, overwrite=overwrite,
     )  # fmt: skip
     if result.already_finished:
-        out.print(f"{result.path} was finished before; nothing was trained", soft_wrap=True)
+        out.print(f"{result.path} was finished before; nothing was trained")
         return
     out.print(*_summary(result.checkpoint))
-    out.print(f"wrote {result.path}", soft_wrap=True)
+    out.print(f"wrote {result.path}")
 
 
 def _summary(found: Checkpoint) -> list[str]:

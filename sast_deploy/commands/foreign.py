@@ -70,15 +70,14 @@ def simulate_foreign(path: Path, wanted: ForeignRun) -> None:
     out.print(
         f"{path}: stock NetX network, {len(inputs)} samples x {inputs.steps} steps on {wanted.backend} "
         f"in {seconds:.2f} s, latency {net.latency} steps",
-        soft_wrap=True,
     )
     for note in (*inputs.notes, *net.notes):
-        out.print(f"note: {note}", soft_wrap=True)
+        out.print(f"note: {note}")
     out.print(_layers(net, results))
     first = results.logits[0].tolist()
-    out.print(f"logits of sample 0 ({_meaning(results)}): {_shortened(first)}", soft_wrap=True)
-    out.print(f"program {net.program.digest()}", soft_wrap=True)
-    out.print(f"wrote {output}", soft_wrap=True)
+    out.print(f"logits of sample 0 ({_meaning(results)}): {_shortened(first)}")
+    out.print(f"program {net.program.digest()}")
+    out.print(f"wrote {output}")
 
 
 def _load(path: Path, wanted: ForeignRun) -> tuple[StockNet, StockFrames]:

@@ -178,7 +178,7 @@ def simulate_command(
     chosen = evenly_spread(len(data.test), samples)
     frames = take(data.test.frames, chosen)  # the whole split stays where it is mapped from
     out = console()
-    out.print(f"{path}: {len(frames)} test samples of {data.info.dataset} on {backend}", soft_wrap=True)
+    out.print(f"{path}: {len(frames)} test samples of {data.info.dataset} on {backend}")
     start = time.perf_counter()
     record = _run(backend, path, content, frames, lava_options)
     seconds = time.perf_counter() - start
@@ -189,7 +189,7 @@ def simulate_command(
     result = make_report(content, frames, data.test.labels[chosen], record, run, facts)
     print_report(result, out)
     write_text(report, with_run(result.to_json(), made))
-    out.print(f"wrote {report}", soft_wrap=True)
+    out.print(f"wrote {report}")
     return Exit.CHECK_FAILED if difference else Exit.OK
 
 

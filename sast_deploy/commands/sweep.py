@@ -102,19 +102,18 @@ def _workers(address: str | None, jobs: int | None) -> Workers:
 
 def _print_plan(study: Study, found: Plan, runs: Path, out: Out) -> None:
     for name, stages in found.missing.items():
-        out.print(f"{name}: {', '.join(stages) if stages else 'finished'}", soft_wrap=True)
+        out.print(f"{name}: {', '.join(stages) if stages else 'finished'}")
     passes = sum(run.passes for run in study.runs if found.missing[run.name][:1] == ("train",))
     out.print(
         f"{runs}: {len(found.todo)} of {len(study.runs)} runs to do, {passes} passes over training data",
-        soft_wrap=True,
     )
 
 
 def _print_outcome(outcome: Outcome, study: Study, runs: Path, out: Out) -> int:
     for name, reason in outcome.failures.items():
-        out.print(f"FAILED {name}: {reason}", soft_wrap=True, markup=False)
+        out.print(f"FAILED {name}: {reason}")
     before = f", {outcome.before} of them before" if outcome.before else ""
-    out.print(f"{runs}: {outcome.finished} of {len(study.runs)} runs finished{before}", soft_wrap=True)
+    out.print(f"{runs}: {outcome.finished} of {len(study.runs)} runs finished{before}")
     if outcome.finished:
-        out.print(f"their tables: sast-deploy tables {runs}", soft_wrap=True)
+        out.print(f"their tables: sast-deploy tables {runs}")
     return Exit.RUNS_FAILED if outcome.failures else Exit.OK

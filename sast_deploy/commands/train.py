@@ -129,9 +129,9 @@ def train_command(
         progress=True,
     )
     out = console()
-    out.print(f"data: {data.info.provenance}", soft_wrap=True)
+    out.print(f"data: {data.info.provenance}")
     if kind == "conv" and wanted.forward == "surrogate" and wanted.init == "torch":
-        out.print(f"note: {SILENT.format(recipe_name)}", soft_wrap=True)
+        out.print(f"note: {SILENT.format(recipe_name)}")
     if data.info.missing_classes:
         out.print(f"classes without samples: {', '.join(data.info.missing_classes)}")
     from sast_deploy.network import network_spec
@@ -144,14 +144,14 @@ def train_command(
         seed=seed, validation=validation, device=device, resume=resume, overwrite=overwrite,
     )  # fmt: skip
     if result.already_finished:
-        out.print(f"{result.path} was finished before; nothing was trained", soft_wrap=True)
+        out.print(f"{result.path} was finished before; nothing was trained")
     else:
-        out.print(f"wrote {result.path}", soft_wrap=True)
+        out.print(f"wrote {result.path}")
     test = result.checkpoint.metrics["test"]
     rates = (test.get(key, []) for key in ("surrogate_rates", "hard_rates"))  # older files have none
     warning = tail_warning(result.checkpoint.recipe, *rates)
     if warning:
-        out.print(warning, soft_wrap=True)
+        out.print(warning)
 
 
 def parse_changes(changes: tuple[str, ...]) -> dict[str, float | str]:
