@@ -75,7 +75,10 @@ def load_stock(path: Path, use: StockUse | None = None) -> StockNet:
         if not isinstance(layers, h5py.Group) or not len(layers):
             STOCK_FILE.refuse("has no layers in /layer", path)
         reader.read(layers)
-    return _assemble(path, reader)
+    try:
+        return _assemble(path, reader)
+    except ValueError as error:  # of the program's own checks: too many steps, layers that are too large
+        raise NetFileError(str(error).removeprefix("inconsistent program: "), where=path) from error
 
 
 def _assemble(path: Path, reader: LayerReader) -> StockNet:
