@@ -27,50 +27,28 @@ from sast_deploy.floatnet import FloatConv2d, FloatDense, FloatLayer, FloatNetwo
 from sast_deploy.network import KERNEL, PADDING, Network, NetworkSpec, state_shapes
 from sast_deploy.reading import Expected
 from sast_deploy.reading.settings import (
-    AMOUNT,
-    COUNT,
-    FRACTION,
-    SEED,
-    Check,
-    Items,
-    Maybe,
     Named,
-    Number,
     Plain,
     Problem,
     Schema,
     Table,
     Text,
     is_text,
-    known,
     refuse,
     shown,
 )
 from sast_deploy.reading.torchfile import OTHER, read_torch
 from sast_deploy.recipes import Recipe
+from sast_deploy.recorded import METRICS, SEEDS
 
 FORMAT = "sast-deploy-checkpoint"
 FORMAT_VERSION = 1
 _REMEDY = "train one with `sast-deploy train`"
 EXPECTED = Expected(f"a {FORMAT} file", CheckpointError, _REMEDY)
-_RATES = Items(Number(0, 1), 0, 256)
-_TEST: Mapping[str, Check] = {
-    "samples": COUNT, "surrogate": FRACTION, "hard": FRACTION, "integer": FRACTION,
-    "integer_start": FRACTION, "surrogate_rates": _RATES, "hard_rates": _RATES,
-}  # fmt: skip
-_FINETUNED: Mapping[str, Check] = {"profile_text": Text(1 << 20), "validation_integer_accuracy": FRACTION}
-# Of what only some files have, or have had: what it is where it is there.
-_METRICS: Mapping[str, Check] = {
-    "epoch": COUNT, "epochs": COUNT, "seconds": AMOUNT, "step_ms": Maybe(AMOUNT), "peak_memory_mb": AMOUNT,
-    "training_samples": COUNT, "validation_samples": COUNT, "device": Text(255),
-    "validation_surrogate_accuracy": FRACTION, "validation_hard_accuracy": FRACTION,
-    "validation_integer_accuracy": FRACTION, "test": known(_TEST), "finetuned": known(_FINETUNED),
-    "setting": known({"validation": Number(0, 1, above=True, below=True), "seed": SEED}),
-}  # fmt: skip
 SCHEMA = Schema("checkpoint", CheckpointError, {
     "name": Text(255, "/\0"), "network": Plain(), "recipe": Plain(), "frames": Table(FRAMES.fields),
     "data": Plain(),
-    "seeds": known({"train": SEED, "finetune": SEED}), "metrics": known(_METRICS),
+    "seeds": SEEDS, "metrics": METRICS,
     "packages": Named(Text(255)),
 })  # fmt: skip
 

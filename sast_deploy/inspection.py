@@ -23,6 +23,9 @@ ELEMENT_BYTES = (1, 2, 4)  # of the integer types a tensor can have
 INSPECTION_VERSION = 1
 PROVED = "proved for every input"
 STOCK_STEPS = 1000  # of a stranger's network, whose file does not say how long it runs
+UNCOVERED = (
+    "the program and the known answers; profile, data, checkpoint and calibration are not (format version 1)"
+)
 
 
 @dataclass(frozen=True)
@@ -221,6 +224,7 @@ def _summary_of(net: NetFile, path: Path) -> dict[str, str]:
         "program": f"{program.name}, {shape} counts 0..{program.input_max}, {program.steps} steps, "
         f"{len(program.classes)} classes",
         "program digest": program.digest(),
+        "covered by digests": "everything" if net.covered else UNCOVERED,
         "profile": f"{profile.name}: {profile.description}" if profile else "none",
         "arithmetic": _arithmetic_of(program),
         "data": str(net.data.get("provenance", "not recorded")),

@@ -28,6 +28,8 @@ from sast_deploy.profile import Profile, parse_profile
 from sast_deploy.program import Program
 from sast_deploy.reading.documents import parse_json
 from sast_deploy.reading.hdf5 import open_hdf5, read_dataset
+from sast_deploy.reading.settings import refuse
+from sast_deploy.recorded import NET_FILE
 
 FORMAT = "sast-deploy-net"
 FORMAT_VERSION = 2  # 1 had no digest over all of /sast
@@ -169,9 +171,7 @@ def _metadata(sast: h5py.Group, path: Path) -> dict[str, Json]:
     # Files from before calibration have no record of it.
     found = {name: text(sast, name) for name in METADATA if name in sast or name != "calibration"}
     values = {name: parse_json(each, f"{path} /sast/{name}", EXPECTED) for name, each in found.items()}
-    for name, value in values.items():
-        if not isinstance(value, dict):
-            raise NetFileError(f"/sast/{name} is no JSON object", where=path, todo=RECOMPILE)
+    refuse(NET_FILE.problems(values, ""), f"{path} /sast", NetFileError, RECOMPILE)
     return values
 
 

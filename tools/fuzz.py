@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
             failed = _minimised(failed, base, seeds, given)
             _keep(failed, base, seeds, Path(here) / kept)
         _print_table(chosen, found, seconds)
-        _print_kinds(failed, kept)
+        _print_kinds(failed, kept, found)
     finally:
         os.chdir(here)
         shutil.rmtree(base, ignore_errors=True)
@@ -143,7 +143,10 @@ def _print_table(chosen, found, seconds):  # type: ignore[no-untyped-def]
     print(f"{len(found):,} inputs in {seconds:.0f} s, {len(found) / max(seconds, 1e-9):.0f} a second")
 
 
-def _print_kinds(failed, kept):  # type: ignore[no-untyped-def]
+def _print_kinds(failed, kept, found):  # type: ignore[no-untyped-def]
+    for each in found:
+        if each.verdict == "unmade":
+            print(f"not made: {each.task} {each.detail}")
     for count, each in failed:
         name = f"--target {each.task.target} --seed {each.task.seed} --only {each.task.number}"
         print(f"FAILED {count} x {each.task.target}: {each.kind} [{'; '.join(each.labels)}] {name}")

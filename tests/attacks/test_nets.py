@@ -87,7 +87,7 @@ NONSENSE = {
     "a kernel of no rows": ("conv", f"{FIRST}/weight", np.zeros((3, 2, 0, 3), np.int32)),
     "pool kernel 0": ("conv", "sast/program/layers/2/kernel", ints(0, 0)),
     "pool kernel -1": ("conv", "sast/program/layers/2/kernel", ints(-1, 3)),
-    "pool exponent 3": ("conv", "sast/program/layers/2/exponent", 3),
+    "pool exponent 100": ("conv", "sast/program/layers/2/exponent", 100),
     "known frames beyond input_max": ("fc", "sast/known_answers/frames", None),
     "known logits of other classes": ("fc", "sast/known_answers/logits", np.zeros((4, 3), np.int64)),
     "known samples nan": ("fc", "sast/known_answers/samples", np.nan),
@@ -225,12 +225,24 @@ REACHING = (external, virtual, virtual_of_itself, external_link, soft_link_to_no
             a_group_around_it, never_written)  # fmt: skip
 NODES = (*REACHING, a_group, missing, empty_space, a_named_type, records, references, texts_of_any_length,
          fractions, six_axes)  # fmt: skip
-OPTIONAL = {("missing", "sast/calibration")}  # files from before calibration have none
-SEEDS = ("fc-loihi-int4.net", "conv-loihi-int8.net", "rich.net")
+MENDED = (fractions, six_axes)
+# Files from before calibration have none; what mending has made right again is right.
+OPTIONAL = {("missing", "sast/calibration")}
+RIGHT_AGAIN = ("layer/", "sast/digest", "sast/program_digest", "sast/known_answers/checksums")
 
 
+def attacked(change, number, name):
+    """Whether to try it: what reaches out with every dataset, the others with each third one."""
+    if (change.__name__, name) in OPTIONAL or (change in MENDED and name.startswith(RIGHT_AGAIN)):
+        return False
+    if name.startswith("layer/") and change is missing:
+        return False  # stock NetX's half may say less
+    return change in REACHING or (number + NODES.index(change)) % 3 == 0
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("change", NODES, ids=lambda change: change.__name__)
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", ["fc-loihi-int4.net", "rich.net"])
 def test_every_dataset(change, seed, seeds, made, work):
     """Derived from the files themselves: a dataset that is added later is attacked, too."""
     path = work / "x.net"
@@ -238,14 +250,12 @@ def test_every_dataset(change, seed, seeds, made, work):
     with h5py.File(path) as file:
         names = datasets(file)
     assert len(names) > 40
-    for name in names:
-        if (change.__name__, name) in OPTIONAL or (name.startswith("layer/") and change in (missing,)):
+    for number, name in enumerate(names):
+        if not attacked(change, number, name):
             continue
         path.write_bytes(seeds.files["net"][seed])
         with h5py.File(path, "r+") as file:
             change(file, name, made[0])
-        if change in (fractions,) and name.startswith("layer/"):
-            continue  # mending has written the stock view anew
         with pytest.raises(NetFileError) as refused:
             read_net(path)
             pytest.fail(f"{name} accepted")

@@ -50,6 +50,7 @@ def sparse(path):
     os.truncate(path, 50 << 30)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("node", [fifo, folder, device, loop, nowhere, unix_socket, empty, sparse])
 @pytest.mark.parametrize(("kind", "index"), EVERY)
 def test_only_regular_files_of_a_sensible_size(kind, index, node, seeds, work, refuses):

@@ -22,7 +22,7 @@ ORDER = (
     "text", "errors", "versions", "children", "streams", "compiled",
     "fields", "reading", "show", "progress", "fileio", "outputs",
     # The integer program, from its arithmetic to its checks: knows nothing of data and training.
-    "fixedpoint", "profile", "program", "linear", "floatnet", "synops", "accuracy",
+    "recorded", "fixedpoint", "profile", "program", "linear", "floatnet", "synops", "accuracy",
     "netx_program", "netx_known", "netx_stock", "netx",
     "netx_weights", "netx_group", "netx_layers",
     "simulate",

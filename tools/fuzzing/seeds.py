@@ -77,7 +77,7 @@ def _make_seeds(base: Path) -> Seeds:
     os.environ["SAST_CACHE_DIR"] = str(base / "cache")
     pt, resume = _checkpoints(), _unfinished()
     stock, inputs = _stock()
-    data = {str(p.relative_to(DATA)): p.read_bytes() for p in sorted(DATA.rglob("*.bin"))[:3]}
+    data = {str(p.relative_to(DATA)): p.read_bytes() for p in sorted((DATA / "Train" / "0").glob("*.bin"))[:3]}
     idx = _idx()
     files = {
         "net": _nets(pt), "stock": stock, "pt": pt, "results": _results(), "resume": resume,

@@ -37,7 +37,7 @@ from tests.programs import conv_program, fc_program, random_frames, rich_program
 from tools.fuzzing import archives, hdf5
 from tools.fuzzing.judge import ACCEPTED, REFUSED, SKIPPED, Failed, check_program, command, refusal
 from tools.fuzzing.seeds import DATA, OPTIONS, RESUMED, TRAIN, Seeds
-from tools.fuzzing.values import Rng, change_array, change_bytes, change_tree, number, pick, to_json, to_toml
+from tools.fuzzing.values import INTEGERS, Rng, change_array, change_bytes, change_tree, pick, to_json, to_toml
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -260,7 +260,7 @@ def _probe_stock(rng: Rng, made: Input, place: Place) -> str:
 
 def _run_stock(rng: Rng, net: Path, array: Path, names: tuple[str, ...], place: Place) -> str:
     """The same run in both engines, whose results must be the same."""
-    more = pick(rng, ([], [], ["--steps", "9"], ["--message-bits", "4"], ["--reset-interval", "3"]))
+    more = pick(rng, ([], [], ["--steps", "9"], ["--message-bits", "4"], ["--message-bits", "16"], ["--reset-interval", "3"]))
     found = {}
     for backend in ("fast", "reference"):
         out = place.out / f"{backend}.npz"
@@ -504,8 +504,8 @@ def _change_idx(rng: Rng, made: Input, place: Place) -> None:
     data = bytearray(path.read_bytes())
     at = int(rng.integers(0, min(len(data), 16))) if data else 0
     if rng.random() < 0.5 and len(data) > 8:
-        struct.pack_into(">I", data, pick(rng, (4, 4, 8)) if len(data) > 12 else 4, int(number(rng, 4) or 0) & 0xFFFFFFFF
-                         if rng.random() < 0.9 else 5)  # fmt: skip
+        where = pick(rng, (4, 8)) if len(data) > 12 else 4
+        struct.pack_into(">I", data, where, int(pick(rng, INTEGERS)) & 0xFFFFFFFF)
         what = "a length in the header"
     elif data:
         data[at] = int(rng.integers(256))
@@ -583,6 +583,7 @@ def warm_up(place: Place) -> None:
                 target.probe(rng, made, place)
             clear(place)
     _compile_kernels()
+    _wide_inputs(place)
     archives.bomb()
 
 
@@ -598,6 +599,19 @@ def _compile_kernels() -> None:
             run_fast(wide, random_frames(rng, wide, 2), trace=True, threads=1)
             for trace, batch in itertools.product((True, False), (None, 1)):
                 run_fast(program, random_frames(rng, program, 2), trace=trace, batch=batch, threads=1)
+
+
+def _wide_inputs(place: Place) -> None:
+    """Strangers' inputs of every width."""
+    for name, content in place.seeds.files["stock"].items():
+        net, array = place.folder / "in" / "x.net", place.folder / "in" / "x.npy"
+        _write(net, content)
+        values = np.load(io.BytesIO(place.seeds.stock_inputs[name.replace(".net", ".npy")])).astype(np.int64)
+        for factor, bits in itertools.product((1, -1, 300, -300, 70_000), ("0", "8", "16", "24")):
+            np.save(array, values * factor)
+            words = ["simulate", str(net), "--input", str(array), "--message-bits", bits, "--backend", "fast"]
+            with contextlib.suppress(Failed):
+                command([*words, "-o", str(place.out / "x.npz"), "--overwrite"], "x")
 
 
 def clear(place: Place) -> None:

@@ -22,7 +22,7 @@ IN_OPEN, IN_NONBLOCK = 0x20, 0x800
 # What no reader has a reason to do, by the names of Python's audit events.
 NEVER = {
     *("os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", "subprocess.Popen", "pty.spawn"),
-    *("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.bind", "ctypes.dlopen"),
+    *("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.bind"),
     *("os.chown", "os.symlink", "os.link", "urllib.Request", "ftplib.connect"),
 }
 UNPICKLED = ("torch", "numpy", "collections", "_codecs")  # modules of what plain tensors are made of
@@ -70,7 +70,7 @@ class Watch:
     def _hook(self, event: str, arguments: tuple[Any, ...]) -> None:
         if not self.active:
             return
-        if event == "open":
+        if event == "open" or (event == "ctypes.dlopen" and "/" in str(arguments[0])):
             self._check_open(arguments[0])
         elif event == "pickle.find_class":
             if not str(arguments[0]).startswith(UNPICKLED):
