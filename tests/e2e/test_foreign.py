@@ -129,6 +129,7 @@ def arrays(path):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["reference", "fast", "lava"])
 def test_chunks_and_traces_change_no_value(backend, folder, monkeypatch):
     """Samples one by one, in files instead of memory: the same arrays; with --traces those of all layers."""
@@ -152,6 +153,7 @@ def test_chunks_and_traces_change_no_value(backend, folder, monkeypatch):
         assert np.array_equal(parts[f"membranes{layer}"].ravel(), expected.traces[layer].membrane.ravel())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["reference", "fast"])
 def test_memory_is_flat_in_the_number_of_samples(backend, folder, monkeypatch):
     monkeypatch.setitem(stockrun.CHUNK_BYTES, backend, 5_000)
