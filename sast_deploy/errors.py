@@ -36,6 +36,9 @@ EXIT_CODES = {
 }
 
 
+LONGEST = 900  # letters of what was found
+
+
 class SastError(Exception):
     """Base of all errors meant for the person at the keyboard.
 
@@ -56,9 +59,14 @@ class SastError(Exception):
         expected: str | None = None,
         todo: str | None = None,
     ) -> None:
-        parts = [what, f"expected {expected}" if expected else "", todo or ""]
+        parts = [_shortened(what), f"expected {_shortened(expected)}" if expected else "", todo or ""]
         message = " ".join("; ".join(filter(None, parts)).split())
         super().__init__(f"{printable(where)}: {message}" if where is not None else message)
+
+
+def _shortened(text: str) -> str:
+    """Text that quotes a file of any origin fits on a screen."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
 
 
 class UsageError(SastError):
