@@ -40,18 +40,22 @@ analyses = ["margins"]
 class Real:
     """A command. words: after `sast-deploy`; its outputs lie in out/. reads: inputs that may vanish.
 
-    resumes: continues with --resume what was interrupted.
+    resumes: continues with --resume what was interrupted. once: refuses to do again what it has finished.
+    parts: what it has written when it is interrupted may be whole files that are not the last.
     """
 
     words: tuple[str, ...]
     reads: tuple[str, ...]
     resumes: bool = False
+    once: bool = False
+    parts: bool = False
 
 
 COMMANDS: Mapping[str, Real] = {
-    "train": Real((*TRAIN, "--rho", "0.1", "-o", "out/ckpt.pt"), (), True),
+    "train": Real((*TRAIN, "--rho", "0.1", "-o", "out/ckpt.pt"), (), resumes=True, parts=True),
     "finetune": Real(
-        ("finetune", "fc.pt", "--epochs", "2", "--batch", "4", "--device", "cpu", "-o", "out/fine.pt"), ("fc.pt",), True
+        ("finetune", "fc.pt", "--epochs", "2", "--batch", "4", "--device", "cpu", "-o", "out/fine.pt"), ("fc.pt",),
+        resumes=True, parts=True,
     ),
     "compile": Real(("compile", "fc.pt", "--profile", "loihi-int4", "-o", "out/x.net"), ("fc.pt",)),
     "simulate-fast": Real(
@@ -68,15 +72,15 @@ COMMANDS: Mapping[str, Real] = {
     "tables": Real(("tables", "runs.json", "--json", "out/small.json", "--plots", "out"), ("runs.json",)),
     "data-simulate": Real(
         ("data", "simulate", "--mnist-dir", "mnist", "-o", "out/events", "--train", "3", "--test", "2"),
-        ("mnist/train-images-idx3-ubyte",),
+        ("mnist/train-images-idx3-ubyte",), once=True,
     ),
     "data-compare": Real(
-        ("data", "compare", "--real", "../../data", "--simulated", "../../data", "-o", "out/c.png"), ()
+        ("data", "compare", "--real", "../../data", "--simulated", "simulated", "-o", "out/c.png"), ()
     ),
     "analyse": Real(
         ("analyse", "fc.pt", "--parts", "drop,margins", "--device", "cpu", "-o", "out/analysis.json"), ("fc.pt",)
     ),
-    "sweep": Real(("sweep", "study.toml", "-o", "out/runs", "--jobs", "2"), ("study.toml",)),
+    "sweep": Real(("sweep", "study.toml", "-o", "out/runs", "--jobs", "2"), ("study.toml",), parts=True),
 }  # fmt: skip
 
 
@@ -94,6 +98,7 @@ def prepare(base: Path, name: str, seeds: Seeds) -> Path:
     for each, content in seeds.files["idx"].items():
         (folder / "mnist" / each).write_bytes(content)
     (folder / "study.toml").write_text(STUDY)
+    shutil.copytree(base / "data", folder / "simulated")
     shutil.copytree(base / "cache", folder.parent / "cache")
     return folder
 

@@ -87,7 +87,7 @@ def _more(
     target: Target, made: Input, verdict: str, kind: str, detail: str, violations: list[str]
 ) -> tuple[str, str]:
     """What else is wrong with an answer."""
-    if not kind and violations:
+    if violations:
         return sorted(violations)[0], "\n".join(violations)
     if not kind and made.forbidden and verdict != "refused" and not target.rebuilds:
         return f"accepted: {made.forbidden}", detail

@@ -446,8 +446,9 @@ def _probe_cache(rng: Rng, made: Input, place: Place) -> str:
             raise Failed("accepted: labels without a class")
         if split.frames.max() > OPTIONS.clip:
             raise Failed("accepted: frames beyond clip")
-    classes = found.info.classes
-    if found.options != sound.options or len(classes) != 10 or not all(isinstance(name, str) for name in classes):
+    options, classes = found.options, found.info.classes
+    fits = (options.steps, options.size) == (OPTIONS.steps, OPTIONS.size)
+    if not fits or len(classes) != 10 or not all(isinstance(name, str) for name in classes):
         raise Failed("accepted: other options or classes")
     json.dumps(found.info.to_dict())
     return ACCEPTED
