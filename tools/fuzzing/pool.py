@@ -87,6 +87,8 @@ def _more(
     target: Target, made: Input, verdict: str, kind: str, detail: str, violations: list[str]
 ) -> tuple[str, str]:
     """What else is wrong with an answer."""
+    if target.names_files:
+        violations = [each for each in violations if not each.startswith("opens ")]
     if violations:
         return sorted(violations)[0], "\n".join(violations)
     if not kind and made.forbidden and verdict != "refused" and not target.rebuilds:

@@ -73,7 +73,7 @@ class Watch:
         if event == "open" or (event == "ctypes.dlopen" and "/" in str(arguments[0])):
             self._check_open(arguments[0])
         elif event == "pickle.find_class":
-            if not str(arguments[0]).startswith(UNPICKLED):
+            if not str(arguments[0]).startswith(UNPICKLED) and arguments != ("builtins", "object"):
                 self.found.append(f"unpickles {arguments[0]}.{arguments[1]}")
         elif event in NEVER:
             self.found.append(f"calls {event}")
