@@ -231,7 +231,7 @@ def write_meta(folder: Path, meta: dict[str, Any]) -> None:
 
 
 def _check_samples(meta: dict[str, Any], split: str) -> None:
-    """Raise ValueError unless there is an id and the label of a class for every sample, of the options' shape."""
+    """Raise ValueError unless there is an id and label for every sample, and frames of the options' shape."""
     record, classes, options = meta[split], len(meta["classes"]), meta["options"]
     shape = [record["shape"][0], options["steps"], 2, *(options["size"] or ())]
     if record["shape"] != shape:

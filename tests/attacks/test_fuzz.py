@@ -22,7 +22,7 @@ sys.path[:0] = [{checkout!r}]
 from tools import fuzz
 fuzz._prepare(None)
 from sast_deploy.errors import DataError
-from tools.fuzzing import pool, seeds, targets
+from tools.fuzzing import pool, recordings, seeds
 
 def few_seeds(base):
     for name in ("data", "cache"):
@@ -32,8 +32,8 @@ def few_seeds(base):
 def reader(path):
     {plant}
 
-seeds.make_seeds, targets.read_nmnist = few_seeds, reader
-pool.warm_up = targets.check_events = lambda *_: None
+seeds.make_seeds, recordings.read_nmnist = few_seeds, reader
+pool.warm_up = recordings.check_events = lambda *_: None
 sys.exit(fuzz.main(["--target", "bin", "--inputs", "1", "--jobs", "1", "--save", {kept!r}]))
 """
 
@@ -42,8 +42,12 @@ def tool(name, *arguments):
     environment = {key: value for key, value in os.environ.items() if key != "SAST_CACHE_DIR"}
     return subprocess.run(
         [sys.executable, f"tools/{name}", *map(str, arguments)],
-        cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=CHECKOUT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_every_reader_is_fuzzed(tmp_path):
@@ -88,7 +92,12 @@ def test_an_input_is_the_same_every_time():
 
 
 def test_commands_are_killed_filled_and_starved():
-    chosen = ("--commands", "compile,simulate-input,inspect", "--faults", "kill,small-files,full-disk,stdout,vanish")
+    chosen = (
+        "--commands",
+        "compile,simulate-input,inspect",
+        "--faults",
+        "kill,small-files,full-disk,stdout,vanish",
+    )
     done = tool("faults.py", *chosen, "--seed", "1")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "after which something did not hold" in done.stdout

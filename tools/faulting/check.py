@@ -54,7 +54,9 @@ def undisturbed(base: Path, name: str, seeds: Seeds) -> Usual:
     return found[1]
 
 
-def disturb(base: Path, name: str, fault: str, rng: np.random.Generator, usual: Usual, seeds: Seeds) -> Outcome:
+def disturb(
+    base: Path, name: str, fault: str, rng: np.random.Generator, usual: Usual, seeds: Seeds
+) -> Outcome:
     """Run a command under a fault, then undisturbed again."""
     folder = prepare(base, f"{name}-{fault}", seeds)
     run = Run(COMMANDS[name], folder, usual.seconds, f"{os.getpid()}-{time.monotonic_ns()}")
