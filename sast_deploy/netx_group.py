@@ -23,6 +23,8 @@ INT8_MAX = (1 << 7) - 1  # in which stock convolutions hold their geometry
 DECAY_MAX = 4096
 DELAY_MAX = 62
 VTH_MAX = (1 << 25) - 1  # times 64 it still fits 32 bits
+LONGEST_TEXT = 40  # of types, which are all shorter
+DIMENSIONS = 8
 NEURONS_MAX = 1 << 22  # of one layer
 NUMBERS = "buif"  # NumPy's kinds of dtype
 
@@ -121,6 +123,8 @@ class Group:
     def shape(self) -> tuple[int, ...]:
         """`shape`, what the layer's neurons are: (n,) or (C, H, W)."""
         shape = tuple(int(n) for n in self.read("shape").ravel())
+        if len(shape) > DIMENSIONS:
+            refuse(self, f"shape of {len(shape)} dimensions", f"at most {DIMENSIONS}")
         if math.prod(shape) > NEURONS_MAX:
             refuse(self, f"shape {shape}", f"at most {NEURONS_MAX} neurons")
         return shape
@@ -170,7 +174,8 @@ class Group:
         if not values.size or values.dtype.kind not in "SO":
             refuse(self, f"{name} of type {values.dtype}", "a text")
         value = values.ravel()[0]
-        return value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
+        found = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
+        return found[:LONGEST_TEXT]
 
     def _values(self, name: str, sizes: dict[str, int]) -> npt.NDArray[Any]:
         shapes = RULES[self.kind][name].shapes

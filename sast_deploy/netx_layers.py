@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from sast_deploy.errors import NetFileError
-from sast_deploy.netx_group import DELAY_MAX, INT16, INT32, Group, refuse
+from sast_deploy.netx_group import DELAY_MAX, INT16, INT32, LONGEST_TEXT, Group, refuse
 from sast_deploy.netx_weights import stock_weights
 from sast_deploy.program import NO_DECAY_FILTER, Conv2d, Dense, Int32Array, Shape, SpikingLayer, frozen_ints
 
@@ -60,9 +60,9 @@ class LayerReader:
         """Read all of /layer. Raises NetFileError for what is not supported."""
         for index in range(len(groups)):
             if str(index) not in groups:
-                raise NetFileError(
-                    f"/layer has {', '.join(groups)}", where=self.path, expected=f"0..{len(groups) - 1}"
-                )
+                names = ", ".join(groups)
+                found = f"/layer has {names[:LONGEST_TEXT]}{'...' if names[LONGEST_TEXT:] else ''}"
+                raise NetFileError(found, where=self.path, expected=f"0..{len(groups) - 1}")
             if not isinstance(groups[str(index)], h5py.Group):
                 raise NetFileError(f"/layer/{index} is a dataset", where=self.path, expected="a group")
             self._layer(Group(groups[str(index)], self.path, index), index)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from sast_deploy.reading.files import NPY_MARK, Expected, open_regular
 
-AXES = 32  # that every NumPy can hold
+DIMENSIONS, LONGEST_REASON = 32, 100  # NumPy 1 knows no more dimensions; and characters
 NUMBERS = "buif"  # NumPy's kinds of dtype: bool, unsigned, signed, float
 # What NumPy raises for a header that is none: it evaluates Python's literals.
 BROKEN = (
@@ -35,13 +35,13 @@ def read_npy(path: Path, expected: Expected) -> npt.NDArray[Any]:
             shape, fortran, dtype = _header(file)
         except BROKEN as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            expected.refuse(f"has no readable header ({reason:.200})", path)
+            expected.refuse(f"has no readable header ({reason[:LONGEST_REASON]})", path)
         offset, size = file.tell(), os.fstat(file.fileno()).st_size
         if dtype.kind not in NUMBERS or dtype.hasobject or dtype.names:
             frames = "make frames of them first: counts (samples, time, C, H, W)" if dtype.names else None
             expected.refuse(f"holds {_named(dtype)}, not numbers", path, frames)
-        if len(shape) > AXES or any(type(n) is not int or n < 0 for n in shape):
-            expected.refuse(f"has shape {shape!s:.200}", path)
+        if len(shape) > DIMENSIONS or any(type(n) is not int or n < 0 for n in shape):
+            expected.refuse(f"has shape {str(shape)[:LONGEST_REASON]}", path)
         wanted = int(np.prod([int(n) for n in shape], dtype=object)) * dtype.itemsize
         if wanted > size - offset:
             expected.refuse(f"is cut off: {size - offset:,} of {wanted:,} bytes of numbers", path)

@@ -51,6 +51,7 @@ def test_any_density(make, density):
 WIDE = [(0, 255), (0, 999), (-3, 3), (-255, 1), (-70_000, 65_535), (0, 2**31 - 1), (1 - 2**31, 5)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [fc_program, conv_program, rich_program])
 @pytest.mark.parametrize(("low", "high"), WIDE)
 def test_inputs_of_every_width_and_sign(make, low, high):

@@ -21,7 +21,7 @@ TEMPORARY = re.compile(r"^\.(?:.*\.tmp|lock|.*\.lock|building-.*)$|\.lock$")
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """A digest of every finished file below a folder, by name. Raises ValueError for one that is not whole."""
+    """A digest of every finished file below a folder, by name. ValueError: one is not whole."""
     found = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not TEMPORARY.search(path.name):

@@ -83,6 +83,8 @@ def _compile_kernels() -> None:
                 for each in program.layers
             ]
             program = replace(program, layers=tuple(wider))
+            wide = replace(program, input_min=-1)  # in 32 bits
+            run_fast(wide, random_frames(rng, wide, 2), trace=True, threads=1)
             for trace, batch in itertools.product((True, False), (None, 1)):
                 run_fast(program, random_frames(rng, program, 2), trace=trace, batch=batch, threads=1)
 
