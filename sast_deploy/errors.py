@@ -11,6 +11,8 @@ from pathlib import Path
 
 from sast_deploy.text import printable
 
+LONGEST = 900  # letters of what is wrong, and of what is expected
+
 
 class Exit(IntEnum):
     """What the exit code of a command says; the same for every command."""
@@ -36,7 +38,6 @@ EXIT_CODES = {
 }
 
 
-LONGEST = 900  # letters of what was found
 
 
 class SastError(Exception):
@@ -59,14 +60,14 @@ class SastError(Exception):
         expected: str | None = None,
         todo: str | None = None,
     ) -> None:
-        parts = [_shortened(what), f"expected {_shortened(expected)}" if expected else "", todo or ""]
+        parts = [_cut(what), f"expected {_cut(expected)}" if expected else "", todo or ""]
         message = " ".join("; ".join(filter(None, parts)).split())
         super().__init__(f"{printable(where)}: {message}" if where is not None else message)
 
 
-def _shortened(text: str) -> str:
-    """Text that quotes a file of any origin fits on a screen."""
-    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
+def _cut(text: str) -> str:
+    """Values in it may come from a file, and be of any length."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
 class UsageError(SastError):

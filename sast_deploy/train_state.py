@@ -203,13 +203,13 @@ def _problems(values: Mapping[str, Any], setting: Setting) -> Iterator[Problem]:
         yield Problem("", f"a history of {len(values['history'])} lines", f"{epoch + integers}")
     for number, line in enumerate(values["history"], start=1 - integers):
         yield from Table(_JUDGED[integers], open=True).problems(line, "history")
-        if isinstance(line, dict) and line.get("epoch", number) != number:
-            yield Problem("history", f"epoch {shown(line['epoch'])}", f"epoch {number}")
+        if isinstance(line, dict) and line.get("epoch") != number:
+            yield Problem("history", f"epoch {shown(line.get('epoch'))}", f"epoch {number}")
     spec = NetworkSpec(**{each.name: setting[each.name] for each in fields(NetworkSpec)})
     wanted = _state_shapes(values["weights"], spec, setting)
     for key in ("weights", "best", "mean"):
         shapes = _state_shapes(values[key], spec, setting) if key == "best" else wanted
-        if key != "mean" or not isinstance(values[key], dict) or values[key]:
+        if key != "mean" or values[key] != {}:
             yield from state_problems(values[key], shapes, f"{key}.")
     parameters = [shape for name, shape in wanted.items() if not name.startswith("theta_")]
     yield from _moment_problems(values["optimizer"], parameters)

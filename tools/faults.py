@@ -41,7 +41,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--commands", default="all", help="all, or names by comma")
@@ -77,8 +79,11 @@ def _run(base, commands, faults, given):  # type: ignore[no-untyped-def]
                 outcome = disturb(base, name, fault, rng, usual[name], seeds)
                 found.append(outcome)
                 if outcome.problems:
-                    print(f"FAILED {name}, {fault}: {outcome.done}: exit code {outcome.code}: "
-                          f"{'; '.join(outcome.problems)}", flush=True)  # fmt: skip
+                    print(
+                        f"FAILED {name}, {fault}: {outcome.done}: exit code {outcome.code}: "
+                        f"{'; '.join(outcome.problems)}",
+                        flush=True,
+                    )
                     print("".join(f"    {line}\n" for line in outcome.stderr.splitlines()[-4:]), end="")
     return found
 
@@ -93,7 +98,9 @@ def _print(outcomes, commands, faults):  # type: ignore[no-untyped-def]
         cells = []
         for fault in faults:
             bad = failed[name, fault]
-            cells.append(f"{done[name, fault] - bad} of {done[name, fault]}" if bad else str(done[name, fault]))
+            cells.append(
+                f"{done[name, fault] - bad} of {done[name, fault]}" if bad else str(done[name, fault])
+            )
         print(f"{name:15}" + "  ".join(f"{cell:>{width}}" for cell in cells))
     print(f"{len(outcomes)} faults, {sum(failed.values())} after which something did not hold")
 

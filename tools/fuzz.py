@@ -54,7 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parse(arguments):  # type: ignore[no-untyped-def]
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--target", default="all", help="all, or names by comma")
     parser.add_argument("--inputs", type=int, default=1000, help="for each target")
     parser.add_argument("--seed", type=int, default=0)
@@ -70,10 +72,16 @@ def _prepare(kernels: Path | None) -> None:
     """Before anything is imported: kernels that check their bounds, one thread, no network."""
     folder = kernels or Path.home() / ".cache" / "sast-deploy" / "fuzz-kernels"
     os.environ |= {
-        "NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(folder), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
-        "http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "HDF5_USE_FILE_LOCKING": "FALSE",
-        "MPLBACKEND": "agg", "PYTHONWARNINGS": "ignore",
-    }  # fmt: skip
+        "NUMBA_BOUNDSCHECK": "1",
+        "NUMBA_CACHE_DIR": str(folder),
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "http_proxy": "http://127.0.0.1:9",
+        "https_proxy": "http://127.0.0.1:9",
+        "HDF5_USE_FILE_LOCKING": "FALSE",
+        "MPLBACKEND": "agg",
+        "PYTHONWARNINGS": "ignore",
+    }
     os.environ.pop("SAST_DATA_ROOT", None)
 
 
@@ -112,8 +120,9 @@ def _minimised(failed, base, seeds, given):  # type: ignore[no-untyped-def]
 
 def _keep(failed, base, seeds, folder):  # type: ignore[no-untyped-def]
     """Write one failing input of each kind."""
+    from tools.fuzzing.inputs import Place, make
     from tools.fuzzing.pool import generators
-    from tools.fuzzing.targets import TARGETS, Place, make
+    from tools.fuzzing.targets import TARGETS
 
     shutil.rmtree(folder, ignore_errors=True)
     for number, (_, each) in enumerate(failed):
@@ -125,7 +134,17 @@ def _keep(failed, base, seeds, folder):  # type: ignore[no-untyped-def]
 
 
 def _print_table(chosen, found, seconds):  # type: ignore[no-untyped-def]
-    columns = ("target", "inputs", "refused", "accepted", "not by the reference", "unmade", "failed", "ms each", "slowest s")
+    columns = (
+        "target",
+        "inputs",
+        "refused",
+        "accepted",
+        "not by the reference",
+        "unmade",
+        "failed",
+        "ms each",
+        "slowest s",
+    )
     print("  ".join(f"{name:>9}" for name in columns))
     by_target = defaultdict(list)
     for each in found:
@@ -136,9 +155,16 @@ def _print_table(chosen, found, seconds):  # type: ignore[no-untyped-def]
         skipped = sum(n for verdict, n in count.items() if verdict.startswith("accepted,"))
         times = [each.seconds for each in those] or [0.0]
         cells = (
-            name, f"{len(those):,}", f"{count['refused']:,}", f"{count['accepted'] + skipped:,}", f"{skipped:,}",
-            f"{count['unmade']:,}", f"{count['failed']:,}", f"{1e3 * sum(times) / len(times):.1f}", f"{max(times):.1f}",
-        )  # fmt: skip
+            name,
+            f"{len(those):,}",
+            f"{count['refused']:,}",
+            f"{count['accepted'] + skipped:,}",
+            f"{skipped:,}",
+            f"{count['unmade']:,}",
+            f"{count['failed']:,}",
+            f"{1e3 * sum(times) / len(times):.1f}",
+            f"{max(times):.1f}",
+        )
         print("  ".join(f"{cell:>{max(9, len(title))}}" for cell, title in zip(cells, columns, strict=True)))
     print(f"{len(found):,} inputs in {seconds:.0f} s, {len(found) / max(seconds, 1e-9):.0f} a second")
 

@@ -24,10 +24,15 @@ WHOLE = "all"  # samples of a test split
 
 
 def digest_of(path: Path) -> str | None:
-    """SHA-256 of an input; None where there is no such file, which its reader says better."""
+    """SHA-256 of an input; None where it is no file of a kind that is read, which its reader says better."""
     from sast_deploy.fileio import file_digest
+    from sast_deploy.reading.files import HDF5_MARK, NPY_MARK, ZIP_MARK
 
-    return file_digest(path) if path.is_file() else None
+    if not path.is_file():
+        return None
+    with open(path, "rb") as file:
+        head = file.read(len(HDF5_MARK))
+    return file_digest(path) if head.startswith((HDF5_MARK, NPY_MARK, ZIP_MARK)) else None
 
 
 def test_run(

@@ -51,7 +51,7 @@ def state(folder: Path) -> dict[str, tuple[int, int]]:
 
 @pytest.fixture
 def refuses(work, capfd):
-    """A function that runs a command which must refuse a file: exit code 2, one line that names it, quickly."""
+    """A function that runs a command which must refuse a file: exit code 2, one line that names it."""
 
     def check(arguments: list[str], name: str, *, child: bool = False) -> str:
         before, start = state(work), time.process_time()
@@ -83,7 +83,11 @@ def in_child(arguments: list[str]) -> tuple[int, str]:
 
     done = subprocess.run(
         [sys.executable, "-P" if sys.version_info >= (3, 11) else "-B", "-m", "sast_deploy", *arguments],
-        capture_output=True, text=True, timeout=120, check=False, preexec_fn=limit,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        preexec_fn=limit,
         env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
-    )  # fmt: skip
+    )
     return done.returncode, done.stderr

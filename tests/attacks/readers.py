@@ -42,7 +42,10 @@ READERS: dict[str, tuple[str, tuple[Words, ...]]] = {
         (lambda path: ["tables", path], lambda path: ["tables", path, "--markdown", "--json", "out.json"]),
     ),
     "profile": ("x.toml", (lambda path: ["compile", "good.pt", "--profile", path, "-o", "out.net"],)),
-    "study": ("x.toml", (lambda path: ["sweep", path, "--dry-run"], lambda path: ["sweep", path, "-o", "runs"])),
+    "study": (
+        "x.toml",
+        (lambda path: ["sweep", path, "--dry-run"], lambda path: ["sweep", path, "-o", "runs"]),
+    ),
     "bin": (
         "mine/Train/0/x.bin",
         (
@@ -60,10 +63,18 @@ READERS: dict[str, tuple[str, tuple[Words, ...]]] = {
     ),
 }
 GOOD = {
-    "net": "fc-loihi-int4.net", "stock": "dense.net", "npy": "dense.npy", "pt": "fc.pt", "resume": "plain",
-    "results": "one.json", "profile": "loihi-int4.toml", "study": "study.toml", "bin": "Train/0/00001.bin",
-    "idx": "train-images-idx3-ubyte", "idxgz": "train-images-idx3-ubyte.gz",
-}  # fmt: skip
+    "net": "fc-loihi-int4.net",
+    "stock": "dense.net",
+    "npy": "dense.npy",
+    "pt": "fc.pt",
+    "resume": "plain",
+    "results": "one.json",
+    "profile": "loihi-int4.toml",
+    "study": "study.toml",
+    "bin": "Train/0/00001.bin",
+    "idx": "train-images-idx3-ubyte",
+    "idxgz": "train-images-idx3-ubyte.gz",
+}
 
 
 def place(kind: str, seeds: Seeds, work: Path) -> Path:

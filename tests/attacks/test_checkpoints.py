@@ -16,18 +16,35 @@ from tools.fuzzing import archives, marker
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # torch's, about what is made here
 HUGE = torch.tensor(0.0).expand(60_000, 60_000)
 WRONG = {
-    "none": None, "a list": [1], "a text": "x", "nan": float("nan"), "inf": float("inf"), "minus one": -1,
-    "a huge number": 10**400, "a tensor": torch.ones(2), "an empty dictionary": {}, "a complex number": 1j,
-}  # fmt: skip
+    "none": None,
+    "a list": [1],
+    "a text": "x",
+    "nan": float("nan"),
+    "inf": float("inf"),
+    "minus one": -1,
+    "a huge number": 10**400,
+    "a tensor": torch.ones(2),
+    "an empty dictionary": {},
+    "a complex number": 1j,
+}
 TENSORS = {
-    "nan": lambda t: t * float("nan"), "inf": lambda t: t + float("inf"), "doubles": lambda t: t.double(),
-    "halves": lambda t: t.half(), "complex": lambda t: t.to(torch.complex64), "integers": lambda t: t.to(torch.int64),
-    "sparse": lambda t: t.to_sparse(), "of no device": lambda t: t.to("meta"), "of one axis": lambda t: t.reshape(-1)[None],
-    "empty": lambda t: t[:0], "huge by strides": lambda t: HUGE, "of 2**43 values": lambda t: torch.zeros(1).as_strided(
-        (8, 2**40), (0, 0)), "quantized": lambda t: torch.quantize_per_tensor(t, 0.1, 0, torch.qint8),
-    "a parameter": lambda t: torch.nn.Parameter(t.double()), "a list": lambda t: t.tolist(),
+    "nan": lambda t: t * float("nan"),
+    "inf": lambda t: t + float("inf"),
+    "doubles": lambda t: t.double(),
+    "halves": lambda t: t.half(),
+    "complex": lambda t: t.to(torch.complex64),
+    "integers": lambda t: t.to(torch.int64),
+    "sparse": lambda t: t.to_sparse(),
+    "of no device": lambda t: t.to("meta"),
+    "of one axis": lambda t: t.reshape(-1)[None],
+    "empty": lambda t: t[:0],
+    "huge by strides": lambda t: HUGE,
+    "of 2**43 values": lambda t: torch.zeros(1).as_strided((8, 2**40), (0, 0)),
+    "quantized": lambda t: torch.quantize_per_tensor(t, 0.1, 0, torch.qint8),
+    "a parameter": lambda t: torch.nn.Parameter(t.double()),
+    "a list": lambda t: t.tolist(),
     "another's": lambda t: torch.ones(3, 3),
-}  # fmt: skip
+}
 
 
 def saved(tree):
@@ -47,7 +64,10 @@ def test_code_does_not_run(kind, number, seeds, work, refuses):
     members = archives._members(path.read_bytes())
     hostile = pickle.dumps({"format": "x", "state": archives.payloads()[number]}, protocol=2)
     marker.hits.clear()
-    for content in (hostile, archives.packed([(n, hostile if n.endswith("data.pkl") else d) for n, d in members])):
+    for content in (
+        hostile,
+        archives.packed([(n, hostile if n.endswith("data.pkl") else d) for n, d in members]),
+    ):
         path.write_bytes(content)
         for words in commands(kind)[:2]:
             refuses(words, path.name)
@@ -68,17 +88,24 @@ def test_bombs(kind, member, seeds, work, refuses):
 
 @pytest.mark.parametrize("value", WRONG)
 @pytest.mark.parametrize(
-    "key", ["format", "version", "network", "state", "recipe", "frames", "data", "seeds", "metrics", "packages"]
+    "key",
+    ["format", "version", "network", "state", "recipe", "frames", "data", "seeds", "metrics", "packages"],
 )
 def test_values_of_another_type(key, value, seeds, work, refuses):
     path = place("pt", seeds, work)
     path.write_bytes(saved({**loaded(path), key: WRONG[value]}))
-    if (key, value) in (("seeds", "an empty dictionary"), ("metrics", "an empty dictionary"), ("packages", "an empty dictionary")):
+    if (key, value) in (
+        ("seeds", "an empty dictionary"),
+        ("metrics", "an empty dictionary"),
+        ("packages", "an empty dictionary"),
+    ):
         pytest.skip("nothing is known of them")
     refuses(commands("pt")[0], "x.pt")
 
 
-@pytest.mark.parametrize("value", ["none", "a list", "nan", "minus one", "a huge number", "a tensor", "a complex number"])
+@pytest.mark.parametrize(
+    "value", ["none", "a list", "nan", "minus one", "a huge number", "a tensor", "a complex number"]
+)
 @pytest.mark.parametrize("part", ["network", "recipe", "frames", "data"])
 def test_every_field_of_another_type(part, value, seeds, work, refuses):
     path = place("pt", seeds, work)
@@ -88,7 +115,9 @@ def test_every_field_of_another_type(part, value, seeds, work, refuses):
             continue
         tree = copy.deepcopy(good)
         tree[part][key] = WRONG[value]
-        if value in ("none", "minus one", "a list", "nan") and (old is None or isinstance(old, (float, list))):
+        if value in ("none", "minus one", "a list", "nan") and (
+            old is None or isinstance(old, (float, list))
+        ):
             continue  # may mean something
         path.write_bytes(saved(tree))
         refuses(commands("pt")[0], "x.pt")
@@ -104,8 +133,12 @@ def test_tensors(change, seeds, work, refuses):
         refuses(commands("pt")[0], "x.pt")
 
 
-@pytest.mark.parametrize("key", ["epoch", "weights", "optimizer", "mean", "best", "best_epoch", "history", "setting"])
-@pytest.mark.parametrize("value", ["none", "a text", "nan", "minus one", "a huge number", "a tensor", "a complex number"])
+@pytest.mark.parametrize(
+    "key", ["epoch", "weights", "optimizer", "mean", "best", "best_epoch", "history", "setting"]
+)
+@pytest.mark.parametrize(
+    "value", ["none", "a text", "nan", "minus one", "a huge number", "a tensor", "a complex number"]
+)
 def test_unfinished_trainings_of_other_types(key, value, seeds, work, refuses):
     path = place("resume", seeds, work)
     path.write_bytes(saved({**loaded(path), key: WRONG[value]}))
@@ -127,12 +160,23 @@ def test_tensors_of_unfinished_trainings(part, change, seeds, work, refuses):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"epoch": 7}, {"epoch": 0}, {"best_epoch": 2}, {"best_epoch": 0}, {"history": []}, {"history": [{}]},
-        {"history": [3]}, {"mean": {"x": torch.ones(2)}}, {"mean": {"theta_0": 3.0}}, {"weights": {}}, {"best": {}},
-        {"optimizer": {}}, {"optimizer": {"state": {}, "param_groups": []}}, {"version": 99},
+        {"epoch": 7},
+        {"epoch": 0},
+        {"best_epoch": 2},
+        {"best_epoch": 0},
+        {"history": []},
+        {"history": [{}]},
+        {"history": [3]},
+        {"mean": {"x": torch.ones(2)}},
+        {"mean": {"theta_0": 3.0}},
+        {"weights": {}},
+        {"best": {}},
+        {"optimizer": {}},
+        {"optimizer": {"state": {}, "param_groups": []}},
+        {"version": 99},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_unfinished_trainings_that_contradict_themselves(changes, seeds, work, refuses):
     path = place("resume", seeds, work)
     path.write_bytes(saved({**loaded(path), **changes}))

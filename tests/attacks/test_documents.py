@@ -71,7 +71,7 @@ def test_every_key_of_a_profile(value, seeds, work, refuses):
     for number, _ in enumerate(places(good)):
         tree = tomllib.loads(path.read_text())
         holder, key = list(places(tree))[number]
-        if type(holder[key]) is type(value) or isinstance(value, Raw) and isinstance(holder[key], dict):
+        if type(holder[key]) is type(value) or (isinstance(value, Raw) and isinstance(holder[key], dict)):
             continue
         holder[key] = value
         damaged = path.with_name("y.toml")

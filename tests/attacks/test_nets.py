@@ -1,4 +1,4 @@
-"""Our .net files, altered with all digests made right again: only the reader stands between them and a run."""
+"""Our .net files, altered, with all digests made right again: only the reader is left to refuse them."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ NONSENSE = {
     "format_version 3": ("fc", "sast/format_version", 3),
     "format_version 1.5": ("fc", "sast/format_version", 1.5),
     "format_version of two": ("fc", "sast/format_version", ints(2, 2)),
-}  # fmt: skip
+}
 
 
 def alter(path, name, value):
@@ -124,7 +124,9 @@ def test_nonsense_with_right_digests(kind, version, seeds, work, refuses):
             make_older(file)
     for words in commands("net")[: 4 if version == 2 else 1]:
         # What crashed the interpreter once, does so in a process of its own.
-        refuses(words, "x.net", child=kind in ("a thousand biases for ten classes",) and words[0] == "simulate")
+        refuses(
+            words, "x.net", child=kind in ("a thousand biases for ten classes",) and words[0] == "simulate"
+        )
 
 
 def external(file, name, secret):
@@ -221,14 +223,41 @@ def six_axes(file, name, secret):
     mend(file)
 
 
-REACHING = (external, virtual, virtual_of_itself, external_link, soft_link_to_nowhere, soft_link_to_itself,
-            a_group_around_it, never_written)  # fmt: skip
-NODES = (*REACHING, a_group, missing, empty_space, a_named_type, records, references, texts_of_any_length,
-         fractions, six_axes)  # fmt: skip
+REACHING = (
+    external,
+    virtual,
+    virtual_of_itself,
+    external_link,
+    soft_link_to_nowhere,
+    soft_link_to_itself,
+    a_group_around_it,
+    never_written,
+)
+NODES = (
+    *REACHING,
+    a_group,
+    missing,
+    empty_space,
+    a_named_type,
+    records,
+    references,
+    texts_of_any_length,
+    fractions,
+    six_axes,
+)
 MENDED = (fractions, six_axes)
 # Files from before calibration have none; what mending has made right again is right.
 OPTIONAL = {("missing", "sast/calibration")}
 RIGHT_AGAIN = ("layer/", "sast/digest", "sast/program_digest", "sast/known_answers/checksums")
+
+
+def refusal(reader, *arguments):
+    """What a reader says of a file that it refuses; "" where it takes it."""
+    try:
+        reader(*arguments)
+    except NetFileError as error:
+        return str(error)
+    return ""
 
 
 def attacked(change, number, name):
@@ -256,9 +285,8 @@ def test_every_dataset(change, seed, seeds, made, work):
         path.write_bytes(seeds.files["net"][seed])
         with h5py.File(path, "r+") as file:
             change(file, name, made[0])
-        with pytest.raises(NetFileError) as refused:
-            read_net(path)
-            pytest.fail(f"{name} accepted")
-        assert "x.net" in str(refused.value), name
-        assert len(str(refused.value).splitlines()) == 1, name
-        assert len(str(refused.value)) < 2000, name
+        message = refusal(read_net, path)
+        assert message, f"{name} accepted"
+        assert "x.net" in message, name
+        assert len(message.splitlines()) == 1, name
+        assert len(message) < 2000, name

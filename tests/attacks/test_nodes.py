@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from tests.attacks.readers import GOOD, READERS, commands, named, place
-from tools.fuzzing.targets import OTHER_FILES
+from tools.fuzzing.inputs import OTHER_FILES
 
 EVERY = [(kind, index) for kind in READERS for index in range(len(commands(kind)))]
 

@@ -15,19 +15,29 @@ from sast_deploy.data import load_frames
 from sast_deploy.data.cache import digest_of
 from tests.attacks.readers import DATA, commands, place
 from tools.fuzzing import archives
+from tools.fuzzing.recordings import HEADERS
 from tools.fuzzing.seeds import OPTIONS
-from tools.fuzzing.targets import HEADERS
 
 IDX = {
-    "nothing": b"", "a short header": b"\0\0\x08\3\0\0", "no bytes": b"\0\0\x0d\3" + bytes(12), "one axis": b"\0\0\x08\1" + bytes(4),
-    "200 axes": b"\0\0\x08\xc8" + b"\0\0\0\1" * 200, "2**96 values": b"\0\0\x08\3" + b"\xff" * 12 + bytes(9),
+    "nothing": b"",
+    "a short header": b"\0\0\x08\3\0\0",
+    "no bytes": b"\0\0\x0d\3" + bytes(12),
+    "one axis": b"\0\0\x08\1" + bytes(4),
+    "200 axes": b"\0\0\x08\xc8" + b"\0\0\0\1" * 200,
+    "2**96 values": b"\0\0\x08\3" + b"\xff" * 12 + bytes(9),
     "other pixels": b"\0\0\x08\3" + struct.pack(">III", 1, 27, 28) + bytes(27 * 28),
-    "too few": b"\0\0\x08\3" + struct.pack(">III", 4, 28, 28) + bytes(5), "none": b"\0\0\x08\3" + struct.pack(">III", 0, 28, 28),
-}  # fmt: skip
+    "too few": b"\0\0\x08\3" + struct.pack(">III", 4, 28, 28) + bytes(5),
+    "none": b"\0\0\x08\3" + struct.pack(">III", 0, 28, 28),
+}
 EVENTS = {
-    "nothing": b"", "a byte too many": bytes(6), "x = 34": bytes([34, 0, 0, 0, 0]), "y = 34": bytes([0, 34, 0, 0, 0]),
-    "backwards": bytes([1, 1, 0, 0, 9, 1, 1, 0, 0, 1]), "only marks": bytes([0, 240, 0, 0, 0]) * 9, "text": b"hello",
-}  # fmt: skip
+    "nothing": b"",
+    "a byte too many": bytes(6),
+    "x = 34": bytes([34, 0, 0, 0, 0]),
+    "y = 34": bytes([0, 34, 0, 0, 0]),
+    "backwards": bytes([1, 1, 0, 0, 9, 1, 1, 0, 0, 1]),
+    "only marks": bytes([0, 240, 0, 0, 0]) * 9,
+    "text": b"hello",
+}
 
 
 def gzip_bomb():
@@ -45,7 +55,9 @@ def test_idx(kind, seeds, work, refuses):
     refuses(commands("idx")[0], "mnist/train-")
 
 
-@pytest.mark.parametrize("content", [gzip.compress(bytes(99))[:-9], b"\x1f\x8b\x08", gzip.compress(b"") + b"more"])
+@pytest.mark.parametrize(
+    "content", [gzip.compress(bytes(99))[:-9], b"\x1f\x8b\x08", gzip.compress(b"") + b"more"]
+)
 def test_gzip(content, seeds, work, refuses):
     path = place("idxgz", seeds, work)
     path.write_bytes(content)
@@ -86,14 +98,23 @@ def array_of(values):
 @pytest.mark.parametrize(
     "content",
     [
-        array_of(np.full((5, 8), np.nan)), array_of(np.full((5, 8), np.inf)), array_of(np.full((5, 8), 1j)),
-        array_of(np.full((5, 8), "x")), array_of(np.zeros((0, 8))), array_of(np.zeros((5, 7))), array_of(np.float64(3)),
-        array_of(np.zeros((1,) * 30)), array_of(np.zeros((5, 8), [("a", "i4"), ("b", "i4")])),
-        array_of(np.zeros((5, 8), "M8[s]")), array_of(np.ones(40))[:-200], b"PK\x03\x04" + bytes(200),
-        b"\x93NUMPY\1\0\xff\xff" + b" " * 70_000, b"\x93NUMPY\2\0\xff\xff\xff\xff{",
+        array_of(np.full((5, 8), np.nan)),
+        array_of(np.full((5, 8), np.inf)),
+        array_of(np.full((5, 8), 1j)),
+        array_of(np.full((5, 8), "x")),
+        array_of(np.zeros((0, 8))),
+        array_of(np.zeros((5, 7))),
+        array_of(np.float64(3)),
+        array_of(np.zeros((1,) * 30)),
+        array_of(np.zeros((5, 8), [("a", "i4"), ("b", "i4")])),
+        array_of(np.zeros((5, 8), "M8[s]")),
+        array_of(np.ones(40))[:-200],
+        b"PK\x03\x04" + bytes(200),
+        b"\x93NUMPY\1\0\xff\xff" + b" " * 70_000,
+        b"\x93NUMPY\2\0\xff\xff\xff\xff{",
     ],
     ids=lambda content: repr(content[10:60]),
-)  # fmt: skip
+)
 def test_arrays(content, seeds, work, refuses):
     path = place("npy", seeds, work)
     path.write_bytes(content)
@@ -101,14 +122,21 @@ def test_arrays(content, seeds, work, refuses):
 
 
 META = {
-    "null": lambda meta: None, "a list": lambda meta: [], "no digest": lambda meta: {**meta, "digest": None},
-    "labels of numbers": lambda meta: changed(meta, "labels", 7), "labels too few": lambda meta: changed(meta, "labels", [1]),
-    "labels as text": lambda meta: changed(meta, "labels", ["x"] * 12), "labels beyond": lambda meta: changed(meta, "labels", [99] * 12),
-    "ids of numbers": lambda meta: changed(meta, "ids", [3] * 12), "checksums": lambda meta: changed(meta, "crc32", "x"),
-    "another shape": lambda meta: changed(meta, "shape", [12, 3, 2, 6]), "events nan": lambda meta: changed(meta, "n_events", float("nan")),
-    "classes": lambda meta: {**meta, "classes": 3}, "no options": lambda meta: {**meta, "options": None},
+    "null": lambda meta: None,
+    "a list": lambda meta: [],
+    "no digest": lambda meta: {**meta, "digest": None},
+    "labels of numbers": lambda meta: changed(meta, "labels", 7),
+    "labels too few": lambda meta: changed(meta, "labels", [1]),
+    "labels as text": lambda meta: changed(meta, "labels", ["x"] * 12),
+    "labels beyond": lambda meta: changed(meta, "labels", [99] * 12),
+    "ids of numbers": lambda meta: changed(meta, "ids", [3] * 12),
+    "checksums": lambda meta: changed(meta, "crc32", "x"),
+    "another shape": lambda meta: changed(meta, "shape", [12, 3, 2, 6]),
+    "events nan": lambda meta: changed(meta, "n_events", float("nan")),
+    "classes": lambda meta: {**meta, "classes": 3},
+    "no options": lambda meta: {**meta, "options": None},
     "other options": lambda meta: {**meta, "options": {**meta["options"], "steps": 99}},
-}  # fmt: skip
+}
 
 
 def changed(meta, key, value):
@@ -124,7 +152,9 @@ def test_cached_frames_of_nonsense_are_built_again(kind, seeds, work, made):
             meta = json.loads(content)
             meta.pop("digest_of_rest")
             meta = META[kind](meta)
-            content = json.dumps({**meta, "digest_of_rest": digest_of(meta)} if isinstance(meta, dict) else meta).encode()
+            content = json.dumps(
+                {**meta, "digest_of_rest": digest_of(meta)} if isinstance(meta, dict) else meta
+            ).encode()
         (work / "cache" / name).write_bytes(content)
     found = load_frames("nmnist", OPTIONS, data_root=DATA, cache_dir=work / "cache")
     assert found.info == right.info
@@ -135,7 +165,9 @@ def test_cached_frames_of_nonsense_are_built_again(kind, seeds, work, made):
     assert found.train.n_events == right.train.n_events
 
 
-@pytest.mark.parametrize("node", ["null", "[]", '{"digest": null}', '{"digest": "../../.."}', '{"digest": 3}', "fifo"])
+@pytest.mark.parametrize(
+    "node", ["null", "[]", '{"digest": null}', '{"digest": "../../.."}', '{"digest": 3}', "fifo"]
+)
 def test_an_index_of_nonsense(node, seeds, work):
     for name, content in seeds.files["cache"].items():
         path = work / "cache" / name

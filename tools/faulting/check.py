@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +54,9 @@ def undisturbed(base: Path, name: str, seeds: Seeds) -> Usual:
     return found[1]
 
 
-def disturb(base: Path, name: str, fault: str, rng: np.random.Generator, usual: Usual, seeds: Seeds) -> Outcome:
+def disturb(
+    base: Path, name: str, fault: str, rng: np.random.Generator, usual: Usual, seeds: Seeds
+) -> Outcome:
     """Run a command under a fault, then undisturbed again."""
     folder = prepare(base, f"{name}-{fault}", seeds)
     run = Run(COMMANDS[name], folder, usual.seconds, f"{os.getpid()}-{time.monotonic_ns()}")
@@ -73,7 +75,8 @@ def disturb(base: Path, name: str, fault: str, rng: np.random.Generator, usual: 
         problems += _orphans(run.mark)
     problems += _ending(run, code, said)
     problems += _outputs(run, usual)
-    problems += _again(run, usual)
+    if not (run.real.once and code == 0):
+        problems += _again(run, usual)
     return Outcome(name, fault, run.done, code, tuple(problems), said[-1500:])
 
 
@@ -133,9 +136,8 @@ def _outputs(run: Run, usual: Usual) -> list[str]:
         found = contents(out) if out.exists() else {}
     except ValueError as error:
         return [str(error)]
-    partial = run.real.words[:2] == ("data", "simulate") or run.real.words[0] == "sweep" or run.real.resumes
     wrong = [name for name, digest in found.items() if usual.outputs.get(name, digest) != digest]
-    if wrong and not partial:
+    if wrong and not run.real.parts:
         problems.append(f"{wrong[0]} is not what it should be")
     if not run.killed and (left := leftovers(out)):
         problems.append(f"leaves {left[0]}")
@@ -151,7 +153,7 @@ def _again(run: Run, usual: Usual) -> list[str]:
     words = run.real.words
     if run.real.resumes and list((run.folder / "out").glob("*.pt")):
         words = (*words, "--resume")
-    again = Run(type(run.real)(words, run.real.reads), run.folder, 0.0, run.mark + "-again")
+    again = Run(replace(run.real, words=words), run.folder, 0.0, run.mark + "-again")
     again.start()
     try:
         code = again.wait()

@@ -42,13 +42,17 @@ class Run:
     def start(self, prefix: tuple[str, ...] = (), **settings: Any) -> None:
         """Start the command; its streams go to files beside the folder."""
         streams = {
-            "stdin": subprocess.DEVNULL, "stdout": open(self.folder.parent / "stdout", "wb"),  # noqa: SIM115
+            "stdin": subprocess.DEVNULL,
+            "stdout": open(self.folder.parent / "stdout", "wb"),  # noqa: SIM115
             "stderr": open(self.folder.parent / "stderr", "wb"),  # noqa: SIM115
-        }  # fmt: skip
+        }
         self.process = subprocess.Popen(
-            [*prefix, *command_line(self.real.words)], cwd=self.folder, start_new_session=True,
-            env=environment(self.folder, self.mark), **{**streams, **settings},
-        )  # fmt: skip
+            [*prefix, *command_line(self.real.words)],
+            cwd=self.folder,
+            start_new_session=True,
+            env=environment(self.folder, self.mark),
+            **{**streams, **settings},
+        )
         for stream in streams.values():
             if stream is not subprocess.DEVNULL:
                 stream.close()  # type: ignore[union-attr]
@@ -86,8 +90,11 @@ def small_files(rng: Rng, run: Run) -> Iterator[None]:
     size = int(rng.choice([0, 1, 300, 1500, 5000, 20_000]))
     run.done = f"files of at most {size} bytes"
     # Not for what it says.
-    run.start(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
-              stdout=subprocess.DEVNULL, stderr=_tail(run))  # fmt: skip
+    run.start(
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
+        stdout=subprocess.DEVNULL,
+        stderr=_tail(run),
+    )
     yield
 
 
@@ -105,7 +112,9 @@ def full_disk(rng: Rng, run: Run) -> Iterator[None]:
     pages = int(rng.choice([0, 1, 2, 4, 8, 32]))
     run.done = f"a disk with {4 * pages} kB left"
     out = run.folder / "out"
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={4 * (pages + 1)}k,nr_inodes=64", "none", str(out)], check=True)
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={4 * (pages + 1)}k,nr_inodes=64", "none", str(out)], check=True
+    )
     try:
         (out / "filler").write_bytes(bytes(4096))
         run.start()
@@ -211,15 +220,26 @@ def may_mount() -> bool:
     if os.geteuid() != 0 or not shutil.which("unshare"):
         return False
     script = "mount -t tmpfs -o size=64k none /mnt"
-    return subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, check=False).returncode == 0
+    return (
+        subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, check=False).returncode
+        == 0
+    )
 
 
 FAULTS: Mapping[str, Fault] = {
-    "kill": _signal(signal.SIGKILL), "terminate": _signal(signal.SIGTERM), "interrupt": _signal(signal.SIGINT),
-    "small-files": small_files, "full-disk": full_disk, "read-only": read_only, "shm": tiny_shm,
-    "descriptors": few_descriptors, "memory": little_memory, "closed": closed_streams, "stdout": full_stdout,
+    "kill": _signal(signal.SIGKILL),
+    "terminate": _signal(signal.SIGTERM),
+    "interrupt": _signal(signal.SIGINT),
+    "small-files": small_files,
+    "full-disk": full_disk,
+    "read-only": read_only,
+    "shm": tiny_shm,
+    "descriptors": few_descriptors,
+    "memory": little_memory,
+    "closed": closed_streams,
+    "stdout": full_stdout,
     "vanish": vanishing_input,
-}  # fmt: skip
+}
 MOUNTING = ("full-disk", "read-only", "shm")
 
 

@@ -14,12 +14,14 @@ from sast_deploy.checkpoint import load_checkpoint
 from sast_deploy.netx import read_net
 
 # Keys of what a run measures of itself, or of where it ran.
-OWN = re.compile(r"second|step_ms|memory|time|versions|packages|created|path|^net$|root|processors|commit|source|manifest")
+OWN = re.compile(
+    r"second|step_ms|memory|time|versions|packages|created|path|^net$|root|processors|source|manifest"
+)
 TEMPORARY = re.compile(r"^\.(?:.*\.tmp|lock|.*\.lock|building-.*)$|\.lock$")
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """A digest of every finished file below a folder, by name. Raises Exception for a file that is not whole."""
+    """A digest of every finished file below a folder, by name. ValueError: one is not whole."""
     found = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not TEMPORARY.search(path.name):

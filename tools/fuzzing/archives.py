@@ -33,10 +33,12 @@ class Payload:
 def payloads() -> tuple[Payload, ...]:
     """Objects that leave a mark where a reader runs their code."""
     return (
-        Payload(marker.hit), Payload(eval, "__import__('tools.fuzzing.marker').fuzzing.marker.hit()"),
+        Payload(marker.hit),
+        Payload(eval, "__import__('tools.fuzzing.marker').fuzzing.marker.hit()"),
         Payload(exec, "from tools.fuzzing import marker; marker.hit()"),
-        Payload(getattr(torch, "load"), "/etc/hostname"), Payload(open, "owned", "w"),
-    )  # fmt: skip
+        Payload(torch.load, "/etc/hostname"),
+        Payload(open, "owned", "w"),
+    )
 
 
 def tensor_or_leaf(rng: Rng, old: Any) -> Any:
@@ -52,7 +54,9 @@ def tensor_or_leaf(rng: Rng, old: Any) -> Any:
 def _poisoned(rng: Rng, old: torch.Tensor) -> torch.Tensor:
     made = old.clone()
     if made.numel():
-        made.view(-1)[int(rng.integers(made.numel()))] = float(pick(rng, (float("nan"), float("inf"), -1e30, 0, 1e38, -1)))
+        made.view(-1)[int(rng.integers(made.numel()))] = float(
+            pick(rng, (float("nan"), float("inf"), -1e30, 0, 1e38, -1))
+        )
     return made
 
 
@@ -60,7 +64,7 @@ TENSORS: tuple[Callable[[Rng, torch.Tensor], Any], ...] = (
     _poisoned,
     _poisoned,
     _poisoned,
-    lambda _, t: t * float(1e20),
+    lambda _, t: t * 1e20,
     lambda _, t: torch.zeros_like(t),
     lambda _, t: t.double(),
     lambda _, t: t.half(),
@@ -87,11 +91,23 @@ TENSORS: tuple[Callable[[Rng, torch.Tensor], Any], ...] = (
     lambda _, t: t.numpy().copy() if not t.requires_grad else t,
 )
 OBJECTS: tuple[Callable[[], Any], ...] = (
-    lambda: torch.float32, lambda: torch.Size([1, 2]), lambda: torch.device("cpu"), lambda: {1: 2}, lambda: (1, 2),
-    lambda: {"x": {"y": [torch.ones(2)]}}, lambda: b"bytes", lambda: bytearray(3), lambda: 1j, lambda: {1, 2},
-    lambda: torch.ones(()), lambda: torch.nn.Linear(1, 1), lambda: __import__("collections").OrderedDict(a=1),
-    lambda: {(1, 2): 3}, lambda: {None: 1}, lambda: 10**400,
-)  # fmt: skip
+    lambda: torch.float32,
+    lambda: torch.Size([1, 2]),
+    lambda: torch.device("cpu"),
+    lambda: {1: 2},
+    lambda: (1, 2),
+    lambda: {"x": {"y": [torch.ones(2)]}},
+    lambda: b"bytes",
+    lambda: bytearray(3),
+    lambda: 1j,
+    lambda: {1, 2},
+    lambda: torch.ones(()),
+    lambda: torch.nn.Linear(1, 1),
+    lambda: __import__("collections").OrderedDict(a=1),
+    lambda: {(1, 2): 3},
+    lambda: {None: 1},
+    lambda: 10**400,
+)
 
 
 def change_archive(rng: Rng, content: bytes) -> tuple[bytes, str, str]:
@@ -179,7 +195,18 @@ def _storages(rng: Rng, members: Members) -> tuple[bytes, str, str]:
 
 
 def _names(rng: Rng, members: Members) -> tuple[bytes, str, str]:
-    odd = ("../x", "/etc/x", "a/b/c/data.pkl", "", "x" * 60_000, "é\u202e", "archive/data.pkl", "data.pkl", "a\\b", "/")
+    odd = (
+        "../x",
+        "/etc/x",
+        "a/b/c/data.pkl",
+        "",
+        "x" * 60_000,
+        "é\u202e",
+        "archive/data.pkl",
+        "data.pkl",
+        "a\\b",
+        "/",
+    )
     index = int(rng.integers(len(members)))
     name, data = members[index]
     changed = list(members)
@@ -201,14 +228,20 @@ def _header(rng: Rng, members: Members) -> tuple[bytes, str, str]:
     mark, length = pick(rng, ((b"PK\x01\x02", 46), (b"PK\x03\x04", 30), (b"PK\x05\x06", 22)))
     starts = [i for i in range(len(data) - length) if data[i : i + 4] == mark] or [len(data) - length]
     at = pick(rng, starts) + 4 + int(rng.integers(length - 4))
-    data[at : at + 2] = struct.pack("<H", int(number(rng, 1)) & 0xFFFF if rng.random() < 0.5 else 0xFFFF)[: len(data) - at]
+    data[at : at + 2] = struct.pack("<H", int(number(rng, 1)) & 0xFFFF if rng.random() < 0.5 else 0xFFFF)[
+        : len(data) - at
+    ]
     return bytes(data), "a zip header changed", ""
 
 
 def _bomb(rng: Rng, members: Members) -> tuple[bytes, str, str]:
     """A deflated member of zeros, some megabytes for gigabytes."""
     index = int(rng.integers(len(members)))
-    return with_bomb(members, index), f"{_last(members[index][0])} a bomb", "unpacks to far more than it holds"
+    return (
+        with_bomb(members, index),
+        f"{_last(members[index][0])} a bomb",
+        "unpacks to far more than it holds",
+    )
 
 
 def with_bomb(members: Members, index: int) -> bytes:
@@ -261,5 +294,12 @@ def _last(name: str) -> str:
 
 
 CHANGES: tuple[Change, ...] = (
-    *(_pickle_bytes,) * 6, *(_pickle_numbers,) * 4, *(_storages,) * 3, _names, _packing, *(_header,) * 2, _code, _bomb,
-)  # fmt: skip
+    *(_pickle_bytes,) * 6,
+    *(_pickle_numbers,) * 4,
+    *(_storages,) * 3,
+    _names,
+    _packing,
+    *(_header,) * 2,
+    _code,
+    _bomb,
+)

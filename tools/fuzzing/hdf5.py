@@ -76,7 +76,9 @@ def _other_text(rng: Rng, old: bytes) -> tuple[object, str]:
         return np.bytes_(rng.bytes(int(rng.integers(1, 40)))), "random bytes"
     if way < 0.8:
         return text(rng).replace("\0", ""), "text of any length"
-    return pick(rng, (np.array([old, old]), np.array(number(rng)), np.float64(0.5), old[:-1] or b"x")), "no text"
+    return pick(
+        rng, (np.array([old, old]), np.array(number(rng)), np.float64(0.5), old[:-1] or b"x")
+    ), "no text"
 
 
 def _put(file: h5py.File, name: str, value: object) -> None:
@@ -95,7 +97,10 @@ def _delete(rng: Rng, file: h5py.File, _secrets: Path) -> tuple[str, str]:
 
 
 def _extra(rng: Rng, file: h5py.File, _secrets: Path) -> tuple[str, str]:
-    where, name = pick(rng, groups(file)), pick(rng, ("x", "99", "-1", "recurrent", "delay", "calibration", "bias"))
+    where, name = (
+        pick(rng, groups(file)),
+        pick(rng, ("x", "99", "-1", "recurrent", "delay", "calibration", "bias")),
+    )
     if name not in file[where]:
         if rng.random() < 0.5:
             file[where].create_group(name)
@@ -118,7 +123,11 @@ def _other_node(rng: Rng, file: h5py.File, _secrets: Path) -> tuple[str, str]:
     elif way == 3:
         file[name] = np.dtype("i4")
     else:
-        kinds = ([("a", "i4"), ("b", "f8")], h5py.special_dtype(ref=h5py.Reference), h5py.special_dtype(vlen=np.int32))
+        kinds = (
+            [("a", "i4"), ("b", "f8")],
+            h5py.special_dtype(ref=h5py.Reference),
+            h5py.special_dtype(vlen=np.int32),
+        )
         file.create_dataset(name, (3,), dtype=pick(rng, kinds))
     return f"{_short(name)} is another node ({way})", ""
 
@@ -134,7 +143,10 @@ def _link(rng: Rng, file: h5py.File, secrets: Path) -> tuple[str, str]:
         file[parent or "/"][last] = target
         return f"{_short(name)} {CIRCLE}", ""
     del file[name]
-    outside = {0: h5py.ExternalLink(str(secrets / "secret.h5"), "/values"), 1: h5py.ExternalLink("../secret.h5", "/")}
+    outside = {
+        0: h5py.ExternalLink(str(secrets / "secret.h5"), "/values"),
+        1: h5py.ExternalLink("../secret.h5", "/"),
+    }
     if way in outside:
         file[name] = outside[way]
         return f"{_short(name)} is an external link", REACHES_OUT
@@ -154,7 +166,9 @@ def _elsewhere(rng: Rng, file: h5py.File, secrets: Path) -> tuple[str, str]:
         return f"{_short(name)} in external storage", REACHES_OUT
     itself = rng.random() < 0.3
     layout = h5py.VirtualLayout(shape, dtype)
-    source = h5py.VirtualSource("." if itself else str(secrets / "secret.h5"), name if itself else "values", shape)
+    source = h5py.VirtualSource(
+        "." if itself else str(secrets / "secret.h5"), name if itself else "values", shape
+    )
     layout[...] = source
     file.create_virtual_dataset(name, layout)
     return f"{_short(name)} a virtual dataset{' of itself' if itself else ''}", REACHES_OUT
@@ -179,10 +193,14 @@ def _layout(rng: Rng, file: h5py.File, _secrets: Path) -> tuple[str, str]:
         return "nothing", ""
     del file[name]
     packs = (
-        {"compression": "lzf"}, {"fletcher32": True, "chunks": True}, {"scaleoffset": 3}, {"chunks": True},
-        {"maxshape": (None,) * old.ndim, "chunks": True}, {"compression": "gzip", "shuffle": True},
+        {"compression": "lzf"},
+        {"fletcher32": True, "chunks": True},
+        {"scaleoffset": 3},
+        {"chunks": True},
+        {"maxshape": (None,) * old.ndim, "chunks": True},
+        {"compression": "gzip", "shuffle": True},
         {"fillvalue": 3},
-    )  # fmt: skip
+    )
     try:
         file.create_dataset(name, data=old.astype("i4") if old.dtype.kind == "f" else old, **pick(rng, packs))
     except (ValueError, TypeError):
@@ -211,8 +229,16 @@ def _shuffle(rng: Rng, file: h5py.File, _secrets: Path) -> tuple[str, str]:
 
 
 CHANGES: tuple[Change, ...] = (
-    *(_value,) * 14, *(_delete,) * 2, _extra, *(_other_node,) * 2, _link, _elsewhere, _huge, _layout, _shuffle,
-)  # fmt: skip
+    *(_value,) * 14,
+    *(_delete,) * 2,
+    _extra,
+    *(_other_node,) * 2,
+    _link,
+    _elsewhere,
+    _huge,
+    _layout,
+    _shuffle,
+)
 
 
 def mend(file: h5py.File) -> bool:
@@ -233,7 +259,15 @@ def mend(file: h5py.File) -> bool:
 @contextmanager
 def unchecked() -> Iterator[None]:
     """Within it, programs of any nonsense can be constructed."""
-    kinds = (program.Dense, program.Conv2d, program.SumPool, program.Readout, program.Program, Arithmetic, QFormat)
+    kinds = (
+        program.Dense,
+        program.Conv2d,
+        program.SumPool,
+        program.Readout,
+        program.Program,
+        Arithmetic,
+        QFormat,
+    )
     checked = [kind for kind in kinds if "__post_init__" in vars(kind)]
     before = {kind: kind.__post_init__ for kind in checked}  # type: ignore[attr-defined]
     for kind in checked:

@@ -71,7 +71,9 @@ def _internal(arguments: list[str], lines: list[str]) -> str:
     with redirect_stdout(io.StringIO()), redirect_stderr(err):
         run(["--debug", *arguments])
     frames = [line.split('"') for line in err.getvalue().splitlines() if line.startswith('  File "')]
-    own = [parts for parts in frames if "sast_deploy" in parts[1] and not parts[1].endswith("cli.py")] or frames
+    own = [
+        parts for parts in frames if "sast_deploy" in parts[1] and not parts[1].endswith("cli.py")
+    ] or frames
     where = f"{Path(own[-1][1]).name}:{own[-1][2].rpartition(' in ')[2]}" if own else "?"
     return f"internal error {lines[-1].split('internal error, ')[-1].split(':')[0]} in {where}"
 
@@ -109,7 +111,7 @@ def blame(error: BaseException) -> Failed:
 
 
 def check_program(rng: Rng, program: Program, widest: int = 8) -> str:
-    """Run an accepted program in both engines, on few steps; raise Failed where it is nonsense, or they differ.
+    """Run an accepted program in both engines, on few steps; raise Failed for nonsense and differences.
 
     widest: bits of a weight, at most.
     """
@@ -156,15 +158,21 @@ def doubts(program: Program, widest: int = 8) -> Any:
     """What is outside the documented ranges of a program (profiles/README.md), one line each."""
     rules, state = program.arithmetic, program.arithmetic.state
     names = {
-        "overflow": OVERFLOWS, "leak_rounding": ROUNDINGS, "shift_rounding": ROUNDINGS, "comparison": (">=", ">"),
+        "overflow": OVERFLOWS,
+        "leak_rounding": ROUNDINGS,
+        "shift_rounding": ROUNDINGS,
+        "comparison": (">=", ">"),
         "reset": ("subtract", "zero"),
-    }  # fmt: skip
+    }
     yield from (key for key, known in names.items() if getattr(rules, key) not in known)
     numbers = {
-        "state bits": (state.bits, 2, 24), "fraction bits": (state.fraction_bits, 0, state.bits - 1),
-        "weight bits": (rules.weight_bits, 2, widest), "steps": (program.steps, 1, 10_000),
-        "reset_interval": (program.reset_interval, 0, 2**31), "input_max": (program.input_max, 1, 2**24),
-    }  # fmt: skip
+        "state bits": (state.bits, 2, 24),
+        "fraction bits": (state.fraction_bits, 0, state.bits - 1),
+        "weight bits": (rules.weight_bits, 2, widest),
+        "steps": (program.steps, 1, 10_000),
+        "reset_interval": (program.reset_interval, 0, 2**31),
+        "input_max": (program.input_max, 1, 2**24),
+    }
     yield from (key for key, (value, low, high) in numbers.items() if not low <= value <= high)
     if not all(isinstance(label, str) for label in program.classes):
         yield "classes that are no texts"
@@ -197,7 +205,13 @@ def _layer_doubts(layer: Any, program: Program) -> Any:
         yield "bias shape"
     if not -32 <= layer.weight_exp <= 32:
         yield "weight_exp"
-    if isinstance(layer, Conv2d) and (min(*layer.stride, *layer.dilation, layer.groups) < 1 or min(layer.padding) < 0):
+    if isinstance(layer, Conv2d) and (
+        min(*layer.stride, *layer.dilation, layer.groups) < 1 or min(layer.padding) < 0
+    ):
         yield "stride, dilation, groups or padding"
-    if isinstance(layer, Dense) and layer.recurrent is not None and layer.recurrent.shape != (outputs, outputs):
+    if (
+        isinstance(layer, Dense)
+        and layer.recurrent is not None
+        and layer.recurrent.shape != (outputs, outputs)
+    ):
         yield "recurrent shape"

@@ -24,8 +24,8 @@ from sast_deploy.checkpoint import Checkpoint, package_versions, save_checkpoint
 from sast_deploy.cli import run
 from sast_deploy.data import FrameOptions, load_frames
 from sast_deploy.data.events import EVENT, write_nmnist
-from sast_deploy.netx import NetFile, write_net
 from sast_deploy.network import Network, NetworkSpec
+from sast_deploy.netx import NetFile, write_net
 from sast_deploy.profile import load_profile
 from sast_deploy.recipes import PAPER
 from sast_deploy.sweep.choices import DataChoice, NetworkChoice, RecipeChoice
@@ -56,8 +56,13 @@ def make_seeds(base: Path) -> Seeds:
     In a process of its own: who has trained once has threads, which a fork does not survive.
     """
     root = Path(__file__).resolve().parents[2]
-    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(root)!r})\n"
-               "from tools.fuzzing.seeds import main; main(sys.argv[1])", str(base)]  # fmt: skip
+    command = [
+        sys.executable,
+        "-c",
+        f"import sys; sys.path.insert(0, {str(root)!r})\n"
+        "from tools.fuzzing.seeds import main; main(sys.argv[1])",
+        str(base),
+    ]
     subprocess.run(command, check=True, cwd=base)
     made: Seeds = pickle.loads((base / SEEDS).read_bytes())
     return made
@@ -77,15 +82,26 @@ def _make_seeds(base: Path) -> Seeds:
     os.environ["SAST_CACHE_DIR"] = str(base / "cache")
     pt, resume = _checkpoints(), _unfinished()
     stock, inputs = _stock()
-    data = {str(p.relative_to(DATA)): p.read_bytes() for p in sorted((DATA / "Train" / "0").glob("*.bin"))[:3]}
+    data = {
+        str(p.relative_to(DATA)): p.read_bytes() for p in sorted((DATA / "Train" / "0").glob("*.bin"))[:3]
+    }
     idx = _idx()
     files = {
-        "net": _nets(pt), "stock": stock, "pt": pt, "results": _results(), "resume": resume,
-        "profile": {f"{name}.toml": load_profile(name).text.encode() for name in ("loihi-int4", "loihi-stock")},
-        "study": {"study.toml": STUDY.encode()}, "cache": _cache(base / "cache"), "idx": idx,
+        "net": _nets(pt),
+        "stock": stock,
+        "pt": pt,
+        "results": _results(),
+        "resume": resume,
+        "profile": {
+            f"{name}.toml": load_profile(name).text.encode() for name in ("loihi-int4", "loihi-stock")
+        },
+        "study": {"study.toml": STUDY.encode()},
+        "cache": _cache(base / "cache"),
+        "idx": idx,
         "idxgz": {f"{name}.gz": gzip.compress(content, mtime=0) for name, content in idx.items()},
-        "bin": data, "npy": inputs,
-    }  # fmt: skip
+        "bin": data,
+        "npy": inputs,
+    }
     return Seeds(files, inputs)
 
 
@@ -122,7 +138,10 @@ def _checkpoints() -> dict[str, bytes]:
         metrics = {"epoch": 1, "epochs": 2, "seconds": 1.0, "test": test, "setting": {"validation": 0.3}}
         path = Path(f"{name}.pt")
         save_checkpoint(
-            path, Checkpoint(name, spec, arrays, PAPER, data.options, info, {"train": 0}, metrics, package_versions())
+            path,
+            Checkpoint(
+                name, spec, arrays, PAPER, data.options, info, {"train": 0}, metrics, package_versions()
+            ),
         )
         found[path.name] = path.read_bytes()
     return found
@@ -171,16 +190,43 @@ def _stock() -> tuple[dict[str, bytes], dict[str, bytes]]:
     ints = stockfiles.integers
     vector = np.full(6, 1024)
     nets: dict[str, tuple[list[dict[str, Any]], tuple[int, ...]]] = {
-        "dense": ([stockfiles.dense(ints(rng, 100, 6, 8), ints(rng, 9, 6)), stockfiles.dense(ints(rng, 99, 4, 6))], (5, 8)),
-        "vectors": ([stockfiles.dense(ints(rng, 100, 6, 8), vDecay=vector, vThMant=vector, iDecay=2048)], (2, 5, 8)),
+        "dense": (
+            [stockfiles.dense(ints(rng, 100, 6, 8), ints(rng, 9, 6)), stockfiles.dense(ints(rng, 99, 4, 6))],
+            (5, 8),
+        ),
+        "vectors": (
+            [stockfiles.dense(ints(rng, 100, 6, 8), vDecay=vector, vThMant=vector, iDecay=2048)],
+            (2, 5, 8),
+        ),
         "delays": ([{**stockfiles.dense(ints(rng, 60, 5, 8)), "delay": rng.integers(0, 5, (5, 8))}], (6, 8)),
-        "recurrent": ([{**stockfiles.dense(ints(rng, 60, 5, 8)), "type": b"dense_rec", "weight_rec": ints(rng, 50, 5, 5)}],
-                      (6, 8)),
-        "conv": ([stockfiles.image(2, 6, 6), stockfiles.conv(ints(rng, 90, 3, 2, 3, 3), (3, 6, 6), padding=1),
-                  stockfiles.FLATTEN, stockfiles.integrator(ints(rng, 70, 4, 108))], (4, 2, 6, 6)),
-        "pixels": ([stockfiles.image(1, 4, 4, weight=64, bias=np.array([3]), **stockfiles.neuron()),
-                    stockfiles.FLATTEN, stockfiles.dense(ints(rng, 70, 4, 16))], (4, 1, 4, 4)),
-    }  # fmt: skip
+        "recurrent": (
+            [
+                {
+                    **stockfiles.dense(ints(rng, 60, 5, 8)),
+                    "type": b"dense_rec",
+                    "weight_rec": ints(rng, 50, 5, 5),
+                }
+            ],
+            (6, 8),
+        ),
+        "conv": (
+            [
+                stockfiles.image(2, 6, 6),
+                stockfiles.conv(ints(rng, 90, 3, 2, 3, 3), (3, 6, 6), padding=1),
+                stockfiles.FLATTEN,
+                stockfiles.integrator(ints(rng, 70, 4, 108)),
+            ],
+            (4, 2, 6, 6),
+        ),
+        "pixels": (
+            [
+                stockfiles.image(1, 4, 4, weight=64, bias=np.array([3]), **stockfiles.neuron()),
+                stockfiles.FLATTEN,
+                stockfiles.dense(ints(rng, 70, 4, 16)),
+            ],
+            (4, 1, 4, 4),
+        ),
+    }
     files, inputs = {}, {}
     for name, (layers, shape) in nets.items():
         path = stockfiles.write_stock(Path(f"{name}.net"), layers)
@@ -194,15 +240,23 @@ def _stock() -> tuple[dict[str, bytes], dict[str, bytes]]:
 def _results() -> dict[str, bytes]:
     levels = [{"amount": p, "hard": 0.9 - p, "surrogate": 0.91 - p} for p in (0.0, 0.2, 0.4)]
     analysis = {
-        "drop": {"levels": levels}, "noise": {"levels": levels},
+        "drop": {"levels": levels},
+        "noise": {"levels": levels},
         "margins": {"surrogate_share": 0.05, "hard_share": 0.04},
         "contraction": {"states": {"gamma": 8.4, "above_one": 0.01}, "holds": True},
         "thresholds": {"tried": 40, "test_before": {"accuracy": 0.9}, "test_after": {"accuracy": 0.92}},
-    }  # fmt: skip
-    rows = [{"name": "one scale a layer", "test": {"accuracy": 0.8}}, {"name": "+ search", "test": {"accuracy": 0.9}}]
+    }
+    rows = [
+        {"name": "one scale a layer", "test": {"accuracy": 0.8}},
+        {"name": "+ search", "test": {"accuracy": 0.9}},
+    ]
     deployed = {"accuracy": 0.88, "synops": 3e5, "layers": [{"synops": 2e5}, {"synops": 1e5}]}
-    records = [_record(seed, rho, kind, analysis, rows, deployed)
-               for seed in (0, 1) for rho in (0.0, 0.3) for kind in ("fc", "conv")]  # fmt: skip
+    records = [
+        _record(seed, rho, kind, analysis, rows, deployed)
+        for seed in (0, 1)
+        for rho in (0.0, 0.3)
+        for kind in ("fc", "conv")
+    ]
     write_raw(Path("runs.json"), records)
     write_raw(Path("one.json"), records[:1])
     return {name: Path(name).read_bytes() for name in ("runs.json", "one.json")}
@@ -210,22 +264,35 @@ def _results() -> dict[str, bytes]:
 
 def _record(seed: int, rho: float, kind: Any, analysis: Any, rows: Any, deployed: Any) -> Record:
     info = {
-        "dataset": "nmnist", "simulated": kind == "conv", "n_train": 1000, "n_test": 100, "holdout": None,
-        "frame_digest": "a" * 64, "root": "data", "provenance": "from data",
-    }  # fmt: skip
+        "dataset": "nmnist",
+        "simulated": kind == "conv",
+        "n_train": 1000,
+        "n_test": 100,
+        "holdout": None,
+        "frame_digest": "a" * 64,
+        "root": "data",
+        "provenance": "from data",
+    }
     config = {
-        "data": DataChoice("nmnist", "nmnist").to_dict(), "network": NetworkChoice(kind, kind).to_dict(),
-        "recipe": RecipeChoice("paper", PAPER.replace(rho=rho)).to_dict(), "seed": seed, "validation": 0.1,
-    }  # fmt: skip
+        "data": DataChoice("nmnist", "nmnist").to_dict(),
+        "network": NetworkChoice(kind, kind).to_dict(),
+        "recipe": RecipeChoice("paper", PAPER.replace(rho=rho)).to_dict(),
+        "seed": seed,
+        "validation": 0.1,
+    }
     rates = {"hard_rates": [0.2, 0.1], "surrogate_rates": [0.25, 0.12]}
     hard = 0.9 + seed / 100 + rho / 20
     return Record(
-        f"nmnist-{kind}-paper-rho{rho:.2f}-seed{seed}", config, info,
+        f"nmnist-{kind}-paper-rho{rho:.2f}-seed{seed}",
+        config,
+        info,
         {"seconds": 10.0, "step_ms": 50.0, "peak_memory_mb": 300.0},
         {"surrogate": hard + 0.02, "hard": hard, "gap": 0.02, "samples": 100, **rates},
-        {"loihi-int4": deployed, "loihi-int8": deployed}, analysis, {"loihi-int4": {"rows": rows}},
+        {"loihi-int4": deployed, "loihi-int8": deployed},
+        analysis,
+        {"loihi-int4": {"rows": rows}},
         {"code": {"version": "0"}, "packages": {}},
-    )  # fmt: skip
+    )
 
 
 STUDY = """

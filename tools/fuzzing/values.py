@@ -1,4 +1,4 @@
-"""Values that readers stumble over, and mutations of numbers, arrays, texts, bytes and trees of plain values."""
+"""Values that readers stumble over; mutations of numbers, arrays, texts, bytes and trees of plain values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,18 @@ FLOATS = (0.5, -0.5, 1.5, -1.0, 0.0, 1e-320, 1e38, 1e300, -1e300, float("inf"), 
 NAMES = (
     *("saturate", "saturate-symmetric", "wrap", "toward-zero", "floor", "half-up", "half-even", ">=", ">"),
     *("subtract", "substract", "zero", "none", "dense", "conv", "pool", "readout", "dense_rec", "input"),
-    *("flatten", "CUBA", "LOIHI", "fc", "nmnist", "digits-saccade", "tonic:NMNIST", "auto", "count", "binary"),
+    *(
+        "flatten",
+        "CUBA",
+        "LOIHI",
+        "fc",
+        "nmnist",
+        "digits-saccade",
+        "tonic:NMNIST",
+        "auto",
+        "count",
+        "binary",
+    ),
     *("loihi-int4", "loihi-int8", "loihi-stock", "paper", "best", "drop", "margins", "cpu", "sgd"),
 )
 TEXTS = (
@@ -72,10 +83,19 @@ def leaf(rng: Rng, old: Any) -> Any:
         if isinstance(old, str):
             return text(rng)
     makers: tuple[Callable[[], Any], ...] = (
-        lambda: None, lambda: True, lambda: number(rng), lambda: text(rng), list, dict,
-        lambda: [copy.deepcopy(old)], lambda: {"x": copy.deepcopy(old)}, lambda: [1, 2, 3], lambda: [None],
-        lambda: Raw(pick(rng, RAW)), lambda: [number(rng)] * int(rng.integers(1, 5)),
-    )  # fmt: skip
+        lambda: None,
+        lambda: True,
+        lambda: number(rng),
+        lambda: text(rng),
+        list,
+        dict,
+        lambda: [copy.deepcopy(old)],
+        lambda: {"x": copy.deepcopy(old)},
+        lambda: [1, 2, 3],
+        lambda: [None],
+        lambda: Raw(pick(rng, RAW)),
+        lambda: [number(rng)] * int(rng.integers(1, 5)),
+    )
     return pick(rng, makers)()
 
 
@@ -239,5 +259,7 @@ SHAPES: tuple[Callable[[Rng, np.ndarray], np.ndarray], ...] = (
     lambda _, a: np.resize(a, (*a.shape[:-1], 300)) if a.size else a,
     lambda _, a: a.reshape(-1)[:1],
     lambda _, a: a.reshape(-1)[0] if a.size else a,
-    lambda r, a: np.resize(a, tuple(int(n) for n in r.integers(0, 4, int(r.integers(1, 6))))) if a.size else a,
+    lambda r, a: (
+        np.resize(a, tuple(int(n) for n in r.integers(0, 4, int(r.integers(1, 6))))) if a.size else a
+    ),
 )

@@ -33,8 +33,22 @@ class Watch:
 
     def __init__(self, allowed: tuple[Path, ...], secrets: tuple[Path, ...]) -> None:
         """allowed: folders in which files may be opened, beside those of the installation."""
-        found = {*site.getsitepackages(), *filter(None, sys.path), *sysconfig.get_paths().values(), sys.prefix, sys.base_prefix}
-        roots = {*found, str(Path(__file__).resolve().parents[2]), "/dev", "/proc", "/sys", "/usr", "/etc/ssl"}
+        found = {
+            *site.getsitepackages(),
+            *filter(None, sys.path),
+            *sysconfig.get_paths().values(),
+            sys.prefix,
+            sys.base_prefix,
+        }
+        roots = {
+            *found,
+            str(Path(__file__).resolve().parents[2]),
+            "/dev",
+            "/proc",
+            "/sys",
+            "/usr",
+            "/etc/ssl",
+        }
         self.allowed = tuple(f"{os.path.realpath(root)}/" for root in (*roots, *allowed)) + tuple(
             f"{root}/" for root in roots
         )
@@ -73,7 +87,7 @@ class Watch:
         if event == "open" or (event == "ctypes.dlopen" and "/" in str(arguments[0])):
             self._check_open(arguments[0])
         elif event == "pickle.find_class":
-            if not str(arguments[0]).startswith(UNPICKLED):
+            if not str(arguments[0]).startswith(UNPICKLED) and arguments != ("builtins", "object"):
                 self.found.append(f"unpickles {arguments[0]}.{arguments[1]}")
         elif event in NEVER:
             self.found.append(f"calls {event}")
