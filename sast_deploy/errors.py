@@ -38,8 +38,6 @@ EXIT_CODES = {
 }
 
 
-
-
 class SastError(Exception):
     """Base of all errors meant for the person at the keyboard.
 

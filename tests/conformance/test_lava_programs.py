@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -40,6 +42,7 @@ def lively_program(rng, arithmetic, exponent, decay):
         dense(rng, 12, 8, exponent=2, decay=decay, vth=(1, 60)),
         readout(rng, 8, 3, exponent),
     )
+    arithmetic = replace(arithmetic, weight_bits=8)
     return Program("lively", (2, 5, 4), 4, 6, ("a", "b", "c"), arithmetic, layers)
 
 

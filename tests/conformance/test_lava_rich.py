@@ -59,7 +59,7 @@ def test_the_frames_say_how_many_steps_there_are(tmp_path):
     longer = random_frames(np.random.default_rng(1), replace(program, steps=14), samples=2)
     record = check(program, longer, tmp_path / "a.net")
     assert record.traces[0].spikes.shape[1] == 14
-    with pytest.raises(DataError, match="expected uint8"):
+    with pytest.raises(DataError, match="expected integers"):
         run_lava(tmp_path / "a.net", longer[..., :-1])
     with pytest.raises(DataError, match="no samples or steps"):
         run_lava(tmp_path / "a.net", longer[:, :0])

@@ -19,7 +19,7 @@ from sast_deploy.netx import NetFile, write_net
 from sast_deploy.profile import load_profile
 from sast_deploy.program import Conv2d, frozen_ints
 from sast_deploy.simulate import reference
-from sast_deploy.simulate.record import SpikeRecord
+from sast_deploy.simulate.record import SpikeRecord, Trace
 from sast_deploy.verify import half, replay_known
 from tests.networks import float_fc
 from tests.programs import rich_program, vectorised
@@ -270,7 +270,7 @@ def interleaved(runs, samples):
 
     layers = range(len(runs[0].counts))
     traces = tuple(
-        reference.Trace(merge(lambda r, k=k: r.traces[k].membrane), merge(lambda r, k=k: r.traces[k].spikes))
+        Trace(merge(lambda r, k=k: r.traces[k].membrane), merge(lambda r, k=k: r.traces[k].spikes))
         for k in layers
     )
     counts = tuple(merge(lambda r, k=k: r.counts[k]) for k in layers)

@@ -86,6 +86,7 @@ ACTS: dict[str, dict[str, list[str]]] = {
     "inspect": {
         **OVERWRITE,
         "--samples": ["--samples", "2"], "--json": ["--json", "out/other.json"],
+        "--fail-on-limits": ["--fail-on-limits"],
         **{name: ["--samples", "2", *words] for name, words in DATA.items()},
     },
     "verify": {
@@ -355,10 +356,11 @@ def handed(words: list[str], capsys: pytest.CaptureFixture[str]) -> list[Any]:
         code = cli.run(words)
     err = capsys.readouterr().err
     reasons = ("EnoughError", "own test split", "simulated", "nothing to resume", "--input-shape")
-    assert code == Exit.OK or any(reason in err for reason in reasons), err
+    checked = code == Exit.CHECK_FAILED and "--fail-on-limits" in words
+    assert code == Exit.OK or checked or any(reason in err for reason in reasons), err
     results = [np.load(path) for path in sorted(Path("out").rglob("*.npz"))]
     arrays = [found[name].tolist() for found in results for name in found.files]
-    return [*log, arrays, sorted(map(str, Path("out").rglob("*")))]
+    return [*log, arrays, sorted(map(str, Path("out").rglob("*"))), int(code)]
 
 
 def line_of(name: str, words: list[str]) -> list[str]:
