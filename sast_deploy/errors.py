@@ -38,6 +38,8 @@ EXIT_CODES = {
 }
 
 
+
+
 class SastError(Exception):
     """Base of all errors meant for the person at the keyboard.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sast_deploy.data.sources import EMBEDDED
-from sast_deploy.errors import UsageError
+from sast_deploy.errors import ProfileError, UsageError
 from sast_deploy.reading import Expected
 from sast_deploy.reading.documents import read_toml
 from sast_deploy.reading.settings import shown
@@ -193,12 +193,15 @@ class _Parser:
 
     def _stages(self, table: Table) -> tuple[Stage, ...]:
         profiles, analyses, ablations = (table.list(key, str, empty=True) or () for key in MEASURED)
-        return (
-            FLOAT,
-            *(profile_stage(each, self.finetunes, table.where) for each in profiles),
-            *(analysis_stage(each, table.where) for each in analyses),
-            *(ablation_stage(each) for each in ablations),
-        )
+        try:
+            return (
+                FLOAT,
+                *(profile_stage(each, self.finetunes, table.where) for each in profiles),
+                *(analysis_stage(each, table.where) for each in analyses),
+                *(ablation_stage(each) for each in ablations),
+            )
+        except ProfileError as error:
+            raise UsageError(f"a profile that cannot be used: {error}", where=table.where) from error
 
     def _named(self, known: Mapping[str, Choice], kind: str, name: str, table: Table) -> Choice:
         if name not in known:
