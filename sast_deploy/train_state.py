@@ -209,7 +209,8 @@ def _problems(values: Mapping[str, Any], setting: Setting) -> Iterator[Problem]:
     wanted = _state_shapes(values["weights"], spec, setting)
     for key in ("weights", "best", "mean"):
         shapes = _state_shapes(values[key], spec, setting) if key == "best" else wanted
-        if key != "mean" or values[key] != {}:
+        empty = isinstance(values[key], dict) and not values[key]
+        if key != "mean" or not empty:
             yield from state_problems(values[key], shapes, f"{key}.")
     parameters = [shape for name, shape in wanted.items() if not name.startswith("theta_")]
     yield from _moment_problems(values["optimizer"], parameters)
