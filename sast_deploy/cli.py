@@ -28,6 +28,7 @@ from sast_deploy.streams import prepare_streams
 from sast_deploy.text import printable
 from sast_deploy.versions import missing_package
 
+NO_THREAD = "can't start new thread"  # Python's RuntimeError at a limit of the machine
 # Whatever path the system names with these, the machine is at its limit. An output on a full disk is an
 # OutputError before it comes here.
 OF_THE_MACHINE = {
@@ -109,6 +110,8 @@ def explain(error: BaseException) -> tuple[str, int]:
         return explain(missing_package(error))
     if isinstance(error, MemoryError) or _is_torch_out_of_memory(error):
         return "not enough memory", Exit.ENVIRONMENT
+    if isinstance(error, RuntimeError) and str(error) == NO_THREAD:
+        return "no more threads: not enough memory, or a limit (ulimit -u)", Exit.ENVIRONMENT
     if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
         what = f"{error.filename or 'input or output'}: failed: {error.strerror or error}"
         return what, Exit.ENVIRONMENT if error.errno in OF_THE_MACHINE else Exit.BAD_INPUT

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sast_deploy.errors import ProfileError, UsageError
+from sast_deploy.errors import UsageError
 from sast_deploy.profile import load_profile
 from sast_deploy.sweep.choices import FineTuneChoice
 
@@ -60,10 +60,7 @@ TRAIN = "train"
 def profile_stage(subject: str, finetunes: Mapping[str, FineTuneChoice], where: str) -> Stage:
     """The stage of "PROFILE [calibrated|NAME]". Raises UsageError and ProfileError."""
     name, _, way = subject.partition(" ")
-    try:
-        inputs: dict[str, Any] = {"profile": _profile_digest(name)}
-    except ProfileError as error:
-        raise ProfileError(f"profiles = {subject!r}: {error}", where=where) from error
+    inputs: dict[str, Any] = {"profile": _profile_digest(name)}
     if way in finetunes:
         inputs["finetune"] = finetunes[way].to_dict()
         return Stage("profile", subject, inputs, finetunes[way])

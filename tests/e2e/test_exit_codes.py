@@ -57,6 +57,7 @@ PLANTED = [
     (MISSING, Exit.ENVIRONMENT, "the Python package tonic is not installed; "),
     (ImportError("cannot import name 'x'", name="lava.magma"), Exit.ENVIRONMENT, "lava-nc==0.10.0"),
     (MemoryError(), Exit.ENVIRONMENT, "not enough memory"),
+    (RuntimeError("can't start new thread"), Exit.ENVIRONMENT, "no more threads"),
     (OSError(24, "Too many open files", "a.net"), Exit.ENVIRONMENT, "a.net: failed: Too many open files"),
     (PermissionError(13, "Permission denied", "a.net"), Exit.BAD_INPUT, "a.net: failed: Permission denied"),
 ]  # fmt: skip
