@@ -56,7 +56,8 @@ def test_idx(kind, seeds, work, refuses):
 
 
 @pytest.mark.parametrize(
-    "content", [gzip.compress(bytes(99), mtime=0)[:-9], b"\x1f\x8b\x08", gzip.compress(b"", mtime=0) + b"more"]
+    "content",
+    [gzip.compress(bytes(99), mtime=0)[:-9], b"\x1f\x8b\x08", gzip.compress(b"", mtime=0) + b"more"],
 )
 def test_gzip(content, seeds, work, refuses):
     path = place("idxgz", seeds, work)
