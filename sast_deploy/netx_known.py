@@ -64,7 +64,10 @@ def read_known(sast: h5py.Group, program: Program, path: Path) -> KnownAnswers |
         NetFileError: a dataset, named, is not what was written, or not of this program.
     """
     group = sast[GROUP]
-    if not int(read_dataset(group, "samples")):
+    number = read_dataset(group, "samples")
+    if number.shape != () or number.dtype.kind not in "iu":
+        _refuse(path, f"/sast/{GROUP}/samples is {number.dtype} {number.shape}, not one integer")
+    if not number:
         return None
     sizes = [math.prod(program.shapes()[index + 1]) for index, _ in program.spiking()]
     digests = bytes(read_dataset(group, "trace_digests")[()])
@@ -81,7 +84,7 @@ def read_known(sast: h5py.Group, program: Program, path: Path) -> KnownAnswers |
         if checksums[name] != checksum:
             _refuse(path, f"was altered: /sast/{GROUP}/{name} does not match its checksum")
     samples = {len(array) for _, array in _arrays(known)} | {len(known.digests)}
-    if len(samples) != 1 or known.frames.max() > program.input_max:
+    if samples != {int(number)} or known.frames.max() > program.input_max:
         _refuse(path, f"/sast/{GROUP} holds vectors that are none of this program")
     return known
 

@@ -90,6 +90,8 @@ NONSENSE = {
     "pool exponent 100": ("conv", "sast/program/layers/2/exponent", 100),
     "known frames beyond input_max": ("fc", "sast/known_answers/frames", None),
     "known logits of other classes": ("fc", "sast/known_answers/logits", np.zeros((4, 3), np.int64)),
+    "known samples half": ("fc", "sast/known_answers/samples", 0.5),
+    "known samples of another number": ("fc", "sast/known_answers/samples", 3),
     "known samples nan": ("fc", "sast/known_answers/samples", np.nan),
     "frames that are a list": ("fc", "sast/frames", np.bytes_("[]")),
     "data that is null": ("fc", "sast/data", np.bytes_("null")),

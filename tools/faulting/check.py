@@ -75,7 +75,7 @@ def disturb(
         problems += _orphans(run.mark)
     problems += _ending(run, code, said)
     problems += _outputs(run, usual)
-    if not (run.real.once and code == 0):
+    if not (run.real.once and (code == 0 or os.path.exists(run.folder / "out/events"))):
         problems += _again(run, usual)
     return Outcome(name, fault, run.done, code, tuple(problems), said[-1500:])
 
@@ -137,6 +137,8 @@ def _outputs(run: Run, usual: Usual) -> list[str]:
     except ValueError as error:
         return [str(error)]
     wrong = [name for name, digest in found.items() if usual.outputs.get(name, digest) != digest]
+    if run.real.once and found and found != usual.outputs:
+        problems.append("half of a folder")
     if wrong and not run.real.parts:
         problems.append(f"{wrong[0]} is not what it should be")
     if not run.killed and (left := leftovers(out)):
