@@ -167,7 +167,7 @@ class _Parser:
         runs = math.prod(len(each) for each in axes.values())
         if runs > MOST_RUNS:
             raise UsageError(f"{runs:,} runs", where=table.where, expected=f"at most {MOST_RUNS:,} in a grid")
-        for values in itertools.product(*axes.values()):
+        for values in itertools.product(*map(dict.fromkeys, axes.values())):  # a value twice is one run
             yield self._run(dict(zip(axes, values, strict=True)), stages, table)
 
     def _run(self, values: dict[str, Any], stages: tuple[Stage, ...], table: Table) -> Run:

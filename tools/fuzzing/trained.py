@@ -42,7 +42,7 @@ def probe_checkpoint(rng: Rng, made: Input, place: Place) -> str:
     way = rng.random()
     profile = pick(rng, ("loihi-int4", "loihi-int8", "loihi-stock"))
     if way < 0.15:
-        ended = command(["evaluate", "--device", "cpu", "--", str(made.path)], made.path.name)
+        ended = command(["evaluate", "--device", "cpu", "--", str(made.path)], (made.path.name, "data"))
         return ACCEPTED if ended.code == 0 else REFUSED
     if way < 0.3:
         out = place.out / "x.net"

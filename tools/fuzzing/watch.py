@@ -25,7 +25,8 @@ NEVER = {
     *("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.bind"),
     *("os.chown", "os.symlink", "os.link", "urllib.Request", "ftplib.connect"),
 }
-UNPICKLED = ("torch", "numpy", "collections", "_codecs")  # modules of what plain tensors are made of
+# Modules of what plain tensors are made of, and of compiled kernels, which numba keeps pickled.
+UNPICKLED = ("torch", "numpy", "collections", "_codecs", "numba", "copyreg")
 
 
 class Watch:
