@@ -15,7 +15,7 @@ from sast_deploy.netx import read_net
 
 # Keys of what a run measures of itself, or of where it ran.
 OWN = re.compile(
-    r"second|step_ms|memory|time|versions|packages|created|path|^net$|root|processors|source|manifest"
+    r"^checkpoint$|second|step_ms|memory|time|versions|packages|created|path|^net$|root|processors|source|manifest"
 )
 TEMPORARY = re.compile(r"^\.(?:.*\.tmp|lock|.*\.lock|building-.*)$|\.lock$")
 
