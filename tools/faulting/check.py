@@ -124,7 +124,8 @@ def _ending(run: Run, code: int | None, said: str) -> list[str]:
     if "Traceback (most recent call last)" in said or "internal error" in said:
         problems.append("a traceback or an internal error")
     errors = [line for line in said.splitlines() if line.startswith("error: ")]
-    if code not in (0, None) and code > 0 and run.said and len(errors) != 1:
+    # A sweep tells of each run that failed, in its own lines.
+    if code not in (0, 4, None) and code > 0 and run.said and len(errors) != 1:
         problems.append(f"{len(errors)} lines of error")
     return problems
 
