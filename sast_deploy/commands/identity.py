@@ -25,12 +25,13 @@ WHOLE = "all"  # samples of a test split
 
 def digest_of(path: Path) -> str | None:
     """SHA-256 of an input; None where it is no file of a kind that is read, which its reader says better."""
+    from sast_deploy.errors import SastError
     from sast_deploy.fileio import file_digest
-    from sast_deploy.reading.files import HDF5_MARK, NPY_MARK, ZIP_MARK
+    from sast_deploy.reading.files import HDF5_MARK, NPY_MARK, ZIP_MARK, Expected, open_regular
 
     if not path.is_file():
         return None
-    with open(path, "rb") as file:
+    with open_regular(path, Expected("a file", SastError)) as file:
         head = file.read(len(HDF5_MARK))
     return file_digest(path) if head.startswith((HDF5_MARK, NPY_MARK, ZIP_MARK)) else None
 

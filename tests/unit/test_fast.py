@@ -120,6 +120,23 @@ def test_frames_on_disk_of_odd_strides_and_of_other_lengths(tmp_path):
     assert first_difference(short, run_reference(program, frames[:, :2], trace=True)) is None
 
 
+@pytest.mark.parametrize(
+    ("dtype", "value"), [(np.uint8, 5), (np.uint8, 255), (np.int64, 5), (np.int64, 255), (np.int64, 260)]
+)
+def test_an_input_too_large_is_found_wherever_it_is_looked_for(dtype, value):
+    """By the kernel, before dense products, and before a wider type is cast to bytes."""
+    program = fc_program(np.random.default_rng(3))
+    frames = random_frames(np.random.default_rng(3), program, 9).astype(dtype)
+    frames[7, 2, 1, 0, 3] = value
+    found = int(frames.max())
+    engine = engine_module.FastEngine(program, batch=2, threads=2)
+    for dense_layers in (set(), {0}):
+        run = engine_module._Run(frames, engine_module.empty_record(engine.neurons, 9, 6, 3, False), 9)
+        run.dense.update(dense_layers)
+        with pytest.raises(DataError, match=rf"frames with values 0\.\.{found}; expected 0\.\.4"):
+            engine._tile(run, 0)
+
+
 @pytest.mark.parametrize("exact", [True, False])
 def test_dense_products_are_chosen_by_density_and_agree(exact, monkeypatch):
     rng = np.random.default_rng(9)

@@ -15,6 +15,7 @@ from sast_deploy.errors import DataError
 from sast_deploy.program import Program, Readout
 from sast_deploy.simulate.fast import kernels
 from sast_deploy.simulate.fast.dense import dense_sums, worthwhile
+from sast_deploy.simulate.fast.neurons import MOST, UNCHECKED
 from sast_deploy.simulate.fast.plan import (
     Array,
     PoolPlan,
@@ -82,6 +83,9 @@ class FastEngine:
         self.batch = batch or max(1, min(TILE_MAX, TILE_BYTES // (widest * max(program.steps, 1))))
         self._pool = ThreadPoolExecutor(self.threads, "fast")  # starts threads when there is work
         spiking = [plan for plan in self.plans if isinstance(plan, SpikingPlan)]
+        # The first layer's kernel reads the frames anyway, so there it costs next to nothing.
+        first = self.plans[0]
+        self.kernel_checks = isinstance(first, SpikingPlan) and first.rules[MOST] < UNCHECKED
         self.neurons = tuple(int(np.prod(plan.out_shape)) for plan in spiking)
 
     def run(self, frames: Frames, *, trace: bool = False, progress: Progress = iter) -> SpikeRecord:
@@ -112,6 +116,8 @@ class FastEngine:
     def _tile(self, run: _Run, low: int) -> range:
         """Take one tile of samples through all layers and write its part of the record; the samples."""
         tile = slice(low, min(low + run.tile, len(run.frames)))
+        if not self.kernel_checks or run.frames.dtype != np.uint8:
+            check_values(self.program, run.frames[tile], self.program.name)
         x, number, record = self._load(run.frames[tile]), 0, run.record
         for plan in self.plans:
             if isinstance(plan, PoolPlan):
@@ -120,6 +126,8 @@ class FastEngine:
                 _read_out(plan, x, record.logits[tile])
             else:
                 spikes, found = self._spike(run, plan, x, number, tile)
+                if found < 0:
+                    check_values(self.program, run.frames[tile], self.program.name)
                 rows = len(run.frames) * x.shape[1]
                 if worthwhile(plan, found / max(x.size, 1), rows):
                     run.dense.add(number)
@@ -130,7 +138,6 @@ class FastEngine:
 
     def _load(self, frames: Frames) -> Array:
         """The frames as the first layer reads them: flat, in whole words, maps channel-last."""
-        check_values(self.program, frames, self.program.name)  # here, where they are about to be read anyway
         samples, steps = frames.shape[:2]
         size = int(np.prod(self.program.input_shape))
         flat = np.ascontiguousarray(frames, self.input_type).reshape(samples, steps, size)
@@ -155,7 +162,10 @@ class FastEngine:
         counts = np.empty((samples, size), np.int32) if is_map else record.counts[number][tile]
         traced = samples if record.traces is not None else 0
         membrane = np.empty((traced, steps, size), plan.vectors.dtype)
-        sums = dense_sums(plan, x) if number in run.dense else None
+        dense = number in run.dense
+        if dense and number == 0:
+            check_values(self.program, run.frames[tile], self.program.name)
+        sums = dense_sums(plan, x) if dense else None
         found = 0
         if sums is not None:
             kernels.run_sums(sums, plan.vectors, plan.rules, spikes, counts, membrane)

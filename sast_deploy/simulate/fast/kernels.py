@@ -19,9 +19,11 @@ from sast_deploy.simulate.fast.neurons import (
     FILTERED,
     INTERVAL,
     LEFT,
+    MOST,
     OFFSET,
     RECURRENT,
     RIGHT,
+    UNCHECKED,
     scale,
     step_neurons,
 )
@@ -86,12 +88,26 @@ def feed_back(spikes: Any, first_row: int, rows: Any, values: Any, n: int) -> in
     return n
 
 
+@inlined
+def exceeds(x: Any, most: int) -> int:  # pragma: no cover
+    """Whether a value of one sample (T, size) is larger; read here, where it stays in the cache."""
+    over = 0
+    for t in range(x.shape[0]):
+        row = x[t]
+        peak = row[0]
+        for j in range(len(row)):
+            peak = row[j] if row[j] > peak else peak
+        over |= peak > most
+    return over
+
+
 @compiled(error_model="numpy")
 def run_spiking(
     x: Any, unit_of: Any, units: int, weight: Any, partial: Any, segment_of: Any, segments: Any, delays: Any,
     delay_rows: int, rows: Any, vectors: Any, limit: int, rules: Any, spikes: Any, counts: Any, membrane: Any,
 ) -> int:  # pragma: no cover
-    """Every step of a spiking layer for every sample of a tile; the number of nonzero inputs.
+    """Every step of a spiking layer for every sample of a tile; the number of nonzero inputs, or -1 at the
+    first sample with an input larger than MOST of the rules.
 
     x: (samples, T, size). weight: (rows, lanes). partial: an empty array of the partial sums' type. rows:
     scratch. vectors: (5, neurons), of the total's type. spikes: (samples, T, padded size),
@@ -107,6 +123,8 @@ def run_spiking(
     current = np.empty(outputs if rules[FILTERED] else 0, vectors.dtype)
     found = 0
     for sample in range(samples):
+        if rules[MOST] < UNCHECKED and exceeds(x[sample], rules[MOST]):
+            return -1
         found += list_events(x[sample], unit_of, busy, index, starts)
         counts[sample] = 0
         before = none

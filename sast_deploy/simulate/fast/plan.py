@@ -25,8 +25,10 @@ from sast_deploy.simulate.fast.neurons import (
     BINARY,
     FILTERED,
     INTERVAL,
+    MOST,
     OFFSET,
     RECURRENT,
+    UNCHECKED,
     rule_constants,
 )
 
@@ -191,6 +193,8 @@ def _plan_spiking(program: Program, index: int, inputs: Inputs) -> SpikingPlan:
     rules = rule_constants(program.arithmetic, layer.weight_exp)
     rules[INTERVAL], rules[OFFSET] = program.reset_interval, layer.reset_offset
     rules[BINARY], rules[RECURRENT] = inputs == SPIKES, -1
+    checks = index == 0 and stored_type(inputs) is np.uint8 and program.input_max < UINT8_MAX
+    rules[MOST] = program.input_max if checks else UNCHECKED
     if isinstance(layer, Dense) and layer.recurrent is not None:
         rules[RECURRENT] = len(delays) * delay_rows
         tables.append(layer.recurrent.T)
