@@ -120,7 +120,11 @@ class _State:
 
     def read(self) -> tuple[int, float, int, tuple[str, ...]]:
         number, since, reading, about = STATE.unpack(self.memory[: STATE.size])
-        return number, since, reading, tuple(json.loads(about.rstrip(b"\0") or b"[]"))
+        try:
+            labels = tuple(json.loads(about.rstrip(b"\0") or b"[]"))
+        except ValueError:  # it is being written
+            labels = ()
+        return number, since, reading, labels
 
 
 class Worker:
