@@ -233,7 +233,7 @@ def write_meta(folder: Path, meta: dict[str, Any]) -> None:
 def _check_samples(meta: dict[str, Any], split: str) -> None:
     """Raise ValueError unless there is an id and label for every sample, and frames of the options' shape."""
     record, classes, options = meta[split], len(meta["classes"]), meta["options"]
-    shape = [record["shape"][0], options["steps"], 2, *(options["size"] or ())]
+    shape = [record["shape"][0], options.get("steps"), 2, *(options.get("size") or ())]
     if record["shape"] != shape:
         raise ValueError(f"frames {record['shape']}, options for {shape}")
     if not len(record["labels"]) == len(record["ids"]) == record["shape"][0]:

@@ -192,7 +192,9 @@ class _Parser:
         return Run("-".join(parts), data, network, RecipeChoice(recipe.name, made), seed, validation, stages)
 
     def _stages(self, table: Table) -> tuple[Stage, ...]:
-        profiles, analyses, ablations = (table.list(key, str, empty=True) or () for key in MEASURED)
+        profiles, analyses, ablations = (
+            dict.fromkeys(table.list(key, str, empty=True) or ()) for key in MEASURED
+        )
         try:
             return (
                 FLOAT,

@@ -136,6 +136,10 @@ META = {
     "events nan": lambda meta: changed(meta, "n_events", float("nan")),
     "classes": lambda meta: {**meta, "classes": 3},
     "no options": lambda meta: {**meta, "options": None},
+    "options without a size": lambda meta: {
+        **meta,
+        "options": {key: value for key, value in meta["options"].items() if key != "size"},
+    },
     "other options": lambda meta: {**meta, "options": {**meta["options"], "steps": 99}},
 }
 

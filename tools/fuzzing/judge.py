@@ -184,7 +184,7 @@ def doubts(program: Program, widest: int = 8) -> Any:
 
 def _layer_doubts(layer: Any, program: Program) -> Any:
     if isinstance(layer, SumPool):
-        if min(layer.kernel) < 1 or layer.exponent > 0:
+        if min(layer.kernel) < 1 or not -32 <= layer.exponent <= 32:
             yield "pool kernel or exponent"
         return
     outputs = len(layer.weight)

@@ -133,7 +133,7 @@ def change_tree(rng: Rng, tree: Any, change: Callable[[Rng, Any], Any] = leaf) -
         name = text(rng) if way < 0.93 else f"{key}x"
         holder[name] = holder.pop(key) if rng.random() < 0.5 else copy.deepcopy(holder[key])
         return f"{key} renamed or doubled"
-    holder.extend([holder[key]] * int(pick(rng, (1, 2, 1000))))
+    holder.extend([holder[key]] * int(pick(rng, (1, 2, 300))))
     return f"{key} repeated"
 
 
