@@ -17,7 +17,9 @@ def main() -> None:
         print(f"error: {printable(problem)}", file=sys.stderr)
         sys.exit(problem.exit_code)
     except KeyboardInterrupt:
-        sys.exit(130)
+        from sast_deploy.errors import Exit
+
+        sys.exit(Exit.INTERRUPTED)
     start()
 
 
