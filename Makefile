@@ -68,7 +68,7 @@ test: setup  ## the whole test suite, some minutes
 	$(py) -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 test-quick: setup  ## the tests that take less than a second each, under a minute
-	$(py) -m pytest -m 'not slow' $(PYTEST_ARGS)
+	$(py) -m pytest -m 'not slow' -n 2 --dist loadfile $(PYTEST_ARGS)
 
 lint: setup  ## ruff and mypy --strict
 	$(py) -m ruff check .

@@ -91,3 +91,10 @@ def in_child(arguments: list[str]) -> tuple[int, str]:
         env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
     )
     return done.returncode, done.stderr
+
+
+def pytest_collection_modifyitems(items):
+    """All attacks together take minutes: none is quick."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.slow)

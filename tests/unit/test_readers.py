@@ -156,6 +156,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any
     return path, torch.load(path, weights_only=True)
 
 
+@pytest.mark.slow
 def test_anything_in_any_place_of_a_checkpoint(saved: tuple[Path, dict[str, Any]]) -> None:
     path, values = saved
     infinite = torch.full((5,), float("inf"))
@@ -187,6 +188,7 @@ def test_sizes_are_refused_before_anything_is_made(saved: tuple[Path, dict[str, 
         assert time.perf_counter() - start < SECONDS
 
 
+@pytest.mark.slow
 def test_anything_in_any_place_of_an_unfinished_training(tmp_path: Path, monkeypatch: Any) -> None:
     from sast_deploy import train as training
     from sast_deploy.train_state import RunFiles, load_progress
@@ -213,6 +215,7 @@ def test_anything_in_any_place_of_an_unfinished_training(tmp_path: Path, monkeyp
 # --- results, studies, profiles ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
 def test_anything_in_any_place_of_results(tmp_path: Path, path: Path) -> None:
     document = json.loads(path.read_text())
@@ -296,6 +299,7 @@ TOML = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", [line for line in STUDY.splitlines() if "=" in line])
 def test_anything_in_any_place_of_a_study(tmp_path: Path, line: str) -> None:
     path = tmp_path / "a.toml"
@@ -317,6 +321,7 @@ def test_a_study_of_too_many_runs(tmp_path: Path) -> None:
 PROFILE = load_profile("loihi-int4").text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", [line for line in PROFILE.splitlines() if " = " in line])
 def test_anything_in_any_place_of_a_profile(line: str) -> None:
     key = line.partition(" = ")[0]
@@ -568,6 +573,7 @@ def test_cached_folders_have_the_umasks_mode(tmp_path: Path, mask: int) -> None:
         assert (folder / name).stat().st_mode & 0o777 == 0o666 & ~mask
 
 
+@pytest.mark.slow
 def test_anything_in_any_place_of_a_cache_is_built_again(tmp_path: Path, capsys: Any) -> None:
     from sast_deploy.data.cache import FrameCache, digest_of
 
