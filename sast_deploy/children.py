@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import sysconfig
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 # `-m` and `-c` put the current folder before everything else, and a json.py there would run. `-P`, which
@@ -19,6 +23,27 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA
 def python_command(module: str, *arguments: str) -> list[str]:
     """The command line of a fresh Python that runs a module, and looks for none in the current folder."""
     return [sys.executable, "-c", _START, module, *arguments]
+
+
+@contextmanager
+def stops_held() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait until the block has ended: raised inside `Popen`, nobody knows of its child.
+
+    Handlers and not the mask, since the kernel hands a signal to any thread that does not block it.
+    """
+    came: list[int] = []
+    before = {}
+    if threading.current_thread() is threading.main_thread():  # the only one in which handlers run
+        before = {stop: signal.getsignal(stop) for stop in (signal.SIGINT, signal.SIGTERM)}
+    for stop in before:
+        signal.signal(stop, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        for stop, handler in before.items():
+            signal.signal(stop, handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 def checkout() -> Path | None:

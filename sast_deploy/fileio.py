@@ -191,8 +191,6 @@ def _locked(path: Path) -> int:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(handle), os.stat(path)):
                 return handle
-        except FileNotFoundError:
-            pass  # the holder before us has just removed it, and the folder if it had made that
         except BlockingIOError:
             holder = _holder(handle)
             os.close(handle)
@@ -201,10 +199,21 @@ def _locked(path: Path) -> int:
         except OSError as error:
             if handle >= 0:
                 os.close(handle)
-            raise OutputError(f"cannot be locked: {_reason(error, path)}", where=path) from error
-        if handle >= 0:
+            if not _has_just_gone(error):
+                raise OutputError(f"cannot be locked: {_reason(error, path)}", where=path) from error
+        else:
             os.close(handle)
     raise OutputError("cannot be written: it vanishes again and again", where=path.parent)
+
+
+def _has_just_gone(error: OSError) -> bool:
+    """Whether the holder before us has just removed its lock, or a folder that it had made for it."""
+    if isinstance(error, FileExistsError):  # `mkdir` found a folder, and then none when it looked again
+        try:
+            return stat.S_ISDIR(os.lstat(error.filename).st_mode)
+        except FileNotFoundError:
+            return True
+    return isinstance(error, FileNotFoundError)
 
 
 def _holder(handle: int) -> str:

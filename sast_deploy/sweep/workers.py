@@ -10,7 +10,7 @@ import subprocess
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 
-from sast_deploy.children import child_environment, python_command
+from sast_deploy.children import child_environment, python_command, stops_held
 from sast_deploy.sweep.jobs import FAILED, STAGE, Event, Job
 
 
@@ -58,7 +58,8 @@ class _Slot:
 
     def start(self, job: Job) -> None:
         if self.child is None:
-            self.child = _launch(self.processors)
+            with stops_held():
+                self.child = _launch(self.processors)
         self.run = job.run.name
         # A process that died in the meantime is found by `news`: its end of the pipe is closed.
         with contextlib.suppress(BrokenPipeError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -96,6 +97,34 @@ def test_there_is_one_holder_at_a_time_while_locks_come_and_go(tmp_path: Path) -
         process.join(120)
         assert process.exitcode == 0
     assert (tmp_path / "number").read_text() == "600"
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_folder_that_goes_while_it_is_made(there: bool, tmp_path: Path, monkeypatch: Any) -> None:
+    """`Path.mkdir` says "file exists" where another process removes the folder before it looks again."""
+    right, times = os.mkdir, []
+
+    def once(path: Path, *mode: int) -> None:
+        times.append(path)
+        if len(times) == 1:
+            if there:  # and a third process makes it once more
+                monkeypatch.setattr(Path, "is_dir", lambda path: False)
+                right(path, *mode)
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+        monkeypatch.undo()
+        right(path, *mode)
+
+    monkeypatch.setattr(os, "mkdir", once)
+    with lock_folder(tmp_path / "a"):
+        assert (tmp_path / "a" / LOCK_FILE).exists()
+    assert len(times) == 2
+
+
+def test_a_file_in_place_of_the_folder_of_a_lock(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    for folder in (tmp_path / "a", tmp_path / "a" / "b"):
+        with pytest.raises(OutputError, match=r"cannot be locked: .*\(.*/a(/b)?\)"), lock_folder(folder):
+            pass
 
 
 def test_lines_stand_beside_a_bar(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sast_deploy.children import child_environment, python_command
+from sast_deploy.children import child_environment, python_command, stops_held
 from sast_deploy.errors import LavaError
 from sast_deploy.simulate.lava.shared import create_shared, open_shared
 
@@ -54,13 +54,16 @@ class Watch:
         heartbeat = self.run_dir / "heartbeat.npy"
         create_shared(heartbeat, np.int64, (2,))
         beats = open_shared(heartbeat, writable=True)
-        child = _start(self.module, self.run_dir)
+        child = None
         try:
+            with stops_held():
+                child = _start(self.module, self.run_dir)
             yield from self._finished_samples(child.pid, beats)
             if not _complete(beats):
                 _raise_failure(self.run_dir, _exit_status(child.pid, block=True))
         finally:
-            _end(child)
+            if child is not None:
+                _end(child)
 
     def _finished_samples(self, pid: int, beats: np.ndarray) -> Iterator[int]:
         """beats: finished time steps (counted from 1 once Lava runs), all time steps."""
