@@ -65,7 +65,7 @@ paper-smoke: setup  ## the same study at small size, on embedded data, in minute
 	@failed=0; set -x; $(sast) sweep examples/$@.toml -o runs/$@ || failed=$$?; $(sast) tables runs/$@; exit $$failed
 
 test: setup  ## the whole test suite, some minutes
-	$(py) -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	$(py) -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
 
 test-quick: setup  ## the tests that take less than a second each, under a minute
 	$(py) -m pytest -m 'not slow' -n 2 --dist loadfile $(PYTEST_ARGS)
