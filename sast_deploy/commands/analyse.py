@@ -114,7 +114,7 @@ def analyse_command(
     predictions = {}
     for name, path, checkpoint in zip(names, checkpoints, trained, strict=True):
         data = load_test_split(
-            checkpoint.data, checkpoint.frames, dataset, data_root, holdout, holdout_seed, cache_dir
+            path, checkpoint.data, checkpoint.frames, dataset, data_root, holdout, holdout_seed, cache_dir
         )
         out.print(f"{name}: {path}, {data.info.provenance}")
         unlike = data.info.unlike(checkpoint.data)

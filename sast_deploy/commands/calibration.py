@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sast_deploy.commands.loading import load_test_split
@@ -16,9 +17,11 @@ if TYPE_CHECKING:
     from sast_deploy.show import Out
 
 
-def load_calibration(trained: Checkpoint, dataset: str, data: dict[str, Any], out: Out) -> FrameSet:
+def load_calibration(
+    path: Path, trained: Checkpoint, dataset: str, data: dict[str, Any], out: Out
+) -> FrameSet:
     """The samples to calibrate with. data: data_root, holdout, holdout_seed, cache_dir. Raises DataError."""
-    found = load_test_split(trained.data, trained.frames, dataset, **data)
+    found = load_test_split(path, trained.data, trained.frames, dataset, **data)
     out.print(f"calibration data: training samples of {found.info.provenance}")
     if found.info.unlike(trained.data):
         out.print(

@@ -126,7 +126,7 @@ def compile_command(
     else:
         from sast_deploy.commands.calibration import calibrate_checkpoint, load_calibration, print_steps
 
-        data = load_calibration(trained, calibrate, folders, out)
+        data = load_calibration(checkpoint, trained, calibrate, folders, out)
         check({**made, "frames": data.info.frame_digest})
         if calibrate_steps and "clipping" in steps and profile.clipping == "mse":
             out.print(f"step clipping: what {profile.name} does anyway")

@@ -36,7 +36,9 @@ def evaluate_command(
 
     pick_device(device)
     trained = load_checkpoint(checkpoint)
-    data = load_test_split(trained.data, trained.frames, dataset, data_root, holdout, holdout_seed, cache_dir)
+    data = load_test_split(
+        checkpoint, trained.data, trained.frames, dataset, data_root, holdout, holdout_seed, cache_dir
+    )
     result = evaluate(trained, data.test, device=device)
     out = console()
     out.print(f"{checkpoint}: test split of {data.info.provenance}")

@@ -100,7 +100,9 @@ def finetune_command(
         raise UsageError("--set k_start changes nothing here", todo="the slope is --k all the time")
     claim = RunFiles(path).claim(resume=resume, overwrite=overwrite, inputs=(checkpoint, Path(profile_name)))
     click.get_current_context().with_resource(claim)  # held until the command ends
-    data = load_test_split(trained.data, trained.frames, dataset, data_root, holdout, holdout_seed, cache_dir)
+    data = load_test_split(
+        checkpoint, trained.data, trained.frames, dataset, data_root, holdout, holdout_seed, cache_dir
+    )
     out = console()
     out.print(f"{checkpoint} -> {profile.name}; data: {data.info.provenance}")
     unlike = data.info.unlike(trained.data)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +31,7 @@ def refuse_idle_options(
 
 
 def load_test_split(
+    where: Path,
     recorded: DataInfo,
     options: FrameOptions,
     dataset: str | None,
@@ -37,7 +40,7 @@ def load_test_split(
     holdout_seed: int | None,
     cache_dir: Path | None,
 ) -> FrameSet:
-    """Frames made with `options`, of the recorded data set unless another one is named.
+    """Frames made with `options`, of the data set recorded in the file `where` unless another one is named.
 
     The folder is `data_root`, else for the recorded data set its recorded one, where that is still there,
     else $SAST_DATA_ROOT, else ./data.
@@ -62,17 +65,18 @@ def load_test_split(
     asked = dataset is not None and data_root == named_root
     named = partial(load_frames, dataset or recorded.dataset, options, download=asked)
     load = partial(named, data_root=data_root, cache_dir=cache_dir, progress=True)
-    if own and holdout is None and recorded.holdout is not None:
-        seed = recorded.holdout_seed if holdout_seed is None else holdout_seed
-        try:
-            data = load(holdout=recorded.holdout, holdout_seed=seed or 0)
-        except OwnTestSplitError:
-            if holdout_seed is not None:
-                raise
-            notice(f"trained with holdout {recorded.holdout:g}; here the data's own test split is used")
-            data = load()
-    else:
-        data = load(holdout=holdout, holdout_seed=holdout_seed or 0)
+    with _asked_for_by(where if dataset is None else None):
+        if own and holdout is None and recorded.holdout is not None:
+            seed = recorded.holdout_seed if holdout_seed is None else holdout_seed
+            try:
+                data = load(holdout=recorded.holdout, holdout_seed=seed or 0)
+            except OwnTestSplitError:
+                if holdout_seed is not None:
+                    raise
+                notice(f"trained with holdout {recorded.holdout:g}; here the data's own test split is used")
+                data = load()
+        else:
+            data = load(holdout=holdout, holdout_seed=holdout_seed or 0)
     if data.info.classes != recorded.classes:
         raise DataError(
             f"{len(data.info.classes)} classes ({', '.join(data.info.classes[:3])}, ...)",
@@ -80,6 +84,17 @@ def load_test_split(
             expected=f"the network's {len(recorded.classes)} ({', '.join(recorded.classes[:3])}, ...)",
         )
     return data
+
+
+@contextmanager
+def _asked_for_by(where: Path | None) -> Iterator[None]:
+    """Name the file that asks for a data set in what is wrong with that; None: the person asks."""
+    try:
+        yield
+    except DataError as error:
+        if where is None:
+            raise
+        raise DataError(f"{error}", where=f"the data set that {where} asks for") from error
 
 
 def recorded_data(net: NetFile, where: Path) -> tuple[DataInfo, FrameOptions]:
@@ -115,7 +130,7 @@ def load_spread(net: NetFile, where: Path, samples: int, **data: Any) -> NDArray
     import numpy as np
 
     recorded, options = recorded_data(net, where)
-    frames = load_test_split(recorded, options, **data).test.frames
+    frames = load_test_split(where, recorded, options, **data).test.frames
     wanted = (net.program.steps, *net.program.input_shape)
     if frames.shape[1:] != wanted or not len(frames):
         raise DataError(

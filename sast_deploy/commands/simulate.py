@@ -170,7 +170,7 @@ def simulate_command(
     test = test_run(recorded, dataset, data_root, holdout, holdout_seed)
     made = simulate_run(content, test, samples, wanted_check, backend)
     check_output(report, REPORT, made, inputs=(path,), overwrite=overwrite, option="--report")
-    data = load_test_split(recorded, options, dataset, data_root, holdout, holdout_seed, cache_dir)
+    data = load_test_split(path, recorded, options, dataset, data_root, holdout, holdout_seed, cache_dir)
     _check_shape(data, content)
     if len(data.test) == 0:
         raise DataError("no test samples", where=data.info.root, expected="at least one")

@@ -25,7 +25,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     data = tiny_set()
 
-    def load(recorded: Any, options: Any, dataset: str, **folders: Any) -> Any:
+    def load(where: Path, recorded: Any, options: Any, dataset: str, **folders: Any) -> Any:
         assert dataset == "tiny"
         assert set(folders) == {"data_root", "holdout", "holdout_seed", "cache_dir"}
         return data

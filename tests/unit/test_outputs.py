@@ -340,7 +340,7 @@ def tiny(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The tiny data set, whatever the command line asks for; --data-root "b" holds other recordings."""
 
     def load(*arguments: Any, **named: Any) -> Any:
-        folder = named.get("data_root", arguments[3] if len(arguments) > 3 else None)
+        folder = named.get("data_root", arguments[4] if len(arguments) > 4 else None)
         return tiny_set(digest=("1" if folder == Path("b") else "0") * 64)
 
     for module in (*DATA, "sast_deploy.commands.loading"):

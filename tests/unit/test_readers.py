@@ -427,8 +427,9 @@ def test_no_file_starts_a_download_or_says_where_to(
     info = replace(tiny_set().info, dataset=dataset, root=str(tmp_path / "root"))
     options, named = FrameOptions(steps=1), dataset if asked else None
     with pytest.raises(DataError) as caught:
-        load_test_split(info, options, named, None, None, None, tmp_path / "cache")
+        load_test_split(Path("a.net"), info, options, named, None, None, None, tmp_path / "cache")
     assert f"sast-deploy data info --dataset {dataset} --data-root" in one_line(caught.value)
+    assert one_line(caught.value).startswith("the data set that a.net asks for: ") == (not asked)
     assert list((tmp_path / "root").iterdir()) == []
 
 
