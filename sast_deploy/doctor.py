@@ -79,6 +79,9 @@ def healthy(checks: list[Check]) -> bool:
     return all(check.ok for check in checks if check.essential)
 
 
+COLOURS = {"ok": "green", "warn": "yellow", "FAIL": "bold red"}
+
+
 def print_checks(checks: list[Check], console: Out) -> None:
     """On a terminal a table with the commands below it; elsewhere a line a check, its command last."""
     if not console.is_terminal:
@@ -88,7 +91,7 @@ def print_checks(checks: list[Check], console: Out) -> None:
     from sast_deploy.show import Line, Table
 
     rows = tuple((check.state, check.name, check.found, check.wanted) for check in checks)
-    console.print(Table("", ("", "check", "found", "wanted"), rows, left=4))
+    console.print(Table("", ("", "check", "found", "wanted"), rows, left=4, colours=COLOURS))
     console.print(*(Line(f"{check.name}: {check.remedy}", whole=True) for check in checks if not check.ok))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import IO, Any
 
@@ -27,7 +27,12 @@ _NARROW = 24  # columns beside a label below which the text goes under it
 
 
 class Block(ABC):
-    """Something to print that knows how to lay itself out."""
+    """Something to print that knows how to lay itself out.
+
+    colours: on a terminal, of the first word of a line.
+    """
+
+    colours: Mapping[str, str] = {}
 
     @abstractmethod
     def lines(self, width: int) -> Iterator[str]:
@@ -36,7 +41,10 @@ class Block(ABC):
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
         """For rich: the lines as they are."""
         for line in self.lines(options.max_width):
-            yield Text(line, no_wrap=True, overflow="ignore")
+            text, (first, *_) = Text(line, no_wrap=True, overflow="ignore"), line.split(maxsplit=1) or [""]
+            if line.startswith(first):
+                text.stylize(self.colours.get(first, ""), 0, len(first))
+            yield text
 
 
 class Out(Console):
@@ -105,6 +113,7 @@ class Table(Block):
     notes: tuple[str, ...] = ()
     left: int = 2
     keys: int = 0
+    colours: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse rows of another length than the head's."""

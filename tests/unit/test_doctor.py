@@ -169,7 +169,9 @@ def test_runs_without_the_packages_it_looks_for() -> None:
 
 
 @pytest.fixture
-def terminal() -> Out:
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Out:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
     return Out(io.StringIO(), width=60, terminal=True)
 
 
@@ -178,5 +180,6 @@ def test_terminal_shows_commands_unwrapped_below_the_table(terminal: Out) -> Non
     fine, missing = Check("fine", "1.0", "1.0", True), Check("x", "not installed", "any", False, command)
     print_checks([fine, missing], terminal)
     lines = terminal.file.getvalue().splitlines()  # type: ignore[attr-defined]
-    assert lines[2].split() == ["ok", "fine", "1.0", "1.0"]
+    assert lines[2].split() == ["\x1b[32mok\x1b[0m", "fine", "1.0", "1.0"]
+    assert lines[3].startswith("\x1b[1;31mFAIL\x1b[0m  x")
     assert lines[-1] == f"x: {command}"
