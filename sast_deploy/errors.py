@@ -59,7 +59,7 @@ class SastError(Exception):
         todo: str | None = None,
     ) -> None:
         parts = [_cut(what), f"expected {_cut(expected)}" if expected else "", todo or ""]
-        message = " ".join("; ".join(filter(None, parts)).split())
+        message = printable(" ".join("; ".join(filter(None, parts)).split()))
         super().__init__(f"{printable(where)}: {message}" if where is not None else message)
 
 

@@ -63,7 +63,8 @@ class QFormat:
 class Arithmetic:
     """The rules of one program, by their profile names (profiles/README.md).
 
-    state: format of the membrane potential. weight_bits: signed width of every weight.
+    state: format of the membrane potential. weight_bits: signed width of every weight;
+    profiles have 2 to 8.
     """
 
     state: QFormat

@@ -19,6 +19,7 @@ from sast_deploy.netx_program import EXPECTED, RECOMPILE
 from sast_deploy.program import Program
 from sast_deploy.reading.documents import parse_json
 from sast_deploy.reading.hdf5 import read_dataset
+from sast_deploy.reading.settings import shown
 
 GROUP = "known_answers"
 
@@ -75,7 +76,7 @@ def read_known(sast: h5py.Group, program: Program, path: Path) -> KnownAnswers |
         _array(group, "frames", np.uint8, (None, program.steps, *program.input_shape), path),
         tuple(_array(group, f"counts/{n}", np.int32, (None, size), path) for n, size in enumerate(sizes)),
         _array(group, "logits", np.int64, (None, len(program.classes)), path),
-        tuple(parse_json(digests, f"{path} /sast/{GROUP}/trace_digests", EXPECTED)),
+        _digests(digests, path),
     )
     checksums = parse_json(bytes(read_dataset(group, "checksums")[()]), f"{path} /sast/{GROUP}", EXPECTED)
     found = {name: _checksum(array) for name, array in _arrays(known)}
@@ -87,6 +88,14 @@ def read_known(sast: h5py.Group, program: Program, path: Path) -> KnownAnswers |
     if samples != {int(number)} or known.frames.max() > program.input_max:
         _refuse(path, f"/sast/{GROUP} holds vectors that are none of this program")
     return known
+
+
+def _digests(content: bytes, path: Path) -> tuple[str, ...]:
+    place = f"/sast/{GROUP}/trace_digests"
+    found = parse_json(content, f"{path} {place}", EXPECTED)
+    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+        _refuse(path, f"{place} is {shown(found)}, not a list of digests")
+    return tuple(found)
 
 
 def _array(

@@ -43,6 +43,7 @@ from sast_deploy.recipes import ADDED_LATER as RECIPE_ADDED
 
 FORMAT = "sast-deploy-resume"
 FORMAT_VERSION = 1
+MOST_STEPS = 1 << 24  # float32, in which torch counts them, goes no further
 CHECKPOINT = Kind("checkpoint", rb"PK\x03\x04.*data\.pkl")
 OWN = Kind("file of a training", b"")  # metrics.jsonl, resume.pt, damaged or not
 
@@ -231,7 +232,15 @@ def _moment_problems(optimizer: Any, shapes: list[tuple[int, ...]]) -> Iterator[
         return
     for index, shape in enumerate(shapes):
         wanted = {"step": (), "exp_avg": shape, "exp_avg_sq": shape}
-        yield from state_problems(state[index], wanted, f"optimizer.state.{index}.")
+        name = f"optimizer.state.{index}."
+        problems = list(state_problems(state[index], wanted, name))
+        yield from problems
+        if not problems:
+            step, square = float(state[index]["step"]), state[index]["exp_avg_sq"]
+            if step != int(step) or not 1 <= step <= MOST_STEPS:
+                yield Problem(f"{name}step", f"{step:g}", f"a number of steps, 1 to {MOST_STEPS}")
+            if (square < 0).any():
+                yield Problem(f"{name}exp_avg_sq", f"{float(square.min()):g}", "no mean square below 0")
 
 
 def _tensors(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tokenize
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from sast_deploy.reading.files import NPY_MARK, Expected, open_regular
 
 DIMENSIONS, LONGEST_REASON = 32, 100  # NumPy 1 knows no more dimensions; and characters
+HEAD = 1 << 16  # bytes; NumPy itself refuses headers of more than 10,000
 NUMBERS = "buif"  # NumPy's kinds of dtype: bool, unsigned, signed, float
 # What NumPy raises for a header that is none: it evaluates Python's literals.
 BROKEN = (
@@ -31,12 +33,14 @@ def read_npy(path: Path, expected: Expected) -> npt.NDArray[Any]:
         if file.read(len(NPY_MARK)) != NPY_MARK:
             expected.refuse_kind(path)
         file.seek(0)
+        # Of this much, however long the header says that it is: NumPy makes room for that first.
+        head = io.BytesIO(file.read(HEAD))
         try:
-            shape, fortran, dtype = _header(file)
+            shape, fortran, dtype = _header(head)
         except BROKEN as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             expected.refuse(f"has no readable header ({reason[:LONGEST_REASON]})", path)
-        offset, size = file.tell(), os.fstat(file.fileno()).st_size
+        offset, size = head.tell(), os.fstat(file.fileno()).st_size
         if dtype.kind not in NUMBERS or dtype.hasobject or dtype.names:
             frames = "make frames of them first: counts (samples, time, C, H, W)" if dtype.names else None
             expected.refuse(f"holds {_named(dtype)}, not numbers", path, frames)

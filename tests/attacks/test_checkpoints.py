@@ -180,6 +180,23 @@ def test_unfinished_trainings_that_contradict_themselves(changes, seeds, work, r
     refuses(commands("resume")[0], "resume.pt")
 
 
+@pytest.mark.parametrize("value", [0.0, -1.0, 0.5, -3e38, 3e38, 2.0**24 + 2])
+def test_moments_after_a_number_of_steps_that_cannot_be(value, seeds, work, refuses):
+    path = place("resume", seeds, work)
+    tree = loaded(path)
+    tree["optimizer"]["state"][1]["step"] = torch.tensor(value)
+    path.write_bytes(saved(tree))
+    refuses(commands("resume")[0], "resume.pt")
+
+
+def test_mean_squares_below_0(seeds, work, refuses):
+    path = place("resume", seeds, work)
+    tree = loaded(path)
+    tree["optimizer"]["state"][1]["exp_avg_sq"].view(-1)[-1] = -1e-30
+    path.write_bytes(saved(tree))
+    refuses(commands("resume")[0], "resume.pt")
+
+
 def test_a_history_of_other_epochs(seeds, work, refuses):
     path = place("resume", seeds, work)
     tree = loaded(path)

@@ -93,6 +93,10 @@ NONSENSE = {
     "known samples half": ("fc", "sast/known_answers/samples", 0.5),
     "known samples of another number": ("fc", "sast/known_answers/samples", 3),
     "known samples nan": ("fc", "sast/known_answers/samples", np.nan),
+    "known digests that are a number": ("fc", "sast/known_answers/trace_digests", np.bytes_("3")),
+    "known digests that are no texts": (
+        "fc", "sast/known_answers/trace_digests", np.bytes_('[{"a": 1}, 2, null, []]'),
+    ),
     "frames that are a list": ("fc", "sast/frames", np.bytes_("[]")),
     "data that is null": ("fc", "sast/data", np.bytes_("null")),
     "data of a huge number": ("fc", "sast/data", np.bytes_('{"n_train": ' + "9" * 5000 + "}")),

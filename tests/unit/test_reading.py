@@ -6,12 +6,13 @@ import fcntl
 import json
 import os
 import socket
+import tracemalloc
 
 import h5py
 import numpy as np
 import pytest
 
-from sast_deploy.errors import NetFileError
+from sast_deploy.errors import NetFileError, SastError
 from sast_deploy.reading import Expected, identify, open_regular, read_bytes
 from sast_deploy.reading.arrays import read_npy
 from sast_deploy.reading.documents import parse_json, parse_toml, read_json, read_toml
@@ -168,14 +169,24 @@ def header(text, version=1):
         header(b"{'descr': '|u1', 'fortran_order': False, 'shape': (9, 10**9)}"),
         header(b"{'descr': '|u1', 'fortran_order': False, 'shape': (99, 99)}\n") + b"abc",
         header(b"{'descr': '|u1', 'fortran_order': False, 'shape': (-1, 99)}\n") + b"abc",
-        b"PK\x03\x04abc", b"",
+        b"PK\x03\x04abc", b"", b"\x93NUMPY\x02\x00\xff\xff\xff\xff{'descr': ",
         header(b"{'descr': '|u1', 'fortran_order': False, 'shape': (3,)")[:40],
     ],
 )  # fmt: skip
 def test_damaged_arrays_are_refused(tmp_path, content):
     (tmp_path / "a.npy").write_bytes(content)
+    tracemalloc.start()
     with pytest.raises(NetFileError, match=r"a\.npy: (is|has|holds) "):
         read_npy(tmp_path / "a.npy", WANTED)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 22  # bytes, whatever a header promises
+    tracemalloc.stop()
+
+
+def test_no_part_of_an_error_acts_on_a_terminal():
+    text = "a\x1b[31m\x00\u202e\u2028b"
+    error = SastError(text, where=text, expected=text, todo=text)
+    assert str(error).isprintable()
+    assert str(error).count(r"\x1b[31m\x00\u202e") == 4
 
 
 def escaping(folder):
