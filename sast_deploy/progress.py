@@ -21,6 +21,7 @@ from rich.text import Text
 from sast_deploy.text import printable
 
 Item = TypeVar("Item")
+NUMBERS = 60  # columns for everything but the bar
 
 
 class Words(TextColumn):
@@ -37,11 +38,12 @@ class Words(TextColumn):
 def progress_bar() -> Progress:
     """A rich progress bar on stderr that disappears when stderr is not a terminal."""
     console = Console(stderr=True, markup=False, emoji=False, highlight=False)
+    room = console.width - NUMBERS  # the numbers stay whole: the bar gives way, and what passed
     return Progress(
         Words("{task.description}"),
-        BarColumn(),
+        *([BarColumn(min(room, 40))] if room > 0 else []),
         MofNCompleteColumn(),
-        TimeElapsedColumn(),
+        *([TimeElapsedColumn()] if room > 0 else []),
         Words("left"),
         TimeRemainingColumn(),
         console=console,

@@ -19,7 +19,7 @@ from sast_deploy.commands.options import (
     overwrite_option,
     refuse_ignored,
 )
-from sast_deploy.errors import UsageError
+from sast_deploy.errors import CompileError, UsageError, about
 
 if TYPE_CHECKING:
     from sast_deploy.checkpoint import Checkpoint
@@ -122,7 +122,8 @@ def compile_command(
     check(made)
     record: dict[str, Any] = {}
     if calibrate is None:
-        compilation = compile_network(network, profile, name)
+        with about(checkpoint, CompileError):
+            compilation = compile_network(network, profile, name)
     else:
         from sast_deploy.commands.calibration import calibrate_checkpoint, load_calibration, print_steps
 
@@ -131,7 +132,8 @@ def compile_command(
         if calibrate_steps and "clipping" in steps and profile.clipping == "mse":
             out.print(f"step clipping: what {profile.name} does anyway")
         how = (data, steps, seed or 0)
-        calibrated, record = calibrate_checkpoint(trained, network, profile, name, *how, out)
+        with about(checkpoint, CompileError):
+            calibrated, record = calibrate_checkpoint(trained, network, profile, name, *how, out)
         print_steps(calibrated, out)
         compilation = calibrated.compilation
     net = _net_file(checkpoint, trained, profile, compilation, record, strict_reset)

@@ -9,6 +9,7 @@ import click
 
 from sast_deploy.commands.identity import INSPECTION, digest_of, inspect_run
 from sast_deploy.commands.options import (
+    COUNT,
     DATA_OPTIONS,
     OUTPUT,
     PATH,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     ),
 )
 @click.argument("net", type=PATH)
-@click.option("--samples", type=click.IntRange(min=1), help="Also count saturated states on N test samples.")
+@click.option("--samples", type=COUNT, help="Also count saturated states on N test samples.")
 @click.option(
     "--json", "json_path", type=OUTPUT,
     help="Write everything as JSON too; -: to stdout, instead of the text.",
