@@ -58,17 +58,19 @@ def inspect_command(
     from sast_deploy.fileio import write_text
     from sast_deploy.inspection import inspect_net, inspect_stock, print_inspection
     from sast_deploy.netx import read_net
+    from sast_deploy.netx_program import EXPECTED
     from sast_deploy.outputs import STDOUT, check_output, with_run
     from sast_deploy.reading.files import STOCK, identify
 
     if samples is None:
         refuse_ignored(DATA_OPTIONS, "without --samples: no data are looked at", "add --samples N")
+    kind = identify(net, EXPECTED)
     made = inspect_run(digest_of(net), samples, data)
     if json_path not in (None, STDOUT):
         check_output(json_path, INSPECTION, made, inputs=(net,), overwrite=overwrite, option="--json")
     else:
         refuse_ignored(["overwrite"], "without --json FILE")
-    if identify(net) == STOCK:
+    if kind == STOCK:
         refuse_without_data(net, samples is not None)
         found = inspect_stock(net)
     else:
