@@ -51,8 +51,8 @@ def inspect_command(
 ) -> int:
     """Say what NET is, from the file alone: origin, proofs, memory, and the limits of a Loihi 1 core.
 
-    The last line says whether such a core can hold it. A NET of somebody else's, a stock NetX file, is
-    inspected too, but for --samples: it carries no data.
+    The last line says whether such cores hold it, and how many it takes. A NET of somebody else's, a stock
+    NetX file, is inspected too, but for --samples: it carries no data.
     """
     from sast_deploy.compiler.limits import broken_limits
     from sast_deploy.fileio import write_text
