@@ -102,19 +102,18 @@ def test_there_is_one_holder_at_a_time_while_locks_come_and_go(tmp_path: Path) -
 @pytest.mark.parametrize("there", [False, True])
 def test_a_folder_that_goes_while_it_is_made(there: bool, tmp_path: Path, monkeypatch: Any) -> None:
     """`Path.mkdir` says "file exists" where another process removes the folder before it looks again."""
-    right, times = os.mkdir, []
+    right, times = Path.mkdir, []
 
-    def once(path: Path, *mode: int) -> None:
+    def once(path: Path, *arguments: Any, **options: Any) -> None:
         times.append(path)
-        if len(times) == 1:
-            if there:  # and a third process makes it once more
-                monkeypatch.setattr(Path, "is_dir", lambda path: False)
-                right(path, *mode)
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
-        monkeypatch.undo()
-        right(path, *mode)
+        if len(times) > 1:
+            right(path, *arguments, **options)
+            return
+        if there:  # and a third process makes it once more
+            right(path)
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
 
-    monkeypatch.setattr(os, "mkdir", once)
+    monkeypatch.setattr(Path, "mkdir", once)
     with lock_folder(tmp_path / "a"):
         assert (tmp_path / "a" / LOCK_FILE).exists()
     assert len(times) == 2
