@@ -1,6 +1,7 @@
 """The kinds of files that commands write, and the run that each is of: what its content depends on.
 
-A run is known before any data are read. Files from before runs were written down tell the same facts.
+A run is known before any data are read, but for the digest of what they became. Files from before runs were
+written down tell the same facts.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sast_deploy.outputs import Kind, Run, json_run
+from sast_deploy.outputs import RUN_KEY, Kind, Run, json_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sast_deploy.tables.records import Record
 
 WHOLE = "all"  # samples of a test split
+FRAMES = "frames"  # of a run: the digest of what its data became, known once they are framed
 
 
 def digest_of(path: Path) -> str | None:
@@ -69,7 +71,7 @@ def compile_run(
 
 
 def calibration_run(data: str, steps: Iterable[str], seed: int, profile: Profile) -> dict[str, Any]:
-    """What `compile --calibrate` adds; "frames", the digest of the data, is known once they are read.
+    """What `compile --calibrate` adds before FRAMES are known.
 
     A profile that clips anyway has no step "clipping".
     """
@@ -89,7 +91,7 @@ def _net_run(path: Path) -> Run | None:
         if found:
             steps = [step["name"] for step in found["steps"]]
             added = calibration_run(found["data"]["requested"], steps, found["seed"], profile)
-            added["frames"] = found["data"]["frame_digest"]
+            added[FRAMES] = found["data"]["frame_digest"]
         return compile_run(net.checkpoint["digest"], profile, net.strict_reset, added)
     except (SastError, LookupError, TypeError):
         return None  # a stranger's, damaged, or of a newer version
@@ -114,6 +116,11 @@ def _some(number: int | None, total: Any) -> int | str:
     return WHOLE if number is None or (total is not None and number >= total) else number
 
 
+def _report_run(report: dict[str, Any]) -> Run:
+    made = report[RUN_KEY] if RUN_KEY in report else _older_report(report)
+    return {FRAMES: report["data"]["frame_digest"], **made}
+
+
 def _older_report(report: dict[str, Any]) -> Run:
     data, run, samples = report["data"], report["run"], report["accuracy"]["samples"]
     return {
@@ -131,7 +138,13 @@ def inspect_run(net: str | None, samples: int | None, data: Mapping[str, Any]) -
     return {"network": net, "samples": samples or "no", **(test_run(None, **split) if samples else {})}
 
 
-def _older_inspection(found: dict[str, Any]) -> Run | None:
+def _analysis_run(found: dict[str, Any]) -> Run:
+    return {FRAMES: [each["frames"] for each in found["checkpoints"].values()], **found[RUN_KEY]}
+
+
+def _inspection_run(found: dict[str, Any]) -> Run | None:
+    if RUN_KEY in found:
+        return dict(found[RUN_KEY])
     return None if found["calibration"] else inspect_run(found["summary"]["file digest"], None, {})
 
 
@@ -145,8 +158,14 @@ def _raw_run(content: dict[str, Any]) -> Run:
     return {"runs": {each["name"]: each["manifest"].get("checkpoint") for each in content["runs"]}}
 
 
-EXPORT = Kind(".net file", rb"\x89HDF\r\n\x1a\n", _net_run)
-REPORT = Kind("report", rb'\s*\{.*"report_version"', json_run(_older_report))
-ANALYSIS = Kind("JSON file of an analysis", rb'\s*\{.*"sast-deploy-analysis"', json_run(lambda _: None))
-INSPECTION = Kind("JSON file of an inspection", rb'\s*\{.*"inspection_version"', json_run(_older_inspection))
-RAW = Kind("JSON file of runs", rb'\s*\{.*"sast-deploy-runs"', json_run(_raw_run))
+def _is_export(path: Path) -> bool | None:
+    from sast_deploy.netx import is_export
+
+    return is_export(path)
+
+
+EXPORT = Kind(".net file", rb"\x89HDF\r\n\x1a\n", _is_export, _net_run)
+REPORT = json_kind("report", "report_version", run=_report_run)
+ANALYSIS = json_kind("JSON file of an analysis", "format", "sast-deploy-analysis", _analysis_run)
+INSPECTION = json_kind("JSON file of an inspection", "inspection_version", run=_inspection_run)
+RAW = json_kind("JSON file of runs", "format", "sast-deploy-runs", _raw_run)
