@@ -7,6 +7,7 @@ written down tell the same facts.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from sast_deploy.profile import Profile
     from sast_deploy.tables.records import Record
 
+FIGURES = "figures"  # of a run of `tables`
+TIMED = ("seconds", "step_ms", "peak_memory_mb", "device")
 WHOLE = "all"  # samples of a test split
 FRAMES = "frames"  # of a run: the digest of what its data became, known once they are framed
 
@@ -99,7 +102,7 @@ def _net_run(path: Path) -> Run | None:
 
 def simulate_run(
     net: NetFile, test: Mapping[str, Any], samples: int | None, check: int | None, engine: str
-) -> Run:
+) -> dict[str, Any]:
     """Of a report. test: `test_run`; check: samples that the reference replays, None for all."""
     own = test["data"] == net.data.get("dataset") and test["folder"] is None
     recorded = net.data.get("n_test") if own and test["holdout"] == net.data.get("holdout") else None
@@ -132,7 +135,7 @@ def _older_report(report: dict[str, Any]) -> Run:
     }  # fmt: skip
 
 
-def inspect_run(net: str | None, samples: int | None, data: Mapping[str, Any]) -> Run:
+def inspect_run(net: str | None, samples: int | None, data: Mapping[str, Any]) -> dict[str, Any]:
     """Of an inspection. net: digest of the file; data: what --dataset and its like say, for samples."""
     split = {key: value for key, value in data.items() if key != "cache_dir"}
     return {"network": net, "samples": samples or "no", **(test_run(None, **split) if samples else {})}
@@ -149,13 +152,40 @@ def _inspection_run(found: dict[str, Any]) -> Run | None:
 
 
 def records_run(records: Iterable[Record]) -> Run:
-    """Of tables and their pictures: the checkpoint of every finished run. More runs are no loss."""
-    finished = (each for each in records if each.float is not None)
-    return {"runs": {each.name: each.manifest.get("checkpoint") for each in finished}}
+    """Of tables and their pictures: every finished run's checkpoint, and all that was measured of it.
+
+    More of both is no loss. Runs of one name are told apart by what makes each this run and no other.
+    """
+    finished = [each for each in records if each.float is not None]
+    names = [each.name for each in finished]
+    called = {
+        each.name if names.count(each.name) == 1 else f"{each.name} {_short(each.identity)}": each
+        for each in finished
+    }
+    figures = {
+        f"{name}, {part}": _short(_untimed(figure))
+        for name, each in called.items()
+        for part, figure in each.figures()
+    }
+    checkpoints = {name: each.manifest.get("checkpoint") for name, each in called.items()}
+    return {"runs": checkpoints, FIGURES: figures}
+
+
+def _short(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _untimed(value: Any) -> Any:
+    """Figures as files keep them, without what differs each time that the same is measured."""
+    if isinstance(value, dict):
+        return {key: _untimed(each) for key, each in value.items() if key not in TIMED}
+    return [_untimed(each) for each in value] if isinstance(value, list) else value
 
 
 def _raw_run(content: dict[str, Any]) -> Run:
-    return {"runs": {each["name"]: each["manifest"].get("checkpoint") for each in content["runs"]}}
+    from sast_deploy.tables.records import record_of
+
+    return records_run(record_of(each) for each in content["runs"])
 
 
 def _is_export(path: Path) -> bool | None:
