@@ -53,7 +53,7 @@ class Kind:
         mark: regular expression that the first HEAD_BYTES bytes match, from their beginning.
         ours: whether a file that begins so is one that we wrote; None where it is too damaged to say.
         run: what made a file of ours; None where it does not say.
-        todo: what to do where a file of another kind has the name; default: choose another name.
+        todo: what to do where something is in the way; default: choose another name, or --overwrite.
     """
 
     name: str
@@ -88,7 +88,7 @@ class _Output:
             todo = self.kind.todo or f"choose another name for the {self.kind.name}"
             raise OutputError("is a file of another kind", where=self.path, todo=todo)
         if not overwrite and (loss := self._loss(target, ours is None, changed)):
-            todo = f"--overwrite replaces it, or name another file with {self.option}"
+            todo = self.kind.todo or f"--overwrite replaces it, or name another file with {self.option}"
             since = "has changed since this command began: it " if changed else ""
             raise OutputError(f"{since}holds a {loss}", where=self.path, todo=todo)
 
