@@ -88,7 +88,7 @@ def _metrics_ours(path: Path) -> bool | None:
 
 APART = "give each a folder of its own, -o FOLDER/ckpt.pt"
 _TORCH = rb"PK\x03\x04.*data\.pkl"
-CHECKPOINT = Kind("checkpoint", _TORCH, partial(_torch_ours, form=CHECKPOINT_FORMAT))
+CHECKPOINT = Kind("checkpoint", _TORCH, partial(_torch_ours, form=CHECKPOINT_FORMAT), lambda _: REWRITTEN)
 UNFINISHED = Kind(
     "unfinished training", _TORCH, partial(_torch_ours, form=FORMAT), lambda _: REWRITTEN,
     todo=f"a training writes it: {APART}",
