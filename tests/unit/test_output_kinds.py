@@ -24,11 +24,14 @@ from sast_deploy.outputs import RUN_KEY, check_output, json_kind
 from sast_deploy.train_state import Progress, RunFiles, save_progress
 from tests.tinynets import random_checkpoint
 from tests.unit.test_outputs import (
+    ANALYSE,
     CASES,
     COMPARE,
     FILES,
     PLOTS,
     ROWS,
+    SAMPLED,
+    SIMULATE,
     SINGLE,
     TABLES,
     here,
@@ -233,6 +236,20 @@ def test_a_name_may_be_written_again_and_what_was_looked_at_is_forgotten(tmp_pat
 
 
 # ---- runs on other data, and figures ----
+
+
+@pytest.mark.parametrize("line", [SIMULATE, ANALYSE, SAMPLED])
+def test_files_from_before_runs_named_their_frames(line: str, tiny: Path) -> None:
+    assert run(line.split()) == 0
+    content = json.loads(Path("o.json").read_text())
+    del content[RUN_KEY]["frames"]
+    for picture in tiny.glob("o-*"):
+        picture.unlink()
+    Path("o.json").write_text(json.dumps(content))
+    if line != SAMPLED:  # an inspection holds them nowhere else
+        assert run([*line.split(), "--cache-dir", "b"]) == 2
+    assert run([*line.split(), "--samples", "3"]) == 2
+    assert run(line.split()) == 0
 
 
 def test_a_picture_of_recordings_that_are_others_now_stays(tiny: Path, capsys: Any) -> None:
