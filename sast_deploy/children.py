@@ -17,6 +17,7 @@ _START = (
     "import sys; sys.path[:] = [path for path in sys.path if path]; del sys.argv[0]; "
     "import runpy; runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
 )
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -27,14 +28,14 @@ def python_command(module: str, *arguments: str) -> list[str]:
 
 @contextmanager
 def stops_held() -> Iterator[None]:
-    """Ctrl-C and SIGTERM wait until the block has ended: raised inside `Popen`, nobody knows of its child.
+    """What stops a run waits until the block has ended: raised inside `Popen`, nobody knows of its child.
 
     Handlers and not the mask, since the kernel hands a signal to any thread that does not block it.
     """
     came: list[int] = []
     before = {}
     if threading.current_thread() is threading.main_thread():  # the only one in which handlers run
-        before = {stop: signal.getsignal(stop) for stop in (signal.SIGINT, signal.SIGTERM)}
+        before = {stop: signal.getsignal(stop) for stop in STOPS}
     for stop in before:
         signal.signal(stop, lambda number, _: came.append(number))
     try:

@@ -73,13 +73,17 @@ for command in (
 
 def main() -> None:
     """Entry point: every error is one line on stderr; exit codes as `sast_deploy.errors.EXIT_CODES` says."""
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # ends a run as Ctrl-C does, its children too
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for stop in (signal.SIGTERM, signal.SIGHUP):  # they end a run as Ctrl-C does, its children too
+        if signal.getsignal(stop) is signal.SIG_DFL:
+            signal.signal(stop, signal.default_int_handler)
     try:
         prepare_streams()
         code = run(sys.argv[1:])
     except KeyboardInterrupt:
         code = Exit.INTERRUPTED
+    # Where Ctrl-C came inside an `exec` of a text, as imports do some, Python remembers it and would end
+    # with that signal instead of our code; the next such `exec` makes it forget.
+    exec("")
     sys.exit(code)
 
 

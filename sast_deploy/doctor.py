@@ -131,7 +131,11 @@ def _torch_build() -> Check:
     spec = util.find_spec("torch") if _importable("torch") else None
     if spec is None or spec.origin is None:
         return Check(name, "not installed", wanted, ok=False, remedy=pip_command("torch"))
-    text = (Path(spec.origin).parent / "version.py").read_text(encoding="utf-8")
+    try:
+        text = (Path(spec.origin).parent / "version.py").read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        damaged = f"damaged: no version.py in {Path(spec.origin).parent}"
+        return Check(name, damaged, wanted, ok=False, remedy=f"{pip_command('torch')} --force-reinstall")
     cuda = re.search(r"^cuda\b.*= *'([\d.]+)'", text, re.MULTILINE)
     driver = "with" if Path("/proc/driver/nvidia/version").exists() else "no"
     return Check(name, f"CUDA {cuda[1]}, {driver} NVIDIA driver" if cuda else "CPU", wanted, ok=True)

@@ -6,6 +6,8 @@ in the package prints errors or exits.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 
@@ -118,3 +120,14 @@ class InstallationError(SastError):
     """The installation lacks something the command needs (exit code 3)."""
 
     exit_code = Exit.ENVIRONMENT
+
+
+@contextmanager
+def about(where: str | Path | None, kind: type[SastError]) -> Iterator[None]:
+    """Put what an error is about before it, most often the file; None: nothing."""
+    try:
+        yield
+    except kind as error:
+        if where is None:
+            raise
+        raise kind(str(error), where=where) from error

@@ -87,7 +87,7 @@ class Name:
 
     def check(self, value: Any, sizes: Sizes) -> Any:
         """As in Whole."""
-        if type(value) is not str or (self.options and value not in self.options):
+        if type(value) is not str or (self.options and value not in self.options) or not is_unicode(value):
             raise ValueError(_shown(value))
         return value
 
@@ -123,11 +123,13 @@ class Ints:
         return f"int32 {shapes} from {self.low} to {self.high}{', or None' if self.optional else ''}"
 
     def check(self, value: Any, sizes: Sizes) -> Any:
-        """As in Whole; a copy, where somebody could still write to the array."""
+        """As in Whole; a copy, where somebody could still make the array writeable."""
         if value is None and self.optional:
             return None
         if not isinstance(value, np.ndarray) or value.dtype != np.int32 or not value.size:
             raise ValueError(_shown(value))
+        if isinstance(value, np.ma.MaskedArray):
+            raise ValueError("an array with a mask")
         if not any(_matches(value.shape, shape.split(), sizes) for shape in self.shapes):
             raise ValueError(f"shape {value.shape}")
         if (self.low, self.high) != (INT32.min, INT32.max):
@@ -194,15 +196,19 @@ def _matches(shape: tuple[int, ...], axes: list[str], sizes: Sizes) -> bool:
 
 
 def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The array itself where nobody can write to it, else a read-only copy; in C order."""
+    """The array in C order, over bytes: nobody, not even its owner, can make it writeable again."""
     owner: Any = array
-    while isinstance(owner, np.ndarray) and not owner.flags.writeable:
+    while isinstance(owner, np.ndarray):
         owner = owner.base
-    if owner is None and array.flags.c_contiguous and type(array) is np.ndarray:
+    if isinstance(owner, bytes) and array.flags.c_contiguous and type(array) is np.ndarray:
         return array
-    copy = np.array(array, order="C")
-    copy.flags.writeable = False
-    return copy
+    kept: npt.NDArray[Any] = np.ndarray(array.shape, array.dtype, array.tobytes())
+    return kept
+
+
+def is_unicode(text: str) -> bool:
+    """Whether UTF-8 can hold it: no half of a character, as in names of files that are no UTF-8."""
+    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _shown(value: Any) -> str:

@@ -23,7 +23,10 @@ from sast_deploy.reading.documents import parse_json
 from sast_deploy.reading.hdf5 import read_dataset
 
 RECOMPILE = "compile the checkpoint again"
-EXPECTED = Expected("a .net file that `sast-deploy compile` wrote", NetFileError, RECOMPILE)
+EXPECTED = Expected(
+    "a .net file that `sast-deploy compile` wrote", NetFileError, RECOMPILE,
+    "`sast-deploy compile CHECKPOINT` writes one",
+)  # fmt: skip
 KINDS: Mapping[str, type[Layer]] = {kind.kind: kind for kind in (Dense, Conv2d, SumPool, Readout)}
 PROGRAM = ruled(Program)
 COMPRESSED = 1024  # numbers from which on an array is compressed

@@ -27,7 +27,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from sast_deploy.fields import INT32, Ints, Name, Whole, Wholes, check_fields
+from sast_deploy.fields import INT32, Ints, Name, Whole, Wholes, check_fields, is_unicode
 from sast_deploy.fixedpoint import Arithmetic, QFormat, shift
 
 LEAK_BITS = 12
@@ -231,7 +231,7 @@ class Program:
 
     def _check_kinds(self) -> None:
         classes, layers = self.classes, self.layers
-        texts = type(classes) is tuple and all(type(each) is str for each in classes)
+        texts = type(classes) is tuple and all(type(each) is str and is_unicode(each) for each in classes)
         _need(texts, "classes that are no texts")
         _need(isinstance(self.arithmetic, Arithmetic), f"arithmetic {self.arithmetic!r}")
         known = type(layers) is tuple and all(isinstance(each, Layer) for each in layers)

@@ -16,18 +16,21 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 from sast_deploy.text import printable
 
 Item = TypeVar("Item")
+NUMBERS = 60  # columns for everything but the bar
+NARROW = 28  # for the numbers alone
 
 
 class Words(TextColumn):
     """A column of a bar's texts, names above all, shown as they are."""
 
-    def __init__(self, template: str) -> None:
-        super().__init__(template, markup=False)
+    def __init__(self, template: str, width: int | None = None) -> None:
+        super().__init__(template, markup=False, table_column=Column(max_width=width, no_wrap=width is None))
 
     def render(self, task: Task) -> Text:
         """The text on one line, its control characters escaped."""
@@ -37,11 +40,12 @@ class Words(TextColumn):
 def progress_bar() -> Progress:
     """A rich progress bar on stderr that disappears when stderr is not a terminal."""
     console = Console(stderr=True, markup=False, emoji=False, highlight=False)
+    room = console.width - NUMBERS  # the numbers stay whole: the bar gives way, and what passed
     return Progress(
-        Words("{task.description}"),
-        BarColumn(),
+        Words("{task.description}", width=max(8, console.width - NARROW)),
+        *([BarColumn(min(room, 40))] if room > 0 else []),
         MofNCompleteColumn(),
-        TimeElapsedColumn(),
+        *([TimeElapsedColumn()] if room > 0 else []),
         Words("left"),
         TimeRemainingColumn(),
         console=console,

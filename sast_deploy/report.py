@@ -15,7 +15,7 @@ from sast_deploy.netx import NetFile
 from sast_deploy.show import Facts, Out, Table
 from sast_deploy.simulate.record import SpikeRecord
 from sast_deploy.synops import LayerOps, count_operations
-from sast_deploy.text import percent_given
+from sast_deploy.text import counted, percent_given
 
 REPORT_VERSION = 1
 
@@ -123,8 +123,8 @@ def _summary(report: Report) -> dict[str, str]:
         "test split": _split(report.accuracy.samples, data),
         **({"WARNING": unlike} if unlike else {}),
         "accuracy": f"{report.accuracy}, integers on {report.run.backend}",
-        "  float, hard spikes": _training_accuracy(checkpoint, "hard", unlike),
-        "  float, surrogate": _training_accuracy(checkpoint, "surrogate", unlike),
+        "  float, hard spikes": _training_accuracy(checkpoint, "hard", unlike, report.accuracy.samples),
+        "  float, surrogate": _training_accuracy(checkpoint, "surrogate", unlike, report.accuracy.samples),
         "reference check": _check(report.run),
         "firing rates": f"{rates} spikes per neuron and step",
         "seconds": f"{report.run.seconds:.1f} on {report.run.backend}{start}",
@@ -142,13 +142,17 @@ def _split(samples: int, data: Mapping[str, Any]) -> str:
     return f"{text}, {percent_given(data['holdout'])} held out by seed {data['holdout_seed']}"
 
 
-def _training_accuracy(checkpoint: Mapping[str, Any], kind: str, unlike: str | None) -> str:
+def _training_accuracy(
+    checkpoint: Mapping[str, Any], kind: str, unlike: str | None, samples: int
+) -> str:
     """What was measured after training; nothing where that was on another test split than this run's."""
     test = checkpoint.get("metrics", {}).get("test", {})
     if kind not in test:
         return "not recorded in the checkpoint"
     if unlike:
         return "measured on another test split, so not shown; `sast-deploy evaluate` measures it on this one"
+    if test["samples"] != samples:
+        return f"measured on all {test['samples']} samples, so not shown beside {samples} of them"
     accuracy = Accuracy(round(test[kind] * test["samples"]), test["samples"])
     return f"{accuracy}, measured after training"
 
@@ -160,7 +164,7 @@ def _check(run: Run) -> str:
         return "not done"
     if run.difference is not None:
         return f"DIFFERS: {run.difference}"
-    return f"{run.checked} samples replayed: spike counts, logits and predictions identical"
+    return f"{counted(run.checked, 'sample')} replayed: spike counts, logits and predictions identical"
 
 
 def _operations(report: Report) -> Table:

@@ -127,12 +127,28 @@ class Table(Block):
             yield from wrapped(printable(self.title), width)
         cells = [[printable(row[i]) for row in (self.columns, *self.rows)] for i in range(len(self.columns))]
         keys = self.keys or self.left
-        for number, (columns, widths) in enumerate(_blocks(cells[:keys], cells[keys:], width)):
+        if cells[keys:] and not _fits(cells[:keys], cells[keys:], width):
+            yield from self._listed(width)
+        else:
+            yield from self._side_by_side(cells[:keys], cells[keys:], width)
+        for note in self.notes:
+            yield from wrapped(f"  {printable(note)}", width, "  ")
+
+
+    def _side_by_side(self, names: Columns, numbers: Columns, width: int) -> Iterator[str]:
+        for number, (columns, widths) in enumerate(_blocks(names, numbers, width)):
             if number:
                 yield ""
             yield from _block(columns, widths, self.left)
-        for note in self.notes:
-            yield from wrapped(f"  {printable(note)}", width, "  ")
+
+    def _listed(self, width: int) -> Iterator[str]:
+        """Row by row, a line for each cell, where not even one column has room beside the names."""
+        keys = self.keys or self.left
+        for row in self.rows:
+            names = (f"{name} {cell}".strip() for name, cell in zip(self.columns, row[:keys], strict=False))
+            yield from wrapped(printable(", ".join(names)), width)
+            for name, cell in zip(self.columns[keys:], row[keys:], strict=True):
+                yield from wrapped(f"{GAP}{printable(name)}: {printable(cell)}", width, GAP * 2)
 
 
 def wrapped(text: str, width: int, indent: str = "") -> list[str]:
@@ -177,6 +193,12 @@ def _blocks(names: Columns, numbers: Columns, width: int) -> Iterator[tuple[Colu
             end += 1
         yield [*names, *numbers[start:end]], [*fixed, *wide[start:end]]
         start = end
+
+
+def _fits(names: Columns, numbers: Columns, width: int) -> bool:
+    """Whether the names and any one column of numbers have room beside each other."""
+    least = [max(_longest(_PIECES, cell) for cell in column) for column in names]
+    return _total([*least, max(map(_longest_word, numbers), default=0)]) <= width
 
 
 def _total(widths: Sequence[int]) -> int:

@@ -15,6 +15,11 @@ def printable(value: object) -> str:
     return "".join(c.encode("unicode_escape").decode() if _acts(c) else c for c in text)
 
 
+def encodable(text: str) -> str:
+    """The text as UTF-8 can hold it: bytes of a file's name that are none as Python shows them, "\\udcff"."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def pictured(value: object, longest: int = 200) -> str:
     """The value's text for a picture: no formula between dollars, no name that a legend leaves out.
 
@@ -25,6 +30,11 @@ def pictured(value: object, longest: int = 200) -> str:
         text = f"{text[: longest // 2]}…{text[-(longest // 2) + 1 :]}"
     text = text.replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text
+
+
+def counted(number: int, what: str) -> str:
+    """As in "1 sample" and "2 samples"."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def percent(share: float) -> str:

@@ -44,6 +44,7 @@ from sast_deploy.reading.settings import (
 )
 from sast_deploy.reading.torchfile import read_torch
 from sast_deploy.recipes import ADDED_LATER as RECIPE_ADDED
+from sast_deploy.text import encodable
 
 FORMAT = "sast-deploy-resume"
 FORMAT_VERSION = 1
@@ -142,7 +143,7 @@ class RunFiles:
     def name(self) -> str:
         """What exports are named after: "sast" for runs/sast/ckpt.pt, "x" for x.pt."""
         stem = self.checkpoint.stem
-        return self.checkpoint.resolve().parent.name if stem == "ckpt" else stem
+        return encodable(self.checkpoint.resolve().parent.name if stem == "ckpt" else stem)
 
     @property
     def metrics(self) -> Path:

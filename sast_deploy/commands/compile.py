@@ -20,7 +20,7 @@ from sast_deploy.commands.options import (
     overwrite_option,
     refuse_ignored,
 )
-from sast_deploy.errors import OutputError, UsageError
+from sast_deploy.errors import CompileError, OutputError, UsageError, about
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,13 +116,12 @@ def compile_command(
     wanted = {} if calibrate is None else calibration_run(calibrate, steps, seed or 0, profile)
     made = compile_run(digest_of(checkpoint), profile, strict_reset, wanted)
     stem = f"{name}-calibrated" if calibrate else name
-    export = partial(
-        _export, output, stem, inputs=(checkpoint, Path(profile_name)), overwrite=overwrite
-    )
+    export = partial(_export, output, stem, inputs=(checkpoint, Path(profile_name)), overwrite=overwrite)
     export(made)
     record: dict[str, Any] = {}
     if calibrate is None:
-        compilation = compile_network(network, profile, name)
+        with about(checkpoint, CompileError):
+            compilation = compile_network(network, profile, name)
     else:
         from sast_deploy.commands.calibration import calibrate_checkpoint, load_calibration, print_steps
 
@@ -132,7 +131,8 @@ def compile_command(
         if calibrate_steps and "clipping" in steps and profile.clipping == "mse":
             out.print(f"step clipping: what {profile.name} does anyway")
         how = (data, steps, seed or 0)
-        calibrated, record = calibrate_checkpoint(trained, network, profile, name, *how, out)
+        with about(checkpoint, CompileError):
+            calibrated, record = calibrate_checkpoint(trained, network, profile, name, *how, out)
         print_steps(calibrated, out)
         compilation = calibrated.compilation
     net = _net_file(checkpoint, trained, profile, compilation, record, strict_reset)

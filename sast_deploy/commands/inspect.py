@@ -9,6 +9,7 @@ import click
 
 from sast_deploy.commands.identity import FRAMES, INSPECTION, digest_of, inspect_run
 from sast_deploy.commands.options import (
+    COUNT,
     DATA_OPTIONS,
     OUTPUT,
     PATH,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     ),
 )
 @click.argument("net", type=PATH)
-@click.option("--samples", type=click.IntRange(min=1), help="Also count saturated states on N test samples.")
+@click.option("--samples", type=COUNT, help="Also count saturated states on N test samples.")
 @click.option(
     "--json", "json_path", type=OUTPUT,
     help="Write everything as JSON too; -: to stdout, instead of the text.",
@@ -53,19 +54,21 @@ def inspect_command(
 ) -> int:
     """Say what NET is, from the file alone: origin, proofs, memory, and the limits of a Loihi 1 core.
 
-    The last line says whether such a core can hold it. A NET of somebody else's, a stock NetX file, is
-    inspected too, but for --samples: it carries no data.
+    The last line says whether such cores hold it, and how many it takes. A NET of somebody else's, a stock
+    NetX file, is inspected too, but for --samples: it carries no data.
     """
     from sast_deploy.commands.loading import load_spread
     from sast_deploy.compiler.limits import broken_limits
     from sast_deploy.fileio import write_text
     from sast_deploy.inspection import inspect_net, inspect_stock, print_inspection
     from sast_deploy.netx import read_net
+    from sast_deploy.netx_program import EXPECTED
     from sast_deploy.outputs import STDOUT, check_output, with_run
     from sast_deploy.reading.files import STOCK, identify
 
     if samples is None:
         refuse_ignored(DATA_OPTIONS, "without --samples: no data are looked at", "add --samples N")
+    kind = identify(net, EXPECTED)
     made = inspect_run(digest_of(net), samples, data)
     if json_path in (None, STDOUT):
         refuse_ignored(["overwrite"], "without --json FILE")
@@ -75,7 +78,7 @@ def inspect_command(
             check_output(json_path, INSPECTION, made, inputs=(net,), overwrite=overwrite, option="--json")
 
     check()
-    if identify(net) == STOCK:
+    if kind == STOCK:
         refuse_without_data(net, samples is not None)
         found = inspect_stock(net)
     else:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sast_deploy.errors import DataError, NetFileError, OwnTestSplitError, UsageError
+from sast_deploy.errors import DataError, NetFileError, OwnTestSplitError, UsageError, about
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,7 +63,8 @@ def load_test_split(
     asked = dataset is not None and data_root == named_root
     named = partial(load_frames, dataset or recorded.dataset, options, download=asked)
     load = partial(named, data_root=data_root, cache_dir=cache_dir, progress=True)
-    with _asked_for_by(where if dataset is None else None):
+    asks = f"the data set that {where} asks for" if dataset is None else None
+    with about(asks, DataError):
         if own and holdout is None and recorded.holdout is not None:
             seed = recorded.holdout_seed if holdout_seed is None else holdout_seed
             try:
@@ -84,17 +83,6 @@ def load_test_split(
             expected=f"the network's {len(recorded.classes)} ({', '.join(recorded.classes[:3])}, ...)",
         )
     return data
-
-
-@contextmanager
-def _asked_for_by(where: Path | None) -> Iterator[None]:
-    """Name the file that asks for a data set in what is wrong with that; None: the person asks."""
-    try:
-        yield
-    except DataError as error:
-        if where is None:
-            raise
-        raise DataError(f"{error}", where=f"the data set that {where} asks for") from error
 
 
 def recorded_data(net: NetFile, where: Path) -> tuple[DataInfo, FrameOptions]:

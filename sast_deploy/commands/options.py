@@ -21,7 +21,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)  # an input, or where inputs and caches lie
 OUTPUT = click.Path(path_type=Path)  # what a command writes: it calls `outputs.check_output` before any work
 SEED = click.IntRange(0, 2**63 - 1)
-COUNT = click.IntRange(min=1)
+COUNT = click.IntRange(1, 2**31 - 1)
 DATA_OPTIONS = ("dataset", "data_root", "holdout", "holdout_seed", "cache_dir")
 
 

@@ -63,7 +63,7 @@ def _parse_shape(
 )
 @click.argument("net", type=PATH, required=False)
 @data_options(None)
-@click.option("--samples", type=click.IntRange(min=1), help="Only N test samples, evenly spread.")
+@click.option("--samples", type=COUNT, help="Only N test samples, evenly spread.")
 @click.option(
     "--check",
     default=str(DEFAULT_CHECK),
@@ -88,9 +88,9 @@ def _parse_shape(
     metavar="NPY",
     help="For a stock NetX file: (samples, time, C, H, W), (time, C, H, W) or (time, n).",
 )
-@click.option("--steps", type=click.IntRange(min=1), help="With --input: default time + latency.")
+@click.option("--steps", type=COUNT, help="With --input: default time + latency.")
 @click.option(
-    "--reset-interval", type=click.IntRange(min=1), help="With --input: clear all states every N steps."
+    "--reset-interval", type=COUNT, help="With --input: clear all states every N steps."
 )
 @click.option(
     "--message-bits",

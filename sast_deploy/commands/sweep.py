@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sast_deploy.commands.options import OUTPUT, PATH, Command, console, example, refuse_ignored
+from sast_deploy.commands.options import COUNT, OUTPUT, PATH, Command, console, example, refuse_ignored
 from sast_deploy.errors import Exit
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ network (k, alpha, theta, reset). profiles, analyses and ablations are measured 
 )
 @click.argument("study", type=PATH)
 @click.option("-o", "--output", type=OUTPUT, help="Folder of the runs; default: runs/<study's name>")
-@click.option("--jobs", type=click.IntRange(min=1), help="Processes; default: one for each processor.")
+@click.option("--jobs", type=COUNT, help="Processes; default: one for each processor.")
 @click.option("--ray", "address", metavar="auto|ADDRESS", help="On a Ray cluster; local: started here.")
 @click.option("--data", metavar="NAME", help="The whole grid on this data set instead of its own.")
 @click.option("--data-root", type=PATH, help="Folder of the recordings, where the study names none.")

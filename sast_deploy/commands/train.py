@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,7 +117,12 @@ def train_command(
     pick_device(device)
     refuse_idle_options(dataset, data_root, holdout, holdout_seed)
     from sast_deploy.data import load_frames
+    from sast_deploy.network import network_spec
     from sast_deploy.train_state import RunFiles
+
+    # Of any size: what is wrong with alpha and k is said before data are framed.
+    spec_of = partial(network_spec, kind, alpha=alpha, k=k, reset=reset)
+    spec_of((2, 34, 34), 10)
 
     # Held until the command ends.
     click.get_current_context().with_resource(RunFiles(output).claim(resume=resume, overwrite=overwrite))
@@ -135,13 +141,11 @@ def train_command(
         out.print(f"note: {SILENT.format(recipe_name)}")
     if data.info.missing_classes:
         out.print(f"classes without samples: {', '.join(data.info.missing_classes)}")
-    from sast_deploy.network import network_spec
     from sast_deploy.tails import tail_warning
     from sast_deploy.train import train
 
-    spec = network_spec(kind, data.sensor, len(data.info.classes), alpha=alpha, k=k, reset=reset)
     result = train(
-        spec, wanted, data, output,
+        spec_of(data.sensor, len(data.info.classes)), wanted, data, output,
         seed=seed, validation=validation, device=device, resume=resume, overwrite=overwrite,
     )  # fmt: skip
     if result.already_finished:

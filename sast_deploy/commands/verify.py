@@ -73,6 +73,7 @@ def verify_command(
     """
     from sast_deploy.commands.loading import load_spread
     from sast_deploy.netx import read_net
+    from sast_deploy.netx_program import EXPECTED
     from sast_deploy.reading.files import STOCK, identify
     from sast_deploy.verify import blind_spots, compare, load_engines, replay_known
 
@@ -80,7 +81,7 @@ def verify_command(
         refuse_ignored(("samples", *DATA_OPTIONS), "with --known-answers-only, which needs no data")
     if "lava" not in (backends or NAMES):
         refuse_ignored(("stall", "timeout"), "is Lava's, which --backend leaves out")
-    refuse_without_data(net, identify(net) == STOCK)
+    refuse_without_data(net, identify(net, EXPECTED) == STOCK)
     content = read_net(net)
     engines = load_engines(backends or NAMES, net, content.program, stall, timeout)
     if known_answers_only and content.known is None:

@@ -38,6 +38,7 @@ from sast_deploy.program import (
     SumPool,
     frozen_ints,
 )
+from sast_deploy.text import encodable
 
 INT32_MAX = (1 << 31) - 1
 
@@ -95,11 +96,11 @@ class _Builder:
             layers.append(self._layer(layer, index))
             shape = layers[-1].out_shape(shape)
         program = Program(
-            name,
+            encodable(name),
             self.network.input_shape,
             self.network.input_clip,
             self.network.steps,
-            self.network.classes,
+            tuple(map(encodable, self.network.classes)),
             self.profile.arithmetic,
             tuple(layers),
         )

@@ -46,7 +46,7 @@ STATE_BITS, STATE_EXTRA_BITS = 24, 6  # u and v, sign included; v's bits below t
 DELAY_MAX, DELAY_BITS = 62, 6
 RESET = "zero"
 PROGRAM = "program"  # stands for the layer in a check of the whole program
-FITS = "fits a Loihi 1 core in every row that the file decides"
+FITS = "fits {cores} in every row that the file decides"
 BREAKS = "does not fit a Loihi 1 core"
 WHY = {  # what a broken limit means; the limits that are not here are met by several cores
     "input axons": f"a core takes {IN_AXONS_PER_CORE} inputs for a neuron; one of {{layer}} has {{needs}}",
@@ -95,9 +95,12 @@ def broken_limits(checks: Sequence[LimitCheck]) -> tuple[LimitCheck, ...]:
 
 
 def verdict(checks: Sequence[LimitCheck]) -> str:
-    """Whether a Loihi 1 core holds the program, by all rows; one line."""
+    """Whether Loihi 1 cores hold the program, and how many it takes, by all rows; one line."""
     broken = broken_limits(checks)
-    return f"{BREAKS}: {'; '.join(map(str, broken))}" if broken else FITS
+    if broken:
+        return f"{BREAKS}: {'; '.join(map(str, broken))}"
+    needs = max((check.cores for check in checks if check.layer == PROGRAM), default=1)
+    return FITS.format(cores="a Loihi 1 core" if needs <= 1 else f"{needs} Loihi 1 cores")
 
 
 def check_limits(

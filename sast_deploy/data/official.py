@@ -6,6 +6,8 @@ A layout and a number of files prove nothing: simulated recordings have the same
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from sast_deploy.data.events import read_event_bytes
@@ -33,6 +35,7 @@ KNOWN = {
     "Train/8/00018.bin": "9982e0bbc948f05fa999a6e6421cd9ddb39c0be4210b9c5c5be16696e0713e02",
     "Train/9/00005.bin": "0fb33c20a084406a645f9a21c741a65c2eba4b3508886afcfc2ece60f3357afa",
 }
+LAST = {"Train": 60_000, "Test": 10_000}  # number of a split's last recording
 SUSPECT = "in N-MNIST's layout, not verified"
 
 
@@ -42,10 +45,32 @@ def nmnist_provenance(folder: Path) -> str:
     other = [name for name, digest in there.items() if _digest(folder / name) != digest]
     if other:
         return f"recordings {SUSPECT}: {other[0]} is not N-MNIST's; from {folder}"
+    digits = _digits(folder)
+    missing = [name for name in KNOWN if name.rpartition("/")[0] in digits and name not in there]
+    if there and missing:
+        found = f"{len(there)} of {len(KNOWN)} known ones are there, {missing[0]} is not"
+        return f"recordings {SUSPECT}: {found}; from {folder}"
+    strange = next((name for digit in digits for name in _strange(folder, digit)), None)
+    if strange:
+        return f"recordings {SUSPECT}: N-MNIST has no {strange}; from {folder}"
     if not there:
         return f"recordings {SUSPECT}: none of {len(KNOWN)} known ones is among them; from {folder}"
     verified = f"{len(there)} of {len(KNOWN)} known ones are there, with N-MNIST's SHA-256"
     return f"real N-MNIST recordings from {folder} (verified: {verified})"
+
+
+def _digits(folder: Path) -> list[str]:
+    """The digits of either split that have recordings, as in "Train/0"."""
+    names = {name.rpartition("/")[0] for name in KNOWN}
+    return sorted(name for name in names if any((folder / name).glob("*.bin")))
+
+
+def _strange(folder: Path, digit: str) -> Iterator[str]:
+    """Recordings whose numbers N-MNIST does not have in that split, from 1 on, of five figures."""
+    last = LAST[digit.partition("/")[0]]
+    for path in sorted((folder / digit).glob("*.bin")):
+        if not re.fullmatch(r"[0-9]{5}", path.stem) or not 1 <= int(path.stem) <= last:
+            yield f"{digit}/{path.name}"
 
 
 def _digest(path: Path) -> str:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from sast_deploy.reading.files import Expected, read_bytes
+from sast_deploy.reading.files import TEXTS, Expected, identify, read_bytes
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -68,6 +68,8 @@ def _nested(value: Any) -> bool:
 
 
 def _text(path: Path, expected: Expected, limit: int) -> str:
+    if identify(path, expected) not in TEXTS:  # before its size, which says nothing then
+        expected.refuse_kind(path)
     content = read_bytes(path, expected, limit)
     try:
         return content.decode("utf-8")

@@ -24,6 +24,7 @@ MENDING = {
     STOCK: "run it on an array: sast-deploy simulate {path} --input frames.npy",
     "a Git LFS pointer": "fetch the file itself: git lfs pull",
 }
+TEXTS = ("a text", "of an unknown kind", "empty", "full of zeros")  # what a text may look like, and bad ones
 MARKS = (
     (LFS_MARK, "a Git LFS pointer"),
     (NPY_MARK, "a NumPy array (.npy)"),
@@ -40,12 +41,13 @@ class Expected:
     """What a reader expects, and the error that it raises where it gets something else.
 
     what: names the right kind of file, as in "a .net file that `sast-deploy compile` wrote". todo: the next
-    thing to try.
+    thing to try. making: the same where there is no such file, or another kind of file; None: `todo`, too.
     """
 
     what: str
     error: type[SastError]
     todo: str | None = None
+    making: str | None = None
 
     def refuse(self, found: str, path: Path | str, todo: str | None = None) -> NoReturn:
         """Raise the error: `found` says what is wrong with the file at `path`."""
@@ -54,7 +56,7 @@ class Expected:
     def refuse_kind(self, path: Path) -> NoReturn:
         """Raise the error: the file at `path` is of another kind, which is named."""
         kind = identify(path)
-        self.refuse(f"is {kind}", path, MENDING[kind].format(path=path) if kind in MENDING else None)
+        self.refuse(f"is {kind}", path, MENDING[kind].format(path=path) if kind in MENDING else self.making)
 
 
 def open_regular(path: Path | str, expected: Expected) -> BinaryIO:
@@ -66,13 +68,13 @@ def open_regular(path: Path | str, expected: Expected) -> BinaryIO:
         # Without O_NONBLOCK, opening a pipe waits for its writer.
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        expected.refuse(_unopened(error), path)
+        expected.refuse(_unopened(error), path, expected.making)
     except ValueError:
-        expected.refuse("is no name of a file", path)
+        expected.refuse("is no name of a file", path, expected.making)
     mode = os.fstat(handle).st_mode
     if not stat.S_ISREG(mode):
         os.close(handle)
-        expected.refuse(f"is {_irregular(mode)}", path)
+        expected.refuse(f"is {_irregular(mode)}", path, expected.making)
     return os.fdopen(handle, "rb")
 
 

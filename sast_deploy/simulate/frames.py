@@ -28,7 +28,7 @@ def check_frames(program: Program, frames: Frames, where: Path | str) -> None:
 
 def check_shape(program: Program, frames: Frames, where: Path | str) -> None:
     """The part of `check_frames` that needs no values."""
-    if not isinstance(frames, np.ndarray):
+    if not isinstance(frames, np.ndarray) or isinstance(frames, np.ma.MaskedArray):
         found = f"frames of {type(frames).__name__}"
     elif frames.dtype.kind not in "iu" or frames.ndim != 5 or frames.shape[2:] != program.input_shape:
         found = f"frames of {frames.dtype} {frames.shape}"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sast_deploy.errors import CompileError
 from sast_deploy.fixedpoint import Arithmetic, divide_pow2, fit, shift
 from sast_deploy.program import (
     CURRENT,
@@ -46,6 +47,7 @@ def run_reference(
 
     Raises:
         DataError: frames of another shape or type, or with values that the program does not take.
+        CompileError: a logit that 64 bits do not hold.
     """
     check_frames(program, frames, program.name)
     simulator = _Reference(program)
@@ -54,7 +56,12 @@ def run_reference(
     record = empty_record(sizes, samples, steps, len(program.classes), trace)
     for n in progress(range(len(frames))):
         result = simulator.run([step.ravel().tolist() for step in frames[n]])
-        record.logits[n] = result.logits
+        try:
+            record.logits[n] = result.logits
+        except OverflowError:
+            expected = f"at most {np.iinfo(np.int64).max}"
+            what = f"logits reach {max(map(abs, result.logits))}"
+            raise CompileError(what, where=program.name, expected=expected) from None
         for k, size in enumerate(sizes):
             spikes = np.array(result.spikes[k], np.uint8).reshape(-1, size)
             record.counts[k][n] = spikes.sum(axis=0, dtype=np.int32)

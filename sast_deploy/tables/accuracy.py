@@ -117,7 +117,7 @@ def cost_table(data: str, groups: tuple[Group, ...]) -> Table:
         n, base = len(each.values(hard)), baseline_of(each, groups)
         step = each.mean(training("step_ms"))
         own = base.mean(training("step_ms")) if base else None
-        ratio = f"{step.mean / own.mean:.2f}" if step and own else NOTHING
+        ratio = f"{step.mean / own.mean:.2f}" if step and own and own.mean else NOTHING
         paper = COST.get(paper_set(each) or "") if each.rho else None
         rows.append(
             (

@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from sast_deploy.cli import run
-from sast_deploy.netx import sast_digest
+from sast_deploy.netx import read_net, sast_digest
+from sast_deploy.train_state import RunFiles
 
 pytestmark = pytest.mark.slow
 
@@ -36,6 +37,39 @@ def complaint(arguments, capsys, code=2):
     assert len(lines) == 1
     assert lines[0].startswith("error: ")
     return lines[0]
+
+
+@pytest.mark.parametrize("command", ["inspect", "simulate", "verify"])
+@pytest.mark.parametrize(
+    "make", [lambda path: None, lambda path: path.mkdir(), lambda path: np.save(path, 3)],
+)  # fmt: skip
+def test_what_is_no_net_is_not_to_be_compiled_again(command, make, work, capsys):
+    make(work / "a.npy")
+    said = complaint([command, "a.npy"], capsys)
+    assert "again" not in said
+    assert said.endswith("`sast-deploy compile CHECKPOINT` writes one")
+
+
+@pytest.mark.parametrize("words", [["sweep"], ["compile", "runs/sast/ckpt.pt", "--profile"]])
+def test_a_large_file_of_another_kind_is_named_before_its_size(words, work, capsys):
+    with open(work / "runs/sast/ckpt.pt", "ab") as file:
+        file.write(bytes(2 << 20))
+    path = shutil.copy(work / "runs/sast/ckpt.pt", work / "a.toml")
+    said = complaint([*words, str(path)], capsys)
+    assert "bytes" not in said
+    assert "archive" in said or "checkpoint" in said
+
+
+def test_a_folder_whose_name_is_no_utf8(work, capsys):
+    folder = work / "tr\udcff"
+    shutil.move(work / "runs/sast", folder)
+    values = torch.load(folder / "ckpt.pt", weights_only=True)
+    torch.save({**values, "name": folder.name}, folder / "ckpt.pt")  # as yesterday's version did
+    assert RunFiles(folder / "ckpt.pt").name == "tr\\udcff"
+    assert run(["compile", str(folder / "ckpt.pt"), "-o", "a.net"]) == 0
+    assert read_net(Path("a.net")).program.name.startswith("tr\\udcff")
+    assert run(["compile", str(folder / "ckpt.pt")]) == 0
+    capsys.readouterr()
 
 
 class RunsCode:

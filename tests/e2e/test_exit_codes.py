@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -316,8 +317,10 @@ LONG = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("name", LONG)
+@pytest.mark.parametrize(
+    ("name", "stop"),
+    [*product(LONG, [signal.SIGINT, signal.SIGTERM]), ("train", signal.SIGHUP)],
+)
 def test_stopped_in_the_middle(name: str, stop: signal.Signals, here: Path) -> None:
     """One line, 130, and no child is left; SIGINT goes to the whole group as a terminal sends it."""
     (here / "study.toml").write_text(STUDY.replace("epochs = 1", "epochs = 100000"))
@@ -340,6 +343,19 @@ def test_stopped_in_the_middle(name: str, stop: signal.Signals, here: Path) -> N
     assert len(lines) == 1, err
     assert "interrupted" in lines[0]
     assert not any(alive(child) for child in children)
+
+
+def test_an_interrupt_within_an_exec_ends_with_our_code(tmp_path: Path) -> None:
+    """CPython remembers one, and ends `python -m` by that signal whatever the code."""
+    (tmp_path / "stopped.py").write_text(
+        "from sast_deploy import cli\n"
+        "def run(arguments):\n"
+        "    try:\n        exec('raise KeyboardInterrupt')\n"
+        "    except KeyboardInterrupt:\n        return 130\n"
+        "cli.run = run\ncli.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-m", "stopped"], cwd=tmp_path, check=False)
+    assert done.returncode == Exit.INTERRUPTED
 
 
 def wait_for(condition: Callable[[], object], process: subprocess.Popen[bytes]) -> None:

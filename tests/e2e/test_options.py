@@ -393,6 +393,25 @@ def test_bad_values_are_refused_before_data_are_read(
     assert not Path("out").exists()
 
 
+WHOLE = [
+    (name, max(each.opts, key=len), each.nargs)
+    for name, command in COMMANDS.items()
+    for each in command.params
+    if isinstance(each, click.Option) and isinstance(each.type, click.IntRange | type(click.INT))
+]
+
+
+@pytest.mark.parametrize(("name", "option", "values"), WHOLE)
+def test_no_whole_number_is_too_large_to_be_refused(
+    name: str, option: str, values: int, here: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    refuse_reading(monkeypatch)
+    base: list[str] = BASE.get((name, option), BASE.get(option, []))  # type: ignore[call-overload]
+    assert cli.run([*line_of(name, base), option, *["1" * 30] * values]) == Exit.BAD_INPUT
+    assert "1" * 30 in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("line", "option"), IGNORED)
 def test_ignored_options_are_refused_by_name(
     line: str, option: str, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

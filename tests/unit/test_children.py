@@ -12,19 +12,18 @@ from typing import Any
 
 import pytest
 
-from sast_deploy.children import stops_held
+from sast_deploy.children import STOPS, stops_held
 from sast_deploy.simulate.lava.supervisor import Limits, supervise
 from sast_deploy.sweep.jobs import Job
 from sast_deploy.sweep.workers import LocalWorkers
 
-STOPS = [signal.SIGINT, signal.SIGTERM]
-
 
 @pytest.fixture(autouse=True)
 def as_the_command_line_has_it() -> Any:
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = {stop: signal.signal(stop, signal.default_int_handler) for stop in STOPS}
     yield
-    signal.signal(signal.SIGTERM, before)
+    for stop, handler in before.items():
+        signal.signal(stop, handler)
 
 
 def run_lava(folder: Path) -> None:

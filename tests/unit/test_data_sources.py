@@ -277,6 +277,17 @@ def test_only_known_recordings_are_called_real(shared_data, tmp_path):
     assert SUSPECT in nmnist_provenance(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["Test/1/3.bin", "Train/5/00007.bin", "Test/0/10001.bin", "Test/0/1.bin"])
+def test_a_genuine_recording_makes_no_others_real(name, shared_data, tmp_path):
+    genuine = tmp_path / "Test/0/00004.bin"
+    genuine.parent.mkdir(parents=True)
+    shutil.copy(shared_data / "nmnist_small10/Test/0/00004.bin", genuine)
+    assert nmnist_provenance(tmp_path).startswith("real N-MNIST recordings")
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_bytes(b"\1\1\1\1\1")
+    assert SUSPECT in nmnist_provenance(tmp_path)
+
+
 @pytest.mark.parametrize("name", KNOWN)
 def test_one_other_recording_in_the_place_of_a_known_one_is_enough(name, tmp_path):
     path = tmp_path / name

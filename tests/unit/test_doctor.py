@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from importlib import metadata
+from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -152,6 +153,19 @@ def test_real_data_is_found(
     check = by_name(diagnose())["real N-MNIST"]
     assert not check.ok
     assert "is no JSON" in check.found
+
+
+def test_half_a_torch_is_named_and_mended(
+    installed: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").touch()
+    monkeypatch.setattr("sast_deploy.doctor.util.find_spec", lambda _: spec_from_file_location(
+        "torch", tmp_path / "torch" / "__init__.py"))  # fmt: skip
+    check = by_name(diagnose())["torch build"]
+    assert not check.ok
+    assert "no version.py" in check.found
+    assert "pip install" in check.remedy
 
 
 @pytest.mark.slow

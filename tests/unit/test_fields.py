@@ -9,10 +9,13 @@ from dataclasses import FrozenInstanceError, fields, replace
 import numpy as np
 import pytest
 
+from sast_deploy.errors import CompileError, DataError
 from sast_deploy.fields import Ints, Name, Whole, Wholes, ruled
 from sast_deploy.fixedpoint import Arithmetic, QFormat
 from sast_deploy.profile import SCHEMA
-from sast_deploy.program import ADDED_LATER, Dense, Layer, Program, SumPool, frozen_ints
+from sast_deploy.program import ADDED_LATER, Dense, Layer, Program, Readout, SumPool, frozen_ints
+from sast_deploy.simulate.fast import run_fast
+from sast_deploy.simulate.reference import run_reference
 from tests.programs import conv_program, rich_program
 
 RICH = rich_program(np.random.default_rng(0))
@@ -128,6 +131,49 @@ def test_an_array_that_somebody_can_still_write_to_is_copied():
         assert digest == Program("p", (1, 1, 3), 1, 1, ("a", "b"), RICH.arithmetic, (layer,)).digest()
         mine[0, 0] = 1
     assert Dense(layer.weight, one, one, 0, one).weight is layer.weight  # no copy without need
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_not_even_the_owner_of_an_array_can_write_to_it_again(name):
+    good = OBJECTS[name]
+    for field, rule in ruled(type(good)).items():
+        if isinstance(rule, Ints) and getattr(good, field) is not None:
+            mine = np.array(getattr(good, field))
+            mine.flags.writeable = False
+            kept = getattr(replace(good, **{field: mine}), field)
+            mine.flags.writeable = True
+            mine[...] += 1
+            assert (kept == getattr(good, field)).all()
+            with pytest.raises(ValueError, match="WRITEABLE"):
+                kept.flags.writeable = True
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\udcffb"])
+def test_halves_of_characters_are_no_texts(text):
+    with pytest.raises(ValueError, match="name"):
+        replace(RICH, name=text)
+    with pytest.raises(ValueError, match="classes"):
+        replace(RICH, classes=(text, *RICH.classes[1:]))
+
+
+def test_arrays_with_a_mask_are_refused():
+    masked = np.ma.masked_array(np.ones((2, 3), np.int32), mask=np.eye(2, 3))
+    with pytest.raises(ValueError, match=r"Dense\.weight = an array with a mask"):
+        Dense(masked, ONE, ONE, 0, ONE)
+    frames = np.ma.masked_array(np.zeros((1, RICH.steps, *RICH.input_shape), np.uint8), mask=True)
+    for run in (run_fast, run_reference):
+        with pytest.raises(DataError, match="frames of MaskedArray"):
+            run(RICH, frames)
+
+
+def test_a_logit_beyond_64_bits_is_refused_by_every_engine():
+    most = np.iinfo(np.int32).max
+    readout = Readout(np.full((2, 3), most, np.int32), np.full(2, most, np.int32), 0)
+    rules = replace(RICH.arithmetic, weight_bits=32)
+    program = Program("p", (1, 1, 3), most, 4, ("a", "b"), rules, (readout,))
+    for run in (run_fast, run_reference):
+        with pytest.raises(CompileError, match="expected at most 9223372036854775807"):
+            run(program, np.full((1, 4, 1, 1, 3), most, np.int32))
 
 
 def test_a_field_added_later_changes_no_digest_while_it_says_nothing_new():

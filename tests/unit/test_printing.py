@@ -11,13 +11,16 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 import pytest
+from rich.console import Console
 
+from sast_deploy import progress
 from sast_deploy.cli import cli, run
 from sast_deploy.doctor import Check
 from sast_deploy.show import UNLIMITED, Block, Facts, Line, Out, Table
@@ -167,9 +170,10 @@ def test_a_table_keeps_to_its_width_as_far_as_its_words_do(width: int) -> None:
     wide = list(table.lines(UNLIMITED))
     assert set(NUMBER.findall("\n".join(lines))) == set(NUMBER.findall("\n".join(wide)))
     assert len(wide) == 1 + 2 + len(rows) + 1  # title; head and rule; a line a row; the note
-    if width >= 60:
+    if width >= 34:  # what a name, or "+0.12 [-0.33, +0.50] p < 0.001" indented, needs
         assert max(map(len, lines)) <= width
     assert sum(line.startswith("network") for line in lines) >= (2 if width < 120 else 1)
+    assert "a note" in lines[-1]
 
 
 def test_words_are_never_broken_and_a_percentage_stays_together() -> None:
@@ -203,6 +207,19 @@ def test_a_real_terminal_of_forty_columns(folder: Path) -> None:
     assert all(max(map(len, line.split())) > 24 for line in long), long  # the folder's name, and digests
     assert "limits of a Loihi 1 core" in " ".join(lines)
     assert "does not fit a Loihi 1 core" in " ".join(lines)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_no_number_of_a_progress_bar_is_cut(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr(progress, "Console", partial(Console, file=out, width=width, force_terminal=True))
+    with progress.progress_bar() as bar:
+        task = bar.add_task("predicting labels", total=12_345)
+        bar.update(task, completed=6_789)
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue()).replace("\r", "\n").splitlines()
+    assert any("6789/12345" in line for line in lines)
+    assert not any("…" in line for line in lines), lines
+    assert max(map(len, lines)) <= width
 
 
 PRINTS = {"sast_deploy/show.py", "sast_deploy/progress.py", "sast_deploy/sweep/display.py"}

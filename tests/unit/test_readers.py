@@ -166,11 +166,11 @@ def test_anything_in_any_place_of_a_checkpoint(saved: tuple[Path, dict[str, Any]
     for place in places(values):
         for name, value in some(rng, hostile.items(), 10):
             torch.save(put(values, place, value), path)
-            start = time.perf_counter()
+            start = time.process_time()
             if outcome(partial(load_checkpoint, path), str(path)):
                 right = alike(at(values, place), value) or name == "fraction"
                 assert place[0] in free or right, (place, name)
-            assert time.perf_counter() - start < SECONDS, (place, name)
+            assert time.process_time() - start < SECONDS, (place, name)
 
 
 def test_sizes_are_refused_before_anything_is_made(saved: tuple[Path, dict[str, Any]]) -> None:
@@ -182,10 +182,10 @@ def test_sizes_are_refused_before_anything_is_made(saved: tuple[Path, dict[str, 
     }  # fmt: skip
     for place, value in sizes.items():
         torch.save(put(values, place, value), path)
-        start = time.perf_counter()
+        start = time.process_time()
         with pytest.raises(SastError):
             load_checkpoint(path)
-        assert time.perf_counter() - start < SECONDS
+        assert time.process_time() - start < SECONDS
 
 
 @pytest.mark.slow
@@ -389,10 +389,10 @@ def idx(*shape: int, values: int) -> bytes:
 )  # fmt: skip
 def test_a_packed_idx_file_unpacks_to_what_it_declares(tmp_path: Path, content: bytes, named: str) -> None:
     (tmp_path / "a.gz").write_bytes(content)
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(DataError, match=named):
         read_idx(tmp_path / "a.gz", 3)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_folders_that_lead_in_a_circle(tmp_path: Path) -> None:

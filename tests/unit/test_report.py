@@ -92,6 +92,17 @@ def test_a_part_of_the_split_and_a_foreign_split_are_named(report):
     assert "its start included" not in text.getvalue()
 
 
+def test_an_accuracy_of_more_samples_is_not_shown_beside_this_one(report):
+    text = io.StringIO()
+    metrics = {"test": {"hard": 0.9, "surrogate": 0.95, "samples": 100}}
+    data = {**FACTS["data"], "test_samples": 100}
+    facts = {**FACTS, "data": data, "checkpoint": {"digest": "c", "metrics": metrics}}
+    print_report(replace(report, run=replace(report.run, checked=1), facts=facts), Out(text))
+    assert "90 of 100" not in text.getvalue()
+    assert text.getvalue().count("measured on all 100 samples, so not shown beside 20 of them") == 2
+    assert "1 sample replayed" in text.getvalue()
+
+
 @pytest.mark.parametrize(
     ("samples", "count", "expected"),
     [

@@ -76,10 +76,10 @@ def tensor(offset: int, shape: Any, strides: Any, values: int = 4, **more: Any) 
 
 def refused(path: Path) -> str:
     """The one line for a file, found out soon and in little memory."""
-    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(CheckpointError) as caught:
         read_torch(path, WANTED)
-    assert time.perf_counter() - start < SECONDS
+    assert time.process_time() - start < SECONDS
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MEGABYTES << 10
     assert str(caught.value).startswith(f"{path}: ")
     assert len(str(caught.value)) < 500
@@ -147,11 +147,11 @@ def bomb_of_references(depth: int = 40, width: int = 10) -> bytes:
 )
 def test_a_bomb_of_references_is_read_and_takes_nothing(tmp_path: Path, content: bytes) -> None:
     value = read_torch(pickled(tmp_path / "a.pt", content), WANTED)
-    start = time.perf_counter()
+    start = time.process_time()
     assert [each.expected for each in Plain().problems(value, "a")] == [
         "at most 1,000,000 values, nested at most 16 deep"
     ]
-    assert time.perf_counter() - start < SECONDS
+    assert time.process_time() - start < SECONDS
 
 
 ATTACKS = {

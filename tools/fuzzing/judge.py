@@ -110,12 +110,12 @@ def blame(error: BaseException) -> Failed:
     return Failed(f"{type(error).__name__} in {where}", "".join(traceback.format_exception(error)[-12:]))
 
 
-def check_program(rng: Rng, program: Program, widest: int = 8) -> str:
+def check_program(rng: Rng, program: Program, *, compiled: bool = False) -> str:
     """Run an accepted program in both engines, on few steps; raise Failed for nonsense and differences.
 
-    widest: bits of a weight, at most.
+    compiled: whether a profile made it, which has narrower integers.
     """
-    wrong = next(doubts(program, widest), None)
+    wrong = next(doubts(program, compiled), None)
     if wrong:
         raise Failed(f"accepted: {wrong}")
     steps = min(program.steps, 6)
@@ -154,7 +154,7 @@ def _synapses(program: Program, index: int) -> int:
     return outputs * int(np.prod(layer.weight.shape[1:], dtype=object))
 
 
-def doubts(program: Program, widest: int = 8) -> Any:
+def doubts(program: Program, compiled: bool) -> Any:
     """What is outside the documented ranges of a program (profiles/README.md), one line each."""
     rules, state = program.arithmetic, program.arithmetic.state
     names = {
@@ -166,12 +166,12 @@ def doubts(program: Program, widest: int = 8) -> Any:
     }
     yield from (key for key, known in names.items() if getattr(rules, key) not in known)
     numbers = {
-        "state bits": (state.bits, 2, 24),
+        "state bits": (state.bits, 2, 24 if compiled else 32),
         "fraction bits": (state.fraction_bits, 0, state.bits - 1),
-        "weight bits": (rules.weight_bits, 2, widest),
+        "weight bits": (rules.weight_bits, 2, 8 if compiled else 32),
         "steps": (program.steps, 1, 10_000),
         "reset_interval": (program.reset_interval, 0, 2**31),
-        "input_max": (program.input_max, 1, 2**24),
+        "input_max": (program.input_max, 1, 255 if compiled else 2**31 - 1),
     }
     yield from (key for key, (value, low, high) in numbers.items() if not low <= value <= high)
     if not all(isinstance(label, str) for label in program.classes):

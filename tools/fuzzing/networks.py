@@ -45,7 +45,7 @@ def probe_net(rng: Rng, made: Input, place: Place) -> str:
         content = read_net(made.path)
     except SastError as error:
         return refusal(error, made.path.name)
-    return check_program(rng, content.program, widest=32)
+    return check_program(rng, content.program)
 
 
 def _net_command(rng: Rng, made: Input, place: Place) -> str:

@@ -65,7 +65,7 @@ def compiled(rng: Rng, network: FloatNetwork, profile: str) -> str:
         compilation = compile_network(network, load_profile(profile), "x")
     except SastError as error:
         return refusal(error, "")
-    return check_program(rng, compilation.program)
+    return check_program(rng, compilation.program, compiled=True)
 
 
 def probe_resume(rng: Rng, made: Input, place: Place) -> str:
