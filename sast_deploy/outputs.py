@@ -14,6 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -277,17 +278,17 @@ NPZ = Kind("file of spikes", rb"PK\x03\x04.{26}logits\.npy", _npz_ours, npz_run)
 def picture_kind(path: Path) -> Kind:
     """The kind of picture that a name's suffix asks for. Raises OutputError for one that we cannot draw."""
     mark, end, _ = _PICTURES[_suffix(path)]
+    return Kind("picture", mark, partial(_picture_ours, end=end), _picture_run)
 
-    def ours(there: Path) -> bool | None:
-        try:
-            content = read_bytes(there, _EXPECTED, LONGEST)
-        except OutputError:
-            return False  # ours are small
-        if _IN_PICTURE.search(content):
-            return True
-        return False if content.rstrip().endswith(end) else None
 
-    return Kind("picture", mark, ours, _picture_run)
+def _picture_ours(path: Path, end: bytes) -> bool | None:
+    try:
+        content = read_bytes(path, _EXPECTED, LONGEST)
+    except OutputError:
+        return False  # ours are small
+    if _IN_PICTURE.search(content):
+        return True
+    return False if content.rstrip().endswith(end) else None
 
 
 def save_figure(figure: Any, path: Path, dpi: int, run: Run | None = None) -> None:
