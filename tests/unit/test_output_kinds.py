@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import multiprocessing
 import os
@@ -197,15 +198,16 @@ def write_one(path: Path, number: int, ready: Any, won: Any) -> None:
     won.put(number)
 
 
-@pytest.mark.parametrize("links", [True, False])
-def test_of_many_that_write_one_name_at_once_one_succeeds(
-    links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def no_links(*_: Any) -> None:
-        raise OSError(errno.EPERM, "no hard links here")
+def unsupported(*_: Any) -> None:
+    raise OSError(errno.EPERM, "not on this file system")
 
-    if not links:
-        monkeypatch.setattr(os, "link", no_links)
+
+@pytest.mark.parametrize("missing", [None, (os, "link"), (fcntl, "flock")])
+def test_of_many_that_write_one_name_at_once_one_succeeds(
+    missing: tuple[Any, str] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if missing:
+        monkeypatch.setattr(*missing, unsupported)
     context, path, writers = multiprocessing.get_context("fork"), tmp_path / "a", 6
     for _ in range(5):
         ready, won = context.Barrier(writers), context.SimpleQueue()
@@ -221,6 +223,36 @@ def test_of_many_that_write_one_name_at_once_one_succeeds(
         assert json.loads(path.read_text())[RUN_KEY] == {"number": winner}
         path.unlink()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_what_comes_at_the_last_moment_stays(
+    links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even of somebody who takes no turns."""
+    path, link = tmp_path / "a", os.link if links else unsupported
+
+    def late(*paths: Any) -> None:
+        path.write_text("mine")
+        link(*paths)
+
+    monkeypatch.setattr(os, "link", late)
+    check_output(path, KIND, {"number": 1})
+    with pytest.raises(OutputError, match="is a file of another kind"):
+        write_text(path, '{"paper": 1}')
+    assert path.read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_came_between_two_looks_is_not_what_overwrite_meant(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    for number in (1, 2):
+        path.write_text(json.dumps({"paper": 1, RUN_KEY: {"number": number}}))
+        forget_watched()
+        check_output(path, KIND, {"number": 3}, overwrite=True)  # what is there may go
+        path.write_text(json.dumps({"paper": 1, RUN_KEY: {"number": 1000}}))
+        with pytest.raises(OutputError, match="has changed since this command began: it holds a paper of"):
+            check_output(path, KIND, {"number": 3}, overwrite=True)
 
 
 def test_a_name_may_be_written_again_and_what_was_looked_at_is_forgotten(tmp_path: Path) -> None:
