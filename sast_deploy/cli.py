@@ -24,6 +24,7 @@ from sast_deploy.commands.tables import tables_command
 from sast_deploy.commands.train import train_command
 from sast_deploy.commands.verify import verify_command
 from sast_deploy.errors import EXIT_CODES, Exit, SastError
+from sast_deploy.fileio import forget_watched
 from sast_deploy.streams import prepare_streams
 from sast_deploy.text import printable
 from sast_deploy.versions import missing_package
@@ -89,6 +90,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run the command line; returns the exit code."""
     forget_debug()
+    forget_watched()
     try:
         # Not `cli.main`: that one, too, has opinions on interrupts and closed pipes.
         with cli.make_context("sast-deploy", list(arguments)) as context:

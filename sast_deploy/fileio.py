@@ -1,6 +1,7 @@
 """Writing files so that a reader sees the whole new file or the old one, never a part.
 
-What is written lands where `output_target` says: never in place of a link, a pipe or a device.
+What is written lands where `output_target` says: never in place of a link, a pipe or a device. A file that
+`watch` has been told of lands only where nothing has changed since, or where its check allows it.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -27,12 +29,51 @@ MOST_LINKS = 40  # that the kernel follows
 PROC = Path("/proc")  # where /dev/stdout and /dev/fd lead
 LOCK_FILE = ".lock"
 LOCK_TRIES = 100
+HOLD_SECONDS = 10.0  # that another process may take for a rename
 STALE_SECONDS = 24 * 3600
 NAME_LETTERS = 40  # of a file that are in the name of its temporary one
+HOLDER = re.compile(rb"\d+ on .*\n?")  # what is in a lock file
+State = tuple[int, int, int, int]  # device, inode, bytes, time of change
 SPECIAL = {
     stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device",
     stat.S_IFBLK: "device",
 }  # fmt: skip
+
+
+@dataclass
+class _Watched:
+    """A file to be written: what was at its name when that was allowed, and what asks again."""
+
+    seen: State | None
+    check: Callable[[], None]
+
+
+_watched: dict[str, _Watched] = {}  # by real path
+
+
+def state_of(path: Path) -> State | None:
+    """What tells a file, not what it leads to, from another or a changed one; None where there is none."""
+    try:
+        found = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def watch(target: Path, seen: State | None, check: Callable[[], None]) -> None:
+    """From now on `target` is written only where it still is as `seen`, or `check` does not raise."""
+    _watched[os.path.realpath(target)] = _Watched(seen, check)
+
+
+def has_changed(target: Path) -> bool:
+    """Whether there is something else at `target` than when it was watched first."""
+    found = _watched.get(os.path.realpath(target))
+    return found is not None and state_of(target) not in (None, found.seen)
+
+
+def forget_watched() -> None:
+    """Before a new command line is run: what the last one looked at is of no consequence."""
+    _watched.clear()
 
 
 @contextmanager
@@ -44,7 +85,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     Raises:
         OutputError: the folder or file cannot be written, the disk is full, `path` is a folder, a pipe, a
-            socket or a device.
+            socket or a device; or it is watched, has changed, and must not be replaced any more.
     """
     path = Path(path)
     target = output_target(path)
@@ -60,7 +101,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
-        os.replace(temporary, output_target(target))  # again: it may have become a folder or a pipe
+        _land(temporary, target)
     except OSError as error:
         raise OutputError(
             f"cannot be written: {_reason(error, path)}",
@@ -70,6 +111,65 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _land(temporary: Path, target: Path) -> None:
+    """Rename to `target`, which may have become a folder, a pipe, or somebody's file. Raises OutputError."""
+    watched = _watched.get(os.path.realpath(target))
+    if watched is None:
+        os.replace(temporary, output_target(target))
+        return
+    with _turn(target.parent):
+        for _ in range(LOCK_TRIES):
+            now = state_of(target)
+            if now not in (None, watched.seen):
+                watched.check()
+            if now is None and _is_new(temporary, target):
+                break
+            if now is not None and state_of(target) == now:
+                os.replace(temporary, output_target(target))
+                break
+        else:
+            raise OutputError("cannot be written: it changes again and again", where=target)
+        watched.seen = state_of(target)
+
+
+def _is_new(temporary: Path, target: Path) -> bool:
+    """Rename where nothing is at `target` at that very moment; False where something is. Raises OSError."""
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without hard links: an empty file keeps the name meanwhile
+        try:
+            os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        except FileExistsError:
+            return False
+        os.replace(temporary, target)
+    return True
+
+
+@contextmanager
+def _turn(folder: Path) -> Iterator[None]:
+    """One process at a time looks at what is in a folder and renames. Raises BusyError."""
+    handle, until = -1, time.monotonic() + HOLD_SECONDS
+    try:
+        with suppress(PermissionError):  # a folder that may be written to but not read
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        while handle >= 0:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise BusyError("another process holds it", where=folder, todo="try again") from None
+                time.sleep(0.01)
+            except OSError:  # a file system that locks no folders; new names are safe there all the same
+                break
+        yield
+    finally:
+        if handle >= 0:
+            os.close(handle)
 
 
 def new_folder(parent: Path, prefix: str, suffix: str = "") -> Path:
@@ -163,7 +263,8 @@ def lock_folder(folder: Path) -> Iterator[None]:
     removed again.
 
     Raises:
-        BusyError: another process holds it; names the process. OutputError: it cannot be written.
+        BusyError: another process holds it; names the process. OutputError: it cannot be written, or a file
+            of the lock's name is there that is no lock.
     """
     path = Path(folder) / LOCK_FILE
     made = [each for each in (path.parent, *path.parent.parents) if not each.exists()]
@@ -190,12 +291,17 @@ def _locked(path: Path) -> int:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(handle), os.stat(path)):
+                if (content := os.pread(handle, 300, 0)) and not HOLDER.fullmatch(content):
+                    raise OutputError("is no lock of ours", where=path, todo="choose another -o, or move it")
                 return handle
         except BlockingIOError:
             holder = _holder(handle)
             os.close(handle)
             todo = "wait for it, or choose another -o"
             raise BusyError(f"process {holder} is at work here", where=path.parent, todo=todo) from None
+        except OutputError:
+            os.close(handle)
+            raise
         except OSError as error:
             if handle >= 0:
                 os.close(handle)

@@ -27,7 +27,8 @@ from sast_deploy.netx_stock import StockLayer, stock_layers
 from sast_deploy.profile import Profile, parse_profile
 from sast_deploy.program import Program
 from sast_deploy.reading.documents import parse_json
-from sast_deploy.reading.hdf5 import open_hdf5, read_dataset
+from sast_deploy.reading.files import NET
+from sast_deploy.reading.hdf5 import DAMAGED_HDF5, identify_hdf5, open_hdf5, read_dataset
 from sast_deploy.reading.settings import refuse
 from sast_deploy.recorded import NET_FILE
 
@@ -112,6 +113,19 @@ def read_net(path: Path) -> NetFile:
     """
     with open_hdf5(path, EXPECTED, ("sast", "layer")) as file:
         return _read(file, path)
+
+
+def is_export(path: Path) -> bool | None:
+    """Whether an HDF5 file is one that `write_net` wrote, of any version; None where it is damaged."""
+    if identify_hdf5(path) == DAMAGED_HDF5:
+        return None
+    if identify_hdf5(path) != NET:
+        return False
+    try:
+        with open_hdf5(path, EXPECTED, ("sast",)) as file:
+            return "format" in file["sast"] and text(file["sast"], "format") == FORMAT
+    except NetFileError:
+        return None
 
 
 def sast_digest(sast: h5py.Group) -> str:

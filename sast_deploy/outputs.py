@@ -14,44 +14,96 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sast_deploy.errors import OutputError
-from sast_deploy.fileio import atomic_path, check_folder, output_target
+from sast_deploy.fileio import atomic_path, check_folder, has_changed, output_target, state_of, watch
 from sast_deploy.reading.documents import parse_json, read_json
 from sast_deploy.reading.files import Expected, read_bytes
 
 Run = Mapping[str, Any]
 RUN_KEY = "made_from"  # of a JSON file
 RUN_MEMBER = "run"  # of an .npz
+OF_EVERY_NPZ = ("logits", "spikes", "membranes", "latency")
 STDOUT = Path("-")  # for --json
 HEAD_BYTES = 256  # of a file that say what it is
 LONGEST = 64 * 2**20  # bytes of a file that is read for its run
 _EXPECTED = Expected("a file of results", OutputError)
+LATER = ("frames", "figures", "recordings")  # of a run, that files of earlier versions do not name
 SHOWN = 3  # names of a mapping that a message shows
+BROKEN_ZIP = (  # what reading a zip archive raises, damaged
+    zipfile.BadZipFile, zlib.error, LookupError, RuntimeError, ValueError, OSError, EOFError,
+)  # fmt: skip
 PHRASES = {"samples": "{} samples", "engine": "on {}", "checked": "{} of them checked"}
 _IN_PICTURE = re.compile(rb"sast-deploy-run:([A-Za-z0-9+/=]+);")
-_PICTURES = {  # by suffix: what such a file begins with, and the key of its metadata
-    ".png": (rb"\x89PNG\r\n\x1a\n", "Description"),
-    ".pdf": (rb"%PDF-", "Subject"),
-    ".svg": (rb"<\?xml.*<!DOCTYPE svg", "Description"),
+_PICTURES = {  # by suffix: what such a file begins and ends with, and the key of its metadata
+    ".png": (rb"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82", "Description"),
+    ".pdf": (rb"%PDF-", b"%%EOF", "Subject"),
+    ".svg": (rb"<\?xml.*<!DOCTYPE svg", b"</svg>", "Description"),
 }
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of file.
+    """A kind of file that we write.
 
     Fields:
         name: for messages, as "report".
         mark: regular expression that the first HEAD_BYTES bytes match, from their beginning.
-        run: what made an existing file of the kind; None where it does not say.
+        ours: whether a file that begins so is one that we wrote; None where it is too damaged to say.
+        run: what made a file of ours; None where it does not say.
+        todo: what to do where something is in the way; default: choose another name, or --overwrite.
     """
 
     name: str
     mark: bytes
+    ours: Callable[[Path], bool | None]
     run: Callable[[Path], Run | None] = lambda _: None
+    todo: str = ""
+
+
+@dataclass(frozen=True)
+class _Output:
+    """What a command is about to write; fields as the arguments of `check_output`."""
+
+    path: Path
+    kind: Kind
+    run: Run | None
+    inputs: tuple[Path, ...]
+    option: str
+
+    def check(self, target: Path, overwrite: bool, changed: bool) -> None:
+        """Raise OutputError; changed: something else is there than when this command began."""
+        check_folder(target.parent, self.path)
+        if not target.exists():
+            return
+        if any(each.exists() and target.samefile(each) for each in self.inputs):
+            todo = f"name another file with {self.option}"
+            raise OutputError("is what this command reads", where=self.path, todo=todo)
+        if not (head := _head(target, self.path)):
+            return
+        ours = self.kind.ours(target) if re.match(self.kind.mark, head, re.DOTALL) else False
+        if ours is False:
+            todo = self.kind.todo or f"choose another name for the {self.kind.name}"
+            raise OutputError("is a file of another kind", where=self.path, todo=todo)
+        if not overwrite and (loss := self._loss(target, ours is None, changed)):
+            todo = self.kind.todo or f"--overwrite replaces it, or name another file with {self.option}"
+            since = "has changed since this command began: it " if changed else ""
+            raise OutputError(f"{since}holds a {loss}", where=self.path, todo=todo)
+
+    def check_again(self) -> None:
+        """Raise OutputError where what has come to lie there would be lost. --overwrite did not mean that."""
+        self.check(output_target(self.path), overwrite=False, changed=True)
+
+    def _loss(self, target: Path, damaged: bool, changed: bool) -> str:
+        if damaged:
+            return f"damaged {self.kind.name} that does not say which run made it"
+        if self.run is None:
+            return f"new {self.kind.name}" if changed else ""
+        loss = _loss(self.kind.run(target), self.run)
+        return f"{self.kind.name} {loss}" if loss else ""
 
 
 def check_output(
@@ -65,10 +117,12 @@ def check_output(
 ) -> None:
     """Refuse, before anything is computed, an output that cannot be written or would be a loss.
 
+    What is there is remembered: where it has changed when the file is written, this is asked once more.
+
     Args:
         run: what is about to be written; None for files that hold no results.
         inputs: files that the command reads; none of them is an output.
-        overwrite: another run's file of the kind may be replaced.
+        overwrite: another run's file of the kind may be replaced, or a damaged one.
         option: what names the file, for the message.
 
     Raises OutputError: as `output_target`; nothing can be written there; an input; a file of another kind; a
@@ -76,11 +130,13 @@ def check_output(
     """
     path = Path(path)
     target = output_target(path)
-    check_folder(target.parent, path)
-    if not target.exists():
-        return
-    if any(each.exists() and target.samefile(each) for each in inputs):
-        raise OutputError("is what this command reads", where=path, todo=f"name another file with {option}")
+    seen, changed = state_of(target), has_changed(target)
+    output = _Output(path, kind, run, tuple(inputs), option)
+    output.check(target, overwrite and not changed, changed)
+    watch(target, seen, output.check_again)
+
+
+def _head(target: Path, path: Path) -> bytes:
     try:
         with open(target, "rb") as file:
             head = file.read(HEAD_BYTES)
@@ -88,14 +144,7 @@ def check_output(
             pass
     except OSError as error:
         raise OutputError(f"cannot be replaced: {error.strerror}", where=path) from error
-    if not head:
-        return
-    if not re.match(kind.mark, head, re.DOTALL):
-        todo = f"choose another name for the {kind.name}"
-        raise OutputError("is a file of another kind", where=path, todo=todo)
-    if run is not None and not overwrite and (loss := _loss(kind.run(target), run)):
-        todo = f"--overwrite replaces it, or name another file with {option}"
-        raise OutputError(f"holds a {kind.name} {loss}", where=path, todo=todo)
+    return head
 
 
 def check_output_folder(path: Path) -> None:
@@ -111,12 +160,14 @@ def check_output_folder(path: Path) -> None:
 def _loss(old: Run | None, new: Run) -> str:
     """What is lost where a file of the run `old` becomes one of `new`; '' for the same run.
 
-    What `new` does not name is not known yet. A mapping inside a run holds parts: more are no loss.
+    What `new` does not name is not known yet, nor what of LATER an older file does not. A mapping inside a
+    run holds parts: more are no loss.
     """
     if old is None:
         return "that does not say which run made it"
     new = json.loads(json.dumps(new))
-    keys = [key for key in new if _is_lost(old.get(key), new[key])]
+    known = [key for key in new if key in old or key not in LATER]
+    keys = [key for key in known if _is_lost(old.get(key), new[key])]
     before = ", ".join(_phrase(key, _parts(old.get(key), new.get(key))) for key in keys)
     after = ", ".join(_phrase(key, new[key]) for key in keys)
     return f"of {before}; this run: {after}" if keys else ""
@@ -153,23 +204,55 @@ def _shown(value: Any) -> str:
     return f"{value:,}" if type(value) is int and value > 0 else str(value)
 
 
-def json_run(older: Callable[[dict[str, Any]], Run | None]) -> Callable[[Path], Run | None]:
-    """A reader of what made a JSON file; `older` derives it for files that were written without it."""
+def json_kind(
+    name: str,
+    key: str,
+    value: str | None = None,
+    run: Callable[[dict[str, Any]], Run | None] = lambda _: None,
+) -> Kind:
+    """Objects in JSON with a `key` of that value, or a whole number.
 
-    def read(path: Path) -> Run | None:
+    run: what made one, from all that it holds; it may be without its RUN_KEY, damaged, or cut off.
+    """
+
+    def read(path: Path) -> Any:
+        return read_json(path, _EXPECTED, LONGEST)
+
+    def ours(path: Path) -> bool | None:
         try:
-            content = read_json(path, _EXPECTED, LONGEST)
-            made = content[RUN_KEY] if RUN_KEY in content else older(content)
+            found = read(path)
+        except OutputError:
+            return None
+        mark = found.get(key) if isinstance(found, dict) else None
+        return type(mark) is int if value is None else mark == value
+
+    def made_from(path: Path) -> Run | None:
+        try:
+            made = run(read(path))
         except (OutputError, TypeError, LookupError, AttributeError):
-            return None  # damaged, or cut off
+            return None
         return made if isinstance(made, dict) else None
 
-    return read
+    return Kind(name, rb'\s*\{.*"' + (value or key).encode() + b'"', ours, made_from)
 
 
 def with_run(text: str, run: Run) -> str:
     """A JSON object's text with what made it."""
     return json.dumps({**json.loads(text), RUN_KEY: run}, indent=2) + "\n"
+
+
+def members(path: Path) -> set[str] | None:
+    """The names in a zip archive; None for a damaged one."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return set(archive.namelist())
+    except BROKEN_ZIP:
+        return None
+
+
+def _npz_ours(path: Path) -> bool | None:
+    names = members(path)
+    return names if names is None else names >= {f"{name}.npy" for name in OF_EVERY_NPZ}
 
 
 def npz_run(path: Path) -> Run | None:
@@ -184,25 +267,36 @@ def npz_run(path: Path) -> Run | None:
                 return None
         with np.load(path, allow_pickle=False) as content:
             made = parse_json(str(content[RUN_MEMBER]), path, _EXPECTED)
-    except (OutputError, *BROKEN, LookupError, RuntimeError, zipfile.BadZipFile, zlib.error):
+    except (OutputError, *BROKEN, *BROKEN_ZIP):
         return None
     return made if isinstance(made, dict) else None
 
 
-NPZ = Kind("file of spikes", rb"PK\x03\x04.*\.npy", npz_run)
+NPZ = Kind("file of spikes", rb"PK\x03\x04.{26}logits\.npy", _npz_ours, npz_run)
 
 
 def picture_kind(path: Path) -> Kind:
     """The kind of picture that a name's suffix asks for. Raises OutputError for one that we cannot draw."""
-    mark, _ = _PICTURES[_suffix(path)]
-    return Kind("picture", mark, _picture_run)
+    mark, end, _ = _PICTURES[_suffix(path)]
+    return Kind("picture", mark, partial(_picture_ours, end=end), _picture_run)
+
+
+def _picture_ours(path: Path, end: bytes) -> bool | None:
+    try:
+        content = read_bytes(path, _EXPECTED, LONGEST)
+    except OutputError:
+        return False  # ours are small
+    if _IN_PICTURE.search(content):
+        return True
+    return False if content.rstrip().endswith(end) else None
 
 
 def save_figure(figure: Any, path: Path, dpi: int, run: Run | None = None) -> None:
     """Write a matplotlib figure as its name's suffix says, with what made it. Raises OutputError."""
     suffix = _suffix(path)
     note = base64.b64encode(json.dumps(run).encode()).decode()  # no character that a format would escape
-    metadata = {_PICTURES[suffix][1]: f"sast-deploy-run:{note};"} if run is not None else {}
+    # Always, also where no run is known: it says that the picture is ours.
+    metadata = {_PICTURES[suffix][-1]: f"sast-deploy-run:{note};"}
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format=suffix[1:], dpi=dpi, metadata=metadata)
 

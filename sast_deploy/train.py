@@ -84,7 +84,7 @@ def train(
     if resume:
         trainer.restore(state)
     else:
-        files.remove()
+        files.begin()
     try:
         with fitting_threads(spec, trainer.device), kept_memory(trainer.device):
             _epochs(trainer, state, files, setting, progress)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 import os
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sast_deploy.checkpoint import FORMAT as CHECKPOINT_FORMAT
 from sast_deploy.checkpoint import save_plain, state_problems
 from sast_deploy.errors import Exit, TrainingError
 from sast_deploy.fileio import lock_folder, output_target, write_text
 from sast_deploy.network import ADDED_LATER as NETWORK_ADDED
 from sast_deploy.network import NetworkSpec, state_shapes
-from sast_deploy.outputs import Kind, check_output
-from sast_deploy.reading import Expected
+from sast_deploy.outputs import BROKEN_ZIP, Kind, Run, check_output
+from sast_deploy.reading import Expected, read_bytes
+from sast_deploy.reading.documents import parse_json
 from sast_deploy.reading.settings import (
     AMOUNT,
     COUNT,
@@ -44,10 +48,9 @@ from sast_deploy.text import encodable
 
 FORMAT = "sast-deploy-resume"
 FORMAT_VERSION = 1
+OWNER = "output"  # name of the checkpoint's file; resume.pt has it since two outputs shared a folder
+MOST_PICKLED = 64 << 20  # bytes of what is no tensor, or of metrics
 MOST_STEPS = 1 << 24  # float32, in which torch counts them, goes no further
-CHECKPOINT = Kind("checkpoint", rb"PK\x03\x04.*data\.pkl")
-OWN = Kind("file of a training", b"")  # metrics.jsonl, resume.pt, damaged or not
-
 EXPECTED = Expected("an unfinished training", TrainingError, "start again with --overwrite")
 # What decides which epoch was best: of a training, of a fine-tuning.
 _ANY = Number(-math.inf, math.inf)
@@ -59,6 +62,42 @@ SCHEMA = Schema("resume.pt", TrainingError, {
     "setting": known({}), "epoch": COUNT, "best_epoch": COUNT, "seconds": AMOUNT,
     "history": Items(known({"step_ms": AMOUNT}), 0, 100_001),
 })  # fmt: skip
+
+def _torch_ours(path: Path, form: str) -> bool | None:
+    """Whether a file of torch's is of our format, by its text and unpickling nothing; None: damaged."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            name = next(each for each in archive.infolist() if each.filename.endswith("/data.pkl"))
+            return name.file_size <= MOST_PICKLED and form.encode() in archive.read(name)
+    except StopIteration:
+        return False
+    except BROKEN_ZIP:
+        return None
+
+
+def _metrics_ours(path: Path) -> bool | None:
+    """Whether every whole line is one of an epoch's; None where there is none."""
+    try:
+        *lines, _ = read_bytes(path, EXPECTED, MOST_PICKLED).decode().split("\n")
+        found = [parse_json(line, path, EXPECTED) for line in lines]
+    except (TrainingError, UnicodeDecodeError):
+        return False
+    judged = [{"epoch", "seconds", *fields} for fields in _JUDGED]
+    ours = (isinstance(each, dict) and any(each.keys() >= keys for keys in judged) for each in found)
+    return all(ours) if found else None
+
+
+APART = "give each a folder of its own, -o FOLDER/ckpt.pt"
+_TORCH = rb"PK\x03\x04.*data\.pkl"
+CHECKPOINT = Kind("checkpoint", _TORCH, partial(_torch_ours, form=CHECKPOINT_FORMAT), lambda _: REWRITTEN)
+UNFINISHED = Kind(
+    "unfinished training", _TORCH, partial(_torch_ours, form=FORMAT), lambda _: REWRITTEN,
+    todo=f"a training writes it: {APART}",
+)  # fmt: skip
+METRICS = Kind(
+    "training's metrics", rb'\{"epoch": \d+, ', _metrics_ours, lambda _: REWRITTEN, UNFINISHED.todo
+)
+REWRITTEN: Run = {}  # epoch by epoch: any of the kind is no loss, once the training may begin
 
 State = dict[str, Tensor]
 Setting = dict[str, Any]
@@ -126,18 +165,42 @@ class RunFiles:
             TrainingError: a training lives here, or none to resume. BusyError: another process is at work
                 here. OutputError: as `outputs.check_output`.
         """
-        check_output(self.checkpoint, CHECKPOINT, inputs=inputs)
-        for path in (self.metrics, self.resume):
-            check_output(path, OWN, inputs=inputs)
+        self._check(inputs, resume or overwrite)
         if resume and not (self.resume.exists() or self.checkpoint.exists()):
             raise TrainingError("nothing to resume", where=self.resume, todo="start without --resume")
         with ExitStack() as held:
             written = (self.resume, output_target(self.checkpoint))  # which may be in another folder
             for folder in sorted({path.parent.resolve() for path in written}):
                 held.enter_context(lock_folder(folder))
+            self.refuse_another()
             if not resume and not overwrite:
                 self.refuse_overwriting()
             yield
+
+    def _check(self, inputs: Iterable[Path], overwrite: bool) -> None:
+        check_output(self.checkpoint, CHECKPOINT, inputs=inputs, overwrite=overwrite)
+        for path, kind in ((self.metrics, METRICS), (self.resume, UNFINISHED)):
+            check_output(path, kind, REWRITTEN, inputs=inputs, overwrite=overwrite)
+
+    def refuse_another(self) -> None:
+        """Raise TrainingError if a training of another output lives in this folder."""
+        if (owner := self._owner()) not in (None, self.checkpoint.name):
+            first = self.checkpoint.with_name(str(owner))
+            raise TrainingError(
+                f"is the unfinished training of {first}", where=self.resume,
+                todo=f"finish that with --resume -o {first}, or {APART}",
+            )  # fmt: skip
+        if self.metrics.exists() and not self.resume.exists() and not self.checkpoint.exists():
+            raise TrainingError("is another training's", where=self.metrics, todo=APART)
+
+    def _owner(self) -> str | None:
+        """Whose name resume.pt says that it is of; None where it does not, as older ones, or is damaged."""
+        try:
+            found = read_torch(self.resume, EXPECTED) if self.resume.exists() else {}
+        except TrainingError:
+            return None
+        owner = found.get(OWNER) if isinstance(found, dict) else None
+        return owner if isinstance(owner, str) else None
 
     def refuse_overwriting(self) -> None:
         """Raise TrainingError if a training, finished or not, lives in this folder."""
@@ -150,17 +213,23 @@ class RunFiles:
             todo = "replace it with --overwrite, or choose another -o"
             raise TrainingError("exists already", where=self.checkpoint, todo=todo)
         if self.metrics.exists():
-            todo = "give each a folder of its own: -o FOLDER/ckpt.pt"
-            raise TrainingError("is another training's", where=self.metrics, todo=todo)
+            raise TrainingError("is another training's", where=self.metrics, todo=APART)
 
     def remove(self) -> None:
         """Forget an unfinished training (the checkpoint stays until a new one replaces it)."""
         self.resume.unlink(missing_ok=True)
 
+    def begin(self) -> None:
+        """Forget an unfinished training with its metrics: none is here any more."""
+        if self.resume.exists():
+            self.metrics.unlink(missing_ok=True)
+        self.remove()
+
 
 def save_progress(files: RunFiles, progress: Progress, setting: Setting) -> None:
     """Write the state after an epoch; a reader sees the last epoch's or this one's. Raises OutputError."""
-    values = {"format": FORMAT, "version": FORMAT_VERSION, "setting": dict(setting), **vars(progress)}
+    about = {"format": FORMAT, "version": FORMAT_VERSION, OWNER: files.checkpoint.name}
+    values = {**about, "setting": dict(setting), **vars(progress)}
     save_plain(files.resume, values)
     write_metrics(files, progress)
 
@@ -179,7 +248,9 @@ def load_progress(files: RunFiles, setting: Setting) -> Progress:
     if not path.exists():
         raise TrainingError("nothing to resume", where=path, todo="start without --resume")
     values = read_torch(path, EXPECTED)
-    same = isinstance(values, dict) and set(values) == {"format", "version", "setting", *vars(Progress())}
+    same = isinstance(values, dict) and set(values) - {OWNER} == {
+        "format", "version", "setting", *vars(Progress()),
+    }  # fmt: skip
     if not same or not is_text(values["format"], FORMAT) or type(values["version"]) is not int:
         EXPECTED.refuse("is no unfinished training of this version", path)
     if values["version"] != FORMAT_VERSION:

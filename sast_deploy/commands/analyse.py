@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sast_deploy.commands.identity import ANALYSIS, WHOLE, digest_of, test_run
+from sast_deploy.commands.identity import ANALYSIS, FRAMES, WHOLE, digest_of, test_run
 from sast_deploy.commands.loading import load_test_split
 from sast_deploy.commands.options import (
     COUNT,
@@ -105,26 +105,34 @@ def analyse_command(
         "seed": seed,
     }  # fmt: skip
     pictures = _pictures(path_of_results, chosen)
-    for path, kind in {path_of_results: ANALYSIS, **{each: picture_kind(each) for each in pictures}}.items():
-        check_output(path, kind, made, inputs=checkpoints, overwrite=overwrite)
+    outputs = {path_of_results: ANALYSIS, **{each: picture_kind(each) for each in pictures}}
+
+    def check() -> None:
+        for path, kind in outputs.items():
+            check_output(path, kind, made, inputs=checkpoints, overwrite=overwrite)
+
+    check()
     trained = [load_checkpoint(path) for path in checkpoints]
     names = _names([checkpoint.name for checkpoint in trained], checkpoints)
     out = console()
+    framed = [  # where they are mapped from
+        load_test_split(path, each.data, each.frames, dataset, data_root, holdout, holdout_seed, cache_dir)
+        for path, each in zip(checkpoints, trained, strict=True)
+    ]
+    made[FRAMES] = [data.info.frame_digest for data in framed]
+    check()
     results: dict[str, dict[str, Any]] = {}
     predictions = {}
-    for name, path, checkpoint in zip(names, checkpoints, trained, strict=True):
-        data = load_test_split(
-            path, checkpoint.data, checkpoint.frames, dataset, data_root, holdout, holdout_seed, cache_dir
-        )
+    for name, path, checkpoint, data in zip(names, checkpoints, trained, framed, strict=True):
         out.print(f"{name}: {path}, {data.info.provenance}")
         unlike = data.info.unlike(checkpoint.data)
         if unlike:
             out.print(f"WARNING: {unlike}")
-        data, counts = _limited(data, samples, cache_dir, drop="drop" in chosen)
-        predictions[name] = predict(checkpoint, data, device=device, progress=True)
+        taken, counts = _limited(data, samples, cache_dir, drop="drop" in chosen)
+        predictions[name] = predict(checkpoint, taken, device=device, progress=True)
         origin = {"path": str(path), "dataset": data.info.dataset, "frames": data.info.frame_digest}
         found = analyse(
-            checkpoint, data, chosen,
+            checkpoint, taken, chosen,
             counts=counts, cache_dir=cache_dir, seed=seed, device=device, progress=True,
         )  # fmt: skip
         results[name] = {**origin, "test": accuracies(predictions[name]), **found}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from sast_deploy.commands.identity import EXPORT, calibration_run, compile_run, digest_of
+from sast_deploy.commands.identity import EXPORT, FRAMES, calibration_run, compile_run, digest_of
 from sast_deploy.commands.options import (
     OUTPUT,
     PATH,
@@ -19,9 +20,11 @@ from sast_deploy.commands.options import (
     overwrite_option,
     refuse_ignored,
 )
-from sast_deploy.errors import CompileError, UsageError, about
+from sast_deploy.errors import CompileError, OutputError, UsageError, about
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sast_deploy.checkpoint import Checkpoint
     from sast_deploy.compiler import Compilation
     from sast_deploy.netx import NetFile
@@ -92,7 +95,6 @@ def compile_command(
     from sast_deploy.compiler import compile_network
     from sast_deploy.compiler.calibration import STEPS, ordered_steps
     from sast_deploy.netx import write_net
-    from sast_deploy.outputs import check_output
     from sast_deploy.profile import load_profile
 
     if calibrate is None:
@@ -113,13 +115,9 @@ def compile_command(
     steps = ordered_steps(named)
     wanted = {} if calibrate is None else calibration_run(calibrate, steps, seed or 0, profile)
     made = compile_run(digest_of(checkpoint), profile, strict_reset, wanted)
-    output = output or default_export(f"{name}-calibrated" if calibrate else name, made)
-
-    def check(run: Run) -> None:
-        inputs = (checkpoint, Path(profile_name))
-        check_output(output, EXPORT, run, inputs=inputs, overwrite=overwrite)
-
-    check(made)
+    stem = f"{name}-calibrated" if calibrate else name
+    export = partial(_export, output, stem, inputs=(checkpoint, Path(profile_name)), overwrite=overwrite)
+    export(made)
     record: dict[str, Any] = {}
     if calibrate is None:
         with about(checkpoint, CompileError):
@@ -128,7 +126,8 @@ def compile_command(
         from sast_deploy.commands.calibration import calibrate_checkpoint, load_calibration, print_steps
 
         data = load_calibration(checkpoint, trained, calibrate, folders, out)
-        check({**made, "frames": data.info.frame_digest})
+        made = {**made, FRAMES: data.info.frame_digest}
+        export(made)
         if calibrate_steps and "clipping" in steps and profile.clipping == "mse":
             out.print(f"step clipping: what {profile.name} does anyway")
         how = (data, steps, seed or 0)
@@ -137,9 +136,35 @@ def compile_command(
         print_steps(calibrated, out)
         compilation = calibrated.compilation
     net = _net_file(checkpoint, trained, profile, compilation, record, strict_reset)
-    write_net(output, net)
+    written = export(made, write=lambda path: write_net(path, net))
     _print_compilation(out, profile, compilation, strict_reset)
-    out.print(f"wrote {output}")
+    out.print(f"wrote {written}")
+
+
+def _export(
+    output: Path | None,
+    stem: str,
+    made: Run,
+    *,
+    inputs: tuple[Path, ...],
+    overwrite: bool,
+    write: Callable[[Path], None] = lambda _: None,
+) -> Path:
+    """Check the export, and write it: `output`, or by its default name, which another may take meanwhile.
+
+    Raises OutputError.
+    """
+    from sast_deploy.outputs import check_output
+
+    path = output or default_export(stem, made)
+    check_output(path, EXPORT, made, inputs=inputs, overwrite=overwrite)
+    try:
+        write(path)
+    except OutputError:
+        if output is not None or default_export(stem, made) == path:
+            raise
+        return _export(output, stem, made, inputs=inputs, overwrite=overwrite, write=write)
+    return path
 
 
 def default_export(stem: str, made: Run) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
@@ -147,7 +147,7 @@ def compare_command(
 
     Exit code 1 if a checked quantity is more than 10 % from the real recordings.
     """
-    from sast_deploy.data.compare import compare
+    from sast_deploy.data.compare import compare, recordings_digest
     from sast_deploy.outputs import check_output, picture_kind
 
     if (simulated is None) == (mnist_dir is None):
@@ -156,7 +156,9 @@ def compare_command(
         refuse_ignored(["seed"], "is of the simulation; --simulated is simulated already")
     folders = {"real": real, "simulated": simulated, "images": mnist_dir}
     read = {key: path and os.path.realpath(path) for key, path in folders.items()}
-    made = {**read, "split": split, "samples": limit, "seed": seed}
+    made: dict[str, Any] = {**read, "split": split, "samples": limit, "seed": seed}
+    check_output(output, picture_kind(output), made, overwrite=overwrite)
+    made["recordings"] = recordings_digest(real, simulated, mnist_dir, split, limit)
     check_output(output, picture_kind(output), made, overwrite=overwrite)
     result = compare(
         real, simulated, mnist_dir=mnist_dir, split=split, limit=limit, seed=seed, progress=True

@@ -18,6 +18,7 @@ from sast_deploy.commands.options import (
     data_options,
     example,
     refuse_ignored,
+    training_overwrite_option,
 )
 from sast_deploy.commands.train import parse_changes, refuse_idle_changes
 from sast_deploy.errors import UsageError
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of order and augmentation.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--resume", is_flag=True, help="Continue after the last finished epoch, bit for bit.")
-@click.option("--overwrite", is_flag=True, help="Replace an existing checkpoint.")
+@training_overwrite_option
 @click.option("-o", "--output", type=OUTPUT, help="Default: runs/<name>-<profile>/ckpt.pt")
 def finetune_command(
     checkpoint: Path,

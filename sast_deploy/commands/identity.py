@@ -1,16 +1,18 @@
 """The kinds of files that commands write, and the run that each is of: what its content depends on.
 
-A run is known before any data are read. Files from before runs were written down tell the same facts.
+A run is known before any data are read, but for the digest of what they became. Files from before runs were
+written down tell the same facts.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sast_deploy.outputs import Kind, Run, json_run
+from sast_deploy.outputs import RUN_KEY, Kind, Run, json_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,7 +22,10 @@ if TYPE_CHECKING:
     from sast_deploy.profile import Profile
     from sast_deploy.tables.records import Record
 
+FIGURES = "figures"  # of a run of `tables`
+TIMED = ("seconds", "step_ms", "peak_memory_mb", "device")
 WHOLE = "all"  # samples of a test split
+FRAMES = "frames"  # of a run: the digest of what its data became, known once they are framed
 
 
 def digest_of(path: Path) -> str | None:
@@ -69,7 +74,7 @@ def compile_run(
 
 
 def calibration_run(data: str, steps: Iterable[str], seed: int, profile: Profile) -> dict[str, Any]:
-    """What `compile --calibrate` adds; "frames", the digest of the data, is known once they are read.
+    """What `compile --calibrate` adds before FRAMES are known.
 
     A profile that clips anyway has no step "clipping".
     """
@@ -89,7 +94,7 @@ def _net_run(path: Path) -> Run | None:
         if found:
             steps = [step["name"] for step in found["steps"]]
             added = calibration_run(found["data"]["requested"], steps, found["seed"], profile)
-            added["frames"] = found["data"]["frame_digest"]
+            added[FRAMES] = found["data"]["frame_digest"]
         return compile_run(net.checkpoint["digest"], profile, net.strict_reset, added)
     except (SastError, LookupError, TypeError):
         return None  # a stranger's, damaged, or of a newer version
@@ -97,7 +102,7 @@ def _net_run(path: Path) -> Run | None:
 
 def simulate_run(
     net: NetFile, test: Mapping[str, Any], samples: int | None, check: int | None, engine: str
-) -> Run:
+) -> dict[str, Any]:
     """Of a report. test: `test_run`; check: samples that the reference replays, None for all."""
     own = test["data"] == net.data.get("dataset") and test["folder"] is None
     recorded = net.data.get("n_test") if own and test["holdout"] == net.data.get("holdout") else None
@@ -114,6 +119,11 @@ def _some(number: int | None, total: Any) -> int | str:
     return WHOLE if number is None or (total is not None and number >= total) else number
 
 
+def _report_run(report: dict[str, Any]) -> Run:
+    made = report[RUN_KEY] if RUN_KEY in report else _older_report(report)
+    return {FRAMES: report["data"]["frame_digest"], **made}
+
+
 def _older_report(report: dict[str, Any]) -> Run:
     data, run, samples = report["data"], report["run"], report["accuracy"]["samples"]
     return {
@@ -125,28 +135,67 @@ def _older_report(report: dict[str, Any]) -> Run:
     }  # fmt: skip
 
 
-def inspect_run(net: str | None, samples: int | None, data: Mapping[str, Any]) -> Run:
+def inspect_run(net: str | None, samples: int | None, data: Mapping[str, Any]) -> dict[str, Any]:
     """Of an inspection. net: digest of the file; data: what --dataset and its like say, for samples."""
     split = {key: value for key, value in data.items() if key != "cache_dir"}
     return {"network": net, "samples": samples or "no", **(test_run(None, **split) if samples else {})}
 
 
-def _older_inspection(found: dict[str, Any]) -> Run | None:
+def _analysis_run(found: dict[str, Any]) -> Run:
+    return {FRAMES: [each["frames"] for each in found["checkpoints"].values()], **found[RUN_KEY]}
+
+
+def _inspection_run(found: dict[str, Any]) -> Run | None:
+    if RUN_KEY in found:
+        return dict(found[RUN_KEY])
     return None if found["calibration"] else inspect_run(found["summary"]["file digest"], None, {})
 
 
 def records_run(records: Iterable[Record]) -> Run:
-    """Of tables and their pictures: the checkpoint of every finished run. More runs are no loss."""
-    finished = (each for each in records if each.float is not None)
-    return {"runs": {each.name: each.manifest.get("checkpoint") for each in finished}}
+    """Of tables and their pictures: every finished run's checkpoint, and all that was measured of it.
+
+    More of both is no loss. Runs of one name are told apart by what makes each this run and no other.
+    """
+    finished = [each for each in records if each.float is not None]
+    names = [each.name for each in finished]
+    called = {
+        each.name if names.count(each.name) == 1 else f"{each.name} {_short(each.identity)}": each
+        for each in finished
+    }
+    figures = {
+        f"{name}, {part}": _short(_untimed(figure))
+        for name, each in called.items()
+        for part, figure in each.figures()
+    }
+    checkpoints = {name: each.manifest.get("checkpoint") for name, each in called.items()}
+    return {"runs": checkpoints, FIGURES: figures}
+
+
+def _short(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _untimed(value: Any) -> Any:
+    """Figures as files keep them, without what differs each time that the same is measured."""
+    if isinstance(value, dict):
+        return {key: _untimed(each) for key, each in value.items() if key not in TIMED}
+    return [_untimed(each) for each in value] if isinstance(value, list) else value
 
 
 def _raw_run(content: dict[str, Any]) -> Run:
-    return {"runs": {each["name"]: each["manifest"].get("checkpoint") for each in content["runs"]}}
+    from sast_deploy.tables.records import record_of
+
+    return records_run(record_of(each) for each in content["runs"])
 
 
-EXPORT = Kind(".net file", rb"\x89HDF\r\n\x1a\n", _net_run)
-REPORT = Kind("report", rb'\s*\{.*"report_version"', json_run(_older_report))
-ANALYSIS = Kind("JSON file of an analysis", rb'\s*\{.*"sast-deploy-analysis"', json_run(lambda _: None))
-INSPECTION = Kind("JSON file of an inspection", rb'\s*\{.*"inspection_version"', json_run(_older_inspection))
-RAW = Kind("JSON file of runs", rb'\s*\{.*"sast-deploy-runs"', json_run(_raw_run))
+def _is_export(path: Path) -> bool | None:
+    from sast_deploy.netx import is_export
+
+    return is_export(path)
+
+
+EXPORT = Kind(".net file", rb"\x89HDF\r\n\x1a\n", _is_export, _net_run)
+REPORT = json_kind("report", "report_version", run=_report_run)
+ANALYSIS = json_kind("JSON file of an analysis", "format", "sast-deploy-analysis", _analysis_run)
+INSPECTION = json_kind("JSON file of an inspection", "inspection_version", run=_inspection_run)
+RAW = json_kind("JSON file of runs", "format", "sast-deploy-runs", _raw_run)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sast_deploy.commands.identity import INSPECTION, digest_of, inspect_run
+from sast_deploy.commands.identity import FRAMES, INSPECTION, digest_of, inspect_run
 from sast_deploy.commands.options import (
     COUNT,
     DATA_OPTIONS,
@@ -23,6 +23,9 @@ from sast_deploy.commands.options import (
 from sast_deploy.errors import Exit, UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from sast_deploy.inspection import Calibration
     from sast_deploy.netx import NetFile
 
@@ -54,6 +57,7 @@ def inspect_command(
     The last line says whether such cores hold it, and how many it takes. A NET of somebody else's, a stock
     NetX file, is inspected too, but for --samples: it carries no data.
     """
+    from sast_deploy.commands.loading import load_spread
     from sast_deploy.compiler.limits import broken_limits
     from sast_deploy.fileio import write_text
     from sast_deploy.inspection import inspect_net, inspect_stock, print_inspection
@@ -66,16 +70,24 @@ def inspect_command(
         refuse_ignored(DATA_OPTIONS, "without --samples: no data are looked at", "add --samples N")
     kind = identify(net, EXPECTED)
     made = inspect_run(digest_of(net), samples, data)
-    if json_path not in (None, STDOUT):
-        check_output(json_path, INSPECTION, made, inputs=(net,), overwrite=overwrite, option="--json")
-    else:
+    if json_path in (None, STDOUT):
         refuse_ignored(["overwrite"], "without --json FILE")
+
+    def check() -> None:
+        if json_path not in (None, STDOUT):
+            check_output(json_path, INSPECTION, made, inputs=(net,), overwrite=overwrite, option="--json")
+
+    check()
     if kind == STOCK:
         refuse_without_data(net, samples is not None)
         found = inspect_stock(net)
     else:
-        content = read_net(net)
-        found = inspect_net(content, net, _calibrate(content, net, samples, **data) if samples else None)
+        content, calibration = read_net(net), None
+        if samples:
+            frames, made[FRAMES] = load_spread(content, net, samples, **data)
+            check()
+            calibration = _calibrate(content, frames)
+        found = inspect_net(content, net, calibration)
     text = with_run(found.to_json(), made)
     failed = fail_on_limits and bool(broken_limits(found.limits))
     out = console()
@@ -99,14 +111,12 @@ def refuse_without_data(net: Path, wanted: bool) -> None:
         )
 
 
-def _calibrate(net: NetFile, where: Path, samples: int, **data: Any) -> Calibration:
-    """Run test samples in the fast engine and count the membrane potentials at the ends of their range."""
-    from sast_deploy.commands.loading import load_spread
+def _calibrate(net: NetFile, frames: NDArray[np.uint8]) -> Calibration:
+    """Run frames in the fast engine and count the membrane potentials at the ends of their range."""
     from sast_deploy.compiler.proofs import states_at_the_ends
     from sast_deploy.inspection import Calibration
     from sast_deploy.simulate.fast import run_fast
 
-    frames = load_spread(net, where, samples, **data)
     traces = run_fast(net.program, frames, trace=True).traces or ()
     membranes = [trace.membrane for trace in traces]
     states = [membrane.size for membrane in membranes]

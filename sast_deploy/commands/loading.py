@@ -110,19 +110,20 @@ def recorded_data(net: NetFile, where: Path) -> tuple[DataInfo, FrameOptions]:
     return data, frames
 
 
-def load_spread(net: NetFile, where: Path, samples: int, **data: Any) -> NDArray[np.uint8]:
-    """Evenly spread samples of the test split that a .net file was made for: uint8 (samples, T, C, H, W).
+def load_spread(net: NetFile, where: Path, samples: int, **data: Any) -> tuple[NDArray[np.uint8], str]:
+    """Evenly spread samples of the test split that a .net file was made for, and the digest of its frames.
 
-    data: what `load_test_split` takes from the command line.
+    The samples are uint8 (samples, T, C, H, W). data: what `load_test_split` takes from the command line.
     """
     import numpy as np
 
     recorded, options = recorded_data(net, where)
-    frames = load_test_split(where, recorded, options, **data).test.frames
+    found = load_test_split(where, recorded, options, **data)
+    frames = found.test.frames
     wanted = (net.program.steps, *net.program.input_shape)
     if frames.shape[1:] != wanted or not len(frames):
         raise DataError(
             f"frames of shape {frames.shape}", where=recorded.root, expected=f"(samples, {wanted})"
         )
     chosen = np.unique(np.linspace(0, len(frames) - 1, min(samples, len(frames))).round().astype(np.int64))
-    return np.ascontiguousarray(frames[chosen])
+    return np.ascontiguousarray(frames[chosen]), found.info.frame_digest

@@ -115,7 +115,14 @@ class Group(click.Group):
 
 def overwrite_option(what: str) -> Callable[[Function], Function]:
     """--overwrite, of a command whose output holds `what`."""
-    return click.option("--overwrite", is_flag=True, help=f"Replace {what} of a different run, too.")
+    text = f"Replace {what} of a different run, or damaged, too; never a file of another kind."
+    return click.option("--overwrite", is_flag=True, help=text)
+
+
+def training_overwrite_option(function: Function) -> Function:
+    """--overwrite, of a command that trains."""
+    text = "Replace this output's checkpoint or unfinished training; never those of another output beside it."
+    return click.option("--overwrite", is_flag=True, help=text)(function)
 
 
 def example(*lines: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import click
 
 from sast_deploy.commands.compile import EXPORTS
 from sast_deploy.commands.foreign import ForeignRun, simulate_foreign
-from sast_deploy.commands.identity import REPORT, simulate_run, test_run
+from sast_deploy.commands.identity import FRAMES, REPORT, simulate_run, test_run
 from sast_deploy.commands.loading import load_test_split, recorded_data
 from sast_deploy.commands.options import (
     COUNT,
@@ -169,8 +170,11 @@ def simulate_command(
     recorded, options = recorded_data(content, path)
     test = test_run(recorded, dataset, data_root, holdout, holdout_seed)
     made = simulate_run(content, test, samples, wanted_check, backend)
-    check_output(report, REPORT, made, inputs=(path,), overwrite=overwrite, option="--report")
+    guard = partial(check_output, report, REPORT, inputs=(path,), overwrite=overwrite, option="--report")
+    guard(made)
     data = load_test_split(path, recorded, options, dataset, data_root, holdout, holdout_seed, cache_dir)
+    made[FRAMES] = data.info.frame_digest
+    guard(made)
     _check_shape(data, content)
     if len(data.test) == 0:
         raise DataError("no test samples", where=data.info.root, expected="at least one")

@@ -21,6 +21,7 @@ from sast_deploy.commands.options import (
     example,
     frame_options,
     refuse_ignored,
+    training_overwrite_option,
 )
 from sast_deploy.errors import UsageError
 
@@ -69,7 +70,7 @@ SILENT = "by {} the deeper maps of a conv network hardly ever fire; --recipe bes
 @click.option("--validation", type=SHARE, default=0.1, show_default=True, help="Share of the training split.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--resume", is_flag=True, help="Continue after the last finished epoch, bit for bit.")
-@click.option("--overwrite", is_flag=True, help="Replace an existing checkpoint.")
+@training_overwrite_option
 @click.option("-o", "--output", type=OUTPUT, default=Path("runs/sast/ckpt.pt"), show_default=True)
 def train_command(
     dataset: str,

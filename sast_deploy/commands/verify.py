@@ -86,7 +86,7 @@ def verify_command(
     engines = load_engines(backends or NAMES, net, content.program, stall, timeout)
     if known_answers_only and content.known is None:
         raise NetFileError("holds no known answers", where=net, todo="compile the checkpoint again")
-    frames = None if known_answers_only else load_spread(content, net, samples, **data)
+    frames = None if known_answers_only else load_spread(content, net, samples, **data)[0]
     out = console()
     rows: list[Comparison] = []
     if content.known is None:

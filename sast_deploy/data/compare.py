@@ -5,6 +5,7 @@ File number i of N-MNIST shows MNIST image i (1-based), so both sides see the sa
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from sast_deploy.data.official import nmnist_provenance
 from sast_deploy.data.pixelmodel import PixelModel
 from sast_deploy.data.statistics import STEPS, EventStatistics, matched_cosine, statistics
 from sast_deploy.errors import DataError
+from sast_deploy.fileio import file_digest
 from sast_deploy.outputs import Run
 from sast_deploy.progress import track
 from sast_deploy.show import Table
@@ -150,6 +152,21 @@ def compare(
         numbers=tuple(number for _, number, _ in real),
         labels=tuple(label for _, _, label in real),
     )
+
+
+def recordings_digest(
+    real_root: Path, simulated_root: Path | None, mnist_dir: Path | None, split: Split, limit: int | None
+) -> str:
+    """SHA-256 over what `compare` takes: numbers, labels, recordings and images. Raises DataError."""
+    sha = hashlib.sha256()
+    if mnist_dir is not None:
+        for found in spread(matched_recordings(real_root, mnist_dir, split), limit):
+            sha.update(f"{found.number} {found.label} {file_digest(found.path)}".encode())
+            sha.update(found.image.tobytes())
+    elif simulated_root is not None:
+        for *paths, number, label in spread(common_recordings(real_root, simulated_root, split), limit):
+            sha.update(f"{number} {label} {' '.join(file_digest(path) for path in paths)}".encode())
+    return sha.hexdigest()
 
 
 def _origin(root: Path) -> str:

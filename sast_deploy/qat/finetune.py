@@ -87,7 +87,7 @@ def finetune(
     if resume:
         trainer.restore(state)
     else:
-        files.remove()
+        files.begin()
         state.history.append({"epoch": 0, **trainer.start(), "seconds": 0.0})
         state.best = {key: torch.tensor(value) for key, value in checkpoint.state.items()}
     try:

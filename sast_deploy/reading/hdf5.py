@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from sast_deploy.reading.files import HDF5_MARK, NET, STOCK, Expected, open_regular
 
+DAMAGED_HDF5 = "a truncated or damaged HDF5 file"
 OBJECTS = 100_000  # groups and datasets of one file
 DEPTH = 8
 # What all datasets together may unpack to: so much, and so many times the file's own size.
@@ -60,7 +61,7 @@ def identify_hdf5(path: Path) -> str:
     except BlockingIOError:
         return "an HDF5 file that another process has open for writing"
     except DAMAGED:
-        return "a truncated or damaged HDF5 file"
+        return DAMAGED_HDF5
     if "sast" in names:
         return NET
     return STOCK if "layer" in names else f"an HDF5 file without /layer (it has {_listed(names)})"

@@ -15,7 +15,7 @@ from sast_deploy.data import FrameSet
 from sast_deploy.errors import BusyError, OutputError, SastError, TrainingError
 from sast_deploy.fileio import write_text
 from sast_deploy.reading import Expected, read_bytes
-from sast_deploy.sweep.folder import RunFolder, write_json
+from sast_deploy.sweep.folder import LOG_HEAD, RunFolder, write_json
 from sast_deploy.sweep.frames import load_choice
 from sast_deploy.sweep.jobs import BUSY, FAILED, FINISHED
 from sast_deploy.sweep.measures import TRAIN
@@ -40,6 +40,10 @@ def execute(run: Run, runs: Path, *, check: int, device: str, report: Report) ->
     printed = io.StringIO()  # what the parts say would break the parent's display
     try:
         with folder.lock(), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+            try:
+                folder.refuse_another()
+            except SastError as error:  # nothing is noted in such a folder
+                return FAILED, str(error)
             failures = _execute(run, folder, check, device, report)
         if failures:
             return FAILED, "; ".join(failures)
@@ -51,11 +55,10 @@ def execute(run: Run, runs: Path, *, check: int, device: str, report: Report) ->
     finally:
         if printed.getvalue().strip():
             with contextlib.suppress(SastError):
-                write_text(folder.path / "output.log", printed.getvalue())
+                write_text(folder.output, LOG_HEAD + printed.getvalue())
 
 
 def _execute(run: Run, folder: RunFolder, check: int, device: str, report: Report) -> list[str]:
-    folder.refuse_another()
     if folder.is_finished():
         return []
     folder.errors.unlink(missing_ok=True)
@@ -128,7 +131,7 @@ def _note(folder: RunFolder, error: Exception) -> str:
     """The reason in one line; the traceback goes to error.log."""
     text = "".join(traceback.format_exception(error))
     with contextlib.suppress(SastError, OSError):
-        before = b""
+        before = LOG_HEAD.encode()
         if folder.errors.is_file():
             before = read_bytes(folder.errors, Expected("a log", OutputError), LOG_BYTES)
         write_text(folder.errors, before.decode(errors="replace") + text)

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sast_deploy.errors import DataError, TrainingError
 from sast_deploy.fileio import file_digest, lock_folder, write_text
+from sast_deploy.outputs import Kind, check_output
 from sast_deploy.reading import Expected, documents
 from sast_deploy.reading.settings import Check, known
 from sast_deploy.recipes import PAPER
 from sast_deploy.sweep.choices import network_defaults
 from sast_deploy.sweep.measures import TRAIN, Stage
 from sast_deploy.sweep.provenance import source_digest
-from sast_deploy.sweep.schema import MANIFEST, fits, is_stage
+from sast_deploy.sweep.schema import MANIFEST, PLAN, fits, is_stage
 from sast_deploy.sweep.study import Run
-from sast_deploy.train_state import RunFiles
+from sast_deploy.train_state import CHECKPOINT, METRICS, UNFINISHED, RunFiles
 
 FORMAT, VERSION = "sast-deploy-run", 1
 ANY = known({})  # an object
 PLAN_FILE = "study.json"  # beside the runs' folders: the runs that there will be
+LOG_HEAD = "sast-deploy sweep\n"  # of error.log and output.log
+ANY_RUN: Mapping[str, Any] = {}
+TODO = "move it away, or choose another -o"
 
 
 class RunFolder:
@@ -38,25 +44,44 @@ class RunFolder:
         self.path = Path(runs) / run.name
         self.training = RunFiles(self.path / "ckpt.pt")
         self.results, self.manifest = self.path / "results.json", self.path / "manifest.json"
-        self.errors = self.path / "error.log"
+        self.errors, self.output = self.path / "error.log", self.path / "output.log"
 
     def lock(self) -> AbstractContextManager[None]:
         """Hold the run against other sweeps and trainings. Raises BusyError, OutputError."""
         return lock_folder(self.path)
 
     def refuse_another(self) -> None:
-        """Raise TrainingError if a run of this name with another configuration is here."""
+        """Refuse what is not this run's.
+
+        Raises TrainingError: a run of this name with another configuration is here, or files of a run's names
+        and no manifest of ours. OutputError: a link to a file of another kind.
+        """
         manifest = read_json(self.manifest, MANIFEST)
-        if manifest is None:
-            if self.training.checkpoint.exists() or self.training.resume.exists():
-                raise TrainingError("is no run of a sweep", where=self.path, todo="choose another -o")
+        if manifest is None or not manifest.get("config"):
+            others = [path for path, kind in self._written().items() if _is_in_the_way(path, kind)]
+            if others:
+                what = f"is no run of a sweep, but {others[0].relative_to(self.path)} is in it"
+                raise TrainingError(what, where=self.path, todo="choose another -o")
             return
+        for path, kind in self._written().items():
+            if path.is_symlink() or path.parent.is_symlink():
+                check_output(path, kind, ANY_RUN)
         different = config_differences(manifest.get("config", {}), self.run.config)
         if different:
             raise TrainingError(
                 f"was started with {different}", where=self.path,
                 todo="rename the table in the study, choose another -o, or delete the folder",
             )  # fmt: skip
+
+    def _written(self) -> dict[Path, Kind]:
+        """All that a sweep writes here, but for folders of fine-tunings: their names tell them apart."""
+        stages = (f"{TRAIN}.json", *(stage.file_name for stage in self.run.stages))
+        training = self.training
+        return {
+            self.manifest: MANIFEST_KIND, self.results: RESULTS, training.checkpoint: CHECKPOINT,
+            training.resume: UNFINISHED, training.metrics: METRICS, self.errors: LOG, self.output: LOG,
+            **{self.path / "stages" / name: STAGE for name in stages},
+        }  # fmt: skip
 
     def checkpoint_digest(self) -> str | None:
         """SHA-256 of ckpt.pt once it is trained to the end, else None."""
@@ -122,6 +147,41 @@ class RunFolder:
             else:
                 found[kind] = result
         return found
+
+
+def _is_in_the_way(path: Path, kind: Kind) -> bool:
+    """Whether there is something at `path`, in a folder without a manifest; logs come before that."""
+    if path.is_symlink() or not os.path.lexists(path):
+        return path.is_symlink()
+    if kind is LOG and path.is_file():
+        with open(path, "rb") as file:
+            return not LOG_HEAD.encode().startswith(file.read(len(LOG_HEAD)))
+    return not path.is_file() or path.stat().st_size > 0
+
+
+def _json_kind(name: str, is_ours: Callable[[dict[str, Any]], bool]) -> Kind:
+    """Objects that a sweep writes: of a kind for what they hold, however damaged where they lie."""
+
+    def ours(path: Path) -> bool | None:
+        found = read_json(path)
+        return None if found is None else is_ours(found)
+
+    return Kind(name, rb"\s*\{", ours, lambda _: ANY_RUN, TODO)
+
+
+def planned_runs(names: Iterable[str]) -> dict[str, Any]:
+    """What study.json is of: more runs are no loss."""
+    return {"runs": dict.fromkeys(names, True)}
+
+
+PLANNED = replace(
+    _json_kind("plan of a sweep", lambda found: set(found) == {"runs"} and fits(found, PLAN)),
+    run=lambda path: planned_runs((read_json(path, PLAN) or {}).get("runs", {})),
+)
+MANIFEST_KIND = _json_kind("manifest of a run", lambda found: bool(found.get("config")))
+RESULTS = _json_kind("file of results", lambda found: found.get("format") == FORMAT)
+STAGE = _json_kind("record of a stage", is_stage)
+LOG = Kind("log of a sweep", LOG_HEAD.encode(), lambda _: True, lambda _: ANY_RUN, TODO)
 
 
 def config_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:

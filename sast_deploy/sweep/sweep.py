@@ -6,13 +6,15 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
-from sast_deploy.errors import Exit, SastError
+from sast_deploy.errors import Exit, OutputError, SastError
+from sast_deploy.outputs import check_output
 from sast_deploy.sweep.choices import DataChoice
 from sast_deploy.sweep.display import Display
-from sast_deploy.sweep.folder import PLAN_FILE, RunFolder, read_json, write_json
+from sast_deploy.sweep.folder import PLAN_FILE, PLANNED, RunFolder, planned_runs, read_json, write_json
 from sast_deploy.sweep.frames import load_choice, unclipped_choice
 from sast_deploy.sweep.jobs import BUSY, FAILED, STAGE, Job, Workers
 from sast_deploy.sweep.measures import analysis_stage
@@ -20,6 +22,7 @@ from sast_deploy.sweep.schema import PLAN
 from sast_deploy.sweep.study import Run, Study
 
 POLL_SECONDS = 0.5
+PLAN_TRIES = 5
 BUSY_SECONDS = 5.0  # before another sweep's run is asked for again
 
 
@@ -51,7 +54,7 @@ class Plan:
 
 
 def plan(study: Study, runs: Path) -> Plan:
-    """Look at what is there; raises TrainingError for a run of the same name with another configuration."""
+    """Look at what is there; raises TrainingError, OutputError as `RunFolder.refuse_another`."""
     missing: dict[str, tuple[str, ...]] = {}
     for run in study.runs:
         folder = RunFolder(runs, run)
@@ -63,8 +66,10 @@ def plan(study: Study, runs: Path) -> Plan:
 def sweep(study: Study, runs: Path, workers: Workers, console: Console, progress: bool = True) -> Outcome:
     """Do everything that is missing; one failing run stops no other.
 
-    Raises SweepInterruptedError; TrainingError as `plan`; DataError for data that cannot be loaded.
+    Raises SweepInterruptedError; TrainingError, OutputError as `plan`, and for a study.json of somebody
+    else's; DataError for data that cannot be loaded.
     """
+    _check_plan(study, runs)
     wanted = plan(study, runs).todo
     todo = [run for run in study.runs if run.name in wanted]
     for choice in _frames_of(todo):
@@ -93,10 +98,27 @@ def _frames_of(todo: list[Run]) -> list[DataChoice]:
 
 
 def _note_plan(study: Study, runs: Path) -> None:
-    """Write down which runs there will be, beside those of earlier studies: tables show what is missing."""
+    """Write down which runs there will be, beside those of earlier studies: tables show what is missing.
+
+    Raises OutputError.
+    """
+    for left in reversed(range(PLAN_TRIES)):
+        planned = _check_plan(study, runs)
+        try:
+            write_json(runs / PLAN_FILE, {"runs": planned})
+            return
+        except OutputError:  # another sweep has just added its own
+            if not left:
+                raise
+
+
+def _check_plan(study: Study, runs: Path) -> dict[str, Any]:
+    """The runs that there will be. Raises OutputError: study.json is there, and no sweep's."""
     path = runs / PLAN_FILE
     known = (read_json(path, PLAN) or {}).get("runs", {})
-    write_json(path, {"runs": {**known, **{run.name: run.config for run in study.runs}}})
+    planned = {**known, **{run.name: run.config for run in study.runs}}
+    check_output(path, PLANNED, planned_runs(planned))
+    return planned
 
 
 def _work(study: Study, todo: list[Run], runs: Path, workers: Workers, display: Display) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,15 @@ class Record:
     def identity(self) -> tuple[str, str]:
         """What makes it this run and no other, whatever its name: configuration and frames."""
         return self.configuration, str(self.data.get("frame_digest"))
+
+    def figures(self) -> Iterator[tuple[str, Any]]:
+        """All that was measured of it, by name, as the small JSON keeps it."""
+        for part in PARTS:
+            values = getattr(self, part)
+            if part in ("train", "float"):
+                yield from [(part, _shortened(values))] if values else []
+            else:
+                yield from ((f"{part} {name}", _shortened(each)) for name, each in values.items())
 
 
 def load_records(paths: Iterable[Path]) -> tuple[Record, ...]:
@@ -129,7 +138,7 @@ def _from_folder(folder: Path) -> Iterable[Record]:
         if values.get("format") == FORMAT and values.get("float") is not None:
             _check_version(values.get("version", VERSION), path)
             refuse(RECORD.problems(values, ""), path, DataError)
-            yield _record(values)
+            yield record_of(values)
 
 
 def _from_raw(path: Path) -> Iterable[Record]:
@@ -138,7 +147,7 @@ def _from_raw(path: Path) -> Iterable[Record]:
         raise DataError("is no file of runs", where=path, expected="what `sast-deploy tables --json` writes")
     _check_version(values.get("version"), path)
     refuse(RUNS.problems(values, ""), path, DataError)
-    yield from (_record(each) for each in values["runs"])
+    yield from (record_of(each) for each in values["runs"])
 
 
 def _check_version(version: Any, path: Path) -> None:
@@ -147,7 +156,8 @@ def _check_version(version: Any, path: Path) -> None:
         raise DataError(f"version {version!r}", where=path, expected=f"{VERSION} or older", todo=todo)
 
 
-def _record(values: Mapping[str, Any]) -> Record:
+def record_of(values: Mapping[str, Any]) -> Record:
+    """A run as `raw_text` or a sweep wrote it."""
     manifest = dict(values["manifest"])
     parts = {key: values[key] for key in PARTS}
     return Record(values["name"], values["config"], manifest.pop("data") or {}, manifest=manifest, **parts)

@@ -337,11 +337,15 @@ DATA = ("sast_deploy.commands.simulate", "sast_deploy.commands.analyse", "sast_d
 
 @pytest.fixture
 def tiny(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The tiny data set, whatever the command line asks for; --data-root "b" holds other recordings."""
+    """The tiny data set, whatever the command line asks for; in --data-root "b" other recordings are.
+
+    They are in --cache-dir "b" as well, an option that no run names: as if the folder, though called the
+    same, held others now.
+    """
 
     def load(*arguments: Any, **named: Any) -> Any:
-        folder = named.get("data_root", arguments[4] if len(arguments) > 4 else None)
-        return tiny_set(digest=("1" if folder == Path("b") else "0") * 64)
+        other = Path("b") in (*arguments, *named.values())
+        return tiny_set(digest=("1" if other else "0") * 64)
 
     for module in (*DATA, "sast_deploy.commands.loading"):
         monkeypatch.setattr(f"{module}.load_test_split", load)
@@ -358,6 +362,7 @@ SIMULATE = "simulate a.net --backend fast --check 5 --report o.json"
 REFERENCE = "simulate a.net --backend reference --report o.json"
 FOREIGN = "simulate theirs.net --input x.npy --steps 12 -o o.npz"
 INSPECT = "inspect a.net --json o.json"
+SAMPLED = f"{INSPECT} --samples 5"
 ANALYSE = "analyse ckpt.pt other.pt --parts noise --device cpu -o o.json"
 TABLES = "tables runs --json o.json"
 PLOTS = "tables runs --plots o"
@@ -385,6 +390,7 @@ ROWS = [
         (f"{SIMULATE} --samples 10", "all samples; this run: 10 samples"),
         (f"{SIMULATE} --holdout 0.2", "holdout none, holdout seed none; this run: holdout 0.2"),
         (f"{SIMULATE} --data-root b", "folder none; this run: folder /"),
+        (f"{SIMULATE} --cache-dir b", "frames 00000000; this run: frames 11111111"),
         (f"{SIMULATE} --dataset tony", "data tiny; this run: data tony"),
         (SIMULATE.replace("5", "none"), "5 of them checked; this run: 0 of them"),
     ),
@@ -402,6 +408,7 @@ ROWS = [
         (INSPECT.replace("a.net", "b.net"), "network "),
         (f"{INSPECT} --samples 5", "no samples; this run: 5 samples"),
     ),
+    *others(SAMPLED, (f"{SAMPLED} --cache-dir b", "frames 00000000; this run: frames 11111111")),
     *others(
         ANALYSE,
         (ANALYSE.replace("other.pt", ""), "checkpoints "),
@@ -409,6 +416,7 @@ ROWS = [
         (f"{ANALYSE} --samples 20", "all samples; this run: 20 samples"),
         (f"{ANALYSE} --seed 2", "seed 0; this run: seed 2"),
         (f"{ANALYSE} --data-root b", "folder none; this run: folder /"),
+        (f"{ANALYSE} --cache-dir b", "frames 00000000+00000000; this run: frames 11111111+11111111"),
     ),
     *others(TABLES, (TABLES.replace("runs", "elsewhere"), "runs one (10000000), two (20000000)")),
     *others(COMPARE.format("png"), (COMPARE.format("png --limit 3"), "1,000 samples; this run: 3 samples")),

@@ -117,6 +117,7 @@ def printed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
     monkeypatch.setattr("sast_deploy.data.load_frames", load)
     monkeypatch.setattr("sast_deploy.analysis.drop.load_frames", load)
     monkeypatch.setattr("sast_deploy.data.compare.compare", compared)
+    monkeypatch.setattr("sast_deploy.data.compare.recordings_digest", lambda *_: "0" * 64)
     monkeypatch.setattr("sast_deploy.data.saccade.simulate_mnist", lambda *_, **__: Path(NAME))
     monkeypatch.setattr("sast_deploy.doctor.diagnose", lambda: checks)
     found: list[Any] = []

@@ -19,10 +19,11 @@ from rich.console import Console
 
 import sast_deploy.sweep.execute as execute_module
 import sast_deploy.sweep.stages as stages_module
+import sast_deploy.sweep.sweep as sweep_module
 from sast_deploy.analysis import PARTS
 from sast_deploy.checkpoint import load_checkpoint
 from sast_deploy.data import FrameOptions, FrameSplit
-from sast_deploy.errors import BusyError, DataError, TrainingError
+from sast_deploy.errors import BusyError, DataError, OutputError, TrainingError
 from sast_deploy.evaluate import evaluate
 from sast_deploy.qat.recipe import FINETUNE
 from sast_deploy.recipes import PAPER
@@ -290,6 +291,121 @@ def test_somebody_elses_folder_is_not_touched(tmp_path: Path) -> None:
     assert kind == FAILED
     assert "no run of a sweep" in text
     assert (tmp_path / run.name / "ckpt.pt").read_bytes() == b"theirs"
+
+
+OF_A_RUN = [
+    "manifest.json", "results.json", "metrics.jsonl", "resume.pt", "ckpt.pt", "error.log", "output.log",
+    "stages/train.json", "stages/profile-loihi-int8.json",
+]  # fmt: skip
+
+
+def tree(folder: Path) -> dict[str, Any]:
+    """What lies in a folder: contents, and where links lead."""
+    return {
+        str(path.relative_to(folder)): os.readlink(path) if path.is_symlink() else path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_symlink() or path.is_file()
+    }
+
+
+def test_all_that_a_run_writes_is_tried_here(tmp_path: Path) -> None:
+    do(make(), tmp_path)
+    written = {str(path) for path in RunFolder(tmp_path, make())._written()}
+    names = {str(tmp_path / make().name / name) for name in OF_A_RUN}
+    assert names <= written
+    assert {str(path) for path in (tmp_path / make().name).rglob("*.*")} <= written
+
+
+@pytest.mark.parametrize("way", ["a file", "a link"])
+@pytest.mark.parametrize("content", ["# my notes", '{"config": {}}', '{"name": "my app"}', "Traceback"])
+@pytest.mark.parametrize("name", OF_A_RUN)
+def test_a_users_file_by_a_runs_name_is_refused_before_any_work(
+    name: str, content: str, way: str, tmp_path: Path
+) -> None:
+    run, runs = make(), tmp_path / "runs"
+    path = runs / run.name / name
+    path.parent.mkdir(parents=True)
+    if way == "a link":
+        path.symlink_to(tmp_path / "notes.md")
+        path = tmp_path / "notes.md"
+    path.write_text(content)
+    before = tree(tmp_path)
+    kind, text, seen = do(run, runs)
+    assert (kind, seen) == (FAILED, [])
+    assert f"is no run of a sweep, but {name} is in it; choose another -o" in text
+    with pytest.raises(TrainingError, match=f"but {name}"):
+        plan(Study("s", "", "cpu", 3, (run,)), runs)
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", [name for name in OF_A_RUN if name != "manifest.json"])
+def test_a_link_in_a_runs_folder_leads_to_a_file_of_the_kind(name: str, tmp_path: Path) -> None:
+    run, runs = make(), tmp_path / "runs"
+    do(run, runs)
+    path, there = runs / run.name / name, tmp_path / "elsewhere"
+    if path.exists():
+        os.replace(path, there)
+        path.symlink_to(there)
+        (runs / run.name / "stages" / "float.json").unlink()
+        kind, text, _ = do(run, runs)
+        assert kind == FINISHED, text
+        assert path.is_symlink()
+        path.unlink()
+    path.symlink_to(there)
+    there.write_text("# my notes")
+    before = tree(tmp_path)
+    assert do(run, runs)[0] == FAILED
+    assert tree(tmp_path) == before
+
+
+def test_what_a_sweep_notes_before_the_manifest_is_no_obstacle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(choice: DataChoice) -> Any:
+        print("it says something first")
+        raise DataError("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(execute_module, "load_choice", fail)
+        for _ in range(2):
+            assert do(make(), tmp_path)[0] == FAILED
+    assert {path.name for path in (tmp_path / make().name).iterdir()} == {"error.log", "output.log"}
+    assert do(make(), tmp_path)[0] == FINISHED
+    assert not (tmp_path / make().name / "error.log").exists()
+
+
+PLAN_OF_OURS = {"runs": {make(3).name: make(3).config}}
+
+
+@pytest.mark.parametrize(
+    "content", ["# my notes", '{"title": "my study"}', '{"runs": {}, "title": "my study"}', '{"runs": [']
+)
+@pytest.mark.parametrize("way", ["a file", "a link"])
+def test_a_users_study_json_is_refused_before_any_work(content: str, way: str, tmp_path: Path) -> None:
+    path, notes = tmp_path / "runs" / "study.json", tmp_path / "notes"
+    path.parent.mkdir()
+    if way == "a link":
+        path.symlink_to(notes)
+    (notes if way == "a link" else path).write_text(content)
+    before = tree(tmp_path)
+    with pytest.raises(OutputError, match=r"study\.json: (is a file of another kind|holds a damaged plan)"):
+        sweep(Study("s", "", "cpu", 3, (make(),)), path.parent, workers=None, console=Console())  # type: ignore[arg-type]
+    assert tree(tmp_path) == before
+
+
+def test_a_plan_that_another_sweep_wrote_meanwhile_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, path = sweep_module.write_json, tmp_path / "study.json"
+
+    def late(where: Path, value: Any) -> None:
+        if not path.exists():
+            path.write_text(json.dumps(PLAN_OF_OURS))
+        write(where, value)
+
+    monkeypatch.setattr(sweep_module, "write_json", late)
+    sweep_module._note_plan(Study("s", "", "cpu", 3, (make(),)), tmp_path)
+    assert set(json.loads(path.read_text())["runs"]) == {make(3).name, make().name}
 
 
 def test_other_data_than_it_was_trained_on_are_refused(
