@@ -255,6 +255,9 @@ def load_progress(files: RunFiles, setting: Setting) -> Progress:
         EXPECTED.refuse("is no unfinished training of this version", path)
     if values["version"] != FORMAT_VERSION:
         EXPECTED.refuse(f"is an unfinished training of version {shown(values['version'])}", path)
+    owner, name = values.get(OWNER, files.checkpoint.name), files.checkpoint.name
+    if not is_text(owner, name):
+        EXPECTED.refuse(f"is the unfinished training of {shown(owner)}, not of {name}", path)
     SCHEMA.check({key: values[key] for key in SCHEMA.fields}, str(path))
     different = differences(values["setting"], setting)
     if different:

@@ -23,7 +23,7 @@ IN_OPEN, IN_NONBLOCK = 0x20, 0x800
 NEVER = {
     *("os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", "subprocess.Popen", "pty.spawn"),
     *("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.bind"),
-    *("os.chown", "os.symlink", "os.link", "urllib.Request", "ftplib.connect"),
+    *("os.chown", "os.symlink", "urllib.Request", "ftplib.connect"),
 }
 # Modules of what plain tensors are made of, and of compiled kernels, which numba keeps pickled.
 UNPICKLED = ("torch", "numpy", "collections", "_codecs", "numba", "copyreg")
@@ -90,6 +90,9 @@ class Watch:
         elif event == "pickle.find_class":
             if not str(arguments[0]).startswith(UNPICKLED) and arguments != ("builtins", "object"):
                 self.found.append(f"unpickles {arguments[0]}.{arguments[1]}")
+        elif event == "os.link":  # how an output gets its name where nothing is
+            self._check_open(arguments[0])
+            self._check_open(arguments[1])
         elif event in NEVER:
             self.found.append(f"calls {event}")
             if event.startswith(("socket", "os.system", "os.exec", "subprocess", "os.posix")):
