@@ -11,7 +11,6 @@ import json
 import os
 import re
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +20,7 @@ from typing import Any
 from sast_deploy.errors import OutputError
 from sast_deploy.fileio import atomic_path, check_folder, has_changed, output_target, state_of, watch
 from sast_deploy.reading.documents import parse_json, read_json
-from sast_deploy.reading.files import Expected, read_bytes
+from sast_deploy.reading.files import BROKEN_ZIP, Expected, read_bytes
 
 Run = Mapping[str, Any]
 RUN_KEY = "made_from"  # of a JSON file
@@ -33,9 +32,6 @@ LONGEST = 64 * 2**20  # bytes of a file that is read for its run
 _EXPECTED = Expected("a file of results", OutputError)
 LATER = ("frames", "figures", "recordings")  # of a run, that files of earlier versions do not name
 SHOWN = 3  # names of a mapping that a message shows
-BROKEN_ZIP = (  # what reading a zip archive raises, damaged
-    zipfile.BadZipFile, zlib.error, LookupError, RuntimeError, ValueError, OSError, EOFError,
-)  # fmt: skip
 PHRASES = {"samples": "{} samples", "engine": "on {}", "checked": "{} of them checked"}
 _IN_PICTURE = re.compile(rb"sast-deploy-run:([A-Za-z0-9+/=]+);")
 _PICTURES = {  # by suffix: what such a file begins and ends with, and the key of its metadata

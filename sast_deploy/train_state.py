@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields, replace
@@ -23,7 +22,7 @@ from sast_deploy.errors import Exit, TrainingError
 from sast_deploy.fileio import lock_folder, output_target, write_text
 from sast_deploy.network import ADDED_LATER as NETWORK_ADDED
 from sast_deploy.network import NetworkSpec, state_shapes
-from sast_deploy.outputs import BROKEN_ZIP, Kind, Run, check_output
+from sast_deploy.outputs import Kind, Run, check_output
 from sast_deploy.reading import Expected, read_bytes
 from sast_deploy.reading.documents import parse_json
 from sast_deploy.reading.settings import (
@@ -42,14 +41,14 @@ from sast_deploy.reading.settings import (
     refuse,
     shown,
 )
-from sast_deploy.reading.torchfile import read_torch
+from sast_deploy.reading.torchfile import holds_format, read_torch
 from sast_deploy.recipes import ADDED_LATER as RECIPE_ADDED
 from sast_deploy.text import encodable
 
 FORMAT = "sast-deploy-resume"
 FORMAT_VERSION = 1
 OWNER = "output"  # name of the checkpoint's file; resume.pt has it since two outputs shared a folder
-MOST_PICKLED = 64 << 20  # bytes of what is no tensor, or of metrics
+METRICS_BYTES = 64 << 20
 MOST_STEPS = 1 << 24  # float32, in which torch counts them, goes no further
 EXPECTED = Expected("an unfinished training", TrainingError, "start again with --overwrite")
 # What decides which epoch was best: of a training, of a fine-tuning.
@@ -63,22 +62,10 @@ SCHEMA = Schema("resume.pt", TrainingError, {
     "history": Items(known({"step_ms": AMOUNT}), 0, 100_001),
 })  # fmt: skip
 
-def _torch_ours(path: Path, form: str) -> bool | None:
-    """Whether a file of torch's is of our format, by its text and unpickling nothing; None: damaged."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            name = next(each for each in archive.infolist() if each.filename.endswith("/data.pkl"))
-            return name.file_size <= MOST_PICKLED and form.encode() in archive.read(name)
-    except StopIteration:
-        return False
-    except BROKEN_ZIP:
-        return None
-
-
 def _metrics_ours(path: Path) -> bool | None:
     """Whether every whole line is one of an epoch's; None where there is none."""
     try:
-        *lines, _ = read_bytes(path, EXPECTED, MOST_PICKLED).decode().split("\n")
+        *lines, _ = read_bytes(path, EXPECTED, METRICS_BYTES).decode().split("\n")
         found = [parse_json(line, path, EXPECTED) for line in lines]
     except (TrainingError, UnicodeDecodeError):
         return False
@@ -89,9 +76,9 @@ def _metrics_ours(path: Path) -> bool | None:
 
 APART = "give each a folder of its own, -o FOLDER/ckpt.pt"
 _TORCH = rb"PK\x03\x04.*data\.pkl"
-CHECKPOINT = Kind("checkpoint", _TORCH, partial(_torch_ours, form=CHECKPOINT_FORMAT), lambda _: REWRITTEN)
+CHECKPOINT = Kind("checkpoint", _TORCH, partial(holds_format, form=CHECKPOINT_FORMAT), lambda _: REWRITTEN)
 UNFINISHED = Kind(
-    "unfinished training", _TORCH, partial(_torch_ours, form=FORMAT), lambda _: REWRITTEN,
+    "unfinished training", _TORCH, partial(holds_format, form=FORMAT), lambda _: REWRITTEN,
     todo=f"a training writes it: {APART}",
 )  # fmt: skip
 METRICS = Kind(

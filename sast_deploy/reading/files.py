@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NoReturn
@@ -24,6 +25,9 @@ MENDING = {
     STOCK: "run it on an array: sast-deploy simulate {path} --input frames.npy",
     "a Git LFS pointer": "fetch the file itself: git lfs pull",
 }
+BROKEN_ZIP = (  # what reading a zip archive raises, damaged
+    zipfile.BadZipFile, zlib.error, LookupError, RuntimeError, ValueError, OSError, EOFError,
+)  # fmt: skip
 TEXTS = ("a text", "of an unknown kind", "empty", "full of zeros")  # what a text may look like, and bad ones
 MARKS = (
     (LFS_MARK, "a Git LFS pointer"),

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sast_deploy.reading.files import PICKLE_MARK, ZIP_MARK, Expected, read_bytes
+from sast_deploy.reading.files import BROKEN_ZIP, PICKLE_MARK, ZIP_MARK, Expected, read_bytes
 from sast_deploy.reading.settings import shown
 
 FILE_BYTES, PICKLE_BYTES = 1 << 30, 16 << 20
@@ -173,3 +173,15 @@ def _nothing(*arguments: Any) -> dict[str, Any]:
     if arguments:
         raise _DamagedError(DAMAGED)
     return {}
+
+
+def holds_format(path: Path, form: str) -> bool | None:
+    """Whether a file of torch's holds the name of a format, unpickling nothing; None where it is damaged."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            name = next(each for each in archive.infolist() if each.filename.endswith("/data.pkl"))
+            return name.file_size <= PICKLE_BYTES and form.encode() in archive.read(name)
+    except StopIteration:
+        return False
+    except BROKEN_ZIP:
+        return None

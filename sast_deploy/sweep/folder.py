@@ -13,7 +13,7 @@ from typing import Any
 from sast_deploy.errors import DataError, TrainingError
 from sast_deploy.fileio import file_digest, lock_folder, write_text
 from sast_deploy.outputs import Kind, check_output
-from sast_deploy.reading import Expected, documents
+from sast_deploy.reading import Expected, documents, open_regular
 from sast_deploy.reading.settings import Check, known
 from sast_deploy.recipes import PAPER
 from sast_deploy.sweep.choices import network_defaults
@@ -154,7 +154,7 @@ def _is_in_the_way(path: Path, kind: Kind) -> bool:
     if path.is_symlink() or not os.path.lexists(path):
         return path.is_symlink()
     if kind is LOG and path.is_file():
-        with open(path, "rb") as file:
+        with open_regular(path, Expected("a log", DataError)) as file:
             return not LOG_HEAD.encode().startswith(file.read(len(LOG_HEAD)))
     return not path.is_file() or path.stat().st_size > 0
 
