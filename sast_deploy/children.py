@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 # `-m` and `-c` put the current folder before everything else, and a json.py there would run. `-P`, which
-# prevents that, came with Python 3.11. `sys` is built in, so it comes from no folder.
+# prevents that, came with Python 3.11; before, this does. `sys` is built in, so it comes from no folder.
 _START = (
     "import sys; sys.path[:] = [path for path in sys.path if path]; del sys.argv[0]; "
     "import runpy; runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
@@ -23,7 +23,8 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA
 
 def python_command(module: str, *arguments: str) -> list[str]:
     """The command line of a fresh Python that runs a module, and looks for none in the current folder."""
-    return [sys.executable, "-c", _START, module, *arguments]
+    start = ["-P", "-m"] if sys.version_info >= (3, 11) else ["-c", _START]
+    return [sys.executable, *start, module, *arguments]
 
 
 @contextmanager

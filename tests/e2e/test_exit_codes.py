@@ -192,7 +192,8 @@ def test_missing_packages_are_named_with_the_line_that_installs_them(
     package: str, name: str, here: Path
 ) -> None:
     script = ABSENT.format(package=package, arguments=["x", *working(name)])
-    command = [sys.executable, "-c", script]
+    safe = ["-P"] if sys.version_info >= (3, 11) else []  # 3.13 imports before it runs a "-c"
+    command = [sys.executable, *safe, "-c", script]
     done = subprocess.run(command, env=child_environment(), capture_output=True, text=True, check=False)
     assert done.returncode == Exit.ENVIRONMENT, done.stderr
     mended = f"{sys.executable} -m pip install {package}=="
