@@ -174,7 +174,7 @@ class Absent:
         if name.partition(".")[0] == "{package}":
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Absent())
-sys.path.remove("")
+sys.path[:] = filter(None, sys.path)
 sys.argv = {arguments}
 from sast_deploy.__main__ import main
 main()
