@@ -25,7 +25,7 @@ from types import SimpleNamespace
 
 HERE = Path(__file__).resolve().parent
 LIMIT = 1.05  # today's time in units of the other's
-FC_SAMPLES, CONV_SAMPLES, LAVA_SAMPLES = 2000, 100, 500
+FC_SAMPLES, CONV_SAMPLES, LAVA_SAMPLES = 2000, 100, 10_000
 
 
 def main() -> None:

@@ -24,7 +24,6 @@ from sast_deploy.simulate.lava import shim
 from sast_deploy.simulate.lava.clock import BatchClock
 from sast_deploy.simulate.lava.results import NeuronResults, Results
 from sast_deploy.simulate.lava.shared import map_frames, open_shared
-from sast_deploy.versions import missing_package
 
 WATCH_SECONDS = 0.01
 SETUP_HINT = "run `make setup` or `sast-deploy doctor`"
@@ -40,6 +39,8 @@ def main(run: Callable[[Path], None]) -> int:
     try:
         run(run_dir)
     except ImportError as error:
+        from sast_deploy.versions import missing_package  # here: its imports take time, which every run pays
+
         found = missing_package(error)
         return _report(run_dir, f"Lava cannot be imported: {found}", SETUP_HINT)
     except MemoryError:
