@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import sys
+import threading
 import traceback
 
 import click
@@ -76,6 +78,7 @@ def main() -> None:
     for stop in (signal.SIGTERM, signal.SIGHUP):  # they end a run as Ctrl-C does, its children too
         if signal.getsignal(stop) is signal.SIG_DFL:
             signal.signal(stop, signal.default_int_handler)
+    sys.unraisablehook = _raise_again
     try:
         prepare_streams()
         code = run(sys.argv[1:])
@@ -85,6 +88,14 @@ def main() -> None:
     # with that signal instead of our code; the next such `exec` makes it forget.
     exec("")
     sys.exit(code)
+
+
+def _raise_again(unraisable: sys.UnraisableHookArgs) -> None:
+    """Ctrl-C in a finalizer, where Python can only print and forget it, comes again a little later."""
+    if unraisable.exc_type is KeyboardInterrupt:
+        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+    else:
+        sys.__unraisablehook__(unraisable)
 
 
 def run(arguments: list[str]) -> int:

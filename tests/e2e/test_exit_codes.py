@@ -359,6 +359,18 @@ def test_an_interrupt_within_an_exec_ends_with_our_code(tmp_path: Path) -> None:
     assert done.returncode == Exit.INTERRUPTED
 
 
+def test_an_interrupt_within_a_finalizer_is_not_lost(tmp_path: Path) -> None:
+    (tmp_path / "stopped.py").write_text(
+        "import os, signal, time\nfrom sast_deploy import cli\n"
+        "class Dies:\n    def __del__(self):\n        signal.raise_signal(signal.SIGTERM)\n"
+        "def run(arguments):\n    Dies()\n    time.sleep(60)\n"
+        "cli.run = run\ncli.main()\n"
+    )
+    command = [sys.executable, "-m", "stopped"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=50)
+    assert (done.returncode, done.stderr) == (Exit.INTERRUPTED, "")
+
+
 def wait_for(condition: Callable[[], object], process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 60
     while not condition():
