@@ -24,6 +24,7 @@ SHELL := bash
 
 py := .venv/bin/python
 sast := .venv/bin/sast-deploy
+pytest := $(py) -m pytest -n 2 --dist worksteal  # on both cores, tests go to whoever is idle
 
 # One folder for each choice of options, so that a checkpoint is never taken for another's.
 data_id := $(if $(DATA_ROOT),-$(shell printf %s '$(DATA_ROOT)' | cksum | cut -d' ' -f1))
@@ -65,10 +66,10 @@ paper-smoke: setup  ## the same study at small size, on embedded data, in minute
 	@failed=0; set -x; $(sast) sweep examples/$@.toml -o runs/$@ || failed=$$?; $(sast) tables runs/$@; exit $$failed
 
 test: setup  ## the whole test suite, some minutes
-	$(py) -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
+	$(pytest) $(PYTEST_ARGS)
 
 test-quick: setup  ## the tests that take less than a second each, under a minute
-	$(py) -m pytest -m 'not slow' -n 2 --dist loadfile $(PYTEST_ARGS)
+	$(pytest) -m 'not slow' $(PYTEST_ARGS)
 
 lint: setup  ## ruff and mypy --strict
 	$(py) -m ruff check .

@@ -34,9 +34,8 @@ def stops_held() -> Iterator[None]:
     Handlers and not the mask, since the kernel hands a signal to any thread that does not block it.
     """
     came: list[int] = []
-    before = {}
-    if threading.current_thread() is threading.main_thread():  # the only one in which handlers run
-        before = {stop: signal.getsignal(stop) for stop in STOPS}
+    here = threading.current_thread() is threading.main_thread()  # the only thread in which handlers run
+    before = {stop: signal.getsignal(stop) for stop in STOPS if here and callable(signal.getsignal(stop))}
     for stop in before:
         signal.signal(stop, lambda number, _: came.append(number))
     try:
@@ -44,8 +43,8 @@ def stops_held() -> Iterator[None]:
     finally:
         for stop, handler in before.items():
             signal.signal(stop, handler)
-        if came:
-            signal.raise_signal(came[0])
+        for number in came:
+            signal.raise_signal(number)
 
 
 def checkout() -> Path | None:

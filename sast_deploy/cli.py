@@ -12,6 +12,7 @@ import traceback
 import click
 
 from sast_deploy import __version__
+from sast_deploy.children import STOPS
 from sast_deploy.commands.analyse import analyse_command
 from sast_deploy.commands.compile import compile_command
 from sast_deploy.commands.data import data_group
@@ -75,7 +76,7 @@ for command in (
 
 def main() -> None:
     """Entry point: every error is one line on stderr; exit codes as `sast_deploy.errors.EXIT_CODES` says."""
-    for stop in (signal.SIGTERM, signal.SIGHUP):  # they end a run as Ctrl-C does, its children too
+    for stop in STOPS:  # each ends a run as Ctrl-C does, its children too
         if signal.getsignal(stop) is signal.SIG_DFL:
             signal.signal(stop, signal.default_int_handler)
     sys.unraisablehook = _raise_again
@@ -93,7 +94,9 @@ def main() -> None:
 def _raise_again(unraisable: sys.UnraisableHookArgs) -> None:
     """Ctrl-C in a finalizer, where Python can only print and forget it, comes again a little later."""
     if unraisable.exc_type is KeyboardInterrupt:
-        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+        again = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
+        again.daemon = True  # a command that ends before then has ended
+        again.start()
     else:
         sys.__unraisablehook__(unraisable)
 

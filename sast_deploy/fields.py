@@ -21,6 +21,8 @@ from typing import Any, get_type_hints
 import numpy as np
 import numpy.typing as npt
 
+from sast_deploy.text import encodable
+
 INT32 = np.iinfo(np.int32)
 Sizes = dict[str, int]  # what the names of axes stand for in one object
 
@@ -87,7 +89,7 @@ class Name:
 
     def check(self, value: Any, sizes: Sizes) -> Any:
         """As in Whole."""
-        if type(value) is not str or (self.options and value not in self.options) or not is_unicode(value):
+        if not is_unicode(value) or (self.options and value not in self.options):
             raise ValueError(_shown(value))
         return value
 
@@ -206,9 +208,9 @@ def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return kept
 
 
-def is_unicode(text: str) -> bool:
-    """Whether UTF-8 can hold it: no half of a character, as in names of files that are no UTF-8."""
-    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
+def is_unicode(value: Any) -> bool:
+    """Whether it is a text that UTF-8 can hold."""
+    return type(value) is str and encodable(value) == value
 
 
 def _shown(value: Any) -> str:

@@ -117,10 +117,9 @@ def read_net(path: Path) -> NetFile:
 
 def is_export(path: Path) -> bool | None:
     """Whether an HDF5 file is one that `write_net` wrote, of any version; None where it is damaged."""
-    if identify_hdf5(path) == DAMAGED_HDF5:
-        return None
-    if identify_hdf5(path) != NET:
-        return False
+    kind = identify_hdf5(path)
+    if kind != NET:
+        return None if kind == DAMAGED_HDF5 else False
     try:
         with open_hdf5(path, EXPECTED, ("sast",)) as file:
             return "format" in file["sast"] and text(file["sast"], "format") == FORMAT

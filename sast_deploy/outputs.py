@@ -202,11 +202,13 @@ def _shown(value: Any) -> str:
 
 def json_kind(
     name: str,
-    key: str,
-    value: str | None = None,
-    run: Callable[[dict[str, Any]], Run | None] = lambda _: None,
+    is_ours: Callable[[dict[str, Any]], bool],
+    run: Callable[[dict[str, Any]], Run | None],
+    *,
+    mark: str = "",
+    todo: str = "",
 ) -> Kind:
-    """Objects in JSON with a `key` of that value, or a whole number.
+    """Objects in JSON that `is_ours` knows, with the text `mark` near their beginning.
 
     run: what made one, from all that it holds; it may be without its RUN_KEY, damaged, or cut off.
     """
@@ -219,8 +221,7 @@ def json_kind(
             found = read(path)
         except OutputError:
             return None
-        mark = found.get(key) if isinstance(found, dict) else None
-        return type(mark) is int if value is None else mark == value
+        return isinstance(found, dict) and is_ours(found)
 
     def made_from(path: Path) -> Run | None:
         try:
@@ -229,7 +230,7 @@ def json_kind(
             return None
         return made if isinstance(made, dict) else None
 
-    return Kind(name, rb'\s*\{.*"' + (value or key).encode() + b'"', ours, made_from)
+    return Kind(name, rb"\s*\{.*" + re.escape(mark).encode(), ours, made_from, todo)
 
 
 def with_run(text: str, run: Run) -> str:

@@ -231,7 +231,7 @@ class Program:
 
     def _check_kinds(self) -> None:
         classes, layers = self.classes, self.layers
-        texts = type(classes) is tuple and all(type(each) is str and is_unicode(each) for each in classes)
+        texts = type(classes) is tuple and all(map(is_unicode, classes))
         _need(texts, "classes that are no texts")
         _need(isinstance(self.arithmetic, Arithmetic), f"arithmetic {self.arithmetic!r}")
         known = type(layers) is tuple and all(isinstance(each, Layer) for each in layers)

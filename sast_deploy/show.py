@@ -41,9 +41,8 @@ class Block(ABC):
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
         """For rich: the lines as they are."""
         for line in self.lines(options.max_width):
-            text, (first, *_) = Text(line, no_wrap=True, overflow="ignore"), line.split(maxsplit=1) or [""]
-            if line.startswith(first):
-                text.stylize(self.colours.get(first, ""), 0, len(first))
+            text, first = Text(line, no_wrap=True, overflow="ignore"), line.partition(" ")[0]
+            text.stylize(self.colours.get(first, ""), 0, len(first))
             yield text
 
 
@@ -133,7 +132,6 @@ class Table(Block):
             yield from self._side_by_side(cells[:keys], cells[keys:], width)
         for note in self.notes:
             yield from wrapped(f"  {printable(note)}", width, "  ")
-
 
     def _side_by_side(self, names: Columns, numbers: Columns, width: int) -> Iterator[str]:
         for number, (columns, widths) in enumerate(_blocks(names, numbers, width)):

@@ -62,6 +62,7 @@ SCHEMA = Schema("resume.pt", TrainingError, {
     "history": Items(known({"step_ms": AMOUNT}), 0, 100_001),
 })  # fmt: skip
 
+
 def _metrics_ours(path: Path) -> bool | None:
     """Whether every whole line is one of an epoch's; None where there is none."""
     try:
@@ -74,6 +75,7 @@ def _metrics_ours(path: Path) -> bool | None:
     return all(ours) if found else None
 
 
+REWRITTEN: Run = {}  # epoch by epoch: any of the kind is no loss, once the training may begin
 APART = "give each a folder of its own, -o FOLDER/ckpt.pt"
 _TORCH = rb"PK\x03\x04.*data\.pkl"
 CHECKPOINT = Kind("checkpoint", _TORCH, partial(holds_format, form=CHECKPOINT_FORMAT), lambda _: REWRITTEN)
@@ -84,7 +86,6 @@ UNFINISHED = Kind(
 METRICS = Kind(
     "training's metrics", rb'\{"epoch": \d+, ', _metrics_ours, lambda _: REWRITTEN, UNFINISHED.todo
 )
-REWRITTEN: Run = {}  # epoch by epoch: any of the kind is no loss, once the training may begin
 
 State = dict[str, Tensor]
 Setting = dict[str, Any]
@@ -159,8 +160,9 @@ class RunFiles:
             written = (self.resume, output_target(self.checkpoint))  # which may be in another folder
             for folder in sorted({path.parent.resolve() for path in written}):
                 held.enter_context(lock_folder(folder))
-            self.refuse_another()
-            if not resume and not overwrite:
+            if resume or overwrite:
+                self.refuse_another()
+            else:
                 self.refuse_overwriting()
             yield
 
@@ -190,7 +192,8 @@ class RunFiles:
         return owner if isinstance(owner, str) else None
 
     def refuse_overwriting(self) -> None:
-        """Raise TrainingError if a training, finished or not, lives in this folder."""
+        """Raise TrainingError if any training, finished or not, lives in this folder."""
+        self.refuse_another()
         if self.resume.exists():
             raise TrainingError(
                 "an unfinished training is here", where=self.resume,
@@ -199,8 +202,6 @@ class RunFiles:
         if self.checkpoint.exists():
             todo = "replace it with --overwrite, or choose another -o"
             raise TrainingError("exists already", where=self.checkpoint, todo=todo)
-        if self.metrics.exists():
-            raise TrainingError("is another training's", where=self.metrics, todo=APART)
 
     def remove(self) -> None:
         """Forget an unfinished training (the checkpoint stays until a new one replaces it)."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sast_deploy.outputs import RUN_KEY, Kind, Run, json_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from sast_deploy.data import DataInfo
     from sast_deploy.netx import NetFile
@@ -194,8 +194,18 @@ def _is_export(path: Path) -> bool | None:
     return is_export(path)
 
 
+def _numbered(name: str, key: str, run: Callable[[dict[str, Any]], Run | None]) -> Kind:
+    """Objects with the version of their kind at `key`."""
+    return json_kind(name, lambda found: type(found.get(key)) is int, run, mark=f'"{key}"')
+
+
+def _named(name: str, form: str, run: Callable[[dict[str, Any]], Run | None]) -> Kind:
+    """Objects that name their format."""
+    return json_kind(name, lambda found: found.get("format") == form, run, mark=f'"{form}"')
+
+
 EXPORT = Kind(".net file", rb"\x89HDF\r\n\x1a\n", _is_export, _net_run)
-REPORT = json_kind("report", "report_version", run=_report_run)
-ANALYSIS = json_kind("JSON file of an analysis", "format", "sast-deploy-analysis", _analysis_run)
-INSPECTION = json_kind("JSON file of an inspection", "inspection_version", run=_inspection_run)
-RAW = json_kind("JSON file of runs", "format", "sast-deploy-runs", _raw_run)
+REPORT = _numbered("report", "report_version", _report_run)
+ANALYSIS = _named("JSON file of an analysis", "sast-deploy-analysis", _analysis_run)
+INSPECTION = _numbered("JSON file of an inspection", "inspection_version", _inspection_run)
+RAW = _named("JSON file of runs", "sast-deploy-runs", _raw_run)

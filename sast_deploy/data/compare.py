@@ -25,6 +25,7 @@ from sast_deploy.progress import track
 from sast_deploy.show import Table
 
 TOLERANCE = 0.10  # largest relative difference of a row that counts
+SUMMING = "what is compared"  # of a bar
 MAX_RECORDINGS = 1000  # compared unless the caller wants another number
 
 
@@ -160,11 +161,12 @@ def recordings_digest(
     """SHA-256 over what `compare` takes: numbers, labels, recordings and images. Raises DataError."""
     sha = hashlib.sha256()
     if mnist_dir is not None:
-        for found in spread(matched_recordings(real_root, mnist_dir, split), limit):
+        for found in track(spread(matched_recordings(real_root, mnist_dir, split), limit), SUMMING):
             sha.update(f"{found.number} {found.label} {file_digest(found.path)}".encode())
             sha.update(found.image.tobytes())
     elif simulated_root is not None:
-        for *paths, number, label in spread(common_recordings(real_root, simulated_root, split), limit):
+        common = spread(common_recordings(real_root, simulated_root, split), limit)
+        for *paths, number, label in track(common, SUMMING):
             sha.update(f"{number} {label} {' '.join(file_digest(path) for path in paths)}".encode())
     return sha.hexdigest()
 

@@ -18,8 +18,9 @@ from sast_deploy.reading import Expected, read_bytes
 from sast_deploy.sweep.jobs import BUSY, FAILED, FINISHED, Event
 from sast_deploy.sweep.study import Run
 from sast_deploy.text import printable
+from sast_deploy.train_state import METRICS_BYTES
 
-METRICS, METRICS_BYTES = Expected("a training's lines", DataError), 64 << 20
+METRICS = Expected("a training's lines", DataError)
 
 
 class Display:

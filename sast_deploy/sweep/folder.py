@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sast_deploy.errors import DataError, TrainingError
 from sast_deploy.fileio import file_digest, lock_folder, write_text
-from sast_deploy.outputs import Kind, check_output
+from sast_deploy.outputs import Kind, check_output, json_kind
 from sast_deploy.reading import Expected, documents, open_regular
 from sast_deploy.reading.settings import Check, known
 from sast_deploy.recipes import PAPER
@@ -159,28 +159,21 @@ def _is_in_the_way(path: Path, kind: Kind) -> bool:
     return not path.is_file() or path.stat().st_size > 0
 
 
-def _json_kind(name: str, is_ours: Callable[[dict[str, Any]], bool]) -> Kind:
-    """Objects that a sweep writes: of a kind for what they hold, however damaged where they lie."""
-
-    def ours(path: Path) -> bool | None:
-        found = read_json(path)
-        return None if found is None else is_ours(found)
-
-    return Kind(name, rb"\s*\{", ours, lambda _: ANY_RUN, TODO)
-
-
 def planned_runs(names: Iterable[str]) -> dict[str, Any]:
     """What study.json is of: more runs are no loss."""
     return {"runs": dict.fromkeys(names, True)}
 
 
-PLANNED = replace(
-    _json_kind("plan of a sweep", lambda found: set(found) == {"runs"} and fits(found, PLAN)),
-    run=lambda path: planned_runs((read_json(path, PLAN) or {}).get("runs", {})),
+_kind = partial(json_kind, run=lambda _: ANY_RUN, todo=TODO)
+PLANNED = json_kind(
+    "plan of a sweep",
+    lambda found: set(found) == {"runs"} and fits(found, PLAN),
+    lambda found: planned_runs(found["runs"]),
+    todo=TODO,
 )
-MANIFEST_KIND = _json_kind("manifest of a run", lambda found: bool(found.get("config")))
-RESULTS = _json_kind("file of results", lambda found: found.get("format") == FORMAT)
-STAGE = _json_kind("record of a stage", is_stage)
+MANIFEST_KIND = _kind("manifest of a run", lambda found: bool(found.get("config")))
+RESULTS = _kind("file of results", lambda found: found.get("format") == FORMAT)
+STAGE = _kind("record of a stage", is_stage)
 LOG = Kind("log of a sweep", LOG_HEAD.encode(), lambda _: True, lambda _: ANY_RUN, TODO)
 
 

@@ -186,7 +186,7 @@ def test_another_export_that_came_meanwhile_keeps_its_default_name(here: Path, p
     assert read_net(own).program.digest() == read_net(Path("a.net")).program.digest()
 
 
-KIND = json_kind("paper", "paper", run=lambda found: found[RUN_KEY])
+KIND = json_kind("paper", lambda found: "paper" in found, lambda found: found[RUN_KEY])
 
 
 def write_one(path: Path, number: int, ready: Any, won: Any) -> None:

@@ -155,7 +155,7 @@ def _synapses(program: Program, index: int) -> int:
 
 
 def doubts(program: Program, compiled: bool) -> Any:
-    """What is outside the documented ranges of a program (profiles/README.md), one line each."""
+    """What is outside the documented ranges, of profiles/README.md or a program's own; one line each."""
     rules, state = program.arithmetic, program.arithmetic.state
     names = {
         "overflow": OVERFLOWS,
