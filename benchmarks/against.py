@@ -73,8 +73,8 @@ def serve(name: str, root: str) -> None:
     import sast_deploy
 
     with suppress(ImportError):  # which packages of before do not have, but the benchmarks use
-        import sast_deploy.text
-    sys.modules.setdefault("sast_deploy.text", SimpleNamespace(percent=str))  # type: ignore[arg-type]
+        import sast_deploy.base.text
+    sys.modules.setdefault("sast_deploy.base.text", SimpleNamespace(percent=str))  # type: ignore[arg-type]
     assert Path(sast_deploy.__file__).is_relative_to(root), f"{sast_deploy.__file__} is not below {root}"
     with tempfile.TemporaryDirectory(prefix="against-") as folder:
         act = WORKLOADS[name](Path(folder))
@@ -94,7 +94,7 @@ def fast(kind: str) -> Callable[[Path], Callable[[], object]]:
     def prepare(_folder: Path) -> Callable[[], object]:
         from fast_networks import COUNT_SHARES, compiled, convolutional, fully_connected, random_frames
 
-        from sast_deploy.simulate.fast.engine import FastEngine
+        from sast_deploy.engines.fast.engine import FastEngine
 
         program = compiled(fully_connected() if kind == "fc" else convolutional())
         frames = random_frames(FC_SAMPLES if kind == "fc" else CONV_SAMPLES, 0.08, COUNT_SHARES)
@@ -107,7 +107,7 @@ def fast(kind: str) -> Callable[[Path], Callable[[], object]]:
 def lava(folder: Path) -> Callable[[], object]:
     from bench_lava import prepare
 
-    from sast_deploy.simulate.lava import run_lava
+    from sast_deploy.engines.lava import run_lava
 
     net, frames = prepare(folder, LAVA_SAMPLES)
     return lambda: run_lava(net, frames)
@@ -118,7 +118,7 @@ def training(kind: str) -> Callable[[Path], Callable[[], object]]:
         import torch
         from bench_train import optimizer_step, random_feeder
 
-        from sast_deploy.recipes import RECIPES
+        from sast_deploy.training.recipes import RECIPES
 
         torch.set_num_threads(1)
         step = optimizer_step(kind, random_feeder(), RECIPES["best"], 0.3)

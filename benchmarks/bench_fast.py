@@ -23,11 +23,11 @@ from fast_limits import limits
 from fast_networks import Workload, workloads
 from fast_peers import peers
 
-from sast_deploy.errors import SastError
-from sast_deploy.simulate.fast import FastEngine
-from sast_deploy.simulate.fast.plan import SpikingPlan
-from sast_deploy.synops import count_operations
-from sast_deploy.text import percent
+from sast_deploy.base.errors import SastError
+from sast_deploy.base.text import percent
+from sast_deploy.engines.fast import FastEngine
+from sast_deploy.engines.fast.plan import SpikingPlan
+from sast_deploy.reports.synops import count_operations
 
 TORCH_BATCHES = (1, 128, 1024)
 CALLS = 200  # single-sample calls of one turn
@@ -118,7 +118,7 @@ def operations(load: Workload, record, engine: FastEngine) -> dict:
 
 def lava(load: Workload, samples: tuple[int, int]) -> dict:
     """Rates of stock Lava, start left out, and of our batched Lava processes, start included."""
-    from sast_deploy.simulate.lava import run_lava, run_stock
+    from sast_deploy.engines.lava import run_lava, run_stock
 
     found, (few, many) = {}, samples
     try:

@@ -23,7 +23,7 @@ import numpy as np
 from sast_deploy.data import FrameOptions, load_frames
 from sast_deploy.data.events import EVENT, NMNIST_SENSOR, read_bytes, write_nmnist
 from sast_deploy.data.frames import Binner
-from sast_deploy.data.nmnist import find_nmnist, list_split
+from sast_deploy.data.readers.nmnist import find_nmnist, list_split
 
 TARGET = 5000  # samples per second on two cores
 MEAN_EVENTS = 4110  # of the real recordings

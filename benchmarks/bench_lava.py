@@ -18,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from sast_deploy.fixedpoint import Arithmetic, QFormat
-from sast_deploy.netx import NetFile, write_net
-from sast_deploy.program import Dense, Program, Readout, frozen_ints
-from sast_deploy.simulate.lava import run_lava, run_stock
-from sast_deploy.text import percent
+from sast_deploy.base.text import percent
+from sast_deploy.engines.lava import run_lava, run_stock
+from sast_deploy.netx.file import NetFile, write_net
+from sast_deploy.program.fixedpoint import Arithmetic, QFormat
+from sast_deploy.program.program import Dense, Program, Readout, frozen_ints
 
 SHAPE, HIDDEN, CLASSES, STEPS, DENSITY, COUNT_MAX = (2, 34, 34), (168, 64), 10, 10, 0.08, 4
 RULES = Arithmetic(QFormat(16, 8), 8, "saturate", "toward-zero", "half-up", ">=", "subtract")

@@ -29,13 +29,13 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from sast_deploy.batches import BatchFeeder
+from sast_deploy.base.text import percent
 from sast_deploy.data import FrameOptions, load_frames
-from sast_deploy.memory import kept_memory, peak_memory_mb
-from sast_deploy.network import Network, cross_entropy, network_spec
-from sast_deploy.recipes import RECIPES, Recipe
-from sast_deploy.sam import SAM
-from sast_deploy.text import percent
+from sast_deploy.training.batches import BatchFeeder
+from sast_deploy.training.network.network import Network, cross_entropy, network_spec
+from sast_deploy.training.process_memory import kept_memory, peak_memory_mb
+from sast_deploy.training.recipes import RECIPES, Recipe
+from sast_deploy.training.sam import SAM
 
 STEPS, SHAPE, CLASSES, DENSITY, CLIP = 10, (2, 34, 34), 10, 0.08, 4
 BATCH, REPEAT = {"fc": 128, "conv": 32}, {"fc": 40, "conv": 5}

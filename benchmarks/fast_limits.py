@@ -10,9 +10,9 @@ import numba
 import numpy as np
 import torch
 
-from sast_deploy.simulate.fast.events import ROWS, add_rows
-from sast_deploy.simulate.fast.neurons import BINARY
-from sast_deploy.simulate.fast.plan import SpikingPlan
+from sast_deploy.engines.fast.events import ROWS, add_rows
+from sast_deploy.engines.fast.neurons import BINARY
+from sast_deploy.engines.fast.plan import SpikingPlan
 
 SQUARE = 2048
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from sast_deploy.base.text import percent
 from sast_deploy.compiler import compile_network
+from sast_deploy.compiler.floatnet import FloatConv2d, FloatDense, FloatNetwork, FloatPool, FloatReadout
 from sast_deploy.data import FrameOptions, load_frames
-from sast_deploy.floatnet import FloatConv2d, FloatDense, FloatNetwork, FloatPool, FloatReadout
-from sast_deploy.netx import NetFile, read_net, write_net
-from sast_deploy.profile import load_profile
-from sast_deploy.program import Program
-from sast_deploy.text import percent
+from sast_deploy.netx.file import NetFile, read_net, write_net
+from sast_deploy.program.profile import load_profile
+from sast_deploy.program.program import Program
 
 SHAPE, STEPS, COUNT_MAX, CLASSES = (2, 34, 34), 10, 4, tuple("0123456789")
 COUNT_SHARES = (0.446, 0.214, 0.150, 0.190)  # of counts 1..4 among the nonzero pixels of N-MNIST frames

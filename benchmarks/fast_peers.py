@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sast_deploy.program import Conv2d, Dense, Program, Readout, SumPool
+from sast_deploy.program.program import Conv2d, Dense, Program, Readout, SumPool
 
 Run = Callable[[Tensor], Tensor]  # frames (samples, T, C, H, W) float32 -> logits (samples, classes)
 Neurons = Callable[[Tensor], Tensor]  # currents (T, samples, ...) -> spikes of the same shape

@@ -10,14 +10,14 @@ def main() -> None:
     try:
         from sast_deploy.cli import main as start
     except ImportError as error:
-        from sast_deploy.text import printable
-        from sast_deploy.versions import missing_package
+        from sast_deploy.base.text import printable
+        from sast_deploy.base.versions import missing_package
 
         problem = missing_package(error)
         print(f"error: {printable(problem)}", file=sys.stderr)
         sys.exit(problem.exit_code)
     except KeyboardInterrupt:
-        from sast_deploy.errors import Exit
+        from sast_deploy.base.errors import Exit
 
         sys.exit(Exit.INTERRUPTED)
     start()

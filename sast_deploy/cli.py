@@ -12,7 +12,12 @@ import traceback
 import click
 
 from sast_deploy import __version__
-from sast_deploy.children import STOPS
+from sast_deploy.base.children import STOPS
+from sast_deploy.base.errors import EXIT_CODES, Exit, SastError
+from sast_deploy.base.files import forget_watched
+from sast_deploy.base.streams import prepare_streams
+from sast_deploy.base.text import printable
+from sast_deploy.base.versions import missing_package
 from sast_deploy.commands.analyse import analyse_command
 from sast_deploy.commands.compile import compile_command
 from sast_deploy.commands.data import data_group
@@ -26,11 +31,6 @@ from sast_deploy.commands.sweep import sweep_command
 from sast_deploy.commands.tables import tables_command
 from sast_deploy.commands.train import train_command
 from sast_deploy.commands.verify import verify_command
-from sast_deploy.errors import EXIT_CODES, Exit, SastError
-from sast_deploy.fileio import forget_watched
-from sast_deploy.streams import prepare_streams
-from sast_deploy.text import printable
-from sast_deploy.versions import missing_package
 
 NO_THREAD = "can't start new thread"  # Python's RuntimeError at a limit of the machine
 # Whatever path the system names with these, the machine is at its limit. An output on a full disk is an
@@ -75,7 +75,7 @@ for command in (
 
 
 def main() -> None:
-    """Entry point: every error is one line on stderr; exit codes as `sast_deploy.errors.EXIT_CODES` says."""
+    """Entry point: every error is one line on stderr; exit codes: `base.errors.EXIT_CODES`."""
     for stop in STOPS:  # each ends a run as Ctrl-C does, its children too
         if signal.getsignal(stop) is signal.SIG_DFL:
             signal.signal(stop, signal.default_int_handler)

@@ -19,10 +19,10 @@ from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sast_deploy.children import child_environment, python_command
-from sast_deploy.errors import Exit, SastError
-from sast_deploy.text import printable
-from sast_deploy.versions import (
+from sast_deploy.base.children import child_environment, python_command
+from sast_deploy.base.errors import Exit, SastError
+from sast_deploy.base.text import printable
+from sast_deploy.base.versions import (
     LAVA_INSTALL,
     LAVA_VERSIONS,
     installed_version,
@@ -35,10 +35,10 @@ from sast_deploy.versions import (
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
-    from sast_deploy.show import Out
+    from sast_deploy.show.blocks import Out
 
 PYTHON_RANGE = ((3, 10), (3, 13))
-LAVA_SELFCHECK = "sast_deploy.simulate.lava.selfcheck"
+LAVA_SELFCHECK = "sast_deploy.engines.lava.selfcheck"
 LAVA_SECONDS = 30.0
 SHARED_MEMORY = Path("/dev/shm")
 MEND_PACKAGES = "mend the packages above first"
@@ -88,7 +88,7 @@ def print_checks(checks: list[Check], console: Out) -> None:
         for check in checks:
             console.print(_plain(check))
         return
-    from sast_deploy.show import Line, Table
+    from sast_deploy.show.blocks import Line, Table
 
     rows = tuple((check.state, check.name, check.found, check.wanted) for check in checks)
     console.print(Table("", ("", "check", "found", "wanted"), rows, left=4, colours=COLOURS))
@@ -199,8 +199,8 @@ def _cache() -> Iterator[Check]:
 def _data() -> Check:
     name, wanted = "real N-MNIST", "optional: --dataset auto falls back to the simulated digits-saccade"
     try:
-        from sast_deploy.data.nmnist import find_nmnist, simulated_marker
-        from sast_deploy.data.sources import resolve_root
+        from sast_deploy.data.readers.nmnist import find_nmnist, simulated_marker
+        from sast_deploy.data.readers.sources import resolve_root
     except ImportError as error:
         return Check(name, f"cannot look: {error}", wanted, ok=False, remedy=MEND_PACKAGES)
     root = resolve_root(None)
@@ -218,7 +218,7 @@ def _data() -> Check:
 def _profiles() -> Check:
     wanted, remedy = "loihi-int8, loihi-int4 and more", "install the wheel again, or check out profiles/"
     try:
-        from sast_deploy.profile import profile_names
+        from sast_deploy.program.profile import profile_names
 
         names = profile_names()
     except (ImportError, OSError) as error:

@@ -16,8 +16,8 @@ from typing import Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from sast_deploy.fixedpoint import OVERFLOWS, ROUNDINGS, Arithmetic, QFormat
-from sast_deploy.program import (
+from sast_deploy.program.fixedpoint import OVERFLOWS, ROUNDINGS, Arithmetic, QFormat
+from sast_deploy.program.program import (
     NO_DECAY_FILTER,
     Conv2d,
     Dense,
@@ -28,7 +28,7 @@ from sast_deploy.program import (
     SumPool,
     frozen_ints,
 )
-from sast_deploy.simulate.record import SpikeRecord
+from sast_deploy.program.record import SpikeRecord
 
 T = TypeVar("T")
 STEPS = (2, 5, 1, 9, 3, 70, 1000)

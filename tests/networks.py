@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 
-from sast_deploy.floatnet import FloatConv2d, FloatDense, FloatNetwork, FloatPool, FloatReadout
+from sast_deploy.compiler.floatnet import FloatConv2d, FloatDense, FloatNetwork, FloatPool, FloatReadout
 
 
 def float_fc(seed=0, shape=(2, 5, 4), hidden=(9, 6), classes=3, scale=1.0, steps=6, clip=4):

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from sast_deploy.fixedpoint import Arithmetic, QFormat
-from sast_deploy.program import Conv2d, Dense, Program, Readout, SumPool, frozen_ints
-from sast_deploy.simulate.record import SpikeRecord, Trace
+from sast_deploy.program.fixedpoint import Arithmetic, QFormat
+from sast_deploy.program.program import Conv2d, Dense, Program, Readout, SumPool, frozen_ints
+from sast_deploy.program.record import SpikeRecord, Trace
 
 RULES = Arithmetic(QFormat(8, 4), 4, "saturate", "toward-zero", "half-up", ">=", "subtract")
 

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sast_deploy.fixedpoint import Arithmetic
-from sast_deploy.program import Program
+from sast_deploy.program.fixedpoint import Arithmetic
+from sast_deploy.program.program import Program
 from tests.anyprogram import Choices, any_frames, any_program, any_rules
 
 T = TypeVar("T")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from sast_deploy.checkpoint import Checkpoint
-from sast_deploy.network import Network, NetworkSpec
-from sast_deploy.recipes import PAPER
+from sast_deploy.training.checkpoint import Checkpoint
+from sast_deploy.training.network.network import Network, NetworkSpec
+from sast_deploy.training.recipes import PAPER
 from tests.tinydata import CLASSES, CLIP, SHAPE, tiny_set
 
 FC = NetworkSpec("fc", SHAPE, (12, 8), CLASSES)

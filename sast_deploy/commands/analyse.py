@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sast_deploy.base.errors import Exit, UsageError
 from sast_deploy.commands.identity import ANALYSIS, FRAMES, WHOLE, digest_of, test_run
 from sast_deploy.commands.loading import load_test_split
 from sast_deploy.commands.options import (
@@ -23,13 +24,12 @@ from sast_deploy.commands.options import (
     overwrite_option,
     refuse_ignored,
 )
-from sast_deploy.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from sast_deploy.base.outputs import Run
     from sast_deploy.data import FrameSet, FrameSplit
-    from sast_deploy.outputs import Run
 
 RANDOM = {"drop", "noise", "contraction"}  # the parts that draw
 PARTS = ("drop", "noise", "margins", "contraction", "thresholds")
@@ -84,11 +84,11 @@ def analyse_command(
 
     Exit code 1 if a bound is violated.
     """
-    from sast_deploy.analysis import accuracies, analyse, compare, predict
-    from sast_deploy.analysis.tables import tables
-    from sast_deploy.batches import pick_device
-    from sast_deploy.checkpoint import load_checkpoint
-    from sast_deploy.outputs import check_output, picture_kind
+    from sast_deploy.base.outputs import check_output, picture_kind
+    from sast_deploy.studies.analysis import accuracies, analyse, compare, predict
+    from sast_deploy.studies.analysis.tables import tables
+    from sast_deploy.training.batches import pick_device
+    from sast_deploy.training.checkpoint import load_checkpoint
 
     chosen = [name.strip() for name in parts.split(",") if name.strip()]
     unknown = sorted(set(chosen) - set(PARTS))
@@ -158,8 +158,8 @@ def _limited(
     data: FrameSet, samples: int | None, cache_dir: Path | None, *, drop: bool
 ) -> tuple[FrameSet, FrameSplit | None]:
     """The data with only so many test samples, and those with unclipped counts where `drop` needs them."""
-    from sast_deploy.analysis import unclipped
-    from sast_deploy.simulate.record import evenly_spread
+    from sast_deploy.program.record import evenly_spread
+    from sast_deploy.studies.analysis import unclipped
 
     if samples is None:
         return data, None
@@ -187,9 +187,9 @@ def _write(
 ) -> list[Path]:
     """The JSON file and the pictures of the parts that have one; returns their paths."""
     from sast_deploy import __version__
-    from sast_deploy.analysis.plots import draw_corruption, draw_margins
-    from sast_deploy.fileio import write_text
-    from sast_deploy.outputs import RUN_KEY
+    from sast_deploy.base.files import write_text
+    from sast_deploy.base.outputs import RUN_KEY
+    from sast_deploy.studies.analysis.plots import draw_corruption, draw_margins
 
     content = {
         "format": "sast-deploy-analysis", "version": 1, "package": __version__,

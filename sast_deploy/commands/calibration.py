@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sast_deploy.base.text import percent
 from sast_deploy.commands.loading import load_test_split
-from sast_deploy.text import percent
 
 if TYPE_CHECKING:
-    from sast_deploy.checkpoint import Checkpoint
-    from sast_deploy.compiler.calibration import Calibrated, Score
+    from sast_deploy.calibration import Calibrated, Score
+    from sast_deploy.compiler.floatnet import FloatNetwork
     from sast_deploy.data import FrameSet
-    from sast_deploy.floatnet import FloatNetwork
-    from sast_deploy.profile import Profile
-    from sast_deploy.show import Out
+    from sast_deploy.program.profile import Profile
+    from sast_deploy.show.blocks import Out
+    from sast_deploy.training.checkpoint import Checkpoint
 
 
 def load_calibration(
@@ -47,8 +47,8 @@ def calibrate_checkpoint(
 
     Raises CheckpointError: a checkpoint that does not record its validation part.
     """
-    from sast_deploy.compiler.calibration import calibrate
-    from sast_deploy.parts import calibration_samples
+    from sast_deploy.calibration import calibrate
+    from sast_deploy.calibration.parts import calibration_samples
 
     fit, choose = calibration_samples(trained, data, seed)
     result = calibrate(network, profile, name, fit, choose, steps=steps, seed=seed, progress=True)
@@ -59,7 +59,7 @@ def calibrate_checkpoint(
 
 def print_steps(result: Calibrated, out: Out) -> None:
     """One row per step: accuracy and loss on the judging samples, before and with it; whether it stays."""
-    from sast_deploy.show import Table
+    from sast_deploy.show.blocks import Table
 
     rows = []
     for step in result.steps:

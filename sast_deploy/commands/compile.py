@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sast_deploy.base.errors import CompileError, OutputError, UsageError, about
 from sast_deploy.commands.identity import EXPORT, FRAMES, calibration_run, compile_run, digest_of
 from sast_deploy.commands.options import (
     OUTPUT,
@@ -20,17 +21,16 @@ from sast_deploy.commands.options import (
     overwrite_option,
     refuse_ignored,
 )
-from sast_deploy.errors import CompileError, OutputError, UsageError, about
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sast_deploy.checkpoint import Checkpoint
+    from sast_deploy.base.outputs import Run
     from sast_deploy.compiler import Compilation
-    from sast_deploy.netx import NetFile
-    from sast_deploy.outputs import Run
-    from sast_deploy.profile import Profile
-    from sast_deploy.show import Out
+    from sast_deploy.netx.file import NetFile
+    from sast_deploy.program.profile import Profile
+    from sast_deploy.show.blocks import Out
+    from sast_deploy.training.checkpoint import Checkpoint
 
 EXPORTS = Path("netx_exports")
 STOCK_WARNING = (
@@ -91,11 +91,11 @@ def compile_command(
     With --calibrate, scales, clipping, rounding, biases and thresholds are chosen on what the integer layers
     really send, fitted to the samples it was trained on and judged on those its training held out.
     """
-    from sast_deploy.checkpoint import load_checkpoint, to_float_network
+    from sast_deploy.calibration import STEPS, ordered_steps
     from sast_deploy.compiler import compile_network
-    from sast_deploy.compiler.calibration import STEPS, ordered_steps
-    from sast_deploy.netx import write_net
-    from sast_deploy.profile import load_profile
+    from sast_deploy.netx.file import write_net
+    from sast_deploy.program.profile import load_profile
+    from sast_deploy.training.checkpoint import load_checkpoint, to_float_network
 
     if calibrate is None:
         alone = ("calibrate_steps", "seed", *folders)
@@ -154,7 +154,7 @@ def _export(
 
     Raises OutputError.
     """
-    from sast_deploy.outputs import check_output
+    from sast_deploy.base.outputs import check_output
 
     path = output or default_export(stem, made)
     check_output(path, EXPORT, made, inputs=inputs, overwrite=overwrite)
@@ -183,10 +183,10 @@ def _net_file(
     calibration: dict[str, Any],
     strict_reset: bool,
 ) -> NetFile:
-    from sast_deploy.checkpoint import package_versions
-    from sast_deploy.fileio import file_digest
-    from sast_deploy.knownanswers import make_known_answers
-    from sast_deploy.netx import NetFile
+    from sast_deploy.base.files import file_digest
+    from sast_deploy.netx.file import NetFile
+    from sast_deploy.training.checkpoint import package_versions
+    from sast_deploy.verification.vectors import make_known_answers
 
     return NetFile(
         program=compilation.program,
@@ -210,8 +210,8 @@ def _net_file(
 
 def _print_compilation(out: Out, profile: Profile, compilation: Compilation, strict_reset: bool) -> None:
     """What is proved of the integers, warnings, and what stock NetX makes of the file."""
-    from sast_deploy.inspection import proof_table
-    from sast_deploy.netx_stock import stock_loads
+    from sast_deploy.netx.stock_view import stock_loads
+    from sast_deploy.reports.inspection import proof_table
 
     losses = [(layer.clipped_weights, layer.error) for layer in compilation.layers]
     out.print(proof_table([layer.proof for layer in compilation.layers], losses))

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import click
 
+from sast_deploy.base.errors import Exit, UsageError
+from sast_deploy.base.text import percent
 from sast_deploy.commands.loading import refuse_idle_options
 from sast_deploy.commands.options import (
     COUNT,
@@ -24,8 +26,6 @@ from sast_deploy.commands.options import (
     overwrite_option,
     refuse_ignored,
 )
-from sast_deploy.errors import Exit, UsageError
-from sast_deploy.text import percent
 
 
 @click.group("data", cls=Group, short_help="Look at, simulate and compare recordings.")
@@ -56,7 +56,7 @@ def info_command(
 ) -> None:
     """Show what a data set holds once it is frames: samples, classes, events, density, clipping."""
     from sast_deploy.data import describe, load_frames
-    from sast_deploy.show import Table
+    from sast_deploy.show.blocks import Table
 
     options = build_frame_options(steps, binning, encoding, clip, size, duration_us)
     refuse_idle_options(dataset, data_root, holdout, holdout_seed)
@@ -105,8 +105,8 @@ def simulate_command(mnist_dir: Path, output: Path, n_train: int, n_test: int, s
 
     The result is marked as simulated; load it with --dataset nmnist-simulated.
     """
-    from sast_deploy.data.saccade import refuse_used, simulate_mnist
-    from sast_deploy.outputs import check_output_folder
+    from sast_deploy.base.outputs import check_output_folder
+    from sast_deploy.data.camera.saccade import refuse_used, simulate_mnist
 
     check_output_folder(output)
     refuse_used(output)
@@ -147,8 +147,8 @@ def compare_command(
 
     Exit code 1 if a checked quantity is more than 10 % from the real recordings.
     """
-    from sast_deploy.data.compare import compare, recordings_digest
-    from sast_deploy.outputs import check_output, picture_kind
+    from sast_deploy.base.outputs import check_output, picture_kind
+    from sast_deploy.data.camera.compare import compare, recordings_digest
 
     if (simulated is None) == (mnist_dir is None):
         raise UsageError("--simulated and --mnist-dir", expected="exactly one of them")

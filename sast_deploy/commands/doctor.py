@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from sast_deploy.base.errors import Exit
 from sast_deploy.commands.options import Command, console, example
-from sast_deploy.errors import Exit
 
 
 @click.command(

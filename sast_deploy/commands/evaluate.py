@@ -29,10 +29,10 @@ def evaluate_command(
     device: str,
 ) -> None:
     """Measure CHECKPOINT on its test split: smooth spikes, hard spikes, and what the swap costs."""
-    from sast_deploy.batches import pick_device
-    from sast_deploy.checkpoint import load_checkpoint
-    from sast_deploy.evaluate import evaluate
-    from sast_deploy.tails import tail_warning
+    from sast_deploy.training.batches import pick_device
+    from sast_deploy.training.checkpoint import load_checkpoint
+    from sast_deploy.training.evaluate import evaluate
+    from sast_deploy.training.surrogate_tails import tail_warning
 
     pick_device(device)
     trained = load_checkpoint(checkpoint)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sast_deploy.base.errors import UsageError
 from sast_deploy.commands.loading import load_test_split
 from sast_deploy.commands.options import (
     OUTPUT,
@@ -21,10 +22,9 @@ from sast_deploy.commands.options import (
     training_overwrite_option,
 )
 from sast_deploy.commands.train import parse_changes, refuse_idle_changes
-from sast_deploy.errors import UsageError
 
 if TYPE_CHECKING:
-    from sast_deploy.checkpoint import Checkpoint
+    from sast_deploy.training.checkpoint import Checkpoint
 
 
 @click.command(
@@ -81,18 +81,18 @@ def finetune_command(
     The forward pass computes what the compiled program computes. Minibatches, augmentation and loss are
     those that CHECKPOINT was trained with; --epochs, --lr, --rho, --k and --clip have defaults of their own.
     """
-    from sast_deploy.batches import pick_device
-    from sast_deploy.checkpoint import load_checkpoint
-    from sast_deploy.fileio import file_digest
-    from sast_deploy.profile import load_profile
+    from sast_deploy.base.files import file_digest
+    from sast_deploy.program.profile import load_profile
+    from sast_deploy.training.batches import pick_device
+    from sast_deploy.training.checkpoint import load_checkpoint
 
     if resume:
         refuse_ignored(["overwrite"], "with --resume", "give one of them")
     pick_device(device)
     profile, trained = load_profile(profile_name), load_checkpoint(checkpoint)
     path = output or Path("runs") / f"{trained.name}-{profile.name}" / "ckpt.pt"
-    from sast_deploy.qat import FINETUNE, finetune
-    from sast_deploy.train_state import RunFiles
+    from sast_deploy.finetuning import FINETUNE, finetune
+    from sast_deploy.training.state import RunFiles
 
     named = {"epochs": epochs, "lr": lr, "rho": rho, "batch": batch}
     recipe = FINETUNE.recipe(trained.recipe).replace(**parse_changes(changes), **named)
@@ -126,7 +126,7 @@ def finetune_command(
 
 def _summary(found: Checkpoint) -> list[str]:
     """The integer accuracies before and after, on validation and test samples."""
-    from sast_deploy.text import percent
+    from sast_deploy.base.text import percent
 
     metrics, test = found.metrics, found.metrics["test"]
     start = metrics["finetuned"]["validation_integer_accuracy"]

@@ -9,16 +9,16 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sast_deploy.base.errors import UsageError
 from sast_deploy.commands.identity import digest_of
 from sast_deploy.commands.options import console
-from sast_deploy.errors import UsageError
 
 if TYPE_CHECKING:
-    from sast_deploy.netx_frames import StockFrames
-    from sast_deploy.netx_import import StockNet
-    from sast_deploy.program import Shape
-    from sast_deploy.show import Table
-    from sast_deploy.stockrun import Results
+    from sast_deploy.engines.stockrun import Results
+    from sast_deploy.netx.foreign.frames import StockFrames
+    from sast_deploy.netx.foreign.network import StockNet
+    from sast_deploy.program.program import Shape
+    from sast_deploy.show.blocks import Table
 
 
 NO_MATTER = ("input_path", "output", "lava_options", "overwrite")  # to the spikes
@@ -54,8 +54,8 @@ def simulate_foreign(path: Path, wanted: ForeignRun) -> None:
     """
     import numpy as np
 
-    from sast_deploy.outputs import NPZ, RUN_MEMBER, check_output
-    from sast_deploy.stockrun import run_in_chunks, write_npz
+    from sast_deploy.base.outputs import NPZ, RUN_MEMBER, check_output
+    from sast_deploy.engines.stockrun import run_in_chunks, write_npz
 
     output, made = wanted.output or Path("runs") / path.stem / "spikes.npz", wanted.made_from(path)
     read = [each for each in (path, wanted.input_path) if each is not None]
@@ -81,8 +81,8 @@ def simulate_foreign(path: Path, wanted: ForeignRun) -> None:
 
 
 def _load(path: Path, wanted: ForeignRun) -> tuple[StockNet, StockFrames]:
-    from sast_deploy.netx_frames import image_shape, load_array, stock_frames
-    from sast_deploy.netx_import import StockUse, load_stock
+    from sast_deploy.netx.foreign.frames import image_shape, load_array, stock_frames
+    from sast_deploy.netx.foreign.network import StockUse, load_stock
 
     if wanted.input_path is None:
         raise UsageError(
@@ -126,7 +126,7 @@ def _meaning(results: Results) -> str:
 
 
 def _layers(net: StockNet, results: Results) -> Table:
-    from sast_deploy.show import Table
+    from sast_deploy.show.blocks import Table
 
     rows = []
     for (index, layer), shape, spikes in zip(

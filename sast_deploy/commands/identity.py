@@ -12,15 +12,15 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sast_deploy.outputs import RUN_KEY, Kind, Run, json_kind
+from sast_deploy.base.outputs import RUN_KEY, Kind, Run, json_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from sast_deploy.data import DataInfo
-    from sast_deploy.netx import NetFile
-    from sast_deploy.profile import Profile
-    from sast_deploy.tables.records import Record
+    from sast_deploy.netx.file import NetFile
+    from sast_deploy.program.profile import Profile
+    from sast_deploy.studies.tables.records import Record
 
 FIGURES = "figures"  # of a run of `tables`
 TIMED = ("seconds", "step_ms", "peak_memory_mb", "device")
@@ -30,9 +30,9 @@ FRAMES = "frames"  # of a run: the digest of what its data became, known once th
 
 def digest_of(path: Path) -> str | None:
     """SHA-256 of an input; None where it is no file of a kind that is read, which its reader says better."""
-    from sast_deploy.errors import SastError
-    from sast_deploy.fileio import file_digest
-    from sast_deploy.reading.files import HDF5_MARK, NPY_MARK, ZIP_MARK, Expected, open_regular
+    from sast_deploy.base.errors import SastError
+    from sast_deploy.base.files import file_digest
+    from sast_deploy.base.reading.files import HDF5_MARK, NPY_MARK, ZIP_MARK, Expected, open_regular
 
     if not path.is_file():
         return None
@@ -83,9 +83,9 @@ def calibration_run(data: str, steps: Iterable[str], seed: int, profile: Profile
 
 
 def _net_run(path: Path) -> Run | None:
-    from sast_deploy.errors import SastError
-    from sast_deploy.netx import read_net
-    from sast_deploy.profile import parse_profile
+    from sast_deploy.base.errors import SastError
+    from sast_deploy.netx.file import read_net
+    from sast_deploy.program.profile import parse_profile
 
     try:
         net = read_net(path)
@@ -183,13 +183,13 @@ def _untimed(value: Any) -> Any:
 
 
 def _raw_run(content: dict[str, Any]) -> Run:
-    from sast_deploy.tables.records import record_of
+    from sast_deploy.studies.tables.records import record_of
 
     return records_run(record_of(each) for each in content["runs"])
 
 
 def _is_export(path: Path) -> bool | None:
-    from sast_deploy.netx import is_export
+    from sast_deploy.netx.file import is_export
 
     return is_export(path)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sast_deploy.base.errors import Exit, UsageError
 from sast_deploy.commands.identity import FRAMES, INSPECTION, digest_of, inspect_run
 from sast_deploy.commands.options import (
     COUNT,
@@ -20,14 +21,13 @@ from sast_deploy.commands.options import (
     overwrite_option,
     refuse_ignored,
 )
-from sast_deploy.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from sast_deploy.inspection import Calibration
-    from sast_deploy.netx import NetFile
+    from sast_deploy.netx.file import NetFile
+    from sast_deploy.reports.inspection import Calibration
 
 
 @click.command(
@@ -57,14 +57,14 @@ def inspect_command(
     The last line says whether such cores hold it, and how many it takes. A NET of somebody else's, a stock
     NetX file, is inspected too, but for --samples: it carries no data.
     """
+    from sast_deploy.base.files import write_text
+    from sast_deploy.base.outputs import STDOUT, check_output, with_run
+    from sast_deploy.base.reading.files import STOCK, identify
     from sast_deploy.commands.loading import load_spread
-    from sast_deploy.compiler.limits import broken_limits
-    from sast_deploy.fileio import write_text
-    from sast_deploy.inspection import inspect_net, inspect_stock, print_inspection
-    from sast_deploy.netx import read_net
-    from sast_deploy.netx_program import EXPECTED
-    from sast_deploy.outputs import STDOUT, check_output, with_run
-    from sast_deploy.reading.files import STOCK, identify
+    from sast_deploy.netx.file import read_net
+    from sast_deploy.netx.program_group import EXPECTED
+    from sast_deploy.proofs.limits import broken_limits
+    from sast_deploy.reports.inspection import inspect_net, inspect_stock, print_inspection
 
     if samples is None:
         refuse_ignored(DATA_OPTIONS, "without --samples: no data are looked at", "add --samples N")
@@ -113,9 +113,9 @@ def refuse_without_data(net: Path, wanted: bool) -> None:
 
 def _calibrate(net: NetFile, frames: NDArray[np.uint8]) -> Calibration:
     """Run frames in the fast engine and count the membrane potentials at the ends of their range."""
-    from sast_deploy.compiler.proofs import states_at_the_ends
-    from sast_deploy.inspection import Calibration
-    from sast_deploy.simulate.fast import run_fast
+    from sast_deploy.engines.fast import run_fast
+    from sast_deploy.proofs.bounds import states_at_the_ends
+    from sast_deploy.reports.inspection import Calibration
 
     traces = run_fast(net.program, frames, trace=True).traces or ()
     membranes = [trace.membrane for trace in traces]

@@ -6,21 +6,21 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sast_deploy.errors import DataError, NetFileError, OwnTestSplitError, UsageError, about
+from sast_deploy.base.errors import DataError, NetFileError, OwnTestSplitError, UsageError, about
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from sast_deploy.data import DataInfo, FrameOptions, FrameSet
-    from sast_deploy.netx import NetFile
+    from sast_deploy.netx.file import NetFile
 
 
 def refuse_idle_options(
     dataset: str, data_root: Path | None, holdout: float | None, holdout_seed: int | None
 ) -> None:
     """Refuse what the data set makes no use of. Raises UsageError."""
-    from sast_deploy.data.sources import EMBEDDED
+    from sast_deploy.data.readers.sources import EMBEDDED
 
     if dataset == EMBEDDED and data_root is not None:
         raise UsageError(f"--data-root with {EMBEDDED}, which lies in no folder", todo="leave it out")
@@ -49,7 +49,7 @@ def load_test_split(
     """
     from sast_deploy.data import load_frames
     from sast_deploy.data.cache import notice
-    from sast_deploy.data.sources import EMBEDDED
+    from sast_deploy.data.readers.sources import EMBEDDED
 
     own, named_root = dataset is None or dataset == recorded.dataset, data_root
     held = recorded.holdout if own and holdout is None else holdout

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from sast_deploy.errors import Exit, UsageError
+from sast_deploy.base.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from sast_deploy.data import FrameOptions
-    from sast_deploy.show import Out
+    from sast_deploy.show.blocks import Out
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)  # an input, or where inputs and caches lie
@@ -132,7 +132,7 @@ def example(*lines: str) -> str:
 
 def console() -> Out:
     """Standard output, on which a name is never markup and no number is cut."""
-    from sast_deploy.show import Out
+    from sast_deploy.show.blocks import Out
 
     return Out()
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sast_deploy.base.errors import DataError, Exit, NetFileError, UsageError
 from sast_deploy.commands.compile import EXPORTS
 from sast_deploy.commands.foreign import ForeignRun, simulate_foreign
 from sast_deploy.commands.identity import FRAMES, REPORT, simulate_run, test_run
@@ -27,12 +28,11 @@ from sast_deploy.commands.options import (
     overwrite_option,
     refuse_ignored,
 )
-from sast_deploy.errors import DataError, Exit, NetFileError, UsageError
 
 if TYPE_CHECKING:
     from sast_deploy.data import FrameSet
-    from sast_deploy.netx import NetFile
-    from sast_deploy.simulate.record import SpikeRecord
+    from sast_deploy.netx.file import NetFile
+    from sast_deploy.program.record import SpikeRecord
 
 DEFAULT_CHECK = 100
 OF_LAVA = ("batch", "stall", "timeout")
@@ -133,14 +133,14 @@ def simulate_command(
     Exit code 1 if the reference disagrees on any spike count or logit. A NET of somebody else's, a stock
     NetX file, runs on the array --input, with the results that stock Lava gives.
     """
-    from sast_deploy.fileio import write_text
-    from sast_deploy.netx import read_net
-    from sast_deploy.netx_import import STOCK_FILE
-    from sast_deploy.netx_program import EXPECTED
-    from sast_deploy.outputs import check_output, with_run
-    from sast_deploy.reading.files import NET, STOCK, identify
-    from sast_deploy.report import Run, make_report, print_report
-    from sast_deploy.simulate.record import evenly_spread, take
+    from sast_deploy.base.files import write_text
+    from sast_deploy.base.outputs import check_output, with_run
+    from sast_deploy.base.reading.files import NET, STOCK, identify
+    from sast_deploy.netx.file import read_net
+    from sast_deploy.netx.foreign.network import STOCK_FILE
+    from sast_deploy.netx.program_group import EXPECTED
+    from sast_deploy.program.record import evenly_spread, take
+    from sast_deploy.reports.run import Run, make_report, print_report
 
     wanted_check = _parse_check(check)
     path = net or newest_export(EXPORTS)
@@ -216,16 +216,16 @@ def _check_shape(data: FrameSet, net: NetFile) -> None:
 
 
 def _run(backend: str, path: Path, net: NetFile, frames: Any, lava_options: dict[str, Any]) -> SpikeRecord:
-    from sast_deploy.progress import track
-    from sast_deploy.simulate.reference import run_reference
+    from sast_deploy.base.progress import track
+    from sast_deploy.engines.reference import run_reference
 
     if backend == "reference":
         return run_reference(net.program, frames, progress=lambda n: track(n, "reference"))
     if backend == "fast":
-        from sast_deploy.simulate.fast import run_fast
+        from sast_deploy.engines.fast import run_fast
 
         return run_fast(net.program, frames)
-    from sast_deploy.simulate.lava import run_lava
+    from sast_deploy.engines.lava import run_lava
 
     return run_lava(path, frames, **lava_options, progress=lambda n: track(n, "lava", total=len(frames)))
 
@@ -237,9 +237,9 @@ def _replay(
 
     numbers: which test sample each of `frames` is. engine: whose `record` it is.
     """
-    from sast_deploy.progress import track
-    from sast_deploy.simulate.record import evenly_spread, first_difference, select, take
-    from sast_deploy.simulate.reference import run_reference
+    from sast_deploy.base.progress import track
+    from sast_deploy.engines.reference import run_reference
+    from sast_deploy.program.record import evenly_spread, first_difference, select, take
 
     chosen = evenly_spread(len(frames), samples)
     if len(chosen) == 0:
@@ -269,9 +269,9 @@ def _facts(path: Path, net: NetFile, data: FrameSet, unlike_training: str | None
     import numpy as np
 
     from sast_deploy import __version__
-    from sast_deploy.fileio import file_digest
-    from sast_deploy.netx import profile_of
-    from sast_deploy.versions import installed_version
+    from sast_deploy.base.files import file_digest
+    from sast_deploy.base.versions import installed_version
+    from sast_deploy.netx.file import profile_of
 
     versions = {"sast-deploy": __version__, "python": platform.python_version(), "numpy": np.__version__}
     versions |= {name: installed_version(name) or "missing" for name in ("lava-nc", "lava-dl")}

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sast_deploy.base.errors import Exit
 from sast_deploy.commands.options import COUNT, OUTPUT, PATH, Command, console, example, refuse_ignored
-from sast_deploy.errors import Exit
 
 if TYPE_CHECKING:
-    from sast_deploy.show import Out
-    from sast_deploy.sweep.jobs import Workers
-    from sast_deploy.sweep.study import Study
-    from sast_deploy.sweep.sweep import Outcome, Plan
+    from sast_deploy.show.blocks import Out
+    from sast_deploy.studies.sweep.jobs import Workers
+    from sast_deploy.studies.sweep.study import Study
+    from sast_deploy.studies.sweep.sweep import Outcome, Plan
 
 SCHEMA = """
 A study is a TOML file. [study] has a name; every [[grid]] is multiplied out over its axes, each a value or
@@ -73,9 +73,9 @@ def sweep_command(
     dry_run: bool,
 ) -> int:
     """See `help` above."""
-    from sast_deploy.outputs import check_output_folder
-    from sast_deploy.sweep import load_study
-    from sast_deploy.sweep.sweep import plan, sweep
+    from sast_deploy.base.outputs import check_output_folder
+    from sast_deploy.studies.sweep import load_study
+    from sast_deploy.studies.sweep.sweep import plan, sweep
 
     if dry_run:
         refuse_ignored(("jobs", "address"), "with --dry-run, which starts nothing")
@@ -92,10 +92,10 @@ def sweep_command(
 
 def _workers(address: str | None, jobs: int | None) -> Workers:
     if address is None:
-        from sast_deploy.sweep.workers import LocalWorkers
+        from sast_deploy.studies.sweep.workers import LocalWorkers
 
         return LocalWorkers(jobs or len(os.sched_getaffinity(0)))
-    from sast_deploy.sweep.raycluster import RayWorkers
+    from sast_deploy.studies.sweep.raycluster import RayWorkers
 
     return RayWorkers(address, jobs)
 

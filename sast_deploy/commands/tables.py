@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sast_deploy.base.text import printable
 from sast_deploy.commands.identity import RAW, records_run
 from sast_deploy.commands.options import (
     OUTPUT,
@@ -17,12 +18,11 @@ from sast_deploy.commands.options import (
     overwrite_option,
     refuse_ignored,
 )
-from sast_deploy.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sast_deploy.show import Table
+    from sast_deploy.show.blocks import Table
 
 
 @click.command(
@@ -50,9 +50,9 @@ def tables_command(
     Every figure is a mean over seeds ± sample standard deviation, beside the paper's; differences come with
     paired tests. Real, simulated and embedded data never share a table. Missing runs are shown as missing.
     """
-    from sast_deploy.outputs import STDOUT, check_output, check_output_folder, picture_kind
-    from sast_deploy.tables import load_records, make_tables, raw_text, write_raw
-    from sast_deploy.tables.plots import pictures
+    from sast_deploy.base.outputs import STDOUT, check_output, check_output_folder, picture_kind
+    from sast_deploy.studies.tables import load_records, make_tables, raw_text, write_raw
+    from sast_deploy.studies.tables.plots import pictures
 
     if raw in (None, STDOUT) and plots is None:
         refuse_ignored(["overwrite"], "without --json FILE or --plots DIR")
@@ -80,7 +80,7 @@ def tables_command(
 
 
 def _print(tables: Iterable[Table], as_markdown: bool) -> None:
-    from sast_deploy.tables import markdown
+    from sast_deploy.studies.tables import markdown
 
     out = console()
     for table in tables:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sast_deploy.base.errors import UsageError
 from sast_deploy.commands.loading import refuse_idle_options
 from sast_deploy.commands.options import (
     OUTPUT,
@@ -23,10 +24,9 @@ from sast_deploy.commands.options import (
     refuse_ignored,
     training_overwrite_option,
 )
-from sast_deploy.errors import UsageError
 
 if TYPE_CHECKING:
-    from sast_deploy.recipes import Recipe
+    from sast_deploy.training.recipes import Recipe
 
 # Values of a recipe that do nothing without another one.
 _NEEDS = {"sharpness": "rho", "pairing": "rho", "anneal": "k_start"}
@@ -106,8 +106,8 @@ def train_command(
     Beside the checkpoint: metrics.jsonl, one line per epoch, and resume.pt while unfinished.
     """
     options = build_frame_options(steps, binning, encoding, clip, size, duration_us)
-    from sast_deploy.batches import pick_device
-    from sast_deploy.recipes import recipe
+    from sast_deploy.training.batches import pick_device
+    from sast_deploy.training.recipes import recipe
 
     named = {"rho": rho, "epochs": epochs, "lr": lr, "batch": batch}
     wanted = recipe(recipe_name).replace(**parse_changes(changes), **named)
@@ -117,8 +117,8 @@ def train_command(
     pick_device(device)
     refuse_idle_options(dataset, data_root, holdout, holdout_seed)
     from sast_deploy.data import load_frames
-    from sast_deploy.network import network_spec
-    from sast_deploy.train_state import RunFiles
+    from sast_deploy.training.network.network import network_spec
+    from sast_deploy.training.state import RunFiles
 
     # Of any size: what is wrong with alpha and k is said before data are framed.
     spec_of = partial(network_spec, kind, alpha=alpha, k=k, reset=reset)
@@ -141,8 +141,8 @@ def train_command(
         out.print(f"note: {SILENT.format(recipe_name)}")
     if data.info.missing_classes:
         out.print(f"classes without samples: {', '.join(data.info.missing_classes)}")
-    from sast_deploy.tails import tail_warning
-    from sast_deploy.train import train
+    from sast_deploy.training.surrogate_tails import tail_warning
+    from sast_deploy.training.train import train
 
     result = train(
         spec_of(data.sensor, len(data.info.classes)), wanted, data, output,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sast_deploy.base.errors import Exit, NetFileError
 from sast_deploy.commands.inspect import refuse_without_data
 from sast_deploy.commands.options import (
     COUNT,
@@ -19,11 +20,10 @@ from sast_deploy.commands.options import (
     example,
     refuse_ignored,
 )
-from sast_deploy.errors import Exit, NetFileError
 
 if TYPE_CHECKING:
-    from sast_deploy.show import Table
-    from sast_deploy.verify import Comparison
+    from sast_deploy.show.blocks import Table
+    from sast_deploy.verification.comparison import Comparison
 
 DEFAULT_SAMPLES = 20
 NAMES = ("reference", "fast", "lava")
@@ -71,11 +71,11 @@ def verify_command(
     First the file's known answers, then samples of its own test split. Exit code 1 at the first difference,
     which is printed with the inputs that led there; 3 if an engine is missing: leave it out with --backend.
     """
+    from sast_deploy.base.reading.files import STOCK, identify
     from sast_deploy.commands.loading import load_spread
-    from sast_deploy.netx import read_net
-    from sast_deploy.netx_program import EXPECTED
-    from sast_deploy.reading.files import STOCK, identify
-    from sast_deploy.verify import blind_spots, compare, load_engines, replay_known
+    from sast_deploy.netx.file import read_net
+    from sast_deploy.netx.program_group import EXPECTED
+    from sast_deploy.verification.comparison import blind_spots, compare, load_engines, replay_known
 
     if known_answers_only:
         refuse_ignored(("samples", *DATA_OPTIONS), "with --known-answers-only, which needs no data")
@@ -104,7 +104,7 @@ def verify_command(
 
 
 def _table(rows: list[Comparison]) -> Table:
-    from sast_deploy.show import Table
+    from sast_deploy.show.blocks import Table
 
     cells = []
     for row in rows:

@@ -7,26 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sast_deploy.base.errors import CompileError
+from sast_deploy.base.text import encodable
 from sast_deploy.compiler.choice import LayerChoice, check_choice
-from sast_deploy.compiler.intervals import firing_limit
-from sast_deploy.compiler.proofs import (
-    LayerProof,
-    NeuronBounds,
-    bound_neurons,
-    prove,
-    signed_bits,
-)
+from sast_deploy.compiler.floatnet import FloatConv2d, FloatDense, FloatNetwork, FloatPool, FloatReadout
 from sast_deploy.compiler.quantize import (
     Float64Array,
     Scaling,
     choose_readout_scaling,
     choose_scaling,
 )
-from sast_deploy.errors import CompileError
-from sast_deploy.floatnet import FloatConv2d, FloatDense, FloatNetwork, FloatPool, FloatReadout
-from sast_deploy.linear import weighted_layers
-from sast_deploy.profile import Profile
-from sast_deploy.program import (
+from sast_deploy.program.profile import Profile
+from sast_deploy.program.program import (
     LEAK_BITS,
     Conv2d,
     Dense,
@@ -38,7 +30,15 @@ from sast_deploy.program import (
     SumPool,
     frozen_ints,
 )
-from sast_deploy.text import encodable
+from sast_deploy.program.sums import weighted_layers
+from sast_deploy.proofs.bounds import (
+    LayerProof,
+    NeuronBounds,
+    bound_neurons,
+    prove,
+    signed_bits,
+)
+from sast_deploy.proofs.intervals import firing_limit
 
 INT32_MAX = (1 << 31) - 1
 

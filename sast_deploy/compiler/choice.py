@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sast_deploy.base.errors import CompileError
 from sast_deploy.compiler.quantize import Float64Array, Scaling, on_grid, quantize
-from sast_deploy.errors import CompileError
-from sast_deploy.profile import Profile
-from sast_deploy.program import Int32Array, Shape
+from sast_deploy.program.profile import Profile
+from sast_deploy.program.program import Int32Array, Shape
 
 
 @dataclass(frozen=True, eq=False)

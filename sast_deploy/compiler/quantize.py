@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sast_deploy.profile import Profile
+from sast_deploy.program.profile import Profile
 
 Float64Array = npt.NDArray[np.float64]
 

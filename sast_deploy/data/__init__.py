@@ -10,8 +10,8 @@ import numpy as np
 from sast_deploy.data.cache import CODEC_VERSION, SPLITS, Entry, FrameCache, digest_of
 from sast_deploy.data.frameset import DataInfo, FrameSet, FrameSplit, SplitSummary, describe
 from sast_deploy.data.options import FrameOptions
+from sast_deploy.data.readers.sources import find_source
 from sast_deploy.data.recordings import Source
-from sast_deploy.data.sources import find_source
 from sast_deploy.data.split import Holdout, stratified_split
 
 __all__ = [

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from sast_deploy.base.errors import DataError, OwnTestSplitError
+from sast_deploy.base.progress import progress_bar
 from sast_deploy.data.cache import (
     CHUNK,
     CODEC_VERSION,
@@ -27,8 +29,6 @@ from sast_deploy.data.frames import Binner, Frames
 from sast_deploy.data.options import FrameOptions
 from sast_deploy.data.recordings import NAMES, Recording, Recordings
 from sast_deploy.data.split import Holdout, stratified_split
-from sast_deploy.errors import DataError, OwnTestSplitError
-from sast_deploy.progress import progress_bar
 
 
 def split_recordings(

@@ -29,15 +29,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sast_deploy.base.errors import DataError, OutputError
+from sast_deploy.base.files import new_folder, remove_stale, write_text
+from sast_deploy.base.reading import Expected
+from sast_deploy.base.reading.arrays import read_npy
+from sast_deploy.base.reading.documents import read_json
+from sast_deploy.base.settings import COUNT, Items, Table, Text, Whole, refuse
+from sast_deploy.base.text import printable
 from sast_deploy.data.options import MAX_CLASSES
 from sast_deploy.data.options import SCHEMA as OPTIONS
-from sast_deploy.errors import DataError, OutputError
-from sast_deploy.fileio import new_folder, remove_stale, write_text
-from sast_deploy.reading import Expected
-from sast_deploy.reading.arrays import read_npy
-from sast_deploy.reading.documents import read_json
-from sast_deploy.reading.settings import COUNT, Items, Table, Text, Whole, refuse
-from sast_deploy.text import printable
 
 FORMAT_VERSION = 1
 CODEC_VERSION = 1  # raise it when the same recordings and options give other frames than before

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sast_deploy.errors import DataError
-from sast_deploy.fileio import atomic_path
-from sast_deploy.reading import Expected, read_bytes
+from sast_deploy.base.errors import DataError
+from sast_deploy.base.files import atomic_path
+from sast_deploy.base.reading import Expected, read_bytes
 
 EVENT = np.dtype([("x", "<u2"), ("y", "<u2"), ("t", "<i8"), ("p", "u1")])
 NMNIST_SENSOR = (34, 34)  # height, width

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sast_deploy.compiled import compiled
+from sast_deploy.base.compiled import compiled
+from sast_deploy.base.errors import DataError
 from sast_deploy.data.events import (
     EVENT_BYTES,
     NMNIST_SENSOR,
@@ -20,7 +21,6 @@ from sast_deploy.data.events import (
     decode_nmnist,
 )
 from sast_deploy.data.options import FrameOptions
-from sast_deploy.errors import DataError
 
 Frames = NDArray[np.uint8]
 POLARITIES = 2

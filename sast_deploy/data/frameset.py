@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sast_deploy.base.errors import DataError
+from sast_deploy.base.progress import track
+from sast_deploy.base.settings import COUNT, FRACTION, SEED, Flag, Items, Maybe, Schema, Text
 from sast_deploy.data.options import MAX_CLASSES, FrameOptions
-from sast_deploy.errors import DataError
-from sast_deploy.progress import track
-from sast_deploy.reading.settings import COUNT, FRACTION, SEED, Flag, Items, Maybe, Schema, Text
 
 DESCRIBE_CHUNK = 512  # samples looked at in one go, so that a large set never sits in memory
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sast_deploy.errors import DataError
-from sast_deploy.reading.settings import Choice, Items, Maybe, Schema, Whole
+from sast_deploy.base.errors import DataError
+from sast_deploy.base.settings import Choice, Items, Maybe, Schema, Whole
 
 BINNINGS = ("time", "count")
 ENCODINGS = ("count", "binary")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sast_deploy.errors import DataError
+from sast_deploy.base.errors import DataError
 
 Indices = NDArray[np.int64]
 

@@ -30,7 +30,7 @@ import dataclasses, sys
 sys.path[:0] = [{checkout!r}]
 from tools import fuzz
 fuzz._prepare(None)
-from sast_deploy.errors import DataError
+from sast_deploy.base.errors import DataError
 from tools.fuzzing import pool, recordings, seeds
 from tools.fuzzing.targets import TARGETS
 

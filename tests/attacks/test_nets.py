@@ -6,8 +6,8 @@ import h5py
 import numpy as np
 import pytest
 
-from sast_deploy.errors import NetFileError
-from sast_deploy.netx import read_net
+from sast_deploy.base.errors import NetFileError
+from sast_deploy.netx.file import read_net
 from tests.attacks.readers import commands, place
 from tools.fuzzing.hdf5 import datasets, make_older, mend
 

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from sast_deploy.netx_import import StockUse, load_stock
+from sast_deploy.netx.foreign.network import StockUse, load_stock
 from tests.attacks.readers import commands, place
 from tests.attacks.test_nets import NODES, REACHING, refusal
 from tools.fuzzing.hdf5 import datasets

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sast_deploy.fixedpoint import Arithmetic, QFormat
-from sast_deploy.netx import NetFile, write_net
-from sast_deploy.program import Program
-from sast_deploy.simulate.lava import run_lava
-from sast_deploy.simulate.record import first_difference
-from sast_deploy.simulate.reference import run_reference
+from sast_deploy.engines.lava import run_lava
+from sast_deploy.engines.reference import run_reference
+from sast_deploy.netx.file import NetFile, write_net
+from sast_deploy.program.fixedpoint import Arithmetic, QFormat
+from sast_deploy.program.program import Program
+from sast_deploy.program.record import first_difference
 from tests.programs import conv_program, dense, random_frames, readout, vectorised
 
 pytestmark = pytest.mark.slow

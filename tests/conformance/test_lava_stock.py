@@ -7,11 +7,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from sast_deploy.errors import LavaError
-from sast_deploy.fixedpoint import Arithmetic, QFormat
-from sast_deploy.netx import NetFile, write_net
-from sast_deploy.program import Program, frozen_ints
-from sast_deploy.simulate.lava import run_stock
+from sast_deploy.base.errors import LavaError
+from sast_deploy.engines.lava import run_stock
+from sast_deploy.netx.file import NetFile, write_net
+from sast_deploy.program.fixedpoint import Arithmetic, QFormat
+from sast_deploy.program.program import Program, frozen_ints
 from tests.programs import conv, dense, fc_program, random_frames, readout, vectorised
 
 pytestmark = pytest.mark.slow

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sast_deploy.children import child_environment
-from sast_deploy.errors import DataError, LavaError
-from sast_deploy.netx import NetFile, write_net
-from sast_deploy.simulate.lava import run_lava, supervisor
-from sast_deploy.simulate.lava.run import open_files
-from sast_deploy.simulate.lava.selfcheck import check
+from sast_deploy.base.children import child_environment
+from sast_deploy.base.errors import DataError, LavaError
+from sast_deploy.engines.lava import run_lava, supervisor
+from sast_deploy.engines.lava.run import open_files
+from sast_deploy.engines.lava.selfcheck import check
+from sast_deploy.netx.file import NetFile, write_net
 from tests.programs import conv_program, fc_program, random_frames, rich_program
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks in /proc for processes left behind")
@@ -112,7 +112,7 @@ def test_failing_process_model_gives_its_reason(work, monkeypatch, tmp_path):
     hook = tmp_path / "hook"
     hook.mkdir()
     (hook / "sitecustomize.py").write_text(
-        "import sast_deploy.fixedpoint as f\n"
+        "import sast_deploy.program.fixedpoint as f\n"
         "def broken(*_):\n"
         "    raise ValueError('planted\\nsecond line')\n"
         "f.fit_array = broken\n"
@@ -164,7 +164,7 @@ def test_killed_parent_leaves_nothing_behind(work):
     np.save(path.parent / "frames.npy", frames)
     script = (
         "import sys, os, numpy as np\n"
-        "from sast_deploy.simulate.lava import run_lava\n"
+        "from sast_deploy.engines.lava import run_lava\n"
         "run_lava(sys.argv[1], np.load(sys.argv[2], mmap_mode='r'), batch=1,\n"
         "         progress=lambda done: (os.kill(os.getpid(), 9) for _ in done))\n"
     )
@@ -195,7 +195,7 @@ def test_selfcheck():
 
 LIMITED = """
 import resource, sys, numpy as np
-from sast_deploy.simulate.lava import run_lava
+from sast_deploy.engines.lava import run_lava
 allowed = int(sys.argv[3])
 resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, allowed))
 run_lava(sys.argv[1], np.load(sys.argv[2]), stall=20)

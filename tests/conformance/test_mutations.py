@@ -7,20 +7,20 @@ from functools import cache
 
 import numpy as np
 import pytest
+from sast_deploy.simulate import reference
 
 from sast_deploy.cli import run
 from sast_deploy.compiler import compile_network
-from sast_deploy.compiler.proofs import prove
-from sast_deploy.diagnosis import unseen
-from sast_deploy.fixedpoint import fit
-from sast_deploy.floatnet import FloatConv2d, FloatNetwork, FloatPool, FloatReadout
-from sast_deploy.knownanswers import make_known_answers
-from sast_deploy.netx import NetFile, write_net
-from sast_deploy.profile import load_profile
-from sast_deploy.program import Conv2d, frozen_ints
-from sast_deploy.simulate import reference
-from sast_deploy.simulate.record import SpikeRecord, Trace
-from sast_deploy.verify import half, replay_known
+from sast_deploy.compiler.floatnet import FloatConv2d, FloatNetwork, FloatPool, FloatReadout
+from sast_deploy.netx.file import NetFile, write_net
+from sast_deploy.program.fixedpoint import fit
+from sast_deploy.program.profile import load_profile
+from sast_deploy.program.program import Conv2d, frozen_ints
+from sast_deploy.program.record import SpikeRecord, Trace
+from sast_deploy.proofs.bounds import prove
+from sast_deploy.verification.comparison import half, replay_known
+from sast_deploy.verification.diagnosis import unseen
+from sast_deploy.verification.vectors import make_known_answers
 from tests.networks import float_fc
 from tests.programs import rich_program, vectorised
 

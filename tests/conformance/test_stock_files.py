@@ -10,14 +10,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sast_deploy.errors import NetFileError
-from sast_deploy.netx_currents import check_currents
-from sast_deploy.netx_frames import stock_frames
-from sast_deploy.netx_import import StockUse, load_stock, read_stock
-from sast_deploy.simulate.fast import run_fast
-from sast_deploy.simulate.lava import StockOptions, run_lava, run_stock
-from sast_deploy.simulate.record import first_difference
-from sast_deploy.simulate.reference import run_reference
+from sast_deploy.base.errors import NetFileError
+from sast_deploy.engines.fast import run_fast
+from sast_deploy.engines.lava import StockOptions, run_lava, run_stock
+from sast_deploy.engines.reference import run_reference
+from sast_deploy.netx.foreign.currents import check_currents
+from sast_deploy.netx.foreign.frames import stock_frames
+from sast_deploy.netx.foreign.network import StockUse, load_stock, read_stock
+from sast_deploy.program.record import first_difference
 from tests.programs import vectorised
 from tests.stockfiles import FLATTEN, conv, dense, image, integers, integrator, neuron, write_stock
 

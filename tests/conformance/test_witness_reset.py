@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sast_deploy.fixedpoint import Arithmetic, QFormat
-from sast_deploy.program import Dense, Program, frozen_ints
-from sast_deploy.simulate.reference import run_reference
+from sast_deploy.engines.reference import run_reference
+from sast_deploy.program.fixedpoint import Arithmetic, QFormat
+from sast_deploy.program.program import Dense, Program, frozen_ints
 from tests.conformance.witness_child import run_witness
 
 pytestmark = pytest.mark.slow

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sast_deploy.simulate.lava.supervisor import Limits, Watch
+from sast_deploy.engines.lava.supervisor import Limits, Watch
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -101,7 +101,7 @@ def refractory_reset(activation, vth):
 
 def weights(seed, cases):
     """The stock weight functions against `stock_weights`, on random matrices: how many of each outcome."""
-    from sast_deploy.netx_weights import stock_weights
+    from sast_deploy.netx.foreign.weights import stock_weights
 
     rng, outcomes = np.random.default_rng(int(seed)), {"exact": 0, "altered": 0, "refused": 0, "wrong": 0}
     for _ in range(int(cases)):
@@ -155,7 +155,7 @@ def _stock_sums(parts, rng):
 
 
 def main(run_dir):
-    from sast_deploy.simulate.lava import shim
+    from sast_deploy.engines.lava import shim
 
     shim.prepare()
     with np.load(run_dir / "job.npz") as job:
@@ -165,7 +165,7 @@ def main(run_dir):
 
 
 if __name__ == "__main__":
-    from sast_deploy.simulate.lava import child
+    from sast_deploy.engines.lava import child
 
     code = child.main(main)
     sys.stdout.flush()

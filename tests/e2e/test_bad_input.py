@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from sast_deploy.cli import run
-from sast_deploy.netx import read_net, sast_digest
-from sast_deploy.train_state import RunFiles
+from sast_deploy.netx.file import read_net, sast_digest
+from sast_deploy.training.state import RunFiles
 
 pytestmark = pytest.mark.slow
 
@@ -174,7 +174,7 @@ def test_arguments_and_files(work, capsys, arguments, message, bands, monkeypatc
     (work / "truncated.net").write_bytes(net.read_bytes()[:10_000])
     (work / "text.net").write_text("hello")
     (work / "empty").mkdir()
-    from sast_deploy.profile import load_profile
+    from sast_deploy.program.profile import load_profile
 
     (work / "bad.toml").write_text(load_profile("loihi-int4").text.replace("[state]\nbits", "[state]\nbit"))
     before = {path: path.stat().st_mtime_ns for path in work.rglob("*") if path.is_file()}
@@ -260,15 +260,15 @@ def test_debug_shows_the_traceback():
 
 
 def test_an_internal_error_is_one_line_too(capsys, monkeypatch):
-    import sast_deploy.netx
-    import sast_deploy.reading.files
-    from sast_deploy.reading.files import NET
+    import sast_deploy.base.reading.files
+    import sast_deploy.netx.file
+    from sast_deploy.base.reading.files import NET
 
     def broken(_path):
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr(sast_deploy.netx, "read_net", broken)
-    monkeypatch.setattr(sast_deploy.reading.files, "identify", lambda _path, _expected: NET)
+    monkeypatch.setattr(sast_deploy.netx.file, "read_net", broken)
+    monkeypatch.setattr(sast_deploy.base.reading.files, "identify", lambda _path, _expected: NET)
     line = complaint(["simulate", "x.net"], capsys, code=70)
     assert (
         line

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sast_deploy.cli import run
-from sast_deploy.netx import read_net
+from sast_deploy.netx.file import read_net
 
 pytestmark = pytest.mark.slow
 
@@ -72,9 +72,9 @@ def test_compile_says_that_stock_netx_resets_to_zero(here, capsys):
 
 def test_a_disagreement_is_reported_and_exits_1(here, monkeypatch, capsys):
     """A backend that miscounts one spike is caught by the reference check."""
-    import sast_deploy.simulate.lava as backend
-    from sast_deploy.simulate.record import SpikeRecord
-    from sast_deploy.simulate.reference import run_reference
+    import sast_deploy.engines.lava as backend
+    from sast_deploy.engines.reference import run_reference
+    from sast_deploy.program.record import SpikeRecord
 
     def miscounting(path, frames, **_options):
         record = run_reference(read_net(path).program, frames)

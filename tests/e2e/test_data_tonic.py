@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tonic
 
+from sast_deploy.base.errors import DataError, InstallationError
 from sast_deploy.data import FrameOptions, load_frames
 from sast_deploy.data.events import EVENT
-from sast_deploy.errors import DataError, InstallationError
 from tests.unit.data_samples import random_events, slow_frames, write_folder
 
 OPTIONS = FrameOptions(steps=5)

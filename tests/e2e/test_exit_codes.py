@@ -21,8 +21,8 @@ import numpy as np
 import pytest
 
 from sast_deploy import cli
-from sast_deploy.children import child_environment, python_command
-from sast_deploy.errors import EXIT_CODES, Exit
+from sast_deploy.base.children import child_environment, python_command
+from sast_deploy.base.errors import EXIT_CODES, Exit
 from tests.commandlines import COMMANDS, STUDY, TRACE, WORKING, make_folder, poison, working
 
 pytestmark = pytest.mark.slow
@@ -30,18 +30,18 @@ ROOT = Path(__file__).parents[2]
 # Where each command's own work begins.
 WORK = {
     "train": "sast_deploy.data.load_frames",
-    "finetune": "sast_deploy.checkpoint.load_checkpoint",
-    "evaluate": "sast_deploy.checkpoint.load_checkpoint",
-    "analyse": "sast_deploy.checkpoint.load_checkpoint",
+    "finetune": "sast_deploy.training.checkpoint.load_checkpoint",
+    "evaluate": "sast_deploy.training.checkpoint.load_checkpoint",
+    "analyse": "sast_deploy.training.checkpoint.load_checkpoint",
     "compile": "sast_deploy.compiler.compile_network",
-    "simulate": "sast_deploy.simulate.lava.run_lava",
-    "verify": "sast_deploy.verify.run_reference",
-    "inspect": "sast_deploy.inspection.inspect_net",
-    "sweep": "sast_deploy.sweep.sweep.plan",
-    "tables": "sast_deploy.tables.load_records",
+    "simulate": "sast_deploy.engines.lava.run_lava",
+    "verify": "sast_deploy.verification.comparison.run_reference",
+    "inspect": "sast_deploy.reports.inspection.inspect_net",
+    "sweep": "sast_deploy.studies.sweep.sweep.plan",
+    "tables": "sast_deploy.studies.tables.load_records",
     "data info": "sast_deploy.data.load_frames",
-    "data simulate": "sast_deploy.data.saccade.simulate_mnist",
-    "data compare": "sast_deploy.data.compare.compare",
+    "data simulate": "sast_deploy.data.camera.saccade.simulate_mnist",
+    "data compare": "sast_deploy.data.camera.compare.compare",
     "doctor": "sast_deploy.doctor.diagnose",
 }
 NO_SUCH_FILE = {
@@ -262,7 +262,7 @@ def test_python_m_runs_no_module_of_the_folder(here: Path, tmp_path: Path) -> No
     names = ["json", "multiprocessing", "numpy", "subprocess", "tempfile", "click", "rich", "torch"]
     for name in names:
         shutil.copy(here / f"{name}.py", tmp_path)
-    for module in ("sast_deploy", "sast_deploy.doctor", "sast_deploy.simulate.lava.selfcheck"):
+    for module in ("sast_deploy", "sast_deploy.doctor", "sast_deploy.engines.lava.selfcheck"):
         words = ["doctor"] if module == "sast_deploy" else []
         command = [sys.executable, "-m", module, *words]
         done = subprocess.run(
@@ -275,7 +275,7 @@ def test_python_m_runs_no_module_of_the_folder(here: Path, tmp_path: Path) -> No
 def test_a_check_that_fails(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import sast_deploy.simulate.fast as fast
+    import sast_deploy.engines.fast as fast
 
     right = fast.run_fast
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from sast_deploy import cli
-from sast_deploy.errors import Exit
+from sast_deploy.base.errors import Exit
 from tests.commandlines import COMMANDS, make_folder, working
 from tests.stockfiles import FLATTEN, conv, dense, image, integers, write_stock
 
@@ -245,34 +245,35 @@ IGNORED: list[tuple[str, str]] = [
 ON, END, SKIP = "goes on", "ends the run", "returns nothing"
 HANDED = {
     "sast_deploy.data.load_frames": ON,
-    "sast_deploy.outputs.check_output": ON,
-    "sast_deploy.profile.load_profile": ON,
-    "sast_deploy.train.train": END,
-    "sast_deploy.qat.finetune": END,
-    "sast_deploy.evaluate.evaluate": END,
-    "sast_deploy.analysis.predict": ON,
-    "sast_deploy.analysis.analyse": END,
-    "sast_deploy.compiler.calibration.calibrate": END,
-    "sast_deploy.parts.calibration_samples": ON,
-    "sast_deploy.netx.write_net": END,
-    "sast_deploy.simulate.lava.run_lava": END,
-    "sast_deploy.simulate.fast.run_fast": ON,
-    "sast_deploy.simulate.record.evenly_spread": ON,
-    "sast_deploy.verify.load_engines": ON,
-    "sast_deploy.verify.replay_known": SKIP,
-    "sast_deploy.verify.compare": SKIP,
-    "sast_deploy.sweep.sweep.plan": ON,
-    "sast_deploy.sweep.sweep.sweep": END,
-    "sast_deploy.sweep.workers.LocalWorkers": ON,
-    "sast_deploy.sweep.raycluster.RayWorkers": END,
-    "sast_deploy.tables.markdown": ON,
-    "sast_deploy.data.saccade.simulate_mnist": END,
-    "sast_deploy.data.compare.compare": ON,
-    "sast_deploy.tables.plots.pictures": ON,
+    "sast_deploy.base.outputs.check_output": ON,
+    "sast_deploy.program.profile.load_profile": ON,
+    "sast_deploy.training.train.train": END,
+    "sast_deploy.finetuning.finetune": END,
+    "sast_deploy.training.evaluate.evaluate": END,
+    "sast_deploy.studies.analysis.predict": ON,
+    "sast_deploy.studies.analysis.analyse": END,
+    "sast_deploy.calibration.calibrate": END,
+    "sast_deploy.calibration.parts.calibration_samples": ON,
+    "sast_deploy.netx.file.write_net": END,
+    "sast_deploy.engines.lava.run_lava": END,
+    "sast_deploy.engines.fast.run_fast": ON,
+    "sast_deploy.program.record.evenly_spread": ON,
+    "sast_deploy.verification.comparison.load_engines": ON,
+    "sast_deploy.verification.comparison.replay_known": SKIP,
+    "sast_deploy.verification.comparison.compare": SKIP,
+    "sast_deploy.studies.sweep.sweep.plan": ON,
+    "sast_deploy.studies.sweep.sweep.sweep": END,
+    "sast_deploy.studies.sweep.workers.LocalWorkers": ON,
+    "sast_deploy.studies.sweep.raycluster.RayWorkers": END,
+    "sast_deploy.studies.tables.markdown": ON,
+    "sast_deploy.data.camera.saccade.simulate_mnist": END,
+    "sast_deploy.data.camera.compare.compare": ON,
+    "sast_deploy.studies.tables.plots.pictures": ON,
 }
 READING = [
-    "sast_deploy.data.load_frames", "sast_deploy.data.saccade.simulate_mnist",
-    "sast_deploy.data.compare.compare", "sast_deploy.sweep.sweep.sweep", "sast_deploy.netx_frames.load_array",
+    "sast_deploy.data.load_frames", "sast_deploy.data.camera.saccade.simulate_mnist",
+    "sast_deploy.data.camera.compare.compare", "sast_deploy.studies.sweep.sweep.sweep",
+    "sast_deploy.netx.foreign.frames.load_array",
 ]  # fmt: skip
 
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from sast_deploy.checkpoint import load_checkpoint
-from sast_deploy.network import NetworkSpec
-from sast_deploy.recipes import BEST
-from sast_deploy.train import train
+from sast_deploy.training.checkpoint import load_checkpoint
+from sast_deploy.training.network.network import NetworkSpec
+from sast_deploy.training.recipes import BEST
+from sast_deploy.training.train import train
 from tests.tinydata import SHAPE, tiny_set
 
 pytestmark = pytest.mark.slow
@@ -29,17 +29,17 @@ SCRIPT = """
 import sys
 import time
 from pathlib import Path
-from sast_deploy import train_state
-from sast_deploy.errors import SastError
-from sast_deploy.train import train
+from sast_deploy.training import state as train_state
+from sast_deploy.base.errors import SastError
+from sast_deploy.training.train import train
 from tests.e2e.test_resume import PLAN, SAMPLES, SPEC
 from tests.tinydata import tiny_set
-write_metrics = train_state.write_metrics
+write_metrics = state.write_metrics
 def slowly(*arguments):
     write_metrics(*arguments)
     time.sleep(0.1)  # the test may wake late on a busy machine, and must not find the training over
 if "--slow" in sys.argv:
-    train_state.write_metrics = slowly
+    state.write_metrics = slowly
 try:
     train(SPEC, PLAN, tiny_set(SAMPLES), Path(sys.argv[1]), resume="--resume" in sys.argv)
 except SastError as error:

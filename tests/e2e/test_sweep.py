@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sast_deploy.checkpoint import load_checkpoint
 from sast_deploy.cli import run
-from sast_deploy.sweep import load_study
-from sast_deploy.sweep.frames import load_choice
-from sast_deploy.train import train
+from sast_deploy.studies.sweep import load_study
+from sast_deploy.studies.sweep.frames import load_choice
+from sast_deploy.training.checkpoint import load_checkpoint
+from sast_deploy.training.train import train
 from tests.commandlines import TRACE, poison
 
 ROOT = Path(__file__).parents[2]

@@ -19,19 +19,19 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from sast_deploy import train as training
+from sast_deploy.base.files import file_digest
 from sast_deploy.cli import run
 from sast_deploy.data import FrameOptions, FrameSet, _signature, load_frames
 from sast_deploy.data.split import Holdout
-from sast_deploy.fileio import file_digest
-from sast_deploy.knownanswers import make_known_answers
-from sast_deploy.network import NetworkSpec
-from sast_deploy.netx import NetFile, read_net, write_net
-from sast_deploy.profile import load_profile
-from sast_deploy.program import Program
-from sast_deploy.recipes import BEST
-from sast_deploy.simulate.reference import run_reference
-from sast_deploy.tables.records import load_records, write_raw
+from sast_deploy.engines.reference import run_reference
+from sast_deploy.netx.file import NetFile, read_net, write_net
+from sast_deploy.program.profile import load_profile
+from sast_deploy.program.program import Program
+from sast_deploy.studies.tables.records import load_records, write_raw
+from sast_deploy.training import train as training
+from sast_deploy.training.network.network import NetworkSpec
+from sast_deploy.training.recipes import BEST
+from sast_deploy.verification.vectors import make_known_answers
 from tests.anyprogram import Seeded, any_program
 from tests.e2e.conftest import write_bands
 from tests.programs import rich_program

@@ -11,18 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sast_deploy.base.errors import Exit
+from sast_deploy.base.files import file_digest
 from sast_deploy.cli import run
 from sast_deploy.data.cache import SPLITS, FrameCache, check_frames
-from sast_deploy.errors import Exit
-from sast_deploy.fileio import file_digest
-from sast_deploy.knownanswers import wrong_answer
-from sast_deploy.netx import read_net, write_net
-from sast_deploy.simulate.fast import run_fast
-from sast_deploy.simulate.reference import run_reference
-from sast_deploy.tables import load_records, make_tables
-from sast_deploy.tables.records import write_raw
-from sast_deploy.train import train
-from sast_deploy.train_state import RunFiles, load_progress
+from sast_deploy.engines.fast import run_fast
+from sast_deploy.engines.reference import run_reference
+from sast_deploy.netx.file import read_net, write_net
+from sast_deploy.studies.tables import load_records, make_tables
+from sast_deploy.studies.tables.records import write_raw
+from sast_deploy.training.state import RunFiles, load_progress
+from sast_deploy.training.train import train
+from sast_deploy.verification.vectors import wrong_answer
 from tests.golden import make_files
 from tests.golden.make_files import FILES, PLAN, SIMULATE, SPEC, answers, frames_of
 

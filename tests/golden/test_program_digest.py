@@ -7,8 +7,8 @@ import hashlib
 import numpy as np
 import pytest
 
-from sast_deploy.fixedpoint import Arithmetic, QFormat
-from sast_deploy.program import Dense, Program, Readout, SumPool, frozen_ints
+from sast_deploy.program.fixedpoint import Arithmetic, QFormat
+from sast_deploy.program.program import Dense, Program, Readout, SumPool, frozen_ints
 from tests.programs import conv_program
 
 RULES = Arithmetic(QFormat(8, 4), 4, "saturate", "toward-zero", "half-up", ">=", "subtract")

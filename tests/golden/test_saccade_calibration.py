@@ -7,15 +7,15 @@ import dataclasses
 import numpy as np
 import pytest
 
-from sast_deploy.data.calibrate import measure_noise
-from sast_deploy.data.compare import Comparison, Row, compare
-from sast_deploy.data.matching import matched_recordings
-from sast_deploy.data.pixelmodel import EVENT, PixelModel, simulate_recording
-from sast_deploy.data.register import measure_path
-from sast_deploy.data.saccade import simulate_mnist
-from sast_deploy.data.saccadepath import KNOTS
-from sast_deploy.data.statistics import statistics
-from sast_deploy.errors import DataError
+from sast_deploy.base.errors import DataError
+from sast_deploy.data.camera.compare import Comparison, Row, compare
+from sast_deploy.data.camera.fitting import measure_noise
+from sast_deploy.data.camera.matching import matched_recordings
+from sast_deploy.data.camera.path import KNOTS
+from sast_deploy.data.camera.pixelmodel import EVENT, PixelModel, simulate_recording
+from sast_deploy.data.camera.register import measure_path
+from sast_deploy.data.camera.saccade import simulate_mnist
+from sast_deploy.data.camera.statistics import statistics
 
 CHECKED = ["events per recording", "ON / OFF events", "frame density, T=10 (%)",
            *(f"events in bin {k} of 10" for k in range(1, 11))]  # fmt: skip

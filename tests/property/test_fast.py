@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sast_deploy.program import Conv2d, Dense, Program, Readout, frozen_ints
-from sast_deploy.simulate.fast import run_fast
-from sast_deploy.simulate.record import first_difference
-from sast_deploy.simulate.reference import run_reference
+from sast_deploy.engines.fast import run_fast
+from sast_deploy.engines.reference import run_reference
+from sast_deploy.program.program import Conv2d, Dense, Program, Readout, frozen_ints
+from sast_deploy.program.record import first_difference
 from tests.anyprogram import Choices, any_rules
 from tests.strategies import cases
 

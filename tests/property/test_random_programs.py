@@ -11,10 +11,10 @@ from functools import cache
 import numpy as np
 import pytest
 
-from sast_deploy.program import Program
-from sast_deploy.simulate.fast import run_fast
-from sast_deploy.simulate.record import SpikeRecord, evenly_spread, first_difference, select
-from sast_deploy.simulate.reference import run_reference
+from sast_deploy.engines.fast import run_fast
+from sast_deploy.engines.reference import run_reference
+from sast_deploy.program.program import Program
+from sast_deploy.program.record import SpikeRecord, evenly_spread, first_difference, select
 from tests.anyprogram import Seeded, any_frames, any_program, any_samples, features
 from tests.programs import vectorised
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
 
-from sast_deploy.fixedpoint import (
+from sast_deploy.engines.reference import run_reference
+from sast_deploy.program.fixedpoint import (
     OVERFLOWS,
     ROUNDINGS,
     QFormat,
@@ -19,9 +20,8 @@ from sast_deploy.fixedpoint import (
     fit,
     fit_array,
 )
-from sast_deploy.program import frozen_ints
-from sast_deploy.simulate.record import first_difference
-from sast_deploy.simulate.reference import run_reference
+from sast_deploy.program.program import frozen_ints
+from sast_deploy.program.record import first_difference
 from tests.programs import RULES, fc_program, random_frames, vectorised
 from tests.strategies import cases
 

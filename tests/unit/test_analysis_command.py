@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from sast_deploy import cli
-from sast_deploy.analysis import PARTS, analyse, compare, predict, study
-from sast_deploy.analysis.compare import accuracies
-from sast_deploy.analysis.stream import Predictions
-from sast_deploy.analysis.tables import tables
-from sast_deploy.checkpoint import save_checkpoint
+from sast_deploy.base.errors import UsageError
 from sast_deploy.commands import analyse as command
 from sast_deploy.commands import loading
 from sast_deploy.data import FrameSet
-from sast_deploy.errors import UsageError
+from sast_deploy.studies.analysis import PARTS, analyse, compare, predict, study
+from sast_deploy.studies.analysis.compare import accuracies
+from sast_deploy.studies.analysis.stream import Predictions
+from sast_deploy.studies.analysis.tables import tables
+from sast_deploy.training.checkpoint import save_checkpoint
 from tests.tinydata import tiny_set
 from tests.tinynets import random_checkpoint
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sast_deploy.analysis.pairs.ASCENT", 2)
+    monkeypatch.setattr("sast_deploy.studies.analysis.pairs.ASCENT", 2)
     monkeypatch.setattr(study, "unclipped", lambda data, *_, **__: data.test)
 
 
@@ -135,7 +135,7 @@ def test_one_checkpoint_alone_and_an_output_of_its_own(
 def test_a_sample_limit_holds_for_every_part_on_the_test_split(
     checkpoints: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("sast_deploy.analysis.unclipped", lambda data, *_, **__: data.test)
+    monkeypatch.setattr("sast_deploy.studies.analysis.unclipped", lambda data, *_, **__: data.test)
     out, parts = tmp_path / "a.json", ["--parts", "drop,noise,margins"]
     assert cli.run(["analyse", str(checkpoints[0]), *parts, "--samples", "7", "-o", str(out)]) == 0
     (found,) = json.loads(out.read_text())["checkpoints"].values()
@@ -150,7 +150,7 @@ def test_a_sample_limit_holds_for_every_part_on_the_test_split(
 def test_a_violated_bound_is_loud(
     checkpoints: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sast_deploy.analysis.lipschitz.time_gain", lambda *_: 1e-9)
+    monkeypatch.setattr("sast_deploy.studies.analysis.lipschitz.time_gain", lambda *_: 1e-9)
     assert cli.run(["analyse", str(checkpoints[0]), "--parts", "contraction"]) == 1
     assert "VIOLATED: a bound that must hold does not hold for base" in capsys.readouterr().out
 

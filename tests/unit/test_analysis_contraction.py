@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from sast_deploy.analysis import pairs
-from sast_deploy.analysis.contraction import contraction, state_bounds
-from sast_deploy.analysis.lipschitz import (
+from sast_deploy.studies.analysis import pairs
+from sast_deploy.studies.analysis.contraction import contraction, state_bounds
+from sast_deploy.studies.analysis.lipschitz import (
     LayerBound,
     LipschitzBound,
     lipschitz_bound,
@@ -20,9 +20,9 @@ from sast_deploy.analysis.lipschitz import (
     steepest_carry,
     time_gain,
 )
-from sast_deploy.analysis.pairs import check_pairs
-from sast_deploy.checkpoint import Checkpoint, load_network
-from sast_deploy.network import NetworkSpec
+from sast_deploy.studies.analysis.pairs import check_pairs
+from sast_deploy.training.checkpoint import Checkpoint, load_network
+from sast_deploy.training.network.network import NetworkSpec
 from tests.tinydata import tiny_set
 from tests.tinynets import CONV, FC, random_checkpoint, states_by_numpy
 

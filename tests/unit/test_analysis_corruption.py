@@ -9,15 +9,15 @@ import pytest
 import torch
 from scipy import stats
 
-from sast_deploy.analysis.corruption import Corruption, Level
-from sast_deploy.analysis.drop import _drop, event_drop, unclipped
-from sast_deploy.analysis.noise import noisy, weight_noise
-from sast_deploy.augment import apply_changes, network_input
-from sast_deploy.checkpoint import load_network
+from sast_deploy.base.errors import DataError, UsageError
 from sast_deploy.data import FrameOptions, load_frames
 from sast_deploy.data.events import write_nmnist
-from sast_deploy.errors import DataError, UsageError
-from sast_deploy.evaluate import evaluate
+from sast_deploy.studies.analysis.corruption import Corruption, Level
+from sast_deploy.studies.analysis.drop import _drop, event_drop, unclipped
+from sast_deploy.studies.analysis.noise import noisy, weight_noise
+from sast_deploy.training.augment import apply_changes, network_input
+from sast_deploy.training.checkpoint import load_network
+from sast_deploy.training.evaluate import evaluate
 from tests.tinydata import tiny_set
 from tests.tinynets import CONV, FC, random_checkpoint
 from tests.unit.data_samples import random_events, write_folder
@@ -90,7 +90,7 @@ def test_the_seed_decides_and_the_batch_does_not(monkeypatch: pytest.MonkeyPatch
     json.dumps(before)
     others = [row["levels"] for row in runs(1)]
     assert all(row["levels"] != other for row, other in zip(before, others, strict=True))
-    monkeypatch.setattr("sast_deploy.analysis.stream.LARGEST_BATCH", 7)
+    monkeypatch.setattr("sast_deploy.studies.analysis.stream.LARGEST_BATCH", 7)
     assert runs(0) == before
 
 

@@ -6,13 +6,13 @@ import json
 import numpy as np
 import pytest
 
-from sast_deploy.analysis.margins import margins
-from sast_deploy.analysis.stream import batch_size, open_stream, predict
-from sast_deploy.checkpoint import load_network
+from sast_deploy.base.errors import UsageError
+from sast_deploy.calibration.parts import training_parts
 from sast_deploy.data.split import stratified_split
-from sast_deploy.errors import UsageError
-from sast_deploy.evaluate import evaluate
-from sast_deploy.parts import training_parts
+from sast_deploy.studies.analysis.margins import margins
+from sast_deploy.studies.analysis.stream import batch_size, open_stream, predict
+from sast_deploy.training.checkpoint import load_network
+from sast_deploy.training.evaluate import evaluate
 from tests.tinydata import tiny_set
 from tests.tinynets import CONV, FC, random_checkpoint, states_by_numpy
 
@@ -49,7 +49,7 @@ def test_the_band_is_where_the_histogram_says() -> None:
 def test_samples_are_chosen_and_batches_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoint, test = random_checkpoint(), tiny_set().test
     whole = margins(checkpoint, test, device="cpu").to_dict()
-    monkeypatch.setattr("sast_deploy.analysis.stream.LARGEST_BATCH", 7)
+    monkeypatch.setattr("sast_deploy.studies.analysis.stream.LARGEST_BATCH", 7)
     small = margins(checkpoint, test, device="cpu").to_dict()
     assert small["hard"][1]["histogram"] == whole["hard"][1]["histogram"]
     half = margins(checkpoint, test, indices=np.arange(15), device="cpu")

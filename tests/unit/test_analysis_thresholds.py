@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from sast_deploy.analysis import thresholds
-from sast_deploy.analysis.stream import predict
-from sast_deploy.analysis.thresholds import tune_thresholds
-from sast_deploy.batches import BatchFeeder
-from sast_deploy.checkpoint import Checkpoint, load_network
+from sast_deploy.base.errors import CheckpointError, UsageError
+from sast_deploy.calibration.parts import training_parts
 from sast_deploy.data import FrameSet, FrameSplit
-from sast_deploy.errors import CheckpointError, UsageError
-from sast_deploy.evaluate import evaluate, score
-from sast_deploy.network import NetworkSpec
-from sast_deploy.parts import training_parts
+from sast_deploy.studies.analysis import thresholds
+from sast_deploy.studies.analysis.stream import predict
+from sast_deploy.studies.analysis.thresholds import tune_thresholds
+from sast_deploy.training.batches import BatchFeeder
+from sast_deploy.training.checkpoint import Checkpoint, load_network
+from sast_deploy.training.evaluate import evaluate, score
+from sast_deploy.training.network.network import NetworkSpec
 from tests.tinydata import SHAPE, tiny_set
 from tests.tinynets import CONV, random_checkpoint
 

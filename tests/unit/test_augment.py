@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sast_deploy.augment import Changes, apply_changes, draw_changes, network_input
-from sast_deploy.recipes import PAPER
+from sast_deploy.training.augment import Changes, apply_changes, draw_changes, network_input
+from sast_deploy.training.recipes import PAPER
 
 IDENTITY = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
 

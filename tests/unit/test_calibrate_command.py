@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from sast_deploy.checkpoint import load_checkpoint, save_checkpoint, to_float_network
 from sast_deploy.cli import run
 from sast_deploy.commands import calibration
 from sast_deploy.compiler import compile_network
-from sast_deploy.inspection import inspect_net
-from sast_deploy.netx import read_net
-from sast_deploy.profile import load_profile
+from sast_deploy.netx.file import read_net
+from sast_deploy.program.profile import load_profile
+from sast_deploy.reports.inspection import inspect_net
+from sast_deploy.training.checkpoint import load_checkpoint, save_checkpoint, to_float_network
 from tests.tinydata import tiny_set
 from tests.tinynets import random_checkpoint
 

@@ -8,30 +8,30 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sast_deploy.compiler import LayerChoice, compile_network
-from sast_deploy.compiler.calibration import STEPS, Samples, ablate, calibrate, draw
-from sast_deploy.compiler.calibration.correction import correct
-from sast_deploy.compiler.calibration.moments import (
+from sast_deploy.base.errors import CompileError, DataError, UsageError
+from sast_deploy.calibration import STEPS, Samples, ablate, calibrate, draw
+from sast_deploy.calibration.correction import correct
+from sast_deploy.calibration.moments import (
     Moments,
     compensated,
     constant_trace,
     leaky,
     measure,
 )
-from sast_deploy.compiler.calibration.objective import divergence
-from sast_deploy.compiler.calibration.reference import real_weights, run_float
-from sast_deploy.compiler.calibration.rounding import prepare, round_with_feedback, squared_error
-from sast_deploy.compiler.calibration.samples import subsample
-from sast_deploy.compiler.calibration.scales import candidates, moment_points
-from sast_deploy.compiler.calibration.stage import Stage, distance
+from sast_deploy.calibration.objective import divergence
+from sast_deploy.calibration.reference import real_weights, run_float
+from sast_deploy.calibration.rounding import prepare, round_with_feedback, squared_error
+from sast_deploy.calibration.samples import subsample
+from sast_deploy.calibration.scales import candidates, moment_points
+from sast_deploy.calibration.stage import Stage, distance
+from sast_deploy.compiler import LayerChoice, compile_network
 from sast_deploy.compiler.quantize import Scaling, choose_scaling, clipping_points
-from sast_deploy.errors import CompileError, DataError, UsageError
-from sast_deploy.linear import real_sums
-from sast_deploy.profile import load_profile, parse_profile
-from sast_deploy.program import frozen_ints
-from sast_deploy.simulate.fast import run_fast
-from sast_deploy.simulate.record import first_difference
-from sast_deploy.simulate.reference import run_reference
+from sast_deploy.engines.fast import run_fast
+from sast_deploy.engines.reference import run_reference
+from sast_deploy.program.profile import load_profile, parse_profile
+from sast_deploy.program.program import frozen_ints
+from sast_deploy.program.record import first_difference
+from sast_deploy.program.sums import real_sums
 from tests.networks import float_conv, float_fc, float_run
 
 INT4, INT2 = load_profile("loihi-int4"), load_profile("loihi-int2")
@@ -121,7 +121,7 @@ def test_moments_of_a_convolution_are_those_of_its_patches(monkeypatch):
     """All positions by a map of one patch: E[(w p)^2] = w H w for the convolution's own sums."""
     layer = compile_network(float_conv(), INT4, "t").program.layers[0]
     x = (np.random.default_rng(1).random((200, 3, 2, 8, 10)) < 0.3).astype(np.uint8)
-    monkeypatch.setattr("sast_deploy.compiler.calibration.moments.ROWS", 200 * 3 * 20)
+    monkeypatch.setattr("sast_deploy.calibration.moments.ROWS", 200 * 3 * 20)
     found = measure(layer, x, x, 0.5)
     weight = np.random.default_rng(2).normal(size=layer.weight.shape)
     sums = real_sums(layer, leaky(x, 0.5).reshape(-1, 2, 8, 10).astype(np.float64), weight)
@@ -199,7 +199,7 @@ def test_of_many_samples_the_measured_ones_are_spread_over_all_classes(monkeypat
     frames, wanted = np.arange(60)[:, None], np.zeros((60, 6, 24), np.uint8)
     whole = Stage(program, 0, frames, wanted, 0.5)
     assert whole.measured() is whole
-    monkeypatch.setattr("sast_deploy.compiler.calibration.stage.MEASURED", 4 * 6 * 24)
+    monkeypatch.setattr("sast_deploy.calibration.stage.MEASURED", 4 * 6 * 24)
     part = whole.measured()
     assert part.frames[:, 0].tolist() == [0, 20, 39, 59]
     assert part.wanted.shape == (4, 6, 24)
@@ -222,7 +222,7 @@ def test_the_bias_takes_back_a_constant_inputs_whole_error_whatever_the_leak(mon
         seen.append((layer, error))
         return correct(layer, stage, error, profile)
 
-    monkeypatch.setattr("sast_deploy.compiler.calibration.hidden.correct", spy)
+    monkeypatch.setattr("sast_deploy.calibration.hidden.correct", spy)
     samples = Samples(np.ones((30, 6, 2, 5, 5), np.uint8), np.zeros(30, np.int64))
     calibrate(network, INT4, "t", samples, samples, steps=["correction"])
     layer, error = seen[0]
@@ -330,7 +330,7 @@ def test_a_step_that_does_not_help_is_dropped(monkeypatch):
         weight = frozen_ints(np.ones_like(plain.layers[2].weight))
         return {2: LayerChoice(Scaling(0, np.ones(4)), weight)}
 
-    monkeypatch.setattr("sast_deploy.compiler.calibration.solve.Solver.choices", spoil)
+    monkeypatch.setattr("sast_deploy.calibration.solve.Solver.choices", spoil)
     found = calibrate(network, INT4, "t", fit, choose, steps=["rounding"])
     (step,) = found.steps
     assert not step.kept
@@ -341,7 +341,7 @@ def test_a_step_that_does_not_help_is_dropped(monkeypatch):
 def test_a_step_that_the_compiler_refuses_is_dropped_and_says_so(monkeypatch):
     network = trained_fc()
     wide = {0: LayerChoice(Scaling(9, np.ones(24)))}
-    monkeypatch.setattr("sast_deploy.compiler.calibration.solve.Solver.choices", lambda self, options: wide)
+    monkeypatch.setattr("sast_deploy.calibration.solve.Solver.choices", lambda self, options: wide)
     found = calibrate(network, INT4, "t", samples_for(network, 9), samples_for(network, 9), steps=["search"])
     assert found.steps[0].after is None
     assert found.steps[0].refused == "layer 0: chosen exponent 9; expected -8..5"

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from sast_deploy.checkpoint import (
+from sast_deploy.base.errors import CheckpointError, OutputError
+from sast_deploy.compiler.floatnet import FloatConv2d, FloatDense, FloatPool, FloatReadout
+from sast_deploy.training.checkpoint import (
     FORMAT_VERSION,
     Checkpoint,
     load_checkpoint,
@@ -20,10 +22,8 @@ from sast_deploy.checkpoint import (
     save_checkpoint,
     to_float_network,
 )
-from sast_deploy.errors import CheckpointError, OutputError
-from sast_deploy.floatnet import FloatConv2d, FloatDense, FloatPool, FloatReadout
-from sast_deploy.network import Network, NetworkSpec
-from sast_deploy.recipes import ADDED_LATER, PAPER
+from sast_deploy.training.network.network import Network, NetworkSpec
+from sast_deploy.training.recipes import ADDED_LATER, PAPER
 from tests.tinydata import SHAPE, tiny_set
 
 FC = NetworkSpec("fc", SHAPE, (5, 4), 3)

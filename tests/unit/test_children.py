@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from sast_deploy.children import STOPS, stops_held
-from sast_deploy.simulate.lava.supervisor import Limits, supervise
-from sast_deploy.sweep.jobs import Job
-from sast_deploy.sweep.workers import LocalWorkers
+from sast_deploy.base.children import STOPS, stops_held
+from sast_deploy.engines.lava.supervisor import Limits, supervise
+from sast_deploy.studies.sweep.jobs import Job
+from sast_deploy.studies.sweep.workers import LocalWorkers
 
 
 @pytest.fixture(autouse=True)

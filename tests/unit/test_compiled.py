@@ -26,7 +26,7 @@ assert sast_deploy.__file__.startswith(sys.argv[1]), sast_deploy.__file__
 assert not os.access(os.path.dirname(sast_deploy.__file__), os.W_OK)
 for name in sys.argv[2:]:
     importlib.import_module(name)
-from sast_deploy.compiled import compiled
+from sast_deploy.base.compiled import compiled
 from sast_deploy.data import FrameOptions
 from sast_deploy.data.events import EVENT
 from sast_deploy.data.frames import Binner
@@ -77,4 +77,4 @@ def test_a_read_only_package_runs_for_a_user_without_a_home(readonly: Path) -> N
 def test_one_place_compiles() -> None:
     for path in PACKAGE.rglob("*.py"):
         if path != PACKAGE / "compiled.py":
-            assert "njit" not in path.read_text(encoding="utf-8"), f"{path}: use sast_deploy.compiled"
+            assert "njit" not in path.read_text(encoding="utf-8"), f"{path}: use sast_deploy.base.compiled"

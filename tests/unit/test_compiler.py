@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sast_deploy.base.errors import CompileError
 from sast_deploy.compiler import compile_network
-from sast_deploy.compiler.proofs import prove
+from sast_deploy.compiler.floatnet import FloatDense, FloatNetwork, FloatReadout
 from sast_deploy.compiler.quantize import clipping_points
-from sast_deploy.errors import CompileError
-from sast_deploy.floatnet import FloatDense, FloatNetwork, FloatReadout
-from sast_deploy.profile import load_profile, parse_profile
-from sast_deploy.simulate.reference import run_reference
+from sast_deploy.engines.reference import run_reference
+from sast_deploy.program.profile import load_profile, parse_profile
+from sast_deploy.proofs.bounds import prove
 from tests.networks import float_conv, float_fc, float_run
 
 INT8, INT4 = load_profile("loihi-int8"), load_profile("loihi-int4")

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from sast_deploy.base.errors import OutputError
 from sast_deploy.data import FrameOptions, load_frames
 from sast_deploy.data.events import write_nmnist
-from sast_deploy.errors import OutputError
 from tests.unit.data_samples import random_events, write_folder
 
 OPTIONS = FrameOptions(steps=2)

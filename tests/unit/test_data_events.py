@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sast_deploy.base.errors import DataError
 from sast_deploy.data.events import (
     EVENT,
     MAX_TIME_US,
@@ -11,7 +12,6 @@ from sast_deploy.data.events import (
     read_nmnist,
     write_nmnist,
 )
-from sast_deploy.errors import DataError
 from tests.unit.data_samples import random_events
 
 

@@ -5,10 +5,10 @@ import itertools
 import numpy as np
 import pytest
 
+from sast_deploy.base.errors import DataError
 from sast_deploy.data.events import EVENT, decode_nmnist, encode_nmnist
 from sast_deploy.data.frames import Binner
 from sast_deploy.data.options import FrameOptions
-from sast_deploy.errors import DataError
 from tests.unit.data_samples import random_events, slow_frames
 
 SENSOR = (34, 34)

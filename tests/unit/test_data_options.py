@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from sast_deploy.base.errors import DataError
 from sast_deploy.data.options import FrameOptions
-from sast_deploy.errors import DataError
 
 
 def test_defaults_are_the_recorded_ones():

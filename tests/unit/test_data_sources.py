@@ -9,10 +9,10 @@ import urllib.error
 import numpy as np
 import pytest
 
+from sast_deploy.base.errors import DataError
 from sast_deploy.data import DataInfo, FrameOptions, describe, frameset, load_frames
 from sast_deploy.data.events import read_nmnist
-from sast_deploy.data.official import KNOWN, SUSPECT, nmnist_provenance
-from sast_deploy.errors import DataError
+from sast_deploy.data.readers.official import KNOWN, SUSPECT, nmnist_provenance
 from tests.unit.data_samples import slow_frames, write_folder
 
 OPTIONS = FrameOptions(steps=4)
@@ -182,7 +182,7 @@ def test_auto_takes_real_data_where_it_is(complete, load):
 @pytest.mark.parametrize("kind", ["absent", "simulated"])
 def test_auto_takes_the_embedded_default_otherwise_and_says_so(tmp_path, load, monkeypatch, complete, kind):
     embedded = simulated(write_folder(tmp_path / "embedded", {"Train": {1: 2}, "Test": {1: 1}}))
-    monkeypatch.setattr("sast_deploy.data.saccade.build_digits", lambda cache_dir, progress: embedded)
+    monkeypatch.setattr("sast_deploy.data.camera.saccade.build_digits", lambda cache_dir, progress: embedded)
     root = tmp_path / "nowhere" if kind == "absent" else simulated(complete)
     info = load("auto", root).info
     assert (info.requested, info.dataset, info.simulated) == ("auto", "digits-saccade", True)

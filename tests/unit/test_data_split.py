@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sast_deploy.base.errors import DataError
 from sast_deploy.data.split import held_per_class, stratified_split
-from sast_deploy.errors import DataError
 
 
 def test_which_samples_are_held_is_fixed_for_ever():

@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from sast_deploy import doctor, versions
+from sast_deploy import doctor
+from sast_deploy.base import versions
+from sast_deploy.base.versions import pinned_versions, runtime_requirements
 from sast_deploy.doctor import Check, diagnose, healthy, print_checks
-from sast_deploy.show import Out
-from sast_deploy.versions import pinned_versions, runtime_requirements
+from sast_deploy.show.blocks import Out
 
 PIP = f"{shlex.quote(sys.executable)} -m pip install "
 
@@ -112,7 +113,7 @@ def test_lava_that_hangs(installed: dict[str, str], monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(doctor.subprocess, "run", hang)
     check = by_name(diagnose())["Lava runs"]
     assert (check.found, check.ok) == ("hangs (stopped after 30 s)", False)
-    assert check.remedy.endswith(" -m sast_deploy.simulate.lava.selfcheck")
+    assert check.remedy.endswith(" -m sast_deploy.engines.lava.selfcheck")
 
 
 @pytest.mark.parametrize(("mebibytes", "state"), [(64, "warn"), (65, "ok")])

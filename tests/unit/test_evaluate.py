@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from sast_deploy.accuracy import Accuracy
-from sast_deploy.checkpoint import load_checkpoint
+from sast_deploy.base.errors import UsageError
 from sast_deploy.cli import run
 from sast_deploy.data import FrameSplit
-from sast_deploy.errors import UsageError
-from sast_deploy.evaluate import EvaluationResult, evaluate
-from sast_deploy.network import NetworkSpec
-from sast_deploy.recipes import PAPER
-from sast_deploy.tails import tail_shares, tail_warning
-from sast_deploy.train import train
+from sast_deploy.reports.accuracy import Accuracy
+from sast_deploy.training.checkpoint import load_checkpoint
+from sast_deploy.training.evaluate import EvaluationResult, evaluate
+from sast_deploy.training.network.network import NetworkSpec
+from sast_deploy.training.recipes import PAPER
+from sast_deploy.training.surrogate_tails import tail_shares, tail_warning
+from sast_deploy.training.train import train
 from tests.tinydata import SHAPE, tiny_set
 
 

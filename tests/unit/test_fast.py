@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sast_deploy.compiled import source_digest
-from sast_deploy.errors import DataError
-from sast_deploy.fixedpoint import Arithmetic, QFormat
-from sast_deploy.program import Program, SumPool, frozen_ints
-from sast_deploy.simulate.fast import FastEngine, dense, run_fast
-from sast_deploy.simulate.fast import engine as engine_module
-from sast_deploy.simulate.fast.kernels import run_spiking
-from sast_deploy.simulate.record import first_difference
-from sast_deploy.simulate.reference import run_reference
+from sast_deploy.base.compiled import source_digest
+from sast_deploy.base.errors import DataError
+from sast_deploy.engines.fast import FastEngine, dense, run_fast
+from sast_deploy.engines.fast import engine as engine_module
+from sast_deploy.engines.fast.kernels import run_spiking
+from sast_deploy.engines.reference import run_reference
+from sast_deploy.program.fixedpoint import Arithmetic, QFormat
+from sast_deploy.program.program import Program, SumPool, frozen_ints
+from sast_deploy.program.record import first_difference
 from tests.programs import RULES, conv_program, fc_program, random_frames, readout, rich_program, vectorised
 from tests.programs import dense as dense_layer
 
@@ -168,7 +168,7 @@ def test_a_dense_product_gives_way_to_counts_beyond_int8(monkeypatch):
 
 @pytest.mark.slow
 def test_torch_is_imported_only_when_a_dense_product_needs_it():
-    script = "import sys, sast_deploy.simulate.fast\nprint({'torch', 'h5py'} & set(sys.modules))\n"
+    script = "import sys, sast_deploy.engines.fast\nprint({'torch', 'h5py'} & set(sys.modules))\n"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.stdout == "set()\n", done.stderr
 
@@ -240,7 +240,7 @@ def test_a_changed_helper_invalidates_the_machine_code_on_disk():
 @pytest.mark.slow
 def test_kernels_run_where_nothing_can_be_cached(tmp_path):
     """NUMBA_CACHE_DIR at a place that cannot be written: compiled in memory."""
-    script = "from sast_deploy.compiled import compiled\nprint(compiled()(lambda x: x + 1)(2))\n"
+    script = "from sast_deploy.base.compiled import compiled\nprint(compiled()(lambda x: x + 1)(2))\n"
     environment = {**os.environ, "NUMBA_CACHE_DIR": "/proc/nowhere"}
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)

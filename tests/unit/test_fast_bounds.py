@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sast_deploy.errors import CompileError
-from sast_deploy.fixedpoint import Arithmetic, QFormat
-from sast_deploy.program import Dense, Program, Readout, frozen_ints
-from sast_deploy.simulate.fast import bounds, run_fast
-from sast_deploy.simulate.fast import plan as plans
-from sast_deploy.simulate.fast.bounds import choose_widths, largest_intermediate, largest_sum
-from sast_deploy.simulate.record import first_difference
-from sast_deploy.simulate.reference import run_reference
+from sast_deploy.base.errors import CompileError
+from sast_deploy.engines.fast import bounds, run_fast
+from sast_deploy.engines.fast import plan as plans
+from sast_deploy.engines.fast.bounds import choose_widths, largest_intermediate, largest_sum
+from sast_deploy.engines.reference import run_reference
+from sast_deploy.program.fixedpoint import Arithmetic, QFormat
+from sast_deploy.program.program import Dense, Program, Readout, frozen_ints
+from sast_deploy.program.record import first_difference
 
 RULES = Arithmetic(QFormat(16, 8), 8, "saturate", "toward-zero", "half-up", ">=", "subtract")
 INT32 = 2**31 - 1

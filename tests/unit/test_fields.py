@@ -9,13 +9,13 @@ from dataclasses import FrozenInstanceError, fields, replace
 import numpy as np
 import pytest
 
-from sast_deploy.errors import CompileError, DataError
-from sast_deploy.fields import Ints, Name, Whole, Wholes, ruled
-from sast_deploy.fixedpoint import Arithmetic, QFormat
-from sast_deploy.profile import SCHEMA
-from sast_deploy.program import ADDED_LATER, Dense, Layer, Program, Readout, SumPool, frozen_ints
-from sast_deploy.simulate.fast import run_fast
-from sast_deploy.simulate.reference import run_reference
+from sast_deploy.base.errors import CompileError, DataError
+from sast_deploy.base.fields import Ints, Name, Whole, Wholes, ruled
+from sast_deploy.engines.fast import run_fast
+from sast_deploy.engines.reference import run_reference
+from sast_deploy.program.fixedpoint import Arithmetic, QFormat
+from sast_deploy.program.profile import SCHEMA
+from sast_deploy.program.program import ADDED_LATER, Dense, Layer, Program, Readout, SumPool, frozen_ints
 from tests.programs import conv_program, rich_program
 
 RICH = rich_program(np.random.default_rng(0))

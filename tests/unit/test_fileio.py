@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from sast_deploy.errors import BusyError, OutputError
-from sast_deploy.fileio import LOCK_FILE, atomic_path, lock_folder, write_text
-from sast_deploy.progress import progress_bar, say
+from sast_deploy.base.errors import BusyError, OutputError
+from sast_deploy.base.files import LOCK_FILE, atomic_path, lock_folder, write_text
+from sast_deploy.base.progress import progress_bar, say
 
 
 def test_a_link_is_followed_and_stays(tmp_path: Path) -> None:

@@ -10,22 +10,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sast_deploy.checkpoint import Checkpoint, load_checkpoint, to_float_network
+from sast_deploy.base.errors import CheckpointError, CompileError, TrainingError, UsageError
+from sast_deploy.base.text import percent
 from sast_deploy.cli import run as run_command
 from sast_deploy.compiler import compile_network
 from sast_deploy.compiler.quantize import clipping_points
 from sast_deploy.data.split import stratified_split
-from sast_deploy.errors import CheckpointError, CompileError, TrainingError, UsageError
-from sast_deploy.network import NetworkSpec
-from sast_deploy.profile import load_profile, parse_profile
-from sast_deploy.qat import FINETUNE, finetune
-from sast_deploy.qat.clipping import EVERY, ClippingMemory
-from sast_deploy.qat.trainer import FineTrainer
-from sast_deploy.recipes import BEST, PAPER, Recipe
-from sast_deploy.simulate.reference import run_reference
-from sast_deploy.text import percent
-from sast_deploy.train import TrainResult, train
-from sast_deploy.train_state import TrainingInterruptedError
+from sast_deploy.engines.reference import run_reference
+from sast_deploy.finetuning import FINETUNE, finetune
+from sast_deploy.finetuning.clipping import EVERY, ClippingMemory
+from sast_deploy.finetuning.trainer import FineTrainer
+from sast_deploy.program.profile import load_profile, parse_profile
+from sast_deploy.training.checkpoint import Checkpoint, load_checkpoint, to_float_network
+from sast_deploy.training.network.network import NetworkSpec
+from sast_deploy.training.recipes import BEST, PAPER, Recipe
+from sast_deploy.training.state import TrainingInterruptedError
+from sast_deploy.training.train import TrainResult, train
 from tests.tinydata import SHAPE, tiny_set
 
 INT2 = parse_profile(load_profile("loihi-int4").text.replace("bits = 4 ", "bits = 2 "), "test")

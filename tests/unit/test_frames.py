@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sast_deploy.errors import DataError
-from sast_deploy.program import Program
-from sast_deploy.simulate.fast import run_fast
-from sast_deploy.simulate.frames import CHUNK, check_frames
-from sast_deploy.simulate.lava import run_lava
-from sast_deploy.simulate.reference import run_reference
+from sast_deploy.base.errors import DataError
+from sast_deploy.engines.fast import run_fast
+from sast_deploy.engines.frames import CHUNK, check_frames
+from sast_deploy.engines.lava import run_lava
+from sast_deploy.engines.reference import run_reference
+from sast_deploy.program.program import Program
 from tests.programs import fc_program
 
 PROGRAM = fc_program(np.random.default_rng(0))  # inputs 0..4

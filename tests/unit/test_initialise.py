@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sast_deploy.initialise import scale_layers
-from sast_deploy.network import Network, NetworkSpec
+from sast_deploy.training.initialise import scale_layers
+from sast_deploy.training.network.network import Network, NetworkSpec
 
 FC = NetworkSpec("fc", (2, 6, 6), (40, 30, 20), 3)
 CONV = NetworkSpec("conv", (2, 12, 12), (8, 16, 12), 3, strides=(2, 1, 2))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sast_deploy.cli import run
-from sast_deploy.netx_import import load_stock
+from sast_deploy.netx.foreign.network import load_stock
 from tests.stockfiles import conv, dense, image, integrator, write_stock
 
 RNG = np.random.default_rng(3)

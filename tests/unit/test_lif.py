@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from sast_deploy import lif as lif_module
-from sast_deploy.lif import Reset, hard_lif, lif, lif_by_autograd, lif_states
-from sast_deploy.surrogate import arctan_slope, step
+from sast_deploy.training.network import lif as lif_module
+from sast_deploy.training.network.lif import Reset, hard_lif, lif, lif_by_autograd, lif_states
+from sast_deploy.training.network.surrogate import arctan_slope, step
 
 
 def random_layer(seed: int, steps: int = 6) -> tuple[torch.Tensor, torch.Tensor]:

@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sast_deploy.compiler.limits import (
+from sast_deploy.program.fixedpoint import QFormat
+from sast_deploy.program.program import Dense, Program, Readout, frozen_ints
+from sast_deploy.proofs.limits import (
     DELAY_BITS,
     FITS,
     PROGRAM,
@@ -17,8 +19,6 @@ from sast_deploy.compiler.limits import (
     stored_weight_bits,
     verdict,
 )
-from sast_deploy.fixedpoint import QFormat
-from sast_deploy.program import Dense, Program, Readout, frozen_ints
 from tests.programs import RULES, conv_program, fc_program
 
 UNIT = frozen_ints([0])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from sast_deploy.memory import kept_memory, peak_memory_mb
+from sast_deploy.training.process_memory import kept_memory, peak_memory_mb
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +26,10 @@ def test_the_peak_counts_what_was_used_and_given_back() -> None:
 
 def test_a_child_does_not_inherit_its_parents_peak() -> None:
     held = np.ones(600 << 17)
-    script = "import torch; from sast_deploy.memory import peak_memory_mb as p; print(p(torch.device('cpu')))"
+    script = (
+        "import torch\nfrom sast_deploy.training.process_memory import peak_memory_mb as p\n"
+        "print(p(torch.device('cpu')))"
+    )
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert 50 < float(done.stdout) < peak_memory_mb(CPU)
     assert held.nbytes < peak_memory_mb(CPU) * 2**20
@@ -36,7 +39,7 @@ FAULTS = """
 import ctypes
 import resource
 import torch
-from sast_deploy.memory import kept_memory
+from sast_deploy.training.process_memory import kept_memory
 
 class Info(ctypes.Structure):  # malloc.h: struct mallinfo; hblks counts the blocks that came from mmap
     names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"

@@ -5,8 +5,14 @@ import json
 import pytest
 import torch
 
-from sast_deploy.errors import UsageError
-from sast_deploy.network import Network, NetworkSpec, network_spec, parameter_counts, state_shapes
+from sast_deploy.base.errors import UsageError
+from sast_deploy.training.network.network import (
+    Network,
+    NetworkSpec,
+    network_spec,
+    parameter_counts,
+    state_shapes,
+)
 
 N_MNIST, DVS = (2, 34, 34), (2, 48, 48)
 TINY_FC = NetworkSpec("fc", (2, 3, 3), (5, 4), 3)

@@ -9,12 +9,12 @@ import h5py
 import numpy as np
 import pytest
 
+from sast_deploy.base.errors import CompileError, NetFileError, OutputError
 from sast_deploy.compiler import compile_network
-from sast_deploy.errors import CompileError, NetFileError, OutputError
-from sast_deploy.netx import NetFile, read_net, write_net
-from sast_deploy.netx_stock import stock_layers, stock_loads
-from sast_deploy.profile import load_profile
-from sast_deploy.program import frozen_ints
+from sast_deploy.netx.file import NetFile, read_net, write_net
+from sast_deploy.netx.stock_view import stock_layers, stock_loads
+from sast_deploy.program.profile import load_profile
+from sast_deploy.program.program import frozen_ints
 from tests.networks import float_conv, float_fc
 from tests.programs import conv_program, fc_program
 

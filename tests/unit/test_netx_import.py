@@ -8,13 +8,13 @@ import h5py
 import numpy as np
 import pytest
 
-from sast_deploy.errors import NetFileError
-from sast_deploy.fixedpoint import Arithmetic, QFormat
-from sast_deploy.netx_currents import check_currents
-from sast_deploy.netx_import import StockUse, load_stock, read_stock
-from sast_deploy.netx_weights import stock_weights
-from sast_deploy.program import Conv2d, Dense
-from sast_deploy.simulate.reference import run_reference
+from sast_deploy.base.errors import NetFileError
+from sast_deploy.engines.reference import run_reference
+from sast_deploy.netx.foreign.currents import check_currents
+from sast_deploy.netx.foreign.network import StockUse, load_stock, read_stock
+from sast_deploy.netx.foreign.weights import stock_weights
+from sast_deploy.program.fixedpoint import Arithmetic, QFormat
+from sast_deploy.program.program import Conv2d, Dense
 from tests.stockfiles import FLATTEN, conv, dense, image, integrator, neuron, write_stock
 
 ONES = np.ones((2, 3), dtype=int)

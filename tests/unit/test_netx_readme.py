@@ -9,8 +9,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from sast_deploy.knownanswers import make_known_answers
-from sast_deploy.netx import NetFile, write_net
+from sast_deploy.netx.file import NetFile, write_net
+from sast_deploy.verification.vectors import make_known_answers
 from tests.programs import rich_program
 
 README = Path(__file__).parents[2] / "netx_exports" / "README.md"

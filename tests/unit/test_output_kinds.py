@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 import torch
 
-from sast_deploy.checkpoint import save_checkpoint
+from sast_deploy.base.errors import BusyError, OutputError
+from sast_deploy.base.files import LOCK_FILE, forget_watched, lock_folder, write_text
+from sast_deploy.base.outputs import RUN_KEY, check_output, json_kind
 from sast_deploy.cli import run
-from sast_deploy.errors import BusyError, OutputError
-from sast_deploy.fileio import LOCK_FILE, forget_watched, lock_folder, write_text
-from sast_deploy.netx import read_net
-from sast_deploy.outputs import RUN_KEY, check_output, json_kind
-from sast_deploy.train_state import Progress, RunFiles, save_progress
+from sast_deploy.netx.file import read_net
+from sast_deploy.training.checkpoint import save_checkpoint
+from sast_deploy.training.state import Progress, RunFiles, save_progress
 from tests.tinynets import random_checkpoint
 from tests.unit.test_outputs import (
     ANALYSE,

@@ -18,14 +18,14 @@ import click
 import numpy as np
 import pytest
 
-from sast_deploy.checkpoint import save_checkpoint
+from sast_deploy.base.outputs import RUN_KEY, check_output_folder, picture_kind, save_figure
 from sast_deploy.cli import cli, run
 from sast_deploy.commands.options import OUTPUT
-from sast_deploy.netx import read_net
-from sast_deploy.outputs import RUN_KEY, check_output_folder, picture_kind, save_figure
-from sast_deploy.profile import load_profile
-from sast_deploy.sweep.folder import RunFolder
-from sast_deploy.train_state import RunFiles
+from sast_deploy.netx.file import read_net
+from sast_deploy.program.profile import load_profile
+from sast_deploy.studies.sweep.folder import RunFolder
+from sast_deploy.training.checkpoint import save_checkpoint
+from sast_deploy.training.state import RunFiles
 from tests.e2e.conftest import write_bands
 from tests.stockfiles import FLATTEN, dense, image, integers, write_stock
 from tests.tinydata import tiny_set
@@ -74,12 +74,14 @@ FILES = {name: case for name, case in CASES.items() if not case.folder}
 FOLDERS = {name: case for name, case in CASES.items() if case.folder}
 # Where each command's work begins: framing data, or what it does without data.
 WORK = (
-    "sast_deploy.data.load_frames", "sast_deploy.compiler.compile_network", "sast_deploy.train.train",
-    "sast_deploy.qat.finetune", "sast_deploy.simulate.fast.run_fast", "sast_deploy.simulate.lava.run_lava",
-    "sast_deploy.simulate.reference.run_reference", "sast_deploy.inspection.inspect_net",
-    "sast_deploy.analysis.predict", "sast_deploy.tables.make_tables", "sast_deploy.sweep.sweep.sweep",
-    "sast_deploy.data.saccade.simulate_mnist", "sast_deploy.data.compare.compare",
-    "sast_deploy.stockrun.run_in_chunks",
+    "sast_deploy.data.load_frames", "sast_deploy.compiler.compile_network",
+    "sast_deploy.training.train.train", "sast_deploy.finetuning.finetune",
+    "sast_deploy.engines.fast.run_fast", "sast_deploy.engines.lava.run_lava",
+    "sast_deploy.engines.reference.run_reference", "sast_deploy.reports.inspection.inspect_net",
+    "sast_deploy.studies.analysis.predict", "sast_deploy.studies.tables.make_tables",
+    "sast_deploy.studies.sweep.sweep.sweep",
+    "sast_deploy.data.camera.saccade.simulate_mnist", "sast_deploy.data.camera.compare.compare",
+    "sast_deploy.engines.stockrun.run_in_chunks",
 )  # fmt: skip
 
 

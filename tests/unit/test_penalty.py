@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from sast_deploy.network import NetworkSpec
-from sast_deploy.penalty import hidden_operations
+from sast_deploy.training.network.network import NetworkSpec
+from sast_deploy.training.penalty import hidden_operations
 
 FC = NetworkSpec("fc", (2, 6, 6), (7, 5), 3)
 CONV = NetworkSpec("conv", (2, 9, 8), (4, 6, 5), 3, strides=(2, 1, 2))

@@ -20,10 +20,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from sast_deploy import progress
+from sast_deploy.base import progress
 from sast_deploy.cli import cli, run
 from sast_deploy.doctor import Check
-from sast_deploy.show import UNLIMITED, Block, Facts, Line, Out, Table
+from sast_deploy.show.blocks import UNLIMITED, Block, Facts, Line, Out, Table
 from tests.stockfiles import dense, write_stock
 from tests.tinydata import tiny_set
 
@@ -79,7 +79,7 @@ def lines_of(command: str, folder: Path) -> list[list[str]]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from sast_deploy.checkpoint import save_checkpoint
+    from sast_deploy.training.checkpoint import save_checkpoint
     from tests.tinynets import random_checkpoint
 
     found = tmp_path_factory.mktemp("printing") / NAME
@@ -97,8 +97,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def printed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
     """Everything that `Out.print` is given, while tiny frames stand for every data set."""
-    from sast_deploy.data.compare import Comparison, Row
-    from sast_deploy.data.statistics import statistics
+    from sast_deploy.data.camera.compare import Comparison, Row
+    from sast_deploy.data.camera.statistics import statistics
     from tests.golden.test_saccade_calibration import toy_events
 
     def load(*_: Any, **__: Any) -> Any:
@@ -115,10 +115,10 @@ def printed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
     ]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sast_deploy.data.load_frames", load)
-    monkeypatch.setattr("sast_deploy.analysis.drop.load_frames", load)
-    monkeypatch.setattr("sast_deploy.data.compare.compare", compared)
-    monkeypatch.setattr("sast_deploy.data.compare.recordings_digest", lambda *_: "0" * 64)
-    monkeypatch.setattr("sast_deploy.data.saccade.simulate_mnist", lambda *_, **__: Path(NAME))
+    monkeypatch.setattr("sast_deploy.studies.analysis.drop.load_frames", load)
+    monkeypatch.setattr("sast_deploy.data.camera.compare.compare", compared)
+    monkeypatch.setattr("sast_deploy.data.camera.compare.recordings_digest", lambda *_: "0" * 64)
+    monkeypatch.setattr("sast_deploy.data.camera.saccade.simulate_mnist", lambda *_, **__: Path(NAME))
     monkeypatch.setattr("sast_deploy.doctor.diagnose", lambda: checks)
     found: list[Any] = []
     monkeypatch.setattr(Out, "print", lambda _, *objects, **__: found.extend(objects))
@@ -223,7 +223,7 @@ def test_no_number_of_a_progress_bar_is_cut(width: int, monkeypatch: pytest.Monk
     assert max(map(len, lines)) <= width
 
 
-PRINTS = {"sast_deploy/show.py", "sast_deploy/progress.py", "sast_deploy/sweep/display.py"}
+PRINTS = {f"sast_deploy/{name}.py" for name in ("show/blocks", "base/progress", "studies/sweep/display")}
 SOURCES = sorted((ROOT / "sast_deploy").rglob("*.py"))
 
 
@@ -233,7 +233,7 @@ def test_no_source_prints_with_markup(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     rich = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
     uses = any(node.module.split(".")[0] == "rich" for node in rich if node.module)
-    only_names = str(path.relative_to(ROOT)) == "sast_deploy/sweep/sweep.py"  # the type of a console
+    only_names = str(path.relative_to(ROOT)) == "sast_deploy/studies/sweep/sweep.py"  # the type of a console
     assert not uses or only_names or str(path.relative_to(ROOT)) in PRINTS
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Console":
@@ -247,7 +247,7 @@ def test_no_source_prints_with_markup(path: Path) -> None:
 
 def test_consoles_take_nothing_for_markup() -> None:
     """Whatever is printed by them, also by what is not ours, such as a bar or a table of rich's own."""
-    from sast_deploy.progress import progress_bar
+    from sast_deploy.base.progress import progress_bar
 
     for console in (Out(io.StringIO()), progress_bar().console):
         assert console.render_str("[b]x[/b] :smile:").plain == "[b]x[/b] :smile:"
@@ -282,11 +282,11 @@ def test_per_cent_has_one_style(path: Path) -> None:
 def test_control_characters_are_escaped_wherever_a_name_can_stand(
     character: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    from sast_deploy.base.errors import DataError
+    from sast_deploy.base.progress import Words, progress_bar, say
+    from sast_deploy.base.text import pictured
     from sast_deploy.data.cache import notice
-    from sast_deploy.errors import DataError
-    from sast_deploy.progress import Words, progress_bar, say
-    from sast_deploy.tables import markdown
-    from sast_deploy.text import pictured
+    from sast_deploy.studies.tables import markdown
 
     name = f"a{character}b"
     escaped = name.encode("unicode_escape").decode()

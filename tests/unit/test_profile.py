@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sast_deploy.errors import ProfileError
-from sast_deploy.fixedpoint import Arithmetic, QFormat
-from sast_deploy.profile import load_profile, parse_profile
+from sast_deploy.base.errors import ProfileError
+from sast_deploy.program.fixedpoint import Arithmetic, QFormat
+from sast_deploy.program.profile import load_profile, parse_profile
 
 TEXT = load_profile("loihi-int4").text
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sast_deploy.fixedpoint import (
+from sast_deploy.engines.reference import Neurons, Synapses
+from sast_deploy.program.fixedpoint import (
     OVERFLOWS,
     ROUNDINGS,
     Arithmetic,
@@ -17,9 +18,8 @@ from sast_deploy.fixedpoint import (
     fit,
     fit_array,
 )
-from sast_deploy.profile import SCHEMA, load_profile, profile_names
-from sast_deploy.program import Dense, frozen_ints
-from sast_deploy.simulate.reference import Neurons, Synapses
+from sast_deploy.program.profile import SCHEMA, load_profile, profile_names
+from sast_deploy.program.program import Dense, frozen_ints
 
 README = Path(__file__).parents[2] / "profiles" / "README.md"
 FORMATS = {"Q4.4": QFormat(8, 4), "Q8.8": QFormat(16, 8)}

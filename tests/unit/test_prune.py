@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from sast_deploy.network import Network, NetworkSpec, state_shapes
-from sast_deploy.prune import Cut, least_important, narrowed, narrowed_moments, narrowed_spec
-from sast_deploy.recipes import PAPER
+from sast_deploy.training.network.network import Network, NetworkSpec, state_shapes
+from sast_deploy.training.prune import Cut, least_important, narrowed, narrowed_moments, narrowed_spec
+from sast_deploy.training.recipes import PAPER
 
 FC = NetworkSpec("fc", (1, 2, 3), (5, 4), 3)
 CONV = NetworkSpec("conv", (2, 7, 6), (5, 4), 3, strides=(2, 1))

@@ -11,21 +11,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sast_deploy.augment import network_input
-from sast_deploy.checkpoint import Checkpoint, load_network, package_versions, to_float_network
+from sast_deploy.base.errors import CompileError
 from sast_deploy.compiler import compile_network
-from sast_deploy.errors import CompileError
-from sast_deploy.fixedpoint import OVERFLOWS, ROUNDINGS, Arithmetic, QFormat, divide_pow2, fit
-from sast_deploy.network import Network, NetworkSpec, cross_entropy
-from sast_deploy.profile import Profile, load_profile, parse_profile, profile_names
-from sast_deploy.qat import IntegerNetwork
-from sast_deploy.qat.arithmetic import exact_dtype, fit_, round_, shift
-from sast_deploy.qat.lif import LayerRules, integer_lif
-from sast_deploy.qat.quantized import integer_layer
-from sast_deploy.recipes import PAPER
-from sast_deploy.simulate.reference import run_reference
-from sast_deploy.surrogate import arctan_spike
-from sast_deploy.train import train
+from sast_deploy.engines.reference import run_reference
+from sast_deploy.finetuning import IntegerNetwork
+from sast_deploy.finetuning.arithmetic import exact_dtype, fit_, round_, shift
+from sast_deploy.finetuning.lif import LayerRules, integer_lif
+from sast_deploy.finetuning.quantized import integer_layer
+from sast_deploy.program.fixedpoint import OVERFLOWS, ROUNDINGS, Arithmetic, QFormat, divide_pow2, fit
+from sast_deploy.program.profile import Profile, load_profile, parse_profile, profile_names
+from sast_deploy.training.augment import network_input
+from sast_deploy.training.checkpoint import Checkpoint, load_network, package_versions, to_float_network
+from sast_deploy.training.network.network import Network, NetworkSpec, cross_entropy
+from sast_deploy.training.network.surrogate import arctan_spike
+from sast_deploy.training.recipes import PAPER
+from sast_deploy.training.train import train
 from tests.tinydata import CLIP, SHAPE, tiny_set
 
 FC = NetworkSpec("fc", SHAPE, (14, 9), 3)

@@ -22,23 +22,23 @@ import numpy as np
 import pytest
 import torch
 
-from sast_deploy.checkpoint import load_checkpoint, save_checkpoint
+from sast_deploy.base.errors import DataError, ProfileError, SastError, UsageError
 from sast_deploy.commands.loading import load_test_split
 from sast_deploy.data import DataInfo, FrameOptions
+from sast_deploy.data.camera.idx import read_idx
 from sast_deploy.data.events import read_nmnist
 from sast_deploy.data.frameset import SCHEMA as DATA
-from sast_deploy.data.idx import read_idx
-from sast_deploy.data.nmnist import tonic_download
 from sast_deploy.data.options import SCHEMA as FRAMES
+from sast_deploy.data.readers.nmnist import tonic_download
 from sast_deploy.data.recordings import folder_signature
-from sast_deploy.errors import DataError, ProfileError, SastError, UsageError
-from sast_deploy.network import SCHEMA as NETWORK
-from sast_deploy.network import NetworkSpec
-from sast_deploy.profile import load_profile, parse_profile
-from sast_deploy.recipes import PAPER, Recipe
-from sast_deploy.recipes import SCHEMA as RECIPE
-from sast_deploy.sweep.study import load_study
-from sast_deploy.tables import load_records, make_tables
+from sast_deploy.program.profile import load_profile, parse_profile
+from sast_deploy.studies.sweep.study import load_study
+from sast_deploy.studies.tables import load_records, make_tables
+from sast_deploy.training.checkpoint import load_checkpoint, save_checkpoint
+from sast_deploy.training.network.network import SCHEMA as NETWORK
+from sast_deploy.training.network.network import NetworkSpec
+from sast_deploy.training.recipes import PAPER, Recipe
+from sast_deploy.training.recipes import SCHEMA as RECIPE
 from tests.tinydata import tiny_set
 from tests.unit.test_checkpoint import FC, checkpoint
 
@@ -190,8 +190,8 @@ def test_sizes_are_refused_before_anything_is_made(saved: tuple[Path, dict[str, 
 
 @pytest.mark.slow
 def test_anything_in_any_place_of_an_unfinished_training(tmp_path: Path, monkeypatch: Any) -> None:
-    from sast_deploy import train as training
-    from sast_deploy.train_state import RunFiles, load_progress
+    from sast_deploy.training import train as training
+    from sast_deploy.training.state import RunFiles, load_progress
 
     recipe, seen = PAPER.replace(epochs=2, batch=32, prune=0.5), []
     monkeypatch.setattr(training, "save_progress", lambda _, state, setting: seen.append((state, setting)))
@@ -254,7 +254,7 @@ def test_what_is_wrong_in_results_is_named_with_its_place(
 
 
 def test_stages_of_a_run_that_hold_anything_are_measured_again(tmp_path: Path) -> None:
-    from sast_deploy.sweep.schema import is_stage
+    from sast_deploy.studies.sweep.schema import is_stage
 
     stage = {"stage": "float", "checkpoint": "a", "inputs": {}, "result": RUN["float"], "seconds": 1.0}
     result = {"accuracy": 0.5, "layers": [{"synops": 1.0}]}
@@ -454,26 +454,26 @@ READS = {
     "gzip.decompress", "gzip.GzipFile", "zipfile.ZipFile", "tarfile.open", "h5py.File",
 }  # fmt: skip
 METHODS = {"read_text", "read_bytes", "open"}
-# Where something else than sast_deploy.reading reads, and why that is no file of a stranger's.
+# Where something else than sast_deploy.base.reading reads, and why that is no file of a stranger's.
 OWN = {
-    "sast_deploy.compiled": "the package's own source",
+    "sast_deploy.base.compiled": "the package's own source",
     "sast_deploy.data": "Source.open lists recordings",
     "sast_deploy.data.cache": "the folder whose lock it holds",
-    "sast_deploy.data.idx": "unpacks what reading.open_regular opened",
+    "sast_deploy.data.camera.idx": "unpacks what reading.open_regular opened",
     "sast_deploy.doctor": "the installation",
-    "sast_deploy.fileio": "what it has just written, and the head of an output",
-    "sast_deploy.memory": "/proc",
-    "sast_deploy.outputs": "outputs that are there, once output_target has found them to be regular files",
-    "sast_deploy.profile": "the profiles of the package",
-    "sast_deploy.simulate.lava.child": "the folder of this run, for this user alone",
-    "sast_deploy.simulate.lava.shared": "the folder of this run",
-    "sast_deploy.simulate.lava.stock": "the folder of this run",
-    "sast_deploy.simulate.lava.stock_child": "the folder of this run",
-    "sast_deploy.simulate.lava.supervisor": "the folder of this run",
-    "sast_deploy.simulate.record": "its own temporary file",
-    "sast_deploy.streams": "the null device",
-    "sast_deploy.sweep.provenance": "the package's own source",
-    "sast_deploy.versions": "the installation",
+    "sast_deploy.base.files": "what it has just written, and the head of an output",
+    "sast_deploy.training.process_memory": "/proc",
+    "sast_deploy.base.outputs": "outputs that are there, which output_target found to be regular files",
+    "sast_deploy.program.profile": "the profiles of the package",
+    "sast_deploy.engines.lava.child": "the folder of this run, for this user alone",
+    "sast_deploy.engines.lava.shared": "the folder of this run",
+    "sast_deploy.engines.lava.stock": "the folder of this run",
+    "sast_deploy.engines.lava.stock_child": "the folder of this run",
+    "sast_deploy.engines.lava.supervisor": "the folder of this run",
+    "sast_deploy.program.record": "its own temporary file",
+    "sast_deploy.base.streams": "the null device",
+    "sast_deploy.studies.sweep.provenance": "the package's own source",
+    "sast_deploy.base.versions": "the installation",
 }
 
 
@@ -502,7 +502,7 @@ MODULES = [path for path in sorted(PACKAGE.rglob("*.py")) if path.parent.name !=
 @pytest.mark.parametrize("path", MODULES, ids=module_name)
 def test_files_are_read_by_the_readers_alone(path: Path) -> None:
     if module_name(path) not in OWN:
-        assert not reads(path), "use sast_deploy.reading"
+        assert not reads(path), "use sast_deploy.base.reading"
 
 
 def test_no_exception_is_left_over() -> None:
@@ -620,7 +620,7 @@ def old(path: Path) -> Path:
 
 
 def test_leftovers_are_swept_when_old_and_only_ours(tmp_path: Path) -> None:
-    from sast_deploy.fileio import sweep_leftovers, write_text
+    from sast_deploy.base.files import sweep_leftovers, write_text
 
     out = tmp_path / "a.json"
     others = ("a.json.tmp", ".b.json.abcd1234.tmp", ".a.json.abcd123.tmp", ".a.json.tmp")

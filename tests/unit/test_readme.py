@@ -9,7 +9,7 @@ import click
 import pytest
 
 from sast_deploy.cli import cli
-from sast_deploy.profile import profile_names
+from sast_deploy.program.profile import profile_names
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -5,8 +5,8 @@ from dataclasses import fields, replace
 
 import pytest
 
-from sast_deploy.errors import UsageError
-from sast_deploy.recipes import ADDED_LATER, BEST, PAPER, RECIPES, Recipe, recipe
+from sast_deploy.base.errors import UsageError
+from sast_deploy.training.recipes import ADDED_LATER, BEST, PAPER, RECIPES, Recipe, recipe
 
 
 def test_paper_is_the_published_recipe() -> None:

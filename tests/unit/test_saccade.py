@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from sast_deploy.base.errors import DataError
+from sast_deploy.data.camera.path import KNOT_US, KNOTS, LATE_KNOTS, TEST_KNOTS, image_path
+from sast_deploy.data.camera.pixelmodel import IMAGE, SENSOR, PixelModel, simulate_recording
+from sast_deploy.data.camera.sessions import session_model
 from sast_deploy.data.events import EVENT, MAX_TIME_US, encode_nmnist
-from sast_deploy.data.pixelmodel import IMAGE, SENSOR, PixelModel, simulate_recording
-from sast_deploy.data.saccadepath import KNOT_US, KNOTS, LATE_KNOTS, TEST_KNOTS, image_path
-from sast_deploy.data.sessions import session_model
-from sast_deploy.errors import DataError
 
 IDEAL = PixelModel(mismatch=0.0, threshold_noise=0.0, refractory_us=0, noise_on_hz=0.0, noise_off_hz=0.0,
                    jitter_us=(0, 0, 0), magnification=1.0)  # fmt: skip

@@ -8,13 +8,13 @@ import json
 import numpy as np
 import pytest
 
+from sast_deploy.base.errors import DataError, OutputError
 from sast_deploy.data import saccade
-from sast_deploy.data.digits import digit_images, digits_split, enlarge
+from sast_deploy.data.camera.digits import digit_images, digits_split, enlarge
+from sast_deploy.data.camera.idx import read_idx, read_mnist
+from sast_deploy.data.camera.pixelmodel import PixelModel, simulate_recording
+from sast_deploy.data.camera.saccade import read_marker, recording_key, simulate_dataset, simulate_mnist
 from sast_deploy.data.events import read_nmnist
-from sast_deploy.data.idx import read_idx, read_mnist
-from sast_deploy.data.pixelmodel import PixelModel, simulate_recording
-from sast_deploy.data.saccade import read_marker, recording_key, simulate_dataset, simulate_mnist
-from sast_deploy.errors import DataError, OutputError
 
 
 def images(n):

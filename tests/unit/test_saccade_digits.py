@@ -8,8 +8,8 @@ import pytest
 
 from sast_deploy.data import saccade
 from sast_deploy.data.cache import default_cache_dir
-from sast_deploy.data.digits import digit_images
-from sast_deploy.data.saccade import MARKER, build_digits, read_marker
+from sast_deploy.data.camera.digits import digit_images
+from sast_deploy.data.camera.saccade import MARKER, build_digits, read_marker
 
 pytestmark = pytest.mark.slow
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from sast_deploy.network import Network, NetworkSpec, cross_entropy
-from sast_deploy.sam import SAM
+from sast_deploy.training.network.network import Network, NetworkSpec, cross_entropy
+from sast_deploy.training.sam import SAM
 
 SPEC = NetworkSpec("fc", (1, 2, 3), (5, 4), 3)
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from sast_deploy import sparse
-from sast_deploy.sparse import event_linear
+from sast_deploy.training.network import sparse
+from sast_deploy.training.network.sparse import event_linear
 
 
 def operands(density: float, rows: int = 40) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:

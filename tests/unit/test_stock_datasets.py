@@ -8,9 +8,9 @@ import h5py
 import numpy as np
 import pytest
 
-from sast_deploy.errors import NetFileError
-from sast_deploy.netx_group import ANY, RULES
-from sast_deploy.netx_import import load_stock
+from sast_deploy.base.errors import NetFileError
+from sast_deploy.netx.foreign.network import load_stock
+from sast_deploy.netx.foreign.node import ANY, RULES
 from tests.stockfiles import FLATTEN, conv, dense, image, integers, neuron, write_stock
 
 RNG = np.random.default_rng(0)

@@ -17,29 +17,36 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-import sast_deploy.sweep.execute as execute_module
-import sast_deploy.sweep.stages as stages_module
-import sast_deploy.sweep.sweep as sweep_module
-from sast_deploy.analysis import PARTS
-from sast_deploy.checkpoint import load_checkpoint
+import sast_deploy.studies.sweep.execute as execute_module
+import sast_deploy.studies.sweep.stages as stages_module
+import sast_deploy.studies.sweep.sweep as sweep_module
+from sast_deploy.base.errors import BusyError, DataError, OutputError, TrainingError
+from sast_deploy.base.text import percent
 from sast_deploy.data import FrameOptions, FrameSplit
-from sast_deploy.errors import BusyError, DataError, OutputError, TrainingError
-from sast_deploy.evaluate import evaluate
-from sast_deploy.qat.recipe import FINETUNE
-from sast_deploy.recipes import PAPER
-from sast_deploy.sweep.choices import DataChoice, FineTuneChoice, NetworkChoice, RecipeChoice
-from sast_deploy.sweep.display import Display
-from sast_deploy.sweep.execute import execute
-from sast_deploy.sweep.folder import RunFolder, config_differences
-from sast_deploy.sweep.frames import load_choice, part_of, unclipped_test
-from sast_deploy.sweep.jobs import BUSY, FAILED, FINISHED, STAGE, Event, Job
-from sast_deploy.sweep.measures import ANALYSES, FLOAT, Stage, ablation_stage, analysis_stage, profile_stage
-from sast_deploy.sweep.provenance import code_version, source_digest
-from sast_deploy.sweep.stages import Measuring
-from sast_deploy.sweep.study import Run, Study
-from sast_deploy.sweep.sweep import plan, sweep
-from sast_deploy.sweep.workers import _Child, _Slot, shares
-from sast_deploy.text import percent
+from sast_deploy.finetuning.recipe import FINETUNE
+from sast_deploy.studies.analysis import PARTS
+from sast_deploy.studies.sweep.choices import DataChoice, FineTuneChoice, NetworkChoice, RecipeChoice
+from sast_deploy.studies.sweep.display import Display
+from sast_deploy.studies.sweep.execute import execute
+from sast_deploy.studies.sweep.folder import RunFolder, config_differences
+from sast_deploy.studies.sweep.frames import load_choice, part_of, unclipped_test
+from sast_deploy.studies.sweep.jobs import BUSY, FAILED, FINISHED, STAGE, Event, Job
+from sast_deploy.studies.sweep.measures import (
+    ANALYSES,
+    FLOAT,
+    Stage,
+    ablation_stage,
+    analysis_stage,
+    profile_stage,
+)
+from sast_deploy.studies.sweep.provenance import code_version, source_digest
+from sast_deploy.studies.sweep.stages import Measuring
+from sast_deploy.studies.sweep.study import Run, Study
+from sast_deploy.studies.sweep.sweep import plan, sweep
+from sast_deploy.studies.sweep.workers import _Child, _Slot, shares
+from sast_deploy.training.checkpoint import load_checkpoint
+from sast_deploy.training.evaluate import evaluate
+from sast_deploy.training.recipes import PAPER
 from tests.e2e.conftest import write_bands
 from tests.tinydata import STEPS, tiny_set
 
@@ -238,7 +245,7 @@ def test_stopped_at_any_stage_it_goes_on_from_there(tmp_path: Path, stage: str) 
 
 
 def test_an_interrupted_training_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sast_deploy.trainer import Trainer
+    from sast_deploy.training.trainer import Trainer
 
     run, whole = make(), tmp_path / "whole"
     do(run, whole)
@@ -494,7 +501,7 @@ class Inline:
 def test_a_sweep_does_everything_and_a_failure_stops_no_other_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sast_deploy.sweep.sweep as sweep_module
+    import sast_deploy.studies.sweep.sweep as sweep_module
 
     calls = []
     loader: Any = lambda choice, progress: calls.append(choice)  # noqa: E731

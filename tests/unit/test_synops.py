@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sast_deploy.program import Program, SumPool, frozen_ints
-from sast_deploy.simulate.reference import run_reference, synapses
-from sast_deploy.synops import count_operations, fan_out
+from sast_deploy.engines.reference import run_reference, synapses
+from sast_deploy.program.program import Program, SumPool, frozen_ints
+from sast_deploy.reports.synops import count_operations, fan_out
 from tests.programs import RULES, conv, conv_program, fc_program, random_frames, readout
 
 

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
+from sast_deploy.base.errors import DataError
 from sast_deploy.cli import run
-from sast_deploy.errors import DataError
-from sast_deploy.recipes import PAPER
-from sast_deploy.sweep.choices import DataChoice, NetworkChoice, RecipeChoice
-from sast_deploy.tables import load_records, make_tables, markdown
-from sast_deploy.tables.accuracy import controls
-from sast_deploy.tables.groups import Group, baseline_of, data_label, group, recipe_label
-from sast_deploy.tables.plots import draw
-from sast_deploy.tables.records import Record, _to_dict
-from sast_deploy.tables.table import MISSING, NOTHING, Table
+from sast_deploy.studies.sweep.choices import DataChoice, NetworkChoice, RecipeChoice
+from sast_deploy.studies.tables import load_records, make_tables, markdown
+from sast_deploy.studies.tables.accuracy import controls
+from sast_deploy.studies.tables.groups import Group, baseline_of, data_label, group, recipe_label
+from sast_deploy.studies.tables.plots import draw
+from sast_deploy.studies.tables.records import Record, _to_dict
+from sast_deploy.studies.tables.table import MISSING, NOTHING, Table
+from sast_deploy.training.recipes import PAPER
 
 INFO = {
     "dataset": "nmnist", "simulated": False, "n_train": 1000, "n_test": 100, "holdout": None,

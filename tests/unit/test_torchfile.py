@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 import torch
 
-from sast_deploy.errors import CheckpointError
-from sast_deploy.reading import Expected
-from sast_deploy.reading.settings import Plain
-from sast_deploy.reading.torchfile import DTYPES, read_torch
+from sast_deploy.base.errors import CheckpointError
+from sast_deploy.base.reading import Expected
+from sast_deploy.base.reading.torchfile import DTYPES, read_torch
+from sast_deploy.base.settings import Plain
 
 WANTED = Expected("a torch file of the test", CheckpointError)
 SECONDS, MEGABYTES = 5.0, 300

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from sast_deploy.batches import BatchFeeder, fitting_threads, minibatches, pick_device
-from sast_deploy.checkpoint import load_checkpoint
+from sast_deploy.base.errors import TrainingError, UsageError
 from sast_deploy.data import FrameSet
-from sast_deploy.errors import TrainingError, UsageError
-from sast_deploy.evaluate import evaluate
-from sast_deploy.network import NetworkSpec
-from sast_deploy.recipes import PAPER, Recipe
-from sast_deploy.train import TrainResult, train
-from sast_deploy.train_state import TrainingInterruptedError
-from sast_deploy.trainer import Trainer, limit_weights
+from sast_deploy.training.batches import BatchFeeder, fitting_threads, minibatches, pick_device
+from sast_deploy.training.checkpoint import load_checkpoint
+from sast_deploy.training.evaluate import evaluate
+from sast_deploy.training.network.network import NetworkSpec
+from sast_deploy.training.recipes import PAPER, Recipe
+from sast_deploy.training.state import TrainingInterruptedError
+from sast_deploy.training.train import TrainResult, train
+from sast_deploy.training.trainer import Trainer, limit_weights
 from tests.tinydata import SHAPE, tiny_set
 
 SPEC = NetworkSpec("fc", SHAPE, (12, 8), 3)

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from sast_deploy.checkpoint import load_checkpoint, to_float_network
-from sast_deploy.errors import TrainingError, UsageError
-from sast_deploy.evaluate import evaluate
-from sast_deploy.network import NetworkSpec
-from sast_deploy.recipes import ADDED_LATER, Recipe
-from sast_deploy.train import TrainResult, train
-from sast_deploy.train_state import TrainingInterruptedError, differences
-from sast_deploy.trainer import Trainer
+from sast_deploy.base.errors import TrainingError, UsageError
+from sast_deploy.training.checkpoint import load_checkpoint, to_float_network
+from sast_deploy.training.evaluate import evaluate
+from sast_deploy.training.network.network import NetworkSpec
+from sast_deploy.training.recipes import ADDED_LATER, Recipe
+from sast_deploy.training.state import TrainingInterruptedError, differences
+from sast_deploy.training.train import TrainResult, train
+from sast_deploy.training.trainer import Trainer
 from tests.tinydata import SHAPE, tiny_set
 from tests.unit.test_train import ALL_OPTIONS, QUICK, SPEC, InterruptAt, same
 

@@ -10,21 +10,21 @@ import h5py
 import numpy as np
 import pytest
 
-import sast_deploy.simulate.lava as lava
+import sast_deploy.engines.lava as lava
+from sast_deploy.base.errors import LavaError, NetFileError
 from sast_deploy.cli import run
 from sast_deploy.compiler import compile_network
-from sast_deploy.diagnosis import diagnose
-from sast_deploy.errors import LavaError, NetFileError
-from sast_deploy.inspection import footprints
-from sast_deploy.knownanswers import choose_frames, make_known_answers, trace_digests, wrong_answer
-from sast_deploy.linear import fan_in, layer_inputs, sums_over_time
-from sast_deploy.netx import NetFile, read_net, write_net
-from sast_deploy.profile import load_profile
-from sast_deploy.program import Conv2d
-from sast_deploy.simulate.fast import run_fast
-from sast_deploy.simulate.record import SpikeRecord
-from sast_deploy.simulate.reference import run_reference
-from sast_deploy.verify import compare, load_engines
+from sast_deploy.engines.fast import run_fast
+from sast_deploy.engines.reference import run_reference
+from sast_deploy.netx.file import NetFile, read_net, write_net
+from sast_deploy.program.profile import load_profile
+from sast_deploy.program.program import Conv2d
+from sast_deploy.program.record import SpikeRecord
+from sast_deploy.program.sums import fan_in, layer_inputs, sums_over_time
+from sast_deploy.reports.inspection import footprints
+from sast_deploy.verification.comparison import compare, load_engines
+from sast_deploy.verification.diagnosis import diagnose
+from sast_deploy.verification.vectors import choose_frames, make_known_answers, trace_digests, wrong_answer
 from tests.networks import float_fc
 from tests.programs import conv_program, fc_program, random_frames, rich_program, vectorised
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from sast_deploy.checkpoint import load_checkpoint
-from sast_deploy.netx import read_net
+from sast_deploy.netx.file import read_net
+from sast_deploy.training.checkpoint import load_checkpoint
 
 # Keys of what a run measures of itself, or of where it ran.
 OWN = re.compile(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import sys
 
-from sast_deploy.checkpoint import load_checkpoint, to_float_network
-from sast_deploy.errors import SastError
-from sast_deploy.floatnet import FloatNetwork
-from sast_deploy.profile import load_profile
+from sast_deploy.base.errors import SastError
+from sast_deploy.compiler.floatnet import FloatNetwork
+from sast_deploy.program.profile import load_profile
+from sast_deploy.training.checkpoint import load_checkpoint, to_float_network
 from tools.fuzzing.inputs import Input, Place
 from tools.fuzzing.judge import ACCEPTED, REFUSED, command, refusal
 from tools.fuzzing.trained import compiled

@@ -11,11 +11,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from sast_deploy import netx_known, program
-from sast_deploy.fixedpoint import Arithmetic, QFormat
-from sast_deploy.netx import DIGEST, UNCOVERED, sast_digest
-from sast_deploy.netx_program import put, read_program
-from sast_deploy.netx_stock import stock_layers
+from sast_deploy.netx import known_answers
+from sast_deploy.netx.file import DIGEST, UNCOVERED, sast_digest
+from sast_deploy.netx.program_group import put, read_program
+from sast_deploy.netx.stock_view import stock_layers
+from sast_deploy.program import program
+from sast_deploy.program.fixedpoint import Arithmetic, QFormat
 from tools.fuzzing.values import Rng, change_array, change_tree, number, pick, text, to_json
 
 REACHES_OUT = "reaches out of the file"
@@ -293,13 +294,13 @@ def _mend_program(file: h5py.File) -> None:
 
 
 def _mend_known(file: h5py.File) -> None:
-    group = file["sast"][netx_known.GROUP]
+    group = file["sast"][known_answers.GROUP]
     sums = {}
     for name in datasets(group):
         if name == "frames" or name == "logits" or name.startswith("counts/"):
-            sums[name] = netx_known._checksum(group[name][()])
+            sums[name] = known_answers._checksum(group[name][()])
     sums["trace_digests"] = hashlib.sha256(bytes(group["trace_digests"][()])).hexdigest()
-    _put(file, f"sast/{netx_known.GROUP}/checksums", np.bytes_(json.dumps(sums, sort_keys=True)))
+    _put(file, f"sast/{known_answers.GROUP}/checksums", np.bytes_(json.dumps(sums, sort_keys=True)))
 
 
 def _mend_whole(file: h5py.File) -> None:

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from sast_deploy.base.errors import SastError
 from sast_deploy.cli import run
-from sast_deploy.errors import SastError
-from sast_deploy.fixedpoint import OVERFLOWS, ROUNDINGS
-from sast_deploy.program import Conv2d, Dense, Program, Readout, SumPool
-from sast_deploy.simulate.fast import run_fast
-from sast_deploy.simulate.record import first_difference
-from sast_deploy.simulate.reference import run_reference
+from sast_deploy.engines.fast import run_fast
+from sast_deploy.engines.reference import run_reference
+from sast_deploy.program.fixedpoint import OVERFLOWS, ROUNDINGS
+from sast_deploy.program.program import Conv2d, Dense, Program, Readout, SumPool
+from sast_deploy.program.record import first_difference
 from tools.fuzzing.values import Rng, pick
 
 REFUSED, ACCEPTED, SKIPPED = "refused", "accepted", "accepted, too large for the reference"

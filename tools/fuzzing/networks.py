@@ -7,8 +7,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from sast_deploy.errors import SastError
-from sast_deploy.netx import read_net
+from sast_deploy.base.errors import SastError
+from sast_deploy.netx.file import read_net
 from tools.fuzzing import hdf5
 from tools.fuzzing.inputs import Input, Place, write
 from tools.fuzzing.judge import ACCEPTED, REFUSED, SKIPPED, Failed, check_program, command, refusal

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from sast_deploy.base.errors import SastError
 from sast_deploy.data import FrameSet, load_frames
 from sast_deploy.data.cache import digest_of
+from sast_deploy.data.camera.idx import read_mnist
 from sast_deploy.data.events import NMNIST_SENSOR, check_events, read_nmnist
-from sast_deploy.data.idx import read_mnist
-from sast_deploy.errors import SastError
 from tools.fuzzing import archives
 from tools.fuzzing.inputs import Input, Place, file_of, write
 from tools.fuzzing.judge import ACCEPTED, Failed, refusal

@@ -19,17 +19,17 @@ import h5py
 import numpy as np
 import torch
 
-from sast_deploy import train as training
-from sast_deploy.checkpoint import Checkpoint, package_versions, save_checkpoint
 from sast_deploy.cli import run
 from sast_deploy.data import FrameOptions, load_frames
 from sast_deploy.data.events import EVENT, write_nmnist
-from sast_deploy.network import Network, NetworkSpec
-from sast_deploy.netx import NetFile, write_net
-from sast_deploy.profile import load_profile
-from sast_deploy.recipes import PAPER
-from sast_deploy.sweep.choices import DataChoice, NetworkChoice, RecipeChoice
-from sast_deploy.tables.records import Record, write_raw
+from sast_deploy.netx.file import NetFile, write_net
+from sast_deploy.program.profile import load_profile
+from sast_deploy.studies.sweep.choices import DataChoice, NetworkChoice, RecipeChoice
+from sast_deploy.studies.tables.records import Record, write_raw
+from sast_deploy.training import train as training
+from sast_deploy.training.checkpoint import Checkpoint, package_versions, save_checkpoint
+from sast_deploy.training.network.network import Network, NetworkSpec
+from sast_deploy.training.recipes import PAPER
 from tests import programs, stockfiles
 
 # Where a worker stands and where the data are from there, so that the same files come out in every folder.

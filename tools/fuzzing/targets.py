@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from sast_deploy.errors import SastError
-from sast_deploy.simulate.fast import run_fast
+from sast_deploy.base.errors import SastError
+from sast_deploy.engines.fast import run_fast
 from tests.programs import conv_program, fc_program, random_frames, rich_program
 from tools.fuzzing import archives, hdf5
 from tools.fuzzing.documents import change_json, change_toml, probe_profile, probe_results, probe_study

@@ -8,12 +8,12 @@ import shutil
 
 import torch
 
-from sast_deploy.checkpoint import load_checkpoint, to_float_network
+from sast_deploy.base.errors import SastError
 from sast_deploy.compiler import compile_network
-from sast_deploy.errors import SastError
-from sast_deploy.floatnet import FloatNetwork
-from sast_deploy.netx import read_net
-from sast_deploy.profile import load_profile
+from sast_deploy.compiler.floatnet import FloatNetwork
+from sast_deploy.netx.file import read_net
+from sast_deploy.program.profile import load_profile
+from sast_deploy.training.checkpoint import load_checkpoint, to_float_network
 from tools.fuzzing import archives
 from tools.fuzzing.inputs import Input, Place
 from tools.fuzzing.judge import ACCEPTED, REFUSED, Failed, check_program, command, refusal

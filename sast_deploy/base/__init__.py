@@ -1,0 +1,1 @@
+"""What all the rest may use: errors, files, strict settings, progress, versions, the numba decorator."""

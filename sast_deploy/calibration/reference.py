@@ -1,0 +1,123 @@
+"""What calibration aims at: the trained network with hard spikes, in floating point.
+
+Inputs are taken in the integer network's units (counts, spikes, sums over a pool's window), and the weights
+carry the rest, so that real and integer weights of a layer see the same kind of input:
+
+    u_t = alpha * u_{t-1} + A x_t + b - theta * s_{t-1}           reset "subtract"
+    u_t = alpha * u_{t-1} * (1 - s_{t-1}) + A x_t + b             reset "zero"
+    s_t = u_t >= theta,    logits = W_out * mean_t(s_t) + b_out
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sast_deploy.compiler.floatnet import FloatConv2d, FloatDense, FloatNetwork, FloatPool, FloatReadout
+from sast_deploy.program.program import Conv2d, Dense, Program, Readout, SumPool
+from sast_deploy.program.sums import pooled, real_sums
+
+CHUNK = 1 << 24  # numbers of one layer that are held at once
+Float64Array = npt.NDArray[np.float64]
+Frames = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """spikes: uint8 (n, T, neurons) of every spiking layer, in order. logits: float64 (n, classes)."""
+
+    spikes: tuple[npt.NDArray[np.uint8], ...]
+    logits: Float64Array
+
+
+def real_weights(network: FloatNetwork) -> list[Float64Array | None]:
+    """Weights per unit of the integer inputs, for every layer; None for a pool."""
+    found: list[Float64Array | None] = []
+    unit = 1.0 / network.input_clip
+    for layer in network.layers:
+        if isinstance(layer, FloatPool):
+            unit /= layer.kernel[0] * layer.kernel[1]
+            found.append(None)
+            continue
+        found.append(layer.weight.astype(np.float64) * unit)
+        unit = 1.0
+    return found
+
+
+def run_float(network: FloatNetwork, program: Program, frames: Frames) -> Targets:
+    """Spikes and logits of frames uint8 (n, T, C, H, W). program: any of this network, for its geometry."""
+    widest = max(int(np.prod(shape)) for shape in program.shapes())
+    size = max(1, CHUNK // (widest * network.steps))
+    parts = [_run(network, program, frames[low : low + size]) for low in range(0, len(frames), size)]
+    layers = zip(*(part.spikes for part in parts), strict=True)
+    return Targets(
+        tuple(np.concatenate(layer) for layer in layers), np.concatenate([part.logits for part in parts])
+    )
+
+
+def pooled_spikes(layer: SumPool, x: npt.NDArray[Any], rounding: str) -> npt.NDArray[np.int64]:
+    """Sums of windows at every step: (n, T, C, H, W) -> int64 (n, T, C, H', W')."""
+    flat = pooled(layer, x.reshape(-1, *x.shape[2:]).astype(np.int64), rounding)
+    return flat.reshape(*x.shape[:2], *flat.shape[1:])
+
+
+def _run(network: FloatNetwork, program: Program, frames: Frames) -> Targets:
+    x: npt.NDArray[Any] = frames
+    spikes: list[npt.NDArray[np.uint8]] = []
+    shapes = program.shapes()
+    layers = zip(network.layers, program.layers, real_weights(network), strict=True)
+    for index, (layer, integer, weight) in enumerate(layers):
+        if isinstance(integer, SumPool):
+            x = pooled_spikes(integer, x, program.arithmetic.shift_rounding)
+        elif isinstance(layer, FloatReadout):
+            return Targets(tuple(spikes), _logits(layer, weight, x))
+        elif isinstance(layer, (FloatDense, FloatConv2d)) and weight is not None:
+            spikes.append(_spike(network, layer, integer, weight, x))
+            x = spikes[-1].reshape(*x.shape[:2], *shapes[index + 1])
+    raise ValueError("a float network ends in a readout")
+
+
+def _logits(layer: FloatReadout, weight: Float64Array | None, x: npt.NDArray[Any]) -> Float64Array:
+    mean = x.reshape(*x.shape[:2], -1).mean(axis=1, dtype=np.float64)
+    return np.asarray(mean @ np.asarray(weight).T + layer.bias, dtype=np.float64)
+
+
+def _spike(
+    network: FloatNetwork,
+    layer: FloatDense | FloatConv2d,
+    integer: Dense | Conv2d | Readout,
+    weight: Float64Array,
+    x: npt.NDArray[Any],
+) -> npt.NDArray[np.uint8]:
+    flat = x.reshape(-1, *x.shape[2:]).astype(np.float32)
+    sums = real_sums(integer, flat, weight.astype(np.float32)).reshape(*x.shape[:2], len(weight), -1)
+    current = (sums + layer.bias[:, None]).reshape(*x.shape[:2], -1)
+    theta = layer.threshold.repeat(current.shape[2] // len(weight))
+    u, s = np.zeros_like(current[:, 0]), np.zeros_like(current[:, 0])
+    spikes = np.empty(current.shape, np.uint8)
+    for t in range(x.shape[1]):
+        if network.reset == "subtract":
+            u = network.alpha * u + current[:, t] - theta * s
+        else:
+            u = network.alpha * u * (1 - s) + current[:, t]
+        s = (u >= theta).astype(np.float32)
+        spikes[:, t] = s
+    return spikes
+
+
+def layer_inputs(program: Program, frames: Frames, spikes: Sequence[npt.NDArray[Any]]) -> list[Any]:
+    """(n, T, *in_shape) of every layer of the program, from the spikes of the layers below it."""
+    shapes, trains = program.shapes(), iter(spikes)
+    found: list[Any] = []
+    x: npt.NDArray[Any] = frames
+    for index, layer in enumerate(program.layers):
+        found.append(x)
+        if isinstance(layer, SumPool):
+            x = pooled_spikes(layer, x, program.arithmetic.shift_rounding)
+        elif not isinstance(layer, Readout):
+            x = next(trains).reshape(*frames.shape[:2], *shapes[index + 1])
+    return found

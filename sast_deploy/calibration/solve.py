@@ -1,0 +1,134 @@
+"""One pass through the network: every layer's integers, chosen on what the layers below really send."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sast_deploy.calibration.hidden import choose_hidden
+from sast_deploy.calibration.moments import Moments, compensated, measure
+from sast_deploy.calibration.readout import choose_readout
+from sast_deploy.calibration.reference import (
+    Frames,
+    Targets,
+    layer_inputs,
+    pooled_spikes,
+    real_weights,
+)
+from sast_deploy.calibration.rounding import Feedback, prepare
+from sast_deploy.calibration.scales import moment_points
+from sast_deploy.calibration.stage import Stage
+from sast_deploy.calibration.task import Options, Task
+from sast_deploy.compiler.choice import LayerChoice
+from sast_deploy.compiler.floatnet import FloatNetwork, FloatPool, FloatReadout
+from sast_deploy.program.profile import Profile
+from sast_deploy.program.program import Program, Readout, SpikingLayer, SumPool
+from sast_deploy.program.sums import Weighted, input_maxima
+
+Array = npt.NDArray[Any]
+Float64Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What a layer's inputs tell, where a step needs it."""
+
+    moments: Moments
+    feedback: tuple[Feedback, ...]
+    points: Float64Array | None
+
+
+@dataclass(eq=False)
+class Solver:
+    """Passes over one network, profile and set of frames; keeps what all of them share.
+
+    program: the network compiled without calibration, for shapes and geometry. targets: of these frames.
+    first: what the frames tell about the first layer; it is the same in every pass.
+    """
+
+    network: FloatNetwork
+    profile: Profile
+    program: Program
+    frames: Frames
+    targets: Targets
+    first: _Seen | None = field(default=None)
+
+    def choices(self, options: Options) -> dict[int, LayerChoice]:
+        """Every weighted layer's choice, by its index."""
+        wanted = layer_inputs(self.program, self.frames, self.targets.spikes)
+        trains, built = iter(self.targets.spikes), self.program
+        found: dict[int, LayerChoice] = {}
+        x: Array = self.frames
+        for index, layer in enumerate(self.program.layers):
+            if isinstance(layer, SumPool):
+                x = pooled_spikes(layer, x, self.program.arithmetic.shift_rounding)
+                continue
+            task = self._task(index, layer, x, wanted[index], options)
+            if isinstance(layer, Readout):
+                found[index] = choose_readout(task, self.targets.logits)
+                continue
+            stage = Stage(built, index, self.frames, next(trains), self.network.alpha)
+            chosen, scaling = choose_hidden(task, layer, self._threshold(index), stage)
+            found[index] = LayerChoice(scaling, chosen.weight, chosen.bias, chosen.vth)
+            x = stage.spikes(chosen).reshape(*x.shape[:2], *self.program.shapes()[index + 1])
+            built = _with_layer(built, index, chosen)
+        return found
+
+    def _task(self, index: int, layer: Weighted, x: Array, wanted: Array, options: Options) -> Task:
+        trained = self.network.layers[index]
+        weights = real_weights(self.network)[index]
+        if isinstance(trained, FloatPool) or weights is None:
+            raise ValueError(f"layer {index} of program and network differ")
+        real = weights.reshape(len(weights), -1)
+        centred = isinstance(trained, FloatReadout) and options.measures
+        if centred:
+            real = real - real.mean(axis=0)
+        profile = replace(self.profile, clipping="mse") if options.clipping else self.profile
+        aim, seen = self._look(index, layer, real, x, wanted, options)
+        return Task(
+            layer=layer,
+            real=real,
+            aim=aim,
+            bias=trained.bias.astype(np.float64),
+            x=x,
+            input_max=input_maxima(self.program)[index],
+            moments=seen.moments if seen else None,
+            feedback=seen.feedback if seen and options.rounding else (),
+            points=seen.points if seen and options.search else None,
+            profile=profile,
+            options=options,
+            alpha=self.network.alpha,
+            centred=centred,
+        )
+
+    def _look(
+        self, index: int, layer: Weighted, real: Float64Array, x: Array, wanted: Array, options: Options
+    ) -> tuple[Float64Array, _Seen | None]:
+        """What the layer's integers should be, and what its inputs tell."""
+        if not options.measures:
+            return real, None
+        if x is self.frames:
+            if self.first is None:
+                moments = measure(layer, x, x, self.network.alpha)
+                self.first = _Seen(moments, prepare(moments), self._points(layer, real, moments))
+            return real, self.first
+        moments = measure(layer, x, wanted, self.network.alpha)
+        aim = compensated(real, moments) if options.rounding else real
+        feedback = prepare(moments) if options.rounding else ()
+        return aim, _Seen(moments, feedback, self._points(layer, aim, moments) if options.search else None)
+
+    def _points(self, layer: Weighted, aim: Float64Array, moments: Moments) -> Float64Array | None:
+        """The search's clipping points; None for a readout, which has one for all, and for scale "unit"."""
+        if isinstance(layer, Readout) or self.profile.weight_scale == "unit":
+            return None
+        return moment_points(aim, moments, self.profile)
+
+    def _threshold(self, index: int) -> Float64Array:
+        return np.asarray(self.network.layers[index].threshold, np.float64)  # type: ignore[union-attr]
+
+
+def _with_layer(program: Program, index: int, layer: SpikingLayer) -> Program:
+    return replace(program, layers=(*program.layers[:index], layer, *program.layers[index + 1 :]))

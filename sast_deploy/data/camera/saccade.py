@@ -1,0 +1,265 @@
+"""Simulated N-MNIST: handwritten digits through the saccade pixel model, in N-MNIST's own folder layout.
+
+    <out>/<Train|Test>/<label>/<number:05d>.bin     recordings, number = 1-based number of the image
+    <out>/SIMULATED.json                            what made them; its presence means "not camera data"
+
+A folder is built under a temporary name and renamed when it is complete, so there is never half a data set.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sast_deploy.base.errors import DataError, OutputError
+from sast_deploy.base.files import NAME_LETTERS, new_folder, sweep_leftovers
+from sast_deploy.base.progress import track
+from sast_deploy.base.reading import Expected
+from sast_deploy.base.reading.documents import read_json
+from sast_deploy.data.camera.digits import digit_images, digits_split
+from sast_deploy.data.camera.idx import Split, read_mnist
+from sast_deploy.data.camera.pixelmodel import PixelModel, simulate_recording
+from sast_deploy.data.camera.sessions import session_model
+from sast_deploy.data.events import encode_nmnist
+
+__all__ = [
+    "DIGITS_SEED", "GENERATOR_VERSION", "MARKER", "PixelModel", "build_digits", "read_marker",
+    "recording_key", "simulate_dataset", "simulate_mnist", "simulate_recording",
+]  # fmt: skip
+
+GENERATOR_VERSION = 3  # raise it whenever the same seed would give other bytes
+MARKER = "SIMULATED.json"
+MARKER_BYTES = 1 << 20
+DIGITS_SEED = 0
+_MARKER_IS = "the marker of a simulated data set"
+
+
+def simulate_dataset(
+    images: NDArray[np.uint8],
+    labels: ArrayLike,
+    out: Path,
+    split: Split,
+    *,
+    model: PixelModel | None = None,
+    seed: int = 0,
+    first_number: int = 1,
+    source: str = "images given by the caller",
+    progress: bool = False,
+) -> Path:
+    """Simulate a recording of every image and write them as one split of a new data set folder.
+
+    Args:
+        images: (n, 28, 28) uint8 ink.
+        labels: (n,) integers.
+        out: the new folder; it may exist if it is empty.
+        split: "Train" or "Test".
+        model: the sensor; None takes the calibrated one.
+        seed: the sensor and its noise; a recording depends on image, seed, its number and the model only.
+        first_number: number of images[0]; the others follow.
+        source: what the images are, for the marker.
+        progress: show a bar.
+
+    Returns:
+        `out`.
+
+    Raises:
+        DataError: no images, shapes that do not match, `out` exists and is not empty.
+        OutputError: `out` cannot be written.
+    """
+    numbers = np.arange(first_number, first_number + len(images))
+    part = _Part(split, images, np.asarray(labels, dtype=np.int64), numbers)
+    return _write(Path(out), [part], model or PixelModel(), seed, {"source": source}, progress)
+
+
+def simulate_mnist(
+    idx_folder: Path,
+    out: Path,
+    n_train: int = 60_000,
+    n_test: int = 10_000,
+    *,
+    seed: int = 0,
+    model: PixelModel | None = None,
+    progress: bool = False,
+) -> Path:
+    """A simulated N-MNIST from MNIST's idx files: the first `n_train` training and `n_test` test images.
+
+    MNIST is shuffled already, so the first n hold every digit in about its own share; with n = 60,000 and
+    10,000 it is all of MNIST. Numbers are MNIST's, so recording 7 compares with N-MNIST's 00007.bin.
+
+    Raises:
+        DataError: an idx file is missing or damaged, a count outside 1..number of images, `out` is not empty.
+        OutputError: `out` cannot be written.
+    """
+    parts = []
+    counts: tuple[tuple[Split, int], ...] = (("Train", n_train), ("Test", n_test))
+    for split, count in counts:
+        images, labels = read_mnist(idx_folder, split)
+        if not 0 < count <= len(images):
+            raise DataError(f"{count} {split} images", where=idx_folder, expected=f"1 to {len(images)}")
+        numbers = np.arange(1, count + 1)
+        parts.append(_Part(split, images[:count], labels[:count].astype(np.int64), numbers, sessions=True))
+    selection = f"first {n_train} train, first {n_test} test"
+    about = {"source": "MNIST (LeCun, Cortes, Burges)", "selection": selection}
+    return _write(Path(out), parts, model or PixelModel(), seed, about, progress)
+
+
+def build_digits(cache_dir: Path, *, progress: bool = False) -> Path:
+    """The embedded data set: scikit-learn's 1,797 digits, simulated once and then taken from `cache_dir`.
+
+    Returns the root of N-MNIST's layout. How the digits are split is said in `digits.py`.
+
+    Raises:
+        OutputError: `cache_dir` cannot be written.
+    """
+    images, labels = digit_images()
+    numbers = np.arange(1, len(images) + 1)
+    train, test = digits_split(labels, DIGITS_SEED)
+    parts = [
+        _Part("Train", images[train], labels[train], numbers[train]),
+        _Part("Test", images[test], labels[test], numbers[test]),
+    ]
+    about = {
+        "source": "scikit-learn's load_digits (UCI optdigits test set), 8x8 pixels enlarged to MNIST's size",
+        "selection": f"stratified by digit: {len(test)} test; writers are in both splits",
+    }
+    marker = _marker(parts, PixelModel(), DIGITS_SEED, about)
+    key = hashlib.sha256(json.dumps(marker, sort_keys=True).encode()).hexdigest()[:12]
+    root = Path(cache_dir) / f"digits-saccade-{key}"
+    there = root.is_dir()  # before it is judged: a folder appears whole, so what is there in part is damaged
+    if _is_whole(root, marker):
+        return root
+    if there:
+        shutil.rmtree(root, ignore_errors=True)
+    try:
+        return _write(root, parts, PixelModel(), DIGITS_SEED, about, progress)
+    except OutputError as error:
+        raise OutputError(str(error), todo="set SAST_CACHE_DIR or --cache-dir to one") from error
+
+
+def recording_key(number: int, split: Split) -> int:
+    """The `number` of `simulate_recording` in a data set: both splits count from 1, their noise differs."""
+    return 2 * number + (split == "Test")
+
+
+def read_marker(root: Path) -> dict[str, Any] | None:
+    """What made the simulated data set at `root`; None without a marker. Raises DataError if damaged."""
+    path = Path(root) / MARKER
+    if not path.is_file():
+        return None
+    marker = read_json(path, Expected(_MARKER_IS, DataError), MARKER_BYTES)
+    if not isinstance(marker, dict) or marker.get("simulated") is not True:
+        raise DataError("does not say simulated: true", where=path, expected=_MARKER_IS)
+    return marker
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    split: Split
+    images: NDArray[np.uint8]  # (n, 28, 28)
+    labels: NDArray[np.int64]  # (n,)
+    numbers: NDArray[np.int64]  # (n,), 1-based
+    sessions: bool = False  # take N-MNIST's saccade onsets of these numbers
+
+    def __post_init__(self) -> None:
+        if self.split not in ("Train", "Test"):
+            raise DataError(f"split {self.split!r}", expected="Train or Test")
+        if len(self.images) == 0:
+            raise DataError(f"no images for {self.split}", expected="at least one")
+        if self.labels.shape != (len(self.images),):
+            found = f"labels of shape {self.labels.shape}"
+            raise DataError(found, expected=f"({len(self.images)},), one an image")
+        if self.numbers[0] < 1 or self.numbers[-1] > 99_999:
+            raise DataError(f"image numbers {self.numbers[0]} to {self.numbers[-1]}", expected="1 to 99999")
+
+    def counts(self) -> dict[str, int]:
+        digits, counts = np.unique(self.labels, return_counts=True)
+        return {str(d): int(c) for d, c in zip(digits, counts, strict=True)}
+
+
+def _marker(parts: list[_Part], model: PixelModel, seed: int, about: dict[str, str]) -> dict[str, Any]:
+    marker = {
+        "simulated": True,
+        "note": "SIMULATED by a saccade pixel model; not camera data",
+        **about,
+        "generator": "sast_deploy.data.camera.saccade",
+        "generator_version": GENERATOR_VERSION,
+        "seed": seed,
+        "model": dataclasses.asdict(model),
+        "session_onsets": any(part.sessions for part in parts),
+        "counts": {part.split: part.counts() for part in parts},
+    }
+    return cast(dict[str, Any], json.loads(json.dumps(marker)))  # lists for tuples, as when it is read again
+
+
+def _is_whole(root: Path, marker: dict[str, Any]) -> bool:
+    """Whether `root` carries this marker and as many recordings as it promises."""
+    if not (root / MARKER).is_file() or read_marker(root) != marker:
+        return False
+    counts = marker["counts"]
+    return all(
+        len(list((root / split / label).glob("*.bin"))) == count
+        for split in counts
+        for label, count in counts[split].items()
+    )
+
+
+def _write(
+    out: Path, parts: list[_Part], model: PixelModel, seed: int, about: dict[str, str], progress: bool
+) -> Path:
+    total = sum(len(part.images) for part in parts)
+    with _new_folder(out) as folder:
+        jobs = ((part, i) for part in parts for i in range(len(part.images)))
+        for part, i in track(jobs, "simulating recordings", total) if progress else jobs:
+            number = int(part.numbers[i])
+            path = folder / part.split / str(part.labels[i]) / f"{number:05d}.bin"
+            key = recording_key(number, part.split)
+            sensor = session_model(model, number, part.split) if part.sessions else model
+            events = simulate_recording(part.images[i], seed=seed, number=key, model=sensor)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(encode_nmnist(events, path.name))
+        text = json.dumps(_marker(parts, model, seed, about), indent=2)
+        (folder / MARKER).write_text(text + "\n", encoding="utf-8")
+    return out
+
+
+@contextmanager
+def _new_folder(out: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `out` that becomes `out` on success and vanishes on any error."""
+    refuse_used(out)
+    out = out.resolve()  # a link to an empty folder stays
+    temporary: Path | None = None
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        sweep_leftovers(out)
+        temporary = new_folder(out.parent, f".{out.name[:NAME_LETTERS]}.", ".tmp")
+        yield temporary
+        if out.is_dir() and any(out.iterdir()) and (out / MARKER).is_file():
+            return  # another process finished the same data set first
+        os.replace(temporary, out)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(
+            f"cannot be written: {reason}", where=out, expected="a writable folder with free space"
+        ) from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def refuse_used(out: Path) -> None:
+    """Raise DataError unless `out` is a new or empty folder."""
+    if out.is_dir() and not any(out.iterdir()):
+        return
+    if out.exists():
+        raise DataError("exists already", where=out, expected="a new or empty folder")

@@ -1,0 +1,1 @@
+"""Recordings of events in files, one module a kind."""

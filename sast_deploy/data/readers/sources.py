@@ -1,0 +1,110 @@
+"""From a data set's name to where it lies: real N-MNIST, the embedded default, any of tonic's event sets."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from sast_deploy.base.errors import DataError
+from sast_deploy.data.readers.nmnist import (
+    LAYOUT,
+    MARKER,
+    NmnistFolder,
+    download_nmnist,
+    find_nmnist,
+    no_download,
+    simulated_marker,
+)
+from sast_deploy.data.readers.official import nmnist_provenance
+from sast_deploy.data.recordings import Source
+
+EMBEDDED = "digits-saccade"  # built again where it is gone
+NAMES = (
+    "auto", "nmnist", EMBEDDED, "nmnist-simulated", "dvsgesture", "cifar10dvs", "tonic:<ClassName>",
+)
+TONIC_PREFIX = "tonic:"
+TONIC_ALIASES = {"dvsgesture": "DVSGesture", "cifar10dvs": "CIFAR10DVS"}
+DIGITS_PROVENANCE = (
+    "SIMULATED: scikit-learn's 1,797 handwritten digits through a saccade and pixel model (no camera data)"
+)
+
+
+def resolve_root(data_root: Path | None) -> Path:
+    """`data_root`, else $SAST_DATA_ROOT, else ./data."""
+    if data_root is not None:
+        return Path(data_root).expanduser()
+    return Path(os.environ.get("SAST_DATA_ROOT") or "data").expanduser()
+
+
+def find_source(
+    dataset: str, data_root: Path | None, cache_dir: Path, progress: bool, download: bool = True
+) -> Source:
+    """The source that `dataset` names, on the disk; else real data are fetched through tonic, if `download`.
+
+    Raises:
+        DataError: unknown name; data neither on the disk nor to be had; a simulated folder under a real name.
+    """
+    root = resolve_root(data_root)
+    if dataset == "auto":
+        return _auto(root, cache_dir, progress)
+    if dataset == "nmnist":
+        return _real(root, find_nmnist(root) or _download(root, download))
+    if dataset == "nmnist-simulated":
+        return _simulated(root)
+    if dataset == EMBEDDED:
+        return _digits(cache_dir, progress)
+    if dataset in TONIC_ALIASES or dataset.startswith(TONIC_PREFIX):
+        from sast_deploy.data.readers.tonic_sets import TonicSource
+
+        name = TONIC_ALIASES.get(dataset, dataset.removeprefix(TONIC_PREFIX))
+        return TonicSource(dataset, name, root, download=download)
+    raise DataError(f"unknown data set {dataset!r}", expected=f"one of {', '.join(NAMES)}")
+
+
+def _auto(root: Path, cache_dir: Path, progress: bool) -> Source:
+    folder = find_nmnist(root)
+    if folder is not None and simulated_marker(folder) is None:
+        return _real(root, folder)
+    there = f"the set in {folder} is simulated" if folder is not None else f"there is none in {root}"
+    return _digits(cache_dir, progress, f"; real N-MNIST was not used: {there}")
+
+
+def _real(root: Path, folder: Path) -> Source:
+    source = simulated_marker(folder)
+    if source is not None:
+        raise DataError(
+            f"{MARKER} says that this is no camera data but simulated from {source}", where=folder,
+            expected="real N-MNIST recordings", todo=f"--dataset nmnist-simulated --data-root {root}",
+        )
+    return NmnistFolder(folder, provenance=nmnist_provenance(folder))
+
+
+def _download(root: Path, allowed: bool) -> Path:
+    for folder in (root, root / "NMNIST"):
+        if (folder / "Test").is_dir() and not (folder / "test.zip").exists():
+            raise DataError("has a Test folder but no Train folder", where=folder, expected=LAYOUT)
+    if not allowed:
+        raise no_download("nmnist", root)
+    return download_nmnist(root)
+
+
+def _simulated(root: Path) -> Source:
+    folder = find_nmnist(root)
+    if folder is None:
+        raise DataError(
+            f"no simulated N-MNIST in {root}", expected=f"Train/<digit>/<number>.bin and {MARKER}",
+            todo="`sast-deploy data simulate` makes one",
+        )
+    source = simulated_marker(folder)
+    if source is None:
+        todo = "--dataset nmnist for a real one"
+        raise DataError(f"no {MARKER}", where=folder, expected="a simulated set", todo=todo)
+    provenance = f"SIMULATED from {source}, read from {folder} (no camera data)"
+    return NmnistFolder(folder, "nmnist-simulated", provenance, simulated=True)
+
+
+def _digits(cache_dir: Path, progress: bool, remark: str = "") -> Source:
+    from sast_deploy.data.camera.saccade import build_digits
+
+    folder = build_digits(cache_dir, progress=progress)
+    return NmnistFolder(folder, EMBEDDED, DIGITS_PROVENANCE + remark, simulated=True)

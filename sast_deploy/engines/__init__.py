@@ -1,0 +1,1 @@
+"""What runs a program: the reference, which is the specification, and fast and Lava, which equal it."""

@@ -1,0 +1,223 @@
+"""Runs programs tile by tile: a few samples through all layers and steps while their data is in the cache."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from sast_deploy.base.errors import DataError
+from sast_deploy.engines.fast import kernels
+from sast_deploy.engines.fast.dense import dense_sums, worthwhile
+from sast_deploy.engines.fast.neurons import MOST, UNCHECKED
+from sast_deploy.engines.fast.plan import (
+    Array,
+    PoolPlan,
+    ReadoutPlan,
+    SpikingPlan,
+    frame_inputs,
+    make_plans,
+    stored_size,
+    stored_type,
+)
+from sast_deploy.engines.frames import Frames, check_shape, check_values
+from sast_deploy.program.program import Program, Readout
+from sast_deploy.program.record import SpikeRecord, empty_record
+
+TILE_BYTES = 1 << 20  # what the spikes of one tile may take: about a core's second-level cache
+TILE_MIN, TILE_MAX = 4, 256
+Progress = Callable[[Iterable[int]], Iterable[int]]
+
+
+def run_fast(
+    program: Program,
+    frames: Frames,
+    *,
+    trace: bool = False,
+    batch: int | None = None,
+    threads: int | None = None,
+    progress: Progress = iter,
+) -> SpikeRecord:
+    """Run every sample of `frames` through the program; bit-equal with `run_reference`.
+
+    frames: integers (samples, time, C, H, W). trace: keep every membrane potential and spike. batch: samples
+    that a thread takes through the network together, threads: how many at once; both change nothing but the
+    speed. progress: wraps the iterable of samples.
+
+    Raises:
+        DataError: frames that do not fit the program. CompileError: a program that needs more than 64 bits.
+    """
+    return FastEngine(program, batch=batch, threads=threads).run(frames, trace=trace, progress=progress)
+
+
+@dataclass
+class _Run:
+    """One run: its frames, its record, samples per tile, and the spiking layers that take dense products."""
+
+    frames: Frames
+    record: SpikeRecord
+    tile: int
+    dense: set[int] = field(default_factory=set)
+
+
+class FastEngine:
+    """A program prepared for many runs. Safe to share between threads.
+
+    Each layer adds the rows of weights that its events select, or multiplies matrices, whichever is faster
+    at the density of events measured on the tiles before.
+    """
+
+    def __init__(self, program: Program, *, batch: int | None = None, threads: int | None = None) -> None:
+        for name, number in (("batch", batch), ("threads", threads)):
+            if number is not None and number < 1:
+                raise DataError(f"{name} = {number}", where="fast", expected="at least 1")
+        self.program, self.plans = program, make_plans(program)
+        self.input_type = stored_type(frame_inputs(program))
+        self.threads = threads or available_cores()
+        widest = max(stored_size(int(np.prod(shape))) for shape in program.shapes()[1:])
+        self.batch = batch or max(1, min(TILE_MAX, TILE_BYTES // (widest * max(program.steps, 1))))
+        self._pool = ThreadPoolExecutor(self.threads, "fast")  # starts threads when there is work
+        spiking = [plan for plan in self.plans if isinstance(plan, SpikingPlan)]
+        # The first layer's kernel reads the frames anyway, so there it costs next to nothing.
+        first = self.plans[0]
+        self.kernel_checks = isinstance(first, SpikingPlan) and first.rules[MOST] < UNCHECKED
+        self.neurons = tuple(int(np.prod(plan.out_shape)) for plan in spiking)
+
+    def run(self, frames: Frames, *, trace: bool = False, progress: Progress = iter) -> SpikeRecord:
+        """The record of all samples; see `run_fast`."""
+        check_shape(self.program, frames, self.program.name)
+        share = -(-len(frames) // self.threads)  # so that few samples, too, occupy every thread
+        tile = min(self.batch, max(share, TILE_MIN))
+        samples, steps = frames.shape[:2]
+        record = empty_record(self.neurons, samples, steps, len(self.program.classes), trace)
+        run = _Run(frames, record, tile)
+        if len(frames) <= tile and progress is iter:
+            self._tile(run, 0)
+        else:
+            for _ in progress(self._finished(run)):
+                pass
+        return run.record
+
+    def _finished(self, run: _Run) -> Iterator[int]:
+        """Run all tiles, few of them waiting at a time; yields each sample as it is done, in order."""
+        waiting: deque[Future[range]] = deque()
+        for low in range(0, len(run.frames), run.tile):
+            waiting.append(self._pool.submit(self._tile, run, low))
+            if len(waiting) > 2 * self.threads:
+                yield from waiting.popleft().result()
+        for tile in waiting:
+            yield from tile.result()
+
+    def _tile(self, run: _Run, low: int) -> range:
+        """Take one tile of samples through all layers and write its part of the record; the samples."""
+        tile = slice(low, min(low + run.tile, len(run.frames)))
+        if not self.kernel_checks or run.frames.dtype != np.uint8:
+            check_values(self.program, run.frames[tile], self.program.name)
+        x, number, record = self._load(run.frames[tile]), 0, run.record
+        for plan in self.plans:
+            if isinstance(plan, PoolPlan):
+                x = _pool(plan, x)
+            elif isinstance(plan, ReadoutPlan):
+                _read_out(plan, x, record.logits[tile])
+            else:
+                spikes, found = self._spike(run, plan, x, number, tile)
+                if found < 0:
+                    check_values(self.program, run.frames[tile], self.program.name)
+                rows = len(run.frames) * x.shape[1]
+                if worthwhile(plan, found / max(x.size, 1), rows):
+                    run.dense.add(number)
+                x, number = spikes, number + 1
+        if not isinstance(self.program.layers[-1], Readout):
+            record.logits[tile] = record.counts[-1][tile]
+        return range(tile.start, tile.stop)
+
+    def _load(self, frames: Frames) -> Array:
+        """The frames as the first layer reads them: flat, in whole words, maps channel-last."""
+        samples, steps = frames.shape[:2]
+        size = int(np.prod(self.program.input_shape))
+        flat = np.ascontiguousarray(frames, self.input_type).reshape(samples, steps, size)
+        channels = self.program.input_shape[0]
+        as_map = self.program.layers[0].kind in ("conv", "pool") and channels > 1
+        if as_map or stored_size(size) != size:
+            x = np.zeros((samples, steps, stored_size(size)), flat.dtype)
+            if as_map:
+                kernels.channels_last(_read_only(flat), channels, x)
+            else:
+                x[:, :, :size] = flat
+            flat = x
+        return _read_only(flat)
+
+    def _spike(
+        self, run: _Run, plan: SpikingPlan, x: Array, number: int, tile: slice
+    ) -> tuple[Array, int]:
+        """The spikes of spiking layer `number`, and how many of its inputs were not 0."""
+        (samples, steps, _), size, record = x.shape, self.neurons[number], run.record
+        spikes = np.zeros((samples, steps, stored_size(size)), np.uint8)
+        is_map = len(plan.out_shape) == 3
+        counts = np.empty((samples, size), np.int32) if is_map else record.counts[number][tile]
+        traced = samples if record.traces is not None else 0
+        membrane = np.empty((traced, steps, size), plan.vectors.dtype)
+        dense = number in run.dense
+        if dense and number == 0:
+            check_values(self.program, run.frames[tile], self.program.name)
+        sums = dense_sums(plan, x) if dense else None
+        found = 0
+        if sums is not None:
+            kernels.run_sums(sums, plan.vectors, plan.rules, spikes, counts, membrane)
+        else:
+            found = kernels.run_spiking(
+                x, plan.unit_of, plan.units, plan.weight, plan.partial, plan.segment_of, plan.segments,
+                plan.delays, plan.delay_rows, np.empty(plan.room, plan.index_type), plan.vectors,
+                plan.widths.partial_inputs, plan.rules, spikes, counts, membrane,
+            )  # fmt: skip
+        if is_map:
+            record.counts[number][tile] = channels_first(counts, plan.out_shape)
+        if record.traces is not None:
+            target = record.traces[number]
+            target.membrane[tile] = channels_first(membrane, plan.out_shape)
+            target.spikes[tile] = channels_first(spikes[:, :, :size], plan.out_shape)
+        return _read_only(spikes), found
+
+
+def _pool(plan: PoolPlan, x: Array) -> Array:
+    out = np.zeros((*x.shape[:2], stored_size(int(np.prod(plan.out_shape)))), plan.out_type)
+    kernels.run_pool(x, np.array(plan.in_shape), *plan.layer.kernel, plan.rules, out)
+    return _read_only(out)
+
+
+def _read_out(plan: ReadoutPlan, x: Array, logits: npt.NDArray[np.int64]) -> None:
+    total = np.empty(plan.weight.shape[1], plan.widths.total)
+    kernels.run_readout(
+        x, plan.weight, plan.partial, total, int(plan.layer.delay[0]), plan.widths.partial_inputs, plan.rules,
+        plan.bias, logits,
+    )  # fmt: skip
+
+
+def channels_first(values: Array, shape: tuple[int, ...]) -> Array:
+    """(..., H W C) to (..., C H W); shapes of one dimension stay as they are."""
+    if len(shape) == 1:
+        return values
+    channels, height, width = shape
+    maps = values.reshape(*values.shape[:-1], height, width, channels)
+    first: Array = np.moveaxis(maps, -1, -3).reshape(values.shape)
+    return first
+
+
+def available_cores() -> int:
+    """Processor cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on Linux
+        return os.cpu_count() or 1
+
+
+def _read_only(array: Array) -> Array:
+    """A view without write permission: kernels are compiled once for frames on disk and for spikes alike."""
+    view: Array = array.view()
+    view.flags.writeable = False
+    return view

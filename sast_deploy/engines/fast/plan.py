@@ -1,0 +1,290 @@
+"""What the kernels need of each layer, prepared once: tables of weight rows, segments, constants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sast_deploy.engines.fast.bounds import UINT8_MAX, Widths, choose_widths
+from sast_deploy.engines.fast.events import LANES, ROWS, WORD
+from sast_deploy.engines.fast.neurons import (
+    BINARY,
+    FILTERED,
+    INTERVAL,
+    MOST,
+    OFFSET,
+    RECURRENT,
+    UNCHECKED,
+    rule_constants,
+)
+from sast_deploy.program.program import (
+    LEAK_BITS,
+    NO_DECAY_FILTER,
+    Conv2d,
+    Dense,
+    Program,
+    Readout,
+    Shape,
+    SpikingLayer,
+    SumPool,
+)
+
+Array = npt.NDArray[Any]
+UNITY = 1 << LEAK_BITS
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The range of a layer's inputs: their largest magnitude, and whether any may be negative."""
+
+    x_max: int
+    signed: bool = False
+
+    @property
+    def wide(self) -> bool:
+        """Whether uint8 does not hold them."""
+        return self.signed or self.x_max > UINT8_MAX
+
+
+SPIKES = Inputs(1)
+
+
+@dataclass(frozen=True, eq=False)
+class SpikingPlan:
+    """A dense or convolutional layer. Arrays are read-only; see kernels.py for their shapes.
+
+    unit_of: for each input the unit it belongs to: inputs that are addressed together. units: their number.
+    room: the most rows that one position can need. index_type: holds a position of the input and a row of the
+    table.
+    """
+
+    layer: SpikingLayer
+    in_shape: Shape
+    out_shape: Shape
+    widths: Widths
+    unit_of: Array
+    units: int
+    weight: Array
+    partial: Array
+    segment_of: Array
+    segments: Array
+    delays: Array
+    delay_rows: int
+    room: int
+    index_type: type[Any]
+    vectors: Array
+    rules: Array
+
+
+@dataclass(frozen=True, eq=False)
+class PoolPlan:
+    """A sum pool; its outputs are stored as out_type."""
+
+    layer: SumPool
+    in_shape: Shape
+    out_shape: Shape
+    out_type: type[Any]
+    rules: Array
+
+
+@dataclass(frozen=True, eq=False)
+class ReadoutPlan:
+    """The readout."""
+
+    layer: Readout
+    in_shape: Shape
+    widths: Widths
+    weight: Array
+    partial: Array
+    bias: Array
+    rules: Array
+
+
+Plan = SpikingPlan | PoolPlan | ReadoutPlan
+
+
+def make_plans(program: Program) -> tuple[Plan, ...]:
+    """One plan per layer; the range of each layer's inputs follows from the layers in front of it.
+
+    Raises:
+        CompileError: a layer whose intermediate results need more than 64 bits.
+    """
+    plans: list[Plan] = []
+    inputs = frame_inputs(program)
+    for index, layer in enumerate(program.layers):
+        if isinstance(layer, SumPool):
+            plan, inputs = _plan_pool(program, layer, index, inputs)
+            plans.append(plan)
+        else:
+            make = _plan_readout if isinstance(layer, Readout) else _plan_spiking
+            plans.append(make(program, index, inputs))
+            inputs = SPIKES
+    return tuple(plans)
+
+
+def frame_inputs(program: Program) -> Inputs:
+    """The range of the frames: 0..255, all that their type holds, where that is wide enough."""
+    return Inputs(max(program.input_max, -program.input_min, UINT8_MAX), program.input_min < 0)
+
+
+def stored_type(inputs: Inputs) -> type[Any]:
+    """The type in which inputs are stored."""
+    return np.int32 if inputs.wide else np.uint8
+
+
+def padded(size: int, multiple: int) -> int:
+    """The next multiple at or above size."""
+    return -(-size // multiple) * multiple
+
+
+def stored_size(size: int) -> int:
+    """Elements in which `size` inputs are stored: whole words."""
+    return padded(size, WORD)
+
+
+def pooled(layer: SumPool, inputs: Inputs) -> Inputs:
+    """An upper bound of the pool's outputs."""
+    total = inputs.x_max * layer.kernel[0] * layer.kernel[1]
+    x_max = total << layer.exponent if layer.exponent >= 0 else (total >> -layer.exponent) + 1
+    return Inputs(x_max, inputs.signed)
+
+
+def _plan_pool(program: Program, layer: SumPool, index: int, inputs: Inputs) -> tuple[PoolPlan, Inputs]:
+    """The plan and the range of its outputs."""
+    shapes, outputs = program.shapes(), pooled(layer, inputs)
+    rules = rule_constants(program.arithmetic, layer.exponent)
+    plan = PoolPlan(layer, shapes[index], shapes[index + 1], stored_type(outputs), rules)
+    _freeze(plan)
+    return plan, outputs
+
+
+def _plan_readout(program: Program, index: int, inputs: Inputs) -> ReadoutPlan:
+    layer, in_shape = program.layers[index], program.shapes()[index]
+    assert isinstance(layer, Readout)
+    where = f"layer {index} ({layer.kind})"
+    widths = choose_widths(layer, inputs.x_max, program.arithmetic, where, inputs.signed)
+    weight = _rows([_input_order(layer.weight, in_shape, index == 0).T], widths)
+    rules = rule_constants(program.arithmetic, layer.weight_exp)
+    rules[BINARY] = inputs == SPIKES
+    partial = np.empty(0, widths.partial)
+    plan = ReadoutPlan(layer, in_shape, widths, weight, partial, layer.bias.astype(np.int64), rules)
+    _freeze(plan)
+    return plan
+
+
+def _plan_spiking(program: Program, index: int, inputs: Inputs) -> SpikingPlan:
+    layer, (in_shape, out_shape) = program.layers[index], program.shapes()[index : index + 2]
+    assert isinstance(layer, (Dense, Conv2d))
+    where = f"layer {index} ({layer.kind})"
+    widths = choose_widths(layer, inputs.x_max, program.arithmetic, where, inputs.signed)
+    if isinstance(layer, Conv2d):
+        groups, tables, delays = layer.groups, [_conv_table(layer)], layer.delay.astype(np.int64)
+        unit, units = in_shape[0] // groups, in_shape[1] * in_shape[2] * groups
+        segment_of, segments = conv_segments(layer, in_shape)
+    else:
+        groups, (tables, delays) = 1, _dense_tables(layer, in_shape, index == 0)
+        unit, units = layer.weight.shape[1], 1
+        segment_of, segments = np.array([0, 1], np.int32), np.array([[0, 1, 0]], np.int32)
+    delay_rows = len(tables[0])
+    room = len(delays) * unit * _widest(segment_of, segments) + out_shape[0] + ROWS
+    rules = rule_constants(program.arithmetic, layer.weight_exp)
+    rules[INTERVAL], rules[OFFSET] = program.reset_interval, layer.reset_offset
+    rules[BINARY], rules[RECURRENT] = inputs == SPIKES, -1
+    checks = index == 0 and stored_type(inputs) is np.uint8 and program.input_max < UINT8_MAX
+    rules[MOST] = program.input_max if checks else UNCHECKED
+    if isinstance(layer, Dense) and layer.recurrent is not None:
+        rules[RECURRENT] = len(delays) * delay_rows
+        tables.append(layer.recurrent.T)
+    rules[FILTERED] = bool((layer.u_decay != NO_DECAY_FILTER).any())
+    rows = max(sum(map(len, tables)) + 1, stored_size(unit * units))
+    index_type = np.uint16 if rows <= np.iinfo(np.uint16).max else np.int32
+    unit_of = (np.arange(stored_size(unit * units)) // unit).astype(np.int32)
+    weight, partial = _rows(tables, widths), np.empty(0, widths.partial)
+    vectors = _vectors(layer, program, out_shape, widths.total)
+    plan = SpikingPlan(
+        layer, in_shape, out_shape, widths, unit_of, units, weight, partial, segment_of, segments, delays,
+        delay_rows, room, index_type, vectors, rules,
+    )  # fmt: skip
+    _freeze(plan)
+    return plan
+
+
+def _widest(segment_of: Array, segments: Array) -> int:
+    widths = np.concatenate([[0], np.cumsum(segments[:, 1] - segments[:, 0])])
+    return int((widths[segment_of[1:]] - widths[segment_of[:-1]]).max())
+
+
+def conv_segments(layer: Conv2d, in_shape: Shape) -> tuple[Array, Array]:
+    """Which units each output position and group sees, and the rows of the weight table they use.
+
+    The row of channel c (within its group) at kernel position (dy, dx) of group g is
+    ((g kH + dy) kW + dx) C + c. Neighbouring columns make one segment where that keeps rows in step.
+    """
+    _, height, width = in_shape
+    _, rows, columns = layer.out_shape(in_shape)
+    groups, unit, kernel = layer.groups, layer.weight.shape[1], layer.weight.shape[2:]
+    run = kernel[1] if layer.dilation[1] == 1 and groups == 1 else 1  # kernel columns in one segment
+    segment_of, segments = [0], []
+    for row, column, g in np.ndindex(rows, columns, groups):
+        for dy, dx in np.ndindex(kernel[0], kernel[1] // run):
+            y = row * layer.stride[0] - layer.padding[0] + dy * layer.dilation[0]
+            left = column * layer.stride[1] - layer.padding[1] + dx * layer.dilation[1]
+            begin, end = max(left, 0), min(left + run, width)
+            if 0 <= y < height and begin < end:
+                first = (y * width + begin) * groups + g
+                table_row = ((g * kernel[0] + dy) * kernel[1] + dx + begin - left) * unit
+                segments.append((first, first + (end - begin), table_row - first * unit))
+        segment_of.append(len(segments))
+    return np.array(segment_of, np.int32), np.array(segments, np.int32).reshape(-1, 3)
+
+
+def _conv_table(layer: Conv2d) -> Array:
+    """(groups kH kW C, O of a group) from (O, C, kH, kW)."""
+    groups, (outputs, channels, *kernel) = layer.groups, layer.weight.shape
+    grouped = layer.weight.reshape(groups, outputs // groups, channels, *kernel)
+    table: Array = grouped.transpose(0, 3, 4, 2, 1).reshape(-1, outputs // groups)
+    return table
+
+
+def _dense_tables(layer: Dense, in_shape: Shape, first: bool) -> tuple[list[Array], Array]:
+    """A table (in, out) for each delay that occurs, and the delays."""
+    delays = np.unique(layer.delay).astype(np.int64)
+    chosen = [np.where(layer.delay == delay, layer.weight, 0) for delay in delays]
+    return [_input_order(weight, in_shape, first).T for weight in chosen], delays
+
+
+def _input_order(weight: Array, in_shape: Shape, first: bool) -> Array:
+    """Columns of (out, C H W) in the order in which the inputs are stored: frames as is, maps (H, W, C)."""
+    if first or len(in_shape) == 1:
+        return weight
+    stored: Array = weight.reshape(-1, *in_shape).transpose(0, 2, 3, 1).reshape(weight.shape)
+    return stored
+
+
+def _rows(tables: list[Array], widths: Widths) -> Array:
+    """The tables, one after the other, then a row of zeros; every row in whole vectors."""
+    table = np.concatenate(tables)
+    rows = np.zeros((len(table) + 1, padded(table.shape[1], LANES)), widths.weight)
+    rows[:-1, : table.shape[1]] = table
+    return rows
+
+
+def _vectors(layer: SpikingLayer, program: Program, out_shape: Shape, kind: type[Any]) -> Array:
+    """(5, neurons): BIAS, THRESHOLD, DROP, KEEP, KEEP_CURRENT; channel-last."""
+    rules = program.arithmetic
+    vth = layer.vth.astype(np.int64)
+    threshold = vth if rules.comparison == ">=" else vth + 1
+    drop = vth if rules.reset == "subtract" else np.zeros(1)
+    rows = (layer.bias, threshold, drop, UNITY - layer.v_decay, UNITY - layer.u_decay)
+    of_channels = np.array([np.broadcast_to(row, len(layer.weight)) for row in rows]).astype(kind)
+    vectors: Array = np.tile(of_channels, int(np.prod(out_shape[1:])))
+    return vectors
+
+
+def _freeze(plan: Plan) -> None:
+    for array in vars(plan).values():
+        if isinstance(array, np.ndarray):
+            array.flags.writeable = False

@@ -1,0 +1,48 @@
+"""What every engine takes: the one check of frames against a program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sast_deploy.base.errors import DataError
+from sast_deploy.program.program import Program
+
+Frames = npt.NDArray[np.integer[Any]]
+CHUNK = 16 << 20  # bytes looked at in one go: frames may be mapped from a file
+
+
+def check_frames(program: Program, frames: Frames, where: Path | str) -> None:
+    """Raise DataError for frames that are not integers input_min..input_max of the program's shape.
+
+    frames: (samples, time, C, H, W), of any integer type; there may be no samples or steps.
+    """
+    check_shape(program, frames, where)
+    rows = max(1, CHUNK // max(1, frames[:1].nbytes))
+    for start in range(0, len(frames), rows):
+        check_values(program, frames[start : start + rows], where)
+
+
+def check_shape(program: Program, frames: Frames, where: Path | str) -> None:
+    """The part of `check_frames` that needs no values."""
+    if not isinstance(frames, np.ndarray) or isinstance(frames, np.ma.MaskedArray):
+        found = f"frames of {type(frames).__name__}"
+    elif frames.dtype.kind not in "iu" or frames.ndim != 5 or frames.shape[2:] != program.input_shape:
+        found = f"frames of {frames.dtype} {frames.shape}"
+    else:
+        return
+    shape = ", ".join(map(str, program.input_shape))
+    raise DataError(found, where=where, expected=f"integers (samples, time, {shape}), such as uint8")
+
+
+def check_values(program: Program, frames: Frames, where: Path | str) -> None:
+    """The part of `check_frames` that reads every value."""
+    held = np.iinfo(frames.dtype)
+    low = int(frames.min(initial=0)) if held.min < program.input_min else 0
+    high = int(frames.max(initial=0)) if held.max > program.input_max else 0
+    if low < program.input_min or high > program.input_max:
+        wanted = f"{program.input_min}..{program.input_max}, as the program says"
+        raise DataError(f"frames with values {low}..{high}", where=where, expected=wanted)

@@ -1,0 +1,152 @@
+"""The child process: builds and runs a network. supervisor.py starts it, `python -m ... RUN_DIR PARENT_PID`.
+
+Whatever goes wrong becomes RUN_DIR/error.json, the fields of a LavaError.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import pickle
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sast_deploy.engines.lava import shim
+from sast_deploy.engines.lava.clock import BatchClock
+from sast_deploy.engines.lava.results import NeuronResults, Results
+from sast_deploy.engines.lava.shared import map_frames, open_shared
+from sast_deploy.program.program import Program
+
+WATCH_SECONDS = 0.01
+SETUP_HINT = "run `make setup` or `sast-deploy doctor`"
+
+
+class ActorError(Exception):
+    """A Lava process ended while the network was running."""
+
+
+def main(run: Callable[[Path], None]) -> int:
+    """Run a job and report its failure; returns the exit code."""
+    run_dir = Path(sys.argv[1])
+    try:
+        run(run_dir)
+    except ImportError as error:
+        from sast_deploy.base.versions import (
+            missing_package,  # here: its imports take time, which every run pays
+        )
+
+        found = missing_package(error)
+        return _report(run_dir, f"Lava cannot be imported: {found}", SETUP_HINT)
+    except MemoryError:
+        return _report(run_dir, "Lava ran out of memory", "use a smaller batch")
+    except ActorError as error:
+        return _report(run_dir, str(error), None)
+    except OSError as error:
+        few = error.errno in (errno.EMFILE, errno.ENFILE)
+        hint = "raise `ulimit -n`" if few else "check `df -h /dev/shm`: Lava's semaphores live there"
+        return _report(run_dir, f"Lava failed: {_in_one_line(error)}", hint)
+    except Exception as error:  # the boundary of the process: the parent cannot see a traceback
+        return _report(run_dir, f"Lava failed: {_in_one_line(error)}", None)
+    return 0
+
+
+def run_program(run_dir: Path) -> None:
+    """Build the network of a job and run it to its end."""
+    job = json.loads((run_dir / "job.json").read_text(encoding="utf-8"))
+    with open(run_dir / "program.pickle", "rb") as file:
+        program = pickle.load(file)
+    shim.prepare()
+
+    from sast_deploy.engines.lava.processes.network import ProgramNetwork
+    from sast_deploy.engines.lava.processes.source import source_of
+
+    frames = map_frames(job["frames"])
+    clock = BatchClock(len(frames), frames.shape[1], job["batch"])
+    results = _results(run_dir, program, job["trace"])
+    source = source_of(frames, clock)
+    network = ProgramNetwork(job["net"], program, clock, results)
+    source.s_out.connect(network.inp)
+    run_watched(network, clock.lava_steps, results.beats)
+
+
+def run_watched(network: Any, steps: int, beats: np.ndarray) -> None:
+    """Run a Lava network for `steps` time steps; raises ActorError where one of its processes ends early.
+
+    beats: int64 (2,): time steps finished (a process of the network counts them) and all of them.
+    """
+    from lava.magma.core.run_conditions import RunSteps
+    from lava.magma.core.run_configs import Loihi2SimCfg
+
+    # Two messages of room are enough in a network without latency; Lava's default is 64 per connection.
+    network.create_runtime(Loihi2SimCfg(select_tag="fixed_pt"), compile_config={"pypy_channel_size": 2})
+    beats[1] = steps
+    network.run(RunSteps(steps, blocking=False))
+    parent = int(sys.argv[2])
+    while beats[0] < steps:
+        _check_actors(network.runtime)
+        if os.getppid() != parent:
+            _die_as_orphan()
+        time.sleep(WATCH_SECONDS)
+    network.wait()
+    network.stop()
+
+
+def _results(run_dir: Path, program: Program, trace: bool) -> Results:
+    def shared(name: str) -> np.ndarray:
+        return open_shared(run_dir / f"{name}.npy", writable=True)
+
+    beats, last = shared("heartbeat"), len(program.layers) - 1
+    neurons = tuple(
+        NeuronResults(
+            shared(f"counts{n}"),
+            shared(f"membrane{n}") if trace else None,
+            shared(f"spikes{n}") if trace else None,
+            beats if index == last else None,
+        )
+        for n, (index, _) in enumerate(program.spiking())
+    )
+    return Results(neurons, shared("logits"), beats)
+
+
+def _check_actors(runtime: Any) -> None:
+    """Raise for the first Lava process that raised or was killed. Lava itself would wait for it for ever."""
+    builders = runtime._executable.proc_builders
+    names = [process.proc_params.get("name") for process in builders] + ["runtime service"]
+    for name, actor in zip(names, runtime._messaging_infrastructure.actors, strict=False):
+        if actor.exception:
+            error, _ = actor.exception
+            raise ActorError(f"Lava process {name!r} failed: {_in_one_line(error)}")
+        if actor.exitcode:
+            how = f"killed by {signal.Signals(-actor.exitcode).name}" if actor.exitcode < 0 else "exited"
+            raise ActorError(f"Lava process {name!r} died ({how}); check free memory")
+
+
+def _in_one_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def _die_as_orphan() -> None:
+    """The parent was killed without a chance to clean up: do it here, then end the whole group."""
+    shutil.rmtree(Path(sys.argv[1]), ignore_errors=True)
+    os.killpg(0, signal.SIGKILL)
+
+
+def _report(run_dir: Path, what: str, todo: str | None) -> int:
+    (run_dir / "error.json").write_text(json.dumps({"what": what, "todo": todo}), encoding="utf-8")
+    return 3
+
+
+if __name__ == "__main__":
+    code = main(run_program)
+    # Lava's threads and destructors may hang at exit; everything that matters is on its way.
+    sys.stdout.flush()
+    os._exit(code)

@@ -1,0 +1,112 @@
+"""The network: a NetX Network whose layers run the exact program of a .net file, batched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lava.lib.dl.netx.hdf5 import Network
+from lava.magma.core.decorator import implements, requires, tag
+from lava.magma.core.model.sub.model import AbstractSubProcessModel
+from lava.magma.core.process.ports.ports import InPort, OutPort
+from lava.magma.core.process.process import AbstractProcess
+from lava.magma.core.resources import CPU
+from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
+
+from sast_deploy.engines.lava.clock import BatchClock
+from sast_deploy.engines.lava.processes.neuron import LIF, Accumulator
+from sast_deploy.engines.lava.processes.synapse import Pool, Recurrence, Synapse
+from sast_deploy.engines.lava.results import Results
+from sast_deploy.program.program import Conv2d, Dense, Layer, Program, Readout, Shape, SumPool
+from sast_deploy.program.sums import input_maxima
+
+
+class Block(AbstractProcess):  # type: ignore[misc]
+    """One layer, as NetX builds them: inp -> synapse -> neuron -> out; a pooling layer has no neuron.
+
+    recurrence: neuron -> recurrence -> neuron, or None.
+    """
+
+    def __init__(
+        self,
+        synapse: Synapse | Pool,
+        neuron: LIF | Accumulator | None = None,
+        recurrence: Recurrence | None = None,
+    ) -> None:
+        super().__init__(name=synapse.name.rpartition(" ")[0])
+        self.synapse, self.neuron, self.recurrence = synapse, neuron, recurrence
+        end = synapse.a_out if neuron is None else neuron.s_out
+        self.inp = InPort(shape=synapse.s_in.shape)
+        self.out = OutPort(shape=end.shape)
+        self.output_message_bits = 0
+        self.inp.connect(synapse.s_in)
+        if neuron is not None:
+            synapse.a_out.connect(neuron.a_in)
+        if neuron is not None and recurrence is not None:
+            neuron.s_out.connect(recurrence.s_in)
+            recurrence.a_out.connect(neuron.a_in)
+        end.connect(self.out)
+
+
+class ProgramNetwork(Network):  # type: ignore[misc]
+    """NetX's Network with reset by subtraction, exact arithmetic and `clock.batch` samples at once.
+
+    Ports inp uint8 (batch, C*H*W) and out int64 (batch, classes); layers, in_layer and out_layer as NetX has
+    them. Where NetX would build its own blocks from /layer, `_create` builds them from `program`, which
+    the caller read from the same file.
+    """
+
+    def __init__(self, net_config: str, program: Program, clock: BatchClock, results: Results) -> None:
+        self._program, self._clock, self._results = program, clock, results
+        super().__init__(net_config, input_message_bits=8)
+        self.net_config.f.close()
+
+    def _create(self) -> list[Block]:
+        shapes = self._program.shapes()
+        blocks: list[Block] = []
+        for index, layer in enumerate(self._program.layers):
+            blocks.append(self._block(index, layer, shapes, blocks))
+            if index:
+                blocks[-2].out.connect(blocks[-1].inp)
+            self.net_str += f"layer {index} ({layer.kind}): {shapes[index]} -> {shapes[index + 1]}\n"
+        return blocks
+
+    def _block(self, index: int, layer: Layer, shapes: tuple[Shape, ...], before: list[Block]) -> Block:
+        rules, clock, results = self._program.arithmetic, self._clock, self._results
+        name = f"layer {index} ({layer.kind})"
+        if isinstance(layer, SumPool):
+            return Block(Pool(layer, shapes[index], rules, clock.batch, f"{name} synapse"))
+        largest = input_maxima(self._program)[index]
+        synapse = Synapse(layer, shapes[index], largest, clock, f"{name} synapse")
+        if isinstance(layer, Readout):
+            return Block(
+                synapse, Accumulator(layer, rules, clock, results.logits, results.beats, f"{name} neuron")
+            )
+        spiking = results.neurons[sum(isinstance(block.neuron, LIF) for block in before)]
+        interval = self._program.reset_interval
+        neuron = LIF(layer, shapes[index + 1], rules, clock, spiking, interval, f"{name} neuron")
+        return Block(synapse, neuron, self._recurrence(layer, f"{name} recurrence"))
+
+    def _recurrence(self, layer: Dense | Conv2d, name: str) -> Recurrence | None:
+        weight = layer.recurrent if isinstance(layer, Dense) else None
+        return None if weight is None else Recurrence(weight, self._clock, name)
+
+
+class _PassThrough(AbstractSubProcessModel):  # type: ignore[misc]
+    """A process that only groups others."""
+
+    def __init__(self, proc: Any) -> None:
+        """Nothing to build: the process connected its parts itself."""
+
+
+@implements(proc=Block, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class PyBlock(_PassThrough):
+    """Process model of Block."""
+
+
+@implements(proc=ProgramNetwork, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class PyProgramNetwork(_PassThrough):
+    """Process model of ProgramNetwork."""

@@ -1,0 +1,147 @@
+"""Run a .net file on Lava: check, share the arrays, start and watch the child, collect the results."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import resource
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+
+from sast_deploy.base.errors import DataError, LavaError
+from sast_deploy.engines.frames import Frames, check_frames
+from sast_deploy.engines.lava.exact import unfit_layer
+from sast_deploy.engines.lava.shared import create_shared, open_shared, share_frames
+from sast_deploy.engines.lava.supervisor import Limits, supervise
+from sast_deploy.netx.file import read_net
+from sast_deploy.program.program import Conv2d, Dense, Program, Readout, Shape, SumPool
+from sast_deploy.program.record import SpikeRecord, Trace
+
+# A Lava time step costs about 2 ms however few samples it carries; beyond this, more samples gain nothing.
+BATCH_MAX = 256
+# What the widest layer's floating-point copies of one batch may take, in bytes.
+BATCH_BYTES = 128 << 20
+# Open files of the process that builds the network: measured 45 with 5 Lava processes, 240 with 35.
+FILES, FILES_EACH = 12, 7
+
+
+def run_lava(
+    net_path: Path,
+    frames: Frames,
+    *,
+    program: Program | None = None,
+    trace: bool = False,
+    batch: int | None = None,
+    stall: float = 120.0,
+    timeout: float | None = None,
+    progress: Callable[[Iterable[int]], Iterable[int]] = iter,
+) -> SpikeRecord:
+    """Run every sample of `frames` through the program of a .net file, in Lava processes.
+
+    frames: integers (samples, time, C, H, W) in the program's range; as many steps are run as they have.
+    program: what the file means where it is not ours (`netx.foreign`). batch: samples
+    that advance together, chosen by memory where None; it changes nothing but the speed. stall: seconds
+    without a finished time step, timeout: seconds in all, after which the child process is killed.
+    progress: wraps the iterable of finished samples, for example in `sast_deploy.base.progress.track`.
+
+    Raises:
+        NetFileError: the file is unusable. DataError: frames that do not fit the program.
+        LavaError: Lava is missing, died, hung, or the program is too wide for it.
+    """
+    program = program or read_net(Path(net_path)).program
+    _check(program, frames, net_path)
+    _check_open_files(program)
+    batch = choose_batch(program, len(frames)) if batch is None else batch
+    if batch < 1:
+        raise DataError(f"batch = {batch}", where="Lava", expected="at least 1")
+    try:
+        with tempfile.TemporaryDirectory(prefix="sast-lava-", ignore_cleanup_errors=True) as folder:
+            run_dir = Path(folder)
+            _prepare(run_dir, Path(net_path), program, frames, batch, trace)
+            for _ in progress(supervise("child", run_dir, len(frames), Limits(stall, timeout))):
+                pass
+            return _collect(run_dir, program, trace)
+    except OSError as error:
+        raise LavaError(
+            f"cannot use the temporary folder: {error.strerror or error}",
+            where=tempfile.gettempdir(),
+            todo="free some space there or set TMPDIR",
+        ) from error
+
+
+def choose_batch(program: Program, samples: int) -> int:
+    """The batch size: at most BATCH_MAX and BATCH_BYTES, batches as equal as can be."""
+    shapes = program.shapes()
+    widest = max(_floats(layer, shapes[i], shapes[i + 1]) for i, layer in enumerate(program.layers))
+    limit = max(1, min(BATCH_MAX, BATCH_BYTES // (8 * widest)))
+    batches = max(1, -(-samples // limit))
+    return max(1, -(-samples // batches))
+
+
+def _floats(layer: object, before: Shape, after: Shape) -> int:
+    """Numbers that one sample needs at once in a layer: inputs, outputs and a convolution's patches."""
+    patches = int(np.prod(layer.weight.shape[1:])) * layer.groups if isinstance(layer, Conv2d) else 0
+    return int(np.prod(before) + np.prod(after)) + patches * int(np.prod(after[1:]))
+
+
+def open_files(program: Program) -> int:
+    """About how many files a run holds open at once: semaphores and pipes between a source and all layers."""
+    recurrent = sum(isinstance(layer, Dense) and layer.recurrent is not None for layer in program.layers)
+    pooling = sum(isinstance(layer, SumPool) for layer in program.layers)
+    return FILES + FILES_EACH * (1 + 2 * len(program.layers) - pooling + recurrent)
+
+
+def _check_open_files(program: Program) -> None:
+    """Lava hangs where a process may open too few files. Raises LavaError."""
+    allowed, needed = resource.getrlimit(resource.RLIMIT_NOFILE)[0], open_files(program)
+    if 0 <= allowed < needed:  # RLIM_INFINITY is -1
+        raise LavaError(
+            f"Lava needs {needed} open files for this network", where="ulimit -n",
+            expected=f"more than the {allowed} allowed here", todo="raise it: ulimit -n 1024",
+        )  # fmt: skip
+
+
+def _check(program: Program, frames: Frames, where: Path) -> None:
+    check_frames(program, frames, where)
+    if not len(frames) or not frames.shape[1]:
+        raise DataError("no samples or steps to run", where=where)
+    problem = unfit_layer(program, frames.shape[1])
+    if problem:
+        raise LavaError(problem, where=where, expected="sums that int64 and float64 hold exactly")
+
+
+def _prepare(
+    run_dir: Path, net_path: Path, program: Program, frames: Frames, batch: int, trace: bool
+) -> None:
+    """Lay out the run folder; every array is allocated now, so that a full disk is found now."""
+    samples, steps, shapes = *frames.shape[:2], program.shapes()
+    for number, (index, _) in enumerate(program.spiking()):
+        neurons = int(np.prod(shapes[index + 1]))
+        create_shared(run_dir / f"counts{number}.npy", np.int32, (samples, neurons))
+        if trace:
+            create_shared(run_dir / f"membrane{number}.npy", np.int32, (samples, steps, neurons))
+            create_shared(run_dir / f"spikes{number}.npy", np.uint8, (samples, steps, neurons))
+    create_shared(run_dir / "logits.npy", np.int64, (samples, len(program.classes)))
+    uint8 = program.input_min >= 0 and program.input_max <= np.iinfo(np.uint8).max
+    shared = share_frames(run_dir, frames.astype(np.uint8 if uint8 else np.int32, copy=False))
+    job = {"net": str(net_path.resolve()), "frames": shared, "batch": batch, "trace": trace}
+    with open(run_dir / "program.pickle", "wb") as file:
+        pickle.dump(program, file)
+    (run_dir / "job.json").write_text(json.dumps(job), encoding="utf-8")
+
+
+def _collect(run_dir: Path, program: Program, trace: bool) -> SpikeRecord:
+    """The results as read-only maps; they outlive the folder, since a mapped file keeps its blocks."""
+    layers = range(sum(1 for _ in program.spiking()))
+    counts = tuple(open_shared(run_dir / f"counts{n}.npy", writable=False) for n in layers)
+    traces = None
+    if trace:
+        membrane = [open_shared(run_dir / f"membrane{n}.npy", writable=False) for n in layers]
+        spikes = [open_shared(run_dir / f"spikes{n}.npy", writable=False) for n in layers]
+        traces = tuple(Trace(u, s) for u, s in zip(membrane, spikes, strict=True))
+    if not isinstance(program.layers[-1], Readout):
+        return SpikeRecord(counts, counts[-1].astype(np.int64), traces)
+    return SpikeRecord(counts, open_shared(run_dir / "logits.npy", writable=False), traces)

@@ -1,0 +1,125 @@
+"""The deployed LIF layer, integer for integer, with a gradient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sast_deploy.finetuning.arithmetic import exact_dtype, fit_, round_, shift
+from sast_deploy.program.fixedpoint import Arithmetic
+from sast_deploy.program.program import LEAK_BITS
+from sast_deploy.training.network.surrogate import arctan_slope
+
+
+@dataclass(frozen=True)
+class LayerRules:
+    """What a layer obeys besides its weights: the profile's rules, its exponent e, its leak d in 1/4096."""
+
+    arithmetic: Arithmetic
+    exponent: int
+    v_decay: int
+
+    @property
+    def kept(self) -> float:
+        """The share of the membrane potential that one step of leak keeps, before rounding."""
+        return 1.0 - self.v_decay / (1 << LEAK_BITS)
+
+    def dtype(self, largest_sum: int) -> torch.dtype:
+        """A float type in which a layer whose weighted sums reach `largest_sum` computes exactly."""
+        odd = (1 << LEAK_BITS) - self.v_decay  # the leak multiplies by it, then by a power of two
+        while odd and odd % 2 == 0:
+            odd //= 2
+        state = self.arithmetic.state.high + 1
+        membrane = 4 * state + largest_sum * 2.0 ** max(self.exponent, 0)  # leak, bias, reset; current
+        return exact_dtype(max(membrane, state * odd))
+
+
+class _IntegerLIF(torch.autograd.Function):
+    """Forward: `integrate`. Backward: lif.py's recursion, in units of membrane LSBs.
+
+    With v_t the membrane before saturation, h_t = sigma'((u_t - vth) / c) / c, m_t = 1 where v_t was not
+    clipped and 0 where it was, a = 1 - d / 4096, g_t = dL/ds_t from the layers above:
+
+        subtract: dL/du_t = h_t g_t + (a - vth h_t) dL/dv_{t+1}
+        zero:     dL/du_t = h_t g_t + (a (1 - s_t) - a u_t h_t) dL/dv_{t+1}
+        dL/dv_t = m_t dL/du_t,    dL/d sum_t = 2**e dL/dv_t,    dL/d bias = sum_t dL/dv_t
+
+    Straight-through: the step H counts as sigma, the roundings of shift and leak as the identity.
+    Exact: everything else, the clipping included. A value that wraps counts as not clipped.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, sums: Tensor, bias: Tensor, vth: Tensor, factor: Tensor, rules: LayerRules, k: float
+    ) -> tuple[Tensor, Tensor]:
+        membrane, spikes, clipped = integrate(sums, bias, vth, rules)
+        ctx.save_for_backward(membrane, spikes, clipped, vth, factor)
+        ctx.rules, ctx.k = rules, k
+        ctx.mark_non_differentiable(membrane)
+        return membrane, spikes
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
+        membrane, spikes, clipped, vth, factor = ctx.saved_tensors
+        rules: LayerRules = ctx.rules
+        slope = arctan_slope((membrane - vth).div_(factor), ctx.k).div_(factor)
+        delta = grads[1] * slope
+        if rules.arithmetic.reset == "subtract":
+            carry = slope.mul_(-vth).add_(rules.kept)
+        else:
+            carry = slope.mul_(membrane).add_(spikes).sub_(1.0).mul_(-rules.kept)
+        for t in range(len(delta) - 1, -1, -1):
+            if t + 1 < len(delta):
+                delta[t].addcmul_(carry[t], delta[t + 1])
+            delta[t].masked_fill_(clipped[t], 0.0)
+        over_neurons = [axis for axis in range(delta.ndim) if axis != 2]
+        bias = delta.sum(over_neurons).reshape(vth.shape)
+        return delta.mul_(2.0**rules.exponent), bias, None, None, None, None
+
+
+def integrate(sums: Tensor, bias: Tensor, vth: Tensor, rules: LayerRules) -> tuple[Tensor, Tensor, Tensor]:
+    """Membranes, spikes (0 or 1) and where the membrane was clipped (bool), each of the shape of `sums`.
+
+    I_t = shift(sum_t, e) + bias; u_t and s_t as in program.py; u and s are 0 before the first step.
+    """
+    law = rules.arithmetic
+    membrane = shift(sums, rules.exponent, law.shift_rounding).add_(bias)  # the current, until its step
+    spikes = torch.empty_like(membrane)
+    clipped = torch.zeros_like(membrane, dtype=torch.bool)
+    for t, u in enumerate(membrane):
+        if t > 0:
+            u.add_(_after_reset(membrane[t - 1], spikes[t - 1], vth, rules))
+        before = u.clone() if law.overflow != "wrap" else None
+        fit_(u, law.state, law.overflow)
+        if before is not None:
+            torch.ne(u, before, out=clipped[t])
+        torch.ge(u, vth, out=spikes[t]) if law.comparison == ">=" else torch.gt(u, vth, out=spikes[t])
+    return membrane, spikes, clipped
+
+
+def _after_reset(u: Tensor, s: Tensor, vth: Tensor, rules: LayerRules) -> Tensor:
+    """What the leak and the delayed reset leave of the last step's membrane potential."""
+    rounding = rules.arithmetic.leak_rounding
+    if rules.arithmetic.reset == "subtract":
+        return round_(u * rules.kept, rounding).addcmul_(s, vth, value=-1)
+    return round_(torch.addcmul(u, u, s, value=-1).mul_(rules.kept), rounding)
+
+
+def integer_lif(
+    sums: Tensor, bias: Tensor, vth: Tensor, factor: Tensor, rules: LayerRules, k: float
+) -> tuple[Tensor, Tensor]:
+    """The deployed LIF layer: membranes (no gradient) and spikes (differentiable), as integer-valued floats.
+
+    Args:
+        sums: weighted sums a_t, (time, batch, neurons or channels, ...), integers in a float type that
+            `rules.dtype` allows.
+        bias, vth: membrane LSBs; factor: c, membrane LSBs per unit of the trained network. They broadcast
+            against (batch, ...), one value per neuron or channel.
+        rules: the profile's rules, the layer's exponent and leak.
+        k: slope factor of the surrogate gradient.
+    """
+    membrane, spikes = _IntegerLIF.apply(sums, bias, vth, factor, rules, k)  # type: ignore[no-untyped-call]
+    return membrane, spikes

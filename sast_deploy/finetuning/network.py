@@ -1,0 +1,131 @@
+"""The network as it will be deployed: integer weights, integer membranes, hard spikes, and a gradient."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sast_deploy.finetuning.arithmetic import exact_dtype, shift
+from sast_deploy.finetuning.clipping import ClippingMemory, searches
+from sast_deploy.finetuning.lif import LayerRules, integer_lif
+from sast_deploy.finetuning.quantized import Clamp, IntegerLayer, integer_layer, integer_readout
+from sast_deploy.program.profile import Profile
+from sast_deploy.program.program import LEAK_BITS
+from sast_deploy.training.network.network import Network
+from sast_deploy.training.network.sparse import event_linear
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerStates:
+    """Every membrane and spike of every LIF layer, (time, batch, *layer), and the logits.
+
+    logits: integers (batch, classes), float64; scale: what turns them into the trained network's logits.
+    """
+
+    layers: tuple[tuple[Tensor, Tensor], ...]
+    logits: Tensor
+    scale: float
+
+    def real_logits(self) -> Tensor:
+        """Logits (batch, classes) float32 in the trained network's unit."""
+        return (self.logits * self.scale).float()
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerNetwork:
+    """What the compiler makes of `network` for `profile`, run with torch.
+
+    Membranes, spikes and logits equal those of the compiled program on every engine. The gradient is that of
+    `Network` with hard spikes, roundings and clippings taken straight-through (lif.py, quantized.py); it
+    reaches `network`'s weights and biases.
+
+    clip: the count that became 1.0 in the network's input. memory: of clipping points, where their search
+    would be too slow; then values equal the program's only as far as the points are those of a new search.
+    """
+
+    network: Network
+    profile: Profile
+    clip: int
+    memory: ClippingMemory | None = None
+
+    def run(self, x: Tensor, k: float) -> IntegerStates:
+        """Every state, for `x` (time, batch, C*H*W) float32 = count / clip; k: surrogate slope factor."""
+        values, unit, largest = self._inputs(x), 1.0 / self.clip, self.clip
+        layers, parameter = [], self.network.get_parameter
+        for index in range(len(self.network.layers)):
+            weight, bias = parameter(f"layers.{index}.weight"), parameter(f"layers.{index}.bias")
+            theta = self.network.get_buffer(f"theta_{index}")
+            integers = integer_layer(weight, bias, theta, self.profile, unit, largest, self._clamp(index))
+            membrane, values = self._spike(index, integers, values, largest, k)
+            layers.append((membrane, values))
+            unit, largest = 1.0, 1
+        logits, scale = self._read_out(values)
+        return IntegerStates(tuple(layers), logits, scale)
+
+    @property
+    def _exact_shares(self) -> bool:
+        """Whether count / clip is exact: then so is (clip W)(count / clip), without a pass over the input."""
+        return self.clip & (self.clip - 1) == 0
+
+    def _inputs(self, x: Tensor) -> Tensor:
+        """The first layer's inputs: counts, or exact shares of `clip`."""
+        return self.network.shaped(x if self._exact_shares else (x * self.clip).round_())
+
+    def _spike(
+        self, index: int, integers: IntegerLayer, values: Tensor, largest: int, k: float
+    ) -> tuple[Tensor, Tensor]:
+        """Membranes and spikes of LIF layer `index` for its integer inputs, none above `largest`."""
+        v_decay = round((1.0 - self.network.spec.alpha) * (1 << LEAK_BITS))
+        rules = LayerRules(self.profile.arithmetic, integers.exponent, v_decay)
+        bound = math.prod(integers.weight.shape[1:]) * self.profile.weight_max * largest
+        exact, layer = exact_dtype(bound), self.network.layers[index]
+        weight = integers.weight.to(exact) * (self.clip if index == 0 and self._exact_shares else 1)
+        sums = weighted_sums(layer, weight, values.to(exact)).to(rules.dtype(bound))
+        bias, vth, factor = (
+            value.reshape(-1, *[1] * (sums.ndim - 3)).to(sums.dtype)
+            for value in (integers.bias, integers.vth, integers.factor)
+        )
+        membrane, spikes = integer_lif(sums, bias, vth, factor, rules, k)
+        return membrane, spikes.to(values.dtype)
+
+    def _read_out(self, spikes: Tensor) -> tuple[Tensor, float]:
+        """Integer logits and the real value of one: sum_t (shift(W s_t, e) + b), maps summed over space."""
+        integers, steps = self._readout(spikes.shape[3:], len(spikes)), len(spikes)
+        exponent = integers.exponent
+        totals = spikes.flatten(3).sum(3) if spikes.ndim > 3 else spikes
+        if exponent >= 0:
+            totals = totals.sum(0, keepdim=True)  # left shifts are exact: the sums of all steps at once
+        sums = functional.linear(totals.double(), integers.weight.double())
+        exact = sums * 2.0**exponent
+        rounded = exact + (shift(sums, exponent, self.profile.arithmetic.shift_rounding) - exact).detach()
+        logits = rounded.sum(0) + steps * integers.bias.double()
+        return logits, 1.0 / (float(integers.factor[0]) * steps)
+
+    def _readout(self, area: Sequence[int], steps: int) -> IntegerLayer:
+        layer, index = self.network.readout, len(self.network.layers)
+        unit = 1.0 / math.prod(area)
+        return integer_readout(layer.weight, layer.bias, self.profile, unit, steps, self._clamp(index))
+
+    def _clamp(self, index: int) -> Clamp | None:
+        """What brings the weights of layer `index` between remembered clipping points."""
+        if self.memory is None or not searches(self.profile):
+            return None
+        together = self.profile.weight_scale == "layer" or index == len(self.network.layers)
+        return partial(self.memory.clamp, index, self.profile, together)
+
+
+def weighted_sums(layer: nn.Module, weight: Tensor, values: Tensor) -> Tensor:
+    """W x_t of integers, (time, batch, *layer): exact where the dtype holds them, in any order."""
+    rows = values.flatten(0, 1)
+    if isinstance(layer, nn.Conv2d):
+        product = functional.conv2d(rows, weight, None, layer.stride, layer.padding)
+        if product.is_cuda:  # cuDNN may take an algorithm whose partial results are no integers
+            product = product + (product.round() - product).detach()
+    else:
+        product = event_linear(rows, weight, weight.new_zeros(len(weight)))
+    return product.reshape(*values.shape[:2], *product.shape[1:])

@@ -1,0 +1,1 @@
+"""Lava NetX's HDF5 files: ours, and in foreign/ other people's."""

@@ -1,0 +1,193 @@
+"""A person's array as the frames of a stock NetX network, a few samples at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sast_deploy.base.errors import DataError
+from sast_deploy.base.reading.arrays import read_npy
+from sast_deploy.base.reading.files import Expected
+from sast_deploy.netx.foreign.network import StockNet
+from sast_deploy.netx.foreign.node import INT16, INT32
+from sast_deploy.program.program import Shape
+from sast_deploy.program.record import release
+
+UINT8_MAX = 255
+BLOCK_BYTES = 16 << 20  # of an array that are looked at together
+ARRAY = Expected("an array of numbers, what np.save writes", DataError)
+
+
+@dataclass(frozen=True, eq=False)
+class StockFrames:
+    """An array as frames, made when they are asked for.
+
+    array: (samples, time, C, H, W), whatever its type. steps: of a sample; after the array's last one there
+    are no more spikes, but biases stay as they are, as in stock Lava. transform: (weight, bias) of the input
+    neurons, or None. binary: whether every nonzero integer is one spike. low, high: the range of the integers
+    of the array, biases included. notes: what stock Lava makes of it, one line each.
+    """
+
+    array: npt.NDArray[Any]
+    steps: int
+    transform: tuple[int, int] | None
+    binary: bool
+    low: int
+    high: int
+    notes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    @property
+    def input_bias(self) -> int | None:
+        """What the input neurons' bias is more than a frame's value, or None where the network has none."""
+        return None if self.transform is None else self.low
+
+    @property
+    def input_min(self) -> int:
+        """The smallest value of a frame."""
+        return 0 if self.binary or self.transform is not None else min(0, self.low)
+
+    @property
+    def input_max(self) -> int:
+        """The largest value of a frame, at least 1."""
+        if self.binary:
+            return 1
+        return max(1, self.high - (0 if self.transform is None else self.low))
+
+    def chunk(self, start: int, stop: int) -> npt.NDArray[np.integer[Any]]:
+        """Frames (samples, steps, C, H, W) of some samples: uint8, or int32 where that is too narrow."""
+        values = _integers(self.array[start:stop, : self.steps], self.transform)
+        values = values != 0 if self.binary else values - (self.input_bias or 0)
+        frames = values.astype(np.int32 if self.input_min < 0 or self.input_max > UINT8_MAX else np.uint8)
+        missing = self.steps - frames.shape[1]
+        if missing <= 0:
+            return frames
+        last = frames[:, -1:] if self.transform is not None else np.zeros_like(frames[:, -1:])
+        return np.concatenate([frames, np.repeat(last, missing, axis=1)], axis=1)
+
+
+def load_array(path: Path) -> npt.NDArray[Any]:
+    """The numbers of a .npy file, mapped. Raises DataError."""
+    array = read_npy(path, ARRAY)
+    if not array.size:
+        ARRAY.refuse(f"holds nothing, shape {array.shape}", path)
+    return array
+
+
+def image_shape(array: npt.NDArray[Any]) -> Shape | None:
+    """(C, H, W) of an array (samples, time, C, H, W) or (time, C, H, W), or None."""
+    return tuple(array.shape[-3:]) if array.ndim in (4, 5) else None
+
+
+def stock_frames(
+    array: npt.NDArray[Any], net: StockNet, steps: int | None, message_bits: int, where: Path
+) -> StockFrames:
+    """Frames of `steps` steps from (samples, T, C, H, W), (T, C, H, W) or, with `steps`, (C, H, W).
+
+    Where the network takes n inputs in a row, (samples, T, n), (T, n) or (n,) will do; also for C H W = n.
+    Numbers become integers as in stock Lava, which drops fractions. steps: None for T + latency.
+
+    Raises:
+        DataError: another shape, values that are not finite or beyond 32 bits, biases beyond 16 bits.
+    """
+    train = _train(array, net.program.input_shape, steps, where)
+    steps = train.shape[1] + net.latency if steps is None else steps
+    found = _survey(train[:, :steps], net.transform, where)
+    binary = net.transform is None and message_bits == 0
+    notes = _notes(found, message_bits) if net.transform is None else ()
+    return StockFrames(train, steps, net.transform, binary, found.low, found.high, notes)
+
+
+@dataclass
+class _Found:
+    """What an array holds: the range of its integers, how many values, fractions, and neither 0 nor 1."""
+
+    low: int
+    high: int
+    values: int = 0
+    fractions: int = 0
+    others: int = 0
+
+
+def _survey(train: npt.NDArray[Any], transform: tuple[int, int] | None, where: Path) -> _Found:
+    """Look at all of it once, block by block."""
+    found, limits = _Found(INT32[1], INT32[0]), INT16 if transform else (-INT32[1], INT32[1])
+    for sample in train:
+        rows = max(1, BLOCK_BYTES // max(1, sample[:1].nbytes))
+        for start in range(0, len(sample), rows):
+            block = np.asarray(sample[start : start + rows])
+            if not np.isfinite(block).all():
+                raise DataError("values that are not finite", where=where, expected="finite numbers")
+            integers = _integers(block, transform)
+            low, high = int(integers.min()), int(integers.max())
+            if low < limits[0] or high > limits[1]:
+                _refuse_range(low, high, transform, where)
+            found.low, found.high = min(found.low, low), max(found.high, high)
+            found.values += block.size
+            if transform is None:
+                found.fractions += int(np.count_nonzero(block != integers))
+                found.others += int(np.count_nonzero((integers != 0) & (integers != 1)))
+        release(train)
+    return found
+
+
+def _integers(block: npt.NDArray[Any], transform: tuple[int, int] | None) -> npt.NDArray[Any]:
+    """What stock Lava takes a value for: fractions dropped; or the bias that its users make of a pixel."""
+    if transform is not None:
+        weight, bias = transform
+        return np.trunc(block.astype(np.float64) * weight + bias)
+    return np.trunc(block) if block.dtype.kind == "f" else block
+
+
+def _refuse_range(low: int, high: int, transform: tuple[int, int] | None, where: Path) -> None:
+    if transform is None:
+        raise DataError(f"values from {low} to {high}", where=where, expected="integers of 32 bits")
+    weight, bias = transform
+    raise DataError(
+        f"pixels that make neuron biases {weight} * pixel + {bias} from {low} to {high}",
+        where=where,
+        expected=f"biases {INT16[0]}..{INT16[1]}, beyond which stock Lava wraps: pixels from 0 to 1?",
+    )
+
+
+def _notes(found: _Found, message_bits: int) -> tuple[str, ...]:
+    notes = []
+    if found.fractions:
+        part = f"{found.fractions:,} of {found.values:,} values have fractions"
+        notes.append(f"{part}, which stock Lava drops: 0.7 is 0, 1.7 is 1")
+    if not message_bits and found.others:
+        notes.append(
+            f"without --message-bits every nonzero input counts as one spike, whatever its sign: "
+            f"{found.others:,} values were neither 0 nor 1"
+        )
+    most = (1 << message_bits) - 1
+    if message_bits and max(-found.low, found.high) > most:
+        reach = f"values from {found.low} to {found.high} do not fit {message_bits} message bits"
+        notes.append(f"{reach}; stock Lava takes them as they are")
+    return tuple(notes)
+
+
+def _train(array: npt.NDArray[Any], shape: Shape, steps: int | None, where: Path) -> npt.NDArray[Any]:
+    """(samples, time, C, H, W), a view."""
+    inputs = int(np.prod(shape))
+    if array.ndim >= 3 and array.shape[-3:] == shape:
+        outer = array.shape[:-3]
+    elif array.ndim >= 1 and array.shape[-1] == inputs:
+        outer = array.shape[:-1]
+    else:
+        raise DataError(
+            f"shape {array.shape}", where=where, expected=f"(samples, time, *{shape}) or (time, *{shape})"
+        )
+    if len(outer) > 2:
+        raise DataError(f"shape {array.shape}", where=where, expected=f"at most (samples, time, *{shape})")
+    if not outer:
+        if steps is None:
+            raise DataError("one frame without time", where=where, expected="--steps N to show it N times")
+        return np.broadcast_to(array.reshape(shape), (1, steps, *shape))
+    return array.reshape((1,) * (2 - len(outer)) + outer + shape)

@@ -1,0 +1,137 @@
+"""/sast/program, the exact integer program, dataset by dataset as the rules of its fields say.
+
+Every field is one dataset of its name; a layer's stand in /sast/program/layers/<i> beside `kind`, the rules
+in /sast/program/arithmetic. A field that is None, or says no more than before it was there, has no dataset.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import h5py
+import numpy as np
+
+from sast_deploy.base.errors import NetFileError
+from sast_deploy.base.fields import Ints, ruled
+from sast_deploy.base.reading import Expected
+from sast_deploy.base.reading.documents import parse_json
+from sast_deploy.base.reading.hdf5 import read_dataset
+from sast_deploy.program.fixedpoint import Arithmetic, QFormat
+from sast_deploy.program.program import ADDED_LATER, Conv2d, Dense, Layer, Program, Readout, SumPool
+
+RECOMPILE = "compile the checkpoint again"
+EXPECTED = Expected(
+    "a .net file that `sast-deploy compile` wrote", NetFileError, RECOMPILE,
+    "`sast-deploy compile CHECKPOINT` writes one",
+)  # fmt: skip
+KINDS: Mapping[str, type[Layer]] = {kind.kind: kind for kind in (Dense, Conv2d, SumPool, Readout)}
+PROGRAM = ruled(Program)
+COMPRESSED = 1024  # numbers from which on an array is compressed
+
+
+def write_program(group: h5py.Group, program: Program) -> None:
+    """Fill /sast/program."""
+    for name in PROGRAM:
+        if name not in ADDED_LATER or getattr(program, name) != ADDED_LATER[name]:
+            put(group, name, getattr(program, name))
+    put(group, "classes", json.dumps(program.classes))
+    put(group, "arithmetic/state_bits", program.arithmetic.state.bits)
+    put(group, "arithmetic/state_fraction_bits", program.arithmetic.state.fraction_bits)
+    for name in ruled(Arithmetic):
+        put(group, f"arithmetic/{name}", getattr(program.arithmetic, name))
+    for index, layer in enumerate(program.layers):
+        put(group, f"layers/{index}/kind", layer.kind)
+        for name, value in vars(layer).items():
+            if value is not None:
+                put(group, f"layers/{index}/{name}", value)
+
+
+def read_program(group: h5py.Group, path: Path) -> Program:
+    """The program of /sast/program.
+
+    Raises:
+        NetFileError: a dataset is missing, unknown, or holds what its field may not; names it.
+    """
+    layers, later = group["layers"], set(ADDED_LATER)
+    _check_names(group, {*PROGRAM, "classes", "arithmetic", "layers"} - later, later, path)
+    _check_names(layers, {str(index) for index in range(len(layers))}, set(), path)
+    classes = parse_json(_value(group, "classes", PROGRAM["name"], path), path, EXPECTED)
+    if not isinstance(classes, list):
+        _refuse(f"{group.name}/classes", "no list", "a list of texts", path)
+    plain = {name: _value(group, name, rule, path) for name, rule in PROGRAM.items() if name in group}
+    parts = tuple(_read_layer(layers[str(index)], path) for index in range(len(layers)))
+    try:
+        rules = _read_rules(group["arithmetic"], path)
+        return Program(classes=tuple(classes), arithmetic=rules, layers=parts, **plain)
+    except ValueError as error:
+        raise _wrong(group, error, path) from error
+
+
+def put(group: h5py.File | h5py.Group, name: str, value: Any) -> None:
+    """One dataset: text as a fixed-length byte string, big arrays compressed losslessly."""
+    if isinstance(value, str):
+        value = value.encode("utf-8")
+    if isinstance(value, bytes):
+        group.create_dataset(name, data=np.bytes_(value))
+        return
+    array = np.asarray(value)
+    if array.size < COMPRESSED:
+        group.create_dataset(name, data=array)
+        return
+    width = np.int8 if array.min() > -128 and array.max() < 128 else np.int32
+    group.create_dataset(name, data=array.astype(width), compression="gzip", shuffle=True)
+
+
+def text(group: h5py.Group, name: str) -> str:
+    """A dataset of text in UTF-8. Raises KeyError, ValueError."""
+    value = read_dataset(group, name)[()]
+    if not isinstance(value, (bytes, str)):
+        raise ValueError(f"{group.name}/{name} is no text")
+    return value.decode("utf-8") if isinstance(value, bytes) else value
+
+
+def _read_rules(group: h5py.Group, path: Path) -> Arithmetic:
+    names, bits = ruled(Arithmetic), ruled(QFormat)["bits"]
+    state = ("state_bits", "state_fraction_bits")
+    _check_names(group, {*names, *state}, set(), path)
+    form = QFormat(*(_value(group, name, bits, path) for name in state))
+    return Arithmetic(form, **{name: _value(group, name, rule, path) for name, rule in names.items()})
+
+
+def _read_layer(group: h5py.Group, path: Path) -> Layer:
+    if "kind" not in group or text(group, "kind") not in KINDS:
+        _refuse(group.name, "no kind of layer", f"kind {', '.join(KINDS)}", path)
+    kind = KINDS[text(group, "kind")]
+    rules = ruled(kind)
+    optional = {name for name, rule in rules.items() if isinstance(rule, Ints) and rule.optional}
+    _check_names(group, {"kind", *rules} - optional, optional, path)
+    values = {name: _value(group, name, rule, path) for name, rule in rules.items() if name in group}
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise _wrong(group, error, path) from error
+
+
+def _value(group: h5py.Group, name: str, rule: Any, path: Path) -> Any:
+    try:
+        return rule.read(read_dataset(group, name))
+    except ValueError as error:
+        _refuse(f"{group.name}/{name}", str(error), str(rule), path)
+
+
+def _check_names(group: h5py.Group, wanted: set[str], allowed: set[str], path: Path) -> None:
+    if missing := sorted(wanted - set(group)):
+        _refuse(group.name, f"no {missing[0]}", f"{', '.join(sorted(wanted))}", path)
+    if unknown := sorted(set(group) - wanted - allowed):
+        _refuse(group.name, f"an unknown {unknown[0]!r}", f"{', '.join(sorted(wanted | allowed))}", path)
+
+
+def _refuse(where: str, found: str, expected: str, path: Path) -> NoReturn:
+    raise NetFileError(f"{where} has {found}", where=path, expected=expected, todo=RECOMPILE)
+
+
+def _wrong(group: h5py.Group, error: ValueError, path: Path) -> NetFileError:
+    return NetFileError(f"{group.name} holds a wrong value: {error}", where=path, todo=RECOMPILE)

@@ -1,0 +1,155 @@
+"""The part of a .net file that stock `lava.lib.dl.netx.hdf5.Network` reads: /layer/<i>/...
+
+Stock neurons count activation, bias and threshold in weight LSBs, each of which is 64 membrane LSBs, fire
+on `>` and reset to zero. Where a layer has those 64ths too (`loihi-stock`: weight_exp >= 6, threshold and
+bias multiples of 64), the file holds it exactly. Elsewhere one membrane LSB becomes one weight LSB: for
+weight_exp >= 0 the weights are stored times 2**weight_exp, otherwise bias and threshold times
+2**-weight_exp; the threshold is stored less one, which turns `>=` into `>` for integer membranes.
+Layout source: lava-dl 0.6.0, lava/lib/dl/netx/hdf5.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sast_deploy.base.errors import CompileError
+from sast_deploy.program.program import Conv2d, Dense, Program, Readout, Shape, SumPool
+
+# Stock optimize_weight_bits: mixed signs beyond this are clipped, positive-only ones silently become 0.
+STOCK_WEIGHT_MAX = 254
+STOCK_BIAS_MAX = (1 << 15) - 1  # stock fixed-point LIF casts its bias to int16 and wraps silently
+STOCK_VTH_MAX = (1 << 17) - 1  # 17-bit threshold mantissa
+STOCK_SHIFT = 6  # stock neurons shift activation and threshold to the left, NetX has them do so with the bias
+STOCK_NEURON = b"CUBA"
+STRICT_NEURON = b"SAST_LIF_SUBTRACT"
+
+StockLayer = dict[str, Any]
+
+
+def stock_layers(program: Program, strict_reset: bool) -> list[StockLayer]:
+    """Datasets of every /layer/<i> group, in order; keys are paths below the group.
+
+    A pool right before the readout is folded into it by repeating its weights, since stock NetX has no
+    pooling; any other pool is written as layer type `pool`, which stock NetX refuses.
+
+    Raises:
+        CompileError: a weight times 2**weight_exp beyond what stock NetX loads unharmed.
+    """
+    layers: list[StockLayer] = [{"type": b"input", "shape": np.array(program.input_shape)}]
+    shapes = program.shapes()
+    for index, layer in enumerate(program.layers):
+        before, after = shapes[index], shapes[index + 1]
+        if isinstance(layer, SumPool):
+            if isinstance(program.layers[index + 1], Readout):
+                continue
+            layers.append({"type": b"pool", "shape": np.array(after), "kernel": np.array(layer.kernel)})
+        elif isinstance(layer, Conv2d):
+            layers.append(_conv(layer, after, program, strict_reset, index))
+        else:
+            previous = program.layers[index - 1] if index else None
+            if isinstance(layer, Readout) and isinstance(previous, SumPool):
+                before, layer = shapes[index - 1], _unpooled(layer, previous, shapes[index - 1], before)
+            if len(before) > 1:
+                layers.append({"type": b"flatten"})
+            layers.append(_dense(layer, program, strict_reset, index))
+    return layers
+
+
+def stock_loads(program: Program) -> bool:
+    """Whether stock NetX can load the file at all: it has no pooling layer of its own."""
+    return all(layer["type"] != b"pool" for layer in stock_layers(program, strict_reset=False))
+
+
+def _dense(layer: Dense | Readout, program: Program, strict: bool, index: int) -> StockLayer:
+    weight, unit = _stock_weight(layer, program, index)
+    stock: StockLayer = {"type": b"dense", "shape": np.array([len(weight)]), "weight": weight}
+    if isinstance(layer, Readout):
+        # Without a neuron group stock NetX builds a non-firing integrator that adds its bias once.
+        bias = _scaled(layer.bias, unit) * program.steps
+        return {**stock, "bias": _held(bias, STOCK_BIAS_MAX, "bias times steps", index)}
+    return {
+        **stock,
+        "bias": _held(_scaled(layer.bias, unit), STOCK_BIAS_MAX, "bias", index),
+        **_neuron(layer, program, strict, unit, index),
+    }
+
+
+def _conv(layer: Conv2d, shape: Shape, program: Program, strict: bool, index: int) -> StockLayer:
+    weight, unit = _stock_weight(layer, program, index)
+    geometry = {key: np.array(getattr(layer, key)) for key in ("stride", "padding", "dilation", "groups")}
+    stock = {"type": b"conv", "shape": np.array(shape), "weight": weight, **geometry}
+    return {
+        **stock,
+        "bias": _held(_scaled(layer.bias, unit), STOCK_BIAS_MAX, "bias", index),
+        **_neuron(layer, program, strict, unit, index),
+    }
+
+
+def _neuron(layer: Dense | Conv2d, program: Program, strict: bool, unit: int, index: int) -> StockLayer:
+    strictly = 0 if program.arithmetic.comparison == ">" else 1
+    vth = _held(_scaled(layer.vth, unit) - strictly, STOCK_VTH_MAX, "threshold", index)
+    refuse = strict and program.arithmetic.reset != "zero"
+    return {
+        "neuron/type": STRICT_NEURON if refuse else STOCK_NEURON,
+        "neuron/iDecay": layer.u_decay.astype(np.int64),
+        "neuron/vDecay": layer.v_decay.astype(np.int64),
+        "neuron/vThMant": vth,
+        "neuron/refDelay": np.array(1),
+        "neuron/gradedSpike": np.array(False),
+        "neuron/resetMode": program.arithmetic.reset.encode("ascii"),
+    }
+
+
+def _stock_weight(
+    layer: Dense | Conv2d | Readout, program: Program, index: int
+) -> tuple[np.ndarray, int]:
+    """Weights as stock NetX holds them, and n: a membrane LSB is 2**n of its weight LSBs."""
+    exact = _has_stock_fractions(layer, program)
+    exponent = layer.weight_exp - (STOCK_SHIFT if exact else 0)
+    if exponent < 0:
+        return layer.weight.astype(np.int64), -exponent
+    scaled = layer.weight.astype(np.int64) << exponent
+    if np.abs(scaled).max() > STOCK_WEIGHT_MAX:
+        raise CompileError(
+            f"weights reach {np.abs(scaled).max()} after their exponent {exponent}",
+            where=f"layer {index}",
+            expected=f"at most {STOCK_WEIGHT_MAX}, or stock NetX alters them silently",
+            todo="lower weight.exponent_max in the profile",
+        )
+    return scaled, -STOCK_SHIFT if exact else 0
+
+
+def _has_stock_fractions(layer: Dense | Conv2d | Readout, program: Program) -> bool:
+    """Whether a membrane LSB is a stock neuron's own, so that every rounding is the same."""
+    biases = [layer.bias] if isinstance(layer, Readout) else [layer.bias, layer.vth]
+    whole = not any((values & ((1 << STOCK_SHIFT) - 1)).any() for values in biases)
+    return whole and layer.weight_exp >= STOCK_SHIFT and program.arithmetic.comparison == ">"
+
+
+def _scaled(values: np.ndarray, exponent: int) -> np.ndarray:
+    """values * 2**exponent, int64; exact, since to the right only multiples of 2**-exponent are shifted."""
+    wide = values.astype(np.int64)
+    return wide << exponent if exponent >= 0 else wide >> -exponent
+
+
+def _held(values: np.ndarray, limit: int, what: str, index: int) -> np.ndarray:
+    """`values`, all of which stock NetX can hold."""
+    for neuron in np.flatnonzero(np.abs(values) > limit)[:1]:
+        raise CompileError(
+            f"the {what} of neuron {neuron} is {values[neuron]} weight LSBs for stock NetX",
+            where=f"layer {index}",
+            expected=f"at most {limit}",
+            todo="raise weight.exponent_min or state.headroom in the profile",
+        )
+    return values
+
+
+def _unpooled(readout: Readout, pool: SumPool, fine: Shape, coarse: Shape) -> Readout:
+    """The readout that does from unpooled spikes what `readout` does after `pool`."""
+    weight = readout.weight.reshape(-1, *coarse)
+    full = np.zeros((len(weight), *fine), dtype=np.int32)
+    repeated = weight.repeat(pool.kernel[0], axis=2).repeat(pool.kernel[1], axis=3)
+    full[:, :, : repeated.shape[2], : repeated.shape[3]] = repeated
+    return Readout(full.reshape(len(weight), -1), readout.bias, readout.weight_exp)

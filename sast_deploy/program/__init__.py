@@ -1,0 +1,1 @@
+"""The integer program, all that exists after the compiler: its arithmetic, profiles, records of its runs."""

@@ -1,0 +1,311 @@
+"""The integer program: all that exists after the compiler, and all that a simulator may read.
+
+For layer l and step t, with every quantity an integer:
+
+    a_t = sum_j W_ij * x_j,(t - delay_ij) + sum_j R_ij * s_j,(t-1)             exact
+    c_t = shift(a_t, weight_exp)                                              no current filter
+    c_t = fit(leak(c_{t-1}, u_decay) + shift(a_t, weight_exp), 24 bits, wrap)  u_decay < 4096
+    u_t = fit(leak(u_{t-1}, v_decay) + c_t + bias - vth * s_{t-1})             reset "subtract"
+    u_t = fit(leak(u_{t-1} * (1 - s_{t-1}), v_decay) + c_t + bias)             reset "zero"
+    s_t = u_t >= vth  (or u_t > vth)
+    logits = sum_t (shift(W_out s_(t - delay), weight_exp) + bias_out)
+
+with leak(u, d) = u * (4096 - d) / 4096. u, c, s and what is under way are 0 before the first step of
+every sample. With a reset_interval N, u, c and s are cleared too before every step t (from 0) with
+t % N = reset_offset of the layer. profiles/README.md states each rule in words and tables.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from sast_deploy.base.fields import INT32, Ints, Name, Whole, Wholes, check_fields, is_unicode
+from sast_deploy.program.fixedpoint import Arithmetic, QFormat, shift
+
+LEAK_BITS = 12
+NO_DECAY_FILTER = 1 << LEAK_BITS  # u_decay at which nothing of the last step's current is left
+CURRENT = QFormat(24, 0)  # the register of a filtered current; Loihi's wraps
+DELAY_MAX = 63  # 62 steps of a stock synapse's own, and the one by which its spikes are late
+STEPS_MAX = 1_000_000
+SIZE_MAX = 1 << 24  # inputs or neurons of one layer: 16 chips of Loihi 2
+WIDE = 1 << 16  # kernels, strides and the like
+# Fields that programs from before them do not have, and what they mean there: fed to the digest only where
+# they say something else, so that every digest of yesterday stays what it was.
+ADDED_LATER = {"input_min": 0}
+Shape = tuple[int, ...]
+Int32Array = npt.NDArray[np.int32]
+
+
+def frozen_ints(values: npt.ArrayLike) -> Int32Array:
+    """A read-only int32 copy; ValueError where a value is not an integer of 32 bits."""
+    array = np.array(values)
+    with np.errstate(invalid="ignore"):
+        copy = array.astype(np.int32)
+    if array.dtype.kind not in "biuf" or not np.array_equal(copy, array):
+        raise ValueError("values are not 32-bit integers")
+    copy.flags.writeable = False
+    return copy
+
+
+def per_neuron(values: Int32Array, neurons: int) -> Int32Array:
+    """(neurons,) from one value for the layer, one per channel (C, H, W order) or one per neuron."""
+    return values.repeat(neurons // len(values))
+
+
+# Parameters of a layer that has no current filter and no delays; shared, since they are read-only.
+UNFILTERED, NO_DELAY = frozen_ints([NO_DECAY_FILTER]), frozen_ints([0])
+
+
+# Parameters of neurons: one for the layer, or one for each channel or neuron.
+PerNeuron = Annotated[Int32Array, Ints("1", "out")]
+Decay = Annotated[Int32Array, Ints("1", "out", low=0, high=NO_DECAY_FILTER)]
+Exponent = Annotated[int, Whole(-31, 31)]
+OneDelay = Annotated[Int32Array, Ints("1", low=0, high=DELAY_MAX)]
+Positive = Annotated[tuple[int, int], Wholes(2, 1, WIDE)]
+Offset = Annotated[int, Whole(0, STEPS_MAX)]
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """Fully connected LIF layer. All arrays int32.
+
+    weight: (out, in). bias, vth, v_decay, u_decay: (out,), or (1,) for the whole layer.
+    weight_exp: power of two that takes the weighted sum to membrane LSBs.
+    v_decay, u_decay: leak of membrane and current in 1/4096 per step, 0 (none) to 4096 (memoryless).
+    delay: steps from spike to synapse, (1,), (in,) or (out, in).
+    recurrent: weights (out, out) of the layer's own spikes of the step before, or None.
+    reset_offset: see Program.reset_interval.
+    """
+
+    kind: ClassVar[str] = "dense"
+    weight: Annotated[Int32Array, Ints("out in")]
+    bias: PerNeuron
+    vth: PerNeuron
+    weight_exp: Exponent
+    v_decay: Decay
+    u_decay: Decay = field(default_factory=lambda: UNFILTERED)
+    delay: Annotated[Int32Array, Ints("1", "in", "out in", low=0, high=DELAY_MAX)] = field(
+        default_factory=lambda: NO_DELAY
+    )
+    recurrent: Annotated[Int32Array | None, Ints("out out", optional=True)] = None
+    reset_offset: Offset = 0
+
+    def __post_init__(self) -> None:
+        """Refuse parameters that do not fit the weights."""
+        check_fields(self)
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        """(out,) after the input (C, H, W) or (in,) is flattened in C, H, W order."""
+        _need(int(np.prod(in_shape)) == self.weight.shape[1], f"weight {self.weight.shape} after {in_shape}")
+        return (self.weight.shape[0],)
+
+
+@dataclass(frozen=True, eq=False)
+class Conv2d:
+    """Convolutional LIF layer, torch's cross-correlation, no bias in the padding.
+
+    weight: (O, I/groups, kH, kW). bias, vth, v_decay, u_decay: (O,), per channel, or (1,).
+    stride, padding, dilation: (rows, columns). delay: (1,). The rest as in Dense.
+    """
+
+    kind: ClassVar[str] = "conv"
+    weight: Annotated[Int32Array, Ints("out channels rows columns")]
+    bias: PerNeuron
+    vth: PerNeuron
+    weight_exp: Exponent
+    v_decay: Decay
+    stride: Positive
+    padding: Annotated[tuple[int, int], Wholes(2, 0, WIDE)]
+    dilation: Positive
+    groups: Annotated[int, Whole(1, WIDE)]
+    u_decay: Decay = field(default_factory=lambda: UNFILTERED)
+    delay: OneDelay = field(default_factory=lambda: NO_DELAY)
+    reset_offset: Offset = 0
+
+    def __post_init__(self) -> None:
+        """Refuse parameters that do not fit the weights."""
+        check_fields(self)
+        _need(len(self.weight) % self.groups == 0, f"{len(self.weight)} channels in {self.groups} groups")
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        """(O, H', W') with H' = (H + 2 pad - dilation (kH - 1) - 1) // stride + 1."""
+        _need(len(in_shape) == 3, f"a convolution after {in_shape}")
+        channels, *size = in_shape
+        _need(channels == self.weight.shape[1] * self.groups, f"weight {self.weight.shape} after {in_shape}")
+        spans = zip(size, self.weight.shape[2:], self.stride, self.padding, self.dilation, strict=True)
+        rows, columns = ((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in spans)
+        _need(rows > 0 and columns > 0, f"kernel {self.weight.shape} larger than its input {in_shape}")
+        return (self.weight.shape[0], rows, columns)
+
+
+@dataclass(frozen=True, eq=False)
+class SumPool:
+    """Sums of windows of `kernel` (rows, columns), stride = kernel: shift(sum, exponent); no neurons.
+
+    exponent: 0 for the sum; -n for the average over 2**n, with the shift's rounding.
+    """
+
+    kind: ClassVar[str] = "pool"
+    kernel: Positive
+    exponent: Exponent = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what is no window."""
+        check_fields(self)
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        """(C, H // kH, W // kW); rows and columns that fill no window are dropped."""
+        _need(len(in_shape) == 3, f"pool {self.kernel} after {in_shape}")
+        channels, height, width = in_shape
+        _need(height >= self.kernel[0] and width >= self.kernel[1], f"pool {self.kernel} after {in_shape}")
+        return (channels, height // self.kernel[0], width // self.kernel[1])
+
+
+@dataclass(frozen=True, eq=False)
+class Readout:
+    """Non-spiking output: logits = sum_t (shift(W s_(t - delay), weight_exp) + bias).
+
+    weight (classes, in), bias (classes,), delay (1,), int32.
+    """
+
+    kind: ClassVar[str] = "readout"
+    weight: Annotated[Int32Array, Ints("classes in")]
+    bias: Annotated[Int32Array, Ints("classes")]
+    weight_exp: Exponent
+    delay: OneDelay = field(default_factory=lambda: NO_DELAY)
+
+    def __post_init__(self) -> None:
+        """Refuse parameters that do not fit the weights."""
+        check_fields(self)
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        """(classes,) after flattening in C, H, W order."""
+        _need(int(np.prod(in_shape)) == self.weight.shape[1], f"weight {self.weight.shape} after {in_shape}")
+        return (self.weight.shape[0],)
+
+
+Layer = Dense | Conv2d | SumPool | Readout
+SpikingLayer = Dense | Conv2d
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A complete integer network; equality is `digest()`.
+
+    name: for people. input_shape (C, H, W). input_min, input_max: the smallest and the largest input; counts
+    of events start at 0. steps: T. classes: the label of each logit. layers: hidden layers, then one
+    Readout; without a Readout the last layer spikes, and the logits are its spike counts. reset_interval: 0,
+    or see the module's text.
+    """
+
+    name: Annotated[str, Name()]
+    input_shape: Annotated[Shape, Wholes(3, 1, SIZE_MAX)]
+    input_max: Annotated[int, Whole(1, INT32.max)]
+    steps: Annotated[int, Whole(1, STEPS_MAX)]
+    classes: tuple[str, ...]
+    arithmetic: Arithmetic
+    layers: tuple[Layer, ...]
+    reset_interval: Annotated[int, Whole(0, STEPS_MAX)] = 0
+    input_min: Annotated[int, Whole(INT32.min + 1, 0)] = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a program whose values and shapes do not follow from one another."""
+        check_fields(self)
+        self._check_kinds()
+        shapes = self.shapes()
+        for shape in shapes:
+            _need(math.prod(shape) <= SIZE_MAX, f"a layer of {shape}, more than {SIZE_MAX:,} values")
+        self._check_values()
+        _need(not isinstance(self.layers[-1], SumPool), "a last layer that neither reads out nor spikes")
+        _need(not any(isinstance(layer, Readout) for layer in self.layers[:-1]), "a readout that is not last")
+        logits = int(np.prod(shapes[-1]))
+        _need(logits == len(self.classes), f"{logits} logits for {len(self.classes)} classes")
+
+    def _check_kinds(self) -> None:
+        classes, layers = self.classes, self.layers
+        texts = type(classes) is tuple and all(map(is_unicode, classes))
+        _need(texts, "classes that are no texts")
+        _need(isinstance(self.arithmetic, Arithmetic), f"arithmetic {self.arithmetic!r}")
+        known = type(layers) is tuple and all(isinstance(each, Layer) for each in layers)
+        _need(known and len(layers) > 0, "layers that are none")
+
+    def _check_values(self) -> None:
+        """Weights within the rules' width, offsets within the interval, inputs of layers within 31 bits."""
+        most = 1 << (self.arithmetic.weight_bits - 1)
+        for index, layer in enumerate(self.layers):
+            for name in ("weight", "recurrent"):
+                part = getattr(layer, name, None)
+                inside = part is None or (part.min() >= -most and part.max() < most)
+                _need(inside, f"layer {index}: {name} beyond {-most}..{most - 1}, its weight_bits")
+            offset = getattr(layer, "reset_offset", 0)
+            inside = offset < max(self.reset_interval, 1)
+            _need(inside, f"layer {index}: reset_offset {offset} of reset_interval {self.reset_interval}")
+        for index, (low, high) in enumerate(self.input_ranges()):
+            _need(-low <= INT32.max and high <= INT32.max, f"layer {index}: inputs {low}..{high}")
+
+    def input_ranges(self) -> list[tuple[int, int]]:
+        """The smallest and the largest input of every layer: counts, spikes, or what pools make of them."""
+        ranges, ends = [], (self.input_min, self.input_max)
+        for layer in self.layers:
+            ranges.append(ends)
+            ends = _output_range(layer, *ends, self.arithmetic.shift_rounding)
+        return ranges
+
+    def shapes(self) -> tuple[Shape, ...]:
+        """Shape of the input and of every layer's output, so one more than there are layers."""
+        shapes = [self.input_shape]
+        for layer in self.layers:
+            shapes.append(layer.out_shape(shapes[-1]))
+        return tuple(shapes)
+
+    def spiking(self) -> Iterator[tuple[int, SpikingLayer]]:
+        """(index in `layers`, layer) of every layer that has neurons."""
+        for index, layer in enumerate(self.layers):
+            if isinstance(layer, (Dense, Conv2d)):
+                yield index, layer
+
+    def digest(self) -> str:
+        """SHA-256 (64 hexadecimal digits) over every field, arrays as little-endian int32 in C order."""
+        sha = hashlib.sha256()
+        _feed(sha, self)
+        return sha.hexdigest()
+
+
+def _output_range(layer: Layer, low: int, high: int, rounding: str) -> tuple[int, int]:
+    if not isinstance(layer, SumPool):
+        return 0, 1
+    low, high = (shift(end * math.prod(layer.kernel), layer.exponent, rounding) for end in (low, high))
+    return low, high
+
+
+def _need(condition: bool, problem: str) -> None:
+    if not condition:
+        raise ValueError(f"inconsistent program: {problem}")
+
+
+def _feed(sha: Any, value: Any) -> None:
+    """Feed a value to the hash, unambiguously: every field is preceded by its name and shape."""
+    if is_dataclass(value):
+        sha.update(f"<{type(value).__name__}>".encode())
+        for field in fields(value):
+            if field.name in ADDED_LATER and getattr(value, field.name) == ADDED_LATER[field.name]:
+                continue
+            sha.update(f"{field.name}=".encode())
+            _feed(sha, getattr(value, field.name))
+    elif isinstance(value, np.ndarray):
+        sha.update(f"int32{list(value.shape)}".encode())
+        sha.update(np.ascontiguousarray(value, dtype="<i4").tobytes())
+    elif isinstance(value, tuple):
+        sha.update(f"({len(value)}:".encode())
+        for item in value:
+            _feed(sha, item)
+    else:
+        sha.update((json.dumps(value) + ";").encode())

@@ -1,0 +1,1 @@
+"""Facts of a run and of a network, as frozen values."""

@@ -1,0 +1,275 @@
+"""What a .net file is and what is proved of it, from the file alone; as JSON and as aligned tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+from sast_deploy.base.files import file_digest
+from sast_deploy.base.text import percent
+from sast_deploy.netx.file import NetFile, profile_of
+from sast_deploy.netx.foreign.network import StockUse, load_stock
+from sast_deploy.netx.stock_view import stock_loads
+from sast_deploy.program.program import Program, Readout
+from sast_deploy.program.sums import weighted_layers
+from sast_deploy.proofs.bounds import LayerProof, bound_neurons, prove
+from sast_deploy.proofs.limits import PROGRAM, LimitCheck, broken_limits, check_limits, verdict
+from sast_deploy.show.blocks import Facts, Out, Table
+
+ELEMENT_BYTES = (1, 2, 4)  # of the integer types a tensor can have
+INSPECTION_VERSION = 1
+PROVED = "proved for every input"
+STOCK_STEPS = 1000  # of a stranger's network, whose file does not say how long it runs
+UNCOVERED = (
+    "the program and the known answers; profile, data, checkpoint and calibration are not (format version 1)"
+)
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Memory of one weighted layer's parameters.
+
+    packed_bits: every weight at the program's weight width, every bias and threshold at the state's.
+    neurobench_bytes: NeuroBench v2.3.0's number of elements times element size, so that 4 bits get no credit.
+    """
+
+    name: str
+    weights: int
+    packed_bits: int
+    neurobench_bytes: int
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How often membranes were at an end of their range.
+
+    layers: per spiking layer, the states there (None where they wrap) and all states.
+    """
+
+    samples: int
+    layers: tuple[tuple[int | None, int], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Inspection:
+    """Everything `inspect` shows.
+
+    summary: label -> text. known_answers: number of vectors in the file. notes: what stock NetX alters in
+    silence of a stranger's file. proved: for which inputs and steps the proofs hold.
+    """
+
+    summary: Mapping[str, str]
+    layers: tuple[LayerProof, ...]
+    footprints: tuple[Footprint, ...]
+    limits: tuple[LimitCheck, ...]
+    known_answers: int
+    calibration: Calibration | None = None
+    notes: tuple[str, ...] = ()
+    proved: str = PROVED
+
+    def to_json(self) -> str:
+        """One JSON object."""
+        content = {"inspection_version": INSPECTION_VERSION, **asdict(self), "verdict": verdict(self.limits)}
+        return json.dumps(content, indent=2) + "\n"
+
+
+def inspect_net(net: NetFile, path: Path, calibration: Calibration | None = None) -> Inspection:
+    """Establish everything about a .net file that needs no data."""
+    known = 0 if net.known is None else len(net.known.frames)
+    return Inspection(_summary_of(net, path), *_established(net.program), known, calibration)
+
+
+def inspect_stock(path: Path) -> Inspection:
+    """Establish what can be said of a stranger's stock NetX file. Raises NetFileError."""
+    stock = load_stock(path, StockUse(steps=STOCK_STEPS))
+    program, what = stock.program, "spikes" if stock.transform is None else "pixels"
+    inputs = f"{'x'.join(map(str, program.input_shape))} {what} 0..{program.input_max}"
+    summary = {
+        "file": str(path),
+        "file digest": file_digest(path),
+        "origin": "a stock NetX network that sast-deploy did not write: it carries no data, checkpoint or "
+        "known answers; `sast-deploy simulate NET --input ARRAY` runs it",
+        "program": f"{inputs}, {len(program.layers)} layers, {len(program.classes)} outputs after "
+        f"{stock.latency} steps",
+        "arithmetic": _arithmetic_of(program),
+    }
+    proved = f"{PROVED} of {what} 0..{program.input_max}, in {STOCK_STEPS:,} steps"
+    return Inspection(summary, *_established(program), 0, notes=stock.notes, proved=proved)
+
+
+def _established(
+    program: Program,
+) -> tuple[tuple[LayerProof, ...], tuple[Footprint, ...], tuple[LimitCheck, ...]]:
+    bounds = bound_neurons(program)
+    return prove(program, bounds), tuple(footprints(program)), check_limits(program, bounds)
+
+
+def footprints(program: Program) -> list[Footprint]:
+    """Memory of every weighted layer."""
+    found = []
+    for index, layer in weighted_layers(program):
+        others = layer.bias.size + (0 if isinstance(layer, Readout) else layer.vth.size)
+        weight_bits, state_bits = program.arithmetic.weight_bits, program.arithmetic.state.bits
+        packed = layer.weight.size * weight_bits + others * state_bits
+        bytes_ = layer.weight.size * _element(weight_bits) + others * _element(state_bits)
+        found.append(Footprint(f"layer {index} ({layer.kind})", layer.weight.size, packed, bytes_))
+    return found
+
+
+def print_inspection(inspection: Inspection, out: Out) -> None:
+    """Print everything as aligned tables; the last line is the verdict on the limits."""
+    out.print(Facts(inspection.summary), *(f"note: {note}" for note in inspection.notes), "")
+    out.print(proof_table(inspection.layers, title=inspection.proved), *_saturation(inspection), "")
+    out.print(_memory(inspection.footprints), "", *_limits(inspection.limits), verdict(inspection.limits))
+
+
+def proof_table(
+    layers: Sequence[LayerProof],
+    losses: Sequence[tuple[float, float]] = (),
+    title: str = PROVED,
+) -> Table:
+    """What is proved of each layer; losses: share of clipped weights and rms error, where they are known."""
+    names = ("exp", "weighted sum", "bits", "may saturate", "zero", "threshold")
+    more = ("clipped", "rms error") if losses else ("membrane", "silent")
+    rows = []
+    for number, layer in enumerate(layers):
+        neurons = ["..".join(map(str, layer.membrane)), str(layer.silent) if layer.vth else ""]
+        rows.append((
+            layer.name,
+            "x".join(map(str, layer.shape)),
+            str(layer.exponent),
+            f"{layer.low}..{layer.high}",
+            str(layer.accumulator_bits),
+            _saturates(layer),
+            percent(layer.zero_weights),
+            "..".join(map(str, (layer.vth[0], layer.vth[-1]))) if layer.vth else "",
+            *(map(percent, losses[number]) if losses else neurons),
+        ))  # fmt: skip
+    return Table(title, ("layer", "weights", *names, *more), tuple(rows))
+
+
+def _saturates(layer: LayerProof) -> str:
+    """How many neurons are not proved never to saturate."""
+    if not layer.vth:
+        return ""
+    if not layer.saturating:
+        return "never" if layer.settled else "not in T steps"
+    return f"{layer.saturating}/{layer.neurons}"
+
+
+def _saturation(inspection: Inspection) -> list[str]:
+    """Lines on currents that wrap and on calibration data, where there is something to say."""
+    lines = [
+        f"{layer.name}: the filtered current of {layer.wrapping} neurons can wrap"
+        for layer in inspection.layers
+        if layer.wrapping
+    ]
+    if inspection.calibration is not None:
+        spiking = [layer for layer in inspection.layers if layer.vth]
+        for layer, (ends, states) in zip(spiking, inspection.calibration.layers, strict=True):
+            found = (
+                "wrap, not counted" if ends is None else f"{ends:,} of {states:,} at an end of their range"
+            )
+            share = "" if ends is None else f" ({percent(ends / max(states, 1))})"
+            lines.append(f"{inspection.calibration.samples} samples, {layer.name}: membranes {found}{share}")
+    return lines
+
+
+def _memory(found: tuple[Footprint, ...]) -> Table:
+    sums = (sum(column) for column in zip(*(astuple(row)[1:] for row in found), strict=True))
+    rows = []
+    for row in (*found, Footprint("total", *sums)):
+        numbers = (row.weights, row.packed_bits, -(-row.packed_bits // 8), row.neurobench_bytes)
+        rows.append((row.name, *(f"{number:,}" for number in numbers)))
+    columns = ("layer", "weights", "packed bits", "packed bytes", "NeuroBench bytes")
+    return Table("parameters", columns, tuple(rows), left=1)
+
+
+def _limits(checks: tuple[LimitCheck, ...]) -> list[Table | str]:
+    """One row per limit, one column per layer; a number of cores where a layer needs several; what breaks."""
+    whole = [check for check in checks if check.layer == PROGRAM]
+    layers = list(dict.fromkeys(check.layer for check in checks if check not in whole))
+    rows = []
+    for limit in dict.fromkeys(check.limit for check in checks if check not in whole):
+        row = {check.layer: check for check in checks if check.limit == limit}
+        allowed = next(iter(row.values())).allowed
+        rows.append((limit, allowed, *(_cell(row.get(name)) for name in layers)))
+    title = "limits of a Loihi 1 core; thresholds and biases in units of a threshold's mantissa"
+    table = Table(title, ("limit", "allowed", *layers), tuple(rows))
+    lines = [f"{c.limit}: {c.needs}, of {c.allowed}: {'meets' if c.meets else 'BREAKS'}" for c in whole]
+    return [table, *lines, *(f"BREAKS {check.limit}: {check.why}" for check in broken_limits(checks))]
+
+
+def _cell(check: LimitCheck | None) -> str:
+    if check is None:
+        return ""
+    cores = f", {check.cores} cores" if check.cores > 1 else ""
+    return f"{check.needs}{cores} {'meets' if check.meets else 'BREAKS'}"
+
+
+def _summary_of(net: NetFile, path: Path) -> dict[str, str]:
+    program, rules = net.program, net.program.arithmetic
+    profile = profile_of(net, path) if net.profile_text else None
+    metrics = net.checkpoint.get("metrics", {}).get("test", {})
+    stock = "loads it" if stock_loads(program) and not net.strict_reset else "refuses it"
+    if stock == "loads it" and rules.reset == "subtract":
+        stock += " and resets to ZERO where the program subtracts"
+    shape = "x".join(map(str, program.input_shape))
+    return {
+        "file": str(path),
+        "file digest": file_digest(path),
+        "program": f"{program.name}, {shape} counts 0..{program.input_max}, {program.steps} steps, "
+        f"{len(program.classes)} classes",
+        "program digest": program.digest(),
+        "covered by digests": "everything" if net.covered else UNCOVERED,
+        "profile": f"{profile.name}: {profile.description}" if profile else "none",
+        "arithmetic": _arithmetic_of(program),
+        "data": str(net.data.get("provenance", "not recorded")),
+        "checkpoint": " ".join(str(net.checkpoint.get(key, "")) for key in ("name", "digest")).strip(),
+        "calibration": _calibration_of(net),
+        "float accuracy": f"{percent(metrics['hard'])} with hard spikes{_tested(metrics)}"
+        if "hard" in metrics
+        else "not recorded",
+        "stock NetX": stock,
+        "strict reset": "yes" if net.strict_reset else "no",
+        "known answers": "none" if net.known is None else f"{len(net.known.frames)} vectors",
+        "versions": ", ".join(f"{name} {version}" for name, version in net.created.items()) or "not recorded",
+    }
+
+
+def _arithmetic_of(program: Program) -> str:
+    rules = program.arithmetic
+    return (
+        f"{rules.weight_bits}-bit weights, membrane {rules.state} ({rules.overflow}), leak "
+        f"{rules.leak_rounding}, shift {rules.shift_rounding}, fires at {rules.comparison}, "
+        f"reset {rules.reset}"
+    )
+
+
+def _tested(metrics: Mapping[str, Any]) -> str:
+    return f" on {metrics['samples']} test samples" if "samples" in metrics else ""
+
+
+def _calibration_of(net: NetFile) -> str:
+    """Which steps were kept, on how many samples of what, and what they made of accuracy and loss."""
+    record = net.calibration
+    steps = record.get("steps", [])
+    if not steps:
+        return "none"
+    kept = [step for step in steps if step["kept"]]
+    names = ", ".join(step["name"] for step in kept) or "no step"
+    first, last = steps[0]["before"], (kept[-1]["after"] if kept else steps[0]["before"])
+    return (
+        f"{names} kept; fitted to {record['fit_samples']} samples of {record['data']['dataset']} (frames "
+        f"{record['data']['frame_digest'][:12]}), judged on {record['choose_samples']} others, seed "
+        f"{record['seed']}: accuracy {percent(first['accuracy'])} -> {percent(last['accuracy'])} "
+        f"(float {percent(record['float_accuracy'])}), loss {first['loss']:.4f} -> {last['loss']:.4f}"
+    )
+
+
+def _element(bits: int) -> int:
+    """Bytes of the narrowest integer type that holds so many bits."""
+    return next(size for size in ELEMENT_BYTES if 8 * size >= bits)

@@ -1,0 +1,127 @@
+"""Synaptic operations of a run, from spike counts and the implemented fan-out of every synapse source.
+
+SynOps per sample = sum_t sum_l sum_n z * F: z = 1 for a presynaptic spike (for graded input: a count
+that is not zero), F = the accumulations it triggers, zero weights included, accumulations beyond a
+convolution's border not. A pool has no neurons; a spike that enters it is charged what its window
+triggers in the layer behind. Effective operations leave out zero weights and are called ACs for binary
+and MACs for graded input, as in NeuroBench v2.3.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sast_deploy.program.program import Conv2d, Dense, Layer, Program, Readout, Shape, SumPool
+
+Float64Array = npt.NDArray[np.float64]
+Int64Array = npt.NDArray[np.int64]
+CHUNK = 64  # samples looked at in one go, so that memory does not grow with their number
+
+
+@dataclass(frozen=True)
+class LayerOps:
+    """Operations of one weighted layer, means per sample over all steps.
+
+    synops: by the definition above. effective: zero weights excluded. operation: "MAC" for graded input,
+    "AC" for spikes. dense: what a dense matrix product would do in T steps.
+    """
+
+    name: str
+    synops: float
+    effective: float
+    operation: str
+    dense: int
+
+
+def fan_out(layer: Layer, in_shape: Shape, nonzero_only: bool) -> Int64Array:
+    """int64 (inputs,): accumulations that one nonzero input triggers, C, H, W order."""
+    if isinstance(layer, Conv2d):
+        return _conv_fan_out(layer, in_shape, nonzero_only)
+    if isinstance(layer, SumPool):
+        raise ValueError("a pool's fan-out is that of the layer behind it")
+    counted = layer.weight != 0 if nonzero_only else np.ones_like(layer.weight)
+    total: Int64Array = counted.sum(axis=0, dtype=np.int64)
+    return total
+
+
+def count_operations(
+    program: Program, frames: npt.NDArray[np.integer[Any]], counts: tuple[npt.NDArray[np.int32], ...]
+) -> tuple[LayerOps, ...]:
+    """Operations of every weighted layer.
+
+    Args:
+        program: the program that ran.
+        frames: its input (samples, time, C, H, W).
+        counts: spike counts per spiking layer (samples, neurons), from a SpikeRecord.
+    """
+    nonzero_inputs, graded = _inputs(frames)
+    sources = [nonzero_inputs, *(count.mean(axis=0, dtype=np.float64) for count in counts)]
+    found = []
+    for number, (index, layer, pools) in enumerate(_weighted(program)):
+        shape = program.shapes()[index]
+        spikes: Float64Array = sources[number]
+        every, nonzero = (_through(pools, program, fan_out(layer, shape, only)) for only in (False, True))
+        kind = "MAC" if number == 0 and graded else "AC"
+        dense = int(fan_out(layer, shape, False).sum()) * program.steps
+        found.append(
+            LayerOps(
+                f"layer {index} ({layer.kind})", float(spikes @ every), float(spikes @ nonzero), kind, dense
+            )
+        )
+    return tuple(found)
+
+
+def _inputs(frames: npt.NDArray[np.integer[Any]]) -> tuple[Float64Array, bool]:
+    """Mean over the samples of each input's nonzero steps, (inputs,), and whether any is not 0 or 1."""
+    total, graded = np.zeros(int(np.prod(frames.shape[2:])), np.int64), False
+    for start in range(0, len(frames), CHUNK):
+        chunk = frames[start : start + CHUNK].reshape(-1, len(total))
+        total += np.count_nonzero(chunk, axis=0)
+        graded = graded or chunk.max(initial=0) > 1 or chunk.min(initial=0) < 0
+    return total / len(frames), bool(graded)
+
+
+def _weighted(program: Program) -> Iterator[tuple[int, Dense | Conv2d | Readout, list[int]]]:
+    """(index, layer, indices of the pools right before it) of every layer with weights."""
+    pools: list[int] = []
+    for index, layer in enumerate(program.layers):
+        if isinstance(layer, SumPool):
+            pools.append(index)
+        else:
+            yield index, layer, pools
+            pools = []
+
+
+def _through(pools: list[int], program: Program, fan: Int64Array) -> Int64Array:
+    """Fan-out seen by the neurons in front of the pools, given that of the pooled values."""
+    shapes = program.shapes()
+    for index in reversed(pools):
+        layer = program.layers[index]
+        kernel = layer.kernel if isinstance(layer, SumPool) else (1, 1)
+        fine = np.zeros(shapes[index], dtype=np.int64)
+        spread = fan.reshape(shapes[index + 1]).repeat(kernel[0], axis=1).repeat(kernel[1], axis=2)
+        fine[:, : spread.shape[1], : spread.shape[2]] = spread
+        fan = fine.ravel()
+    return fan
+
+
+def _conv_fan_out(layer: Conv2d, in_shape: Shape, nonzero_only: bool) -> Int64Array:
+    _, rows, columns = layer.out_shape(in_shape)
+    groups = np.split(layer.weight, layer.groups)
+    fan = np.zeros(in_shape, dtype=np.int64)
+    for dy in range(layer.weight.shape[2]):
+        ys = np.arange(rows) * layer.stride[0] - layer.padding[0] + dy * layer.dilation[0]
+        for dx in range(layer.weight.shape[3]):
+            xs = np.arange(columns) * layer.stride[1] - layer.padding[1] + dx * layer.dilation[1]
+            taps = [group[:, :, dy, dx] for group in groups]
+            counted = [(tap != 0) if nonzero_only else np.ones_like(tap) for tap in taps]
+            per_channel = np.concatenate([tap.sum(axis=0, dtype=np.int64) for tap in counted])
+            ys_in = ys[(ys >= 0) & (ys < in_shape[1])]
+            xs_in = xs[(xs >= 0) & (xs < in_shape[2])]
+            fan[:, ys_in[:, None], xs_in[None, :]] += per_channel[:, None, None]
+    return fan.ravel()

@@ -1,0 +1,1 @@
+"""Formats for people: the only place that prints."""

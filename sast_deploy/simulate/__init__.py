@@ -1,1 +1,0 @@
-"""Simulators of integer programs: the reference in Python integers, and Lava."""

@@ -1,0 +1,1 @@
+"""Many networks: analyses of checkpoints, sweeps, and the tables made of them."""

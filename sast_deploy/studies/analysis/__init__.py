@@ -1,0 +1,37 @@
+"""What a trained network is like beyond its accuracy: margins, robustness, contraction, thresholds, tests."""
+
+from __future__ import annotations
+
+from sast_deploy.studies.analysis.compare import Comparison, accuracies, compare
+from sast_deploy.studies.analysis.contraction import Contraction, contraction
+from sast_deploy.studies.analysis.corruption import Corruption, Level
+from sast_deploy.studies.analysis.drop import event_drop, unclipped
+from sast_deploy.studies.analysis.margins import Margins, margins
+from sast_deploy.studies.analysis.noise import weight_noise
+from sast_deploy.studies.analysis.pairs import PairCheck, check_pairs
+from sast_deploy.studies.analysis.stream import Predictions, predict
+from sast_deploy.studies.analysis.study import PARTS, analyse
+from sast_deploy.studies.analysis.thresholds import ThresholdTuning, tune_thresholds
+
+__all__ = [
+    "PARTS",
+    "Comparison",
+    "Contraction",
+    "Corruption",
+    "Level",
+    "Margins",
+    "PairCheck",
+    "Predictions",
+    "ThresholdTuning",
+    "accuracies",
+    "analyse",
+    "check_pairs",
+    "compare",
+    "contraction",
+    "event_drop",
+    "margins",
+    "predict",
+    "tune_thresholds",
+    "unclipped",
+    "weight_noise",
+]

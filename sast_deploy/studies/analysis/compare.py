@@ -1,0 +1,68 @@
+"""Several networks beside each other: which of them is right where, and whether that could be chance."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sast_deploy.reports.accuracy import Accuracy
+from sast_deploy.studies.analysis.significance import McNemar, mcnemar
+from sast_deploy.studies.analysis.stream import Predictions
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Network a against network b on the same test samples: with smooth spikes, and with hard spikes."""
+
+    a: str
+    b: str
+    surrogate: McNemar
+    hard: McNemar
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"a": self.a, "b": self.b, "surrogate": self.surrogate.to_dict(), "hard": self.hard.to_dict()}
+
+    def lines(self) -> list[str]:
+        """One per kind of spike."""
+        rows = []
+        for name, test in (("hard spikes", self.hard), ("surrogate", self.surrogate)):
+            rows.append(
+                f"{self.a} - {self.b}, {name}: {100 * test.difference:+.2f} points "
+                f"on {test.samples} samples (right alone: {test.only_a} against {test.only_b}; "
+                f"McNemar p = {test.p:.2g})"
+            )
+        return rows
+
+
+def compare(
+    predictions: Mapping[str, Predictions],
+) -> tuple[tuple[Comparison, ...], tuple[tuple[str, str], ...]]:
+    """Every pair of networks that predicted the same samples, and the pairs that did not, in the order given.
+
+    The same: of the same recordings, by name and class. Real N-MNIST, and what is simulated of MNIST, have
+    the same names.
+    """
+    found, apart = [], []
+    for (a, one), (b, two) in itertools.combinations(predictions.items(), 2):
+        if (one.data, one.ids) != (two.data, two.ids) or not np.array_equal(one.labels, two.labels):
+            apart.append((a, b))
+            continue
+        surrogate = mcnemar(one.surrogate == one.labels, two.surrogate == two.labels)
+        hard = mcnemar(one.hard == one.labels, two.hard == two.labels)
+        found.append(Comparison(a, b, surrogate, hard))
+    return tuple(found), tuple(apart)
+
+
+def accuracies(predictions: Predictions) -> dict[str, Any]:
+    """Plain values: accuracy with smooth and with hard spikes, 95 % intervals, transfer gap."""
+    values: dict[str, Any] = {"samples": len(predictions.labels)}
+    for name, classes in (("surrogate", predictions.surrogate), ("hard", predictions.hard)):
+        found = Accuracy(int((classes == predictions.labels).sum()), len(predictions.labels))
+        values |= {f"{name}_correct": found.correct, f"{name}_accuracy": found.value}
+        values[f"{name}_interval"] = list(found.interval)
+    return values | {"transfer_gap": values["surrogate_accuracy"] - values["hard_accuracy"]}

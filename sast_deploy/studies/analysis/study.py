@@ -1,0 +1,69 @@
+"""The named parts of an analysis, run on one checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from sast_deploy.base.errors import UsageError
+from sast_deploy.calibration.parts import training_parts
+from sast_deploy.data import FrameSet, FrameSplit
+from sast_deploy.studies.analysis.contraction import contraction
+from sast_deploy.studies.analysis.drop import event_drop, unclipped
+from sast_deploy.studies.analysis.margins import margins
+from sast_deploy.studies.analysis.noise import weight_noise
+from sast_deploy.studies.analysis.pairs import check_pairs
+from sast_deploy.studies.analysis.thresholds import tune_thresholds
+from sast_deploy.training.checkpoint import Checkpoint
+
+PARTS = ("drop", "noise", "margins", "contraction", "thresholds")
+
+
+def analyse(
+    checkpoint: Checkpoint,
+    data: FrameSet,
+    parts: Collection[str] = PARTS,
+    *,
+    counts: FrameSplit | None = None,
+    cache_dir: Path | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Run the parts and return their results as plain values, one entry per part, in the order of PARTS.
+
+    Args:
+        data: frames as the checkpoint was trained on.
+        parts: "drop", "noise" and "margins" measure the test split; "contraction" passes the trainer's
+            validation part through the network; "thresholds" chooses on that and measures the test split.
+        counts: the test split with unclipped counts, for "drop"; default: made from the recordings.
+        cache_dir: where those frames are kept; default as `load_frames`.
+        seed: of dropped events, noise and pairs.
+
+    Raises UsageError: an unknown part, frames of another shape than the network's. DataError: recordings
+    that are gone or have changed. CheckpointError: unknown validation part.
+    """
+    unknown = sorted(set(parts) - set(PARTS))
+    if unknown or not parts:
+        raise UsageError(
+            f"part {', '.join(unknown) or '(none)'}", where="analysis", expected=", ".join(PARTS)
+        )
+    how: dict[str, Any] = {"device": device, "progress": progress}
+    found: dict[str, Any] = {}
+    if "drop" in parts:
+        counts = counts if counts is not None else unclipped(data, cache_dir, progress=progress)
+        found["drop"] = event_drop(checkpoint, counts, seed=seed, **how).to_dict()
+    if "noise" in parts:
+        found["noise"] = weight_noise(checkpoint, data.test, seed=seed, **how).to_dict()
+    if "margins" in parts:
+        found["margins"] = margins(checkpoint, data.test, **how).to_dict()
+    if "contraction" in parts:
+        held = training_parts(checkpoint, data)[1]
+        states = contraction(checkpoint, data.train, indices=held, **how)
+        pairs = check_pairs(checkpoint, data.train, indices=held, seed=seed, **how)
+        holds = states.holds and pairs.holds
+        found["contraction"] = {"holds": holds, "states": states.to_dict(), "pairs": pairs.to_dict()}
+    if "thresholds" in parts:
+        found["thresholds"] = tune_thresholds(checkpoint, data, **how).to_dict()
+    return found

@@ -1,0 +1,152 @@
+"""What each stage computes: the functions behind the measurements, called with a trained network."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sast_deploy.base.errors import Exit, SastError
+from sast_deploy.base.files import file_digest
+from sast_deploy.calibration import Samples, ablate, calibrate
+from sast_deploy.calibration.parts import calibration_samples
+from sast_deploy.compiler import Compilation, compile_network
+from sast_deploy.data import FrameSet
+from sast_deploy.data.cache import digest_of
+from sast_deploy.engines.fast import run_fast
+from sast_deploy.engines.reference import run_reference
+from sast_deploy.finetuning import finetune
+from sast_deploy.program.profile import Profile, load_profile
+from sast_deploy.program.record import evenly_spread, first_difference, select
+from sast_deploy.reports.synops import count_operations
+from sast_deploy.studies.analysis import analyse
+from sast_deploy.studies.sweep.choices import DataChoice, FineTuneChoice
+from sast_deploy.studies.sweep.frames import unclipped_test
+from sast_deploy.studies.sweep.measures import PLAIN, Stage
+from sast_deploy.training.checkpoint import Checkpoint, to_float_network
+from sast_deploy.training.evaluate import evaluate
+from sast_deploy.training.state import RunFiles
+
+CALIBRATION_SEED = 0  # that of `sast-deploy compile --calibrate`
+
+
+class DisagreementError(SastError):
+    """The fast engine and the reference differ: a defect, never to be averaged over."""
+
+    exit_code = Exit.CHECK_FAILED
+
+
+class Measuring:
+    """A trained network, its data, and the options that the stages share.
+
+    choice: where the data come from. folder: the run's, for what a stage keeps (fine-tuned checkpoints).
+    check, device: see `Study`.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        data: FrameSet,
+        choice: DataChoice,
+        folder: Path,
+        *,
+        check: int,
+        device: str,
+    ) -> None:
+        self.checkpoint, self.data = checkpoint, data
+        self.choice, self.folder = choice, folder
+        self.check, self.device = check, device
+
+    def measure(self, stage: Stage) -> dict[str, Any]:
+        """The stage's result as plain values. Raises what the measured parts raise."""
+        how = {
+            "float": self._float, "profile": self._profile, "analysis": self._analysis,
+            "ablation": self._ablation,
+        }  # fmt: skip
+        return how[stage.kind](stage)
+
+    def _float(self, stage: Stage) -> dict[str, Any]:
+        found = evaluate(self.checkpoint, self.data.test, device=self.device, progress=False)
+        return {
+            "samples": found.samples,
+            "surrogate": found.surrogate_accuracy,
+            "hard": found.hard_accuracy,
+            "gap": found.transfer_gap,
+            "surrogate_rates": list(found.surrogate_rates),
+            "hard_rates": list(found.hard_rates),
+        }
+
+    def _profile(self, stage: Stage) -> dict[str, Any]:
+        profile = load_profile(stage.profile)
+        name = f"{self.checkpoint.name}-{profile.name}"
+        if stage.way == PLAIN:
+            compilation = compile_network(to_float_network(self.checkpoint), profile, name)
+            return self._deployed(compilation, profile)
+        if stage.finetune is not None:
+            return self._finetuned(stage, stage.finetune, profile, name)
+        fit, choose = self._calibration
+        calibrated = calibrate(
+            to_float_network(self.checkpoint), profile, name, fit, choose, seed=CALIBRATION_SEED
+        )
+        return self._deployed(calibrated.compilation, profile) | {"calibration": calibrated.to_dict()}
+
+    def _ablation(self, stage: Stage) -> dict[str, Any]:
+        profile, network = load_profile(stage.profile), to_float_network(self.checkpoint)
+        test = Samples(self.data.test.frames, self.data.test.labels)
+        rows = ablate(network, profile, f"{self.checkpoint.name}-{profile.name}", *self._calibration, test)
+        return {"profile": profile.name, "rows": [row.to_dict() for row in rows]}
+
+    def _analysis(self, stage: Stage) -> dict[str, Any]:
+        counts = unclipped_test(self.choice) if stage.subject == "drop" else None
+        found = analyse(self.checkpoint, self.data, [stage.subject], counts=counts, device=self.device)
+        return dict(found[stage.subject])
+
+    @cached_property
+    def _calibration(self) -> tuple[Samples, Samples]:
+        """What calibration is fitted to, and what judges it: the trainer's own two parts."""
+        return calibration_samples(self.checkpoint, self.data, CALIBRATION_SEED)
+
+    def _finetuned(self, stage: Stage, choice: FineTuneChoice, profile: Profile, name: str) -> dict[str, Any]:
+        """Fine-tuned in a folder of its own, where an interrupted fine-tuning is continued."""
+        start = file_digest(self.folder / "ckpt.pt")
+        mark = digest_of({"start": start, "inputs": dict(stage.inputs)})[:12]
+        files = RunFiles(self.folder / "finetune" / f"{profile.name}-{choice.name}-{mark}" / "ckpt.pt")
+        result = finetune(
+            self.checkpoint, profile, self.data, choice.recipe(self.checkpoint.recipe), files.checkpoint,
+            k=choice.tuning.k, clip=choice.tuning.clip, seed=self.checkpoint.seeds["train"], source=start,
+            device=self.device, resume=files.resume.exists() or files.checkpoint.exists(), progress=False,
+        )  # fmt: skip
+        deployed = compile_network(to_float_network(result.checkpoint), profile, name)
+        metrics = result.checkpoint.metrics
+        floats = {key: metrics["test"][key] for key in ("surrogate", "hard")}
+        keys = ("epochs", "epoch", "seconds", "step_ms", "peak_memory_mb")
+        training = {key: metrics[key] for key in keys}
+        return self._deployed(deployed, profile) | {"finetune": {**training, **floats}}
+
+    def _deployed(self, compilation: Compilation, profile: Profile) -> dict[str, Any]:
+        """The integer program on the whole test split, checked against the reference on a few samples."""
+        test, program = self.data.test, compilation.program
+        record = run_fast(program, test.frames)
+        chosen = evenly_spread(len(test), self.check)
+        if len(chosen):
+            expected = run_reference(program, test.frames[chosen])
+            difference = first_difference(select(record, chosen), expected, chosen)
+            if difference:
+                raise DisagreementError(f"fast against the reference: {difference}", where=program.name)
+        operations = count_operations(program, test.frames, record.counts)
+        correct = int((record.predictions == test.labels).sum())
+        rates = [float(count.mean()) / program.steps for count in record.counts]
+        return {
+            "profile": profile.name,
+            "accuracy": correct / len(test),
+            "correct": correct,
+            "samples": len(test),
+            "synops": sum(layer.synops for layer in operations),
+            "effective": sum(layer.effective for layer in operations),
+            "layers": [asdict(layer) for layer in operations],
+            "rates": rates,
+            "weight_error": [layer.error for layer in compilation.layers],
+            "program": program.digest(),
+            "checked": len(chosen),
+        }

@@ -1,7 +1,0 @@
-"""Many runs that a person can leave alone: a grid in a TOML file, one folder per run, resumable, parallel."""
-
-from __future__ import annotations
-
-from sast_deploy.sweep.study import Run, Study, load_study
-
-__all__ = ["Run", "Study", "load_study"]

@@ -1,0 +1,1 @@
+"""Frames -> a trained network: SAM on the surrogate-forward loss, checkpoints, evaluation."""

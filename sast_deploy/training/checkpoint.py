@@ -1,0 +1,224 @@
+"""ckpt.pt: what `train` writes and `compile` and `evaluate` read; and its conversion to NumPy.
+
+The file is a `torch.save` of plain values and tensors, read by a reader of our own (reading/torchfile.py)
+that runs no code from the file and believes no size in it.
+"""
+
+from __future__ import annotations
+
+import io
+import platform
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sast_deploy import __version__
+from sast_deploy.base.errors import CheckpointError, SastError
+from sast_deploy.base.files import write_bytes
+from sast_deploy.base.reading import Expected
+from sast_deploy.base.reading.torchfile import OTHER, read_torch
+from sast_deploy.base.settings import (
+    Named,
+    Plain,
+    Problem,
+    Schema,
+    Table,
+    Text,
+    is_text,
+    refuse,
+    shown,
+)
+from sast_deploy.compiler.floatnet import (
+    FloatConv2d,
+    FloatDense,
+    FloatLayer,
+    FloatNetwork,
+    FloatPool,
+    FloatReadout,
+)
+from sast_deploy.data import DataInfo
+from sast_deploy.data.options import SCHEMA as FRAMES
+from sast_deploy.data.options import FrameOptions
+from sast_deploy.netx.metadata import METRICS, SEEDS
+from sast_deploy.training.network.network import KERNEL, PADDING, Network, NetworkSpec, state_shapes
+from sast_deploy.training.recipes import Recipe
+
+FORMAT = "sast-deploy-checkpoint"
+FORMAT_VERSION = 1
+_REMEDY = "train one with `sast-deploy train`"
+EXPECTED = Expected(f"a {FORMAT} file", CheckpointError, _REMEDY)
+SCHEMA = Schema("checkpoint", CheckpointError, {
+    "name": Text(255, "/\0"), "network": Plain(), "recipe": Plain(), "frames": Table(FRAMES.fields),
+    "data": Plain(),
+    "seeds": SEEDS, "metrics": METRICS,
+    "packages": Named(Text(255)),
+})  # fmt: skip
+
+FloatArrays = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A trained network and where it came from.
+
+    Attributes:
+        name: names the exports, "sast" for runs/sast/ckpt.pt.
+        network: its shape (`NetworkSpec`).
+        state: learnable parameters and fixed thresholds by name, read-only float32.
+        recipe: how it was trained, with every value.
+        frames: how events became frames.
+        data: the data set and how it was obtained.
+        seeds: {"train": int, "validation": float, ...}.
+        metrics: epoch and validation accuracies of the chosen weights, epochs, seconds.
+        packages: versions of what wrote it.
+    """
+
+    name: str
+    network: NetworkSpec
+    state: FloatArrays
+    recipe: Recipe
+    frames: FrameOptions
+    data: DataInfo
+    seeds: dict[str, Any]
+    metrics: dict[str, Any]
+    packages: dict[str, str]
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of what shapes a checkpoint's numbers."""
+    return {
+        "sast-deploy": __version__, "torch": str(torch.__version__), "numpy": np.__version__,
+        "python": platform.python_version(),
+    }  # fmt: skip
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write `checkpoint` to `path` by way of a temporary name. Raises OutputError."""
+    values = {
+        "format": FORMAT, "version": FORMAT_VERSION, "name": checkpoint.name,
+        "network": checkpoint.network.to_dict(),
+        "state": {key: torch.tensor(value) for key, value in checkpoint.state.items()},
+        "recipe": checkpoint.recipe.to_dict(), "frames": checkpoint.frames.to_dict(),
+        "data": checkpoint.data.to_dict(), "seeds": checkpoint.seeds, "metrics": checkpoint.metrics,
+        "packages": checkpoint.packages,
+    }  # fmt: skip
+    save_plain(path, values)
+
+
+def save_plain(path: Path, values: Mapping[str, Any]) -> None:
+    """`torch.save` plain values and tensors, whole or not at all. Raises OutputError."""
+    content = io.BytesIO()  # on a full disk torch would raise a RuntimeError that does not say so
+    torch.save(values, content)
+    write_bytes(path, content.getvalue())
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read and check a checkpoint.
+
+    Raises CheckpointError: missing, a folder, truncated, foreign, written by a newer version, holding
+    objects that could run code, with missing keys, wrong shapes, NaN or Inf.
+    """
+    path = Path(path)
+    values = read_torch(path, EXPECTED)
+    if not isinstance(values, dict) or not is_text(values.get("format"), FORMAT):
+        EXPECTED.refuse(OTHER, path)
+    version = values.get("version")
+    if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
+        raise CheckpointError(
+            f"format version {shown(version)}", where=path, expected=f"{FORMAT_VERSION} or older",
+            todo="update sast-deploy",
+        )  # fmt: skip
+    missing = sorted({"state", *SCHEMA.fields} - set(values))
+    if missing:
+        EXPECTED.refuse(f"without {', '.join(missing)}", path)
+    return _checked(values, path)
+
+
+def _checked(values: Mapping[str, Any], path: Path) -> Checkpoint:
+    try:
+        SCHEMA.check({key: value for key, value in values.items() if key in SCHEMA.fields})
+        network = NetworkSpec.from_dict(values["network"])
+        refuse(state_problems(values["state"], state_shapes(network)), None, CheckpointError)
+        checkpoint = Checkpoint(
+            name=values["name"],
+            network=network,
+            state=values["state"],
+            recipe=Recipe.from_dict(values["recipe"]),
+            frames=FrameOptions.from_dict(values["frames"]),
+            data=DataInfo.from_dict(values["data"]),
+            seeds=values["seeds"],
+            metrics=values["metrics"],
+            packages=values["packages"],
+        )
+        _check_fit(checkpoint)
+    except SastError as error:
+        raise CheckpointError(f"holds a wrong value: {error}", where=path, expected=EXPECTED.what) from error
+    for array in checkpoint.state.values():
+        array.flags.writeable = False
+    return checkpoint
+
+
+def state_problems(
+    state: Any, shapes: Mapping[str, tuple[int, ...]], where: str = ""
+) -> Iterator[Problem]:
+    """What is wrong with weights that should be finite float32 of these shapes, thresholds positive."""
+    if not isinstance(state, dict) or set(state) != set(shapes):
+        found = ", ".join(sorted(map(str, state))) if isinstance(state, dict) else shown(state)
+        yield Problem("", f"weights {where}{found}"[:400], ", ".join(sorted(shapes)))
+        return
+    for key, array in state.items():
+        name = f"{where}{key}"
+        if not isinstance(array, np.ndarray):
+            yield Problem(name, shown(array), "an array")
+        elif array.shape != shapes[key] or array.dtype != np.float32:
+            yield Problem("", f"{name} is {array.dtype} {array.shape}", f"float32 {shapes[key]}")
+        elif bad := int((~np.isfinite(array)).sum()):
+            yield Problem("", f"{name} has {bad} values that are NaN or infinite", "finite weights")
+        elif key.startswith("theta_") and not (array > 0).all():
+            yield Problem("", f"{name} has thresholds that are not positive", "positive ones")
+
+
+def _check_fit(checkpoint: Checkpoint) -> None:
+    """Raise CheckpointError where network, classes and frames are not one another's."""
+    names, outputs, network = len(checkpoint.data.classes), checkpoint.network.classes, checkpoint.network
+    if names != outputs:
+        raise CheckpointError(f"{names} class names for {outputs} outputs")
+    size = checkpoint.frames.size
+    if size is not None and network.input_shape[1:] != size:
+        raise CheckpointError(f"frames of {size} pixels for a network of {network.input_shape}")
+
+
+def load_network(checkpoint: Checkpoint) -> Network:
+    """The torch network with the checkpoint's weights."""
+    network = Network(checkpoint.network)
+    network.load_state_dict({key: torch.tensor(value) for key, value in checkpoint.state.items()})
+    return network
+
+
+def to_float_network(checkpoint: Checkpoint) -> FloatNetwork:
+    """The NumPy network that the compiler reads."""
+    spec, state = checkpoint.network, checkpoint.state
+    layers: list[FloatLayer] = []
+    height, width = spec.input_shape[1:]
+    for index in range(len(spec.hidden)):
+        weight, bias = state[f"layers.{index}.weight"], state[f"layers.{index}.bias"]
+        theta = state[f"theta_{index}"]
+        if spec.kind == "fc":
+            layers.append(FloatDense(weight, bias, theta))
+            continue
+        stride = spec.strides[index]
+        geometry = ((stride, stride), (PADDING, PADDING), (1, 1), 1)
+        layers.append(FloatConv2d(weight, bias, theta, *geometry))
+        height, width = ((n + 2 * PADDING - KERNEL) // stride + 1 for n in (height, width))
+    if spec.kind == "conv":
+        layers.append(FloatPool((height, width)))
+    layers.append(FloatReadout(state["readout.weight"], state["readout.bias"]))
+    return FloatNetwork(
+        tuple(layers), spec.input_shape, spec.alpha, checkpoint.frames.clip, checkpoint.frames.steps,
+        checkpoint.data.classes, spec.reset,
+    )  # fmt: skip

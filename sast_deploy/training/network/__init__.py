@@ -1,0 +1,1 @@
+"""The surrogate-forward spiking network, from the spike function up."""

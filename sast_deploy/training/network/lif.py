@@ -1,0 +1,130 @@
+"""The leaky integrate-and-fire recursion over time, with its gradient written by hand."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from sast_deploy.training.network.surrogate import arctan_slope_, arctan_spike, step
+
+CHUNK = 1 << 18  # membranes whose slopes are computed in one go: they stay in the processor's cache
+Reset = Literal["subtract", "zero"]
+
+
+class _LIF(torch.autograd.Function):
+    """Forward: `_integrate`, smooth or hard. Backward: back-propagation through time, sigma' for either.
+
+    With g_t = dL/ds_t from the layers above and d_t = dL/du_t = dL/dI_t, reset by subtraction gives
+
+        d_t = sigma'_t (g_t - theta d_{t+1}) + alpha d_{t+1}
+            = sigma'_t g_t + (alpha - theta sigma'_t) d_{t+1},
+
+    hence gamma = alpha + theta sigma' bounds the growth of the gradient per step (the papers' proxy), and
+    reset to zero gives
+
+        d_t = sigma'_t (g_t - alpha u_t d_{t+1}) + alpha (1 - s_t) d_{t+1}
+            = sigma'_t g_t + alpha (1 - s_t - u_t sigma'_t) d_{t+1}.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, current: Tensor, theta: Tensor, alpha: float, k: float, hard: bool, reset: Reset
+    ) -> Tensor:
+        membrane, spikes = _integrate(current, theta, alpha, None if hard else k, reset)
+        ctx.save_for_backward(membrane, theta, *((spikes,) if reset == "zero" else ()))
+        ctx.alpha, ctx.k = alpha, k
+        return spikes
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        membrane, theta, *spikes = ctx.saved_tensors
+        delta = torch.empty_like(membrane)
+        length = max(1, CHUNK // membrane[0].numel())
+        for end in range(len(delta), 0, -length):
+            start = max(0, end - length)
+            u = membrane[start:end]
+            slope = arctan_slope_(u - theta, ctx.k)
+            torch.mul(grads[0][start:end], slope, out=delta[start:end])
+            if spikes:
+                carry = slope.mul_(u).add_(spikes[0][start:end]).neg_().add_(1.0).mul_(ctx.alpha)
+            else:
+                carry = slope.mul_(-theta).add_(ctx.alpha)
+            for t in reversed(range(start, min(end, len(delta) - 1))):
+                delta[t].addcmul_(carry[t - start], delta[t + 1])
+        return delta, None, None, None, None, None
+
+
+def _integrate(
+    current: Tensor, theta: Tensor, alpha: float, k: float | None, reset: Reset
+) -> tuple[Tensor, Tensor]:
+    """Membranes and spikes over time; `k` None means the hard step."""
+    membrane = torch.empty_like(current)
+    spikes = torch.empty_like(current)
+    for t, u in enumerate(membrane):
+        if t == 0:
+            u.copy_(current[0])
+        elif reset == "zero":
+            torch.addcmul(membrane[t - 1], membrane[t - 1], spikes[t - 1], value=-1, out=u)
+            u.mul_(alpha).add_(current[t])
+        else:
+            torch.addcmul(current[t], spikes[t - 1], theta, value=-1, out=u)
+            u.add_(membrane[t - 1], alpha=alpha)
+        s = torch.sub(u, theta, out=spikes[t])
+        if k is None:
+            s.copy_(step(s))
+        else:
+            s.mul_(k).atan_().mul_(1.0 / math.pi).add_(0.5)
+    return membrane, spikes
+
+
+def lif(
+    current: Tensor, theta: Tensor, alpha: float, k: float, *, hard: bool = False, reset: Reset = "subtract"
+) -> Tensor:
+    """Surrogate-forward LIF layer: u_t = alpha u_{t-1} + I_t - theta s_{t-1}, s_t = sigma(u_t - theta).
+
+    Args:
+        current: I, shape (time, batch, ...), float; u_0 and s_0 are 0 for every call (no state is kept).
+        theta: thresholds, fixed, broadcast against (batch, ...).
+        alpha: leak, in [0, 1).
+        k: slope factor of the arctan spike.
+        hard: the step H, H(0) = 1, in place of sigma, and nothing else changed.
+        reset: "subtract", as above, or "zero": u_t = alpha u_{t-1} (1 - s_{t-1}) + I_t.
+
+    Returns: s, the shape of `current`, differentiable with respect to `current`: exactly, because sigma is
+    the forward function too; with `hard`, by the straight-through estimate, which puts sigma' where the
+    slope of H belongs, in the reset as well. Source: Nicholson, arXiv 2603.18039; the estimate: Neftci et
+    al., arXiv 1901.09948.
+    """
+    spikes: Tensor = _LIF.apply(current, theta, alpha, k, hard, reset)  # type: ignore[no-untyped-call]
+    return spikes
+
+
+@torch.no_grad()
+def hard_lif(current: Tensor, theta: Tensor, alpha: float, reset: Reset = "subtract") -> Tensor:
+    """`lif` with the step H in place of sigma and nothing else changed; spikes are 0 or 1, no gradient."""
+    return _integrate(current, theta, alpha, None, reset)[1]
+
+
+@torch.no_grad()
+def lif_states(
+    current: Tensor, theta: Tensor, alpha: float, k: float | None, reset: Reset = "subtract"
+) -> tuple[Tensor, Tensor]:
+    """Membranes u and spikes s, each the shape of `current`, of `lif`, or of `hard_lif` where k is None."""
+    return _integrate(current, theta, alpha, k, reset)
+
+
+def lif_by_autograd(
+    current: Tensor, theta: Tensor, alpha: float, k: float, reset: Reset = "subtract"
+) -> Tensor:
+    """The same layer as plain torch operations, slow and obvious: what tests compare `lif` with."""
+    u = torch.zeros_like(current[0])
+    s = torch.zeros_like(current[0])
+    spikes = []
+    for current_t in current:
+        u = alpha * u * (1 - s) + current_t if reset == "zero" else alpha * u + current_t - theta * s
+        s = arctan_spike(u - theta, k)
+        spikes.append(s)
+    return torch.stack(spikes)

@@ -1,0 +1,234 @@
+"""Surrogate-forward LIF networks: fully connected and convolutional."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sast_deploy.base.errors import UsageError
+from sast_deploy.base.settings import FLOAT_MAX, Choice, Items, Number, Schema, Whole
+from sast_deploy.training.network.lif import Reset, lif, lif_states
+from sast_deploy.training.network.sparse import event_linear
+
+KERNEL = 3  # the papers' convolutions are all 3x3 ...
+PADDING = 1  # ... and keep the map's size at stride 1
+FC_HIDDEN = {4608: (80, 336)}  # DVS Gesture at 2x48x48; every other input takes N-MNIST's widths
+FC_HIDDEN_DEFAULT = (168, 64)
+CONV_CHANNELS = (68, 136, 272)
+CONV_STRIDES = (2, 2, 2)
+RESETS = ("subtract", "zero")
+ADDED_LATER = {"reset": "subtract"}  # what checkpoints from before this option were trained with
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """Everything that defines a network except its weights, as plain values.
+
+    Attributes:
+        kind: "fc" (dense LIF layers) or "conv" (3x3 LIF blocks, then global average pooling).
+        input_shape: (channels, height, width) of one frame.
+        hidden: neurons per LIF layer (fc) or channels per block (conv).
+        classes: outputs of the linear readout.
+        alpha: membrane leak per step, in [0, 1).
+        theta: threshold of every neuron, fixed.
+        k: slope factor of the arctan spike in the finished network.
+        strides: one per conv block; empty for fc.
+        reset: "subtract" (the papers': theta is subtracted a step after a spike) or "zero" (the membrane
+            starts from 0 a step after a spike).
+
+    Raises UsageError for impossible values.
+    """
+
+    kind: Literal["fc", "conv"]
+    input_shape: tuple[int, int, int]
+    hidden: tuple[int, ...]
+    classes: int
+    alpha: float = 0.5
+    theta: float = 1.0
+    k: float = 25.0
+    strides: tuple[int, ...] = ()
+    reset: Reset = "subtract"
+
+    def __post_init__(self) -> None:
+        SCHEMA.check(vars(self))
+        for key in ("input_shape", "hidden", "strides"):
+            object.__setattr__(self, key, tuple(getattr(self, key)))
+        expected = len(self.hidden) if self.kind == "conv" else 0
+        _check(len(self.strides) == expected, f"{len(self.strides)} strides for {self.kind}", f"{expected}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON and checkpoints."""
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> NetworkSpec:
+        """The inverse of `to_dict`; raises UsageError, which names all that is wrong.
+
+        Values that networks of older files do not have (`ADDED_LATER`) take their defaults.
+        """
+        return SCHEMA.read(cls, values)
+
+
+SCHEMA = Schema("network", UsageError, {
+    "kind": Choice(("fc", "conv")), "input_shape": Items(Whole(1, 1 << 16), 3, 3),
+    "hidden": Items(Whole(1, 1 << 24), 1, 256), "classes": Whole(1, 1 << 16),
+    "alpha": Number(0.0, 1.0, below=True), "theta": Number(0.0, FLOAT_MAX, above=True),
+    "k": Number(0.0, FLOAT_MAX, above=True), "strides": Items(Whole(1, 1 << 16), 0, 256),
+    "reset": Choice(RESETS),
+}, ADDED_LATER)  # fmt: skip
+
+
+def network_spec(
+    kind: Literal["fc", "conv"],
+    input_shape: tuple[int, int, int],
+    classes: int,
+    *,
+    alpha: float = 0.5,
+    theta: float = 1.0,
+    k: float = 25.0,
+    reset: Reset = "subtract",
+) -> NetworkSpec:
+    """The papers' network of that kind for frames of `input_shape`.
+
+    fc: 2312-168-64 for N-MNIST (400,050 learnable parameters) and any other size, 4608-80-336 for DVS
+    Gesture (399,643). conv: 68/136/272 channels with stride 2 each. The papers do not state how the maps
+    shrink: strides, unlike pooling between blocks, keep every block's input binary.
+    """
+    if kind == "conv":
+        return NetworkSpec(kind, input_shape, CONV_CHANNELS, classes, alpha, theta, k, CONV_STRIDES, reset)
+    hidden = FC_HIDDEN.get(math.prod(input_shape), FC_HIDDEN_DEFAULT)
+    return NetworkSpec(kind, input_shape, hidden, classes, alpha, theta, k, reset=reset)
+
+
+class Network(nn.Module):
+    """LIF layers and a linear readout, without state between calls.
+
+        u_t = alpha u_{t-1} + A s^{l-1}_t + b - theta s_{t-1},     s_t = sigma(u_t - theta)
+        logits = W_out mean_t(s_t) + b_out
+
+    and with reset "zero" u_t = alpha u_{t-1} (1 - s_{t-1}) + A s^{l-1}_t + b. A is a matrix (fc) or a 3x3
+    convolution (conv); conv averages its last map over space before the readout. `layers` and `readout` hold
+    the learnable parameters, the buffers `theta_<l>` the fixed thresholds (one per neuron, fc, or per
+    channel, conv). Source: Nicholson, arXiv 2603.18039, 2604.09696.
+    """
+
+    def __init__(self, spec: NetworkSpec, seed: int = 0) -> None:
+        super().__init__()
+        self.spec = spec
+        inputs = spec.input_shape[0] if spec.kind == "conv" else math.prod(spec.input_shape)
+        self.layers = nn.ModuleList()
+        for index, width in enumerate(spec.hidden):
+            self.layers.append(self._layer(index, inputs, width))
+            self.register_buffer(f"theta_{index}", torch.full((width,), spec.theta))
+            inputs = width
+        self.readout = nn.Linear(inputs, spec.classes)
+        self._initialise(seed)
+        for layer in self.layers:
+            if isinstance(layer, nn.Conv2d):  # a fifth off the time of a training step
+                layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
+
+    def _layer(self, index: int, inputs: int, width: int) -> nn.Module:
+        if self.spec.kind == "fc":
+            return nn.Linear(inputs, width)
+        return nn.Conv2d(inputs, width, KERNEL, self.spec.strides[index], PADDING)
+
+    @torch.no_grad()
+    def _initialise(self, seed: int) -> None:
+        """Uniform in +-1/sqrt(fan-in), torch's own default, from a generator of its own."""
+        generator = torch.Generator().manual_seed(seed)
+        for module in [*self.layers, self.readout]:
+            bound = 1.0 / math.sqrt(next(module.parameters())[0].numel())  # weight (out, *fan-in), then bias
+            for parameter in module.parameters():
+                parameter.uniform_(-bound, bound, generator=generator)
+
+    def theta(self, index: int) -> Tensor:
+        """Thresholds of LIF layer `index`, shaped to broadcast against (batch, ...)."""
+        theta = self.get_buffer(f"theta_{index}")
+        return theta[:, None, None] if self.spec.kind == "conv" else theta
+
+    def spikes(self, x: Tensor, *, hard: bool = False, k: float | None = None) -> list[Tensor]:
+        """Spikes of every LIF layer, each (time, batch, *layer), for inputs `x` (time, batch, C*H*W).
+
+        `hard` spikes are 0 or 1; their gradient is the straight-through estimate of `lif`.
+        """
+        layers, s = [], self.shaped(x)
+        for index in range(len(self.layers)):
+            s = self.spike(index, s, hard=hard, k=k)
+            layers.append(s)
+        return layers
+
+    def spike(self, index: int, s: Tensor, *, hard: bool = False, k: float | None = None) -> Tensor:
+        """Spikes of LIF layer `index`, (time, batch, *layer), for the spikes or frames `s` below it."""
+        slope, spec = self.spec.k if k is None else k, self.spec
+        return lif(self.current(index, s), self.theta(index), spec.alpha, slope, hard=hard, reset=spec.reset)
+
+    @torch.no_grad()
+    def states(self, x: Tensor, *, hard: bool = False, k: float | None = None) -> list[tuple[Tensor, Tensor]]:
+        """Membranes u and spikes s of every LIF layer, each (time, batch, *layer); no gradient."""
+        slope = None if hard else self.spec.k if k is None else k
+        layers, s = [], self.shaped(x)
+        for index in range(len(self.layers)):
+            current, theta = self.current(index, s), self.theta(index)
+            u, s = lif_states(current, theta, self.spec.alpha, slope, self.spec.reset)
+            layers.append((u, s))
+        return layers
+
+    def shaped(self, x: Tensor) -> Tensor:
+        """Inputs `x` (time, batch, C*H*W) as the first layer takes them: maps for conv."""
+        return x.reshape(*x.shape[:2], *self.spec.input_shape) if self.spec.kind == "conv" else x
+
+    def current(self, index: int, s: Tensor) -> Tensor:
+        """A s + b of LIF layer `index`, (time, batch, *layer), for the spikes or frames `s` below it."""
+        layer, rows = self.layers[index], s.flatten(0, 1)  # one product for all time steps
+        if index == 0 and isinstance(layer, nn.Linear):
+            product = event_linear(rows, layer.weight, layer.bias)
+        else:
+            product = layer(rows)
+        return product.reshape(*s.shape[:2], *product.shape[1:])
+
+    def logits(self, last: Tensor) -> Tensor:
+        """Readout (batch, classes) of the last LIF layer's spikes (time, batch, *layer)."""
+        mean = last.mean(0)
+        logits: Tensor = self.readout(mean.mean((2, 3)) if self.spec.kind == "conv" else mean)
+        return logits
+
+    def forward(self, x: Tensor, *, hard: bool = False, k: float | None = None) -> Tensor:
+        """Logits (batch, classes) for `x` (time, batch, C*H*W), float in [0, 1].
+
+        `hard` puts the step H(u - theta), H(0) = 1, in sigma's place and changes nothing else; `k`
+        overrides the spec's slope (slope annealing). Every call starts from u = s = 0.
+        """
+        return self.logits(self.spikes(x, hard=hard, k=k)[-1])
+
+
+def state_shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
+    """Shape of every array in `Network(spec).state_dict()`, without building the network."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    conv = spec.kind == "conv"
+    inputs = spec.input_shape[0] if conv else math.prod(spec.input_shape)
+    for index, width in enumerate(spec.hidden):
+        kernel = (KERNEL, KERNEL) if conv else ()
+        shapes[f"layers.{index}.weight"] = (width, inputs, *kernel)
+        shapes[f"layers.{index}.bias"] = shapes[f"theta_{index}"] = (width,)
+        inputs = width
+    return shapes | {"readout.weight": (spec.classes, inputs), "readout.bias": (spec.classes,)}
+
+
+def parameter_counts(network: Network) -> tuple[int, int]:
+    """(learnable parameters, fixed thresholds)."""
+    return sum(p.numel() for p in network.parameters()), sum(b.numel() for b in network.buffers())
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Mean cross-entropy over the batch."""
+    return functional.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+
+
+def _check(condition: bool, found: str, expected: str) -> None:
+    if not condition:
+        raise UsageError(found, where="network", expected=expected)

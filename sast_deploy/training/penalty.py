@@ -1,0 +1,61 @@
+"""The penalty on synaptic operations: what hidden spikes cost on the chip, with a gradient."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from sast_deploy.training.network.network import KERNEL, PADDING, NetworkSpec
+
+
+def hidden_operations(spec: NetworkSpec, layers: list[Tensor]) -> Tensor:
+    """Expected synaptic operations of hidden spikes, as a share of the network's dense operations, in [0, 1].
+
+        sum_l sum_n F_ln mean_b sum_t s^l_tbn / (T sum_l sum_n F_ln),
+
+    F_ln the accumulations that a spike of neuron n of layer l triggers (synops.py); the sum above runs over
+    the hidden layers, the one below over the input as well. Operations that input events trigger do not
+    depend on any weight, hence not on training: they are left out (pruning reduces those).
+
+    Args:
+        spec: the network's.
+        layers: spikes of every LIF layer, (time, batch, *layer), as `Network.spikes` returns them.
+    """
+    total, *fan_outs = (fan.to(layers[0]) for fan in _fan_outs(spec))
+    found = [(s.mean((0, 1)) * fan).sum() for s, fan in zip(layers, fan_outs, strict=True)]
+    return torch.stack(found).sum() / total
+
+
+@lru_cache
+def _fan_outs(spec: NetworkSpec) -> tuple[Tensor, ...]:
+    """Dense operations of one step, then every LIF layer's fan-out, to broadcast against one of its maps."""
+    sizes, maps = _sources(spec)
+    dense = sum(size * float(fan.mean()) for size, fan in zip(sizes, maps, strict=True))
+    return (torch.tensor(dense), *maps[1:])
+
+
+def _sources(spec: NetworkSpec) -> tuple[list[int], list[Tensor]]:
+    """Of the input and every LIF layer: the number of its spike sources, and the fan-out of one."""
+    if spec.kind == "fc":
+        fans = [torch.tensor(float(n)) for n in (*spec.hidden, spec.classes)]
+        return [math.prod(spec.input_shape), *spec.hidden], fans
+    (channels, height, width), sizes, maps = spec.input_shape, [], []
+    for following, stride in zip(spec.hidden, spec.strides, strict=True):
+        sizes.append(channels * height * width)
+        maps.append(following * _reached(height, stride)[:, None] * _reached(width, stride))
+        channels, height, width = (
+            following,
+            *((n + 2 * PADDING - KERNEL) // stride + 1 for n in (height, width)),
+        )
+    return [*sizes, channels * height * width], [*maps, torch.tensor(float(spec.classes))]
+
+
+def _reached(size: int, stride: int) -> Tensor:
+    """How many output positions each of `size` input positions reaches, along one axis of a convolution."""
+    after = (size + 2 * PADDING - KERNEL) // stride + 1
+    taps = torch.arange(after)[:, None] * stride - PADDING + torch.arange(KERNEL)
+    inside = taps[(taps >= 0) & (taps < size)]
+    return torch.bincount(inside, minlength=size).float()

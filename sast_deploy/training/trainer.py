@@ -1,0 +1,198 @@
+"""One training in memory: network, optimizer, the two parts of the training split, and one epoch of it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sast_deploy.base.errors import TrainingError
+from sast_deploy.data import FrameSet
+from sast_deploy.data.split import stratified_split
+from sast_deploy.training.batches import Batch, BatchFeeder, minibatches, pick_device
+from sast_deploy.training.evaluate import score
+from sast_deploy.training.initialise import scale_layers
+from sast_deploy.training.network.network import Network, NetworkSpec, cross_entropy
+from sast_deploy.training.penalty import hidden_operations
+from sast_deploy.training.prune import least_important, narrowed, narrowed_moments, narrowed_spec
+from sast_deploy.training.recipes import Recipe
+from sast_deploy.training.sam import SAM
+from sast_deploy.training.state import Progress, State
+
+CLIMB, DESCEND, INIT, PRUNE = range(4)  # separate streams of random numbers: B and B' are independent
+SAMPLE = 256  # training samples that decide initial scales and what is pruned
+
+Fetch = Callable[[], Batch]
+
+
+class Trainer:
+    """Trains on a part of `data.train` and validates on the rest; never looks at `data.test`.
+
+    Everything random is drawn from generators keyed by (seed, epoch, stream), so an epoch depends on the
+    weights and moments it starts from and on nothing else.
+    """
+
+    def __init__(
+        self, spec: NetworkSpec, recipe: Recipe, data: FrameSet, seed: int, validation: float, device: str
+    ) -> None:
+        self.recipe = recipe
+        self.seed = seed
+        self.device = pick_device(device)
+        self.fitted, self.held = stratified_split(data.train.labels, validation, seed)
+        self.feeder = BatchFeeder(data.train.frames, data.train.labels, data.options.clip, self.device)
+        self.steps = -(-len(self.fitted) // recipe.batch)  # per epoch
+        self.mean: State = {}
+        self.width = spec.hidden[0]  # before pruning
+        self._use(Network(spec, seed))
+        if recipe.init == "lsuv":
+            scale_layers(self.network, self._sample(0, INIT))
+
+    def _use(self, network: Network) -> None:
+        """Train `network` from here on, with an optimizer of its own."""
+        recipe = self.recipe
+        self.network = network.to(self.device)
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay
+        )
+        self.sam = SAM(
+            self.network.parameters(), self.optimizer, recipe.rho, adaptive=recipe.sharpness == "asam"
+        )
+
+    def epoch(self, index: int, advance: Callable[[], None]) -> dict[str, float]:
+        """Epoch `index` (from 0); calls `advance` after every step.
+
+        Returns the means of loss and gradient norm, and the median of a step's wall time in milliseconds.
+        """
+        self._prune(index)
+        k = self.recipe.slope(index, self.network.spec.k)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.learning_rate(index)
+        sums, times = np.zeros(2), np.zeros(self.steps)
+        for number, (climb, descend) in enumerate(self._pairs(index)):
+            start = time.perf_counter()
+            losses = self.sam.step(
+                partial(self._fetched_loss, climb, k), partial(self._fetched_loss, descend, k)
+            )
+            loss, norm = (float(value) for value in losses)
+            _check_finite(index, loss, norm)
+            sums += loss, norm
+            self._after_step(index * self.steps + number)
+            times[number] = time.perf_counter() - start
+            advance()
+        loss, norm = sums / self.steps
+        median = round(1e3 * float(np.median(times)), 3)
+        return {"loss": float(loss), "grad_norm": float(norm), "step_ms": median}
+
+    def _pairs(self, index: int) -> Iterator[tuple[Fetch, Fetch]]:
+        """What fetches the minibatches of SAM's two passes, B and B', step by step."""
+        if self.recipe.pairing == "same":
+            for fetch in self._batches(index, DESCEND):
+                once = cache(fetch)  # the same augmentation as well
+                yield once, once
+        else:
+            yield from zip(self._batches(index, CLIMB), self._batches(index, DESCEND), strict=True)
+
+    def _batches(self, index: int, stream: int) -> Iterator[Fetch]:
+        rng = np.random.default_rng((self.seed, index, stream))
+        for indices in minibatches(self.fitted, self.recipe.batch, rng):
+            yield partial(self.feeder.batch, indices, self.recipe, rng)
+
+    def _fetched_loss(self, fetch: Fetch, k: float) -> Tensor:
+        return self._loss(fetch(), k)
+
+    def _loss(self, batch: Batch, k: float) -> Tensor:
+        """Cross-entropy, and the penalty on synaptic operations where the recipe asks for it."""
+        network, recipe = self.network, self.recipe
+        layers = network.spikes(batch[0], hard=recipe.forward == "hard", k=k)
+        loss = cross_entropy(network.logits(layers[-1]), batch[1], recipe.label_smoothing)
+        return loss + recipe.synops * hidden_operations(network.spec, layers) if recipe.synops else loss
+
+    def _sample(self, index: int, stream: int) -> Tensor:
+        """Network input of some fitted samples, the same ones for the same seed, epoch and stream."""
+        rng = np.random.default_rng((self.seed, index, stream))
+        chosen = rng.permutation(self.fitted)[:SAMPLE]
+        return self.feeder.batch(chosen)[0]
+
+    def _prune(self, index: int) -> None:
+        """Remove the neurons of the first layer that the recipe wants gone by this epoch."""
+        network = self.network
+        wanted = self.width - round(self.recipe.pruned(index) * self.width)
+        surplus = network.spec.hidden[0] - max(wanted, 1)
+        if surplus <= 0:
+            return
+        cut = least_important(network, self._sample(index, PRUNE), surplus)
+        names = [name for name, _ in network.named_parameters()]
+        moments = narrowed_moments(self.optimizer.state_dict(), names, network.spec, cut)
+        self.mean = narrowed(self.mean, network.spec, cut) if self.mean else {}
+        self._load(narrowed(network.state_dict(), network.spec, cut), moments)
+
+    def _load(self, weights: State, optimizer: dict[str, Any]) -> None:
+        """Put in these weights, of a narrower first layer perhaps, and the optimizer's moments."""
+        width = len(weights["theta_0"])
+        if width != self.network.spec.hidden[0]:
+            self._use(Network(narrowed_spec(self.network.spec, width)))
+        self.network.load_state_dict(weights)
+        # Its settings are the recipe's: a file says no more than the moments.
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": optimizer["state"]})
+
+    @torch.no_grad()
+    def _after_step(self, step: int) -> None:
+        """Clip outlying weights and advance the running mean, where the recipe asks for it."""
+        if self.recipe.weight_limit:
+            for name, parameter in self.network.named_parameters():
+                if name.endswith("weight"):
+                    limit_weights(parameter, self.recipe.weight_limit)
+        if self.recipe.ema:
+            decay = min(self.recipe.ema, (1 + step) / (10 + step))  # a short memory while the weights travel
+            for key, value in self.network.state_dict().items():
+                self.mean.setdefault(key, value.clone()).lerp_(value, 1.0 - decay)
+
+    def validate(self) -> dict[str, float]:
+        """Accuracies and hard-spike loss, on the held samples, of the weights that would be saved."""
+        current = _copy(self.network.state_dict(), self.device)
+        self.network.load_state_dict(self.mean or current)
+        soft, hard = (score(self.network, self.feeder, self.held, hard=h) for h in (False, True))
+        self.network.load_state_dict(current)
+        return {"surrogate_accuracy": soft[0], "hard_accuracy": hard[0], "hard_loss": hard[1]}
+
+    def saved_weights(self) -> State:
+        """A copy of what validation judges: the running mean where there is one, else the weights."""
+        return _copy(self.mean or self.network.state_dict(), torch.device("cpu"))
+
+    def capture(self, state: Progress) -> None:
+        """Copy everything that the next epoch depends on into `state`."""
+        state.weights = _copy(self.network.state_dict(), torch.device("cpu"))
+        state.mean = _copy(self.mean, torch.device("cpu"))
+        state.optimizer = self.optimizer.state_dict()
+
+    def restore(self, state: Progress) -> None:
+        """The inverse of `capture`."""
+        self._load(state.weights, state.optimizer)
+        self.mean = _copy(state.mean, self.device)
+
+
+@torch.no_grad()
+def limit_weights(weight: Tensor, limit: float) -> None:
+    """Clip each neuron's weights, in place, to +-limit times their own root mean square."""
+    fan_in = tuple(range(1, weight.ndim))
+    bound = limit * weight.square().mean(fan_in, keepdim=True).sqrt()
+    weight.clamp_(-bound, bound)
+
+
+def _copy(state: State, device: torch.device) -> State:
+    return {key: value.detach().to(device, copy=True) for key, value in state.items()}
+
+
+def _check_finite(index: int, loss: float, norm: float) -> None:
+    if not (math.isfinite(loss) and math.isfinite(norm)):
+        raise TrainingError(
+            f"the loss is {loss} and its gradient's norm {norm} in epoch {index + 1}",
+            expected="finite numbers",
+            todo="try a smaller --lr or --rho",
+        )

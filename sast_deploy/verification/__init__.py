@@ -1,0 +1,1 @@
+"""Engines compared value by value, and what a difference means."""

@@ -1,0 +1,123 @@
+"""Check that engines agree: every membrane potential, spike, count, logit and prediction, step by step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from sast_deploy.engines.reference import run_reference
+from sast_deploy.netx.known_answers import KnownAnswers
+from sast_deploy.program.program import Program
+from sast_deploy.program.record import SpikeRecord, first_difference
+from sast_deploy.verification.diagnosis import breaks_ties, diagnose, unseen
+from sast_deploy.verification.divergence import explain, first_divergence
+from sast_deploy.verification.vectors import wrong_answer
+
+Frames = npt.NDArray[np.uint8]
+Engine = Callable[[Frames], SpikeRecord]  # runs (samples, time, C, H, W) and keeps traces
+
+REFERENCE = "reference"
+ENGINES = (REFERENCE, "fast", "lava")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One engine on one set of inputs.
+
+    data: "known answers" or "test split". values: membrane potentials, spikes and logits compared.
+    problem: lines for a person, the first one a summary; empty where everything agrees.
+    """
+
+    engine: str
+    data: str
+    samples: int
+    values: int
+    seconds: float
+    problem: tuple[str, ...]
+
+
+def load_engines(
+    names: tuple[str, ...], path: Path, program: Program, stall: float = 120.0, timeout: float | None = None
+) -> dict[str, Engine]:
+    """The named engines for a .net file. Batches are half of the samples, so that states serve two each."""
+
+    def fast(frames: Frames) -> SpikeRecord:
+        from sast_deploy.engines.fast import run_fast
+
+        return run_fast(program, frames, trace=True, batch=half(len(frames)))
+
+    def lava(frames: Frames) -> SpikeRecord:
+        from sast_deploy.engines.lava import run_lava
+
+        return run_lava(path, frames, trace=True, batch=half(len(frames)), stall=stall, timeout=timeout)
+
+    found: Mapping[str, Engine] = {
+        REFERENCE: lambda frames: run_reference(program, frames, trace=True),
+        "fast": fast,
+        "lava": lava,
+    }
+    return {name: found[name] for name in ENGINES if name in (*names, REFERENCE)}
+
+
+def half(samples: int) -> int:
+    """The batch size of a check."""
+    return max(1, (samples + 1) // 2)
+
+
+def replay_known(program: Program, known: KnownAnswers, engines: Mapping[str, Engine]) -> list[Comparison]:
+    """Run the vectors in every engine, the reference first; compare with it and with what the file says."""
+    return compare(program, known.frames, engines, "known answers", known)
+
+
+def blind_spots(program: Program, known: KnownAnswers, engine: Engine) -> tuple[str, ...]:
+    """Mistakes that the vectors would not show: those of rules that never come into play in them."""
+    return unseen(program, known.frames, engine(known.frames), lanes=(1, half(len(known.frames))))
+
+
+def compare(
+    program: Program,
+    frames: Frames,
+    engines: Mapping[str, Engine],
+    data: str,
+    known: KnownAnswers | None = None,
+) -> list[Comparison]:
+    """Run all engines on the same inputs; each is compared with the reference, which is first among them."""
+    rows, reference = [], None
+    for name, engine in engines.items():
+        start = time.perf_counter()
+        record = engine(frames)
+        seconds = time.perf_counter() - start
+        reference = record if reference is None else reference
+        problem = _problem(program, frames, reference, record, name)
+        stored = None if known is None else wrong_answer(known, record)
+        if stored and not problem:
+            problem = (f"{name} does not give the file's known answers: {stored}",)
+        rows.append(Comparison(name, data, len(frames), _values(record), seconds, problem))
+    return rows
+
+
+def _problem(
+    program: Program, frames: Frames, reference: SpikeRecord, record: SpikeRecord, engine: str
+) -> tuple[str, ...]:
+    """Where and how a record is not the reference's, and which broken rule would explain it."""
+    divergence = first_divergence(reference, record)
+    if divergence is not None:
+        lines = explain(program, frames, reference, divergence, engine)
+    else:
+        difference = first_difference(reference, record)
+        if difference is None and breaks_ties(record):
+            difference = "a prediction is not the lowest class index among the largest logits"
+        if difference is None:
+            return ()
+        lines = [f"first difference: {difference} of {engine}"]
+    names = diagnose(program, frames, record, lanes=(1, half(len(frames))))
+    return (*lines, f"  consistent with: {', or '.join(names) if names else 'no mistake that has a name'}")
+
+
+def _values(record: SpikeRecord) -> int:
+    return record.logits.size + sum(2 * trace.membrane.size for trace in record.traces or ())

@@ -1,0 +1,153 @@
+"""The first value in which an engine leaves the reference, and what led there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sast_deploy.program.fixedpoint import divide_pow2, fit, shift
+from sast_deploy.program.program import (
+    CURRENT,
+    LEAK_BITS,
+    NO_DECAY_FILTER,
+    Dense,
+    Program,
+    SpikingLayer,
+    per_neuron,
+)
+from sast_deploy.program.record import SpikeRecord
+from sast_deploy.program.sums import Int64Array, fan_in, layer_inputs
+
+SHOWN_INPUTS = 8
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """Where two traces first differ, in the order sample, step, layer, neuron.
+
+    number: of the layer among the spiking ones. expected, found: (membrane potential, spike).
+    """
+
+    sample: int
+    step: int
+    number: int
+    neuron: int
+    expected: tuple[int, int]
+    found: tuple[int, int]
+
+
+def first_divergence(expected: SpikeRecord, found: SpikeRecord) -> Divergence | None:
+    """The first membrane potential or spike in which `found` is not `expected`; both have traces."""
+    places: list[tuple[int, int, int, int]] = []
+    for number, (a, b) in enumerate(zip(expected.traces or (), found.traces or (), strict=True)):
+        differ = (a.membrane != b.membrane) | (a.spikes != b.spikes)
+        places += [(int(n), int(t), number, int(i)) for n, t, i in np.argwhere(differ)[:1]]
+    if not places:
+        return None
+    sample, step, number, neuron = min(places)
+    values = (_value(record, sample, step, number, neuron) for record in (expected, found))
+    return Divergence(sample, step, number, neuron, *values)
+
+
+def explain(
+    program: Program, frames: npt.NDArray[np.uint8], reference: SpikeRecord, at: Divergence, engine: str
+) -> list[str]:
+    """Lines for a person: both values, the inputs of that step, and the rule's arithmetic with numbers."""
+    index, layer = list(program.spiking())[at.number]
+    spikes = [trace.spikes[at.sample : at.sample + 1] for trace in reference.traces or ()]
+    train = layer_inputs(program, frames[at.sample : at.sample + 1], spikes)[index][0]
+    lines = [
+        f"first difference: sample {at.sample}, step {at.step}, layer {index} ({layer.kind}), "
+        f"neuron {_place(program.shapes()[index + 1], at.neuron)}",
+        f"  reference: membrane {at.expected[0]}, spike {at.expected[1]}",
+        f"  {engine}: membrane {at.found[0]}, spike {at.found[1]}",
+    ]
+    synapses = fan_in(layer, program.shapes()[index], at.neuron)
+    flat = train.reshape(len(train), -1)
+    active = [
+        (j, w, d, int(flat[at.step - d, j])) for j, w, d in synapses if at.step >= d and flat[at.step - d, j]
+    ]
+    lines.append(f"  inputs that are not 0 in this step: {len(active)} of {len(synapses)}")
+    strongest = sorted(active, key=lambda synapse: -abs(synapse[1] * synapse[3]))
+    for j, weight, delay, x in strongest[:SHOWN_INPUTS]:
+        late = f", sent {delay} steps before" if delay else ""
+        lines.append(
+            f"    input {_place(program.shapes()[index], j)}: {x} x weight {weight} = {x * weight}{late}"
+        )
+    if len(active) > SHOWN_INPUTS:
+        rest = sum(w * x for _, w, _, x in strongest[SHOWN_INPUTS:])
+        lines.append(f"    and {len(active) - SHOWN_INPUTS} smaller ones: {rest}")
+    return lines + _arithmetic(program, layer, at, flat, reference)
+
+
+def _arithmetic(
+    program: Program, layer: SpikingLayer, at: Divergence, flat: Int64Array, reference: SpikeRecord
+) -> list[str]:
+    """The neuron's step by the rule, with Python integers, from the reference's state of the step before."""
+    rules, neurons = program.arithmetic, int(np.prod(layer.out_shape(program.shapes()[_index(program, at)])))
+    bias, vth, v_decay, u_decay = (
+        int(per_neuron(values, neurons)[at.neuron])
+        for values in (layer.bias, layer.vth, layer.v_decay, layer.u_decay)
+    )
+    sums = _sums(program, layer, at, flat, reference)
+    arriving = [shift(a, layer.weight_exp, rules.shift_rounding) for a in sums]
+    current, cleared = 0, True
+    for t, c in enumerate(arriving):
+        cleared = _cleared(program, layer, t)
+        left = 0 if cleared else _leak(current, u_decay, rules.leak_rounding)
+        current = c if u_decay == NO_DECAY_FILTER else fit(left + c, CURRENT, "wrap")
+    u, s = (0, 0) if cleared else _value(reference, at.sample, at.step - 1, at.number, at.neuron)
+    kept = _leak(u if rules.reset == "subtract" else u * (1 - s), v_decay, rules.leak_rounding)
+    reset = vth * s if rules.reset == "subtract" else 0
+    total = kept + current + bias - reset
+    after = fit(total, rules.state, rules.overflow)
+    fires = int(after >= vth if rules.comparison == ">=" else after > vth)
+    return [
+        f"  weighted sum {sums[-1]}, times 2**{layer.weight_exp}: {arriving[-1]}; "
+        f"current {current}; bias {bias}",
+        f"  the step before: membrane {u}, spike {s}; "
+        f"threshold {vth}, reset {rules.reset}, decay {v_decay}/4096",
+        f"  by the rule: {kept} + {current} + {bias} - {reset} = {total}, in {rules.state} {after}; "
+        f"{after} {rules.comparison} {vth}: spike {fires}",
+    ]
+
+
+def _sums(
+    program: Program, layer: SpikingLayer, at: Divergence, flat: Int64Array, reference: SpikeRecord
+) -> list[int]:
+    """a_t of the neuron for every step up to the divergence."""
+    synapses = fan_in(layer, program.shapes()[_index(program, at)], at.neuron)
+    sums = [sum(w * int(flat[t - d, j]) for j, w, d in synapses if t >= d) for t in range(at.step + 1)]
+    recurrent = layer.recurrent if isinstance(layer, Dense) else None
+    if recurrent is not None and reference.traces is not None:
+        own = reference.traces[at.number].spikes[at.sample].astype(np.int64)
+        for t in range(1, at.step + 1):
+            sums[t] += int(own[t - 1] @ recurrent[at.neuron])
+    return sums
+
+
+def _cleared(program: Program, layer: SpikingLayer, t: int) -> bool:
+    interval = program.reset_interval
+    return t == 0 or (interval > 0 and t % interval == layer.reset_offset)
+
+
+def _leak(state: int, decay: int, rounding: str) -> int:
+    return divide_pow2(state * ((1 << LEAK_BITS) - decay), LEAK_BITS, rounding)
+
+
+def _index(program: Program, at: Divergence) -> int:
+    return list(program.spiking())[at.number][0]
+
+
+def _value(record: SpikeRecord, sample: int, step: int, number: int, neuron: int) -> tuple[int, int]:
+    trace = (record.traces or ())[number]
+    return int(trace.membrane[sample, step, neuron]), int(trace.spikes[sample, step, neuron])
+
+
+def _place(shape: tuple[int, ...], i: int) -> str:
+    """A neuron's number, with channel, row and column where it has them."""
+    if len(shape) == 1:
+        return str(i)
+    return f"{i} (" + ", ".join(str(int(k)) for k in np.unravel_index(i, shape)) + ")"
