@@ -15,6 +15,7 @@ from sast_deploy import __version__
 from sast_deploy.base.children import STOPS
 from sast_deploy.base.errors import EXIT_CODES, Exit, SastError
 from sast_deploy.base.files import forget_watched
+from sast_deploy.base.progress import observe
 from sast_deploy.base.streams import prepare_streams
 from sast_deploy.base.text import printable
 from sast_deploy.base.versions import missing_package
@@ -31,6 +32,7 @@ from sast_deploy.commands.sweep import sweep_command
 from sast_deploy.commands.tables import tables_command
 from sast_deploy.commands.train import train_command
 from sast_deploy.commands.verify import verify_command
+from sast_deploy.show.terminal import Terminal
 
 NO_THREAD = "can't start new thread"  # Python's RuntimeError at a limit of the machine
 # Whatever path the system names with these, the machine is at its limit. An output on a full disk is an
@@ -107,7 +109,7 @@ def run(arguments: list[str]) -> int:
     forget_watched()
     try:
         # Not `cli.main`: that one, too, has opinions on interrupts and closed pipes.
-        with cli.make_context("sast-deploy", list(arguments)) as context:
+        with cli.make_context("sast-deploy", list(arguments)) as context, observe(Terminal()):
             result = cli.invoke(context)
         sys.stdout.flush()
         return int(result) if isinstance(result, int) else Exit.OK

@@ -1,69 +1,97 @@
-"""Progress bars with the time left, shown on a terminal only; piped output stays plain."""
+"""What long work says of itself while it goes on. Nobody listens unless somebody asks to: `observe`."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Sized
-from typing import TypeVar
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Column
-from rich.text import Text
-
-from sast_deploy.base.text import printable
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
-NUMBERS = 60  # columns for everything but the bar
-NARROW = 28  # for the numbers alone
 
 
-class Words(TextColumn):
-    """A column of a bar's texts, names above all, shown as they are."""
+class Observer:
+    """Hears of everything and does nothing; derive from it and override what you want to hear.
 
-    def __init__(self, template: str, width: int | None = None) -> None:
-        super().__init__(template, markup=False, table_column=Column(max_width=width, no_wrap=width is None))
+    A task is a piece of work that advances in steps; tasks may lie within each other.
+    """
 
-    def render(self, task: Task) -> Text:
-        """The text on one line, its control characters escaped."""
-        return Text(printable(self.text_format.format(task=task)))
+    def begin(self, what: str, total: int | None) -> Any:
+        """A task begins, of `total` steps where that is known; what this returns stands for it later."""
 
+    def advance(self, task: Any, steps: int) -> None:
+        """So many more steps are done."""
 
-def progress_bar() -> Progress:
-    """A rich progress bar on stderr that disappears when stderr is not a terminal."""
-    console = Console(stderr=True, markup=False, emoji=False, highlight=False)
-    room = console.width - NUMBERS  # the numbers stay whole: the bar gives way, and what passed
-    return Progress(
-        Words("{task.description}", width=max(8, console.width - NARROW)),
-        *([BarColumn(min(room, 40))] if room > 0 else []),
-        MofNCompleteColumn(),
-        *([TimeElapsedColumn()] if room > 0 else []),
-        Words("left"),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )
+    def tell(self, task: Any, text: str) -> None:
+        """What the task is at just now."""
+
+    def end(self, task: Any) -> None:
+        """A task ends, finished or not."""
+
+    def say(self, line: str) -> None:
+        """A remark for people, one line."""
 
 
-def say(bar: Progress, line: str) -> None:
-    """Print a line to stderr: above the bar, where there is one."""
-    if bar.disable:
-        print(printable(line), file=sys.stderr, flush=True)
-    else:
-        bar.console.print(Text(printable(line)), soft_wrap=True)
+NOBODY = Observer()
+_observer: ContextVar[Observer] = ContextVar("observer", default=NOBODY)
 
 
-def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
-    """Yield `items` one by one while a bar shows how many are done and the time left."""
+@contextmanager
+def observe(observer: Observer) -> Iterator[None]:
+    """What is called within this block, in this thread, tells `observer` how far it is.
+
+    >>> class Epochs(Observer):
+    ...     def say(self, line):
+    ...         print(line)
+    >>> with observe(Epochs()):
+    ...     say("epoch 1/10")
+    epoch 1/10
+    """
+    token = _observer.set(observer)
+    try:
+        yield
+    finally:
+        _observer.reset(token)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A piece of work under way, and who hears of it."""
+
+    observer: Observer
+    handle: Any
+
+    def advance(self, steps: int = 1) -> None:
+        """So many more steps are done."""
+        self.observer.advance(self.handle, steps)
+
+    def tell(self, text: str) -> None:
+        """What the task is at just now."""
+        self.observer.tell(self.handle, text)
+
+
+@contextmanager
+def task(what: str, total: int | None = None) -> Iterator[Task]:
+    """A piece of work of `total` steps, until the block ends."""
+    observer = _observer.get()
+    handle = observer.begin(what, total)
+    try:
+        yield Task(observer, handle)
+    finally:
+        observer.end(handle)
+
+
+def track(items: Iterable[Item], what: str, total: int | None = None) -> Iterator[Item]:
+    """Yield `items` one by one, each a step of a task."""
     if total is None and isinstance(items, Sized):
         total = len(items)
-    with progress_bar() as bar:
-        yield from bar.track(items, total=total, description=description)
+    with task(what, total) as under_way:
+        for item in items:
+            yield item
+            under_way.advance()
+
+
+def say(line: str) -> None:
+    """A remark for people, one line."""
+    _observer.get().say(line)

@@ -84,7 +84,6 @@ def calibrate(
     *,
     steps: Collection[str] = STEPS,
     seed: int = 0,
-    progress: bool = False,
 ) -> Calibrated:
     """Compile a network for a profile with integers chosen on data.
 
@@ -100,7 +99,7 @@ def calibrate(
     work = Workbench.prepare(network, profile, name, fit, choose, seed)
     current, kept, gains = work.plain, Options(), []
     before = work.judge(current.program)
-    for step in track(ordered, "calibrating") if progress else ordered:
+    for step in track(ordered, "calibrating"):
         start = time.perf_counter()
         options = replace(kept, **{step: True})
         compilation, refused = work.compile(options)

@@ -129,11 +129,11 @@ def analyse_command(
         if unlike:
             out.print(f"WARNING: {unlike}")
         taken, counts = _limited(data, samples, cache_dir, drop="drop" in chosen)
-        predictions[name] = predict(checkpoint, taken, device=device, progress=True)
+        predictions[name] = predict(checkpoint, taken, device=device)
         origin = {"path": str(path), "dataset": data.info.dataset, "frames": data.info.frame_digest}
         found = analyse(
             checkpoint, taken, chosen,
-            counts=counts, cache_dir=cache_dir, seed=seed, device=device, progress=True,
+            counts=counts, cache_dir=cache_dir, seed=seed, device=device,
         )  # fmt: skip
         results[name] = {**origin, "test": accuracies(predictions[name]), **found}
     comparisons, apart = compare(predictions)
@@ -164,7 +164,7 @@ def _limited(
     if samples is None:
         return data, None
     spread = evenly_spread(len(data.test), samples)
-    counts = unclipped(data, cache_dir, progress=True).part(spread) if drop else None
+    counts = unclipped(data, cache_dir).part(spread) if drop else None
     return replace(data, test=data.test.part(spread)), counts
 
 

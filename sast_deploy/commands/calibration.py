@@ -51,7 +51,7 @@ def calibrate_checkpoint(
     from sast_deploy.calibration.parts import calibration_samples
 
     fit, choose = calibration_samples(trained, data, seed)
-    result = calibrate(network, profile, name, fit, choose, steps=steps, seed=seed, progress=True)
+    result = calibrate(network, profile, name, fit, choose, steps=steps, seed=seed)
     unlike = data.info.unlike(trained.data)
     record = {"data": data.info.to_dict(), "unlike_training": unlike, **result.to_dict()}
     return result, record

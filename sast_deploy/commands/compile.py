@@ -211,7 +211,7 @@ def _net_file(
 def _print_compilation(out: Out, profile: Profile, compilation: Compilation, strict_reset: bool) -> None:
     """What is proved of the integers, warnings, and what stock NetX makes of the file."""
     from sast_deploy.netx.stock_view import stock_loads
-    from sast_deploy.reports.inspection import proof_table
+    from sast_deploy.show.inspection import proof_table
 
     losses = [(layer.clipped_weights, layer.error) for layer in compilation.layers]
     out.print(proof_table([layer.proof for layer in compilation.layers], losses))

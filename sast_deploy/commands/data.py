@@ -67,12 +67,11 @@ def info_command(
         holdout=holdout,
         holdout_seed=holdout_seed or 0,
         cache_dir=cache_dir,
-        progress=True,
     )
     out = console()
     out.print(data.info.provenance)
     out.print(f"frames: {data.options.steps} steps of {data.sensor}, counts 0..{data.options.clip}")
-    found = describe(data, progress=True)
+    found = describe(data)
     rows = tuple(
         (row.split, str(row.samples), f"{row.mean_events:.1f}", percent(row.density), str(row.max_count),
          percent(row.clipped)) for row in found
@@ -110,7 +109,7 @@ def simulate_command(mnist_dir: Path, output: Path, n_train: int, n_test: int, s
 
     check_output_folder(output)
     refuse_used(output)
-    root = simulate_mnist(mnist_dir, output, n_train, n_test, seed=seed, progress=True)
+    root = simulate_mnist(mnist_dir, output, n_train, n_test, seed=seed)
     out = console()
     out.print(f"wrote {n_train} + {n_test} SIMULATED recordings to {root}")
     out.print(f"load them with --dataset nmnist-simulated --data-root {root}")
@@ -149,6 +148,7 @@ def compare_command(
     """
     from sast_deploy.base.outputs import check_output, picture_kind
     from sast_deploy.data.camera.compare import compare, recordings_digest
+    from sast_deploy.show.camera import comparison_table, draw
 
     if (simulated is None) == (mnist_dir is None):
         raise UsageError("--simulated and --mnist-dir", expected="exactly one of them")
@@ -161,10 +161,10 @@ def compare_command(
     made["recordings"] = recordings_digest(real, simulated, mnist_dir, split, limit)
     check_output(output, picture_kind(output), made, overwrite=overwrite)
     result = compare(
-        real, simulated, mnist_dir=mnist_dir, split=split, limit=limit, seed=seed, progress=True
+        real, simulated, mnist_dir=mnist_dir, split=split, limit=limit, seed=seed
     )  # fmt: skip
     out = console()
-    out.print(result.title, "", result.table(), "", *result.verdict())
-    result.plot(output, made)
+    out.print(result.title, "", comparison_table(result), "", *result.verdict())
+    draw(result, output, made)
     out.print(f"wrote {output}")
     return Exit.OK if result.ok else Exit.CHECK_FAILED

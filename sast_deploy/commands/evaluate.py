@@ -29,6 +29,7 @@ def evaluate_command(
     device: str,
 ) -> None:
     """Measure CHECKPOINT on its test split: smooth spikes, hard spikes, and what the swap costs."""
+    from sast_deploy.show.evaluation import evaluation_table
     from sast_deploy.training.batches import pick_device
     from sast_deploy.training.checkpoint import load_checkpoint
     from sast_deploy.training.evaluate import evaluate
@@ -45,7 +46,7 @@ def evaluate_command(
     unlike = data.info.unlike(trained.data)
     if unlike:
         out.print(f"WARNING: {unlike}")
-    out.print(result.table())
+    out.print(evaluation_table(result))
     warning = tail_warning(trained.recipe, result.surrogate_rates, result.hard_rates)
     if warning:
         out.print(warning)

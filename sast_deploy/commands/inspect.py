@@ -64,7 +64,8 @@ def inspect_command(
     from sast_deploy.netx.file import read_net
     from sast_deploy.netx.program_group import EXPECTED
     from sast_deploy.proofs.limits import broken_limits
-    from sast_deploy.reports.inspection import inspect_net, inspect_stock, print_inspection
+    from sast_deploy.reports.inspection import inspect_net, inspect_stock
+    from sast_deploy.show.inspection import print_inspection
 
     if samples is None:
         refuse_ignored(DATA_OPTIONS, "without --samples: no data are looked at", "add --samples N")

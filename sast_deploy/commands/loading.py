@@ -62,7 +62,7 @@ def load_test_split(
     # A download, and where to, is for the person at the keyboard to say: --dataset does, a file does not.
     asked = dataset is not None and data_root == named_root
     named = partial(load_frames, dataset or recorded.dataset, options, download=asked)
-    load = partial(named, data_root=data_root, cache_dir=cache_dir, progress=True)
+    load = partial(named, data_root=data_root, cache_dir=cache_dir)
     asks = f"the data set that {where} asks for" if dataset is None else None
     with about(asks, DataError):
         if own and holdout is None and recorded.holdout is not None:

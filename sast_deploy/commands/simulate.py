@@ -140,7 +140,8 @@ def simulate_command(
     from sast_deploy.netx.foreign.network import STOCK_FILE
     from sast_deploy.netx.program_group import EXPECTED
     from sast_deploy.program.record import evenly_spread, take
-    from sast_deploy.reports.run import Run, make_report, print_report
+    from sast_deploy.reports.run import Run, make_report
+    from sast_deploy.show.report import print_report
 
     wanted_check = _parse_check(check)
     path = net or newest_export(EXPORTS)

@@ -74,6 +74,8 @@ def sweep_command(
 ) -> int:
     """See `help` above."""
     from sast_deploy.base.outputs import check_output_folder
+    from sast_deploy.base.progress import observe
+    from sast_deploy.show.terminal import Terminal
     from sast_deploy.studies.sweep import load_study
     from sast_deploy.studies.sweep.sweep import plan, sweep
 
@@ -87,7 +89,9 @@ def sweep_command(
         return 0
     check_output_folder(runs)
     workers = _workers(address, jobs)
-    return _print_outcome(sweep(wanted, runs, workers, out), wanted, runs, out)
+    with observe(Terminal(out)):
+        outcome = sweep(wanted, runs, workers)
+    return _print_outcome(outcome, wanted, runs, out)
 
 
 def _workers(address: str | None, jobs: int | None) -> Workers:

@@ -133,7 +133,6 @@ def train_command(
         holdout=holdout,
         holdout_seed=holdout_seed or 0,
         cache_dir=cache_dir,
-        progress=True,
     )
     out = console()
     out.print(f"data: {data.info.provenance}")

@@ -34,7 +34,6 @@ def load_frames(
     holdout: float | None = None,
     holdout_seed: int = 0,
     cache_dir: Path | None = None,
-    progress: bool = False,
     download: bool = True,
 ) -> FrameSet:
     """Frames of a data set, from the cache where they are there, else built, checked and cached.
@@ -48,7 +47,6 @@ def load_frames(
         holdout: fraction of each class held out as test split, for data sets without one.
         holdout_seed: its seed.
         cache_dir: default $SAST_CACHE_DIR, else ~/.cache/sast-deploy.
-        progress: show bars on stderr while building.
         download: fetch recordings that are nowhere; False where a file, not a person, names the data set.
 
     Raises:
@@ -56,7 +54,7 @@ def load_frames(
         OutputError: the cache cannot be written.
     """
     cache = FrameCache(cache_dir)
-    source = find_source(dataset, data_root, cache.folder, progress, download)
+    source = find_source(dataset, data_root, cache.folder, download)
     if options.size is None:
         options = replace(options, size=source.default_size)
     split = Holdout(holdout, holdout_seed)
@@ -66,7 +64,7 @@ def load_frames(
 
         recordings = source.open()  # may download, hence the new signature; taken before a recording is read
         signature = _signature(source, options, split)
-        entry = build(cache, signature, recordings, options, split, source.root, progress)
+        entry = build(cache, signature, recordings, options, split, source.root)
     return _frame_set(dataset, source, entry, split)
 
 

@@ -6,7 +6,6 @@ import hashlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sast_deploy.base.errors import DataError, OwnTestSplitError
-from sast_deploy.base.progress import progress_bar
+from sast_deploy.base.progress import task
 from sast_deploy.data.cache import (
     CHUNK,
     CODEC_VERSION,
@@ -61,7 +60,7 @@ def split_recordings(
 
 def build(
     cache: FrameCache, signature: str, recordings: Recordings, options: FrameOptions, split: Holdout,
-    where: Path, progress: bool,
+    where: Path,
 ) -> Entry:
     """Build all frames and store them under `signature`; the opened entry. Raises DataError, OutputError."""
     parts = split_recordings(recordings, split, where)
@@ -71,7 +70,7 @@ def build(
     meta: dict[str, Any] = {"options": options.to_dict(), "classes": list(recordings.classes)}
     with cache.workspace() as folder:
         for name in SPLITS:
-            meta[name] = _write_split(folder, name, parts[name], recordings, binner, content, progress)
+            meta[name] = _write_split(folder, name, parts[name], recordings, binner, content)
         shaping = {"codec": CODEC_VERSION, "options": meta["options"], **split.to_dict()}
         meta["digest"] = digest_of({**shaping, "content": content.hexdigest()})
         write_meta(folder, meta)
@@ -80,19 +79,17 @@ def build(
 
 def _write_split(
     folder: Path, name: str, samples: tuple[Recording, ...], recordings: Recordings, binner: Binner,
-    content: Any, progress: bool,
+    content: Any,
 ) -> dict[str, Any]:
     n_events = 0
     writer = SplitWriter(folder, name, (len(samples), *binner.shape))
-    with writer, progress_bar() if progress else nullcontext() as bar:
-        task = bar.add_task(f"{name} frames", total=len(samples)) if bar is not None else None
+    with writer, task(f"{name} frames", len(samples)) as framed:
         for chunk, records in _framed_chunks(samples, recordings, binner):
             writer.append(chunk)
             for sample, (events, digest) in records:
                 n_events += events
                 content.update(f"{name} {sample.id} {sample.label} ".encode(errors=NAMES) + digest)
-            if bar is not None and task is not None:
-                bar.advance(task, len(chunk))
+            framed.advance(len(chunk))
         written = writer.finish()
     labels, ids = [sample.label for sample in samples], [sample.id for sample in samples]
     return {**written, "labels": labels, "ids": ids, "n_events": n_events}

@@ -19,7 +19,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,11 +30,11 @@ from numpy.typing import NDArray
 
 from sast_deploy.base.errors import DataError, OutputError
 from sast_deploy.base.files import new_folder, remove_stale, write_text
+from sast_deploy.base.progress import say
 from sast_deploy.base.reading import Expected
 from sast_deploy.base.reading.arrays import read_npy
 from sast_deploy.base.reading.documents import read_json
 from sast_deploy.base.settings import COUNT, Items, Table, Text, Whole, refuse
-from sast_deploy.base.text import printable
 from sast_deploy.data.options import MAX_CLASSES
 from sast_deploy.data.options import SCHEMA as OPTIONS
 
@@ -71,8 +70,8 @@ def digest_of(value: Any) -> str:
 
 
 def notice(text: str) -> None:
-    """Tell the person at the keyboard, on stderr."""
-    print(f"sast-deploy: {printable(text)}", file=sys.stderr)
+    """A remark on the data, for people."""
+    say(f"sast-deploy: {text}")
 
 
 class Entry:

@@ -160,17 +160,17 @@ class SplitSummary:
     clipped: float
 
 
-def describe(frame_set: FrameSet, *, progress: bool = False) -> tuple[SplitSummary, SplitSummary]:
+def describe(frame_set: FrameSet) -> tuple[SplitSummary, SplitSummary]:
     """Figures of the training and the test split; reads every frame once, in chunks, under a bar."""
     n_classes, clip = len(frame_set.info.classes), frame_set.options.clip
-    train = _describe("train", frame_set.train, n_classes, clip, progress)
-    return train, _describe("test", frame_set.test, n_classes, clip, progress)
+    train = _describe("train", frame_set.train, n_classes, clip)
+    return train, _describe("test", frame_set.test, n_classes, clip)
 
 
-def _describe(name: str, split: FrameSplit, n_classes: int, clip: int, progress: bool) -> SplitSummary:
+def _describe(name: str, split: FrameSplit, n_classes: int, clip: int) -> SplitSummary:
     starts = range(0, len(split), DESCRIBE_CHUNK)
     histogram = np.zeros(256, np.int64)
-    for start in track(starts, f"looking at {name} frames") if progress else starts:
+    for start in track(starts, f"looking at {name} frames"):
         histogram += _histogram(split.frames[start : start + DESCRIBE_CHUNK])
     entries, nonzero = int(histogram.sum()), int(histogram[1:].sum())
     return SplitSummary(

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from sast_deploy.base.errors import CompileError, TrainingError, UsageError
-from sast_deploy.base.progress import progress_bar, say
+from sast_deploy.base.progress import say, task
 from sast_deploy.base.text import percent
 from sast_deploy.calibration.parts import validation_share
 from sast_deploy.data import FrameSet
@@ -54,7 +54,6 @@ def finetune(
     device: str = "auto",
     resume: bool = False,
     overwrite: bool = False,
-    progress: bool = True,
 ) -> TrainResult:
     """Train `checkpoint` on with the integers of `profile` in its forward pass; write the checkpoint `out`.
 
@@ -92,7 +91,7 @@ def finetune(
         state.best = {key: torch.tensor(value) for key, value in checkpoint.state.items()}
     try:
         with fitting_threads(checkpoint.network, trainer.device), kept_memory(trainer.device):
-            _epochs(trainer, state, files, setting, progress)
+            _epochs(trainer, state, files, setting)
     except KeyboardInterrupt as error:
         todo = "the same command with --resume continues" if state.epoch else "nothing was saved"
         raise TrainingInterruptedError(
@@ -105,19 +104,18 @@ def finetune(
     return TrainResult(files.checkpoint, tested)
 
 
-def _epochs(trainer: FineTrainer, state: Progress, files: RunFiles, setting: Setting, visible: bool) -> None:
+def _epochs(trainer: FineTrainer, state: Progress, files: RunFiles, setting: Setting) -> None:
     epochs = trainer.recipe.epochs
-    with progress_bar() as bar:
-        task = bar.add_task("fine-tuning", total=epochs * trainer.steps, visible=visible)
-        bar.advance(task, state.epoch * trainer.steps)
+    with task("fine-tuning", epochs * trainer.steps) as steps:
+        steps.advance(state.epoch * trainer.steps)
         for index in range(state.epoch, epochs):
             start = time.perf_counter()
-            line = _epoch(trainer, index, lambda: bar.advance(task))
+            line = _epoch(trainer, index, steps.advance)
             _record(trainer, state, line, time.perf_counter() - start)
             state.epoch = index + 1
             save_progress(files, state, setting)
-            if visible and ((index + 1) % max(1, epochs // LINES) == 0 or index + 1 == epochs):
-                say(bar, _describe(state, epochs))
+            if (index + 1) % max(1, epochs // LINES) == 0 or index + 1 == epochs:
+                say(_describe(state, epochs))
 
 
 def _epoch(trainer: FineTrainer, index: int, advance: Callable[[], None]) -> dict[str, Any]:
@@ -226,7 +224,7 @@ def _test(start: Checkpoint, found: Checkpoint, trainer: FineTrainer, data: Fram
     """Accuracies on the test split, measured once, when nothing is left to choose."""
     everything = np.arange(len(data.test))
     before, after = (score(deploy(c, trainer.profile), data.test, everything)[0] for c in (start, found))
-    floats = evaluate(found, data.test, device=trainer.device.type, progress=False)
+    floats = evaluate(found, data.test, device=trainer.device.type)
     return {
         "samples": len(everything),
         "surrogate": floats.surrogate_accuracy,

@@ -1,6 +1,6 @@
 """Integer arithmetic of the deployed network: formats, rounding, saturation.
 
-Every rule has a name, a Python-integer definition that `simulate/reference.py` uses, and a NumPy
+Every rule has a name, a Python-integer definition that `engines/reference.py` uses, and a NumPy
 twin for whole arrays. profiles/README.md tabulates them; tests assert those tables for both.
 """
 

@@ -1,4 +1,4 @@
-"""The report of a run: frozen facts, as JSON for programs and as a table for people."""
+"""The report of a run: frozen facts, JSON-able."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sast_deploy.base.text import counted, percent_given
 from sast_deploy.netx.file import NetFile
 from sast_deploy.program.record import SpikeRecord
 from sast_deploy.reports.accuracy import Accuracy
 from sast_deploy.reports.synops import LayerOps, count_operations
-from sast_deploy.show.blocks import Facts, Out, Table
 
 REPORT_VERSION = 1
 
@@ -104,92 +102,3 @@ def make_report(
         run=run,
         facts=facts,
     )
-
-
-def print_report(report: Report, out: Out) -> None:
-    """Print the report as aligned tables."""
-    out.print(Facts(_summary(report)), "", _operations(report), "", _confusion(report))
-
-
-def _summary(report: Report) -> dict[str, str]:
-    data, net, checkpoint = (report.facts[key] for key in ("data", "net", "checkpoint"))
-    unlike = data["unlike_training"]
-    start = ", its start included" if report.run.backend == "lava" else ""
-    rates = ", ".join(f"{name} {rate:.3f}" for name, rate in report.firing_rates.items())
-    return {
-        "network": str(net["path"]),
-        "profile": report.facts["profile"],
-        "data": str(data["provenance"]),
-        "test split": _split(report.accuracy.samples, data),
-        **({"WARNING": unlike} if unlike else {}),
-        "accuracy": f"{report.accuracy}, integers on {report.run.backend}",
-        "  float, hard spikes": _training_accuracy(checkpoint, "hard", unlike, report.accuracy.samples),
-        "  float, surrogate": _training_accuracy(checkpoint, "surrogate", unlike, report.accuracy.samples),
-        "reference check": _check(report.run),
-        "firing rates": f"{rates} spikes per neuron and step",
-        "seconds": f"{report.run.seconds:.1f} on {report.run.backend}{start}",
-        "program digest": net["program_digest"],
-        "checkpoint digest": checkpoint.get("digest", "not recorded"),
-        "versions": ", ".join(f"{k} {v}" for k, v in report.facts["versions"].items()),
-    }
-
-
-def _split(samples: int, data: Mapping[str, Any]) -> str:
-    whole = samples == data["test_samples"]
-    text = f"{samples} samples" if whole else f"{samples} of {data['test_samples']} samples, evenly spread"
-    if data["holdout"] is None:
-        return f"{text}, the data set's own"
-    return f"{text}, {percent_given(data['holdout'])} held out by seed {data['holdout_seed']}"
-
-
-def _training_accuracy(
-    checkpoint: Mapping[str, Any], kind: str, unlike: str | None, samples: int
-) -> str:
-    """What was measured after training; nothing where that was on another test split than this run's."""
-    test = checkpoint.get("metrics", {}).get("test", {})
-    if kind not in test:
-        return "not recorded in the checkpoint"
-    if unlike:
-        return "measured on another test split, so not shown; `sast-deploy evaluate` measures it on this one"
-    if test["samples"] != samples:
-        return f"measured on all {test['samples']} samples, so not shown beside {samples} of them"
-    accuracy = Accuracy(round(test[kind] * test["samples"]), test["samples"])
-    return f"{accuracy}, measured after training"
-
-
-def _check(run: Run) -> str:
-    if run.backend == "reference":
-        return "this run is the reference's"
-    if run.checked == 0:
-        return "not done"
-    if run.difference is not None:
-        return f"DIFFERS: {run.difference}"
-    return f"{counted(run.checked, 'sample')} replayed: spike counts, logits and predictions identical"
-
-
-def _operations(report: Report) -> Table:
-    rows = [
-        (layer.name, f"{layer.synops:,.0f}", f"{layer.effective:,.0f}", layer.operation, f"{layer.dense:,}")
-        for layer in report.operations
-    ]
-    effective = sum(layer.effective for layer in report.operations)
-    dense = sum(layer.dense for layer in report.operations)
-    rows.append(("total", f"{report.synops:,.0f}", f"{effective:,.0f}", "", f"{dense:,}"))
-    title = f"operations per sample, mean of {_samples(report)}"
-    return Table(title, ("layer", "SynOps", "effective", "kind", "dense"), tuple(rows), left=1)
-
-
-def _confusion(report: Report) -> Table:
-    rows = [
-        (name, *(str(value) if value else "." for value in row))
-        for name, row in zip(report.classes, report.confusion.tolist(), strict=True)
-    ]
-    title = f"confusion of {_samples(report)} (rows: true, columns: predicted)"
-    return Table(title, ("", *report.classes), tuple(rows), left=1)
-
-
-def _samples(report: Report) -> str:
-    """How many samples the tables are of, and whether that is all."""
-    whole = report.facts["data"]["test_samples"]
-    of = "" if report.accuracy.samples == whole else f" of {whole}"
-    return f"{report.accuracy.samples}{of} test samples"

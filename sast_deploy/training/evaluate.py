@@ -12,10 +12,8 @@ import torch
 
 from sast_deploy.base.errors import UsageError
 from sast_deploy.base.progress import track
-from sast_deploy.base.text import percent
 from sast_deploy.data import FrameSplit
 from sast_deploy.reports.accuracy import Accuracy
-from sast_deploy.show.blocks import Table
 from sast_deploy.training.batches import BatchFeeder, Indices, fitting_threads, pick_device
 from sast_deploy.training.checkpoint import Checkpoint, load_network
 from sast_deploy.training.network.network import Network, cross_entropy
@@ -64,21 +62,6 @@ class EvaluationResult:
             "transfer_gap": self.transfer_gap,
         }
 
-    def table(self) -> Table:
-        """Accuracies with their intervals, and firing rates."""
-        rows = []
-        for name, correct, rates in (
-            ("surrogate", self.surrogate_correct, self.surrogate_rates),
-            ("hard spikes", self.hard_correct, self.hard_rates),
-        ):
-            found = Accuracy(correct, self.samples)
-            low, high = map(percent, found.interval)
-            rows.append((name, percent(found.value), f"{low} to {high}", *(f"{rate:.3f}" for rate in rates)))
-        layers = [f"rate of layer {index}" for index in range(len(self.hard_rates))]
-        rows.append(("gap", percent(self.transfer_gap), *[""] * (1 + len(layers))))
-        title = f"{self.samples} test samples, {self.seconds:.1f} s"
-        return Table(title, ("", "accuracy", "95 % interval", *layers), tuple(rows), left=1)
-
 
 def evaluate(
     checkpoint: Checkpoint,
@@ -86,7 +69,6 @@ def evaluate(
     *,
     device: str = "auto",
     batch: int = 256,
-    progress: bool = True,
 ) -> EvaluationResult:
     """Run the checkpoint's network over all samples of `split`, with smooth and with hard spikes.
 
@@ -111,7 +93,7 @@ def evaluate(
     total = math.ceil(len(split.labels) / batch)
     batches = feeder.in_order(np.arange(len(split.labels)), batch)
     with torch.no_grad(), fitting_threads(checkpoint.network, feeder.device):
-        for x, y in track(batches, "evaluating", total) if progress else batches:
+        for x, y in track(batches, "evaluating", total):
             for row, hard in enumerate((False, True)):
                 layers = network.spikes(x, hard=hard)
                 correct[row] += int((network.logits(layers[-1]).argmax(1) == y).sum())

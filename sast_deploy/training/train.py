@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sast_deploy.base.errors import TrainingError, UsageError
-from sast_deploy.base.progress import progress_bar, say
+from sast_deploy.base.progress import say, task
 from sast_deploy.base.text import percent
 from sast_deploy.data import FrameSet
 from sast_deploy.training.batches import fitting_threads
@@ -52,7 +52,6 @@ def train(
     device: str = "auto",
     resume: bool = False,
     overwrite: bool = False,
-    progress: bool = True,
 ) -> TrainResult:
     """Train a network on `data.train` and write the checkpoint `out`.
 
@@ -87,7 +86,7 @@ def train(
         files.begin()
     try:
         with fitting_threads(spec, trainer.device), kept_memory(trainer.device):
-            _epochs(trainer, state, files, setting, progress)
+            _epochs(trainer, state, files, setting)
     except KeyboardInterrupt as error:
         todo = "the same command with --resume continues" if state.epoch else "nothing was saved"
         raise TrainingInterruptedError(
@@ -99,18 +98,17 @@ def train(
     return TrainResult(files.checkpoint, checkpoint)
 
 
-def _epochs(trainer: Trainer, state: Progress, files: RunFiles, setting: Setting, progress: bool) -> None:
+def _epochs(trainer: Trainer, state: Progress, files: RunFiles, setting: Setting) -> None:
     recipe = trainer.recipe
-    with progress_bar() as bar:
-        task = bar.add_task("training", total=recipe.epochs * trainer.steps, visible=progress)
-        bar.advance(task, state.epoch * trainer.steps)
+    with task("training", recipe.epochs * trainer.steps) as steps:
+        steps.advance(state.epoch * trainer.steps)
         for index in range(state.epoch, recipe.epochs):
             start = time.perf_counter()
-            line = trainer.epoch(index, lambda: bar.advance(task)) | trainer.validate()
+            line = trainer.epoch(index, steps.advance) | trainer.validate()
             _record(trainer, state, index, line, time.perf_counter() - start)
             save_progress(files, state, setting)
-            if progress and ((index + 1) % max(1, recipe.epochs // LINES) == 0 or index + 1 == recipe.epochs):
-                say(bar, _describe(state, recipe))
+            if (index + 1) % max(1, recipe.epochs // LINES) == 0 or index + 1 == recipe.epochs:
+                say(_describe(state, recipe))
 
 
 def _record(trainer: Trainer, state: Progress, index: int, line: dict[str, float], seconds: float) -> None:
@@ -199,7 +197,7 @@ def _median_step(state: Progress) -> float | None:
 
 def _tested(checkpoint: Checkpoint, data: FrameSet, trainer: Trainer) -> Checkpoint:
     """The checkpoint with its accuracies on the test split, measured once, when nothing is left to choose."""
-    result = evaluate(checkpoint, data.test, device=trainer.device.type, progress=False)
+    result = evaluate(checkpoint, data.test, device=trainer.device.type)
     test = {
         "samples": result.samples,
         "surrogate": result.surrogate_accuracy,

@@ -80,7 +80,7 @@ def uninterrupted(out: Path) -> dict[str, np.ndarray]:
     """The same training in this process, in one go."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    result = train(SPEC, PLAN, tiny_set(SAMPLES), out, progress=False)
+    result = train(SPEC, PLAN, tiny_set(SAMPLES), out)
     torch.set_num_threads(before)
     return result.checkpoint.state
 

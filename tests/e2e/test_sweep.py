@@ -128,7 +128,7 @@ def _equals_one_uninterrupted_training(study: Path, bands: Path, out: Path, tmp_
         data = load_choice(each.data)
         spec = each.network.spec(data.sensor, len(data.info.classes))
         path = tmp_path / "whole" / each.name / "ckpt.pt"
-        whole = train(spec, each.recipe.recipe, data, path, seed=each.seed, progress=False).checkpoint.state
+        whole = train(spec, each.recipe.recipe, data, path, seed=each.seed).checkpoint.state
         parts = load_checkpoint(out / each.name / "ckpt.pt").state
         assert all(np.array_equal(whole[key], parts[key]) for key in whole)
         results = json.loads((out / each.name / "results.json").read_text())

@@ -91,7 +91,7 @@ def train(data: FrameSet, folder: Path) -> None:
             shutil.copy(files.resume, folder / "kept.pt")
 
     training.save_progress = save_and_keep
-    training.train(SPEC, PLAN, data, folder / "ckpt.pt", validation=0.25, device="cpu", progress=False)
+    training.train(SPEC, PLAN, data, folder / "ckpt.pt", validation=0.25, device="cpu")
     training.save_progress = save
     (folder / "kept.pt").rename(folder / "resume.pt")
 

@@ -16,6 +16,7 @@ from sast_deploy.data.camera.pixelmodel import EVENT, PixelModel, simulate_recor
 from sast_deploy.data.camera.register import measure_path
 from sast_deploy.data.camera.saccade import simulate_mnist
 from sast_deploy.data.camera.statistics import statistics
+from sast_deploy.show.camera import comparison_table, draw
 
 CHECKED = ["events per recording", "ON / OFF events", "frame density, T=10 (%)",
            *(f"events in bin {k} of 10" for k in range(1, 11))]  # fmt: skip
@@ -101,7 +102,7 @@ def test_a_simulated_folder_compares_like_its_images(shared_data, tmp_path):
     with pytest.raises(DataError, match="no camera data; expected real recordings"):
         compare(out, mnist_dir=shared_data / "mnist", **arguments)
     picture = tmp_path / "picture.png"
-    from_folder.plot(picture)
+    draw(from_folder, picture)
     assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
@@ -137,7 +138,7 @@ def test_the_table_is_aligned():
     empty = statistics([toy_events()])
     rows = (Row("short", 1.0, 1.05, True), Row("a longer name", 2000.0, 1000.0, True))
     table = Comparison(rows, "title", 1.0, 1.0, 1.0, empty, empty, (1,), (5,))
-    head, _, *lines = table.table().lines(80)
+    head, _, *lines = comparison_table(table).lines(80)
     assert [head, *lines] == [
         "quantity         real  simulated  ratio  within 10 %",
         "short          1.0000     1.0500  1.050          yes",

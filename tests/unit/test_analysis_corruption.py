@@ -57,10 +57,10 @@ def test_what_is_lost_at_a_tenth_is_lost_at_two_tenths() -> None:
 def test_no_drop_and_total_drop() -> None:
     checkpoint, test = random_checkpoint(), tiny_set().test
     result = event_drop(checkpoint, test, probabilities=(0.0, 1.0), draws=2, device="cpu")
-    whole = evaluate(checkpoint, test, progress=False)
+    whole = evaluate(checkpoint, test)
     assert result.levels[0] == Level(0.0, (whole.surrogate_correct,), (whole.hard_correct,))
     dark = dataclasses.replace(test, frames=np.zeros_like(test.frames))
-    nothing = evaluate(checkpoint, dark, progress=False)
+    nothing = evaluate(checkpoint, dark)
     assert result.levels[1].hard == (nothing.hard_correct,) * 2
     assert result.samples == 30
 
@@ -72,7 +72,7 @@ def test_binary_frames_need_the_counts_too() -> None:
     result = event_drop(checkpoint, test, probabilities=(0.0, 0.1), device="cpu")
     assert result.levels[1].hard == result.levels[0].hard * 3  # 8 events are never all lost at 0.1
     ones = dataclasses.replace(test, frames=np.ones_like(test.frames))
-    assert result.levels[0].hard[0] == evaluate(checkpoint, ones, progress=False).hard_correct
+    assert result.levels[0].hard[0] == evaluate(checkpoint, ones).hard_correct
 
 
 def test_the_seed_decides_and_the_batch_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +114,7 @@ def test_noise_is_relative_to_each_layers_weights(spec) -> None:
 def test_noise_of_nothing_changes_nothing() -> None:
     checkpoint, test = random_checkpoint(), tiny_set().test
     result = weight_noise(checkpoint, test, sigmas=(0.0,), device="cpu")
-    whole = evaluate(checkpoint, test, progress=False)
+    whole = evaluate(checkpoint, test)
     assert result.levels == (Level(0.0, (whole.surrogate_correct,), (whole.hard_correct,)),)
 
 

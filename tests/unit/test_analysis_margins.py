@@ -66,7 +66,7 @@ def test_convolutions_have_margins_of_every_position() -> None:
 def test_predictions_are_those_of_evaluate() -> None:
     checkpoint, data = random_checkpoint(), tiny_set()
     test = data.test
-    found, counted = predict(checkpoint, data, device="cpu"), evaluate(checkpoint, test, progress=False)
+    found, counted = predict(checkpoint, data, device="cpu"), evaluate(checkpoint, test)
     assert (found.hard == found.labels).sum() == counted.hard_correct
     assert (found.surrogate == found.labels).sum() == counted.surrogate_correct
     assert found.ids == test.ids

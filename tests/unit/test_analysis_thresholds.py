@@ -50,7 +50,7 @@ def test_a_doubled_threshold_is_found_and_halved(layer: int) -> None:
     assert result.factors[layer] == 0.5
     assert result.validation_after.correct == result.validation_after.samples == 18  # 0.2 of 90
     assert result.validation_before.correct < 18
-    assert result.test_before.correct == evaluate(wrong, data.test, progress=False).hard_correct
+    assert result.test_before.correct == evaluate(wrong, data.test).hard_correct
     assert result.test.only_a - result.test.only_b == result.test_after.correct - result.test_before.correct
     assert json.loads(json.dumps(result.to_dict()))["factors"] == list(result.factors)
 

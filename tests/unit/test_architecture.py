@@ -26,10 +26,6 @@ BEFORE_TRAINING = ORDER[: ORDER.index("training")]
 CIRCLES = {
     ("sast_deploy.base.reading.files", "sast_deploy.base.reading.hdf5"): "names what it refuses",
 }
-# The only modules that still import upwards: they print.
-PRINTING = {
-    "data.camera.compare", "data.camera.picture", "reports.inspection", "reports.run", "training.evaluate",
-}  # fmt: skip
 LAVA_HOME = "sast_deploy.engines.lava"
 TORCH_BEFORE_TRAINING = {"sast_deploy.engines.fast.dense"}
 HEAVY = {"torch", "tonic", "lava", "numba", "h5py", "sklearn", "matplotlib", "scipy", "librosa"}
@@ -98,8 +94,6 @@ def test_imports_point_up_in_the_order(path: Path) -> None:
     """Imports inside functions and for annotations count as all others do."""
     own = unit(module_name(path))
     allowed = {*ORDER[: ORDER.index(own) + 1]}
-    if module_name(path).removeprefix("sast_deploy.") in PRINTING:
-        allowed.add("show")
     assert not units(path) - allowed, f"{own} must not import {sorted(units(path) - allowed)}"
 
 
@@ -156,3 +150,17 @@ def test_help_loads_no_heavy_package() -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "LOADED"
+
+
+PRINTERS = ("show", "doctor", "commands", "cli", "__main__")
+LIBRARY = [path for path in INSIDE if unit(module_name(path)) not in PRINTERS]
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=module_name)
+def test_the_library_prints_nothing(path: Path) -> None:
+    """What it has to say goes to `base.progress`; only `show/` and the command line know a terminal."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    program = any(isinstance(node, ast.If) and "__main__" in ast.unparse(node.test) for node in tree.body)
+    assert program or not called & {"print", "click.echo", "sys.stdout.write", "sys.stderr.write"}
+    assert not packages(path) & {"rich", "click"}

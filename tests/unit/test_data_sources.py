@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from sast_deploy.base.errors import DataError
+from sast_deploy.base.progress import observe
 from sast_deploy.data import DataInfo, FrameOptions, describe, frameset, load_frames
 from sast_deploy.data.events import read_nmnist
 from sast_deploy.data.readers.official import KNOWN, SUSPECT, nmnist_provenance
+from sast_deploy.show.terminal import Terminal
 from tests.unit.data_samples import slow_frames, write_folder
 
 OPTIONS = FrameOptions(steps=4)
@@ -120,7 +122,7 @@ def test_holdout_beside_a_test_folder_is_refused(complete, load):
 
 
 def test_absent_data_says_where_it_was_looked_for_and_names_the_default(tmp_path, load, offline, capsys):
-    with pytest.raises(DataError) as error:
+    with pytest.raises(DataError) as error, observe(Terminal()):
         load("nmnist", tmp_path / "nowhere")
     text = str(error.value)
     assert f"N-MNIST is not in {tmp_path}/nowhere or {tmp_path}/nowhere/NMNIST" in text
@@ -182,7 +184,7 @@ def test_auto_takes_real_data_where_it_is(complete, load):
 @pytest.mark.parametrize("kind", ["absent", "simulated"])
 def test_auto_takes_the_embedded_default_otherwise_and_says_so(tmp_path, load, monkeypatch, complete, kind):
     embedded = simulated(write_folder(tmp_path / "embedded", {"Train": {1: 2}, "Test": {1: 1}}))
-    monkeypatch.setattr("sast_deploy.data.camera.saccade.build_digits", lambda cache_dir, progress: embedded)
+    monkeypatch.setattr("sast_deploy.data.camera.saccade.build_digits", lambda cache_dir: embedded)
     root = tmp_path / "nowhere" if kind == "absent" else simulated(complete)
     info = load("auto", root).info
     assert (info.requested, info.dataset, info.simulated) == ("auto", "digits-saccade", True)
@@ -302,5 +304,5 @@ def test_describing_a_large_set_says_how_far_it_is(split, complete, load, monkey
     said = []
     monkeypatch.setattr(frameset, "track", lambda items, text: said.append(text) or items)
     data = load("nmnist", complete)
-    assert describe(data) == describe(data, progress=True)
+    assert describe(data) == describe(data)
     assert f"looking at {split} frames" in said

@@ -11,6 +11,7 @@ from sast_deploy.base.errors import UsageError
 from sast_deploy.cli import run
 from sast_deploy.data import FrameSplit
 from sast_deploy.reports.accuracy import Accuracy
+from sast_deploy.show.evaluation import evaluation_table
 from sast_deploy.training.checkpoint import load_checkpoint
 from sast_deploy.training.evaluate import EvaluationResult, evaluate
 from sast_deploy.training.network.network import NetworkSpec
@@ -33,7 +34,7 @@ def one_thread() -> Iterator[None]:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run") / "ckpt.pt"
     plan = PAPER.replace(epochs=12, lr=0.02, batch=16, rho=0.05)
-    return train(NetworkSpec("fc", SHAPE, (12, 8), 3), plan, tiny_set(), out, progress=False).path
+    return train(NetworkSpec("fc", SHAPE, (12, 8), 3), plan, tiny_set(), out).path
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ def by_numpy(state: dict[str, np.ndarray], frames: np.ndarray, hard: bool) -> tu
 
 def test_evaluation_agrees_with_the_equations_in_numpy(trained: Path) -> None:
     checkpoint, test = load_checkpoint(trained), tiny_set().test
-    result = evaluate(checkpoint, test, batch=7, progress=False)
+    result = evaluate(checkpoint, test, batch=7)
     for correct, rates, hard in (
         (result.surrogate_correct, result.surrogate_rates, False),
         (result.hard_correct, result.hard_rates, True),
@@ -78,7 +79,7 @@ def test_evaluation_agrees_with_the_equations_in_numpy(trained: Path) -> None:
 
 def test_batches_do_not_matter(trained: Path) -> None:
     checkpoint, test = load_checkpoint(trained), tiny_set().test
-    one, many = (evaluate(checkpoint, test, batch=b, progress=False) for b in (256, 1))
+    one, many = (evaluate(checkpoint, test, batch=b) for b in (256, 1))
     assert (one.surrogate_correct, one.hard_correct) == (many.surrogate_correct, many.hard_correct)
     assert one.surrogate_rates == pytest.approx(many.surrogate_rates, rel=1e-5)
 
@@ -87,7 +88,7 @@ def test_table_and_dict() -> None:
     result = EvaluationResult(200, 190, 180, (0.25, 0.5), (0.2, 0.4), 1.5)
     assert result.transfer_gap == pytest.approx(0.05)
     assert result.to_dict()["hard_accuracy"] == 0.9
-    table = result.table()
+    table = evaluation_table(result)
     assert table.title == "200 test samples, 1.5 s"
     assert [row[1] for row in table.rows] == ["95.00 %", "90.00 %", "5.00 %"]
     assert table.rows[1][3:] == ("0.200", "0.400")
@@ -97,7 +98,7 @@ def test_frames_of_another_shape_are_refused(trained: Path) -> None:
     frames = np.zeros((2, 5, *SHAPE), np.uint8)
     other = FrameSplit(frames, np.zeros(2, np.int64), ("a", "b"), 0)
     with pytest.raises(UsageError, match="frames of shape"):
-        evaluate(load_checkpoint(trained), other, progress=False)
+        evaluate(load_checkpoint(trained), other)
 
 
 @pytest.mark.parametrize(

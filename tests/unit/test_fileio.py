@@ -13,7 +13,8 @@ import pytest
 
 from sast_deploy.base.errors import BusyError, OutputError
 from sast_deploy.base.files import LOCK_FILE, atomic_path, lock_folder, write_text
-from sast_deploy.base.progress import progress_bar, say
+from sast_deploy.base.progress import observe, say, task
+from sast_deploy.show.terminal import Terminal
 
 
 def test_a_link_is_followed_and_stays(tmp_path: Path) -> None:
@@ -127,7 +128,6 @@ def test_a_file_in_place_of_the_folder_of_a_lock(tmp_path: Path) -> None:
 
 
 def test_lines_stand_beside_a_bar(capsys: pytest.CaptureFixture[str]) -> None:
-    with progress_bar() as bar:
-        bar.add_task("training", total=3)
-        say(bar, "epoch 1/3  loss 0.5 [best]")
+    with observe(Terminal()), task("training", 3):
+        say("epoch 1/3  loss 0.5 [best]")
     assert capsys.readouterr().err == "epoch 1/3  loss 0.5 [best]\n"

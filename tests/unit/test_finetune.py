@@ -40,13 +40,13 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network that has begun to learn the stripes."""
     path = tmp_path_factory.mktemp("start") / "ckpt.pt"
     plan = PAPER.replace(epochs=2, lr=0.02, batch=16, rho=0)
-    train(NetworkSpec("fc", SHAPE, (12, 8), 3), plan, tiny_set(90), path, progress=False, validation=0.3)
+    train(NetworkSpec("fc", SHAPE, (12, 8), 3), plan, tiny_set(90), path, validation=0.3)
     return path
 
 
 def run(start: Path, out: Path, plan: Recipe = QUICK, **options: Any) -> TrainResult:
     options = {"profile": INT2, "data": tiny_set(), **options}
-    return finetune(load_checkpoint(start), recipe=plan, out=out, progress=False, **options)
+    return finetune(load_checkpoint(start), recipe=plan, out=out, **options)
 
 
 def lines(out: Path) -> list[dict[str, Any]]:
@@ -214,7 +214,7 @@ def test_the_resets_kind_becomes_the_profiles(start: Path, tmp_path: Path) -> No
     begun = load_checkpoint(start)
     zero = replace(begun, network=replace(begun.network, reset="zero"))
     plan = QUICK.replace(epochs=1)
-    found = finetune(zero, INT2, tiny_set(), plan, tmp_path / "ckpt.pt", progress=False).checkpoint
+    found = finetune(zero, INT2, tiny_set(), plan, tmp_path / "ckpt.pt").checkpoint
     assert found.network.reset == "subtract"
     assert to_float_network(found).reset == "subtract"
 

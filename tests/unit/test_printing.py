@@ -20,9 +20,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from sast_deploy.base import progress
 from sast_deploy.cli import cli, run
 from sast_deploy.doctor import Check
+from sast_deploy.show import bars
 from sast_deploy.show.blocks import UNLIMITED, Block, Facts, Line, Out, Table
 from tests.stockfiles import dense, write_stock
 from tests.tinydata import tiny_set
@@ -213,9 +213,9 @@ def test_a_real_terminal_of_forty_columns(folder: Path) -> None:
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
 def test_no_number_of_a_progress_bar_is_cut(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.StringIO()
-    monkeypatch.setattr(progress, "Console", partial(Console, file=out, width=width, force_terminal=True))
-    with progress.progress_bar() as bar:
-        task = bar.add_task("predicting labels", total=12_345)
+    monkeypatch.setattr(bars, "Console", partial(Console, file=out, width=width, force_terminal=True))
+    with bars.progress_bar() as bar:
+        task = bar.add_task("predicting labels", total=12_345, text="")
         bar.update(task, completed=6_789)
     lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue()).replace("\r", "\n").splitlines()
     assert any("6789/12345" in line for line in lines)
@@ -223,7 +223,7 @@ def test_no_number_of_a_progress_bar_is_cut(width: int, monkeypatch: pytest.Monk
     assert max(map(len, lines)) <= width
 
 
-PRINTS = {f"sast_deploy/{name}.py" for name in ("show/blocks", "base/progress", "studies/sweep/display")}
+PRINTS = {f"sast_deploy/{name}.py" for name in ("show/blocks", "show/bars", "show/terminal")}
 SOURCES = sorted((ROOT / "sast_deploy").rglob("*.py"))
 
 
@@ -233,8 +233,7 @@ def test_no_source_prints_with_markup(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     rich = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
     uses = any(node.module.split(".")[0] == "rich" for node in rich if node.module)
-    only_names = str(path.relative_to(ROOT)) == "sast_deploy/studies/sweep/sweep.py"  # the type of a console
-    assert not uses or only_names or str(path.relative_to(ROOT)) in PRINTS
+    assert not uses or str(path.relative_to(ROOT)) in PRINTS
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Console":
             assert {"markup", "emoji"} <= {keyword.arg for keyword in node.keywords}, ast.unparse(node)
@@ -247,7 +246,7 @@ def test_no_source_prints_with_markup(path: Path) -> None:
 
 def test_consoles_take_nothing_for_markup() -> None:
     """Whatever is printed by them, also by what is not ours, such as a bar or a table of rich's own."""
-    from sast_deploy.base.progress import progress_bar
+    from sast_deploy.show.bars import progress_bar
 
     for console in (Out(io.StringIO()), progress_bar().console):
         assert console.render_str("[b]x[/b] :smile:").plain == "[b]x[/b] :smile:"
@@ -283,9 +282,11 @@ def test_control_characters_are_escaped_wherever_a_name_can_stand(
     character: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from sast_deploy.base.errors import DataError
-    from sast_deploy.base.progress import Words, progress_bar, say
+    from sast_deploy.base.progress import observe, say
     from sast_deploy.base.text import pictured
     from sast_deploy.data.cache import notice
+    from sast_deploy.show.bars import Words, progress_bar
+    from sast_deploy.show.terminal import Terminal
     from sast_deploy.studies.tables import markdown
 
     name = f"a{character}b"
@@ -293,12 +294,13 @@ def test_control_characters_are_escaped_wherever_a_name_can_stand(
     table = Table(name, (name, "x"), ((name, name),), (name,))
     blocks: list[Block] = [table, Facts({name: name}), Line(name)]
     texts = ["\n".join(each.lines(200)) for each in blocks] + [markdown(table), pictured(name)]
-    notice(name)
-    say(progress_bar(), name)
+    with observe(Terminal()):
+        notice(name)
+        say(name)
     assert run(["evaluate", f"{name}.pt"]) == 2
     texts += [capsys.readouterr().err, str(DataError("what", where=name))]
     bar = progress_bar()
-    bar.add_task(name)
+    bar.add_task(name, text="")
     texts.append(Words("{task.description}").render(bar.tasks[0]).plain)
     for text in texts:
         assert escaped in text

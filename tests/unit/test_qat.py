@@ -75,7 +75,7 @@ def checkpoint_of(spec: NetworkSpec, seed: int, gain: float = 6.0) -> Checkpoint
 
 def trained(tmp_path: Path, spec: NetworkSpec) -> Checkpoint:
     plan = PAPER.replace(epochs=1, lr=0.02, batch=16, rho=0)
-    return train(spec, plan, tiny_set(), tmp_path / "ckpt.pt", progress=False).checkpoint
+    return train(spec, plan, tiny_set(), tmp_path / "ckpt.pt").checkpoint
 
 
 def assert_same_as_reference(checkpoint: Checkpoint, profile: Profile, clip: int = CLIP) -> None:

@@ -195,7 +195,7 @@ def test_anything_in_any_place_of_an_unfinished_training(tmp_path: Path, monkeyp
 
     recipe, seen = PAPER.replace(epochs=2, batch=32, prune=0.5), []
     monkeypatch.setattr(training, "save_progress", lambda _, state, setting: seen.append((state, setting)))
-    training.train(FC, recipe, tiny_set(), tmp_path / "ckpt.pt", progress=False)
+    training.train(FC, recipe, tiny_set(), tmp_path / "ckpt.pt")
     monkeypatch.undo()
     state, setting = seen[-1]
     files = RunFiles(tmp_path / "x" / "ckpt.pt")

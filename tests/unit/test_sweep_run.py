@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import multiprocessing
 import os
@@ -15,12 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 import sast_deploy.studies.sweep.execute as execute_module
 import sast_deploy.studies.sweep.stages as stages_module
 import sast_deploy.studies.sweep.sweep as sweep_module
 from sast_deploy.base.errors import BusyError, DataError, OutputError, TrainingError
+from sast_deploy.base.progress import Observer, observe
 from sast_deploy.base.text import percent
 from sast_deploy.data import FrameOptions, FrameSplit
 from sast_deploy.finetuning.recipe import FINETUNE
@@ -91,7 +90,7 @@ def test_a_run_writes_what_it_says(tmp_path: Path) -> None:
     assert found["manifest"]["data"]["frame_digest"] == "0" * 64
     assert found["manifest"]["code"]["source"] == source_digest()
     checkpoint = load_checkpoint(tmp_path / run.name / "ckpt.pt")
-    expected = evaluate(checkpoint, tiny_set().test, progress=False)
+    expected = evaluate(checkpoint, tiny_set().test)
     assert (found["float"]["surrogate"], found["float"]["hard"]) == (
         expected.surrogate_accuracy, expected.hard_accuracy,
     )  # fmt: skip
@@ -396,7 +395,7 @@ def test_a_users_study_json_is_refused_before_any_work(content: str, way: str, t
     (notes if way == "a link" else path).write_text(content)
     before = tree(tmp_path)
     with pytest.raises(OutputError, match=r"study\.json: (is a file of another kind|holds a damaged plan)"):
-        sweep(Study("s", "", "cpu", 3, (make(),)), path.parent, workers=None, console=Console())  # type: ignore[arg-type]
+        sweep(Study("s", "", "cpu", 3, (make(),)), path.parent, workers=None)  # type: ignore[arg-type]
     assert tree(tmp_path) == before
 
 
@@ -504,7 +503,7 @@ def test_a_sweep_does_everything_and_a_failure_stops_no_other_run(
     import sast_deploy.studies.sweep.sweep as sweep_module
 
     calls = []
-    loader: Any = lambda choice, progress: calls.append(choice)  # noqa: E731
+    loader: Any = lambda choice: calls.append(choice)  # noqa: E731
     loader.cache_clear = lambda: None
     monkeypatch.setattr(sweep_module, "load_choice", loader)
     monkeypatch.setattr(sweep_module, "BUSY_SECONDS", 0.0)
@@ -515,20 +514,18 @@ def test_a_sweep_does_everything_and_a_failure_stops_no_other_run(
     )  # fmt: skip
     bad = replace(bad, network=NetworkChoice("broken", "fc", hidden=(0,)))
     study = Study("s", "", "cpu", 2, (make(0), bad, make(1)))
-    workers, console = (
-        Inline({make(0).name: 2}),
-        Console(width=200, record=True, file=io.StringIO()),
-    )
-    outcome = sweep(study, tmp_path, workers, console)
+    workers, heard = Inline({make(0).name: 2}), Heard()
+    with observe(heard):
+        outcome = sweep(study, tmp_path, workers)
     assert workers.order.count(make(0).name) == 3
     assert workers.closed
     assert (outcome.finished, outcome.before, set(outcome.failures)) == (2, 0, {bad.name})
     assert len(calls) == 1
-    said = console.export_text()
+    said = "\n".join(heard.told)
     assert "3/3" in said
     assert f"failed {bad.name}: network: hidden[0] = 0" in said
     again = Inline()
-    outcome = sweep(study, tmp_path, again, console)
+    outcome = sweep(study, tmp_path, again)
     assert (outcome.finished, outcome.before, again.order) == (2, 2, [bad.name])
 
 
@@ -570,30 +567,54 @@ def test_the_source_has_a_digest_and_in_a_checkout_a_commit() -> None:
     assert STEPS == 4
 
 
-def test_a_terminal_shows_bars_and_what_is_left(tmp_path: Path) -> None:
-    console = Console(width=120, force_terminal=True, file=io.StringIO(), record=True)
-    runs = (make(0), make(1))
-    with Display(runs, tmp_path, console) as display:
-        display.started(runs[0].name)
-        (tmp_path / runs[0].name).mkdir()
-        (tmp_path / runs[0].name / "metrics.jsonl").write_text("{}\n{}\n")
-        display.show(Event(runs[0].name, STAGE, "train"))
+class Heard(Observer):
+    """What a sweep told."""
+
+    def __init__(self) -> None:
+        self.done: dict[str, int] = {}
+        self.told: list[str] = []
+
+    def begin(self, what: str, total: int | None) -> str:
+        self.done[what] = 0
+        self.told.append(f"{what} of {total}")
+        return what
+
+    def advance(self, task: str, steps: int) -> None:
+        self.done[task] += steps
+
+    def tell(self, task: str, text: str) -> None:
+        self.told.append(f"{task}: {text}")
+
+    def say(self, line: str) -> None:
+        self.told.append(line)
+
+
+def test_a_sweep_tells_of_its_runs_and_what_is_left(tmp_path: Path) -> None:
+    runs, heard = (make(0), make(1)), Heard()
+    name = runs[0].name
+    with observe(heard), Display(runs, tmp_path) as display:
+        display.started(name)
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metrics.jsonl").write_text("{}\n{}\n")
+        display.show(Event(name, STAGE, "train"))
         display.refresh()
-        console.print(display._render())
-        display.show(Event(runs[0].name, FAILED, "no luck"))
-        console.print(display._render())
-    said = console.export_text()
-    assert "0 of 2 runs finished, 1 running, left 0:00:0" in said
-    assert "0 of 2 runs finished, 0 running, 1 FAILED" in said
-    assert f"1/2 failed {runs[0].name}: no luck" in said
+        assert heard.done == {"runs": 0, f"  {name}": 2}
+        display.show(Event(name, FAILED, "no luck"))
+        display.refresh()
+    assert heard.done["runs"] == 0
+    assert heard.told[:3] == ["runs of 2", f"  {name} of 3", f"  {name}: train"]
+    assert heard.told[3].startswith("runs: 1 at work, left 0:00:0")
+    assert heard.told[4].startswith(f"1/2 failed {name}: no luck  (left ")
+    assert heard.told[5].startswith("runs: 0 at work, 1 FAILED, left ")
 
 
 def test_a_finished_sweep_counts_what_was_done_before(tmp_path: Path) -> None:
-    console = Console(width=120, force_terminal=True, file=io.StringIO(), record=True)
-    with Display((), tmp_path, console, before=3) as display:
-        console.print(display._render())
-    assert console.export_text().splitlines() == ["3 of 3 runs finished, 0 running"]
-    with Display((make(0),), tmp_path, console, before=2) as display:
-        display.show(Event(make(0).name, FINISHED, "done"))
-        console.print(display._render())
-    assert "3 of 3 runs finished, 0 running" in console.export_text()
+    heard = Heard()
+    with observe(heard):
+        with Display((), tmp_path, before=3):
+            assert heard.told == []
+        with Display((make(0),), tmp_path, before=2) as display:
+            display.show(Event(make(0).name, FINISHED, "done"))
+            display.refresh()
+    assert heard.done == {"runs": 3}
+    assert heard.told == ["runs of 3", f"1/1 finished {make(0).name}: done", "runs: 0 at work"]

@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from sast_deploy.base.errors import TrainingError, UsageError
+from sast_deploy.base.progress import observe
 from sast_deploy.data import FrameSet
+from sast_deploy.show.terminal import Terminal
 from sast_deploy.training.batches import BatchFeeder, fitting_threads, minibatches, pick_device
 from sast_deploy.training.checkpoint import load_checkpoint
 from sast_deploy.training.evaluate import evaluate
@@ -31,7 +33,7 @@ ALL_OPTIONS = QUICK.replace(
 
 
 def run(out: Path, plan: Recipe = QUICK, data: FrameSet | None = None, **options: Any) -> TrainResult:
-    return train(SPEC, plan, data or tiny_set(), out, progress=False, **options)
+    return train(SPEC, plan, data or tiny_set(), out, **options)
 
 
 def weights(path: Path) -> dict[str, np.ndarray]:
@@ -167,7 +169,7 @@ def test_the_test_split_decides_nothing_and_is_measured_once(tmp_path: Path) -> 
         assert np.array_equal(value, misled.checkpoint.state[key])
     measured = right.checkpoint.metrics["test"]
     assert measured["samples"] == len(data.test)
-    assert measured["hard"] == evaluate(right.checkpoint, data.test, progress=False).hard_accuracy
+    assert measured["hard"] == evaluate(right.checkpoint, data.test).hard_accuracy
     assert measured["hard"] + misled.checkpoint.metrics["test"]["hard"] <= 1.0
 
 
@@ -319,11 +321,14 @@ def test_nonsense_options_are_refused(tmp_path: Path, options: dict[str, Any], n
 
 def test_a_network_of_another_shape_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="10 classes"):
-        train(NetworkSpec("fc", (2, 34, 34), (5,), 10), QUICK, tiny_set(), tmp_path / "c.pt", progress=False)
+        train(NetworkSpec("fc", (2, 34, 34), (5,), 10), QUICK, tiny_set(), tmp_path / "c.pt")
 
 
 def test_plain_lines_when_piped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    train(SPEC, QUICK, tiny_set(), tmp_path / "ckpt.pt")
+    train(SPEC, QUICK, tiny_set(), tmp_path / "silent" / "ckpt.pt")
+    assert capsys.readouterr() == ("", "")
+    with observe(Terminal()):
+        train(SPEC, QUICK, tiny_set(), tmp_path / "ckpt.pt")
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 4
     assert lines[0].startswith("epoch 1/4  loss ")

@@ -27,7 +27,7 @@ PRUNED = ALL_OPTIONS.replace(epochs=6, prune=0.5, sharpness="asam")
 
 
 def run(out: Path, plan: Recipe, spec: NetworkSpec = SPEC, **options: Any) -> TrainResult:
-    return train(spec, plan, tiny_set(), out, progress=False, **options)
+    return train(spec, plan, tiny_set(), out, **options)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_the_penalty_lowers_the_rates(tmp_path: Path) -> None:
     rates = [
         evaluate(
             run(tmp_path / str(weight) / "c.pt", QUICK.replace(epochs=12, synops=weight)).checkpoint,
-            tiny_set().test, progress=False,
+            tiny_set().test,
         ).hard_rates
         for weight in (0.0, 3.0)
     ]  # fmt: skip
@@ -135,7 +135,7 @@ def test_pruned_neurons_are_gone_from_the_checkpoint(
     assert to_float_network(checkpoint).layers[0].weight.shape[0] == small[0]
     assert checkpoint.metrics["epoch"] >= 3  # cut at the start of epochs 2 and 3 of 6
     assert run(tmp_path / "ckpt.pt", PRUNED, spec, resume=True).already_finished
-    result = evaluate(checkpoint, tiny_set().test, progress=False)
+    result = evaluate(checkpoint, tiny_set().test)
     assert checkpoint.metrics["test"]["hard"] == result.hard_accuracy
 
 
@@ -192,8 +192,8 @@ def test_reset_to_zero_trains_and_is_evaluated_as_such(tmp_path: Path) -> None:
     checkpoint = load_checkpoint(run(tmp_path / "ckpt.pt", QUICK.replace(epochs=12), spec).path)
     assert checkpoint.network.reset == "zero"
     test = tiny_set().test
-    zero = evaluate(checkpoint, test, progress=False)
-    other = evaluate(replace(checkpoint, network=SPEC), test, progress=False)
+    zero = evaluate(checkpoint, test)
+    other = evaluate(replace(checkpoint, network=SPEC), test)
     assert zero.hard_accuracy > 0.8
     assert zero.hard_rates != other.hard_rates
     with pytest.raises(TrainingError, match=r"reset = zero \(now subtract\)"):

@@ -13,7 +13,6 @@ import numpy as np
 
 from sast_deploy.base.errors import DataError
 from sast_deploy.base.files import file_digest
-from sast_deploy.base.outputs import Run
 from sast_deploy.base.progress import track
 from sast_deploy.data.camera.idx import Split
 from sast_deploy.data.camera.matching import common_recordings, matched_recordings, spread, twin
@@ -22,7 +21,6 @@ from sast_deploy.data.camera.statistics import STEPS, EventStatistics, matched_c
 from sast_deploy.data.events import read_nmnist
 from sast_deploy.data.readers.nmnist import find_nmnist
 from sast_deploy.data.readers.official import nmnist_provenance
-from sast_deploy.show.blocks import Table
 
 TOLERANCE = 0.10  # largest relative difference of a row that counts
 SUMMING = "what is compared"  # of a bar
@@ -49,13 +47,6 @@ class Row:
     def ok(self) -> bool:
         """Whether the row is within TOLERANCE, or is shown for information only."""
         return not self.checked or abs(self.ratio - 1.0) <= TOLERANCE
-
-    def cells(self) -> tuple[str, str, str, str, str]:
-        """Quantity, real, simulated, ratio and verdict as text."""
-        verdict = ("yes" if self.ok else "NO") if self.checked else "-"
-        digits = 4 if max(abs(self.real), abs(self.simulated)) < 10 else 1
-        return (self.quantity, f"{self.real:.{digits}f}", f"{self.simulated:.{digits}f}",
-                f"{self.ratio:.3f}", verdict)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,11 +78,6 @@ class Comparison:
         """Whether every checked row is within 10 % of the real recordings."""
         return all(row.ok for row in self.rows)
 
-    def table(self) -> Table:
-        """The rows."""
-        head = ("quantity", "real", "simulated", "ratio", "within 10 %")
-        return Table("", head, tuple(row.cells() for row in self.rows), left=1)
-
     def verdict(self) -> tuple[str, str]:
         """Two lines: the similarities, and whether all is within 10 %."""
         failed = [row.quantity for row in self.rows if not row.ok]
@@ -101,12 +87,6 @@ class Comparison:
             f"mean map correlation {self.map_correlation:.3f}",
             f"OUTSIDE 10 %: {', '.join(failed)}" if failed else "all checked quantities are within 10 %",
         )
-
-    def plot(self, path: Path, run: Run | None = None) -> None:
-        """Write the picture: PNG, PDF or SVG, as its name says. Raises OutputError."""
-        from sast_deploy.data.camera.picture import draw
-
-        draw(self, Path(path), run)
 
 
 def compare(
@@ -118,7 +98,6 @@ def compare(
     model: PixelModel | None = None,
     seed: int = 0,
     limit: int | None = MAX_RECORDINGS,
-    progress: bool = False,
 ) -> Comparison:
     """Compare real N-MNIST recordings with simulated ones of the same image numbers.
 
@@ -145,7 +124,7 @@ def compare(
         against = str(simulated_root)
     else:
         raise DataError("give either a simulated data set or MNIST's idx files", where="compare")
-    shown = track(simulated, "simulated recordings", len(real)) if progress else simulated
+    shown = track(simulated, "simulated recordings", len(real))
     return _comparison(
         statistics(read_nmnist(path) for path, _, _ in real),
         statistics(shown),

@@ -55,7 +55,6 @@ def simulate_dataset(
     seed: int = 0,
     first_number: int = 1,
     source: str = "images given by the caller",
-    progress: bool = False,
 ) -> Path:
     """Simulate a recording of every image and write them as one split of a new data set folder.
 
@@ -68,7 +67,6 @@ def simulate_dataset(
         seed: the sensor and its noise; a recording depends on image, seed, its number and the model only.
         first_number: number of images[0]; the others follow.
         source: what the images are, for the marker.
-        progress: show a bar.
 
     Returns:
         `out`.
@@ -79,7 +77,7 @@ def simulate_dataset(
     """
     numbers = np.arange(first_number, first_number + len(images))
     part = _Part(split, images, np.asarray(labels, dtype=np.int64), numbers)
-    return _write(Path(out), [part], model or PixelModel(), seed, {"source": source}, progress)
+    return _write(Path(out), [part], model or PixelModel(), seed, {"source": source})
 
 
 def simulate_mnist(
@@ -90,7 +88,6 @@ def simulate_mnist(
     *,
     seed: int = 0,
     model: PixelModel | None = None,
-    progress: bool = False,
 ) -> Path:
     """A simulated N-MNIST from MNIST's idx files: the first `n_train` training and `n_test` test images.
 
@@ -111,10 +108,10 @@ def simulate_mnist(
         parts.append(_Part(split, images[:count], labels[:count].astype(np.int64), numbers, sessions=True))
     selection = f"first {n_train} train, first {n_test} test"
     about = {"source": "MNIST (LeCun, Cortes, Burges)", "selection": selection}
-    return _write(Path(out), parts, model or PixelModel(), seed, about, progress)
+    return _write(Path(out), parts, model or PixelModel(), seed, about)
 
 
-def build_digits(cache_dir: Path, *, progress: bool = False) -> Path:
+def build_digits(cache_dir: Path) -> Path:
     """The embedded data set: scikit-learn's 1,797 digits, simulated once and then taken from `cache_dir`.
 
     Returns the root of N-MNIST's layout. How the digits are split is said in `digits.py`.
@@ -142,7 +139,7 @@ def build_digits(cache_dir: Path, *, progress: bool = False) -> Path:
     if there:
         shutil.rmtree(root, ignore_errors=True)
     try:
-        return _write(root, parts, PixelModel(), DIGITS_SEED, about, progress)
+        return _write(root, parts, PixelModel(), DIGITS_SEED, about)
     except OutputError as error:
         raise OutputError(str(error), todo="set SAST_CACHE_DIR or --cache-dir to one") from error
 
@@ -215,12 +212,12 @@ def _is_whole(root: Path, marker: dict[str, Any]) -> bool:
 
 
 def _write(
-    out: Path, parts: list[_Part], model: PixelModel, seed: int, about: dict[str, str], progress: bool
+    out: Path, parts: list[_Part], model: PixelModel, seed: int, about: dict[str, str]
 ) -> Path:
     total = sum(len(part.images) for part in parts)
     with _new_folder(out) as folder:
         jobs = ((part, i) for part in parts for i in range(len(part.images)))
-        for part, i in track(jobs, "simulating recordings", total) if progress else jobs:
+        for part, i in track(jobs, "simulating recordings", total):
             number = int(part.numbers[i])
             path = folder / part.split / str(part.labels[i]) / f"{number:05d}.bin"
             key = recording_key(number, part.split)

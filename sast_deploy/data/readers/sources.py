@@ -37,7 +37,7 @@ def resolve_root(data_root: Path | None) -> Path:
 
 
 def find_source(
-    dataset: str, data_root: Path | None, cache_dir: Path, progress: bool, download: bool = True
+    dataset: str, data_root: Path | None, cache_dir: Path, download: bool = True
 ) -> Source:
     """The source that `dataset` names, on the disk; else real data are fetched through tonic, if `download`.
 
@@ -46,13 +46,13 @@ def find_source(
     """
     root = resolve_root(data_root)
     if dataset == "auto":
-        return _auto(root, cache_dir, progress)
+        return _auto(root, cache_dir)
     if dataset == "nmnist":
         return _real(root, find_nmnist(root) or _download(root, download))
     if dataset == "nmnist-simulated":
         return _simulated(root)
     if dataset == EMBEDDED:
-        return _digits(cache_dir, progress)
+        return _digits(cache_dir)
     if dataset in TONIC_ALIASES or dataset.startswith(TONIC_PREFIX):
         from sast_deploy.data.readers.tonic_sets import TonicSource
 
@@ -61,12 +61,12 @@ def find_source(
     raise DataError(f"unknown data set {dataset!r}", expected=f"one of {', '.join(NAMES)}")
 
 
-def _auto(root: Path, cache_dir: Path, progress: bool) -> Source:
+def _auto(root: Path, cache_dir: Path) -> Source:
     folder = find_nmnist(root)
     if folder is not None and simulated_marker(folder) is None:
         return _real(root, folder)
     there = f"the set in {folder} is simulated" if folder is not None else f"there is none in {root}"
-    return _digits(cache_dir, progress, f"; real N-MNIST was not used: {there}")
+    return _digits(cache_dir, f"; real N-MNIST was not used: {there}")
 
 
 def _real(root: Path, folder: Path) -> Source:
@@ -103,8 +103,8 @@ def _simulated(root: Path) -> Source:
     return NmnistFolder(folder, "nmnist-simulated", provenance, simulated=True)
 
 
-def _digits(cache_dir: Path, progress: bool, remark: str = "") -> Source:
+def _digits(cache_dir: Path, remark: str = "") -> Source:
     from sast_deploy.data.camera.saccade import build_digits
 
-    folder = build_digits(cache_dir, progress=progress)
+    folder = build_digits(cache_dir)
     return NmnistFolder(folder, EMBEDDED, DIGITS_PROVENANCE + remark, simulated=True)

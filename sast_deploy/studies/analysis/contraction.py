@@ -113,13 +113,12 @@ def contraction(
     *,
     indices: Indices | None = None,
     device: str = "auto",
-    progress: bool = False,
 ) -> Contraction:
     """The proxy over every state that the samples of `split` (or those at `indices`) visit.
 
     Raises UsageError: frames of another shape than the network's, or no samples.
     """
-    stream = open_stream(checkpoint, split, indices=indices, device=device, progress=progress)
+    stream = open_stream(checkpoint, split, indices=indices, device=device)
     network = stream.network
     bounds = state_bounds(network, checkpoint.frames.steps)
     tallies = [_Tally(network, index, *bound) for index, bound in enumerate(bounds)]

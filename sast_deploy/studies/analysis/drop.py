@@ -23,7 +23,7 @@ DRAWS = 3
 _STAY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))  # every event keeps its place
 
 
-def unclipped(data: FrameSet, cache_dir: Path | None = None, *, progress: bool = False) -> FrameSplit:
+def unclipped(data: FrameSet, cache_dir: Path | None = None) -> FrameSplit:
     """The test split's frames with counts up to 255: what an event drop must start from.
 
     A pixel with 9 events and clip 4 shows 4 whether or not 5 of them are lost. The recordings are read
@@ -40,7 +40,6 @@ def unclipped(data: FrameSet, cache_dir: Path | None = None, *, progress: bool =
         holdout=data.info.holdout,
         holdout_seed=data.info.holdout_seed or 0,
         cache_dir=cache_dir,
-        progress=progress,
         download=False,  # they were here a moment ago
     ).test
     probe = slice(None, None, max(1, len(counts) // 64))
@@ -59,7 +58,6 @@ def event_drop(
     draws: int = DRAWS,
     seed: int = 0,
     device: str = "auto",
-    progress: bool = False,
 ) -> Corruption:
     """Accuracy where every event of `counts` (see `unclipped`) is lost, independently, with probability p.
 
@@ -72,7 +70,7 @@ def event_drop(
     if not probabilities or not all(0.0 <= p <= 1.0 for p in probabilities) or draws < 1:
         found = f"probabilities {tuple(probabilities)}, {draws} draws"
         raise UsageError(found, where="event drop", expected="each from 0 to 1, one draw or more")
-    stream = open_stream(checkpoint, counts, device=device, progress=progress)
+    stream = open_stream(checkpoint, counts, device=device)
     clip, place = checkpoint.frames.clip, stream.feeder.device
     keys = np.random.default_rng(seed).integers(0, 2**63, (draws, len(counts.labels)), dtype=np.uint64)
     tally = Draws(probabilities, draws)

@@ -95,10 +95,9 @@ def margins(
     *,
     indices: Indices | None = None,
     device: str = "auto",
-    progress: bool = False,
 ) -> Margins:
     """Margins over all samples of `split` (or those at `indices`), steps and neurons. Raises UsageError."""
-    stream = open_stream(checkpoint, split, indices=indices, device=device, progress=progress)
+    stream = open_stream(checkpoint, split, indices=indices, device=device)
     layers = range(len(stream.network.layers))
     tallies = {hard: [_Tally() for _ in layers] for hard in (False, True)}
 

@@ -27,7 +27,6 @@ def weight_noise(
     draws: int = DRAWS,
     seed: int = 0,
     device: str = "auto",
-    progress: bool = False,
 ) -> Corruption:
     """Accuracy with noise on the weights of every layer, the readout included:
 
@@ -40,7 +39,7 @@ def weight_noise(
     if not sigmas or not all(0.0 <= sigma < np.inf for sigma in sigmas) or draws < 1:
         found = f"sigmas {tuple(sigmas)}, {draws} draws"
         raise UsageError(found, where="weight noise", expected="each 0 or more, one draw or more")
-    stream = open_stream(checkpoint, split, device=device, progress=progress)
+    stream = open_stream(checkpoint, split, device=device)
     tally = Draws(sigmas, draws)
     networks = [noisy(stream.network, sigmas[level], (seed, draw)) for level, draw in tally.cases]
 

@@ -82,7 +82,6 @@ def check_pairs(
     indices: Indices | None = None,
     seed: int = 0,
     device: str = "auto",
-    progress: bool = False,
 ) -> PairCheck:
     """Search pairs of inputs around samples of `split` for a violation, in double precision.
 
@@ -98,7 +97,7 @@ def check_pairs(
         real = max(uses.add(x, other) for other in _others(x))
         starts = [x + _scaled(torch.randn(x.shape, generator=generator).to(x), d) for d in DISTANCES]
         disturbed = max(uses.add(x, start) for start in starts)
-        searched = track(starts, "searching pairs") if progress else starts
+        searched = track(starts, "searching pairs")
         adversarial = max(uses.add(*_ascend(network, x, start)) for start in searched)
     return PairCheck(
         bound, x.shape[1], real, disturbed, adversarial, tuple(uses.layers), tuple(uses.secants)

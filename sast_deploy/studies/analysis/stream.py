@@ -31,13 +31,11 @@ class Stream:
         network: on the feeder's device.
         feeder: reads samples as network input (T, batch, C*H*W) float32 in [0, 1].
         indices: (n,) int64, which samples of the feeder.
-        progress: show bars on stderr.
     """
 
     network: Network
     feeder: BatchFeeder
     indices: Indices
-    progress: bool = False
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -55,7 +53,7 @@ class Stream:
         """Call work(indices) for every batch's sample indices; no gradients."""
         parts = self.parts()
         with torch.no_grad(), fitting_threads(self.network.spec, self.feeder.device):
-            for part in track(parts, description) if self.progress else parts:
+            for part in track(parts, description):
                 work(part)
 
 
@@ -65,7 +63,6 @@ def open_stream(
     *,
     indices: Indices | None = None,
     device: str = "auto",
-    progress: bool = False,
 ) -> Stream:
     """The checkpoint's network and the samples of `split` at `indices` (default: all of them).
 
@@ -77,7 +74,7 @@ def open_stream(
         found = f"{len(chosen)} frames of shape {split.frames.shape[1:]}"
         raise UsageError(found, where="analysis", expected=f"one or more of shape {shape}")
     feeder = BatchFeeder(split.frames, split.labels, checkpoint.frames.clip, pick_device(device))
-    return Stream(load_network(checkpoint).to(feeder.device), feeder, chosen, progress)
+    return Stream(load_network(checkpoint).to(feeder.device), feeder, chosen)
 
 
 def batch_size(network: Network, steps: int) -> int:
@@ -131,11 +128,11 @@ class Predictions:
 
 
 def predict(
-    checkpoint: Checkpoint, data: FrameSet, *, device: str = "auto", progress: bool = False
+    checkpoint: Checkpoint, data: FrameSet, *, device: str = "auto"
 ) -> Predictions:
     """Predictions for every test sample of `data`. Raises UsageError as `open_stream` does."""
     split = data.test
-    stream = open_stream(checkpoint, split, device=device, progress=progress)
+    stream = open_stream(checkpoint, split, device=device)
     found: dict[bool, list[NDArray[np.int64]]] = {False: [], True: []}
 
     def work(x: Tensor, y: Tensor) -> None:

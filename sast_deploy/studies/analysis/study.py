@@ -29,7 +29,6 @@ def analyse(
     cache_dir: Path | None = None,
     seed: int = 0,
     device: str = "auto",
-    progress: bool = False,
 ) -> dict[str, Any]:
     """Run the parts and return their results as plain values, one entry per part, in the order of PARTS.
 
@@ -49,10 +48,10 @@ def analyse(
         raise UsageError(
             f"part {', '.join(unknown) or '(none)'}", where="analysis", expected=", ".join(PARTS)
         )
-    how: dict[str, Any] = {"device": device, "progress": progress}
+    how: dict[str, Any] = {"device": device}
     found: dict[str, Any] = {}
     if "drop" in parts:
-        counts = counts if counts is not None else unclipped(data, cache_dir, progress=progress)
+        counts = counts if counts is not None else unclipped(data, cache_dir)
         found["drop"] = event_drop(checkpoint, counts, seed=seed, **how).to_dict()
     if "noise" in parts:
         found["noise"] = weight_noise(checkpoint, data.test, seed=seed, **how).to_dict()

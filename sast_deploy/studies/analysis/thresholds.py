@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sast_deploy.base.errors import UsageError
-from sast_deploy.base.progress import progress_bar
+from sast_deploy.base.progress import task
 from sast_deploy.calibration.parts import training_parts
 from sast_deploy.data import FrameSet
 from sast_deploy.reports.accuracy import Accuracy
@@ -82,7 +82,6 @@ def tune_thresholds(
     *,
     factors: Sequence[float] = FACTORS,
     device: str = "auto",
-    progress: bool = False,
 ) -> ThresholdTuning:
     """Scale every layer's thresholds for the best hard-spike accuracy on the trainer's validation part.
 
@@ -96,9 +95,8 @@ def tune_thresholds(
         raise UsageError(f"{tuple(factors)}", where="threshold factors", expected="positive, 1.0 among them")
     held = training_parts(checkpoint, data)[1]
     judge = _Judge(open_stream(checkpoint, data.train, indices=held, device=device))
-    with progress_bar() as bar:
-        task = bar.add_task("thresholds", total=None, visible=progress)
-        chosen = _descend(judge, factors, lambda: bar.advance(task))
+    with task("thresholds") as settings:
+        chosen = _descend(judge, factors, settings.advance)
     unchanged = (1.0,) * len(chosen)
     test = open_stream(checkpoint, data.test, device=device)
     (hits, before), (new_hits, after) = (_measure(test, setting) for setting in (unchanged, chosen))

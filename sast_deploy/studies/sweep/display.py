@@ -1,21 +1,15 @@
-"""What a person sees of a sweep: bars with the time left on a terminal, one line per event when piped."""
+"""What a sweep tells of itself: its runs as tasks, each with its epochs, and a line for each that ends."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-
-from rich.console import Console, Group
-from rich.live import Live
-from rich.progress import BarColumn, Progress, TaskID, TimeElapsedColumn
-from rich.text import Text
 
 from sast_deploy.base.errors import DataError
-from sast_deploy.base.progress import Words
+from sast_deploy.base.progress import Task, say, task
 from sast_deploy.base.reading import Expected, read_bytes
-from sast_deploy.base.text import printable
 from sast_deploy.studies.sweep.jobs import BUSY, FAILED, FINISHED, Event
 from sast_deploy.studies.sweep.study import Run
 from sast_deploy.training.state import METRICS_BYTES
@@ -24,61 +18,56 @@ METRICS = Expected("a training's lines", DataError)
 
 
 class Display:
-    """Counts the runs and shows those at work, each with its epochs, read from its metrics.jsonl.
+    """Counts the runs and follows those at work, whose epochs it reads from their metrics.jsonl.
 
     runs: those to do. before: how many others were finished before.
     """
 
-    def __init__(self, runs: Iterable[Run], folder: Path, console: Console, before: int = 0) -> None:
-        self.folder, self.console, self.before = folder, console, before
+    def __init__(self, runs: Iterable[Run], folder: Path, before: int = 0) -> None:
+        self.folder, self.before = folder, before
         self.todo = {run.name: run for run in runs}
         self.done: dict[str, str] = {}  # name -> FINISHED or FAILED
         self.start = time.monotonic()
         self.begun = {name: self._epochs(name) for name in self.todo}
-        self.working: dict[str, TaskID] = {}
-        self.bars = Progress(
-            Words("  {task.description}"), BarColumn(30), Words("{task.fields[stage]}"),
-            TimeElapsedColumn(), console=console,
-        )  # fmt: skip
-        self.live = Live(console=console, get_renderable=self._render, refresh_per_second=2)
+        self.working: dict[str, _Run] = {}
+        self._tasks = ExitStack()
 
     def __enter__(self) -> Display:
-        if self.console.is_terminal and self.todo:
-            self.live.start()
+        if self.todo:
+            self.all = self._tasks.enter_context(task("runs", self.before + len(self.todo)))
+            self.all.advance(self.before)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.console.is_terminal:
-            self.live.stop()
+    def __exit__(self, *_: object) -> None:
+        for each in self.working.values():
+            each.stack.close()
+        self._tasks.close()
 
     def started(self, name: str) -> None:
         """A run goes to a worker."""
-        epochs = self.todo[name].recipe.recipe.epochs
-        self.working[name] = self.bars.add_task(name, total=epochs, stage="")
+        self.working[name] = _Run(name, self.todo[name].recipe.recipe.epochs)
 
     def show(self, event: Event) -> None:
         """An event: a stage on its bar; an end as a line that stays."""
         if event.kind in (FINISHED, FAILED, BUSY):
-            task = self.working.pop(event.run, None)
-            if task is not None:
-                self.bars.remove_task(task)
+            if event.run in self.working:
+                self.working.pop(event.run).stack.close()
         elif event.run in self.working:
-            self.bars.update(self.working[event.run], stage=event.text)
+            self.working[event.run].task.tell(event.text)
         if event.kind in (FINISHED, FAILED):
             self.done[event.run] = event.kind
+            self.all.advance(event.kind == FINISHED)
             number = f"{len(self.done)}/{len(self.todo)}"
             left = f"  (left {self._left()})" if len(self.done) < len(self.todo) else ""
-            style = "red" if event.kind == FAILED else ""
-            line = f"{number} {event.kind} {event.run}: {event.text}{left}"
-            self.console.print(Text(printable(line), style=style), soft_wrap=True)
+            say(f"{number} {event.kind} {event.run}: {event.text}{left}")
 
     def refresh(self) -> None:
         """Read how far the trainings are."""
-        if self.console.is_terminal:
-            for name, task in self.working.items():
-                self.bars.update(task, completed=self._epochs(name))
+        for name, each in self.working.items():
+            each.reach(self._epochs(name))
+        failed = sum(kind == FAILED for kind in self.done.values())
+        left = f", left {self._left()}" if len(self.done) < len(self.todo) else ""
+        self.all.tell(f"{len(self.working)} at work{f', {failed} FAILED' if failed else ''}{left}")
 
     def _epochs(self, name: str) -> int:
         """Finished epochs of a run."""
@@ -87,16 +76,6 @@ class Display:
             return read_bytes(path, METRICS, METRICS_BYTES).count(b"\n")
         except DataError:
             return 0
-
-    def _render(self) -> Group:
-        failed = sum(kind == FAILED for kind in self.done.values())
-        finished, runs = self.before + len(self.done) - failed, self.before + len(self.todo)
-        parts = [f"{finished} of {runs} runs finished, {len(self.working)} running"]
-        if failed:
-            parts.append(f"{failed} FAILED")
-        if len(self.done) < len(self.todo):
-            parts.append(f"left {self._left()}")
-        return Group(Text(", ".join(parts), style="bold"), self.bars)
 
     def _left(self) -> str:
         """Time left, if the remaining passes over the data take as long each as those of this session."""
@@ -111,3 +90,15 @@ class Display:
             return "?"
         seconds = round((time.monotonic() - self.start) * (whole - done) / done)
         return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+
+
+class _Run:
+    """A run at work, as a task of its epochs."""
+
+    def __init__(self, name: str, epochs: int) -> None:
+        self.stack, self.epochs = ExitStack(), 0
+        self.task: Task = self.stack.enter_context(task(f"  {name}", epochs))
+
+    def reach(self, epochs: int) -> None:
+        self.task.advance(epochs - self.epochs)
+        self.epochs = epochs

@@ -94,7 +94,7 @@ def _trained(run: Run, folder: RunFolder, data: FrameSet, device: str, report: R
     begun = files.resume.exists() or files.checkpoint.exists()
     result = train(
         spec, run.recipe.recipe, data, files.checkpoint, seed=run.seed, validation=run.validation,
-        device=device, resume=begun, overwrite=not begun, progress=False,
+        device=device, resume=begun, overwrite=not begun,
     )  # fmt: skip
     metrics = dict(result.checkpoint.metrics)
     folder.write_record(TRAIN, f"{TRAIN}.json", {}, _training_facts(metrics), metrics["seconds"])

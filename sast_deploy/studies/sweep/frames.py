@@ -15,14 +15,14 @@ PART_SEED = 0  # which samples a part consists of is the same for every run
 
 
 @lru_cache(maxsize=3)
-def load_choice(choice: DataChoice, progress: bool = False) -> FrameSet:
+def load_choice(choice: DataChoice) -> FrameSet:
     """The frames that `choice` names; those loaded last are kept, as every run of a study uses them.
 
     Raises DataError: what `load_frames` refuses, or fewer samples than asked for.
     """
     data = load_frames(
         choice.dataset, choice.options, data_root=choice.root, holdout=choice.holdout,
-        holdout_seed=choice.holdout_seed, progress=progress,
+        holdout_seed=choice.holdout_seed,
     )  # fmt: skip
     if choice.train is None and choice.test is None:
         return data

@@ -67,7 +67,7 @@ class Measuring:
         return how[stage.kind](stage)
 
     def _float(self, stage: Stage) -> dict[str, Any]:
-        found = evaluate(self.checkpoint, self.data.test, device=self.device, progress=False)
+        found = evaluate(self.checkpoint, self.data.test, device=self.device)
         return {
             "samples": found.samples,
             "surrogate": found.surrogate_accuracy,
@@ -115,7 +115,7 @@ class Measuring:
         result = finetune(
             self.checkpoint, profile, self.data, choice.recipe(self.checkpoint.recipe), files.checkpoint,
             k=choice.tuning.k, clip=choice.tuning.clip, seed=self.checkpoint.seeds["train"], source=start,
-            device=self.device, resume=files.resume.exists() or files.checkpoint.exists(), progress=False,
+            device=self.device, resume=files.resume.exists() or files.checkpoint.exists(),
         )  # fmt: skip
         deployed = compile_network(to_float_network(result.checkpoint), profile, name)
         metrics = result.checkpoint.metrics

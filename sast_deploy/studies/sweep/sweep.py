@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from sast_deploy.base.errors import Exit, OutputError, SastError
 from sast_deploy.base.outputs import check_output
 from sast_deploy.studies.sweep.choices import DataChoice
@@ -70,7 +68,7 @@ def plan(study: Study, runs: Path) -> Plan:
     return Plan(missing)
 
 
-def sweep(study: Study, runs: Path, workers: Workers, console: Console, progress: bool = True) -> Outcome:
+def sweep(study: Study, runs: Path, workers: Workers) -> Outcome:
     """Do everything that is missing; one failing run stops no other.
 
     Raises SweepInterruptedError; TrainingError, OutputError as `plan`, and for a study.json of somebody
@@ -80,12 +78,12 @@ def sweep(study: Study, runs: Path, workers: Workers, console: Console, progress
     wanted = plan(study, runs).todo
     todo = [run for run in study.runs if run.name in wanted]
     for choice in _frames_of(todo):
-        load_choice(choice, progress)  # into the cache, once, before the workers all want it
+        load_choice(choice)  # into the cache, once, before the workers all want it
     load_choice.cache_clear()
     _note_plan(study, runs)
     before = len(study.runs) - len(todo)
     try:
-        with Display(todo, runs, console, before) as display:
+        with Display(todo, runs, before) as display:
             failures = _work(study, todo, runs, workers, display)
     except KeyboardInterrupt:
         raise SweepInterruptedError("interrupted", todo="the same command continues") from None

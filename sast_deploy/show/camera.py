@@ -1,20 +1,18 @@
-"""The picture of `sast-deploy data compare`: frames, events per millisecond, ON and OFF, density."""
+"""Simulated against real recordings: the table, and a picture of frames, events per millisecond, density."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sast_deploy.base.outputs import Run, save_figure
 from sast_deploy.base.text import pictured
+from sast_deploy.data.camera.compare import Comparison, Row
 from sast_deploy.data.camera.statistics import STEPS
-from sast_deploy.show.blocks import wrapped
-
-if TYPE_CHECKING:
-    from sast_deploy.data.camera.compare import Comparison
+from sast_deploy.show.blocks import Table, wrapped
 
 # Okabe and Ito's colours, distinguishable with every kind of colour blindness; not those of ON and OFF.
 REAL, SIMULATED = "#333333", "#009E73"
@@ -22,6 +20,19 @@ _ON, _OFF = (213, 94, 0), (0, 114, 178)
 _SHOWN = 4  # image numbers shown as frames
 _FULL = 3.0  # events of a pixel and bin drawn in full colour
 _GAP = 1  # pixels between frames
+
+
+def comparison_table(found: Comparison) -> Table:
+    """One row per quantity."""
+    head = ("quantity", "real", "simulated", "ratio", "within 10 %")
+    return Table("", head, tuple(map(_cells, found.rows)), left=1)
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    verdict = ("yes" if row.ok else "NO") if row.checked else "-"
+    digits = 4 if max(abs(row.real), abs(row.simulated)) < 10 else 1
+    numbers = (f"{row.real:.{digits}f}", f"{row.simulated:.{digits}f}", f"{row.ratio:.3f}")
+    return row.quantity, *numbers, verdict
 
 
 def draw(comparison: Comparison, path: Path, run: Run | None = None) -> None:
