@@ -20,13 +20,13 @@ from sast_deploy.base.streams import prepare_streams
 from sast_deploy.base.text import printable
 from sast_deploy.base.versions import missing_package
 from sast_deploy.commands.analyse import analyse_command
+from sast_deploy.commands.command import Command, Group, forget_debug, wants_traceback
 from sast_deploy.commands.compile import compile_command
 from sast_deploy.commands.data import data_group
 from sast_deploy.commands.doctor import doctor_command
 from sast_deploy.commands.evaluate import evaluate_command
 from sast_deploy.commands.finetune import finetune_command
 from sast_deploy.commands.inspect import inspect_command
-from sast_deploy.commands.options import Command, Group, forget_debug, wants_traceback
 from sast_deploy.commands.simulate import simulate_command
 from sast_deploy.commands.sweep import sweep_command
 from sast_deploy.commands.tables import tables_command

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from sast_deploy.base.errors import BusyError, OutputError, SastError
 from sast_deploy.base.reading import Expected, open_regular
+from sast_deploy.base.reading.files import HDF5_MARK, NPY_MARK, ZIP_MARK
 
 MOST_LINKS = 40  # that the kernel follows
 PROC = Path("/proc")  # where /dev/stdout and /dev/fd lead
@@ -364,3 +365,12 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def input_digest(path: Path) -> str | None:
+    """SHA-256 of an input; None where it is no file of a kind that is read, which its reader says better."""
+    if not path.is_file():
+        return None
+    with open_regular(path, Expected("a file", SastError)) as file:
+        head = file.read(len(HDF5_MARK))
+    return file_digest(path) if head.startswith((HDF5_MARK, NPY_MARK, ZIP_MARK)) else None

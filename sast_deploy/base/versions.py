@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import shlex
 import sys
@@ -9,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sast_deploy import __version__
 from sast_deploy.base.errors import InstallationError
 
 if TYPE_CHECKING:
@@ -30,6 +32,12 @@ def installed_version(distribution: str) -> str | None:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return None
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of what shapes a checkpoint's or a program's numbers."""
+    found = {name: installed_version(name) or "missing" for name in ("torch", "numpy")}
+    return {"sast-deploy": __version__, **found, "python": platform.python_version()}
 
 
 def pinned_versions() -> dict[str, str]:

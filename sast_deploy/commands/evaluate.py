@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from sast_deploy.commands.loading import load_test_split
-from sast_deploy.commands.options import PATH, Command, console, data_options, example
+from sast_deploy.commands.command import Command, console, example
+from sast_deploy.commands.options import PATH, titled
+from sast_deploy.commands.shared import DEVICE, data_options
+
+if TYPE_CHECKING:
+    from sast_deploy.data.request import DataRequest
 
 
 @click.command(
@@ -18,17 +23,10 @@ from sast_deploy.commands.options import PATH, Command, console, data_options, e
 )
 @click.argument("checkpoint", type=PATH)
 @data_options(None)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-def evaluate_command(
-    checkpoint: Path,
-    dataset: str | None,
-    data_root: Path | None,
-    holdout: float | None,
-    holdout_seed: int | None,
-    cache_dir: Path | None,
-    device: str,
-) -> None:
+@titled("Run", DEVICE)
+def evaluate_command(checkpoint: Path, data: DataRequest, device: str) -> None:
     """Measure CHECKPOINT on its test split: smooth spikes, hard spikes, and what the swap costs."""
+    from sast_deploy.data.request import load_recorded
     from sast_deploy.show.evaluation import evaluation_table
     from sast_deploy.training.batches import pick_device
     from sast_deploy.training.checkpoint import load_checkpoint
@@ -37,13 +35,11 @@ def evaluate_command(
 
     pick_device(device)
     trained = load_checkpoint(checkpoint)
-    data = load_test_split(
-        checkpoint, trained.data, trained.frames, dataset, data_root, holdout, holdout_seed, cache_dir
-    )
-    result = evaluate(trained, data.test, device=device)
+    found = load_recorded(checkpoint, trained.data, trained.frames, data)
+    result = evaluate(trained, found.test, device=device)
     out = console()
-    out.print(f"{checkpoint}: test split of {data.info.provenance}")
-    unlike = data.info.unlike(trained.data)
+    out.print(f"{checkpoint}: test split of {found.info.provenance}")
+    unlike = found.info.unlike(trained.data)
     if unlike:
         out.print(f"WARNING: {unlike}")
     out.print(evaluation_table(result))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from sast_deploy.base.errors import Exit
-from sast_deploy.commands.options import COUNT, OUTPUT, PATH, Command, console, example, refuse_ignored
+from sast_deploy.commands.command import Command, console, example
+from sast_deploy.commands.options import COUNT, OUTPUT, PATH, refuse_ignored
 
 if TYPE_CHECKING:
     from sast_deploy.show.blocks import Out

@@ -8,16 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from sast_deploy.base.text import printable
-from sast_deploy.commands.identity import RAW, records_run
-from sast_deploy.commands.options import (
-    OUTPUT,
-    PATH,
-    Command,
-    console,
-    example,
-    overwrite_option,
-    refuse_ignored,
-)
+from sast_deploy.commands.command import Command, console, example
+from sast_deploy.commands.options import OUTPUT, PATH, refuse_ignored
+from sast_deploy.commands.shared import overwrite_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,6 +46,7 @@ def tables_command(
     from sast_deploy.base.outputs import STDOUT, check_output, check_output_folder, picture_kind
     from sast_deploy.studies.tables import load_records, make_tables, raw_text, write_raw
     from sast_deploy.studies.tables.plots import pictures
+    from sast_deploy.studies.tables.records import RAW, records_run
 
     if raw in (None, STDOUT) and plots is None:
         refuse_ignored(["overwrite"], "without --json FILE or --plots DIR")

@@ -8,29 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sast_deploy.base.errors import UsageError
-from sast_deploy.commands.loading import refuse_idle_options
-from sast_deploy.commands.options import (
-    OUTPUT,
-    SEED,
-    SHARE,
-    Command,
-    Finite,
-    build_frame_options,
-    console,
-    data_options,
-    example,
-    frame_options,
-    refuse_ignored,
-    training_overwrite_option,
-)
+from sast_deploy.commands.command import Command, console, example
+from sast_deploy.commands.options import SEED, SHARE, Finite, gathered, option, refuse_ignored, titled
+from sast_deploy.commands.shared import DEVICE, data_options, frame_options
+from sast_deploy.commands.training import CHANGES, changed, training_output, written
 
 if TYPE_CHECKING:
+    from sast_deploy.data import FrameOptions
+    from sast_deploy.data.request import DataRequest
     from sast_deploy.training.recipes import Recipe
 
-# Values of a recipe that do nothing without another one.
-_NEEDS = {"sharpness": "rho", "pairing": "rho", "anneal": "k_start"}
 SILENT = "by {} the deeper maps of a conv network hardly ever fire; --recipe best-conv makes them"
+RECOMMENDED = {"fc": "best", "conv": "best-conv"}
+
+
+def _recipe(recipe_name: str | None, kind: str, **values: Any) -> dict[str, Any]:
+    from sast_deploy.training.recipes import recipe
+
+    return {"kind": kind, "recipe": changed(recipe(recipe_name or RECOMMENDED[kind]), values)}
 
 
 @click.command(
@@ -41,116 +36,67 @@ SILENT = "by {} the deeper maps of a conv network hardly ever fire; --recipe bes
 )
 @data_options("auto")
 @frame_options
-@click.option("--network", "kind", type=click.Choice(["fc", "conv"]), default="fc", show_default=True)
-@click.option("--recipe", "recipe_name", default="paper", show_default=True, help="paper, best or best-conv.")
-@click.option("--rho", type=float, help="SAM radius; 0 is the baseline. Default: the recipe's.")
-@click.option("--epochs", type=int, help="Default: the recipe's.")
-@click.option("--lr", type=float, help="Adam's learning rate. Default: the recipe's.")
-@click.option("--batch", type=int, help="Minibatch. Default: the recipe's.")
-@click.option(
-    "--set",
-    "changes",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Any other value of the recipe, as drop=0.1 or init=lsuv.",
-)
-@click.option(
-    "--alpha", type=Finite(0, 1, max_open=True), default=0.5, show_default=True, help="Leak factor per step."
-)
-@click.option(
-    "--k", type=Finite(0, min_open=True), default=25.0, show_default=True, help="Slope of the surrogate."
-)
-@click.option(
-    "--reset", type=click.Choice(["subtract", "zero"]), default="subtract", show_default=True,
-    help="What a spike does to its membrane a step later.",
+@gathered(
+    "how", _recipe, "Recipe",
+    option("--network", "kind", type=click.Choice(["fc", "conv"]), default="fc", show_default=True,
+           help="Fully connected or convolutional."),
+    option("--recipe", "recipe_name", type=click.Choice(["paper", "best", "best-conv"]),
+           help="Default, and recommended: best, for --network conv best-conv. paper: as published."),
+    option("--rho", type=float, help="SAM radius; 0 is the baseline. Default: the recipe's."),
+    option("--epochs", type=int, help="Default: the recipe's."),
+    option("--lr", type=float, help="Adam's learning rate. Default: the recipe's."),
+    option("--batch", type=int, help="Minibatch. Default: the recipe's."),
+    CHANGES,
 )  # fmt: skip
-@click.option(
-    "--seed", type=SEED, default=0, show_default=True, help="Of weights, order, split, augmentation."
+@gathered(
+    "neurons", dict, "Neurons",
+    option("--alpha", type=Finite(0, 1, max_open=True), default=0.5, show_default=True,
+           help="Leak factor per step."),
+    option("--k", type=Finite(0, min_open=True), default=25.0, show_default=True,
+           help="Slope of the surrogate."),
+    option("--reset", type=click.Choice(["subtract", "zero"]), default="subtract", show_default=True,
+           help="What a spike does to its membrane a step later."),
+)  # fmt: skip
+@titled(
+    "Run",
+    option("--seed", type=SEED, default=0, show_default=True, help="Of weights, order, split, augmentation."),
+    option("--validation", type=SHARE, default=0.1, show_default=True, help="Share of the training split."),
+    DEVICE,
 )
-@click.option("--validation", type=SHARE, default=0.1, show_default=True, help="Share of the training split.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-@click.option("--resume", is_flag=True, help="Continue after the last finished epoch, bit for bit.")
-@training_overwrite_option
-@click.option("-o", "--output", type=OUTPUT, default=Path("runs/sast/ckpt.pt"), show_default=True)
+@training_output(default=Path("runs/sast/ckpt.pt"), show_default=True)
 def train_command(
-    dataset: str,
-    data_root: Path | None,
-    holdout: float | None,
-    holdout_seed: int | None,
-    cache_dir: Path | None,
-    steps: int,
-    binning: str,
-    encoding: str,
-    clip: int | None,
-    size: tuple[int, int] | None,
-    duration_us: int | None,
-    kind: Any,
-    recipe_name: str,
-    rho: float | None,
-    epochs: int | None,
-    lr: float | None,
-    batch: int | None,
-    changes: tuple[str, ...],
-    alpha: float,
-    k: float,
-    reset: Any,
-    seed: int,
-    validation: float,
-    device: str,
-    resume: bool,
-    overwrite: bool,
-    output: Path,
+    data: DataRequest, frames: FrameOptions, how: dict[str, Any], neurons: dict[str, Any], **run: Any
 ) -> None:
     """Train a network by SAST (SAM on the surrogate-forward loss) and write its checkpoint.
 
     Beside the checkpoint: metrics.jsonl, one line per epoch, and resume.pt while unfinished.
     """
-    options = build_frame_options(steps, binning, encoding, clip, size, duration_us)
     from sast_deploy.training.batches import pick_device
-    from sast_deploy.training.recipes import recipe
-
-    named = {"rho": rho, "epochs": epochs, "lr": lr, "batch": batch}
-    wanted = recipe(recipe_name).replace(**parse_changes(changes), **named)
-    refuse_idle_changes(changes, wanted)
-    if resume:
-        refuse_ignored(["overwrite"], "with --resume", "give one of them")
-    pick_device(device)
-    refuse_idle_options(dataset, data_root, holdout, holdout_seed)
-    from sast_deploy.data import load_frames
     from sast_deploy.training.network.network import network_spec
     from sast_deploy.training.state import RunFiles
-
-    # Of any size: what is wrong with alpha and k is said before data are framed.
-    spec_of = partial(network_spec, kind, alpha=alpha, k=k, reset=reset)
-    spec_of((2, 34, 34), 10)
-
-    # Held until the command ends.
-    click.get_current_context().with_resource(RunFiles(output).claim(resume=resume, overwrite=overwrite))
-    data = load_frames(
-        dataset,
-        options,
-        data_root=data_root,
-        holdout=holdout,
-        holdout_seed=holdout_seed or 0,
-        cache_dir=cache_dir,
-    )
-    out = console()
-    out.print(f"data: {data.info.provenance}")
-    if kind == "conv" and wanted.forward == "surrogate" and wanted.init == "torch":
-        out.print(f"note: {SILENT.format(recipe_name)}")
-    if data.info.missing_classes:
-        out.print(f"classes without samples: {', '.join(data.info.missing_classes)}")
     from sast_deploy.training.surrogate_tails import tail_warning
     from sast_deploy.training.train import train
 
-    result = train(
-        spec_of(data.sensor, len(data.info.classes)), wanted, data, output,
-        seed=seed, validation=validation, device=device, resume=resume, overwrite=overwrite,
-    )  # fmt: skip
-    if result.already_finished:
-        out.print(f"{result.path} was finished before; nothing was trained")
-    else:
-        out.print(f"wrote {result.path}")
+    if run["resume"]:
+        refuse_ignored(["overwrite"], "with --resume", "give one of them")
+    pick_device(run["device"])
+    data.refuse_idle()
+    kind, recipe, output = how["kind"], how["recipe"], run.pop("output")
+    # Of any size: what is wrong with alpha and k is said before data are framed.
+    spec_of: Any = partial(network_spec, kind, **neurons)
+    spec_of((2, 34, 34), 10)
+
+    # Held until the command ends.
+    claim = RunFiles(output).claim(resume=run["resume"], overwrite=run["overwrite"])
+    click.get_current_context().with_resource(claim)
+    found, out = data.load(frames), console()
+    out.print(f"data: {found.info.provenance}", f"recipe: {_described(recipe)}")
+    if kind == "conv" and recipe.forward == "surrogate" and recipe.init == "torch":
+        out.print(f"note: {SILENT.format(recipe.name)}")
+    if found.info.missing_classes:
+        out.print(f"classes without samples: {', '.join(found.info.missing_classes)}")
+    result = train(spec_of(found.sensor, len(found.info.classes)), recipe, found, output, **run)
+    out.print(written(result.path, result.already_finished))
     test = result.checkpoint.metrics["test"]
     rates = (test.get(key, []) for key in ("surrogate_rates", "hard_rates"))  # older files have none
     warning = tail_warning(result.checkpoint.recipe, *rates)
@@ -158,25 +104,6 @@ def train_command(
         out.print(warning)
 
 
-def parse_changes(changes: tuple[str, ...]) -> dict[str, float | str]:
-    """--set KEY=VALUE pairs as numbers, where they are, or as text. Raises UsageError."""
-    found: dict[str, float | str] = {}
-    for change in changes:
-        key, _, text = change.partition("=")
-        if not key or not text:
-            raise UsageError(f"--set {change}", expected="KEY=VALUE, as drop=0.1 or init=lsuv")
-        if key in ("rho", "epochs", "lr", "batch"):
-            raise UsageError(f"--set {change}", expected=f"--{key} {text}")
-        try:
-            found[key] = float(text)
-        except ValueError:
-            found[key] = text  # the recipe says which values it takes
-    return found
-
-
-def refuse_idle_changes(changes: tuple[str, ...], recipe: Recipe) -> None:
-    """Refuse --set of a value that changes nothing in this recipe. Raises UsageError."""
-    for key in parse_changes(changes):
-        other = _NEEDS.get(key)
-        if other and not getattr(recipe, other):
-            raise UsageError(f"--set {key} with {other} = 0, where it changes nothing", todo="leave it out")
+def _described(recipe: Recipe) -> str:
+    advice = ", the recommended one" if recipe.name in RECOMMENDED.values() else ""
+    return f"{recipe.name}{advice}, {recipe.epochs} epochs, rho {recipe.rho:g}"

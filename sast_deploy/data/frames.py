@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sast_deploy.base.compiled import compiled
 from sast_deploy.base.errors import DataError
 from sast_deploy.data.events import (
+    EVENT,
     EVENT_BYTES,
     NMNIST_SENSOR,
     OVERFLOW_US,
@@ -24,6 +25,37 @@ from sast_deploy.data.options import FrameOptions
 
 Frames = NDArray[np.uint8]
 POLARITIES = 2
+
+
+def frames_from_events(
+    events: NDArray[Any], sensor: tuple[int, int], options: FrameOptions | None = None
+) -> Frames:
+    """Events of one recording -> counts (time, 2, H, W), uint8, as `options` say (default: FrameOptions()).
+
+    events: structured, in order of time, with fields x, y (pixels), t (microseconds) and p (0 OFF, 1 ON) of
+    any integer type, as tonic gives them. sensor: (height, width) in pixels.
+
+    Raises DataError: no events, other fields, off the sensor, back in time; frames larger than the sensor.
+
+    >>> import numpy as np, sast_deploy as sast
+    >>> events = np.array([(0, 0, 5, 1), (1, 0, 9, 0)], [("x", int), ("y", int), ("t", int), ("p", int)])
+    >>> sast.frames_from_events(events, (1, 2), sast.FrameOptions(steps=2)).tolist()
+    [[[[0, 0]], [[1, 0]]], [[[0, 1]], [[0, 0]]]]
+    """
+    names = getattr(events, "dtype", np.dtype(int)).names or ()
+    if set(names) < {*EVENT.names} or events.ndim != 1:  # type: ignore[misc]
+        raise DataError(
+            f"fields {', '.join(names) or 'none'}", where="events", expected="one row of x, y, t, p"
+        )
+    binner = Binner(sensor, options or FrameOptions())
+    found = np.empty(len(events), EVENT)
+    for name in ("x", "y", "t", "p"):
+        if len(events) and int(events[name].min()) < 0 and name != "t":
+            raise DataError(f"{name} = {int(events[name].min())}", where="events", expected="0 or more")
+        found[name] = events[name]
+    frames = np.empty(binner.shape, np.uint8)
+    binner.from_events(found, frames, "events")
+    return frames
 
 
 class Binner:

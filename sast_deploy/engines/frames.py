@@ -46,3 +46,34 @@ def check_values(program: Program, frames: Frames, where: Path | str) -> None:
     if low < program.input_min or high > program.input_max:
         wanted = f"{program.input_min}..{program.input_max}, as the program says"
         raise DataError(f"frames with values {low}..{high}", where=where, expected=wanted)
+
+
+def as_frames(program: Program, array: npt.ArrayLike, where: Path | str) -> Frames:
+    """Somebody's array as frames (samples, time, C, H, W) of the program, without a copy where that can be.
+
+    array: of that shape or without samples; with n = C * H * W inputs in a row in place of C, H, W; integers,
+    truth values, or whole numbers in floating point.
+
+    Raises DataError: another shape, another number of steps than the program's, values it does not take.
+    """
+    found, inputs = np.asarray(array), program.input_shape
+    for tail in (inputs, (int(np.prod(inputs)),)):
+        if found.shape[-len(tail) :] == tail and found.ndim - len(tail) in (1, 2):
+            found = found.reshape(*((1,) * (2 - found.ndim + len(tail))), *found.shape[: -len(tail)], *inputs)
+            break
+    else:
+        shape = ", ".join(map(str, inputs))
+        raise DataError(
+            f"shape {found.shape}", where=where, expected=f"(samples, time, {shape}) or (time, {shape})"
+        )
+    if found.dtype.kind == "b":
+        found = found.astype(np.uint8)
+    elif found.dtype.kind == "f":
+        whole = found.astype(np.int32)
+        if not np.array_equal(whole, found):
+            raise DataError("numbers with fractions", where=where, expected="counts of events")
+        found = whole
+    if found.shape[1] != program.steps:
+        raise DataError(f"{found.shape[1]} time steps", where=where, expected=f"{program.steps}")
+    check_frames(program, found, where)
+    return found

@@ -17,13 +17,14 @@ import torch
 from sast_deploy.base.errors import CompileError, TrainingError, UsageError
 from sast_deploy.base.progress import say, task
 from sast_deploy.base.text import percent
+from sast_deploy.base.versions import package_versions
 from sast_deploy.calibration.parts import validation_share
 from sast_deploy.data import FrameSet
 from sast_deploy.finetuning.recipe import FINETUNE
 from sast_deploy.finetuning.trainer import FineTrainer, deploy, score
 from sast_deploy.program.profile import Profile
 from sast_deploy.training.batches import fitting_threads
-from sast_deploy.training.checkpoint import Checkpoint, load_checkpoint, package_versions, save_checkpoint
+from sast_deploy.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from sast_deploy.training.evaluate import evaluate
 from sast_deploy.training.network.lif import Reset
 from sast_deploy.training.process_memory import kept_memory, peak_memory_mb

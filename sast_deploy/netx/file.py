@@ -63,7 +63,7 @@ class NetFile:
     covered: bool = True
 
 
-def profile_of(net: NetFile, where: Path) -> Profile:
+def profile_of(net: NetFile, where: Path | str) -> Profile:
     """The profile that a file was compiled with.
 
     Raises:

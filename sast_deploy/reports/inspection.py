@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from sast_deploy.base.files import file_digest
+from sast_deploy.base.outputs import RUN_KEY, Run, json_kind
 from sast_deploy.base.text import percent
+from sast_deploy.data.request import DataRequest
 from sast_deploy.netx.file import NetFile, profile_of
 from sast_deploy.netx.foreign.network import StockUse, load_stock
 from sast_deploy.netx.stock_view import stock_loads
@@ -75,7 +77,7 @@ class Inspection:
         return json.dumps(content, indent=2) + "\n"
 
 
-def inspect_net(net: NetFile, path: Path, calibration: Calibration | None = None) -> Inspection:
+def inspect_net(net: NetFile, path: Path | None, calibration: Calibration | None = None) -> Inspection:
     """Establish everything about a .net file that needs no data."""
     known = 0 if net.known is None else len(net.known.frames)
     return Inspection(_summary_of(net, path), *_established(net.program), known, calibration)
@@ -118,17 +120,17 @@ def footprints(program: Program) -> list[Footprint]:
     return found
 
 
-def _summary_of(net: NetFile, path: Path) -> dict[str, str]:
+def _summary_of(net: NetFile, path: Path | None) -> dict[str, str]:
     program, rules = net.program, net.program.arithmetic
-    profile = profile_of(net, path) if net.profile_text else None
+    profile = profile_of(net, path or program.name) if net.profile_text else None
     metrics = net.checkpoint.get("metrics", {}).get("test", {})
     stock = "loads it" if stock_loads(program) and not net.strict_reset else "refuses it"
     if stock == "loads it" and rules.reset == "subtract":
         stock += " and resets to ZERO where the program subtracts"
     shape = "x".join(map(str, program.input_shape))
     return {
-        "file": str(path),
-        "file digest": file_digest(path),
+        "file": str(path or "not saved"),
+        "file digest": "not saved" if path is None else file_digest(path),
         "program": f"{program.name}, {shape} counts 0..{program.input_max}, {program.steps} steps, "
         f"{len(program.classes)} classes",
         "program digest": program.digest(),
@@ -181,3 +183,21 @@ def _calibration_of(net: NetFile) -> str:
 def _element(bits: int) -> int:
     """Bytes of the narrowest integer type that holds so many bits."""
     return next(size for size in ELEMENT_BYTES if 8 * size >= bits)
+
+
+def inspect_run(net: str | None, samples: int | None, data: DataRequest | None) -> dict[str, Any]:
+    """What an inspection depends on. net: digest of the file; data: where the samples come from."""
+    split = {} if data is None or not samples else data.identity(None)
+    return {"network": net, "samples": samples or "no", **split}
+
+
+def _run(found: dict[str, Any]) -> Run | None:
+    if RUN_KEY in found:
+        return dict(found[RUN_KEY])
+    return None if found["calibration"] else inspect_run(found["summary"]["file digest"], None, None)
+
+
+INSPECTION = json_kind(
+    "JSON file of an inspection", lambda found: type(found.get("inspection_version")) is int, _run,
+    mark='"inspection_version"',
+)  # fmt: skip

@@ -1,51 +1,61 @@
-"""The report of a run: frozen facts, JSON-able."""
+"""The report of a run: what is known of the network, its data, its answers and its operations."""
 
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sast_deploy.netx.file import NetFile
+from sast_deploy import __version__
+from sast_deploy.base.files import file_digest
+from sast_deploy.base.outputs import RUN_KEY, Run, json_kind
+from sast_deploy.base.versions import LAVA_VERSIONS, installed_version
+from sast_deploy.netx.export import FRAMES
+from sast_deploy.netx.file import NetFile, profile_of
 from sast_deploy.program.record import SpikeRecord
 from sast_deploy.reports.accuracy import Accuracy
 from sast_deploy.reports.synops import LayerOps, count_operations
 
 REPORT_VERSION = 1
+WHOLE = "all"  # samples of a test split
 
 
 @dataclass(frozen=True)
-class Run:
+class Execution:
     """How a simulation was done.
 
-    backend: "lava" or "reference". seconds: wall time of the simulation, start of Lava included.
+    backend: the engine's name. seconds: wall time of the simulation, start of Lava included.
     checked: samples replayed by the reference. difference: first difference found, None for none.
     """
 
     backend: str
     seconds: float
-    checked: int
-    difference: str | None
+    checked: int = 0
+    difference: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """Everything a person must know of one run of one .net file on one test split.
+    """Everything a person must know of one run of one network on labelled or unlabelled frames.
 
-    firing_rates: mean spikes per neuron and step, by spiking layer. confusion: int64 (classes, classes),
-    rows are the true labels. facts: file, digests, data set and versions, JSON-able.
+    accuracy, confusion: None without labels; the latter int64 (classes, classes), rows are the true labels.
+    operations: per weighted layer and sample. firing_rates: mean spikes per neuron and step, by spiking
+    layer. facts: file, digests, data set and versions, JSON-able.
     """
 
-    accuracy: Accuracy
+    accuracy: Accuracy | None
+    samples: int
     operations: tuple[LayerOps, ...]
     firing_rates: dict[str, float]
-    confusion: npt.NDArray[np.int64]
+    confusion: npt.NDArray[np.int64] | None
     classes: tuple[str, ...]
-    run: Run
+    run: Execution
     facts: Mapping[str, Any]
 
     @property
@@ -55,18 +65,18 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, in the order a person would read them."""
-        low, high = self.accuracy.interval
+        confusion = None if self.confusion is None else self.confusion.tolist()
         return {
             "report_version": REPORT_VERSION,
             **{key: self.facts[key] for key in ("net", "profile", "data")},
-            "accuracy": {**asdict(self.accuracy), "value": self.accuracy.value, "interval_95": [low, high]},
+            "accuracy": None if self.accuracy is None else _interval(self.accuracy),
             "training": self.facts["checkpoint"],
             "synops_per_sample": {
                 "total": self.synops,
                 "layers": [asdict(layer) for layer in self.operations],
             },
             "firing_rates": self.firing_rates,
-            "confusion": {"classes": list(self.classes), "rows_are_true_labels": self.confusion.tolist()},
+            "confusion": {"classes": list(self.classes), "rows_are_true_labels": confusion},
             "run": asdict(self.run),
             "versions": self.facts["versions"],
         }
@@ -76,25 +86,30 @@ class Report:
         return json.dumps(self.to_dict(), indent=2) + "\n"
 
 
+def _interval(accuracy: Accuracy) -> dict[str, Any]:
+    return {**asdict(accuracy), "value": accuracy.value, "interval_95": list(accuracy.interval)}
+
+
 def make_report(
     net: NetFile,
-    frames: npt.NDArray[np.uint8],
-    labels: npt.NDArray[np.int64],
+    frames: npt.NDArray[np.integer[Any]],
+    labels: npt.NDArray[np.int64] | None,
     record: SpikeRecord,
-    run: Run,
+    run: Execution,
     facts: Mapping[str, Any],
 ) -> Report:
     """Put together the report of `record`, the run of `net` on `frames` with true `labels` (samples,)."""
-    program = net.program
-    classes = len(program.classes)
-    confusion = np.zeros((classes, classes), dtype=np.int64)
-    np.add.at(confusion, (labels, record.predictions), 1)
+    program, confusion = net.program, None
+    if labels is not None:
+        confusion = np.zeros((len(program.classes),) * 2, dtype=np.int64)
+        np.add.at(confusion, (labels, record.predictions), 1)
     rates = {
         f"layer {index} ({layer.kind})": float(count.mean()) / program.steps
         for (index, layer), count in zip(program.spiking(), record.counts, strict=True)
     }
     return Report(
-        accuracy=Accuracy(int(np.trace(confusion)), len(labels)),
+        accuracy=None if confusion is None else Accuracy(int(np.trace(confusion)), len(record.logits)),
+        samples=len(record.logits),
         operations=count_operations(program, frames, record.counts),
         firing_rates=rates,
         confusion=confusion,
@@ -102,3 +117,57 @@ def make_report(
         run=run,
         facts=facts,
     )
+
+
+def facts_of(net: NetFile, path: Path | None, data: Mapping[str, Any]) -> dict[str, Any]:
+    """What a report says besides figures. path: the network's file, if it has one. data: of the frames."""
+    versions = {"sast-deploy": __version__, "python": platform.python_version(), "numpy": np.__version__}
+    versions |= {name: installed_version(name) or "missing" for name in LAVA_VERSIONS}
+    name, digest = (None, None) if path is None else (str(path), file_digest(path))
+    return {
+        "net": {"path": name, "digest": digest, "program_digest": net.program.digest()},
+        "profile": profile_of(net, path or net.program.name).name,
+        "data": dict(data),
+        "checkpoint": dict(net.checkpoint),
+        "versions": versions,
+    }
+
+
+def simulate_run(
+    net: NetFile, test: Mapping[str, Any], samples: int | None, check: int | None, engine: str
+) -> dict[str, Any]:
+    """What a report depends on. test: the identity of its data; check: samples replayed, None for all."""
+    own = test["data"] == net.data.get("dataset") and test["folder"] is None
+    recorded = net.data.get("n_test") if own and test["holdout"] == net.data.get("holdout") else None
+    taken = _some(samples, recorded)
+    checked = 0 if engine == "reference" else _some(check, recorded if taken == WHOLE else samples)
+    return {
+        "program": net.program.digest(), "checkpoint": net.checkpoint.get("digest"),
+        **test, "samples": taken, "engine": engine, "checked": checked,
+    }  # fmt: skip
+
+
+def _some(number: int | None, total: Any) -> int | str:
+    """WHOLE for all of `total` samples, where that is known."""
+    return WHOLE if number is None or (total is not None and number >= total) else number
+
+
+def _report_run(report: dict[str, Any]) -> Run:
+    made = report[RUN_KEY] if RUN_KEY in report else _older_report(report)
+    return {FRAMES: report["data"]["frame_digest"], **made}
+
+
+def _older_report(report: dict[str, Any]) -> Run:
+    data, run, samples = report["data"], report["run"], report["accuracy"]["samples"]
+    return {
+        "program": report["net"]["program_digest"], "checkpoint": report["training"].get("digest"),
+        "data": data["dataset"], "folder": data["root"] if data["unlike_training"] else None,
+        "holdout": data["holdout"], "holdout seed": data["holdout_seed"],
+        "samples": _some(samples, data["test_samples"]), "engine": run["backend"],
+        "checked": 0 if run["backend"] == "reference" else _some(run["checked"], samples),
+    }  # fmt: skip
+
+
+REPORT = json_kind(
+    "report", lambda found: type(found.get("report_version")) is int, _report_run, mark='"report_version"'
+)

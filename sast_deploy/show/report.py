@@ -7,35 +7,49 @@ from typing import Any
 
 from sast_deploy.base.text import counted, percent_given
 from sast_deploy.reports.accuracy import Accuracy
-from sast_deploy.reports.run import Report, Run
+from sast_deploy.reports.run import Execution, Report
 from sast_deploy.show.blocks import Facts, Out, Table
 
 
 def print_report(report: Report, out: Out) -> None:
     """Print the report as aligned tables."""
-    out.print(Facts(_summary(report)), "", _operations(report), "", _confusion(report))
+    out.print(Facts(_summary(report)), "", _operations(report))
+    if report.confusion is not None:
+        out.print("", _confusion(report, report.confusion.tolist()))
 
 
 def _summary(report: Report) -> dict[str, str]:
-    data, net, checkpoint = (report.facts[key] for key in ("data", "net", "checkpoint"))
-    unlike = data["unlike_training"]
+    data, net = report.facts["data"], report.facts["net"]
     start = ", its start included" if report.run.backend == "lava" else ""
     rates = ", ".join(f"{name} {rate:.3f}" for name, rate in report.firing_rates.items())
     return {
-        "network": str(net["path"]),
+        "network": net["path"] or "not saved",
         "profile": report.facts["profile"],
         "data": str(data["provenance"]),
-        "test split": _split(report.accuracy.samples, data),
-        **({"WARNING": unlike} if unlike else {}),
-        "accuracy": f"{report.accuracy}, integers on {report.run.backend}",
-        "  float, hard spikes": _training_accuracy(checkpoint, "hard", unlike, report.accuracy.samples),
-        "  float, surrogate": _training_accuracy(checkpoint, "surrogate", unlike, report.accuracy.samples),
+        **_accuracies(report),
         "reference check": _check(report.run),
         "firing rates": f"{rates} spikes per neuron and step",
         "seconds": f"{report.run.seconds:.1f} on {report.run.backend}{start}",
         "program digest": net["program_digest"],
-        "checkpoint digest": checkpoint.get("digest", "not recorded"),
+        "checkpoint digest": report.facts["checkpoint"].get("digest", "not recorded"),
         "versions": ", ".join(f"{k} {v}" for k, v in report.facts["versions"].items()),
+    }
+
+
+def _accuracies(report: Report) -> dict[str, str]:
+    """The test split and the share of it that is right; the training's own figures beside it."""
+    data, checkpoint, samples = report.facts["data"], report.facts["checkpoint"], report.samples
+    accuracy = "no labels" if report.accuracy is None else f"{report.accuracy}"
+    found = {"accuracy": f"{accuracy}, integers on {report.run.backend}"}
+    if data["dataset"] is None:
+        return found
+    unlike = data["unlike_training"]
+    return {
+        "test split": _split(samples, data),
+        **({"WARNING": unlike} if unlike else {}),
+        **found,
+        "  float, hard spikes": _training_accuracy(checkpoint, "hard", unlike, samples),
+        "  float, surrogate": _training_accuracy(checkpoint, "surrogate", unlike, samples),
     }
 
 
@@ -62,7 +76,7 @@ def _training_accuracy(
     return f"{accuracy}, measured after training"
 
 
-def _check(run: Run) -> str:
+def _check(run: Execution) -> str:
     if run.backend == "reference":
         return "this run is the reference's"
     if run.checked == 0:
@@ -84,10 +98,10 @@ def _operations(report: Report) -> Table:
     return Table(title, ("layer", "SynOps", "effective", "kind", "dense"), tuple(rows), left=1)
 
 
-def _confusion(report: Report) -> Table:
+def _confusion(report: Report, confusion: list[list[int]]) -> Table:
     rows = [
         (name, *(str(value) if value else "." for value in row))
-        for name, row in zip(report.classes, report.confusion.tolist(), strict=True)
+        for name, row in zip(report.classes, confusion, strict=True)
     ]
     title = f"confusion of {_samples(report)} (rows: true, columns: predicted)"
     return Table(title, ("", *report.classes), tuple(rows), left=1)
@@ -95,6 +109,6 @@ def _confusion(report: Report) -> Table:
 
 def _samples(report: Report) -> str:
     """How many samples the tables are of, and whether that is all."""
-    whole = report.facts["data"]["test_samples"]
-    of = "" if report.accuracy.samples == whole else f" of {whole}"
-    return f"{report.accuracy.samples}{of} test samples"
+    data = report.facts["data"]
+    of = "" if report.samples == data["test_samples"] else f" of {data['test_samples']}"
+    return f"{report.samples}{of} {'samples' if data['dataset'] is None else 'test samples'}"

@@ -7,7 +7,6 @@ that runs no code from the file and believes no size in it.
 from __future__ import annotations
 
 import io
-import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sast_deploy import __version__
 from sast_deploy.base.errors import CheckpointError, SastError
 from sast_deploy.base.files import write_bytes
 from sast_deploy.base.reading import Expected
@@ -87,14 +85,6 @@ class Checkpoint:
     seeds: dict[str, Any]
     metrics: dict[str, Any]
     packages: dict[str, str]
-
-
-def package_versions() -> dict[str, str]:
-    """Versions of what shapes a checkpoint's numbers."""
-    return {
-        "sast-deploy": __version__, "torch": str(torch.__version__), "numpy": np.__version__,
-        "python": platform.python_version(),
-    }  # fmt: skip
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

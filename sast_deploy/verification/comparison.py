@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sast_deploy.base.errors import UsageError
+from sast_deploy.base.progress import track
 from sast_deploy.engines.reference import run_reference
+from sast_deploy.engines.registry import ENGINES, LavaOptions, run_engine
 from sast_deploy.netx.known_answers import KnownAnswers
 from sast_deploy.program.program import Program
-from sast_deploy.program.record import SpikeRecord, first_difference
+from sast_deploy.program.record import SpikeRecord, evenly_spread, first_difference, select, take
+from sast_deploy.reports.inputs import Inputs
 from sast_deploy.verification.diagnosis import breaks_ties, diagnose, unseen
 from sast_deploy.verification.divergence import explain, first_divergence
 from sast_deploy.verification.vectors import wrong_answer
 
-Frames = npt.NDArray[np.uint8]
+Frames = npt.NDArray[np.integer[Any]]
 Engine = Callable[[Frames], SpikeRecord]  # runs (samples, time, C, H, W) and keeps traces
 
-REFERENCE = "reference"
-ENGINES = (REFERENCE, "fast", "lava")
+REFERENCE, KNOWN = "reference", "known answers"
 
 
 @dataclass(frozen=True)
@@ -42,26 +45,18 @@ class Comparison:
 
 
 def load_engines(
-    names: tuple[str, ...], path: Path, program: Program, stall: float = 120.0, timeout: float | None = None
+    names: Collection[str], program: Program, lava: LavaOptions | None = None
 ) -> dict[str, Engine]:
-    """The named engines for a .net file. Batches are half of the samples, so that states serve two each."""
+    """The named engines and the reference. Batches are half of the samples, so that states serve two each."""
+    for name in set(names) - set(ENGINES):
+        raise UsageError(f"engine {name!r}", expected=f"one of {', '.join(ENGINES)}")
 
-    def fast(frames: Frames) -> SpikeRecord:
-        from sast_deploy.engines.fast import run_fast
+    def engine(name: str) -> Engine:
+        return lambda frames: run_engine(
+            name, program, frames, trace=True, lava=lava, batch=half(len(frames)), progress=iter
+        )
 
-        return run_fast(program, frames, trace=True, batch=half(len(frames)))
-
-    def lava(frames: Frames) -> SpikeRecord:
-        from sast_deploy.engines.lava import run_lava
-
-        return run_lava(path, frames, trace=True, batch=half(len(frames)), stall=stall, timeout=timeout)
-
-    found: Mapping[str, Engine] = {
-        REFERENCE: lambda frames: run_reference(program, frames, trace=True),
-        "fast": fast,
-        "lava": lava,
-    }
-    return {name: found[name] for name in ENGINES if name in (*names, REFERENCE)}
+    return {name: engine(name) for name in ENGINES if name in (*names, REFERENCE)}
 
 
 def half(samples: int) -> int:
@@ -71,7 +66,23 @@ def half(samples: int) -> int:
 
 def replay_known(program: Program, known: KnownAnswers, engines: Mapping[str, Engine]) -> list[Comparison]:
     """Run the vectors in every engine, the reference first; compare with it and with what the file says."""
-    return compare(program, known.frames, engines, "known answers", known)
+    return compare(program, known.frames, engines, KNOWN, known)
+
+
+def replay(
+    program: Program, inputs: Inputs, record: SpikeRecord, samples: int | None, engine: str
+) -> tuple[int, str | None]:
+    """(samples replayed, first difference): the reference on `samples` evenly spread ones, None for all.
+
+    engine: whose `record` it is.
+    """
+    chosen = evenly_spread(len(inputs.frames), samples)
+    if len(chosen) == 0:
+        return 0, None
+    replayed = take(inputs.frames, chosen)
+    expected = run_reference(program, replayed, progress=lambda n: track(n, "reference check"))
+    difference = first_difference(select(record, chosen), expected, inputs.numbers[chosen])
+    return len(chosen), f"{engine.capitalize()} against the reference: {difference}" if difference else None
 
 
 def blind_spots(program: Program, known: KnownAnswers, engine: Engine) -> tuple[str, ...]:

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
+from sast_deploy.engines.frames import Frames
 from sast_deploy.program.fixedpoint import OVERFLOWS, ROUNDINGS, Arithmetic, shift_array
 from sast_deploy.program.program import Program, Readout
 from sast_deploy.program.record import SpikeRecord
@@ -24,7 +24,7 @@ TIE = "the highest class index wins a tie"
 
 
 def diagnose(
-    program: Program, frames: npt.NDArray[np.uint8], record: SpikeRecord, lanes: tuple[int, ...] = (1,)
+    program: Program, frames: Frames, record: SpikeRecord, lanes: tuple[int, ...] = (1,)
 ) -> tuple[str, ...]:
     """Names of all mutants that explain the record of an engine that ran `frames`; empty where none does.
 
@@ -40,7 +40,7 @@ def diagnose(
 
 
 def unseen(
-    program: Program, frames: npt.NDArray[np.uint8], record: SpikeRecord, lanes: tuple[int, ...] = (1,)
+    program: Program, frames: Frames, record: SpikeRecord, lanes: tuple[int, ...] = (1,)
 ) -> tuple[str, ...]:
     """Names of the mutants that a right engine's `record` of these frames could not tell from the rules."""
     views = layer_views(program, frames, record)
@@ -99,7 +99,7 @@ def _other_rules(rules: Arithmetic) -> Iterator[tuple[str, Arithmetic]]:
     yield name, replace(rules, reset=reset)
 
 
-def _readout_mutants(program: Program, frames: npt.NDArray[np.uint8], record: SpikeRecord) -> Iterator[str]:
+def _readout_mutants(program: Program, frames: Frames, record: SpikeRecord) -> Iterator[str]:
     """Mistakes after the last spike: the neurons obey the rules, counts, logits or predictions do not."""
     traces = record.traces or ()
     sums = zip(record.counts, traces, strict=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from sast_deploy.engines.frames import Frames
 from sast_deploy.program.fixedpoint import divide_pow2, fit, shift
 from sast_deploy.program.program import (
     CURRENT,
@@ -52,7 +52,7 @@ def first_divergence(expected: SpikeRecord, found: SpikeRecord) -> Divergence | 
 
 
 def explain(
-    program: Program, frames: npt.NDArray[np.uint8], reference: SpikeRecord, at: Divergence, engine: str
+    program: Program, frames: Frames, reference: SpikeRecord, at: Divergence, engine: str
 ) -> list[str]:
     """Lines for a person: both values, the inputs of that step, and the rule's arithmetic with numbers."""
     index, layer = list(program.spiking())[at.number]

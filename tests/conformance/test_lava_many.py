@@ -32,5 +32,5 @@ def test_random_programs_equal_the_reference_on_every_membrane_and_spike(tmp_pat
         program = replace(program, steps=min(program.steps, MOST_STEPS))
         frames = any_frames(choose, program, 3)
         expected = run_reference(program, frames, trace=True)
-        found = run_lava(path, frames, trace=True, batch=2, stall=60, program=program)
+        found = run_lava(program, frames, trace=True, batch=2, stall=60)
         assert first_difference(expected, found) is None, seed

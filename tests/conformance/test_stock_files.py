@@ -112,7 +112,7 @@ def test_stock_lava_is_the_judge(make, interval, tmp_path):
     never = {len(firing) - 1} if make is recurrent_and_delayed else set()
     assert all(0.01 < rate < 0.99 for layer, rate in enumerate(firing) if layer not in never), firing
     assert bool(net.notes) == (make is altered)
-    found = run_lava(tmp_path / "stranger.net", frames, program=net.program, trace=True)
+    found = run_lava(net.program, frames, trace=True)
     assert first_difference(record, found) is None
     assert first_difference(record, run_fast(net.program, frames, trace=True)) is None
 
@@ -172,7 +172,7 @@ def test_numbers_become_what_stock_lava_casts_them_to(kind, layer, tmp_path):
     same_as_stock(run_stock(path, array[None], record=True, options=options), record, 80)
     assert all(trace.spikes.any() and not trace.spikes.all() for trace in record.traces)
     assert first_difference(record, run_fast(net.program, frames, trace=True)) is None
-    assert first_difference(record, run_lava(path, frames, program=net.program, trace=True)) is None
+    assert first_difference(record, run_lava(net.program, frames, trace=True)) is None
 
 
 def same_as_stock(run, record, steps):

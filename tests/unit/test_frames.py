@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +20,7 @@ SIGNED = replace(PROGRAM, input_min=-3, input_max=300)
 ENGINES = {
     "reference": run_reference,
     "fast": run_fast,
-    "lava": lambda program, frames: run_lava(Path("unread.net"), frames, program=program),
+    "lava": lambda program, frames: run_lava(program, frames),
 }
 
 

@@ -72,7 +72,7 @@ def run_program(run_dir: Path) -> None:
     clock = BatchClock(len(frames), frames.shape[1], job["batch"])
     results = _results(run_dir, program, job["trace"])
     source = source_of(frames, clock)
-    network = ProgramNetwork(job["net"], program, clock, results)
+    network = ProgramNetwork(str(run_dir / "empty.net"), program, clock, results)
     source.s_out.connect(network.inp)
     run_watched(network, clock.lava_steps, results.beats)
 

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 from sast_deploy.base.errors import DataError, LavaError
@@ -29,30 +30,32 @@ FILES, FILES_EACH = 12, 7
 
 
 def run_lava(
-    net_path: Path,
+    source: Program | Path,
     frames: Frames,
     *,
-    program: Program | None = None,
     trace: bool = False,
     batch: int | None = None,
     stall: float = 120.0,
     timeout: float | None = None,
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> SpikeRecord:
-    """Run every sample of `frames` through the program of a .net file, in Lava processes.
+    """Run every sample of `frames` through a program, in Lava processes.
 
-    frames: integers (samples, time, C, H, W) in the program's range; as many steps are run as they have.
-    program: what the file means where it is not ours (`netx.foreign`). batch: samples
-    that advance together, chosen by memory where None; it changes nothing but the speed. stall: seconds
-    without a finished time step, timeout: seconds in all, after which the child process is killed.
+    source: the program, or a .net file of ours. frames: integers (samples, time, C, H, W) in the program's
+    range; as many steps are run as they have. batch: samples that advance together, chosen by memory where
+    None; it changes nothing but the speed. stall: seconds without a finished time step, timeout: seconds in
+    all, after which the child process is killed.
     progress: wraps the iterable of finished samples, for example in `sast_deploy.base.progress.track`.
 
     Raises:
         NetFileError: the file is unusable. DataError: frames that do not fit the program.
         LavaError: Lava is missing, died, hung, or the program is too wide for it.
     """
-    program = program or read_net(Path(net_path)).program
-    _check(program, frames, net_path)
+    if isinstance(source, Program):
+        program, where = source, source.name
+    else:
+        program, where = read_net(Path(source)).program, str(source)
+    _check(program, frames, where)
     _check_open_files(program)
     batch = choose_batch(program, len(frames)) if batch is None else batch
     if batch < 1:
@@ -60,7 +63,7 @@ def run_lava(
     try:
         with tempfile.TemporaryDirectory(prefix="sast-lava-", ignore_cleanup_errors=True) as folder:
             run_dir = Path(folder)
-            _prepare(run_dir, Path(net_path), program, frames, batch, trace)
+            _prepare(run_dir, program, frames, batch, trace)
             for _ in progress(supervise("child", run_dir, len(frames), Limits(stall, timeout))):
                 pass
             return _collect(run_dir, program, trace)
@@ -104,7 +107,7 @@ def _check_open_files(program: Program) -> None:
         )  # fmt: skip
 
 
-def _check(program: Program, frames: Frames, where: Path) -> None:
+def _check(program: Program, frames: Frames, where: str) -> None:
     check_frames(program, frames, where)
     if not len(frames) or not frames.shape[1]:
         raise DataError("no samples or steps to run", where=where)
@@ -113,9 +116,7 @@ def _check(program: Program, frames: Frames, where: Path) -> None:
         raise LavaError(problem, where=where, expected="sums that int64 and float64 hold exactly")
 
 
-def _prepare(
-    run_dir: Path, net_path: Path, program: Program, frames: Frames, batch: int, trace: bool
-) -> None:
+def _prepare(run_dir: Path, program: Program, frames: Frames, batch: int, trace: bool) -> None:
     """Lay out the run folder; every array is allocated now, so that a full disk is found now."""
     samples, steps, shapes = *frames.shape[:2], program.shapes()
     for number, (index, _) in enumerate(program.spiking()):
@@ -127,7 +128,9 @@ def _prepare(
     create_shared(run_dir / "logits.npy", np.int64, (samples, len(program.classes)))
     uint8 = program.input_min >= 0 and program.input_max <= np.iinfo(np.uint8).max
     shared = share_frames(run_dir, frames.astype(np.uint8 if uint8 else np.int32, copy=False))
-    job = {"net": str(net_path.resolve()), "frames": shared, "batch": batch, "trace": trace}
+    with h5py.File(run_dir / "empty.net", "w") as file:
+        file.create_group("layer")  # what NetX opens; its layers are built from the program
+    job = {"frames": shared, "batch": batch, "trace": trace}
     with open(run_dir / "program.pickle", "wb") as file:
         pickle.dump(program, file)
     (run_dir / "job.json").write_text(json.dumps(job), encoding="utf-8")

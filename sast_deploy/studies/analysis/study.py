@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sast_deploy.base.errors import UsageError
 from sast_deploy.calibration.parts import training_parts
 from sast_deploy.data import FrameSet, FrameSplit
+from sast_deploy.program.record import evenly_spread
 from sast_deploy.studies.analysis.contraction import contraction
 from sast_deploy.studies.analysis.drop import event_drop, unclipped
 from sast_deploy.studies.analysis.margins import margins
 from sast_deploy.studies.analysis.noise import weight_noise
 from sast_deploy.studies.analysis.pairs import check_pairs
+from sast_deploy.studies.analysis.stream import Predictions, predict
 from sast_deploy.studies.analysis.thresholds import tune_thresholds
 from sast_deploy.training.checkpoint import Checkpoint
 
@@ -66,3 +69,24 @@ def analyse(
     if "thresholds" in parts:
         found["thresholds"] = tune_thresholds(checkpoint, data, **how).to_dict()
     return found
+
+
+def measure(
+    checkpoint: Checkpoint,
+    data: FrameSet,
+    parts: Collection[str],
+    *,
+    samples: int | None,
+    cache_dir: Path | None,
+    seed: int,
+    device: str,
+) -> tuple[Predictions, dict[str, Any]]:
+    """What it predicts on its test split, or on so many `samples` of it, evenly spread; and `analyse`."""
+    counts = None
+    if samples is not None:
+        chosen = evenly_spread(len(data.test), samples)
+        counts = unclipped(data, cache_dir).part(chosen) if "drop" in parts else None
+        data = replace(data, test=data.test.part(chosen))
+    predictions = predict(checkpoint, data, device=device)
+    how: dict[str, Any] = {"counts": counts, "cache_dir": cache_dir, "seed": seed, "device": device}
+    return predictions, analyse(checkpoint, data, parts, **how)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sast_deploy.base.text import percent
-from sast_deploy.show.blocks import Table
+from sast_deploy.show.blocks import Out, Table
+from sast_deploy.studies.analysis.compare import Comparison
 
 Result = Mapping[str, Any]  # what `analyse` returns, with "test" (see compare.accuracies) beside the parts
 Row = tuple[str, list[str]]
@@ -138,3 +139,24 @@ _PARTS: Mapping[str, tuple[str, Callable[[Sequence[Result]], Iterator[Row]]]] = 
         _thresholds,
     ),
 }  # fmt: skip
+
+
+def print_analyses(
+    results: Mapping[str, Result],
+    comparisons: Sequence[Comparison],
+    apart: Sequence[tuple[str, str]],
+    out: Out,
+) -> list[str]:
+    """Print a table of each part and every comparison; the names of those that violate a bound."""
+    for table in tables(results):
+        out.print(table, "")
+    for comparison in comparisons:
+        out.print(*comparison.lines())
+    for a, b in apart:
+        out.print(f"{a} - {b}: not tested on the same recordings, so not compared")
+    violated = [
+        name for name, found in results.items() if not found.get("contraction", {}).get("holds", True)
+    ]
+    for name in violated:
+        out.print(f"VIOLATED: a bound that must hold does not hold for {name}")
+    return violated

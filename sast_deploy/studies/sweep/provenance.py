@@ -11,7 +11,7 @@ from typing import Any
 
 import sast_deploy
 from sast_deploy import __version__
-from sast_deploy.training.checkpoint import package_versions
+from sast_deploy.base.versions import package_versions
 
 PACKAGE = Path(sast_deploy.__file__).resolve().parent
 

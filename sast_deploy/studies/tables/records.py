@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ from typing import Any
 
 from sast_deploy.base.errors import DataError
 from sast_deploy.base.files import write_text
+from sast_deploy.base.outputs import Run, json_kind
 from sast_deploy.base.reading import Expected
 from sast_deploy.base.reading.documents import read_json
 from sast_deploy.base.settings import refuse, shown
@@ -22,6 +24,7 @@ EXPECTED = Expected(
     "a sweep's folder, or a JSON file that `sast-deploy tables --json` wrote", DataError,
     "where a sweep wrote it, the same sweep mends it",
 )  # fmt: skip
+TIMED = ("seconds", "step_ms", "peak_memory_mb", "device")
 SIGNIFICANT = 7  # digits of a number in the small JSON
 PARTS = ("train", "float", "profiles", "analysis", "ablations")
 _LONG = ("histogram", "surrogate_correct", "hard_correct", "root", "classes")  # left out of it
@@ -192,3 +195,40 @@ def _read(path: Path) -> dict[str, Any]:
             f"version {shown(version)}", where=path, expected=f"{VERSION}", todo="update sast-deploy"
         )
     return found
+
+
+def records_run(records: Iterable[Record]) -> Run:
+    """Of tables and their pictures: every finished run's checkpoint, and all that was measured of it.
+
+    More of both is no loss. Runs of one name are told apart by what makes each this run and no other.
+    """
+    finished = [each for each in records if each.float is not None]
+    names = [each.name for each in finished]
+    called = {
+        each.name if names.count(each.name) == 1 else f"{each.name} {_short(each.identity)}": each
+        for each in finished
+    }
+    figures = {
+        f"{name}, {part}": _short(_untimed(figure))
+        for name, each in called.items()
+        for part, figure in each.figures()
+    }
+    checkpoints = {name: each.manifest.get("checkpoint") for name, each in called.items()}
+    return {"runs": checkpoints, "figures": figures}
+
+
+def _short(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _untimed(value: Any) -> Any:
+    """Figures as files keep them, without what differs each time that the same is measured."""
+    if isinstance(value, dict):
+        return {key: _untimed(each) for key, each in value.items() if key not in TIMED}
+    return [_untimed(each) for each in value] if isinstance(value, list) else value
+
+
+RAW = json_kind(
+    "JSON file of runs", lambda found: found.get("format") == RAW_FORMAT,
+    lambda found: records_run(map(record_of, found["runs"])), mark=f'"{RAW_FORMAT}"',
+)  # fmt: skip

@@ -51,8 +51,8 @@ class ProgramNetwork(Network):  # type: ignore[misc]
     """NetX's Network with reset by subtraction, exact arithmetic and `clock.batch` samples at once.
 
     Ports inp uint8 (batch, C*H*W) and out int64 (batch, classes); layers, in_layer and out_layer as NetX has
-    them. Where NetX would build its own blocks from /layer, `_create` builds them from `program`, which
-    the caller read from the same file.
+    them. Where NetX would build its own blocks from /layer, `_create` builds them from `program`; net_config:
+    any file with that group.
     """
 
     def __init__(self, net_config: str, program: Program, clock: BatchClock, results: Results) -> None:

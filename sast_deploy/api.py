@@ -1,0 +1,347 @@
+"""The library's front door: a trained network becomes integers, runs on any engine, and is checked.
+
+    compile   checkpoint, FloatNetwork -> Net              load      .net file -> Net
+    simulate  Net, frames -> Simulation                    verify    Net -> Verification
+    inspect   Net -> Inspection
+
+Silent: who wants to hear how far it is observes (`base.progress`). Errors are SastErrors, one line each.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sast_deploy.base.errors import CompileError, NetFileError, about
+from sast_deploy.base.files import file_digest
+from sast_deploy.base.outputs import check_output
+from sast_deploy.base.versions import package_versions
+from sast_deploy.compiler import Compilation, compile_network
+from sast_deploy.compiler.floatnet import FloatNetwork
+from sast_deploy.engines.registry import EngineName, LavaOptions, run_engine
+from sast_deploy.netx.export import EXPORT, net_run
+from sast_deploy.netx.file import NetFile, profile_of, read_net, write_net
+from sast_deploy.program.profile import Profile, load_profile
+from sast_deploy.program.program import Program
+from sast_deploy.program.record import SpikeRecord
+from sast_deploy.reports.accuracy import Accuracy
+from sast_deploy.reports.inputs import Inputs, net_inputs
+from sast_deploy.reports.inspection import Inspection, inspect_net
+from sast_deploy.reports.run import Execution, Report, facts_of, make_report
+from sast_deploy.verification.comparison import (
+    Comparison,
+    blind_spots,
+    compare,
+    load_engines,
+    replay,
+    replay_known,
+)
+from sast_deploy.verification.saturation import count_saturated
+from sast_deploy.verification.vectors import make_known_answers
+
+if TYPE_CHECKING:
+    from sast_deploy.calibration import Calibrated
+    from sast_deploy.calibration.data import CalibrationData
+    from sast_deploy.data.request import DataRequest
+    from sast_deploy.training.checkpoint import Checkpoint
+
+File = str | PathLike[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Net:
+    """A network in integers, ready to run.
+
+    file: all that its .net file holds. path: that file; None until it is saved. compilation, calibrated: what
+    `compile` established; None for a network that was loaded.
+    """
+
+    file: NetFile
+    path: Path | None = None
+    compilation: Compilation | None = None
+    calibrated: Calibrated | None = None
+
+    @property
+    def program(self) -> Program:
+        """The integer program: layers, weights, rules."""
+        return self.file.program
+
+    @property
+    def name(self) -> str:
+        """Its file, or what it was called when it was compiled."""
+        return self.program.name if self.path is None else str(self.path)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the compiler had to say, one line each."""
+        return () if self.compilation is None else self.compilation.warnings
+
+    @cached_property
+    def profile(self) -> Profile:
+        """What it was compiled for. Raises NetFileError."""
+        return profile_of(self.file, self.name)
+
+    def save(self, path: File, *, overwrite: bool = False) -> Net:
+        """Write the .net file, whole or not at all; the network with its path.
+
+        Raises OutputError: it cannot be written, or another network lies there and may not go.
+        """
+        path = Path(path)
+        check_output(path, EXPORT, net_run(self.file), overwrite=overwrite, option="path")
+        write_net(path, self.file)
+        return Net(self.file, path, self.compilation, self.calibrated)
+
+
+def load(path: File) -> Net:
+    """Read and check a .net file of ours. Raises NetFileError."""
+    return Net(read_net(Path(path)), Path(path))
+
+
+def compile(
+    network: Checkpoint | FloatNetwork | File,
+    profile: Profile | str = "loihi-int8",
+    *,
+    name: str | None = None,
+    calibrate: CalibrationData | None = None,
+    steps: Collection[str] | None = None,
+    seed: int = 0,
+    strict_reset: bool = False,
+    source: File | None = None,
+) -> Net:
+    """Quantize a trained network for a hardware profile; floats end here.
+
+    network: a checkpoint or its path, or a FloatNetwork of your own. profile: one that ships with the
+    package, the path of a .toml, or a Profile. name: for people; default: the checkpoint's and the profile's.
+    calibrate: data to choose the integers on: a DataRequest, the checkpoint's own FrameSet, or (frames,
+    labels), of which half judge what the other half proposes; `steps` of calibration, default all; `seed`
+    draws the samples. strict_reset: write a neuron type that stock NetX, which resets to zero, refuses.
+    source: where a Checkpoint was read from, for the record.
+
+    Raises:
+        CheckpointError, ProfileError, DataError: what was named cannot be used. CompileError: integers cannot
+            represent the network: which layer, what, what to do.
+
+    >>> import sast_deploy as sast
+    >>> network = sast.FloatNetwork([sast.FloatDense([[0.5, -0.5], [1.0, 0.25]], leak=0.5)], 2, steps=8)
+    >>> sast.compile(network, "loihi-int4").program.layers[0].weight.tolist()
+    [[7, -7], [7, 2]]
+    """
+    trained, real, source = _trained(network, source)
+    target = profile if isinstance(profile, Profile) else load_profile(str(profile))
+    called = name or f"{'network' if trained is None else trained.name}-{target.name}"
+    calibrated: Calibrated | None = None
+    record: dict[str, Any] = {}
+    with about(source, CompileError):
+        if calibrate is None:
+            compilation = compile_network(real, target, called)
+        else:
+            from sast_deploy.calibration.data import calibrate_on
+
+            on = calibrate_on(calibrate, real, trained, target, called, steps=steps, seed=seed)
+            calibrated, record = on
+            compilation = calibrated.compilation
+    file = NetFile(
+        program=compilation.program,
+        profile_text=target.text,
+        **_origin(trained, source),
+        calibration=record,
+        strict_reset=strict_reset,
+        known=make_known_answers(compilation.program),
+    )
+    return Net(file, None, compilation, calibrated)
+
+
+def _trained(
+    network: Checkpoint | FloatNetwork | File, source: File | None
+) -> tuple[Checkpoint | None, FloatNetwork, Path | None]:
+    """(checkpoint, the network that the compiler reads, the checkpoint's file), as far as there are any."""
+    if isinstance(network, FloatNetwork):
+        return None, network, None
+    from sast_deploy.training.checkpoint import Checkpoint, load_checkpoint, to_float_network
+
+    if not isinstance(network, Checkpoint):
+        source = network
+        network = load_checkpoint(Path(network))
+    return network, to_float_network(network), None if source is None else Path(source)
+
+
+def _origin(trained: Checkpoint | None, source: Path | None) -> dict[str, Any]:
+    """What a .net file says of how its network came about."""
+    if trained is None:
+        return {"created": package_versions()}
+    return {
+        "frames": trained.frames.to_dict(),
+        "data": trained.data.to_dict(),
+        "checkpoint": {
+            "name": trained.name,
+            **({} if source is None else {"path": str(source), "digest": file_digest(source)}),
+            "recipe": trained.recipe.to_dict(),
+            "seeds": trained.seeds,
+            "metrics": trained.metrics,
+        },
+        "created": package_versions(),
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Simulation:
+    """A run of a network.
+
+    record: spike counts, logits and, where asked for, every membrane potential and spike. report: accuracy,
+    operations, rates. labels: int64 (samples,), or None.
+    """
+
+    record: SpikeRecord
+    report: Report
+    labels: npt.NDArray[np.int64] | None
+
+    @property
+    def logits(self) -> npt.NDArray[np.int64]:
+        """int64 (samples, classes)."""
+        return self.record.logits
+
+    @property
+    def predictions(self) -> npt.NDArray[np.int64]:
+        """int64 (samples,): the largest logit's class; the lowest index wins a tie."""
+        return self.record.predictions
+
+    @property
+    def accuracy(self) -> Accuracy | None:
+        """Share of right predictions with its interval; None without labels."""
+        return self.report.accuracy
+
+    @property
+    def synops(self) -> float:
+        """Synaptic operations per sample, all layers and steps."""
+        return self.report.synops
+
+
+def inputs(
+    net: Net,
+    frames: npt.ArrayLike | Inputs | None = None,
+    labels: npt.ArrayLike | None = None,
+    *,
+    data: DataRequest | None = None,
+    samples: int | None = None,
+) -> Inputs:
+    """What `simulate` and `verify` run on: `frames` given, else `samples` of a test split. Raises DataError.
+
+    >>> import sast_deploy as sast
+    >>> net = sast.compile(sast.FloatNetwork([sast.FloatDense([[1.0]], leak=0.5)], 1, steps=2))
+    >>> sast.inputs(net, [[[1], [0]]]).frames.shape
+    (1, 2, 1, 1, 1)
+    """
+    if isinstance(frames, Inputs):
+        return frames
+    return net_inputs(net.file, net.name, frames, labels, data, samples)
+
+
+def simulate(
+    net: Net,
+    frames: npt.ArrayLike | Inputs | None = None,
+    labels: npt.ArrayLike | None = None,
+    *,
+    data: DataRequest | None = None,
+    samples: int | None = None,
+    engine: EngineName = "fast",
+    check: int | None = 0,
+    trace: bool = False,
+    lava: LavaOptions | None = None,
+) -> Simulation:
+    """Run a network on its own test split, on other `data`, or on `frames` of yours.
+
+    frames: integers (samples, time, C, H, W), or (time, C, H, W) for one; (samples, time, n) and (time, n)
+    for inputs in a row. labels: class indices (samples,). samples: only so many, evenly spread. engine:
+    "reference", "fast" or "lava"; all give the same values. check: samples that the reference replays, None
+    for all; a difference stands in `report.run.difference`. trace: keep every membrane potential and spike.
+
+    Raises:
+        DataError: frames that do not fit, or no data set where none are given. LavaError: Lava is missing.
+
+    >>> import numpy as np, sast_deploy as sast
+    >>> network = sast.FloatNetwork([sast.FloatDense(np.eye(2), leak=0.5)], 2, steps=3)
+    >>> net = sast.compile(network)
+    >>> sast.simulate(net, np.array([[[1, 0], [1, 0], [0, 0]]]), labels=[0]).predictions
+    array([0])
+    """
+    given = inputs(net, frames, labels, data=data, samples=samples)
+    start = time.perf_counter()
+    record = run_engine(engine, net.program, given.frames, trace=trace, lava=lava)
+    seconds = round(time.perf_counter() - start, 3)
+    checked = 0 if engine == "reference" else check
+    run = Execution(engine, seconds, *replay(net.program, given, record, checked, engine))
+    facts = facts_of(net.file, net.path, given.facts)
+    report = make_report(net.file, given.frames, given.labels, record, run, facts)
+    return Simulation(record, report, given.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Verification:
+    """Whether all engines agree.
+
+    rows: one for each engine and set of inputs. unseen: names of mistakes that the known answers would not
+    show, since the rules that they break never come into play; None where no known answers were replayed.
+    """
+
+    rows: tuple[Comparison, ...]
+    unseen: tuple[str, ...] | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether every value of every engine is the reference's, and the file's."""
+        return not any(row.problem for row in self.rows)
+
+
+def verify(
+    net: Net,
+    frames: npt.ArrayLike | Inputs | None = None,
+    *,
+    data: DataRequest | None = None,
+    samples: int | None = 20,
+    engines: Collection[EngineName] = ("reference", "fast", "lava"),
+    known_answers_only: bool = False,
+    lava: LavaOptions | None = None,
+) -> Verification:
+    """Compare every membrane potential and spike of every layer and step in all engines with the reference.
+
+    First the network's known answers, then `samples` of `frames`, or of its own test split if it has one.
+
+    Raises as `simulate`.
+
+    >>> import numpy as np, sast_deploy as sast
+    >>> network = sast.FloatNetwork([sast.FloatDense(np.eye(2), leak=0.5)], 2, steps=3)
+    >>> sast.verify(sast.compile(network), engines=["fast"]).ok
+    True
+    """
+    program, known = net.program, net.file.known
+    chosen, rows, unseen = load_engines(engines, program, lava), [], None
+    if known is not None:
+        rows += replay_known(program, known, chosen)
+    if not known_answers_only and (frames is not None or data is not None or net.file.data):
+        given = inputs(net, frames, data=data, samples=samples)
+        rows += compare(program, given.frames, chosen, given.origin)
+    if not rows:
+        raise NetFileError("holds no known answers", where=net.name, todo="compile it again, or give frames")
+    if known is not None and not any(row.problem for row in rows):
+        unseen = blind_spots(program, known, chosen.get("fast", chosen["reference"]))
+    return Verification(tuple(rows), unseen)
+
+
+def inspect(net: Net, frames: npt.ArrayLike | Inputs | None = None) -> Inspection:
+    """What a network is and what is proved of it for every input; with `frames`, how many states saturate.
+
+    >>> import sast_deploy as sast
+    >>> net = sast.compile(sast.FloatNetwork([sast.FloatDense([[1.0]], leak=0.5)], 1, steps=2))
+    >>> sast.inspect(net).layers[0].saturating
+    0
+    """
+    saturation = None if frames is None else count_saturated(net.program, inputs(net, frames).frames)
+    return inspect_net(net.file, net.path, saturation)

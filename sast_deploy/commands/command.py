@@ -1,0 +1,125 @@
+"""Commands as click runs them here: help under titles, `--debug` everywhere, "did you mean"."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sast_deploy.base.errors import Exit
+from sast_deploy.commands.options import Titled
+
+if TYPE_CHECKING:
+    from sast_deploy.show.blocks import Out
+
+
+@dataclass
+class _Debug:
+    """Whether --debug was given; set while click parses, read when an error is shown."""
+
+    on: bool = False
+
+
+_debug = _Debug()
+
+
+def wants_traceback() -> bool:
+    """Whether the command line that ran last had --debug."""
+    return _debug.on
+
+
+def forget_debug() -> None:
+    """Before a new command line is parsed."""
+    _debug.on = False
+
+
+def _set_debug(_context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    _debug.on |= value  # the group may have it, or the command
+
+
+def _debug_option() -> click.Option:
+    return click.Option(
+        ["--debug"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_set_debug,
+        help="Show the traceback behind an error.",
+    )
+
+
+class Command(click.Command):
+    """A command that takes --debug; its options stand under their titles, its example below."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.params.append(_debug_option())
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Each title in the order in which it first comes; what has none last."""
+        titles: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            title = parameter.title if isinstance(parameter, Titled) else ""
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                titles.setdefault(title, []).append(record)
+        plain = titles.pop("", [])
+        for title, records in [*titles.items(), ("Options" if not titles else "General", plain)]:
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+class Group(click.Group):
+    """A group of commands: takes --debug before the command's name, too; alone it shows its help.
+
+    sections: title -> names of its commands, for the help; None: as click lists them.
+    """
+
+    def __init__(
+        self, *arguments: Any, sections: Mapping[str, tuple[str, ...]] | None = None, **settings: Any
+    ) -> None:
+        super().__init__(*arguments, **settings)
+        self.params.append(_debug_option())
+        self.sections = sections
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Click's, but without a command the whole help goes to stderr, in every version of click."""
+        if not args:
+            click.echo(ctx.get_help(), err=True)
+            ctx.exit(Exit.BAD_INPUT)
+        return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Click's; for a name that is none, the one that was meant."""
+        if self.get_command(ctx, args[0]) is None:
+            near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else f" There are {', '.join(self.commands)}."
+            if not args[0].startswith("-"):
+                ctx.fail(f"No such command {args[0]!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """By purpose."""
+        if self.sections is None:
+            super().format_commands(ctx, formatter)
+            return
+        for title, names in self.sections.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, self.commands[name].get_short_help_str()) for name in names])
+
+
+def example(*lines: str) -> str:
+    """The epilog of a command's help: runnable lines."""
+    return "Example:\n\n\b\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def console() -> Out:
+    """Standard output, on which a name is never markup and no number is cut."""
+    from sast_deploy.show.blocks import Out
+
+    return Out()

@@ -1,0 +1,111 @@
+"""`sast-deploy simulate` on our own files."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sast_deploy import api
+from sast_deploy.base.errors import Exit
+from sast_deploy.base.files import file_digest, input_digest, write_text
+from sast_deploy.base.outputs import NPZ, RUN_MEMBER, check_output, with_run
+from sast_deploy.commands.command import console
+from sast_deploy.commands.options import refuse_ignored
+from sast_deploy.commands.shared import DATA_OPTIONS
+from sast_deploy.data.request import recorded_data
+from sast_deploy.engines.stockrun import write_npz
+from sast_deploy.netx.export import FRAMES
+from sast_deploy.netx.foreign.frames import load_array
+from sast_deploy.reports.inputs import Inputs
+from sast_deploy.reports.run import REPORT, simulate_run
+from sast_deploy.show.report import print_report
+
+if TYPE_CHECKING:
+    from sast_deploy.data.request import DataRequest
+    from sast_deploy.engines.registry import LavaOptions
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the command line asks for; see the help of `sast-deploy simulate`."""
+
+    samples: int | None
+    check: int | None
+    engine: Any
+    data: DataRequest
+    lava: LavaOptions
+    report: Path | None
+    overwrite: bool
+    input_path: Path | None
+    labels_path: Path | None
+    traces: bool
+    output: Path | None
+
+
+def simulate_ours(path: Path, wanted: Wanted) -> int:
+    """Run, print and write the report; with frames of the person's own the answers too. The exit code."""
+    if wanted.input_path is None:
+        refuse_ignored(("labels_path", "traces", "output"), "without --input", "add --input FRAMES.npy")
+    else:
+        refuse_ignored(DATA_OPTIONS, "with --input: your own frames are run")
+    net = api.load(path)
+    report, spikes, made = _outputs(path, net, wanted)
+    read = [each for each in (path, wanted.input_path, wanted.labels_path) if each is not None]
+    guard = partial(check_output, inputs=read, overwrite=wanted.overwrite)
+    guard(report, REPORT, made, option="--report")
+    if spikes is not None:
+        guard(spikes, NPZ, made)
+    inputs = _inputs(net, wanted)
+    made[FRAMES] = inputs.facts["frame_digest"]
+    guard(report, REPORT, made, option="--report")
+    out, what = console(), inputs.facts["dataset"] or wanted.input_path
+    kind = "test samples of" if inputs.facts["dataset"] else "samples of"
+    out.print(f"{path}: {len(inputs.frames)} {kind} {what} on {wanted.engine}")
+    run = api.simulate(
+        net, inputs, engine=wanted.engine, check=wanted.check, trace=wanted.traces, lava=wanted.lava
+    )
+    print_report(run.report, out)
+    write_text(report, with_run(run.report.to_json(), made))
+    if spikes is not None:
+        write_npz(spikes, {**_arrays(run), RUN_MEMBER: np.array(json.dumps(made))})
+    out.print(*(f"wrote {each}" for each in (report, spikes) if each is not None))
+    return Exit.CHECK_FAILED if run.report.run.difference else Exit.OK
+
+
+def _outputs(path: Path, net: api.Net, wanted: Wanted) -> tuple[Path, Path | None, dict[str, Any]]:
+    """The report, the file of answers for frames of the person's own, and what both depend on."""
+    place, spikes = Path("runs") / path.stem, None
+    if wanted.input_path is None:
+        test = wanted.data.identity(recorded_data(net.file, path)[0])
+    else:
+        place /= wanted.input_path.stem
+        spikes = wanted.output or place / "spikes.npz"
+        files = {"input": wanted.input_path, "labels": wanted.labels_path}
+        digests = {name: each and input_digest(each) for name, each in files.items()}
+        test = {"data": None, "folder": None, "holdout": None, **digests, "traces": wanted.traces}
+    made = simulate_run(net.file, test, wanted.samples, wanted.check, wanted.engine)
+    return wanted.report or place / "report.json", spikes, made
+
+
+def _inputs(net: api.Net, wanted: Wanted) -> Inputs:
+    if wanted.input_path is None:
+        return api.inputs(net, data=wanted.data, samples=wanted.samples)
+    labels = None if wanted.labels_path is None else load_array(wanted.labels_path)
+    found = api.inputs(net, load_array(wanted.input_path), labels, samples=wanted.samples)
+    origin = {"provenance": str(wanted.input_path), "frame_digest": file_digest(wanted.input_path)}
+    return replace(found, facts={**found.facts, **origin})
+
+
+def _arrays(run: api.Simulation) -> dict[str, Any]:
+    """logits, predictions, spike counts of each layer; with traces its membrane potentials and spikes."""
+    found: dict[str, Any] = {"logits": run.logits, "predictions": run.predictions}
+    for number, count in enumerate(run.record.counts):
+        found[f"counts{number}"] = count
+    for number, trace in enumerate(run.record.traces or ()):
+        found[f"membranes{number}"], found[f"spikes{number}"] = trace.membrane, trace.spikes
+    return found

@@ -1,0 +1,82 @@
+"""What a network runs on: samples of the test split it was made for, or frames of somebody's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sast_deploy.base.errors import DataError, UsageError
+from sast_deploy.data.request import DataRequest, load_own_test_split
+from sast_deploy.engines.frames import Frames, as_frames
+from sast_deploy.netx.file import NetFile
+from sast_deploy.program.record import evenly_spread, take
+
+OWN_SPLIT, GIVEN = "test split", "frames given"
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """Frames with their labels.
+
+    frames: integers (samples, time, C, H, W). labels: int64 (samples,), or None. numbers: int64 (samples,),
+    of the test split. origin: OWN_SPLIT or GIVEN. facts: what a report says of them, JSON-able.
+    """
+
+    frames: Frames
+    labels: npt.NDArray[np.int64] | None
+    numbers: npt.NDArray[np.int64]
+    origin: str
+    facts: Mapping[str, Any]
+
+
+def net_inputs(
+    net: NetFile,
+    where: str,
+    frames: npt.ArrayLike | None = None,
+    labels: npt.ArrayLike | None = None,
+    data: DataRequest | None = None,
+    samples: int | None = None,
+) -> Inputs:
+    """The `frames` given, else samples of the test split of `net` or of other `data`.
+
+    samples: so many, evenly spread. where: names the network in errors.
+
+    Raises:
+        UsageError: both frames and data; labels without frames. DataError: what does not fit the network.
+    """
+    if frames is not None and data is not None:
+        raise UsageError("frames and a data set", expected="one of them")
+    if frames is None:
+        if labels is not None:
+            raise UsageError("labels without frames", expected="both, or neither")
+        return _own_split(net, where, data or DataRequest(), samples)
+    array = as_frames(net.program, frames, "frames")
+    truth = None if labels is None else _labels(labels, len(array), len(net.program.classes))
+    chosen = evenly_spread(len(array), samples)
+    facts = {
+        "provenance": f"{len(array)} samples given", "dataset": None, "frame_digest": None,
+        "holdout": None, "holdout_seed": None, "test_samples": len(array), "unlike_training": None,
+    }  # fmt: skip
+    return Inputs(take(array, chosen), None if truth is None else truth[chosen], chosen, GIVEN, facts)
+
+
+def _own_split(net: NetFile, where: str, data: DataRequest, samples: int | None) -> Inputs:
+    found, unlike = load_own_test_split(net, where, data)
+    chosen = evenly_spread(len(found.test), samples)
+    frames = take(found.test.frames, chosen)  # a whole split stays where it is mapped from
+    facts = {**found.info.to_dict(), "test_samples": len(found.test), "unlike_training": unlike}
+    return Inputs(frames, found.test.labels[chosen], chosen, OWN_SPLIT, facts)
+
+
+def _labels(labels: npt.ArrayLike, samples: int, classes: int) -> npt.NDArray[np.int64]:
+    array = np.asarray(labels)
+    if array.dtype.kind not in "iu" or array.shape != (samples,):
+        found = f"labels of {array.dtype} {array.shape}"
+        raise DataError(found, where="labels", expected=f"integers ({samples},), one for each sample")
+    if len(array) and not 0 <= array.min() <= array.max() < classes:
+        raise DataError(f"labels {array.min()}..{array.max()}", where="labels", expected=f"0..{classes - 1}")
+    return array.astype(np.int64)

@@ -1,0 +1,66 @@
+"""What a compilation says: what is proved, what calibration gained, what stock NetX makes of the file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sast_deploy.base.text import percent
+from sast_deploy.netx.stock_view import stock_loads
+from sast_deploy.show.blocks import Out, Table
+from sast_deploy.show.inspection import proof_table
+
+if TYPE_CHECKING:
+    from sast_deploy.api import Net
+    from sast_deploy.calibration import Calibrated, Score
+
+STOCK_WARNING = (
+    "stock NetX loads this file but resets to ZERO where this program subtracts: its results differ. "
+    "`--strict-reset` writes a file that stock NetX refuses."
+)
+STOCK_NOTE = (
+    "stock NetX loads this file and resets to zero as this program does, but its membrane has 24 bits, 6 of "
+    "them fractions of a weight LSB: results differ where this program rounds or saturates."
+)
+REFUSES = "stock NetX refuses this file"
+
+
+def print_compilation(net: Net, out: Out) -> None:
+    """What each calibration step did, what is proved of the integers, warnings, and stock NetX's view."""
+    if net.calibrated is not None:
+        print_steps(net.calibrated, out)
+    if net.compilation is not None:
+        layers = net.compilation.layers
+        losses = [(layer.clipped_weights, layer.error) for layer in layers]
+        out.print(proof_table([layer.proof for layer in layers], losses))
+    out.print(*(f"warning: {warning}" for warning in net.warnings))
+    subtracts = net.program.arithmetic.reset == "subtract"
+    if net.file.strict_reset and subtracts:
+        out.print(f"{REFUSES} (neuron type SAST_LIF_SUBTRACT); `sast-deploy simulate` runs it.")
+    elif not stock_loads(net.program):
+        out.print(f"{REFUSES}: it has no pooling layers; `sast-deploy simulate` runs it.")
+    else:
+        out.print(f"note: {STOCK_WARNING if subtracts else STOCK_NOTE}")
+    out.print(f"program {net.program.digest()}")
+
+
+def print_steps(result: Calibrated, out: Out) -> None:
+    """One row per step: accuracy and loss on the judging samples, before and with it; whether it stays."""
+    rows = []
+    for step in result.steps:
+        before, after = _cells(step.before), ("refused", "") if step.after is None else _cells(step.after)
+        cells = (before[0], after[0], before[1], after[1], "yes" if step.kept else "no")
+        rows.append((step.name, step.description, *cells, f"{step.seconds:.1f}"))
+    title = f"calibration: fitted to {result.fitted:,} samples, judged on {result.chosen:,} others"
+    columns = ("step", "what it does", "accuracy", "with it", "loss", "with it", "kept", "s")
+    out.print(Table(title, columns, tuple(rows)))
+    out.print(
+        f"the trained network with hard spikes: {percent(result.wanted)} on these samples; the loss, "
+        "which decides, is how far the integers' answers are from its own"
+    )
+    for step in result.steps:
+        if step.refused:
+            out.print(f"warning: step {step.name} was refused: {step.refused}")
+
+
+def _cells(score: Score) -> tuple[str, str]:
+    return percent(score.accuracy), f"{score.loss:.4g}"

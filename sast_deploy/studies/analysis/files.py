@@ -1,0 +1,54 @@
+"""The files of an analysis: one JSON file, and pictures beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from sast_deploy import __version__
+from sast_deploy.base.files import write_text
+from sast_deploy.base.outputs import RUN_KEY, Kind, Run, json_kind, picture_kind
+from sast_deploy.netx.export import FRAMES
+from sast_deploy.studies.analysis.plots import draw_corruption, draw_margins
+
+FORMAT = "sast-deploy-analysis"
+# name -> the parts that it shows, and what draws it
+PICTURES: dict[str, tuple[tuple[str, ...], Any]] = {
+    "margins": (("margins",), draw_margins), "robustness": (("drop", "noise"), draw_corruption),
+}  # fmt: skip
+
+
+def _run(found: dict[str, Any]) -> Run:
+    return {FRAMES: [each["frames"] for each in found["checkpoints"].values()], **found[RUN_KEY]}
+
+
+ANALYSIS = json_kind(
+    "JSON file of an analysis", lambda found: found.get("format") == FORMAT, _run, mark=f'"{FORMAT}"'
+)
+
+
+def planned(path: Path, parts: Collection[str]) -> dict[Path, Kind]:
+    """What an analysis of these parts writes: the file `path`, and the pictures that there are of them."""
+    return {path: ANALYSIS, **{each: picture_kind(each) for each in _pictures(path, parts)}}
+
+
+def _pictures(path: Path, parts: Collection[str]) -> dict[Path, Any]:
+    named = {name: path.with_name(f"{path.stem}-{name}.png") for name in PICTURES}
+    return {named[name]: draw for name, (shown, draw) in PICTURES.items() if set(shown) & set(parts)}
+
+
+def write_analysis(
+    results: dict[str, dict[str, Any]], comparisons: list[dict[str, Any]], path: Path, made: Run
+) -> list[Path]:
+    """Write the JSON file and the pictures of the parts that have one; their paths. Raises OutputError."""
+    content = {
+        "format": FORMAT, "version": 1, "package": __version__,
+        "checkpoints": results, "comparisons": comparisons, RUN_KEY: made,
+    }  # fmt: skip
+    write_text(path, json.dumps(content, indent=1) + "\n")
+    pictures = _pictures(path, {part for found in results.values() for part in found})
+    for picture, draw in pictures.items():
+        draw(results, picture, made)
+    return [path, *pictures]
