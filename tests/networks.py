@@ -17,7 +17,7 @@ def float_fc(seed=0, shape=(2, 5, 4), hidden=(9, 6), classes=3, scale=1.0, steps
         for i, o in itertools.pairwise(sizes)
     ]
     readout = FloatReadout(rng.normal(0, 0.5, (classes, sizes[-1])), rng.normal(0, 0.1, classes))
-    return FloatNetwork((*layers, readout), shape, 0.5, clip, steps, tuple(map(str, range(classes))))
+    return FloatNetwork((*layers, readout), shape, steps, 0.5, clip)
 
 
 def float_conv(seed=0):
@@ -26,7 +26,8 @@ def float_conv(seed=0):
     first = FloatConv2d(rng.normal(0, 0.6, (4, 2, 3, 3)), rng.normal(0, 0.1, 4), np.ones(4), *geometry)
     second = FloatConv2d(rng.normal(0, 0.4, (5, 4, 3, 3)), rng.normal(0, 0.1, 5), np.ones(5), *geometry)
     readout = FloatReadout(rng.normal(0, 0.5, (3, 5)), rng.normal(0, 0.1, 3))
-    return FloatNetwork((first, second, FloatPool((2, 3)), readout), (2, 8, 10), 0.5, 4, 5, ("a", "b", "c"))
+    layers = (first, second, FloatPool((2, 3)), readout)
+    return FloatNetwork(layers, (2, 8, 10), 5, 0.5, 4, classes=("a", "b", "c"))
 
 
 def float_run(network: FloatNetwork, frames: np.ndarray) -> np.ndarray:

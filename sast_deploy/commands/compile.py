@@ -108,9 +108,6 @@ def compile_command(
     name = f"{trained.name}-{profile.name}"
     out = console()
     out.print(f"{checkpoint} -> {profile.name}: {profile.description}")
-    resets = network.reset, profile.arithmetic.reset
-    if resets[0] != resets[1]:
-        out.print("warning: trained with reset {!r}, but this profile has {!r}".format(*resets))
     named = STEPS if calibrate_steps is None else [step.strip() for step in calibrate_steps.split(",")]
     steps = ordered_steps(named)
     wanted = {} if calibrate is None else calibration_run(calibrate, steps, seed or 0, profile)
