@@ -257,9 +257,8 @@ def _check_currents(program: Program, bounds: dict[int, NeuronBounds]) -> None:
         current = bounds[index].current
         filtered = per_neuron(layer.u_decay, len(current.low)) < NO_DECAY_FILTER
         for neuron in np.flatnonzero(filtered & current.leaves(CURRENT, "wrap"))[:1]:
-            low, high = current.low[neuron], current.high[neuron]
             raise CompileError(
-                f"the filtered current of neuron {neuron} may reach {low}..{high}",
+                f"the filtered current of neuron {neuron} may wrap in {program.steps} steps",
                 where=f"layer {index}",
                 expected=f"{CURRENT.low}..{CURRENT.high}, the {CURRENT.bits} bits of its register",
                 todo="use a smaller current_leak or a profile with a lower exponent_max",
