@@ -89,7 +89,7 @@ def fully_connected() -> FloatNetwork:
         layers.append(FloatDense(weight, zeros(outputs), ones(outputs)))
         inputs = outputs
     last = FloatReadout(normal(rng, 1.0, (len(CLASSES), inputs)), zeros(len(CLASSES)))
-    return FloatNetwork((*layers, last), SHAPE, 0.5, COUNT_MAX, STEPS, CLASSES)
+    return FloatNetwork((*layers, last), SHAPE, STEPS, 0.5, COUNT_MAX, classes=CLASSES)
 
 
 def convolutional() -> FloatNetwork:
@@ -100,7 +100,8 @@ def convolutional() -> FloatNetwork:
         layers.append(FloatConv2d(weight, zeros(outputs), ones(outputs), (2, 2), (1, 1), (1, 1), 1))
         inputs, size = outputs, (size + 1) // 2
     last = FloatReadout(normal(rng, 1.0, (len(CLASSES), inputs)), zeros(len(CLASSES)))
-    return FloatNetwork((*layers, FloatPool((size, size)), last), SHAPE, 0.5, COUNT_MAX, STEPS, CLASSES)
+    layers = (*layers, FloatPool((size, size)), last)
+    return FloatNetwork(layers, SHAPE, STEPS, 0.5, COUNT_MAX, classes=CLASSES)
 
 
 def normal(rng: np.random.Generator, gain: float, shape: tuple[int, ...]) -> np.ndarray:

@@ -149,7 +149,51 @@ class Ints:
         return _frozen(stored.astype(np.int32))
 
 
-Rule = Whole | Wholes | Name | Ints
+@dataclass(frozen=True)
+class Floats:
+    """Finite float32 numbers from low to high, read-only, of anything that NumPy takes for numbers.
+
+    shape: names of axes, as in Ints; one number stands for all of an axis whose size is known. positive:
+    without 0. optional: or None.
+    """
+
+    shape: str
+    low: float = -np.inf
+    high: float = np.inf
+    positive: bool = False
+    optional: bool = False
+
+    def __str__(self) -> str:
+        ends = " above 0" if self.positive else f" from {self.low:g} to {self.high:g}"
+        ends = "" if ends == " from -inf to inf" else ends
+        return f"finite float32 ({self.shape.replace(' ', ', ')}){ends}{', or None' if self.optional else ''}"
+
+    def check(self, value: Any, sizes: Sizes) -> Any:
+        """As in Whole; always a copy."""
+        if value is None and self.optional:
+            return None
+        given, axes = np.asarray(value), self.shape.split()
+        if given.dtype.kind not in "iuf" or isinstance(value, np.ma.MaskedArray):
+            raise ValueError(_shown(value))
+        if given.size == 1 and given.ndim < 2 and axes[0] in sizes and len(axes) == 1:
+            given = np.full(sizes[axes[0]], given)
+        if not given.size or not _matches(given.shape, axes, sizes):
+            raise ValueError(f"shape {given.shape}")
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
+            array = given.astype(np.float32)
+        right = np.isfinite(array) & (array >= self.low) & (array <= self.high)
+        bad = np.argwhere(~right | (array <= 0) if self.positive else ~right)
+        if len(bad):
+            at = tuple(bad[0].tolist())
+            raise ValueError(f"{array[at]:g} at {list(at)}")
+        return _frozen(array)
+
+    def read(self, stored: npt.NDArray[Any]) -> Any:
+        """As in Whole."""
+        return self.check(stored, {})
+
+
+Rule = Whole | Wholes | Name | Ints | Floats
 
 
 def ruled(kind: Any) -> Mapping[str, Rule]:

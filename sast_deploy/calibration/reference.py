@@ -6,18 +6,29 @@ carry the rest, so that real and integer weights of a layer see the same kind of
     u_t = alpha * u_{t-1} + A x_t + b - theta * s_{t-1}           reset "subtract"
     u_t = alpha * u_{t-1} * (1 - s_{t-1}) + A x_t + b             reset "zero"
     s_t = u_t >= theta,    logits = W_out * mean_t(s_t) + b_out
+
+What else a FloatNetwork may have is refused: recurrence, delays, current filters, leaks that differ within a
+layer, a last layer that spikes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sast_deploy.compiler.floatnet import FloatConv2d, FloatDense, FloatNetwork, FloatPool, FloatReadout
+from sast_deploy.base.errors import CompileError
+from sast_deploy.compiler.floatnet import (
+    FloatDense,
+    FloatLayer,
+    FloatNetwork,
+    FloatPool,
+    FloatReadout,
+    FloatSpiking,
+)
 from sast_deploy.program.program import Conv2d, Dense, Program, Readout, SumPool
 from sast_deploy.program.sums import pooled, real_sums
 
@@ -32,6 +43,36 @@ class Targets:
 
     spikes: tuple[npt.NDArray[np.uint8], ...]
     logits: Float64Array
+
+
+def check_calibratable(network: FloatNetwork) -> None:
+    """Raise CompileError for a network with what calibration knows nothing of, by its name."""
+    for index, layer in enumerate(network.layers):
+        found = ", ".join(_unknown(network, layer))
+        if found:
+            what, todo = f"cannot calibrate {found}", "compile it without calibration"
+            expected = "one leak a layer, and a readout"
+            raise CompileError(what, where=f"layer {index}", expected=expected, todo=todo)
+
+
+def _unknown(network: FloatNetwork, layer: FloatLayer) -> Iterator[str]:
+    if isinstance(layer, FloatDense) and layer.recurrent is not None:
+        yield "recurrent weights"
+    if not isinstance(layer, FloatPool) and layer.delay.any():
+        yield "delays"
+    if isinstance(layer, FloatSpiking):
+        if layer.current_leak is not None and layer.current_leak.any():
+            yield "a current filter"
+        if len(np.unique(network.leak(layer))) > 1:
+            yield "leaks that differ within a layer"
+        if layer is network.layers[-1]:
+            yield "a last layer that spikes"
+
+
+def leak_of(network: FloatNetwork, index: int) -> float:
+    """The one leak of a layer that spikes; 1 of any other: a readout sums over time."""
+    layer = network.layers[index]
+    return float(network.leak(layer)[0]) if isinstance(layer, FloatSpiking) else 1.0
 
 
 def real_weights(network: FloatNetwork) -> list[Float64Array | None]:
@@ -75,8 +116,8 @@ def _run(network: FloatNetwork, program: Program, frames: Frames) -> Targets:
             x = pooled_spikes(integer, x, program.arithmetic.shift_rounding)
         elif isinstance(layer, FloatReadout):
             return Targets(tuple(spikes), _logits(layer, weight, x))
-        elif isinstance(layer, (FloatDense, FloatConv2d)) and weight is not None:
-            spikes.append(_spike(network, layer, integer, weight, x))
+        elif isinstance(layer, FloatSpiking) and weight is not None:
+            spikes.append(_spike(network, index, layer, integer, weight, x))
             x = spikes[-1].reshape(*x.shape[:2], *shapes[index + 1])
     raise ValueError("a float network ends in a readout")
 
@@ -88,7 +129,8 @@ def _logits(layer: FloatReadout, weight: Float64Array | None, x: npt.NDArray[Any
 
 def _spike(
     network: FloatNetwork,
-    layer: FloatDense | FloatConv2d,
+    index: int,
+    layer: FloatSpiking,
     integer: Dense | Conv2d | Readout,
     weight: Float64Array,
     x: npt.NDArray[Any],
@@ -97,13 +139,13 @@ def _spike(
     sums = real_sums(integer, flat, weight.astype(np.float32)).reshape(*x.shape[:2], len(weight), -1)
     current = (sums + layer.bias[:, None]).reshape(*x.shape[:2], -1)
     theta = layer.threshold.repeat(current.shape[2] // len(weight))
-    u, s = np.zeros_like(current[:, 0]), np.zeros_like(current[:, 0])
+    u, s, alpha = np.zeros_like(current[:, 0]), np.zeros_like(current[:, 0]), leak_of(network, index)
     spikes = np.empty(current.shape, np.uint8)
     for t in range(x.shape[1]):
         if network.reset == "subtract":
-            u = network.alpha * u + current[:, t] - theta * s
+            u = alpha * u + current[:, t] - theta * s
         else:
-            u = network.alpha * u * (1 - s) + current[:, t]
+            u = alpha * u * (1 - s) + current[:, t]
         s = (u >= theta).astype(np.float32)
         spikes[:, t] = s
     return spikes

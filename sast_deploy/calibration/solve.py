@@ -15,6 +15,7 @@ from sast_deploy.calibration.reference import (
     Frames,
     Targets,
     layer_inputs,
+    leak_of,
     pooled_spikes,
     real_weights,
 )
@@ -23,7 +24,7 @@ from sast_deploy.calibration.scales import moment_points
 from sast_deploy.calibration.stage import Stage
 from sast_deploy.calibration.task import Options, Task
 from sast_deploy.compiler.choice import LayerChoice
-from sast_deploy.compiler.floatnet import FloatNetwork, FloatPool, FloatReadout
+from sast_deploy.compiler.floatnet import FloatNetwork, FloatPool, FloatReadout, FloatSpiking
 from sast_deploy.program.profile import Profile
 from sast_deploy.program.program import Program, Readout, SpikingLayer, SumPool
 from sast_deploy.program.sums import Weighted, input_maxima
@@ -70,7 +71,7 @@ class Solver:
             if isinstance(layer, Readout):
                 found[index] = choose_readout(task, self.targets.logits)
                 continue
-            stage = Stage(built, index, self.frames, next(trains), self.network.alpha)
+            stage = Stage(built, index, self.frames, next(trains), self._leak_above(index))
             chosen, scaling = choose_hidden(task, layer, self._threshold(index), stage)
             found[index] = LayerChoice(scaling, chosen.weight, chosen.bias, chosen.vth)
             x = stage.spikes(chosen).reshape(*x.shape[:2], *self.program.shapes()[index + 1])
@@ -100,7 +101,7 @@ class Solver:
             points=seen.points if seen and options.search else None,
             profile=profile,
             options=options,
-            alpha=self.network.alpha,
+            alpha=leak_of(self.network, index),
             centred=centred,
         )
 
@@ -112,10 +113,10 @@ class Solver:
             return real, None
         if x is self.frames:
             if self.first is None:
-                moments = measure(layer, x, x, self.network.alpha)
+                moments = measure(layer, x, x, leak_of(self.network, index))
                 self.first = _Seen(moments, prepare(moments), self._points(layer, real, moments))
             return real, self.first
-        moments = measure(layer, x, wanted, self.network.alpha)
+        moments = measure(layer, x, wanted, leak_of(self.network, index))
         aim = compensated(real, moments) if options.rounding else real
         feedback = prepare(moments) if options.rounding else ()
         return aim, _Seen(moments, feedback, self._points(layer, aim, moments) if options.search else None)
@@ -125,6 +126,12 @@ class Solver:
         if isinstance(layer, Readout) or self.profile.weight_scale == "unit":
             return None
         return moment_points(aim, moments, self.profile)
+
+    def _leak_above(self, index: int) -> float:
+        """The leak of the membranes that a layer's spikes act on; below the readout the layer's own."""
+        above = range(index + 1, len(self.network.layers))
+        spiking = (i for i in above if isinstance(self.network.layers[i], FloatSpiking))
+        return leak_of(self.network, next(spiking, index))
 
     def _threshold(self, index: int) -> Float64Array:
         return np.asarray(self.network.layers[index].threshold, np.float64)  # type: ignore[union-attr]

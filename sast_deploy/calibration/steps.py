@@ -12,7 +12,7 @@ import numpy as np
 from sast_deploy.base.errors import CompileError, UsageError
 from sast_deploy.base.progress import track
 from sast_deploy.calibration.objective import Score, score
-from sast_deploy.calibration.reference import run_float
+from sast_deploy.calibration.reference import check_calibratable, run_float
 from sast_deploy.calibration.samples import Samples, subsample
 from sast_deploy.calibration.solve import Solver
 from sast_deploy.calibration.task import Options
@@ -93,7 +93,8 @@ def calibrate(
     alone. The result depends on the arguments and on nothing else.
 
     Raises:
-        UsageError: an unknown step. CompileError: what `compile_network` refuses without calibration.
+        UsageError: an unknown step. CompileError: what `compile_network` refuses without calibration, and a
+            network with more than calibration knows (reference.py).
     """
     ordered = [step for step in ordered_steps(steps) if step != "clipping" or profile.clipping != "mse"]
     work = Workbench.prepare(network, profile, name, fit, choose, seed)
@@ -138,6 +139,7 @@ class Workbench:
         cls, network: FloatNetwork, profile: Profile, name: str, fit: Samples, choose: Samples, seed: int
     ) -> Workbench:
         """Compile without calibration, draw the samples and run the float network on them."""
+        check_calibratable(network)
         plain = compile_network(network, profile, name)
         widest = max(int(np.prod(shape)) for shape in plain.program.shapes()[1:]) * network.steps
         fit = subsample(fit, max(1, min(FIT_SAMPLES, FIT_SPIKES // widest)), seed)

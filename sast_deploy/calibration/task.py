@@ -46,7 +46,7 @@ class Task:
     inputs, (neurons, d). aim: what the integers should be, in the same unit. bias: trained, (neurons,).
     x: the integer network's inputs (n, T, *in_shape), up to input_max. moments: None where no step measures.
     feedback: empty where rounding is to the nearest. points: clipping points (neurons,) that the search
-    found, or None. alpha: the network's leak. centred: as in `LayerChoice`.
+    found, or None. alpha: the layer's leak. centred: as in `LayerChoice`.
     """
 
     layer: Weighted

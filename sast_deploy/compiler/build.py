@@ -10,25 +10,38 @@ import numpy as np
 from sast_deploy.base.errors import CompileError
 from sast_deploy.base.text import encodable
 from sast_deploy.compiler.choice import LayerChoice, check_choice
-from sast_deploy.compiler.floatnet import FloatConv2d, FloatDense, FloatNetwork, FloatPool, FloatReadout
+from sast_deploy.compiler.floatnet import (
+    FloatConv2d,
+    FloatDense,
+    FloatLayer,
+    FloatNetwork,
+    FloatPool,
+    FloatReadout,
+    FloatSpiking,
+)
 from sast_deploy.compiler.quantize import (
     Float64Array,
     Scaling,
     choose_readout_scaling,
     choose_scaling,
+    gain_errors,
+    quantize,
 )
 from sast_deploy.program.profile import Profile
 from sast_deploy.program.program import (
+    CURRENT,
     LEAK_BITS,
+    NO_DECAY_FILTER,
+    UNFILTERED,
     Conv2d,
     Dense,
     Int32Array,
     Layer,
     Program,
     Readout,
-    Shape,
     SumPool,
     frozen_ints,
+    per_neuron,
 )
 from sast_deploy.program.sums import weighted_layers
 from sast_deploy.proofs.bounds import (
@@ -41,6 +54,9 @@ from sast_deploy.proofs.bounds import (
 from sast_deploy.proofs.intervals import firing_limit
 
 INT32_MAX = (1 << 31) - 1
+# A leak's rounding is worth a word where it changes the sum of a constant input over all steps by so much: a
+# quarter of what rounding to 8 bits may change in a neuron's largest weight.
+LEAK_ERROR = 1e-3
 
 
 @dataclass(frozen=True)
@@ -48,7 +64,7 @@ class LayerFacts:
     """What the compiler established about one weighted layer.
 
     proof: what holds of the integers alone. clipped_weights: share of weights beyond the clipping point.
-    error: rms weight error over rms weight.
+    error: rms weight error over rms weight. Both of all weights, the recurrent ones among them.
     """
 
     proof: LayerProof
@@ -75,8 +91,8 @@ def compile_network(
 
     Raises:
         CompileError: weights that all become zero, a threshold that rounds to zero or leaves the state's
-            range, a bias that leaves it, an accumulator wider than the profile's, values not finite, choices
-            that do not fit the network or the profile.
+            range, a bias that leaves it, an accumulator wider than the profile's, a filtered current that may
+            wrap, choices that do not fit the network or the profile.
     """
     return _Builder(network, profile, choices or {}).build(name)
 
@@ -87,18 +103,19 @@ class _Builder:
         self.losses: list[tuple[float, float]] = []  # share clipped and rms error of each weighted layer
         self.warnings: list[str] = []
         # What the next layer's weights see: the real value of one integer unit, and the largest integer.
-        self.input_unit, self.input_max = 1.0 / network.input_clip, network.input_clip
+        self.input_unit, self.input_max = 1.0 / network.input_clip, network.input_max
 
     def build(self, name: str) -> Compilation:
         layers: list[Layer] = []
-        shape: Shape = self.network.input_shape
+        resets = self.network.reset, self.profile.arithmetic.reset
+        if resets[0] != resets[1]:
+            self.warnings.append("trained with reset {!r}, but this profile has {!r}".format(*resets))
         for index, layer in enumerate(self.network.layers):
             layers.append(self._layer(layer, index))
-            shape = layers[-1].out_shape(shape)
         program = Program(
             encodable(name),
             self.network.input_shape,
-            self.network.input_clip,
+            self.network.input_max,
             self.network.steps,
             tuple(map(encodable, self.network.classes)),
             self.profile.arithmetic,
@@ -106,19 +123,18 @@ class _Builder:
         )
         bounds = bound_neurons(program)
         self._check_sums(program, bounds)
+        _check_currents(program, bounds)
         facts = [LayerFacts(p, *loss) for p, loss in zip(prove(program, bounds), self.losses, strict=True)]
         return Compilation(program, tuple(facts), (*self.warnings, *_silent(program, bounds)))
 
-    def _layer(self, layer: FloatDense | FloatConv2d | FloatPool | FloatReadout, index: int) -> Layer:
+    def _layer(self, layer: FloatLayer, index: int) -> Layer:
         where, choice = f"layer {index}", self.choices.get(index)
         if isinstance(layer, FloatPool):
             # The mean over a window is its sum in units of 1 / window size.
             area = layer.kernel[0] * layer.kernel[1]
             self.input_unit, self.input_max = self.input_unit / area, self.input_max * area
             return SumPool(layer.kernel)
-        _require_usable(layer, where)
         real = layer.weight.astype(np.float64) * self.input_unit
-        self._refuse_zeros(real, where)
         if choice is not None:
             check_choice(choice, real.shape, self.profile, where)
         if isinstance(layer, FloatReadout):
@@ -128,6 +144,7 @@ class _Builder:
     def _readout(
         self, layer: FloatReadout, real: Float64Array, choice: LayerChoice | None, where: str
     ) -> Readout:
+        self._refuse_zeros(real, where)
         if choice is None:
             total_bias = float(np.abs(layer.bias).max()) * self.network.steps
             choice = LayerChoice(choose_readout_scaling(real, total_bias, self.profile))
@@ -137,28 +154,45 @@ class _Builder:
         bias = choice.lsbs(layer.bias, choice.bias, self.profile)
         self._bound(np.abs(bias), INT32_MAX // self.network.steps, where, "bias")
         self._note(where, real, weight, scaling)
-        return Readout(frozen_ints(weight), frozen_ints(bias), scaling.exponent)
+        return Readout(frozen_ints(weight), frozen_ints(bias), scaling.exponent, layer.delay)
 
     def _spiking(
-        self, layer: FloatDense | FloatConv2d, real: Float64Array, choice: LayerChoice | None, where: str
+        self, layer: FloatSpiking, real: Float64Array, choice: LayerChoice | None, where: str
     ) -> Layer:
         theta = layer.threshold.astype(np.float64)
+        rows = np.hstack([real.reshape(len(real), -1), _recurrent(layer)])
+        self._refuse_zeros(rows, where)
         if choice is None:
-            rows = real.reshape(len(real), -1)
-            choice = LayerChoice(choose_scaling(rows, theta, self.profile, self.input_max))
+            reach = np.repeat([self.input_max, 1], [real[0].size, rows.shape[1] - real[0].size])
+            choice = LayerChoice(choose_scaling(rows, theta, self.profile, reach))
         scaling, weight = choice.scaling, choice.weights(real, self.profile)
+        back = quantize(_recurrent(layer), scaling.factor, scaling.exponent, self.profile.weight_max)
+        whole = np.hstack([weight.reshape(len(weight), -1), back])
         vth = choice.lsbs(theta, choice.vth, self.profile)
         bias = choice.lsbs(layer.bias, choice.bias, self.profile)
-        self._note(where, real, weight, scaling)
-        self._check_neurons(weight, vth, bias, theta, where)
+        self._note(where, rows, whole, scaling)
+        self._check_neurons(whole, vth, bias, theta, where)
         self.input_unit, self.input_max = 1.0, 1
-        common = (frozen_ints(weight), frozen_ints(bias), frozen_ints(vth), scaling.exponent, self._decay())
+        v_decay, u_decay = self._decay("leak", self.network.leak(layer), where), UNFILTERED
+        if layer.current_leak is not None:
+            u_decay = self._decay("current_leak", layer.current_leak.astype(np.float64), where)
+        common = (frozen_ints(weight), frozen_ints(bias), frozen_ints(vth), scaling.exponent, v_decay)
         if isinstance(layer, FloatConv2d):
-            return Conv2d(*common, layer.stride, layer.padding, layer.dilation, layer.groups)
-        return Dense(*common)
+            geometry = (layer.stride, layer.padding, layer.dilation, layer.groups)
+            return Conv2d(*common, *geometry, u_decay, layer.delay)
+        return Dense(*common, u_decay, layer.delay, frozen_ints(back) if back.size else None)
 
-    def _decay(self) -> Int32Array:
-        return frozen_ints([round((1.0 - self.network.alpha) * (1 << LEAK_BITS))])
+    def _decay(self, name: str, leak: Float64Array, where: str) -> Int32Array:
+        """What a step takes, in 1/4096; a warning where its rounding matters."""
+        decay, steps = np.rint((1.0 - leak) * (1 << LEAK_BITS)), self.network.steps
+        error = gain_errors(leak, decay, steps)
+        worst = int(error.argmax())
+        if error[worst] >= LEAK_ERROR:
+            self.warnings.append(
+                f"{where}: {name} {leak[worst]:.6g} (neuron {worst}) becomes {4096 - decay[worst]:.0f}/4096: "
+                f"a constant input's sum over {steps} steps changes by {error[worst]:.2%}"
+            )
+        return frozen_ints(decay[:1] if (decay == decay[0]).all() else decay)
 
     def _check_neurons(
         self, weight: np.ndarray, vth: Float64Array, bias: Float64Array, theta: Float64Array, where: str
@@ -217,6 +251,20 @@ class _Builder:
                     )
 
 
+def _check_currents(program: Program, bounds: dict[int, NeuronBounds]) -> None:
+    """Refuse a filtered current that may leave its register: it would wrap, which no trained network does."""
+    for index, layer in program.spiking():
+        current = bounds[index].current
+        filtered = per_neuron(layer.u_decay, len(current.low)) < NO_DECAY_FILTER
+        for neuron in np.flatnonzero(filtered & current.leaves(CURRENT, "wrap"))[:1]:
+            raise CompileError(
+                f"the filtered current of neuron {neuron} may wrap in {program.steps} steps",
+                where=f"layer {index}",
+                expected=f"{CURRENT.low}..{CURRENT.high}, the {CURRENT.bits} bits of its register",
+                todo="use a smaller current_leak or a profile with a lower exponent_max",
+            )
+
+
 def _silent(program: Program, bounds: dict[int, NeuronBounds]) -> list[str]:
     """A warning for every layer with neurons that are proved never to fire."""
     found = []
@@ -232,16 +280,8 @@ def _some(neurons: np.ndarray) -> str:
     return f"neuron {', '.join(map(str, neurons[:5]))}{', ...' if len(neurons) > 5 else ''}"
 
 
-def _require_usable(layer: FloatDense | FloatConv2d | FloatReadout, where: str) -> None:
-    parts = {"weight": layer.weight, "bias": layer.bias}
-    if not isinstance(layer, FloatReadout):
-        parts["threshold"] = layer.threshold
-    for part, values in parts.items():
-        bad = np.argwhere(~np.isfinite(values))
-        if len(bad):
-            at = tuple(int(i) for i in bad[0])
-            raise CompileError(f"{part}{list(at)} is {values[at]}", where=where, expected="finite numbers")
-    if not isinstance(layer, FloatReadout):
-        for neuron in np.flatnonzero(layer.threshold <= 0)[:1]:
-            what = f"threshold[{neuron}] is {layer.threshold[neuron]}"
-            raise CompileError(what, where=where, expected="positive numbers")
+def _recurrent(layer: FloatSpiking) -> Float64Array:
+    """float64 (neurons, neurons); without recurrence (neurons, 0)."""
+    if isinstance(layer, FloatDense) and layer.recurrent is not None:
+        return layer.recurrent.astype(np.float64)
+    return np.zeros((len(layer.weight), 0))

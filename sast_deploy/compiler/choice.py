@@ -19,8 +19,9 @@ class LayerChoice:
     """What is chosen for one weighted layer.
 
     scaling: its exponent and factors. weight (the layer's shape), bias, vth (neurons,): int32; None: what
-    `scaling` makes of the trained values, to the nearest. A readout has no vth. centred: whether a readout's
-    weights stand for the trained ones less their mean over the classes, which changes no prediction.
+    `scaling` makes of the trained values, to the nearest, as it always does of recurrent weights. A readout
+    has no vth. centred: whether a readout's weights stand for the trained ones less their mean over the
+    classes, which changes no prediction.
     """
 
     scaling: Scaling

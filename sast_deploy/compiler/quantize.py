@@ -1,6 +1,7 @@
 """From real weights to integer weights: scales, clipping, exponents.
 
-For neuron n with weights A_n, bias b_n and threshold theta_n the compiler chooses a factor c_n > 0 and
+For neuron n with weights A_n (recurrent ones R_n among them: its sum is one integer), bias b_n and
+threshold theta_n the compiler chooses a factor c_n > 0 and
 an exponent e for the layer, and rounds to the nearest integer, ties to even:
 
     W_n = round(A_n * c_n / 2**e),  vth_n = g * round(theta_n * c_n / g),  bias_n = g * round(b_n * c_n / g)
@@ -22,8 +23,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.program.profile import Profile
+from sast_deploy.program.program import LEAK_BITS
 
 Float64Array = npt.NDArray[np.float64]
+Reach = int | npt.NDArray[np.int64]  # the largest input: of all weights, or of each, (n,)
 
 STOCK_BIAS_MAX = (1 << 15) - 1  # int16, lava-nc 0.10.0, lava/proc/lif/models.py
 # Candidate clipping points as shares of the largest magnitude, searched by `mse` clipping.
@@ -73,7 +76,7 @@ def searched_points(
 
 
 def choose_scaling(
-    weights: Float64Array, thresholds: Float64Array, profile: Profile, input_max: int
+    weights: Float64Array, thresholds: Float64Array, profile: Profile, input_max: Reach
 ) -> Scaling:
     """Exponent and factors of a spiking layer; weights (neurons, n), thresholds (neurons,).
 
@@ -138,17 +141,29 @@ def on_grid(values: npt.NDArray[Any], factor: Float64Array, grid: int) -> Float6
     return rounded
 
 
-def rescaled(weights: Float64Array, scaling: Scaling, profile: Profile, input_max: int) -> Scaling:
+def rescaled(weights: Float64Array, scaling: Scaling, profile: Profile, input_max: Reach) -> Scaling:
     """Factors at which no weighted sum of the rounded weights leaves the accumulator."""
     limit = ((1 << (profile.accumulator_bits - 1)) - 1) / 2.0 ** max(scaling.exponent, 0)
     factor = scaling.factor.copy()
     while True:
         rounded = quantize(weights, factor, scaling.exponent, profile.weight_max).astype(np.int64)
-        ends = np.maximum(rounded, 0).sum(axis=1), -np.minimum(rounded, 0).sum(axis=1)
-        worst = np.maximum(*ends) * input_max
+        summed = rounded * input_max
+        worst = np.maximum(np.maximum(summed, 0).sum(axis=1), -np.minimum(summed, 0).sum(axis=1))
         if (worst <= limit).all():
             return Scaling(scaling.exponent, factor)
         factor *= np.where(worst > limit, 0.99 * limit / np.maximum(worst, 1), 1.0)
+
+
+def gain_errors(leak: Float64Array, decay: Float64Array, steps: int) -> Float64Array:
+    """By what share the leak 1 - decay / 4096 changes the sum over `steps` steps of a constant input.
+
+    leak, decay: (neurons,). The sum is sum_{k < steps} leak**k = (1 - leak**steps) / (1 - leak).
+    """
+    wanted, found = (
+        np.where(kept < 1, (1 - kept**steps) / np.maximum(1 - kept, 1e-300), steps)
+        for kept in (leak, 1 - decay / (1 << LEAK_BITS))
+    )
+    return np.asarray(np.abs(found / wanted - 1))
 
 
 def _points(weights: Float64Array, profile: Profile) -> Float64Array:

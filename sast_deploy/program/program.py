@@ -73,8 +73,42 @@ Positive = Annotated[tuple[int, int], Wholes(2, 1, WIDE)]
 Offset = Annotated[int, Whole(0, STEPS_MAX)]
 
 
+class Flattens:
+    """The geometry of a layer with `weight` (out, in)."""
+
+    def out_shape(self: Any, in_shape: Shape) -> Shape:
+        """(out,) after the input (C, H, W) or (in,) is flattened in C, H, W order."""
+        _need(math.prod(in_shape) == self.weight.shape[1], f"weight {self.weight.shape} after {in_shape}")
+        return (self.weight.shape[0],)
+
+
+class Convolves:
+    """The geometry of a layer with `weight` (O, I/groups, kH, kW), stride, padding, dilation and groups."""
+
+    def out_shape(self: Any, in_shape: Shape) -> Shape:
+        """(O, H', W') with H' = (H + 2 pad - dilation (kH - 1) - 1) // stride + 1."""
+        _need(len(in_shape) == 3, f"a convolution after {in_shape}")
+        channels, *size = in_shape
+        _need(channels == self.weight.shape[1] * self.groups, f"weight {self.weight.shape} after {in_shape}")
+        spans = zip(size, self.weight.shape[2:], self.stride, self.padding, self.dilation, strict=True)
+        rows, columns = ((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in spans)
+        _need(rows > 0 and columns > 0, f"kernel {self.weight.shape} larger than its input {in_shape}")
+        return (self.weight.shape[0], rows, columns)
+
+
+class Pools:
+    """The geometry of windows `kernel` (rows, columns), stride = kernel."""
+
+    def out_shape(self: Any, in_shape: Shape) -> Shape:
+        """(C, H // kH, W // kW); rows and columns that fill no window are dropped."""
+        _need(len(in_shape) == 3, f"pool {self.kernel} after {in_shape}")
+        channels, height, width = in_shape
+        _need(height >= self.kernel[0] and width >= self.kernel[1], f"pool {self.kernel} after {in_shape}")
+        return (channels, height // self.kernel[0], width // self.kernel[1])
+
+
 @dataclass(frozen=True, eq=False)
-class Dense:
+class Dense(Flattens):
     """Fully connected LIF layer. All arrays int32.
 
     weight: (out, in). bias, vth, v_decay, u_decay: (out,), or (1,) for the whole layer.
@@ -102,14 +136,9 @@ class Dense:
         """Refuse parameters that do not fit the weights."""
         check_fields(self)
 
-    def out_shape(self, in_shape: Shape) -> Shape:
-        """(out,) after the input (C, H, W) or (in,) is flattened in C, H, W order."""
-        _need(int(np.prod(in_shape)) == self.weight.shape[1], f"weight {self.weight.shape} after {in_shape}")
-        return (self.weight.shape[0],)
-
 
 @dataclass(frozen=True, eq=False)
-class Conv2d:
+class Conv2d(Convolves):
     """Convolutional LIF layer, torch's cross-correlation, no bias in the padding.
 
     weight: (O, I/groups, kH, kW). bias, vth, v_decay, u_decay: (O,), per channel, or (1,).
@@ -135,19 +164,9 @@ class Conv2d:
         check_fields(self)
         _need(len(self.weight) % self.groups == 0, f"{len(self.weight)} channels in {self.groups} groups")
 
-    def out_shape(self, in_shape: Shape) -> Shape:
-        """(O, H', W') with H' = (H + 2 pad - dilation (kH - 1) - 1) // stride + 1."""
-        _need(len(in_shape) == 3, f"a convolution after {in_shape}")
-        channels, *size = in_shape
-        _need(channels == self.weight.shape[1] * self.groups, f"weight {self.weight.shape} after {in_shape}")
-        spans = zip(size, self.weight.shape[2:], self.stride, self.padding, self.dilation, strict=True)
-        rows, columns = ((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in spans)
-        _need(rows > 0 and columns > 0, f"kernel {self.weight.shape} larger than its input {in_shape}")
-        return (self.weight.shape[0], rows, columns)
-
 
 @dataclass(frozen=True, eq=False)
-class SumPool:
+class SumPool(Pools):
     """Sums of windows of `kernel` (rows, columns), stride = kernel: shift(sum, exponent); no neurons.
 
     exponent: 0 for the sum; -n for the average over 2**n, with the shift's rounding.
@@ -161,16 +180,9 @@ class SumPool:
         """Refuse what is no window."""
         check_fields(self)
 
-    def out_shape(self, in_shape: Shape) -> Shape:
-        """(C, H // kH, W // kW); rows and columns that fill no window are dropped."""
-        _need(len(in_shape) == 3, f"pool {self.kernel} after {in_shape}")
-        channels, height, width = in_shape
-        _need(height >= self.kernel[0] and width >= self.kernel[1], f"pool {self.kernel} after {in_shape}")
-        return (channels, height // self.kernel[0], width // self.kernel[1])
-
 
 @dataclass(frozen=True, eq=False)
-class Readout:
+class Readout(Flattens):
     """Non-spiking output: logits = sum_t (shift(W s_(t - delay), weight_exp) + bias).
 
     weight (classes, in), bias (classes,), delay (1,), int32.
@@ -185,11 +197,6 @@ class Readout:
     def __post_init__(self) -> None:
         """Refuse parameters that do not fit the weights."""
         check_fields(self)
-
-    def out_shape(self, in_shape: Shape) -> Shape:
-        """(classes,) after flattening in C, H, W order."""
-        _need(int(np.prod(in_shape)) == self.weight.shape[1], f"weight {self.weight.shape} after {in_shape}")
-        return (self.weight.shape[0],)
 
 
 Layer = Dense | Conv2d | SumPool | Readout

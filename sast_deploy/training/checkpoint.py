@@ -209,6 +209,6 @@ def to_float_network(checkpoint: Checkpoint) -> FloatNetwork:
         layers.append(FloatPool((height, width)))
     layers.append(FloatReadout(state["readout.weight"], state["readout.bias"]))
     return FloatNetwork(
-        tuple(layers), spec.input_shape, spec.alpha, checkpoint.frames.clip, checkpoint.frames.steps,
-        checkpoint.data.classes, spec.reset,
+        layers, spec.input_shape, checkpoint.frames.steps, spec.alpha, checkpoint.frames.clip,
+        classes=checkpoint.data.classes, reset=spec.reset,
     )  # fmt: skip

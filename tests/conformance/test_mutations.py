@@ -33,7 +33,7 @@ def loud_conv():
     first = FloatConv2d(rng.uniform(-1, 1, (4, 4, 5, 5)), rng.normal(0, 0.1, 4), np.ones(4), *geometry)
     second = FloatConv2d(rng.normal(0, 0.4, (5, 4, 3, 3)), rng.normal(0, 0.1, 5), np.ones(5), *geometry)
     readout = FloatReadout(rng.normal(0, 0.5, (3, 5)), rng.normal(0, 0.1, 3))
-    return FloatNetwork((first, second, FloatPool((2, 2)), readout), (4, 9, 11), 0.5, 4, 10, ("a", "b", "c"))
+    return FloatNetwork((first, second, FloatPool((2, 2)), readout), (4, 9, 11), 10, 0.5, 4, classes="abc")
 
 
 @cache

@@ -26,7 +26,7 @@ def trained_like():
         weight = rng.standard_t(4, (outputs, inputs)) * gain / np.sqrt(inputs)
         layers.append(FloatDense(weight, rng.normal(0.02, 0.05, outputs), rng.uniform(0.6, 1.4, outputs)))
     readout = FloatReadout(rng.normal(0, 0.3, (10, 64)), rng.normal(0, 0.1, 10))
-    return FloatNetwork((*layers, readout), (2, 34, 34), 0.5, 4, 10, tuple("0123456789"))
+    return FloatNetwork((*layers, readout), (2, 34, 34), 10, 0.5, 4)
 
 
 def event_frames(rng, network, samples, density):

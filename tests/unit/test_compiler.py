@@ -30,7 +30,7 @@ def profile(base, **changes):
 def tiny(weight, bias=0.0, theta=1.0, readout=1.0):
     layer = FloatDense(np.atleast_2d(weight), np.atleast_1d(bias), np.atleast_1d(theta))
     out = FloatReadout(np.full((2, len(layer.weight)), readout), np.zeros(2))
-    return FloatNetwork((layer, out), (1, 1, layer.weight.shape[1]), 0.5, 2, 4, ("no", "yes"))
+    return FloatNetwork((layer, out), (1, 1, layer.weight.shape[1]), 4, 0.5, 2, classes=("no", "yes"))
 
 
 def test_integers_of_a_hand_made_network():
@@ -135,11 +135,6 @@ def test_a_neuron_without_weights_is_a_warning():
     ("network", "message"),
     [
         (tiny([[0.0, 0.0]]), "layer 0: every weight is zero"),
-        (tiny([[np.nan, 1.0]]), r"layer 0: weight\[0, 0\] is nan; expected finite numbers"),
-        (tiny([[1.0]], bias=np.inf), r"layer 0: bias\[0\] is inf"),
-        (tiny([[1.0]], theta=np.nan), r"layer 0: threshold\[0\] is nan"),
-        (tiny([[1.0]], theta=0.0), r"layer 0: threshold\[0\] is 0.0; expected positive numbers"),
-        (tiny([[1.0]], theta=-1.0), r"layer 0: threshold\[0\] is -1.0; expected positive numbers"),
         (
             tiny([[100.0]], theta=1e-5),
             "layer 0: the threshold of neuron 0, 1e-05, becomes 0; expected at least 1 LSB",
