@@ -34,10 +34,9 @@ from sast_deploy.base.files import new_folder, remove_stale, write_text
 from sast_deploy.base.reading import Expected
 from sast_deploy.base.reading.arrays import read_npy
 from sast_deploy.base.reading.documents import read_json
-from sast_deploy.base.settings import COUNT, Items, Table, Text, Whole, refuse
+from sast_deploy.base.rules import COUNT, Items, Table, Text, Whole, refuse
 from sast_deploy.base.text import printable
-from sast_deploy.data.options import MAX_CLASSES
-from sast_deploy.data.options import SCHEMA as OPTIONS
+from sast_deploy.data.options import MAX_CLASSES, FrameOptions
 
 FORMAT_VERSION = 1
 CODEC_VERSION = 1  # raise it when the same recordings and options give other frames than before
@@ -54,7 +53,7 @@ _SPLIT = Table({
 INDEX = Table({"digest": _DIGEST}, open=True)
 META = Table({
     "format_version": Whole(FORMAT_VERSION, FORMAT_VERSION), "digest_of_rest": _DIGEST, "digest": _DIGEST,
-    "options": Table(OPTIONS.fields, OPTIONS.fields), "classes": Items(Text(1024), 1, MAX_CLASSES),
+    "options": FrameOptions.rule(), "classes": Items(Text(1024), 1, MAX_CLASSES),
     **dict.fromkeys(SPLITS, _SPLIT),
 })  # fmt: skip
 

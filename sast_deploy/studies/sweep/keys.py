@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sast_deploy.base.errors import UsageError
-from sast_deploy.base.settings import INTEGER, shown, shown_key
+from sast_deploy.base.rules import INTEGER, shown, shown_key
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")  # part of a folder's name
 LONGEST = 4096
