@@ -30,14 +30,19 @@ Sizes = dict[str, int]  # what the names of axes stand for in one object
 
 @dataclass(frozen=True)
 class Problem:
-    """A value that is not what it may be: where it stands in the document, itself, and what is right."""
+    """A value that is not what it may be: where it stands, itself, and what is right.
+
+    path: dotted, within the document, or within its part `place`.
+    """
 
     path: str
     found: str
     expected: str
+    place: str = ""
 
     def __str__(self) -> str:
-        return f"{self.path} = {self.found}" if self.path else self.found
+        text = f"{self.path} = {self.found}" if self.path else self.found
+        return f"{self.place}: {text}" if self.place else text
 
 
 class Rule:
