@@ -28,7 +28,8 @@ from typing import Annotated, Any
 import numpy as np
 import numpy.typing as npt
 
-from sast_deploy.base.fields import INT32, Floats, Ints, Name, Whole, Wholes, check_fields
+from sast_deploy.base.rules import INT32, Choice, Floats, Ints, Items, Whole
+from sast_deploy.base.settings import check_fields
 from sast_deploy.program.fixedpoint import RESETS
 from sast_deploy.program.program import (
     SIZE_MAX,
@@ -103,7 +104,7 @@ class FloatConv2d(Convolves):
     bias: PerNeuron
     threshold: Threshold
     stride: Positive
-    padding: Annotated[tuple[int, int], Wholes(2, 0, WIDE)]
+    padding: Annotated[tuple[int, int], Items(Whole(0, WIDE), 2, 2)]
     dilation: Positive
     groups: Annotated[int, Whole(1, WIDE)]
     leak: Leak
@@ -174,13 +175,13 @@ class FloatNetwork:
     """
 
     layers: tuple[FloatLayer, ...]
-    input_shape: Annotated[tuple[int, int, int], Wholes(3, 1, SIZE_MAX)]
+    input_shape: Annotated[tuple[int, int, int], Items(Whole(1, SIZE_MAX), 3, 3)]
     steps: Annotated[int, Whole(1, STEPS_MAX)]
     alpha: float | None
     input_clip: Annotated[int, Whole(1, INT32.max)]
     input_max: Annotated[int, Whole(1, INT32.max)]
     classes: tuple[str, ...]
-    reset: Annotated[str, Name(*RESETS)]
+    reset: Annotated[str, Choice(*RESETS)]
 
     def __init__(
         self,

@@ -34,9 +34,8 @@ from sast_deploy.base.progress import say
 from sast_deploy.base.reading import Expected
 from sast_deploy.base.reading.arrays import read_npy
 from sast_deploy.base.reading.documents import read_json
-from sast_deploy.base.settings import COUNT, Items, Table, Text, Whole, refuse
-from sast_deploy.data.options import MAX_CLASSES
-from sast_deploy.data.options import SCHEMA as OPTIONS
+from sast_deploy.base.rules import COUNT, Items, Table, Text, Whole, refuse
+from sast_deploy.data.options import MAX_CLASSES, FrameOptions
 
 FORMAT_VERSION = 1
 CODEC_VERSION = 1  # raise it when the same recordings and options give other frames than before
@@ -53,7 +52,7 @@ _SPLIT = Table({
 INDEX = Table({"digest": _DIGEST}, open=True)
 META = Table({
     "format_version": Whole(FORMAT_VERSION, FORMAT_VERSION), "digest_of_rest": _DIGEST, "digest": _DIGEST,
-    "options": Table(OPTIONS.fields, OPTIONS.fields), "classes": Items(Text(1024), 1, MAX_CLASSES),
+    "options": FrameOptions.rule(), "classes": Items(Text(1024), 1, MAX_CLASSES),
     **dict.fromkeys(SPLITS, _SPLIT),
 })  # fmt: skip
 

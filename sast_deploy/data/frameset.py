@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sast_deploy.base.errors import DataError
 from sast_deploy.base.progress import track
-from sast_deploy.base.settings import COUNT, FRACTION, SEED, Flag, Items, Maybe, Schema, Text
+from sast_deploy.base.rules import COUNT, FRACTION, SEED, Items, Maybe, Text
+from sast_deploy.base.settings import Settings
 from sast_deploy.data.options import MAX_CLASSES, FrameOptions
 
 DESCRIBE_CHUNK = 512  # samples looked at in one go, so that a large set never sits in memory
@@ -46,7 +46,7 @@ class FrameSplit:
 
 
 @dataclass(frozen=True)
-class DataInfo:
+class DataInfo(Settings, called="data info", error=DataError):
     """Where the frames come from; written into checkpoints, .net files and reports.
 
     Fields:
@@ -63,31 +63,18 @@ class DataInfo:
         frame_digest: SHA-256 over the recordings' content and everything else that shapes the frames.
     """
 
-    requested: str
-    dataset: str
-    provenance: str
+    requested: Annotated[str, Text(1024)]
+    dataset: Annotated[str, Text(1024)]
+    provenance: Annotated[str, Text(16384)]
     simulated: bool
-    root: str
-    n_train: int
-    n_test: int
-    classes: tuple[str, ...]
-    missing_classes: tuple[str, ...]
-    holdout: float | None
-    holdout_seed: int | None
-    frame_digest: str
-
-    def __post_init__(self) -> None:
-        SCHEMA.check(vars(self))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; tuples become lists."""
-        values = asdict(self)
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> DataInfo:
-        """The inverse of `to_dict`. Raises DataError, which names all that is wrong."""
-        return SCHEMA.read(cls, values)
+    root: Annotated[str, Text()]
+    n_train: Annotated[int, COUNT]
+    n_test: Annotated[int, COUNT]
+    classes: Annotated[tuple[str, ...], Items(Text(1024), 1, MAX_CLASSES)]
+    missing_classes: Annotated[tuple[str, ...], Items(Text(1024), 0, MAX_CLASSES)]
+    holdout: Annotated[float | None, Maybe(FRACTION)]
+    holdout_seed: Annotated[int | None, Maybe(SEED)]
+    frame_digest: Annotated[str, Text(128)]
 
     def unlike(self, trained: DataInfo) -> str | None:
         """None for the very frames of `trained`, both splits alike; else what that means for a test."""
@@ -107,14 +94,6 @@ class DataInfo:
         if self.missing_classes:
             parts.append(f"no training samples of {', '.join(self.missing_classes)}")
         return "; ".join(parts)
-
-
-SCHEMA = Schema("data info", DataError, {
-    "requested": Text(1024), "dataset": Text(1024), "provenance": Text(16384), "simulated": Flag(),
-    "root": Text(), "n_train": COUNT, "n_test": COUNT, "classes": Items(Text(1024), 1, MAX_CLASSES),
-    "missing_classes": Items(Text(1024), 0, MAX_CLASSES), "holdout": Maybe(FRACTION),
-    "holdout_seed": Maybe(SEED), "frame_digest": Text(128),
-})  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated
 
 from sast_deploy.base.errors import DataError
-from sast_deploy.base.settings import Choice, Items, Maybe, Schema, Whole
+from sast_deploy.base.rules import Choice, Items, Maybe, Whole
+from sast_deploy.base.settings import Settings
 
-BINNINGS = ("time", "count")
-ENCODINGS = ("count", "binary")
 MAX_CLIP = 255  # frames are stored as unsigned bytes
 MAX_STEPS = 10_000
 MAX_CLASSES = 65_536
@@ -18,7 +16,7 @@ MAX_SAMPLE = 1 << 30  # bytes of one sample's frames
 
 
 @dataclass(frozen=True)
-class FrameOptions:
+class FrameOptions(Settings, called="frame options", error=DataError, partial=True):
     """The options of the events-to-frames step.
 
     Event k of n (k = 0..n-1, times t_0 <= ... <= t_{n-1}, microseconds) falls into step
@@ -43,41 +41,22 @@ class FrameOptions:
         DataError: a value outside its range, or encoding "binary" with a clip other than 1.
     """
 
-    steps: int = 10
-    binning: str = "time"
-    encoding: str = "count"
-    clip: int = 4
-    size: tuple[int, int] | None = None
-    duration_us: int | None = None
+    steps: Annotated[int, Whole(1, MAX_STEPS)] = 10
+    binning: Annotated[str, Choice("time", "count")] = "time"
+    encoding: Annotated[str, Choice("count", "binary")] = "count"
+    clip: Annotated[int, Whole(1, MAX_CLIP)] = 4
+    size: Annotated[tuple[int, int] | None, Maybe(Items(Whole(1, 65536), 2, 2))] = None
+    duration_us: Annotated[int | None, Maybe(Whole(1, 2**40))] = None
 
     def __post_init__(self) -> None:
-        SCHEMA.check(vars(self))
+        super().__post_init__()
         if self.encoding == "binary" and self.clip != 1:
             raise DataError(
                 f"clip = {self.clip} with encoding = binary", where="frame options",
                 expected="clip = 1, since a binary frame holds 0 and 1 only",
             )
         if self.size is not None:
-            object.__setattr__(self, "size", tuple(self.size))
             entries = self.steps * 2 * self.size[0] * self.size[1]
             if entries > MAX_SAMPLE:
                 expected = f"at most {MAX_SAMPLE:,} bytes, steps x 2 x height x width"
                 raise DataError(f"a sample of {entries:,} bytes", where="frame options", expected=expected)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; `size` becomes a list."""
-        values = asdict(self)
-        values["size"] = list(self.size) if self.size is not None else None
-        return values
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> FrameOptions:
-        """The inverse of `to_dict`. Raises DataError, which names all that is wrong."""
-        return SCHEMA.read(cls, values)
-
-
-SCHEMA = Schema("frame options", DataError, {
-    "steps": Whole(1, MAX_STEPS), "binning": Choice(BINNINGS), "encoding": Choice(ENCODINGS),
-    "clip": Whole(1, MAX_CLIP), "size": Maybe(Items(Whole(1, 65536), 2, 2)),
-    "duration_us": Maybe(Whole(1, 2**40)),
-}, optional=True)  # fmt: skip

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Annotated
 
+from sast_deploy.base.errors import UsageError
+from sast_deploy.base.rules import AMOUNT, FLOAT_MAX, Number
+from sast_deploy.base.settings import Settings, ruled
 from sast_deploy.training.recipes import Recipe
+
+_RECIPE = ruled(Recipe)
 
 
 @dataclass(frozen=True)
-class FineTuning:
+class FineTuning(Settings, called="fine-tuning", error=UsageError):
     """Values of the recipe that fine-tuning sets, and two of its own.
 
     epochs, lr, rho, ema: as in `Recipe`. k: slope factor of the arctan surrogate, in the backward pass only,
@@ -16,12 +22,12 @@ class FineTuning:
     of least squared error, found once at the start (clipping.py); 0: anywhere.
     """
 
-    epochs: int
-    lr: float
-    rho: float
-    ema: float
-    k: float
-    clip: float
+    epochs: Annotated[int, _RECIPE["epochs"]]
+    lr: Annotated[float, _RECIPE["lr"]]
+    rho: Annotated[float, _RECIPE["rho"]]
+    ema: Annotated[float, _RECIPE["ema"]]
+    k: Annotated[float, Number(0.0, FLOAT_MAX, above=True)]
+    clip: Annotated[float, AMOUNT]
 
     def recipe(self, trained: Recipe) -> Recipe:
         """The recipe that `trained` becomes: its minibatches, augmentation and loss with these values."""

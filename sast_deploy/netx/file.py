@@ -24,7 +24,7 @@ from sast_deploy.base.files import write_bytes
 from sast_deploy.base.reading.documents import parse_json
 from sast_deploy.base.reading.files import NET
 from sast_deploy.base.reading.hdf5 import DAMAGED_HDF5, identify_hdf5, open_hdf5, read_dataset
-from sast_deploy.base.settings import refuse
+from sast_deploy.base.rules import refuse
 from sast_deploy.netx.known_answers import KnownAnswers, read_known, write_known
 from sast_deploy.netx.metadata import NET_FILE
 from sast_deploy.netx.program_group import EXPECTED, RECOMPILE, put, read_program, text, write_program

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from sast_deploy.base.errors import NetFileError
 from sast_deploy.base.reading.documents import parse_json
 from sast_deploy.base.reading.hdf5 import read_dataset
-from sast_deploy.base.settings import shown
+from sast_deploy.base.rules import shown
 from sast_deploy.netx.program_group import EXPECTED, RECOMPILE
 from sast_deploy.program.program import Program
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sast_deploy.base.settings import (
+from sast_deploy.base.rules import (
     AMOUNT,
     COUNT,
     FINITE,
     FRACTION,
     SEED,
-    Check,
     Flag,
     Items,
     Maybe,
@@ -23,17 +22,18 @@ from sast_deploy.base.settings import (
     Number,
     Plain,
     Problem,
+    Rule,
     Table,
     Text,
     known,
 )
 
 _RATES = Items(Number(0, 1), 0, 256)
-_TEST: Mapping[str, Check] = {
+_TEST: Mapping[str, Rule] = {
     "samples": COUNT, "surrogate": FRACTION, "hard": FRACTION, "integer": FRACTION,
     "integer_start": FRACTION, "surrogate_rates": _RATES, "hard_rates": _RATES,
 }  # fmt: skip
-_FINETUNED: Mapping[str, Check] = {"profile_text": Text(1 << 20), "validation_integer_accuracy": FRACTION}
+_FINETUNED: Mapping[str, Rule] = {"profile_text": Text(1 << 20), "validation_integer_accuracy": FRACTION}
 SEEDS = known({"train": SEED, "finetune": SEED})
 METRICS = known({
     "epoch": COUNT, "epochs": COUNT, "seconds": AMOUNT, "step_ms": Maybe(AMOUNT), "peak_memory_mb": AMOUNT,
@@ -43,19 +43,19 @@ METRICS = known({
     "setting": known({"validation": Number(0, 1, above=True, below=True), "seed": SEED}),
 })  # fmt: skip
 _SCORE = Table({"accuracy": FRACTION, "loss": FINITE}, open=True)
-_STEP: Mapping[str, Check] = {"name": Text(255), "before": _SCORE, "after": Maybe(_SCORE), "kept": Flag()}
-_CALIBRATION: Mapping[str, Check] = {
+_STEP: Mapping[str, Rule] = {"name": Text(255), "before": _SCORE, "after": Maybe(_SCORE), "kept": Flag()}
+_CALIBRATION: Mapping[str, Rule] = {
     "steps": Items(Table(_STEP, open=True), 0, 256), "fit_samples": COUNT, "choose_samples": COUNT,
     "float_accuracy": FRACTION, "seed": SEED,
     "data": Table({"dataset": Text(255), "frame_digest": Text(255)}, open=True),
 }  # fmt: skip
 
 
-class _Calibration:
+class _Calibration(Rule):
     """All of a calibration, or an empty table for none."""
 
     def problems(self, value: Any, path: str) -> Iterator[Problem]:
-        """See `Check`."""
+        """See `Rule`."""
         yield from Table(_CALIBRATION, () if value else _CALIBRATION, open=True).problems(value, path)
 
 

@@ -15,12 +15,13 @@ import h5py
 import numpy as np
 
 from sast_deploy.base.errors import NetFileError
-from sast_deploy.base.fields import Ints, ruled
 from sast_deploy.base.reading import Expected
 from sast_deploy.base.reading.documents import parse_json
 from sast_deploy.base.reading.hdf5 import read_dataset
+from sast_deploy.base.rules import INT32, Choice, Ints, Items, Rule, Text, Whole
+from sast_deploy.base.settings import ruled
 from sast_deploy.program.fixedpoint import Arithmetic, QFormat
-from sast_deploy.program.program import ADDED_LATER, Conv2d, Dense, Layer, Program, Readout, SumPool
+from sast_deploy.program.program import ADDED_LATER, LABEL, Conv2d, Dense, Layer, Program, Readout, SumPool
 
 RECOMPILE = "compile the checkpoint again"
 EXPECTED = Expected(
@@ -28,7 +29,9 @@ EXPECTED = Expected(
     "`sast-deploy compile CHECKPOINT` writes one",
 )  # fmt: skip
 KINDS: Mapping[str, type[Layer]] = {kind.kind: kind for kind in (Dense, Conv2d, SumPool, Readout)}
-PROGRAM = ruled(Program)
+PARTS = ("classes", "arithmetic", "layers")  # written otherwise than as one dataset of the field's name
+PROGRAM = {name: rule for name, rule in ruled(Program).items() if name not in PARTS}
+RULES = {name: rule for name, rule in ruled(Arithmetic).items() if name != "state"}
 COMPRESSED = 1024  # numbers from which on an array is compressed
 
 
@@ -40,7 +43,7 @@ def write_program(group: h5py.Group, program: Program) -> None:
     put(group, "classes", json.dumps(program.classes))
     put(group, "arithmetic/state_bits", program.arithmetic.state.bits)
     put(group, "arithmetic/state_fraction_bits", program.arithmetic.state.fraction_bits)
-    for name in ruled(Arithmetic):
+    for name in RULES:
         put(group, f"arithmetic/{name}", getattr(program.arithmetic, name))
     for index, layer in enumerate(program.layers):
         put(group, f"layers/{index}/kind", layer.kind)
@@ -56,9 +59,9 @@ def read_program(group: h5py.Group, path: Path) -> Program:
         NetFileError: a dataset is missing, unknown, or holds what its field may not; names it.
     """
     layers, later = group["layers"], set(ADDED_LATER)
-    _check_names(group, {*PROGRAM, "classes", "arithmetic", "layers"} - later, later, path)
+    _check_names(group, {*PROGRAM, *PARTS} - later, later, path)
     _check_names(layers, {str(index) for index in range(len(layers))}, set(), path)
-    classes = parse_json(_value(group, "classes", PROGRAM["name"], path), path, EXPECTED)
+    classes = parse_json(_value(group, "classes", LABEL, path), path, EXPECTED)
     if not isinstance(classes, list):
         _refuse(f"{group.name}/classes", "no list", "a list of texts", path)
     plain = {name: _value(group, name, rule, path) for name, rule in PROGRAM.items() if name in group}
@@ -94,11 +97,10 @@ def text(group: h5py.Group, name: str) -> str:
 
 
 def _read_rules(group: h5py.Group, path: Path) -> Arithmetic:
-    names, bits = ruled(Arithmetic), ruled(QFormat)["bits"]
-    state = ("state_bits", "state_fraction_bits")
-    _check_names(group, {*names, *state}, set(), path)
+    bits, state = ruled(QFormat)["bits"], ("state_bits", "state_fraction_bits")
+    _check_names(group, {*RULES, *state}, set(), path)
     form = QFormat(*(_value(group, name, bits, path) for name in state))
-    return Arithmetic(form, **{name: _value(group, name, rule, path) for name, rule in names.items()})
+    return Arithmetic(form, **{name: _value(group, name, rule, path) for name, rule in RULES.items()})
 
 
 def _read_layer(group: h5py.Group, path: Path) -> Layer:
@@ -115,11 +117,22 @@ def _read_layer(group: h5py.Group, path: Path) -> Layer:
         raise _wrong(group, error, path) from error
 
 
-def _value(group: h5py.Group, name: str, rule: Any, path: Path) -> Any:
-    try:
-        return rule.read(read_dataset(group, name))
-    except ValueError as error:
-        _refuse(f"{group.name}/{name}", str(error), str(rule), path)
+def _value(group: h5py.Group, name: str, rule: Rule, path: Path) -> Any:
+    """The value of a dataset as its field has it; int8 and int64 will do where the values fit 32 bits."""
+    stored = read_dataset(group, name)
+    integers, place = stored.dtype.kind in "iu", f"{group.name}/{name}"
+    if isinstance(rule, Ints) and integers:
+        if stored.size and (stored.min() < INT32.min or stored.max() > INT32.max):
+            _refuse(place, f"{stored.min()}..{stored.max()}", str(rule), path)
+        return stored.astype(np.int32)
+    if isinstance(rule, Whole) and integers and stored.shape == ():
+        return int(stored)
+    if isinstance(rule, Items) and integers and stored.ndim == 1:
+        return tuple(map(int, stored))
+    value = stored[()]
+    if isinstance(rule, Text | Choice) and isinstance(value, bytes | str):
+        return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
+    _refuse(place, f"{stored.dtype} {stored.shape}", str(rule), path)
 
 
 def _check_names(group: h5py.Group, wanted: set[str], allowed: set[str], path: Path) -> None:

@@ -12,7 +12,8 @@ from typing import Annotated
 import numpy as np
 import numpy.typing as npt
 
-from sast_deploy.base.fields import Name, Whole, check_fields
+from sast_deploy.base.rules import Choice, Whole
+from sast_deploy.base.settings import check_fields
 
 IntArray = npt.NDArray[np.int64]
 
@@ -69,17 +70,15 @@ class Arithmetic:
 
     state: QFormat
     weight_bits: Annotated[int, Whole(2, 32)]
-    overflow: Annotated[str, Name(*OVERFLOWS)]
-    leak_rounding: Annotated[str, Name(*ROUNDINGS)]
-    shift_rounding: Annotated[str, Name(*ROUNDINGS)]
-    comparison: Annotated[str, Name(*COMPARISONS)]
-    reset: Annotated[str, Name(*RESETS)]
+    overflow: Annotated[str, Choice(*OVERFLOWS)]
+    leak_rounding: Annotated[str, Choice(*ROUNDINGS)]
+    shift_rounding: Annotated[str, Choice(*ROUNDINGS)]
+    comparison: Annotated[str, Choice(*COMPARISONS)]
+    reset: Annotated[str, Choice(*RESETS)]
 
     def __post_init__(self) -> None:
         """Refuse a rule that does not exist."""
         check_fields(self)
-        if not isinstance(self.state, QFormat):
-            raise ValueError(f"Arithmetic.state = {self.state!r}; expected a QFormat")
 
 
 def divide_pow2(value: int, exponent: int, rounding: str) -> int:

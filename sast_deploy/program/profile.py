@@ -6,53 +6,19 @@ profiles/README.md explains every key. The files ship inside the wheel as `sast_
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from sast_deploy.base.errors import ProfileError
-from sast_deploy.base.fields import Name, Whole, ruled
 from sast_deploy.base.reading import Expected
-from sast_deploy.base.reading.documents import parse_toml, read_toml
-from sast_deploy.base.settings import Table, Text, refuse, shown, shown_key
+from sast_deploy.base.reading.documents import TOML_BYTES, parse_toml, read_toml
+from sast_deploy.base.rules import Choice, Number, Problem, Table, Text, Whole, refuse, shown
+from sast_deploy.base.settings import check_fields, ruled
 from sast_deploy.program.fixedpoint import Arithmetic, QFormat
 
-
-def _of(name: str) -> Any:
-    """What a field of a program's rules may hold, as SCHEMA says it."""
-    rule = ruled(Arithmetic)[name]
-    assert isinstance(rule, (Name, Whole))
-    return rule.options if isinstance(rule, Name) else (rule.low, rule.high)
-
-
-# section -> key -> the values allowed: an inclusive range of numbers, or a tuple of names. What a program's
-# rules allow stands at their fields; a profile may be narrower.
-Range = tuple[float, float]
-SCHEMA: Mapping[str, Mapping[str, Any]] = {
-    "weight": {
-        "bits": (2, 8),
-        "scale": ("neuron", "layer", "unit"),
-        "clipping": ("none", "mse"),
-        "exponent_min": (-8, 7),
-        "exponent_max": (-8, 7),
-    },
-    "state": {
-        "bits": (2, 24),
-        "fraction_bits": (0, 23),
-        "overflow": _of("overflow"),
-        "headroom": (1.0, 1024.0),
-        "grid": (1, 4096),
-    },
-    "accumulator": {"bits": (8, 31), "excess": ("refuse", "rescale")},
-    "leak": {"rounding": _of("leak_rounding")},
-    "shift": {"rounding": _of("shift_rounding")},
-    "spike": {"comparison": _of("comparison")},
-    "reset": {"kind": _of("reset"), "delay": (1, 1)},
-}
-FLOAT_KEYS = {"state.headroom"}
-TEXTS = Table({"name": Text(200, "/\0"), "description": Text()}, open=True)
 EXPECTED = Expected("a TOML profile", ProfileError)
 
 
@@ -64,18 +30,22 @@ class Profile:
     accumulator_bits and excess: what the compiler obeys. text: the TOML as read, kept for the .net file.
     """
 
-    name: str
-    description: str
+    name: Annotated[str, Text(200, "/\0", blank=False)]
+    description: Annotated[str, Text(blank=False)]
     arithmetic: Arithmetic
-    weight_scale: str
-    clipping: str
-    exponent_min: int
-    exponent_max: int
-    headroom: float
-    grid: int
-    accumulator_bits: int
-    excess: str
-    text: str
+    weight_scale: Annotated[str, Choice("neuron", "layer", "unit")]
+    clipping: Annotated[str, Choice("none", "mse")]
+    exponent_min: Annotated[int, Whole(-8, 7)]
+    exponent_max: Annotated[int, Whole(-8, 7)]
+    headroom: Annotated[float, Number(1.0, 1024.0)]
+    grid: Annotated[int, Whole(1, 4096)]
+    accumulator_bits: Annotated[int, Whole(8, 31)]
+    excess: Annotated[str, Choice("refuse", "rescale")]
+    text: Annotated[str, Text(TOML_BYTES, without="")]
+
+    def __post_init__(self) -> None:
+        """Refuse values that break their rules."""
+        check_fields(self)
 
     @property
     def weight_max(self) -> int:
@@ -109,84 +79,63 @@ def parse_profile(text: str, where: str) -> Profile:
     return _parsed(parse_toml(text, where, EXPECTED), text, where)
 
 
+# section -> key -> the field that it fills, of Profile, Arithmetic or QFormat, whose rule holds here too; but
+# a profile may be narrower than a program.
+LAYOUT: Mapping[str, Mapping[str, str]] = {
+    "weight": {
+        "bits": "weight_bits", "scale": "weight_scale", "clipping": "clipping",
+        "exponent_min": "exponent_min", "exponent_max": "exponent_max",
+    },
+    "state": {
+        "bits": "bits", "fraction_bits": "fraction_bits", "overflow": "overflow", "headroom": "headroom",
+        "grid": "grid",
+    },
+    "accumulator": {"bits": "accumulator_bits", "excess": "excess"},
+    "leak": {"rounding": "leak_rounding"},
+    "shift": {"rounding": "shift_rounding"},
+    "spike": {"comparison": "comparison"},
+    "reset": {"kind": "reset", "delay": "delay"},
+}  # fmt: skip
+NARROWER = {
+    "weight_bits": Whole(2, 8), "bits": Whole(2, 24), "fraction_bits": Whole(0, 23), "delay": Whole(1, 1),
+}  # fmt: skip
+_FIELDS = {**ruled(Profile), **ruled(Arithmetic), **NARROWER}
+SCHEMA = Table({
+    **{name: _FIELDS[name] for name in ("name", "description")},
+    **{name: Table({key: _FIELDS[field] for key, field in keys.items()}) for name, keys in LAYOUT.items()},
+})  # fmt: skip
+
+
 def _parsed(raw: Mapping[str, Any], text: str, where: str) -> Profile:
-    _check_keys(raw, {"name", "description", *SCHEMA}, where, "")
-    refuse(TEXTS.problems(raw, ""), where, ProfileError)
-    if raw["name"] in ("", ".", "..") or not raw["name"].isprintable() or not raw["description"]:
-        found = f"name = {shown(raw['name'])}, description = {shown(raw['description'])}"
-        raise ProfileError(found, where=where, expected="texts that are not empty; the name can be a file's")
-    for section, keys in SCHEMA.items():
-        if not isinstance(raw[section], dict):
-            raise ProfileError(
-                f"{section} = {shown(raw[section])}", where=where, expected=f"a section [{section}]"
-            )
-        _check_keys(raw[section], set(keys), where, f"{section}.")
-        for key, allowed in keys.items():
-            _check_value(raw[section][key], allowed, where, f"{section}.{key}")
-    return _build(raw, text, where)
+    refuse(_problems(raw), where, ProfileError, "see profiles/README.md")
+    values = {field: raw[name][key] for name, keys in LAYOUT.items() for key, field in keys.items()}
+    values |= {"name": raw["name"], "description": raw["description"], "text": text}
+    values["headroom"] = float(values["headroom"])
+    values["state"] = _made(QFormat, values)
+    values["arithmetic"] = _made(Arithmetic, values)
+    made: Profile = _made(Profile, values)
+    return made
 
 
-def _build(raw: Mapping[str, Any], text: str, where: str) -> Profile:
-    weight, state = raw["weight"], raw["state"]
-    if state["fraction_bits"] >= state["bits"]:
-        raise ProfileError(
-            f"state.fraction_bits = {state['fraction_bits']} of state.bits = {state['bits']}",
-            where=where,
-            expected="fewer fraction bits than bits in all",
-        )
-    if weight["exponent_min"] > weight["exponent_max"]:
-        raise ProfileError(
-            f"weight.exponent_min = {weight['exponent_min']} > exponent_max = {weight['exponent_max']}",
-            where=where,
-        )
-    return Profile(
-        name=raw["name"],
-        description=raw["description"],
-        arithmetic=Arithmetic(
-            state=QFormat(state["bits"], state["fraction_bits"]),
-            weight_bits=weight["bits"],
-            overflow=state["overflow"],
-            leak_rounding=raw["leak"]["rounding"],
-            shift_rounding=raw["shift"]["rounding"],
-            comparison=raw["spike"]["comparison"],
-            reset=raw["reset"]["kind"],
-        ),
-        weight_scale=weight["scale"],
-        clipping=weight["clipping"],
-        exponent_min=weight["exponent_min"],
-        exponent_max=weight["exponent_max"],
-        headroom=float(state["headroom"]),
-        grid=state["grid"],
-        accumulator_bits=raw["accumulator"]["bits"],
-        excess=raw["accumulator"]["excess"],
-        text=text,
-    )
+def _made(kind: Any, values: Mapping[str, Any]) -> Any:
+    return kind(**{each.name: values[each.name] for each in fields(kind)})
 
 
-def _check_keys(raw: Mapping[str, Any], wanted: set[str], where: str, prefix: str) -> None:
-    for key in raw:
-        if key not in wanted:
-            near = difflib.get_close_matches(key, wanted, n=1)
-            raise ProfileError(
-                f"unknown key {prefix}{shown_key(key)}",
-                where=where,
-                expected=f"{prefix}{near[0]}" if near else f"one of {', '.join(sorted(wanted))}",
-            )
-    for key in sorted(wanted - set(raw)):
-        raise ProfileError(f"key {prefix}{key} is missing", where=where, todo="see profiles/README.md")
-
-
-def _check_value(value: Any, allowed: Any, where: str, key: str) -> None:
-    if isinstance(allowed[0], str):
-        if not isinstance(value, str) or value not in allowed:
-            expected = f"one of {', '.join(allowed)}"
-            raise ProfileError(f"{key} = {shown(value)}", where=where, expected=expected)
+def _problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    """What is wrong with a profile's tables, by themselves and with one another."""
+    found = list(SCHEMA.problems(raw, ""))
+    yield from found
+    if found:
         return
-    kinds = (int, float) if key in FLOAT_KEYS else (int,)
-    low, high = allowed
-    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
-        noun = "a number" if key in FLOAT_KEYS else "an integer"
-        raise ProfileError(f"{key} = {shown(value)}", where=where, expected=f"{noun} from {low} to {high}")
+    if raw["name"] in (".", "..") or not raw["name"].isprintable():
+        yield Problem("name", shown(raw["name"]), "a name that can be a file's")
+    bits, fraction = raw["state"]["bits"], raw["state"]["fraction_bits"]
+    if fraction >= bits:
+        what = f"state.fraction_bits = {fraction} of state.bits = {bits}"
+        yield Problem("", what, "fewer fraction bits than bits in all")
+    low, high = raw["weight"]["exponent_min"], raw["weight"]["exponent_max"]
+    if low > high:
+        yield Problem("", f"weight.exponent_min = {low} > exponent_max = {high}", "no smaller a largest one")
 
 
 def _close(name: str) -> str:

@@ -22,12 +22,13 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from sast_deploy.base.fields import INT32, Ints, Name, Whole, Wholes, check_fields, is_unicode
+from sast_deploy.base.rules import INT32, Instance, Ints, Items, Text, Whole
+from sast_deploy.base.settings import check_fields
 from sast_deploy.program.fixedpoint import Arithmetic, QFormat, shift
 
 LEAK_BITS = 12
@@ -37,6 +38,7 @@ DELAY_MAX = 63  # 62 steps of a stock synapse's own, and the one by which its sp
 STEPS_MAX = 1_000_000
 SIZE_MAX = 1 << 24  # inputs or neurons of one layer: 16 chips of Loihi 2
 WIDE = 1 << 16  # kernels, strides and the like
+LABEL = Text(1 << 20, without="", whole=True)
 # Fields that programs from before them do not have, and what they mean there: fed to the digest only where
 # they say something else, so that every digest of yesterday stays what it was.
 ADDED_LATER = {"input_min": 0}
@@ -69,7 +71,7 @@ PerNeuron = Annotated[Int32Array, Ints("1", "out")]
 Decay = Annotated[Int32Array, Ints("1", "out", low=0, high=NO_DECAY_FILTER)]
 Exponent = Annotated[int, Whole(-31, 31)]
 OneDelay = Annotated[Int32Array, Ints("1", low=0, high=DELAY_MAX)]
-Positive = Annotated[tuple[int, int], Wholes(2, 1, WIDE)]
+Positive = Annotated[tuple[int, int], Items(Whole(1, WIDE), 2, 2)]
 Offset = Annotated[int, Whole(0, STEPS_MAX)]
 
 
@@ -152,7 +154,7 @@ class Conv2d(Convolves):
     weight_exp: Exponent
     v_decay: Decay
     stride: Positive
-    padding: Annotated[tuple[int, int], Wholes(2, 0, WIDE)]
+    padding: Annotated[tuple[int, int], Items(Whole(0, WIDE), 2, 2)]
     dilation: Positive
     groups: Annotated[int, Whole(1, WIDE)]
     u_decay: Decay = field(default_factory=lambda: UNFILTERED)
@@ -213,20 +215,19 @@ class Program:
     or see the module's text.
     """
 
-    name: Annotated[str, Name()]
-    input_shape: Annotated[Shape, Wholes(3, 1, SIZE_MAX)]
+    name: Annotated[str, LABEL]
+    input_shape: Annotated[Shape, Items(Whole(1, SIZE_MAX), 3, 3)]
     input_max: Annotated[int, Whole(1, INT32.max)]
     steps: Annotated[int, Whole(1, STEPS_MAX)]
-    classes: tuple[str, ...]
+    classes: Annotated[tuple[str, ...], Items(LABEL, most=SIZE_MAX)]
     arithmetic: Arithmetic
-    layers: tuple[Layer, ...]
+    layers: Annotated[tuple[Layer, ...], Items(Instance(get_args(Layer)), 1)]
     reset_interval: Annotated[int, Whole(0, STEPS_MAX)] = 0
     input_min: Annotated[int, Whole(INT32.min + 1, 0)] = 0
 
     def __post_init__(self) -> None:
         """Refuse a program whose values and shapes do not follow from one another."""
         check_fields(self)
-        self._check_kinds()
         shapes = self.shapes()
         for shape in shapes:
             _need(math.prod(shape) <= SIZE_MAX, f"a layer of {shape}, more than {SIZE_MAX:,} values")
@@ -235,14 +236,6 @@ class Program:
         _need(not any(isinstance(layer, Readout) for layer in self.layers[:-1]), "a readout that is not last")
         logits = int(np.prod(shapes[-1]))
         _need(logits == len(self.classes), f"{logits} logits for {len(self.classes)} classes")
-
-    def _check_kinds(self) -> None:
-        classes, layers = self.classes, self.layers
-        texts = type(classes) is tuple and all(map(is_unicode, classes))
-        _need(texts, "classes that are no texts")
-        _need(isinstance(self.arithmetic, Arithmetic), f"arithmetic {self.arithmetic!r}")
-        known = type(layers) is tuple and all(isinstance(each, Layer) for each in layers)
-        _need(known and len(layers) > 0, "layers that are none")
 
     def _check_values(self) -> None:
         """Weights within the rules' width, offsets within the interval, inputs of layers within 31 bits."""

@@ -10,7 +10,7 @@ import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -20,17 +20,8 @@ from sast_deploy.base.errors import CheckpointError, SastError
 from sast_deploy.base.files import write_bytes
 from sast_deploy.base.reading import Expected
 from sast_deploy.base.reading.torchfile import OTHER, read_torch
-from sast_deploy.base.settings import (
-    Named,
-    Plain,
-    Problem,
-    Schema,
-    Table,
-    Text,
-    is_text,
-    refuse,
-    shown,
-)
+from sast_deploy.base.rules import Instance, Named, Problem, Text, is_text, refuse, shown
+from sast_deploy.base.settings import Settings, ruled
 from sast_deploy.compiler.floatnet import (
     FloatConv2d,
     FloatDense,
@@ -40,7 +31,6 @@ from sast_deploy.compiler.floatnet import (
     FloatReadout,
 )
 from sast_deploy.data import DataInfo
-from sast_deploy.data.options import SCHEMA as FRAMES
 from sast_deploy.data.options import FrameOptions
 from sast_deploy.netx.metadata import METRICS, SEEDS
 from sast_deploy.training.network.network import KERNEL, PADDING, Network, NetworkSpec, state_shapes
@@ -50,18 +40,12 @@ FORMAT = "sast-deploy-checkpoint"
 FORMAT_VERSION = 1
 _REMEDY = "train one with `sast-deploy train`"
 EXPECTED = Expected(f"a {FORMAT} file", CheckpointError, _REMEDY)
-SCHEMA = Schema("checkpoint", CheckpointError, {
-    "name": Text(255, "/\0"), "network": Plain(), "recipe": Plain(), "frames": Table(FRAMES.fields),
-    "data": Plain(),
-    "seeds": SEEDS, "metrics": METRICS,
-    "packages": Named(Text(255)),
-})  # fmt: skip
 
 FloatArrays = dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, eq=False)
-class Checkpoint:
+class Checkpoint(Settings, called="checkpoint", error=CheckpointError):
     """A trained network and where it came from.
 
     Attributes:
@@ -76,26 +60,37 @@ class Checkpoint:
         packages: versions of what wrote it.
     """
 
-    name: str
+    name: Annotated[str, Text(255, "/\0")]
     network: NetworkSpec
-    state: FloatArrays
+    state: Annotated[FloatArrays, Instance((dict,))]
     recipe: Recipe
     frames: FrameOptions
     data: DataInfo
-    seeds: dict[str, Any]
-    metrics: dict[str, Any]
-    packages: dict[str, str]
+    seeds: Annotated[dict[str, Any], SEEDS]
+    metrics: Annotated[dict[str, Any], METRICS]
+    packages: Annotated[dict[str, str], Named(Text(255))]
+
+    def __post_init__(self) -> None:
+        """Refuse weights, classes and frames that are not the network's; make the weights read-only."""
+        super().__post_init__()
+        refuse(self._contradictions(), None, CheckpointError)
+        for array in self.state.values():
+            array.flags.writeable = False
+
+    def _contradictions(self) -> Iterator[Problem]:
+        yield from state_problems(self.state, state_shapes(self.network))
+        names, outputs, size = len(self.data.classes), self.network.classes, self.frames.size
+        if names != outputs:
+            yield Problem("", f"{names} class names for {outputs} outputs", f"{outputs}")
+        if size is not None and (shape := self.network.input_shape)[1:] != size:
+            yield Problem("", f"frames of {size} pixels for a network of {shape}", f"{shape[1:]}")
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write `checkpoint` to `path` by way of a temporary name. Raises OutputError."""
     values = {
-        "format": FORMAT, "version": FORMAT_VERSION, "name": checkpoint.name,
-        "network": checkpoint.network.to_dict(),
+        "format": FORMAT, "version": FORMAT_VERSION, **checkpoint.to_dict(),
         "state": {key: torch.tensor(value) for key, value in checkpoint.state.items()},
-        "recipe": checkpoint.recipe.to_dict(), "frames": checkpoint.frames.to_dict(),
-        "data": checkpoint.data.to_dict(), "seeds": checkpoint.seeds, "metrics": checkpoint.metrics,
-        "packages": checkpoint.packages,
     }  # fmt: skip
     save_plain(path, values)
 
@@ -123,34 +118,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
             f"format version {shown(version)}", where=path, expected=f"{FORMAT_VERSION} or older",
             todo="update sast-deploy",
         )  # fmt: skip
-    missing = sorted({"state", *SCHEMA.fields} - set(values))
-    if missing:
+    parts = ruled(Checkpoint)
+    if missing := sorted(set(parts) - set(values)):
         EXPECTED.refuse(f"without {', '.join(missing)}", path)
-    return _checked(values, path)
-
-
-def _checked(values: Mapping[str, Any], path: Path) -> Checkpoint:
     try:
-        SCHEMA.check({key: value for key, value in values.items() if key in SCHEMA.fields})
-        network = NetworkSpec.from_dict(values["network"])
-        refuse(state_problems(values["state"], state_shapes(network)), None, CheckpointError)
-        checkpoint = Checkpoint(
-            name=values["name"],
-            network=network,
-            state=values["state"],
-            recipe=Recipe.from_dict(values["recipe"]),
-            frames=FrameOptions.from_dict(values["frames"]),
-            data=DataInfo.from_dict(values["data"]),
-            seeds=values["seeds"],
-            metrics=values["metrics"],
-            packages=values["packages"],
-        )
-        _check_fit(checkpoint)
+        return Checkpoint.from_dict({key: values[key] for key in parts})
     except SastError as error:
         raise CheckpointError(f"holds a wrong value: {error}", where=path, expected=EXPECTED.what) from error
-    for array in checkpoint.state.values():
-        array.flags.writeable = False
-    return checkpoint
 
 
 def state_problems(
@@ -171,16 +145,6 @@ def state_problems(
             yield Problem("", f"{name} has {bad} values that are NaN or infinite", "finite weights")
         elif key.startswith("theta_") and not (array > 0).all():
             yield Problem("", f"{name} has thresholds that are not positive", "positive ones")
-
-
-def _check_fit(checkpoint: Checkpoint) -> None:
-    """Raise CheckpointError where network, classes and frames are not one another's."""
-    names, outputs, network = len(checkpoint.data.classes), checkpoint.network.classes, checkpoint.network
-    if names != outputs:
-        raise CheckpointError(f"{names} class names for {outputs} outputs")
-    size = checkpoint.frames.size
-    if size is not None and network.input_shape[1:] != size:
-        raise CheckpointError(f"frames of {size} pixels for a network of {network.input_shape}")
 
 
 def load_network(checkpoint: Checkpoint) -> Network:

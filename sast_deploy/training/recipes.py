@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Annotated, Any, Literal
 
 from sast_deploy.base.errors import UsageError
-from sast_deploy.base.settings import FRACTION, Choice, Number, Schema, Text, Whole
+from sast_deploy.base.rules import FRACTION, Number, Text, Whole
+from sast_deploy.base.settings import Settings
 
 PRUNE_FROM, PRUNE_UNTIL = 0.1, 0.5  # shares of the epochs
 
 
+ADDED_LATER: dict[str, Any] = {  # what checkpoints from before these options were trained with
+    "sharpness": "sam", "pairing": "independent", "forward": "surrogate", "init": "torch",
+    "synops": 0.0, "prune": 0.0,
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Settings, called="recipe", error=UsageError, later=ADDED_LATER):
     """How a network is trained. Raises UsageError for values that make no sense.
 
     Attributes:
@@ -43,31 +49,31 @@ class Recipe:
         prune: share of the first layer's neurons that is removed while training (prune.py); 0 is none.
     """
 
-    name: str
-    epochs: int = 200
-    batch: int = 128
-    lr: float = 1e-3
-    rho: float = 0.3
-    k_start: float = 0.0
-    anneal: float = 0.7
-    label_smoothing: float = 0.0
-    weight_decay: float = 0.0
-    weight_limit: float = 0.0
-    ema: float = 0.0
-    shift: float = 0.0
-    rotate: float = 0.0
-    scale: float = 0.0
-    shear: float = 0.0
-    drop: float = 0.0
-    sharpness: str = "sam"
-    pairing: str = "independent"
-    forward: str = "surrogate"
-    init: str = "torch"
-    synops: float = 0.0
-    prune: float = 0.0
+    name: Annotated[str, Text(255)]
+    epochs: Annotated[int, Whole(1, 100_000)] = 200
+    batch: Annotated[int, Whole(1, 65_536)] = 128
+    lr: Annotated[float, Number(1e-9, 10.0)] = 1e-3
+    rho: Annotated[float, Number(0.0, 100.0)] = 0.3
+    k_start: Annotated[float, Number(0.0, 1000.0)] = 0.0
+    anneal: Annotated[float, FRACTION] = 0.7
+    label_smoothing: Annotated[float, Number(0.0, 0.9)] = 0.0
+    weight_decay: Annotated[float, Number(0.0, 10.0)] = 0.0
+    weight_limit: Annotated[float, Number(0.0, 1000.0)] = 0.0
+    ema: Annotated[float, Number(0.0, 0.99999)] = 0.0
+    shift: Annotated[float, Number(0.0, 64.0)] = 0.0
+    rotate: Annotated[float, Number(0.0, 180.0)] = 0.0
+    scale: Annotated[float, Number(0.0, 0.9)] = 0.0
+    shear: Annotated[float, Number(0.0, 2.0)] = 0.0
+    drop: Annotated[float, Number(0.0, 0.95)] = 0.0
+    sharpness: Literal["sam", "asam"] = "sam"
+    pairing: Literal["independent", "same"] = "independent"
+    forward: Literal["surrogate", "hard"] = "surrogate"
+    init: Literal["torch", "lsuv"] = "torch"
+    synops: Annotated[float, Number(0.0, 1e6)] = 0.0
+    prune: Annotated[float, Number(0.0, 0.95)] = 0.0
 
     def __post_init__(self) -> None:
-        SCHEMA.check(vars(self))
+        super().__post_init__()
         if self.prune and self.epochs < 2:
             raise UsageError(
                 f"prune = {self.prune:g} in one epoch", where="recipe", expected="2 or more epochs"
@@ -75,7 +81,7 @@ class Recipe:
 
     def replace(self, **changes: float | str | None) -> Recipe:
         """This recipe with the given values changed; None leaves a value as it is. Raises UsageError."""
-        known = [key for key in SCHEMA.fields if key != "name"]
+        known = [each.name for each in fields(self) if each.name != "name"]
         unknown = set(changes) - set(known)
         if unknown:
             raise UsageError(
@@ -111,34 +117,6 @@ class Recipe:
         x = (epoch / self.epochs - PRUNE_FROM) / (PRUNE_UNTIL - PRUNE_FROM)
         return self.prune * (1.0 - (1.0 - min(max(x, 0.0), 1.0)) ** 3)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON and checkpoints."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
-        """The inverse of `to_dict`; raises UsageError, which names all that is wrong.
-
-        Values that recipes of older files do not have (`ADDED_LATER`) take their defaults.
-        """
-        return SCHEMA.read(cls, values)
-
-
-ADDED_LATER: dict[str, Any] = {  # what checkpoints from before these options were trained with
-    "sharpness": "sam", "pairing": "independent", "forward": "surrogate", "init": "torch",
-    "synops": 0.0, "prune": 0.0,
-}  # fmt: skip
-SCHEMA = Schema("recipe", UsageError, {
-    "name": Text(255), "epochs": Whole(1, 100_000), "batch": Whole(1, 65_536), "lr": Number(1e-9, 10.0),
-    "rho": Number(0.0, 100.0), "k_start": Number(0.0, 1000.0), "anneal": FRACTION,
-    "label_smoothing": Number(0.0, 0.9), "weight_decay": Number(0.0, 10.0),
-    "weight_limit": Number(0.0, 1000.0), "ema": Number(0.0, 0.99999),
-    "shift": Number(0.0, 64.0), "rotate": Number(0.0, 180.0), "scale": Number(0.0, 0.9),
-    "shear": Number(0.0, 2.0), "drop": Number(0.0, 0.95), "synops": Number(0.0, 1e6),
-    "prune": Number(0.0, 0.95), "sharpness": Choice(("sam", "asam")),
-    "pairing": Choice(("independent", "same")), "forward": Choice(("surrogate", "hard")),
-    "init": Choice(("torch", "lsuv")),
-}, ADDED_LATER)  # fmt: skip
 
 PAPER = Recipe("paper")
 # Chosen by training on 1,000 real N-MNIST samples of all digits and scoring 1,200 other recordings, of the

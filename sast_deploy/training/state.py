@@ -22,17 +22,17 @@ from sast_deploy.base.outputs import Kind, Run, check_output
 from sast_deploy.base.reading import Expected, read_bytes
 from sast_deploy.base.reading.documents import parse_json
 from sast_deploy.base.reading.torchfile import holds_format, read_torch
-from sast_deploy.base.settings import (
+from sast_deploy.base.rules import (
     AMOUNT,
     COUNT,
     FRACTION,
-    Check,
     Items,
     Maybe,
     Number,
     Problem,
-    Schema,
+    Rule,
     Table,
+    bounded,
     is_text,
     known,
     refuse,
@@ -53,11 +53,11 @@ MOST_STEPS = 1 << 24  # float32, in which torch counts them, goes no further
 EXPECTED = Expected("an unfinished training", TrainingError, "start again with --overwrite")
 # What decides which epoch was best: of a training, of a fine-tuning.
 _ANY = Number(-math.inf, math.inf)
-_JUDGED: tuple[Mapping[str, Check], ...] = (
+_JUDGED: tuple[Mapping[str, Rule], ...] = (
     {"surrogate_accuracy": FRACTION, "hard_accuracy": FRACTION, "hard_loss": _ANY},
     {"integer_accuracy": FRACTION, "integer_loss": Maybe(_ANY)},
 )
-SCHEMA = Schema("resume.pt", TrainingError, {
+RESUME = Table({
     "setting": known({}), "epoch": COUNT, "best_epoch": COUNT, "seconds": AMOUNT,
     "history": Items(known({"step_ms": AMOUNT}), 0, 100_001),
 })  # fmt: skip
@@ -246,7 +246,7 @@ def load_progress(files: RunFiles, setting: Setting) -> Progress:
     owner, name = values.get(OWNER, files.checkpoint.name), files.checkpoint.name
     if not is_text(owner, name):
         EXPECTED.refuse(f"is the unfinished training of {shown(owner)}, not of {name}", path)
-    SCHEMA.check({key: values[key] for key in SCHEMA.fields}, str(path))
+    refuse(bounded(RESUME, {key: values[key] for key in RESUME.fields}), path, TrainingError)
     different = differences(values["setting"], setting)
     if different:
         raise TrainingError(
@@ -269,7 +269,7 @@ def _problems(values: Mapping[str, Any], setting: Setting) -> Iterator[Problem]:
         yield from Table(_JUDGED[integers], open=True).problems(line, "history")
         if isinstance(line, dict) and line.get("epoch") != number:
             yield Problem("history", f"epoch {shown(line.get('epoch'))}", f"epoch {number}")
-    spec = NetworkSpec(**{each.name: setting[each.name] for each in fields(NetworkSpec)})
+    spec = NetworkSpec.from_dict({each.name: setting[each.name] for each in fields(NetworkSpec)})
     wanted = _state_shapes(values["weights"], spec, setting)
     for key in ("weights", "best", "mean"):
         shapes = _state_shapes(values[key], spec, setting) if key == "best" else wanted

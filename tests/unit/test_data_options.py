@@ -39,7 +39,7 @@ def test_size_from_json_is_a_tuple_again():
         ({"size": (3,)}, "size = [3]; expected a list of 2 values"),
         ({"size": 48}, "size = 48"),
         ({"duration_us": 0}, "duration_us = 0"),
-        ({"step": 3}, "unknown key step; expected one of binning, clip,"),
+        ({"step": 3}, "unknown key step; expected steps"),
     ],
 )
 def test_bad_values_are_refused_with_value_and_limit(bad, message):

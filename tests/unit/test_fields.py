@@ -10,19 +10,18 @@ import numpy as np
 import pytest
 
 from sast_deploy.base.errors import CompileError, DataError
-from sast_deploy.base.fields import Ints, Name, Whole, Wholes, ruled
+from sast_deploy.base.rules import Choice, Instance, Ints, Items, Text, Whole
+from sast_deploy.base.settings import ruled
 from sast_deploy.engines.fast import run_fast
 from sast_deploy.engines.reference import run_reference
 from sast_deploy.program.fixedpoint import Arithmetic, QFormat
-from sast_deploy.program.profile import SCHEMA
+from sast_deploy.program.profile import LAYOUT, SCHEMA
 from sast_deploy.program.program import ADDED_LATER, Dense, Layer, Program, Readout, SumPool, frozen_ints
 from tests.programs import conv_program, rich_program
 
 RICH = rich_program(np.random.default_rng(0))
 GOOD = (*RICH.layers, RICH.arithmetic, RICH.arithmetic.state, RICH)
 OBJECTS = {type(each).__name__: each for each in GOOD}
-# What is checked by its kind.
-WITHOUT_RULE = {"Program": {"classes", "arithmetic", "layers"}, "Arithmetic": {"state"}}
 
 
 ONE = frozen_ints([1])
@@ -32,15 +31,21 @@ def wrong(rule, value):
     """Values that break a rule, among them those that a lenient constructor would convert."""
     if isinstance(rule, Whole):
         yield from (rule.low - 1, rule.high + 1, 1.0, "1", None, True, np.int64(rule.low), float("nan"), [1])
-    elif isinstance(rule, Wholes):
-        yield from ((rule.low - 1,) * len(value), (rule.high + 1,) * len(value), list(value), (), value[0])
-        yield from ((1.0,) * len(value), (True,) * len(value), np.array(value), None)
-        if rule.length:
+    elif isinstance(rule, Items):
+        yield from (tuple(each for _ in value) for each in wrong(rule.rule, value[0]))
+        yield from (list(value), value[0], None, 3)
+        if isinstance(rule.rule, Whole):
+            yield np.array(value)
+        if rule.fewest:
+            yield ()
+        if rule.fewest == rule.most:
             yield from (value[1:], (*value, 1))
-    elif isinstance(rule, Name):
-        yield from (b"x", None, 1, ["x"])
-        if rule.options:
-            yield from ("substract", "", rule.options[0].upper() + " ")
+    elif isinstance(rule, Choice):
+        yield from (b"x", None, 1, ["x"], "substract", "", rule.names[0].upper() + " ")
+    elif isinstance(rule, Text):
+        yield from (b"x", None, 1, ["x"], "\ud800", "x" * (rule.longest + 1))
+    elif isinstance(rule, Instance):
+        yield from (None, "x", 1, rule.kinds[0])
     else:
         yield from wrong_arrays(rule, value)
 
@@ -68,14 +73,14 @@ def breaches():
 
 @pytest.mark.parametrize(("good", "field", "value"), list(breaches()))
 def test_a_breach_of_any_rule_is_refused_by_name(good, field, value):
-    with pytest.raises(ValueError, match=rf"{type(good).__name__}\.{field} = .*expected "):
+    with pytest.raises(ValueError, match=rf"{type(good).__name__}\.{field}(\[\d\])* = .*expected "):
         replace(good, **{field: value})
 
 
 @pytest.mark.parametrize("name", OBJECTS)
 def test_every_field_has_a_rule(name):
     kind = type(OBJECTS[name])
-    assert {each.name for each in fields(kind)} == set(ruled(kind)) | WITHOUT_RULE.get(name, set())
+    assert [each.name for each in fields(kind)] == list(ruled(kind))
     assert replace(OBJECTS[name])  # the good one passes
 
 
@@ -90,7 +95,7 @@ def test_every_field_has_a_rule(name):
     ids=str,
 )  # fmt: skip
 def test_a_program_whose_parts_contradict_one_another_is_refused(change):
-    with pytest.raises(ValueError, match=r"inconsistent program|Program\.steps"):
+    with pytest.raises(ValueError, match=r"inconsistent program|Program\.[a-z]+.* = "):
         replace(RICH, **change)
 
 
@@ -182,18 +187,15 @@ def test_a_field_added_later_changes_no_digest_while_it_says_nothing_new():
 
 
 def test_profiles_allow_nothing_that_a_program_refuses():
-    state, rules = ruled(QFormat), ruled(Arithmetic)
-    for section, key, rule in (
-        ("state", "bits", state["bits"]), ("state", "fraction_bits", state["fraction_bits"]),
-        ("weight", "bits", rules["weight_bits"]),
-    ):  # fmt: skip
-        low, high = SCHEMA[section][key]
-        assert rule.low <= low <= high <= rule.high
-    for section, key, name in (
-        ("state", "overflow", "overflow"), ("leak", "rounding", "leak_rounding"), ("reset", "kind", "reset"),
-        ("shift", "rounding", "shift_rounding"), ("spike", "comparison", "comparison"),
-    ):  # fmt: skip
-        assert SCHEMA[section][key] == rules[name].options
+    wide = {**ruled(QFormat), **ruled(Arithmetic)}
+    for section, keys in LAYOUT.items():
+        for key, name in keys.items():
+            rule = SCHEMA.fields[section].fields[key]
+            if isinstance(wide.get(name), Whole):
+                assert wide[name].low <= rule.low <= rule.high <= wide[name].high
+            elif name in wide:
+                assert rule == wide[name]
+    assert {name for keys in LAYOUT.values() for name in keys.values()} >= set(wide) - {"state"}
 
 
 def test_every_kind_of_layer_is_tried_here():

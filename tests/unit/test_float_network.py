@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sast_deploy.base.errors import CompileError
-from sast_deploy.base.fields import ruled
+from sast_deploy.base.settings import ruled
 from sast_deploy.calibration import Samples, calibrate
 from sast_deploy.compiler import compile_network
 from sast_deploy.compiler.floatnet import FloatConv2d, FloatDense, FloatNetwork, FloatPool, FloatReadout

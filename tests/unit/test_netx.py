@@ -146,7 +146,7 @@ def bump(array):
         (_alter("sast/program/reset_interval", lambda _: -3), "Program.reset_interval = -3; expected an int"),
         (_alter("sast/program/arithmetic/state_bits", lambda _: 40), "QFormat.bits = 40; expected an"),
         (_alter("sast/program/arithmetic/reset", lambda _: np.bytes_(b"substract")), "reset = 'substract'"),
-        (_alter("sast/program/classes", lambda _: np.bytes_(b"[1]")), "classes that are no texts"),
+        (_alter("sast/program/classes", lambda _: np.bytes_(b"[1]")), "Program.classes[0] = 1; expected"),
         (_alter("sast/program/layers/0/kind", lambda _: np.bytes_(b"rnn")), "has no kind of layer"),
         (_alter("sast/program/layers/0/delay", lambda d: d - 5), "Dense.delay = -5..-5; expected int32"),
         (_alter("sast/program/layers/2/bias", lambda _: np.zeros(1000, np.int32)), "Readout.bias = shape"),

@@ -40,10 +40,10 @@ def test_a_path_is_read_and_equals_the_named_profile(tmp_path):
     [
         (("overflow =", "overflw ="), "unknown key state.overflw; expected state.overflow"),
         (("[leak]", "[leek]"), "unknown key leek; expected leak"),
-        (('kind = "subtract"', ""), "key reset.kind is missing"),
+        (('kind = "subtract"', ""), "missing key reset.kind; expected delay, kind; see profiles/README.md"),
         (
             ('kind = "subtract"', 'kind = "substract"'),
-            "reset.kind = 'substract'; expected one of subtract, zero",
+            "reset.kind = 'substract'; expected subtract or zero",
         ),
         (("bits = 4  ", "bits = 1  "), "weight.bits = 1; expected an integer from 2 to 8"),
         (("bits = 4  ", "bits = 9  "), "weight.bits = 9; expected an integer from 2 to 8"),
@@ -67,6 +67,19 @@ def test_what_is_wrong_is_named(change, message):
     assert message in str(caught.value)
     assert str(caught.value).startswith("mine.toml: ")
     assert "\n" not in str(caught.value)
+
+
+def test_all_that_is_wrong_is_named_at_once():
+    text = TEXT.replace("bits = 4  ", "bits = 1  ", 1).replace("overflow =", "overflw =", 1)
+    text = text.replace('kind = "subtract"', "").replace("[leak]", "[x]")
+    with pytest.raises(ProfileError) as caught:
+        parse_profile(text, where="mine.toml")
+    sections = "accumulator, description, leak, name, reset, shift, spike, state, weight"
+    assert str(caught.value) == (
+        f"mine.toml: missing key leak (expected {sections}); unknown key x (expected one of {sections}); "
+        "weight.bits = 1 (expected an integer from 2 to 8); unknown key state.overflw (expected "
+        "state.overflow); and 1 more; see profiles/README.md"
+    )
 
 
 @pytest.mark.parametrize("name", ["loihi-int9", "nowhere/x.toml", "x.toml"])

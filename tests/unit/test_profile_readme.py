@@ -18,7 +18,7 @@ from sast_deploy.program.fixedpoint import (
     fit,
     fit_array,
 )
-from sast_deploy.program.profile import SCHEMA, load_profile, profile_names
+from sast_deploy.program.profile import LAYOUT, load_profile, profile_names
 from sast_deploy.program.program import Dense, frozen_ints
 
 README = Path(__file__).parents[2] / "profiles" / "README.md"
@@ -87,7 +87,7 @@ def test_current_and_delay_table():
 
 def test_every_key_is_documented():
     text = README.read_text(encoding="utf-8")
-    for section, keys in SCHEMA.items():
+    for section, keys in LAYOUT.items():
         for key in keys:
             assert f"`{section}.{key}`" in text
 

@@ -35,7 +35,6 @@ from sast_deploy.studies.sweep.measures import (
     FLOAT,
     Stage,
     ablation_stage,
-    analysis_stage,
     profile_stage,
 )
 from sast_deploy.studies.sweep.provenance import code_version, source_digest
@@ -184,7 +183,7 @@ def test_finetuned_for_a_profile(tmp_path: Path) -> None:
 def test_calibrated_analysed_and_ablated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages_module, "unclipped_test", lambda choice: tiny_set().test)
     wanted = [profile_stage("loihi-int4 calibrated", {}, "test"), ablation_stage("loihi-int4")]
-    wanted += [analysis_stage(part, "test") for part in ANALYSES]
+    wanted += [Stage("analysis", part) for part in ANALYSES]
     run = make(0, *wanted)
     kind, text, _ = do(run, tmp_path)
     assert kind == FINISHED, text

@@ -19,7 +19,7 @@ import torch
 from sast_deploy.base.errors import CheckpointError
 from sast_deploy.base.reading import Expected
 from sast_deploy.base.reading.torchfile import DTYPES, read_torch
-from sast_deploy.base.settings import Plain
+from sast_deploy.base.rules import Plain
 
 WANTED = Expected("a torch file of the test", CheckpointError)
 SECONDS, MEGABYTES = 5.0, 300

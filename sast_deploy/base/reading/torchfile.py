@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.base.reading.files import BROKEN_ZIP, PICKLE_MARK, ZIP_MARK, Expected, read_bytes
-from sast_deploy.base.settings import shown
+from sast_deploy.base.rules import shown
 
 FILE_BYTES, PICKLE_BYTES = 1 << 30, 16 << 20
 MEMBERS, OPCODES, AXES = 10_000, 3_000_000, 8

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from sast_deploy.base.errors import DataError
 from sast_deploy.base.reading import Expected
 from sast_deploy.base.reading.documents import read_json
-from sast_deploy.base.settings import Table, Text, refuse
+from sast_deploy.base.rules import Table, Text, refuse
 from sast_deploy.data.cache import notice
 from sast_deploy.data.events import NMNIST_SENSOR, read_event_bytes
 from sast_deploy.data.recordings import Recording, Recordings, folder_signature

@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from sast_deploy.base.errors import SastError, UsageError
+from sast_deploy.base.rules import COUNT, FRACTION, INTEGER, SEED, Choice, Rule, Table, Text, Whole
+from sast_deploy.base.settings import ruled
 from sast_deploy.data.options import FrameOptions
 from sast_deploy.data.readers.sources import TONIC_PREFIX
 from sast_deploy.finetuning.recipe import FINETUNE, FineTuning
-from sast_deploy.studies.sweep.keys import Table
+from sast_deploy.studies.sweep.keys import OneOrMore
 from sast_deploy.training.network.network import NetworkSpec, network_spec
-from sast_deploy.training.recipes import PAPER, RECIPES, Recipe, recipe
+from sast_deploy.training.recipes import PAPER, RECIPES, Recipe
 
 DATASETS = ("nmnist", "nmnist-simulated", "digits-saccade", "dvsgesture", "cifar10dvs")
 NETWORKS = ("fc", "conv")
-_FRAME_KEYS = {"steps": int, "binning": str, "encoding": str, "clip": int, "duration_us": int}
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class FineTuneChoice:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values of everything that the result depends on, besides the checkpoint."""
-        return {**asdict(self.tuning), **dict(self.changes)}
+        return {**self.tuning.to_dict(), **dict(self.changes)}
 
 
 def network_defaults() -> dict[str, Any]:
@@ -118,77 +119,81 @@ def network_defaults() -> dict[str, Any]:
     return {each.name: each.default for each in fields(NetworkSpec) if each.name not in shape}
 
 
-def recipe_keys() -> dict[str, type]:
-    """The kind of every value of a recipe that may be changed."""
-    return {each.name: type(each.default) for each in fields(Recipe) if each.name != "name"}
-
-
-def parse_data(name: str, table: Table) -> DataChoice:
-    """A [data.NAME] table. Raises UsageError."""
-    kinds = {"dataset": str, "root": str, "holdout": float, "holdout_seed": int, "train": int, "test": int}
-    table.refuse_unknown({*kinds, *_FRAME_KEYS, "size"})
-    values = {key: table.get(key, kind) for key, kind in kinds.items() if key in table.values}
-    frames = {key: table.get(key, kind) for key, kind in _FRAME_KEYS.items() if key in table.values}
-    if "size" in table.values:
-        frames["size"] = table.list("size", int)
+def parse_data(name: str, values: dict[str, Any], where: str) -> DataChoice:
+    """A [data.NAME] table of `DATA`. Raises UsageError."""
+    frames = {key: values.pop(key) for key in ruled(FrameOptions) if key in values}
     if frames.get("encoding") == "binary":
         frames.setdefault("clip", 1)
-    dataset = values.setdefault("dataset", name)
-    if dataset not in DATASETS and not dataset.startswith(TONIC_PREFIX):
-        expected = f"{', '.join(DATASETS)} or tonic:<ClassName>"
-        raise UsageError(f"dataset = {dataset!r}", where=table.where, expected=expected)
-    for key in ("train", "test"):
-        if values.get(key, 1) < 1:
-            raise UsageError(f"{key} = {values[key]}", where=table.where, expected="at least one sample")
     root = Path(values.pop("root")).expanduser() if "root" in values else None
-    return DataChoice(name, root=root, options=made_of(table, FrameOptions, frames), **values)
+    options = made_of(where, FrameOptions, frames)
+    return DataChoice(name, root=root, options=options, **{"dataset": name, **values})
 
 
-def parse_network(name: str, table: Table) -> NetworkChoice:
-    """A [network.NAME] table. Raises UsageError."""
-    defaults = network_defaults()
-    table.refuse_unknown({"kind", "hidden", "strides", *defaults})
-    values = {key: table.get(key, type(value), value) for key, value in defaults.items()}
-    kind = table.get("kind", str, name)
-    if kind not in NETWORKS:
-        raise UsageError(f"kind = {kind!r}", where=table.where, expected=" or ".join(NETWORKS))
-    changed = tuple((key, value) for key, value in values.items() if value != defaults[key])
-    choice = NetworkChoice(name, kind, table.list("hidden", int), table.list("strides", int), changed)
-    made_of(table, choice.spec, {"input_shape": (2, 34, 34), "classes": 10})
+def parse_network(name: str, values: dict[str, Any], where: str) -> NetworkChoice:
+    """A [network.NAME] table of `NETWORK`. Raises UsageError."""
+    shape = (values.get("kind", name), values.get("hidden"), values.get("strides"))
+    usual = network_defaults()
+    changed = tuple((key, values[key]) for key in usual if values.get(key, usual[key]) != usual[key])
+    choice = NetworkChoice(name, *shape, changed)
+    made_of(where, choice.spec, {"input_shape": (2, 34, 34), "classes": 10})
     return choice
 
 
-def parse_recipe(name: str, table: Table) -> RecipeChoice:
-    """A [recipe.NAME] table: `base` and the values that differ from it. Raises UsageError."""
-    kinds = recipe_keys()
-    table.refuse_unknown({"base", *kinds})
-    base = table.get("base", str, name if name in RECIPES else "paper")
-    changes = {key: table.get(key, kind) for key, kind in kinds.items() if key in table.values}
-    return RecipeChoice(name, changed_recipe(made_of(table, recipe, {"name": base}), changes, table))
+def parse_recipe(name: str, values: dict[str, Any], where: str) -> RecipeChoice:
+    """A [recipe.NAME] table of `RECIPE`: the values that differ from `base`. Raises UsageError."""
+    base = values.pop("base", name if name in RECIPES else "paper")
+    return RecipeChoice(name, changed_recipe(RECIPES[base], values, where))
 
 
-def parse_finetune(name: str, table: Table) -> FineTuneChoice:
-    """A [finetune.NAME] table: what differs from the usual fine-tuning. Raises UsageError."""
-    own = {key: type(value) for key, value in asdict(FINETUNE).items()}
-    kinds = {**recipe_keys(), **own}
-    table.refuse_unknown(kinds)
-    values = {key: table.get(key, kind) for key, kind in kinds.items() if key in table.values}
-    tuning = replace(FINETUNE, **{key: value for key, value in values.items() if key in own})
+def parse_finetune(name: str, values: dict[str, Any], where: str) -> FineTuneChoice:
+    """A [finetune.NAME] table of `TUNING`: what differs from the usual fine-tuning. Raises UsageError."""
+    own = {key: value for key, value in values.items() if key in ruled(FineTuning)}
     changes = tuple((key, value) for key, value in values.items() if key not in own)
-    choice = FineTuneChoice(name, tuning, changes)
-    made_of(table, choice.recipe, {"trained": PAPER})
+    choice = FineTuneChoice(name, replace(FINETUNE, **own), changes)
+    made_of(where, choice.recipe, {"trained": PAPER})
     return choice
 
 
-def changed_recipe(base: Recipe, changes: dict[str, Any], table: Table) -> Recipe:
+def changed_recipe(base: Recipe, changes: dict[str, Any], where: str) -> Recipe:
     """`base` with `changes`; errors name the table. Raises UsageError."""
-    made: Recipe = made_of(table, base.replace, changes)
+    made: Recipe = made_of(where, base.replace, changes)
     return made
 
 
-def made_of(table: Table, make: Any, values: dict[str, Any]) -> Any:
+def made_of(where: str, make: Any, values: dict[str, Any]) -> Any:
     """make(**values), its complaint told with the table's name."""
     try:
         return make(**values)
     except SastError as error:
-        raise UsageError(str(error), where=table.where) from error
+        raise UsageError(str(error), where=where) from error
+
+
+class _Dataset(Rule):
+    """A data set that says what ran: any but "auto"."""
+
+    def __str__(self) -> str:
+        return f"{', '.join(DATASETS)} or tonic:<ClassName>"
+
+    def fits(self, value: Any) -> bool:
+        """See `Rule`."""
+        known = isinstance(value, str) and (value in DATASETS or value.startswith(TONIC_PREFIX))
+        return known and Text().fits(value)
+
+
+def _any_of(fields: dict[str, Rule]) -> Table:
+    return Table(fields, fields)
+
+
+_SOME = Whole(1, INTEGER - 1)
+_SPEC = ruled(NetworkSpec)
+SHARED = {key: _SPEC[key] for key in network_defaults()}  # of every network, however wide
+CHANGES = {key: rule for key, rule in ruled(Recipe).items() if key != "name"}
+DATA = _any_of({
+    "dataset": _Dataset(), "root": Text(), "holdout": FRACTION, "holdout_seed": SEED, "train": _SOME,
+    "test": _SOME, **ruled(FrameOptions),
+})  # fmt: skip
+NETWORK = _any_of({
+    "kind": _SPEC["kind"], "hidden": OneOrMore(COUNT), "strides": OneOrMore(COUNT), **SHARED,
+})  # fmt: skip
+RECIPE = _any_of({"base": Choice(*RECIPES), **CHANGES})
+TUNING = _any_of({**CHANGES, **ruled(FineTuning)})

@@ -14,7 +14,7 @@ from sast_deploy.base.errors import DataError, TrainingError
 from sast_deploy.base.files import file_digest, lock_folder, write_text
 from sast_deploy.base.outputs import Kind, check_output, json_kind
 from sast_deploy.base.reading import Expected, documents, open_regular
-from sast_deploy.base.settings import Check, known
+from sast_deploy.base.rules import Rule, known
 from sast_deploy.studies.sweep.choices import network_defaults
 from sast_deploy.studies.sweep.measures import TRAIN, Stage
 from sast_deploy.studies.sweep.provenance import source_digest
@@ -197,7 +197,7 @@ def _flat(config: Mapping[str, Any], defaults: Mapping[str, Mapping[str, Any]]) 
     return found
 
 
-def read_json(path: Path, check: Check = ANY) -> dict[str, Any] | None:
+def read_json(path: Path, check: Rule = ANY) -> dict[str, Any] | None:
     """The object in a JSON file of a sweep; None where there is none that is what it should be."""
     try:
         found = documents.read_json(path, Expected("a sweep's file", DataError))

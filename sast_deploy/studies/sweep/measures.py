@@ -72,13 +72,6 @@ def profile_stage(subject: str, finetunes: Mapping[str, FineTuneChoice], where: 
     return Stage("profile", subject, inputs)
 
 
-def analysis_stage(name: str, where: str) -> Stage:
-    """The stage of an analysis. Raises UsageError."""
-    if name not in ANALYSES:
-        raise UsageError(f"analyses = {name!r}", where=where, expected=f"of {', '.join(ANALYSES)}")
-    return Stage("analysis", name)
-
-
 def ablation_stage(profile: str) -> Stage:
     """The stage that measures what each compiler option gains. Raises ProfileError."""
     return Stage("ablation", profile, {"profile": _profile_digest(profile)})

@@ -6,38 +6,40 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sast_deploy.base.settings import (
+from sast_deploy.base.rules import (
     AMOUNT,
     COUNT,
     FINITE,
     FRACTION,
     SEED,
-    Check,
     Items,
     Maybe,
     Named,
     Plain,
     Problem,
+    Rule,
     Table,
     Text,
     known,
 )
-from sast_deploy.data.frameset import SCHEMA as DATA
-from sast_deploy.data.options import SCHEMA as FRAMES
+from sast_deploy.base.settings import ruled
+from sast_deploy.data.frameset import DataInfo
+from sast_deploy.data.options import FrameOptions
 
 NAME = Text(255, "\0", blank=False)
 _ACCURACY = Table({"accuracy": FRACTION}, open=True)
 _RATES = Items(FRACTION, 0, 256)
+_DATA = ruled(DataInfo)
 
 
 @dataclass(frozen=True)
-class _Run:
+class _Run(Rule):
     """The float stage: smooth and hard rates are of the same layers."""
 
-    check: Check
+    check: Rule
 
     def problems(self, value: Any, path: str) -> Iterator[Problem]:
-        """See `Check`."""
+        """See `Rule`."""
         found = list(self.check.problems(value, path))
         yield from found
         if not found and value:
@@ -50,7 +52,7 @@ class _Run:
 _DISTURBED = Maybe(known({
     "levels": Items(Table({"amount": AMOUNT, "hard": FRACTION}, open=True), 0, 1000)
 }))  # fmt: skip
-_ANALYSIS: dict[str, Check] = {
+_ANALYSIS: dict[str, Rule] = {
     "drop": _DISTURBED,
     "noise": _DISTURBED,
     "margins": Maybe(known({"surrogate_share": Maybe(FRACTION), "hard_share": Maybe(FRACTION)})),
@@ -72,7 +74,9 @@ _FLOAT = _Run(Table({
     "surrogate": FRACTION, "hard": FRACTION, "gap": FINITE, "surrogate_rates": _RATES, "hard_rates": _RATES,
 }, ("gap", "surrogate_rates", "hard_rates"), open=True))  # fmt: skip
 CONFIG = Table({
-    "data": Table({"name": NAME, "dataset": NAME, "options": known(FRAMES.fields)}, ("options",), open=True),
+    "data": Table({
+        "name": NAME, "dataset": NAME, "options": known(ruled(FrameOptions)),
+    }, ("options",), open=True),
     "network": Table({"name": NAME, "kind": NAME}, open=True),
     "recipe": Table({"name": NAME, "rho": AMOUNT, "epochs": COUNT}, ("rho", "epochs"), open=True),
     "seed": SEED, "validation": FRACTION,
@@ -82,17 +86,17 @@ RECORD = Table({
     "train": Maybe(_TRAIN), "float": Maybe(_FLOAT), "profiles": Named(_PROFILE, keys=NAME),
     "analysis": known(_ANALYSIS), "ablations": Named(Maybe(_ABLATION), keys=NAME),
     "manifest": Table({
-        "data": Maybe(Table(DATA.fields, set(DATA.fields) - {"simulated", "n_train", "n_test"}, open=True)),
+        "data": Maybe(Table(_DATA, set(_DATA) - {"simulated", "n_train", "n_test"}, open=True)),
     }, open=True),
 }, open=True)  # fmt: skip
 PLAN = known({"runs": Named(CONFIG, keys=NAME)})
 RUNS = Table({"runs": Items(RECORD)}, open=True)
 MANIFEST = known({"config": known({})})
 _STAGE = Table({"stage": NAME, "checkpoint": Maybe(Text()), "result": known({})}, ("checkpoint",), open=True)
-_RESULTS: dict[str, Check] = {"train": _TRAIN, "float": _FLOAT, "profile": _PROFILE, "ablation": _ABLATION}
+_RESULTS: dict[str, Rule] = {"train": _TRAIN, "float": _FLOAT, "profile": _PROFILE, "ablation": _ABLATION}
 
 
-def fits(values: Any, check: Check) -> bool:
+def fits(values: Any, check: Rule) -> bool:
     """Whether a document is what it should be."""
     return not any(True for _ in check.problems(values, ""))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,38 +12,58 @@ from typing import Any, TypeVar
 from sast_deploy.base.errors import ProfileError, UsageError
 from sast_deploy.base.reading import Expected
 from sast_deploy.base.reading.documents import read_toml
-from sast_deploy.base.settings import shown
+from sast_deploy.base.rules import SEED, Number, Rule, Table, Text, Whole, refuse, shown
+from sast_deploy.base.rules import Choice as OneOf
 from sast_deploy.data.readers.sources import EMBEDDED
 from sast_deploy.studies.sweep.choices import (
+    CHANGES,
+    DATA,
     DATASETS,
+    NETWORK,
     NETWORKS,
+    RECIPE,
+    SHARED,
+    TUNING,
     DataChoice,
     NetworkChoice,
     RecipeChoice,
     changed_recipe,
     made_of,
-    network_defaults,
     parse_data,
     parse_finetune,
     parse_network,
     parse_recipe,
-    recipe_keys,
 )
-from sast_deploy.studies.sweep.keys import Table, plain_name
-from sast_deploy.studies.sweep.measures import FLOAT, Stage, ablation_stage, analysis_stage, profile_stage
+from sast_deploy.studies.sweep.keys import Listed, OneOrMore, PlainName, Section, Sections, read_table
+from sast_deploy.studies.sweep.measures import ANALYSES, FLOAT, Stage, ablation_stage, profile_stage
 from sast_deploy.training.recipes import RECIPES
 
 Choice = TypeVar("Choice")
 MOST_SAMPLES = 1 << 31
 MEASURED = ("profiles", "analyses", "ablations")
-SHARED = {"validation": float, "device": str, "check": int}
-DEFAULT_CHECK = 10
 MOST_RUNS = 10_000
 EXPECTED = Expected("a TOML study", UsageError)
-LARGEST_SEED = 1 << 63
 DEFAULT_AXES: Mapping[str, tuple[Any, ...]] = {
     "data": (), "network": ("fc",), "recipe": ("paper",), "seed": (0,),
 }  # fmt: skip
+USUAL = {"description": "", "device": "auto", "validation": 0.1, "check": 10}
+HEAD = Table({
+    "name": PlainName(), "description": Text(), "device": Text(),
+    "validation": Number(0, 1, above=True, below=True), "check": Whole(0, MOST_SAMPLES),
+}, USUAL)  # fmt: skip
+_AXES: dict[str, Rule] = {
+    **dict.fromkeys(("data", "network", "recipe"), Text()), "seed": SEED, **CHANGES, **SHARED,
+}  # fmt: skip
+_MEASURED = dict(zip(MEASURED, (Text(), OneOf(*ANALYSES), Text()), strict=True))
+_GRID: dict[str, Rule] = {
+    **{key: OneOrMore(rule) for key, rule in _AXES.items()},
+    **{key: OneOrMore(rule, empty=True) for key, rule in _MEASURED.items()},
+}
+GRID = Table(_GRID, _GRID)
+FILE = Table({
+    "study": Section(HEAD), "data": Sections(DATA, "dataset"), "network": Sections(NETWORK, "kind"),
+    "recipe": Sections(RECIPE), "finetune": Sections(TUNING), "grid": Listed(GRID),
+}, ("data", "network", "recipe", "finetune"))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -104,111 +124,93 @@ def load_study(path: Path, *, data: str | None = None, data_root: Path | None = 
     recordings for data without a `root`.
     """
     values, _ = read_toml(Path(path), EXPECTED)
-    study = _Parser(Table(values, str(path)), data, data_root).study()
+    refuse(FILE.problems(values, ""), path, UsageError)
+    study = _Parser(values, str(path), data, data_root).study()
     if data_root is not None and not any(run.data.root is data_root for run in study.runs):
         raise UsageError("--data-root names a folder that no run looks into", where=path, todo="leave it out")
     return study
 
 
 class _Parser:
-    def __init__(self, file: Table, data: str | None, data_root: Path | None) -> None:
-        file.refuse_unknown({"study", "data", "network", "recipe", "finetune", "grid"})
-        self.file, self.only_data, self.data_root = file, data, data_root
-        self.head = file.table("study")
-        self.head.refuse_unknown({"name", "description", *SHARED})
-        self.data = self._choices("data", DATASETS, parse_data)
-        self.networks = self._choices("network", NETWORKS, parse_network)
-        self.recipes = self._choices("recipe", tuple(RECIPES), parse_recipe)
-        self.finetunes = self._choices("finetune", ("finetuned",), parse_finetune)
+    """Of a file whose every value is one that may be."""
+
+    def __init__(
+        self, file: Mapping[str, Any], where: str, only_data: str | None, data_root: Path | None
+    ) -> None:
+        self.file, self.where, self.only_data, self.data_root = file, where, only_data, data_root
+        self.head = {**USUAL, **read_table(HEAD, file["study"])}
+        self.data = self._choices("data", DATA, DATASETS, parse_data)
+        self.networks = self._choices("network", NETWORK, NETWORKS, parse_network)
+        self.recipes = self._choices("recipe", RECIPE, tuple(RECIPES), parse_recipe)
+        self.finetunes = self._choices("finetune", TUNING, ("finetuned",), parse_finetune)
 
     def study(self) -> Study:
-        grids = self.file.values.get("grid", [])
-        if not isinstance(grids, list) or not grids or not all(isinstance(each, dict) for each in grids):
-            raise UsageError("no grid", where=self.file.where, expected="at least one [[grid]] table")
         found: dict[str, Run] = {}
-        for number, values in enumerate(grids, start=1):
-            table = Table(values, f"{self.file.where} [[grid]] {number}")
-            for run in self._runs(table):
-                found[run.name] = _united(found.get(run.name, run), run, table.where)
+        for number, values in enumerate(self.file["grid"], start=1):
+            where = f"{self.where} [[grid]] {number}"
+            for run in self._runs(read_table(GRID, values), where):
+                found[run.name] = _united(found.get(run.name, run), run, where)
         ordered = sorted(found.values(), key=lambda run: run.seed)  # stable: the file's order within a seed
-        return Study(
-            plain_name(self.head, "name"),
-            self.head.get("description", str, ""),
-            self.head.get("device", str, "auto"),
-            self._check(),
-            tuple(ordered),
-        )
-
-    def _check(self) -> int:
-        check: int = self.head.get("check", int, DEFAULT_CHECK)
-        if not 0 <= check <= MOST_SAMPLES:
-            expected = f"0 to {MOST_SAMPLES} samples"
-            raise UsageError(f"check = {check}", where=self.head.where, expected=expected)
-        return check
+        head = {key: self.head[key] for key in ("name", "description", "device", "check")}
+        return Study(**head, runs=tuple(ordered))
 
     def _choices(
-        self, kind: str, builtin: tuple[str, ...], parse: Callable[[str, Table], Choice]
-    ) -> dict[str, Choice]:
-        tables = {name: Table({}, f"{kind} {name}") for name in builtin} | self.file.tables(kind)
-        return {name: parse(name, table) for name, table in tables.items()}
+        self, kind: str, table: Table, builtin: tuple[str, ...],
+        parse: Callable[[str, dict[str, Any], str], Choice],
+    ) -> dict[str, Choice]:  # fmt: skip
+        tables = {name: {} for name in builtin} | self.file.get(kind, {})
+        return {
+            name: parse(name, read_table(table, values), f"{self.where} [{kind}.{name}]")
+            for name, values in tables.items()
+        }
 
-    def _runs(self, table: Table) -> Iterator[Run]:
+    def _runs(self, grid: dict[str, Any], where: str) -> Iterator[Run]:
         """The runs of one [[grid]]: every combination of the values of its axes."""
-        changes = {**recipe_keys(), **{key: type(value) for key, value in network_defaults().items()}}
-        named = {"data": str, "network": str, "recipe": str, "seed": int}
-        table.refuse_unknown({*named, *changes, *MEASURED})
-        axes = {key: table.list(key, kind) or DEFAULT_AXES[key] for key, kind in named.items()}
+        stages = self._stages([dict.fromkeys(grid.pop(key, ())) for key in MEASURED], where)
+        axes = {**DEFAULT_AXES, **grid}
         if self.only_data is not None:
             axes["data"] = (self.only_data,)
         if not axes["data"]:
-            raise UsageError("no data", where=table.where, expected=f"data = one of {', '.join(self.data)}")
-        axes |= {key: table.list(key, kind) or () for key, kind in changes.items() if key in table.values}
-        stages = self._stages(table)
+            raise UsageError("no data", where=where, expected=f"data = one of {', '.join(self.data)}")
         runs = math.prod(len(each) for each in axes.values())
         if runs > MOST_RUNS:
-            raise UsageError(f"{runs:,} runs", where=table.where, expected=f"at most {MOST_RUNS:,} in a grid")
+            raise UsageError(f"{runs:,} runs", where=where, expected=f"at most {MOST_RUNS:,} in a grid")
         for values in itertools.product(*map(dict.fromkeys, axes.values())):  # a value twice is one run
-            yield self._run(dict(zip(axes, values, strict=True)), stages, table)
+            yield self._run(dict(zip(axes, values, strict=True)), stages, where)
 
-    def _run(self, values: dict[str, Any], stages: tuple[Stage, ...], table: Table) -> Run:
-        data = self._named(self.data, "data", values.pop("data"), table)
-        network = self._named(self.networks, "network", values.pop("network"), table)
-        recipe = self._named(self.recipes, "recipe", values.pop("recipe"), table)
+    def _run(self, values: dict[str, Any], stages: tuple[Stage, ...], where: str) -> Run:
+        data = self._named(self.data, "data", values.pop("data"), where)
+        network = self._named(self.networks, "network", values.pop("network"), where)
+        recipe = self._named(self.recipes, "recipe", values.pop("recipe"), where)
         seed = values.pop("seed")
-        if not 0 <= seed < LARGEST_SEED:
-            raise UsageError(f"seed = {seed}", where=table.where, expected="an integer of 0 to 2^63 - 1")
         if data.root is None and data.dataset != EMBEDDED:
             data = replace(data, root=self.data_root)
-        of_network = {key: value for key, value in values.items() if key in network_defaults()}
+        of_network = {key: value for key, value in values.items() if key in SHARED}
         network = replace(network, values=tuple({**dict(network.values), **of_network}.items()))
-        made_of(table, network.spec, {"input_shape": (2, 34, 34), "classes": 10})
+        made_of(where, network.spec, {"input_shape": (2, 34, 34), "classes": 10})
         of_recipe = {key: value for key, value in values.items() if key not in of_network}
-        made = changed_recipe(recipe.recipe, of_recipe, table)
+        made = changed_recipe(recipe.recipe, of_recipe, where)
         extras = [_shown(key, value) for key, value in values.items() if key != "rho"]
         parts = [data.name, network.name, recipe.name, f"rho{_decimal(made.rho)}", *extras, f"seed{seed}"]
-        validation = self.head.get("validation", float, 0.1)
-        if not 0.0 < validation < 1.0:
-            raise UsageError(f"validation = {validation}", where=self.head.where, expected="between 0 and 1")
-        return Run("-".join(parts), data, network, RecipeChoice(recipe.name, made), seed, validation, stages)
+        chosen = RecipeChoice(recipe.name, made)
+        return Run("-".join(parts), data, network, chosen, seed, self.head["validation"], stages)
 
-    def _stages(self, table: Table) -> tuple[Stage, ...]:
-        profiles, analyses, ablations = (
-            dict.fromkeys(table.list(key, str, empty=True) or ()) for key in MEASURED
-        )
+    def _stages(self, measured: Iterable[Iterable[str]], where: str) -> tuple[Stage, ...]:
+        profiles, analyses, ablations = measured
         try:
             return (
                 FLOAT,
-                *(profile_stage(each, self.finetunes, table.where) for each in profiles),
-                *(analysis_stage(each, table.where) for each in analyses),
+                *(profile_stage(each, self.finetunes, where) for each in profiles),
+                *(Stage("analysis", each) for each in analyses),
                 *(ablation_stage(each) for each in ablations),
             )
         except ProfileError as error:
-            raise UsageError(f"a profile that cannot be used: {error}", where=table.where) from error
+            raise UsageError(f"a profile that cannot be used: {error}", where=where) from error
 
-    def _named(self, known: Mapping[str, Choice], kind: str, name: str, table: Table) -> Choice:
+    def _named(self, known: Mapping[str, Choice], kind: str, name: str, where: str) -> Choice:
         if name not in known:
             raise UsageError(
-                f"{kind} = {shown(name)}", where=table.where,
+                f"{kind} = {shown(name)}", where=where,
                 expected=f"{', '.join(known)} or the name of a table [{kind}.NAME]",
             )  # fmt: skip
         return known[name]

@@ -22,7 +22,7 @@ from sast_deploy.studies.sweep.folder import (
 )
 from sast_deploy.studies.sweep.frames import load_choice, unclipped_choice
 from sast_deploy.studies.sweep.jobs import BUSY, FAILED, STAGE, Job, Workers
-from sast_deploy.studies.sweep.measures import analysis_stage
+from sast_deploy.studies.sweep.measures import Stage
 from sast_deploy.studies.sweep.schema import PLAN
 from sast_deploy.studies.sweep.study import Run, Study
 
@@ -97,7 +97,7 @@ def _frames_of(todo: list[Run]) -> list[DataChoice]:
     found: dict[DataChoice, None] = {}
     for run in todo:
         found[run.data] = None
-        if analysis_stage("drop", run.name) in run.stages:
+        if Stage("analysis", "drop") in run.stages:
             found[unclipped_choice(run.data)] = None
     return list(found)
 

@@ -14,7 +14,7 @@ from sast_deploy.base.files import write_text
 from sast_deploy.base.outputs import Run, json_kind
 from sast_deploy.base.reading import Expected
 from sast_deploy.base.reading.documents import read_json
-from sast_deploy.base.settings import refuse, shown
+from sast_deploy.base.rules import refuse, shown
 from sast_deploy.studies.sweep.folder import FORMAT, PLAN_FILE
 from sast_deploy.studies.sweep.schema import PLAN, RECORD, RUNS
 

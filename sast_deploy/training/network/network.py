@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from sast_deploy.base.errors import UsageError
-from sast_deploy.base.settings import FLOAT_MAX, Choice, Items, Number, Schema, Whole
+from sast_deploy.base.rules import FLOAT_MAX, Items, Number, Whole
+from sast_deploy.base.settings import Settings
 from sast_deploy.training.network.lif import Reset, lif, lif_states
 from sast_deploy.training.network.sparse import event_linear
 
@@ -21,12 +22,11 @@ FC_HIDDEN = {4608: (80, 336)}  # DVS Gesture at 2x48x48; every other input takes
 FC_HIDDEN_DEFAULT = (168, 64)
 CONV_CHANNELS = (68, 136, 272)
 CONV_STRIDES = (2, 2, 2)
-RESETS = ("subtract", "zero")
 ADDED_LATER = {"reset": "subtract"}  # what checkpoints from before this option were trained with
 
 
 @dataclass(frozen=True)
-class NetworkSpec:
+class NetworkSpec(Settings, called="network", error=UsageError, later=ADDED_LATER):
     """Everything that defines a network except its weights, as plain values.
 
     Attributes:
@@ -45,42 +45,19 @@ class NetworkSpec:
     """
 
     kind: Literal["fc", "conv"]
-    input_shape: tuple[int, int, int]
-    hidden: tuple[int, ...]
-    classes: int
-    alpha: float = 0.5
-    theta: float = 1.0
-    k: float = 25.0
-    strides: tuple[int, ...] = ()
+    input_shape: Annotated[tuple[int, int, int], Items(Whole(1, 1 << 16), 3, 3)]
+    hidden: Annotated[tuple[int, ...], Items(Whole(1, 1 << 24), 1, 256)]
+    classes: Annotated[int, Whole(1, 1 << 16)]
+    alpha: Annotated[float, Number(0.0, 1.0, below=True)] = 0.5
+    theta: Annotated[float, Number(0.0, FLOAT_MAX, above=True)] = 1.0
+    k: Annotated[float, Number(0.0, FLOAT_MAX, above=True)] = 25.0
+    strides: Annotated[tuple[int, ...], Items(Whole(1, 1 << 16), 0, 256)] = ()
     reset: Reset = "subtract"
 
     def __post_init__(self) -> None:
-        SCHEMA.check(vars(self))
-        for key in ("input_shape", "hidden", "strides"):
-            object.__setattr__(self, key, tuple(getattr(self, key)))
+        super().__post_init__()
         expected = len(self.hidden) if self.kind == "conv" else 0
         _check(len(self.strides) == expected, f"{len(self.strides)} strides for {self.kind}", f"{expected}")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON and checkpoints."""
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> NetworkSpec:
-        """The inverse of `to_dict`; raises UsageError, which names all that is wrong.
-
-        Values that networks of older files do not have (`ADDED_LATER`) take their defaults.
-        """
-        return SCHEMA.read(cls, values)
-
-
-SCHEMA = Schema("network", UsageError, {
-    "kind": Choice(("fc", "conv")), "input_shape": Items(Whole(1, 1 << 16), 3, 3),
-    "hidden": Items(Whole(1, 1 << 24), 1, 256), "classes": Whole(1, 1 << 16),
-    "alpha": Number(0.0, 1.0, below=True), "theta": Number(0.0, FLOAT_MAX, above=True),
-    "k": Number(0.0, FLOAT_MAX, above=True), "strides": Items(Whole(1, 1 << 16), 0, 256),
-    "reset": Choice(RESETS),
-}, ADDED_LATER)  # fmt: skip
 
 
 def network_spec(

@@ -1,0 +1,494 @@
+"""What a value may be: one language for fields of dataclasses, documents in JSON and TOML, and datasets.
+
+A `Rule` says in words what it allows, and names every breach of it in a value of any origin, with its place.
+No library: msgspec stops at a document's first error; cattrs finds all, but knows neither ranges, lengths and
+shapes nor near keys, and what either shows of a hostile value is all of it or nothing.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sast_deploy.base.errors import SastError
+from sast_deploy.base.text import encodable
+
+SHOWN, FEW = 60, 4  # letters and items of a wrong value
+NAMED, LETTERS, COUNTED = 4, 700, 1000  # wrong values of one document: named, in so many letters, counted
+DEPTH, NODES = 16, 1_000_000  # of plain values in one document
+INTEGER = 1 << 63  # no integer is as large
+FLOAT_MAX = 1e150  # whose square is still a float
+INT32 = np.iinfo(np.int32)
+Sizes = dict[str, int]  # what the names of axes stand for in one object
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A value that is not what it may be: where it stands, itself, and what is right.
+
+    path: dotted, within the document, or within its part `place`.
+    """
+
+    path: str
+    found: str
+    expected: str
+    place: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.path} = {self.found}" if self.path else self.found
+        return f"{self.place}: {text}" if self.place else text
+
+
+class Rule:
+    """What one value may be, in words: str(rule). A kind of rule has `fits` or `problems` of its own."""
+
+    def fits(self, value: Any) -> bool:
+        """Whether the value is right."""
+        return not any(True for _ in self.problems(value, ""))
+
+    def problems(self, value: Any, path: str) -> Iterator[Problem]:
+        """What is wrong with a value that stands at `path`; nothing where it is right."""
+        if not self.fits(value):
+            yield Problem(path, shown(value), str(self))
+
+
+@dataclass(frozen=True)
+class Whole(Rule):
+    """An integer from low to high; bool, 3.0 and NumPy's own are none."""
+
+    low: int
+    high: int
+
+    def __str__(self) -> str:
+        return f"an integer from {self.low} to {self.high}"
+
+    def fits(self, value: Any) -> bool:
+        """See `Rule`."""
+        return type(value) is int and self.low <= value <= self.high
+
+
+@dataclass(frozen=True)
+class Number(Rule):
+    """An integer or a float from `low` to `high`, one or both excluded if `above` or `below`; never NaN."""
+
+    low: float
+    high: float
+    above: bool = False
+    below: bool = False
+
+    def __str__(self) -> str:
+        ends = "above" if self.above else "from", "to below" if self.below else "to"
+        return f"a number {ends[0]} {self.low:g} {ends[1]} {self.high:g}"
+
+    def fits(self, value: Any) -> bool:
+        """See `Rule`."""
+        if not isinstance(value, float) and not (type(value) is int and -INTEGER <= value < INTEGER):
+            return False
+        ends = (value == self.low and not self.above) or (value == self.high and not self.below)
+        return ends or self.low < value < self.high
+
+
+@dataclass(frozen=True)
+class Choice(Rule):
+    """One of some texts."""
+
+    names: tuple[str, ...]
+
+    def __init__(self, *names: str) -> None:
+        object.__setattr__(self, "names", names)
+
+    def __str__(self) -> str:
+        return " or ".join(self.names) if len(self.names) < 3 else f"one of {', '.join(self.names)}"
+
+    def fits(self, value: Any) -> bool:
+        """See `Rule`."""
+        return type(value) is str and value in self.names
+
+
+@dataclass(frozen=True)
+class Text(Rule):
+    """A text of at most `longest` letters, none of them among `without`.
+
+    blank: it may say nothing. whole: UTF-8 can hold it, as it cannot half a character.
+    """
+
+    longest: int = 4096
+    without: str = "\0"
+    blank: bool = True
+    whole: bool = False
+
+    def __str__(self) -> str:
+        least = "at most" if self.blank else "1 to"
+        shut = f" without {', '.join(map(repr, self.without))}" if self.without else ""
+        return f"a text of {least} {self.longest} letters{shut}"
+
+    def fits(self, value: Any) -> bool:
+        """See `Rule`."""
+        fits = isinstance(value, str) and len(value) <= self.longest and (self.blank or value.strip())
+        if not fits or any(letter in value for letter in self.without):
+            return False
+        return not self.whole or (type(value) is str and encodable(value) == value)
+
+
+@dataclass(frozen=True)
+class Flag(Rule):
+    """True or false."""
+
+    def __str__(self) -> str:
+        return "true or false"
+
+    def fits(self, value: Any) -> bool:
+        """See `Rule`."""
+        return isinstance(value, bool)
+
+
+@dataclass(frozen=True)
+class Instance(Rule):
+    """An object of one of some classes, checked at its own construction."""
+
+    kinds: tuple[type, ...]
+
+    def __str__(self) -> str:
+        return f"a {' or '.join(kind.__name__ for kind in self.kinds)}"
+
+    def fits(self, value: Any) -> bool:
+        """See `Rule`."""
+        return isinstance(value, self.kinds)
+
+
+@dataclass(frozen=True)
+class Maybe(Rule):
+    """`rule`, or None."""
+
+    rule: Rule
+
+    def problems(self, value: Any, path: str) -> Iterator[Problem]:
+        """See `Rule`."""
+        if value is not None:
+            yield from self.rule.problems(value, path)
+
+
+@dataclass(frozen=True)
+class Items(Rule):
+    """A list or tuple of `fewest` to `most` values, each of which is as `rule` says."""
+
+    rule: Rule
+    fewest: int = 0
+    most: int = 1_000_000
+
+    def __str__(self) -> str:
+        some = f"{self.fewest}" if self.fewest == self.most else f"{self.fewest} to {self.most:,}"
+        return f"a list of {some} values"
+
+    def problems(self, value: Any, path: str) -> Iterator[Problem]:
+        """See `Rule`."""
+        if not isinstance(value, list | tuple) or not self.fewest <= len(value) <= self.most:
+            yield Problem(path, shown(value), f"{self}, each {self.rule}" if _leaf(self.rule) else str(self))
+        elif not _all_right(self.rule, value):
+            for index, each in enumerate(value):
+                yield from self.rule.problems(each, f"{path}[{index}]")
+
+
+def _leaf(rule: Rule) -> bool:
+    return type(rule).__str__ is not object.__str__ and type(rule).problems is Rule.problems
+
+
+def _all_right(rule: Rule, values: Sequence[Any]) -> bool:
+    """True if all values are right, found out fast: a data set has a hundred thousand names and labels."""
+    kinds = set(map(type, values))
+    if isinstance(rule, Whole):
+        return kinds == {int} and rule.low <= min(values) and max(values) <= rule.high
+    if isinstance(rule, Text) and rule.blank and not rule.whole and kinds == {str}:
+        return max(map(len, values)) <= rule.longest and not set(rule.without) & set("".join(values))
+    return False
+
+
+@dataclass(frozen=True)
+class Named(Rule):
+    """A table whose keys are texts as `keys` says, and whose values are all as `rule` says."""
+
+    rule: Rule
+    most: int = 100_000
+    keys: Rule = Text(1024)
+
+    def problems(self, value: Any, path: str) -> Iterator[Problem]:
+        """See `Rule`."""
+        if not isinstance(value, Mapping) or len(value) > self.most:
+            yield Problem(path, shown(value), "a table of values by name")
+            return
+        for key, each in value.items():
+            yield from self.keys.problems(key, f"{path}, a key")
+            if isinstance(key, str):
+                yield from self.rule.problems(each, f"{path}.{shown_key(key)}")
+
+
+@dataclass(frozen=True)
+class Table(Rule):
+    """A table of known keys: all of `fields`, but for those that are `optional`; others where `open`.
+
+    Values under other keys are `Plain`. An unknown key that is nearly a known one is told so; that the known
+    one is missing is then not said as well.
+    """
+
+    fields: Mapping[str, Rule]
+    optional: Collection[str] = ()
+    open: bool = False
+
+    def __str__(self) -> str:
+        return f"a table of {', '.join(sorted(self.fields))}"
+
+    def problems(self, value: Any, path: str) -> Iterator[Problem]:
+        """See `Rule`."""
+        if not isinstance(value, Mapping):
+            yield Problem(path, shown(value), str(self))
+            return
+        prefix, known = f"{path}." if path else "", ", ".join(sorted(self.fields))
+        strange = [key for key in value if not isinstance(key, str) or not (key in self.fields or self.open)]
+        near = {key: self._near(key, value) for key in strange[:COUNTED]}
+        for key in self.fields:
+            if key not in value and key not in self.optional and key not in near.values():
+                yield Problem("", f"missing key {prefix}{key}", known)
+        for key, meant in near.items():
+            expected = f"{prefix}{meant}" if meant else f"one of {known}"
+            yield Problem("", f"unknown key {prefix}{shown_key(key)}", expected)
+        for key, each in value.items():
+            if isinstance(key, str) and (key in self.fields or self.open):
+                yield from self.fields.get(key, Plain()).problems(each, f"{prefix}{shown_key(key)}")
+
+    def _near(self, key: Any, value: Mapping[Any, Any]) -> str | None:
+        """The known key that somebody who wrote this one may have meant."""
+        if not isinstance(key, str) or len(key) > SHOWN:
+            return None
+        found = difflib.get_close_matches(key, sorted(set(self.fields) - set(value)), n=1)
+        return found[0] if found else None
+
+
+@dataclass(frozen=True)
+class Plain(Rule):
+    """Nested lists and tables of numbers, texts and None that take little time however they are walked."""
+
+    def problems(self, value: Any, path: str) -> Iterator[Problem]:
+        """See `Rule`."""
+        for level in _levels(value):
+            if level is None:
+                yield Problem(path, shown(value), f"at most {NODES:,} values, nested at most {DEPTH} deep")
+                return
+            bad = [each for each in level if not _is_plain(each)]
+            if bad:
+                yield Problem(path, shown(bad[0]), "plain values")
+                return
+
+
+def bounded(rule: Rule, document: Any) -> Iterator[Problem]:
+    """What is wrong with a document that a pickle may have made larger than its file."""
+    if None in _levels(dict(document) if isinstance(document, Mapping) else document):
+        yield Problem("", "holds too many values, or nested too deeply", f"{NODES:,} values, {DEPTH} deep")
+    else:
+        yield from rule.problems(document, "")
+
+
+def _levels(value: Any) -> Iterator[list[Any] | None]:
+    """The values in `value` by depth; at last None where they are too many: a pickle may name one often."""
+    level, nodes = [value], 0
+    for _ in range(DEPTH):
+        nodes += len(level) + sum(len(each) for each in level if isinstance(each, list | tuple | dict))
+        if nodes > NODES:
+            break
+        yield level
+        level = [inner for each in level for inner in _inside(each)]
+        if not level:
+            return
+    yield None
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(key, str) for key in value)
+    if type(value) is int:
+        return -INTEGER <= value < INTEGER
+    return value is None or isinstance(value, bool | float | str | list | tuple)
+
+
+def _inside(value: Any) -> Any:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+
+
+@dataclass(frozen=True)
+class Ints(Rule):
+    """An int32 array from low to high of one of some shapes; optional: or None.
+
+    shapes: names or numbers of axes, as in "out in". What a name stands for is what the first array that
+    has it says.
+    """
+
+    shapes: tuple[str, ...]
+    low: int
+    high: int
+    optional: bool
+
+    def __init__(
+        self, *shapes: str, low: int = INT32.min, high: int = INT32.max, optional: bool = False
+    ) -> None:
+        for name, value in (("shapes", shapes), ("low", low), ("high", high), ("optional", optional)):
+            object.__setattr__(self, name, value)
+
+    def __str__(self) -> str:
+        return self._text({})
+
+    def _text(self, sizes: Sizes) -> str:
+        axes = (", ".join(str(sizes.get(axis, axis)) for axis in shape.split()) for shape in self.shapes)
+        shapes = " or ".join(f"({each})" for each in axes)
+        return f"int32 {shapes} from {self.low} to {self.high}{', or None' if self.optional else ''}"
+
+    def problems(self, value: Any, path: str, sizes: Sizes | None = None) -> Iterator[Problem]:
+        """See `Rule`; `sizes` learns what the names of axes stand for."""
+        sizes = {} if sizes is None else sizes
+        found = None if value is None and self.optional else self._wrong(value, sizes)
+        if found is not None:
+            yield Problem(path, found, self._text(sizes))
+
+    def _wrong(self, value: Any, sizes: Sizes) -> str | None:
+        if not isinstance(value, np.ndarray) or value.dtype != np.int32 or not value.size:
+            return shown(value)
+        if isinstance(value, np.ma.MaskedArray):
+            return "an array with a mask"
+        if not any(_matches(value.shape, shape.split(), sizes) for shape in self.shapes):
+            return f"shape {value.shape}"
+        if (self.low, self.high) == (INT32.min, INT32.max):
+            return None
+        low, high = int(value.min()), int(value.max())
+        return f"{low}..{high}" if low < self.low or high > self.high else None
+
+
+@dataclass(frozen=True)
+class Floats(Rule):
+    """Finite float32 numbers from low to high, of anything that NumPy takes for numbers.
+
+    shape: names of axes, as in Ints; one number stands for all of an axis whose size is known. positive:
+    without 0. optional: or None.
+    """
+
+    shape: str
+    low: float = -np.inf
+    high: float = np.inf
+    positive: bool = False
+    optional: bool = False
+
+    def __str__(self) -> str:
+        ends = " above 0" if self.positive else f" from {self.low:g} to {self.high:g}"
+        ends = "" if ends == " from -inf to inf" else ends
+        return f"finite float32 ({self.shape.replace(' ', ', ')}){ends}{', or None' if self.optional else ''}"
+
+    def kept(self, value: Any, sizes: Sizes) -> npt.NDArray[np.float32] | None:
+        """The numbers, nobody's to change; `sizes` learns what the names of axes stand for.
+
+        Raises ValueError: what was found instead.
+        """
+        if value is None and self.optional:
+            return None
+        given, axes = np.asarray(value), self.shape.split()
+        if given.dtype.kind not in "iuf" or isinstance(value, np.ma.MaskedArray):
+            raise ValueError(shown(value))
+        if given.size == 1 and given.ndim < 2 and axes[0] in sizes and len(axes) == 1:
+            given = np.full(sizes[axes[0]], given)
+        if not given.size or not _matches(given.shape, axes, sizes):
+            raise ValueError(f"shape {given.shape}")
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
+            array = given.astype(np.float32)
+        right = np.isfinite(array) & (array >= self.low) & (array <= self.high)
+        bad = np.argwhere(~right | (array <= 0) if self.positive else ~right)
+        if len(bad):
+            at = tuple(bad[0].tolist())
+            raise ValueError(f"{array[at]:g} at {list(at)}")
+        return frozen_array(array)
+
+
+def _matches(shape: tuple[int, ...], axes: list[str], sizes: Sizes) -> bool:
+    if len(shape) != len(axes):
+        return False
+    known = [int(axis) if axis.isdecimal() else sizes.get(axis) for axis in axes]
+    if any(want is not None and want != size for want, size in zip(known, shape, strict=True)):
+        return False
+    sizes.update({axis: n for axis, n in zip(axes, shape, strict=True) if not axis.isdecimal()})
+    return True
+
+
+def frozen_array(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The array in C order, over bytes: nobody, not even its owner, can make it writeable again."""
+    owner: Any = array
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if isinstance(owner, bytes) and array.flags.c_contiguous and type(array) is np.ndarray:
+        return array
+    kept: npt.NDArray[Any] = np.ndarray(array.shape, array.dtype, array.tobytes())
+    return kept
+
+
+def known(fields: Mapping[str, Rule]) -> Table:
+    """A table in which none of these keys has to be, and others may be."""
+    return Table(fields, fields, open=True)
+
+
+def told(problems: Iterator[Problem]) -> tuple[str, str | None] | None:
+    """What is wrong and what would be right, of one problem; of many the first few and how many more are."""
+    all_of_them = list(islice(problems, COUNTED))
+    if len(all_of_them) < 2:
+        return (str(all_of_them[0]), all_of_them[0].expected) if all_of_them else None
+    named: list[str] = []
+    for problem in all_of_them[:NAMED]:
+        named.append(f"{problem} (expected {problem.expected})")
+        if sum(map(len, named)) > LETTERS:
+            break
+    more, most = len(all_of_them) - len(named), " or more" if len(all_of_them) == COUNTED else ""
+    return "; ".join(named + [f"and {more}{most} more"] * (more > 0)), None
+
+
+def refuse(problems: Iterator[Problem], where: Any, error: type[SastError], todo: str | None = None) -> None:
+    """Raise `error`, which names these problems, if there is any."""
+    if found := told(problems):
+        raise error(found[0], where=where, expected=found[1], todo=todo)
+
+
+def shown(value: Any) -> str:
+    """A value for an error message: short whatever it is."""
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {value.shape}"
+    if isinstance(value, list | tuple) and len(value) <= FEW and not any(map(_nested, value)):
+        return f"[{', '.join(map(shown, value))}]"
+    if _nested(value):
+        return f"{type(value).__name__} of {len(value)}" if value else f"an empty {type(value).__name__}"
+    if isinstance(value, int) and value.bit_length() > 128:
+        return f"an integer of {value.bit_length()} bits"
+    if isinstance(value, str):
+        return repr(value[:SHOWN]) + ("..." if len(value) > SHOWN else "")
+    if value is None or isinstance(value, bool | int | float):
+        return repr(value)
+    return f"a {type(value).__name__}"
+
+
+def _nested(value: Any) -> bool:
+    return isinstance(value, list | tuple | set | dict | bytes | bytearray)
+
+
+def is_text(value: Any, text: str) -> bool:
+    """Whether a value of any origin is this text: arrays compare to more than true or false."""
+    return isinstance(value, str) and value == text
+
+
+def shown_key(key: Any) -> str:
+    """A key for an error message."""
+    plain = isinstance(key, str) and key.isidentifier() and len(key) <= SHOWN
+    return key if plain else shown(key)
+
+
+FRACTION = Number(0, 1)
+COUNT = Whole(0, 1 << 53)
+FINITE = Number(-FLOAT_MAX, FLOAT_MAX)
+AMOUNT = Number(0, FLOAT_MAX)
+SEED = Whole(0, INTEGER - 1)
