@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,8 +96,9 @@ def finetune_command(
     from sast_deploy.training.state import RunFiles
 
     named = {"epochs": epochs, "lr": lr, "rho": rho, "batch": batch}
-    recipe = FINETUNE.recipe(trained.recipe).replace(**parse_changes(changes), **named)
-    refuse_idle_changes(changes, recipe)
+    tuning = replace(FINETUNE, k=FINETUNE.k if k is None else k, clip=FINETUNE.clip if clip is None else clip)
+    recipe = tuning.recipe(trained.recipe).replace(**parse_changes(changes), **named)
+    refuse_idle_changes(changes, recipe.training)
     if "k_start" in parse_changes(changes):
         raise UsageError("--set k_start changes nothing here", todo="the slope is --k all the time")
     claim = RunFiles(path).claim(resume=resume, overwrite=overwrite, inputs=(checkpoint, Path(profile_name)))
@@ -114,8 +116,7 @@ def finetune_command(
         out.print("note: trained with reset {!r}; from here on with the profile's, {!r}".format(*resets))
     result = finetune(
         trained, profile, data, recipe, path,
-        k=FINETUNE.k if k is None else k, clip=FINETUNE.clip if clip is None else clip, seed=seed,
-        source=file_digest(checkpoint), device=device, resume=resume, overwrite=overwrite,
+        seed=seed, source=file_digest(checkpoint), device=device, resume=resume, overwrite=overwrite,
     )  # fmt: skip
     if result.already_finished:
         out.print(f"{result.path} was finished before; nothing was trained")
