@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +79,8 @@ def finetune_command(
     pick_device(run["device"])
     profile, trained = load_profile(profile_name), load_checkpoint(checkpoint)
     path = output or Path("runs") / f"{trained.name}-{profile.name}" / "ckpt.pt"
-    recipe = changed(FINETUNE.recipe(trained.recipe), values)
+    named = {key: value for key, value in integers.items() if value is not None}
+    recipe = changed(replace(FINETUNE, **named).recipe(trained.recipe), values)
     if "k_start" in parse_changes(values["changes"]):
         raise UsageError("--set k_start changes nothing here", todo="the slope is --k all the time")
     claim = RunFiles(path).claim(
@@ -93,8 +95,7 @@ def finetune_command(
     resets = trained.network.reset, profile.arithmetic.reset
     if resets[0] != resets[1]:
         out.print("note: trained with reset {!r}; from here on with the profile's, {!r}".format(*resets))
-    own = {key: getattr(FINETUNE, key) if value is None else value for key, value in integers.items()}
-    result = finetune(trained, profile, found, recipe, path, source=file_digest(checkpoint), **own, **run)
+    result = finetune(trained, profile, found, recipe, path, source=file_digest(checkpoint), **run)
     if not result.already_finished:
         out.print(*_summary(result.checkpoint))
     out.print(written(result.path, result.already_finished))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sast_deploy.base.errors import UsageError
 from sast_deploy.commands.options import OUTPUT, Function, option, titled
 
 if TYPE_CHECKING:
+    from sast_deploy.finetuning.recipe import FineRecipe
     from sast_deploy.training.recipes import Recipe
+
+R = TypeVar("R", "Recipe", "FineRecipe")
 
 # Values of a recipe that do nothing without another one.
 _NEEDS = {"sharpness": "rho", "pairing": "rho", "anneal": "k_start"}
@@ -35,13 +38,13 @@ def training_output(**settings: Any) -> Callable[[Function], Function]:
     return titled("Output", RESUME, OVERWRITE, option("-o", "--output", type=OUTPUT, **settings))
 
 
-def changed(recipe: Recipe, values: dict[str, Any]) -> Recipe:
+def changed(recipe: R, values: dict[str, Any]) -> R:
     """A recipe with the values of --rho, --epochs, --lr, --batch and --set. Raises UsageError."""
     changes = parse_changes(values["changes"])
     found = recipe.replace(**changes, **{key: values[key] for key in _NAMED})
     for key in changes:
         other = _NEEDS.get(key)
-        if other and not getattr(found, other):
+        if other and not getattr(getattr(found, "training", found), other):
             raise UsageError(f"--set {key} with {other} = 0, where it changes nothing", todo="leave it out")
     return found
 

@@ -2,6 +2,6 @@
 
 from sast_deploy.finetuning.finetune import finetune
 from sast_deploy.finetuning.network import IntegerNetwork
-from sast_deploy.finetuning.recipe import FINETUNE, FineTuning
+from sast_deploy.finetuning.recipe import FINETUNE, FineRecipe, FineTuning
 
-__all__ = ["FINETUNE", "FineTuning", "IntegerNetwork", "finetune"]
+__all__ = ["FINETUNE", "FineRecipe", "FineTuning", "IntegerNetwork", "finetune"]

@@ -3,37 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from sast_deploy.base.errors import CompileError
+from sast_deploy.base.text import percent
+from sast_deploy.calibration.parts import training_parts, validation_share
 from sast_deploy.compiler import compile_network
 from sast_deploy.data import FrameSet, FrameSplit
-from sast_deploy.data.split import stratified_split
 from sast_deploy.engines.fast import FastEngine
 from sast_deploy.finetuning.clipping import ClippingMemory, start_points
 from sast_deploy.finetuning.network import IntegerNetwork
+from sast_deploy.finetuning.recipe import FineRecipe
 from sast_deploy.program.profile import Profile
-from sast_deploy.program.program import Program
-from sast_deploy.training.batches import Batch
+from sast_deploy.training.batches import Indices
 from sast_deploy.training.checkpoint import Checkpoint, load_network, to_float_network
+from sast_deploy.training.network.lif import Reset
 from sast_deploy.training.network.network import cross_entropy
-from sast_deploy.training.penalty import hidden_operations
-from sast_deploy.training.recipes import Recipe
+from sast_deploy.training.state import Line, Unfinished
 from sast_deploy.training.trainer import Trainer
 
 CHUNK = 1024  # samples that are validated at a time
-
-
-@dataclass(frozen=True, eq=False)
-class Deployed:
-    """A compiled program and the trained network's value of one unit of its logits."""
-
-    program: Program
-    scale: float
 
 
 class FineTrainer(Trainer):
@@ -41,46 +35,44 @@ class FineTrainer(Trainer):
 
     The parts of the training split are those that the checkpoint was trained with, so that what validates
     was never fitted to; `seed` orders the minibatches and draws the augmentation. Weights stay between the
-    clipping points of the start (clipping.py), `clip` times as far out; 0: anywhere.
+    clipping points of the start (clipping.py), the recipe's `clip` times as far out; 0: anywhere. source:
+    digest of the checkpoint's file, for the record.
     """
+
+    kind = "fine-tuning"
 
     def __init__(
         self,
-        checkpoint: Checkpoint,
+        origin: Checkpoint,
         profile: Profile,
-        recipe: Recipe,
+        recipe: FineRecipe,
         data: FrameSet,
-        *,
-        k: float,
-        clip: float,
         seed: int,
-        validation: float,
         device: str,
+        source: str = "",
     ) -> None:
-        super().__init__(checkpoint.network, recipe, data, seed, validation, device)
-        self.fitted, self.held = stratified_split(data.train.labels, validation, checkpoint.seeds["train"])
-        sloped = replace(checkpoint, network=replace(checkpoint.network, k=k))
-        self._use(load_network(sloped))
-        self.checkpoint, self.profile, self.split = checkpoint, profile, data.train
-        self.points = start_points(self.network, profile, clip) if clip else {}
+        super().__init__(origin.network, recipe.training, data, seed, validation_share(origin), device)
+        self.fitted, self.held = training_parts(origin, data)
+        self._use(load_network(replace(origin, network=replace(origin.network, k=recipe.k))))
+        self.origin, self.profile, self.source = origin, profile, source
+        self.points = start_points(self.network, profile, recipe.clip) if recipe.clip else {}
         self._clamp()
         self.memory = ClippingMemory()
-        self.integers = IntegerNetwork(self.network, profile, checkpoint.frames.clip, self.memory)
+        self.integers = IntegerNetwork(self.network, profile, origin.frames.clip, self.memory)
 
-    def epoch(self, index: int, advance: Callable[[], None]) -> dict[str, float]:
+    def begin(self, state: Unfinished) -> None:
+        """The history begins with the checkpoint as it came. Raises CompileError."""
+        state.history.append({"epoch": 0, **self.start(), "seconds": 0.0})
+        state.best = {key: torch.tensor(value) for key, value in self.origin.state.items()}
+
+    def epoch(self, index: int, advance: Callable[[], None]) -> Line:
         """As the ordinary trainer's."""
         self.memory.forget()
         return super().epoch(index, advance)
 
-    def _loss(self, batch: Batch, k: float) -> Tensor:
-        """As the ordinary trainer's, but of the integer network."""
-        recipe = self.recipe
-        states = self.integers.run(batch[0], k)
-        loss = cross_entropy(states.real_logits(), batch[1], recipe.label_smoothing)
-        if not recipe.synops:
-            return loss
-        spikes = [s for _, s in states.layers]
-        return loss + recipe.synops * hidden_operations(self.network.spec, spikes)
+    def _forward(self, x: Tensor, k: float) -> tuple[list[Tensor], Tensor]:
+        states = self.integers.run(x, k)
+        return [spikes for _, spikes in states.layers], states.real_logits()
 
     def _after_step(self, step: int) -> None:
         self._clamp()
@@ -91,40 +83,87 @@ class FineTrainer(Trainer):
         for name, points in self.points.items():
             self.network.get_parameter(name).clamp_(-points, points)
 
-    def start(self) -> dict[str, float]:
+    def start(self) -> Line:
         """`validate`, of the checkpoint as it came. Raises CompileError."""
-        return self._judged(deploy(self.checkpoint, self.profile))
+        return self._held_out(self.origin)
 
-    def deployed(self) -> Deployed:
-        """What the compiler makes of the weights that would be saved. Raises CompileError."""
+    def validate(self) -> Line:
+        """Accuracy and loss, on the held samples, of the program that the compiler makes of the weights that
+        would be saved. Raises CompileError.
+        """
         state = {key: value.numpy() for key, value in self.saved_weights().items()}
-        return deploy(replace(self.checkpoint, state=state), self.profile)
+        return self._held_out(replace(self.origin, state=state))
 
-    def validate(self) -> dict[str, float]:
-        """Accuracy and loss of that program on the held samples. Raises CompileError."""
-        return self._judged(self.deployed())
-
-    def _judged(self, deployed: Deployed) -> dict[str, float]:
-        correct, loss = score(deployed, self.split, self.held)
+    def _held_out(self, checkpoint: Checkpoint) -> Line:
+        correct, loss = score(checkpoint, self.profile, self.data.train, self.held)
         return {"integer_accuracy": correct / len(self.held), "integer_loss": loss}
 
+    def judged(self, index: int) -> Line:
+        """`validate` after epoch `index`, with its learning rate."""
+        try:
+            line = self.validate()
+        except CompileError as error:  # these weights are no candidate; the next epoch's may be
+            line = {"integer_accuracy": 0.0, "integer_loss": None, "refused": str(error)}
+        return {**line, "lr": self.recipe.learning_rate(index)}
 
-def deploy(checkpoint: Checkpoint, profile: Profile) -> Deployed:
-    """What the compiler makes of a checkpoint. Raises CompileError."""
+    def rank(self, line: Line) -> tuple[float, ...]:
+        """The program's accuracy decides."""
+        return (line["integer_accuracy"],)
+
+    def describe(self, state: Unfinished) -> str:
+        """The last epoch's accuracy beside the start's."""
+        found, start = (percent(state.history[at]["integer_accuracy"]) for at in (-1, 0))
+        return (
+            f"epoch {state.epoch}/{self.recipe.epochs}  validation, integers: {found} "
+            f"(start {start}, best: epoch {state.best_epoch})"
+        )
+
+    def checkpoint(self, name: str, state: Unfinished, metrics: dict[str, Any]) -> Checkpoint:
+        """The best epoch's weights, or the start's, and where they come from."""
+        origin, profile, setting, start = self.origin, self.profile, metrics["setting"], state.history[0]
+        tuned = {
+            "name": origin.name, "digest": self.source, "weights": setting["start"],
+            "profile": profile.name, "profile_digest": setting["profile.digest"],
+            "profile_text": profile.text, "recipe": origin.recipe.to_dict(),
+            "backward_k": setting["backward_k"], "clip": setting["clip"],
+            "validation_integer_accuracy": start["integer_accuracy"],
+            "validation_integer_loss": start["integer_loss"],
+        }  # fmt: skip
+        return replace(
+            super().checkpoint(name, state, {**metrics, "finetuned": tuned}),
+            network=replace(origin.network, reset=cast(Reset, profile.arithmetic.reset)),
+            frames=origin.frames,
+            data=origin.data,
+            seeds={**origin.seeds, "finetune": self.seed},
+        )
+
+    def test(self, found: Checkpoint) -> dict[str, Any]:
+        """Accuracies on the test split: of smooth and of hard spikes, of the integers before and after."""
+        split, floats = self.data.test, super().test(found)
+        after, before = (
+            score(each, self.profile, split, np.arange(len(split)))[0] / len(split)
+            for each in (found, self.origin)
+        )
+        same = {key: floats[key] for key in ("samples", "surrogate", "hard")}
+        return {**same, "integer": after, "integer_start": before}
+
+
+def score(
+    checkpoint: Checkpoint, profile: Profile, split: FrameSplit, indices: Indices
+) -> tuple[int, float]:
+    """(correct predictions, mean cross-entropy in the trained network's unit) over samples of `split`.
+
+    It is the program that the compiler makes of the checkpoint. Raises CompileError.
+    """
     program = compile_network(to_float_network(checkpoint), profile, checkpoint.name).program
-    nothing = torch.zeros(program.steps, 1, int(np.prod(program.input_shape)))
+    network = IntegerNetwork(load_network(checkpoint), profile, checkpoint.frames.clip)
     with torch.no_grad():
-        network = IntegerNetwork(load_network(checkpoint), profile, checkpoint.frames.clip)
-        return Deployed(program, network.run(nothing, 1.0).scale)
-
-
-def score(deployed: Deployed, split: FrameSplit, indices: NDArray[np.int64]) -> tuple[int, float]:
-    """(correct predictions, mean cross-entropy) of a program on the samples of `split` at `indices`."""
-    engine, correct, loss = FastEngine(deployed.program), 0, 0.0
+        scale = network.run(torch.zeros(program.steps, 1, int(np.prod(program.input_shape))), 1.0).scale
+    engine, correct, loss = FastEngine(program), 0, 0.0
     for start in range(0, len(indices), CHUNK):
         part = indices[start : start + CHUNK]
         labels, record = split.labels[part], engine.run(np.asarray(split.frames[part]))
         correct += int((record.predictions == labels).sum())
-        logits = torch.from_numpy(record.logits) * deployed.scale
+        logits = torch.from_numpy(record.logits) * scale
         loss += float(cross_entropy(logits, torch.from_numpy(labels))) * len(part)
     return correct, loss / len(indices)

@@ -39,6 +39,7 @@ from sast_deploy.base.rules import (
     shown,
 )
 from sast_deploy.base.text import encodable
+from sast_deploy.data import FrameSet
 from sast_deploy.training.checkpoint import FORMAT as CHECKPOINT_FORMAT
 from sast_deploy.training.checkpoint import save_plain, state_problems
 from sast_deploy.training.network.network import ADDED_LATER as NETWORK_ADDED
@@ -53,7 +54,7 @@ MOST_STEPS = 1 << 24  # float32, in which torch counts them, goes no further
 EXPECTED = Expected("an unfinished training", TrainingError, "start again with --overwrite")
 # What decides which epoch was best: of a training, of a fine-tuning.
 _ANY = Number(-math.inf, math.inf)
-_JUDGED: tuple[Mapping[str, Rule], ...] = (
+JUDGED: tuple[Mapping[str, Rule], ...] = (
     {"surrogate_accuracy": FRACTION, "hard_accuracy": FRACTION, "hard_loss": _ANY},
     {"integer_accuracy": FRACTION, "integer_loss": Maybe(_ANY)},
 )
@@ -70,7 +71,7 @@ def _metrics_ours(path: Path) -> bool | None:
         found = [parse_json(line, path, EXPECTED) for line in lines]
     except (TrainingError, UnicodeDecodeError):
         return False
-    judged = [{"epoch", "seconds", *fields} for fields in _JUDGED]
+    judged = [{"epoch", "seconds", *fields} for fields in JUDGED]
     ours = (isinstance(each, dict) and any(each.keys() >= keys for keys in judged) for each in found)
     return all(ours) if found else None
 
@@ -89,6 +90,7 @@ METRICS = Kind(
 
 State = dict[str, Tensor]
 Setting = dict[str, Any]
+Line = dict[str, Any]  # an epoch's of metrics.jsonl
 
 
 class TrainingInterruptedError(TrainingError):
@@ -98,8 +100,8 @@ class TrainingInterruptedError(TrainingError):
 
 
 @dataclass
-class Progress:
-    """What changes from epoch to epoch; everything that the next epoch depends on, weights included.
+class Unfinished:
+    """What changes from epoch to epoch: everything that the next epoch depends on, weights included.
 
     No random state is among it: every epoch draws from generators keyed by (seed, epoch).
     """
@@ -111,7 +113,13 @@ class Progress:
     mean: State = field(default_factory=dict)  # running mean of the weights, empty without `ema`
     best: State = field(default_factory=dict)
     best_epoch: int = 0
-    history: list[dict[str, Any]] = field(default_factory=list)
+    history: list[Line] = field(default_factory=list)  # from the first epoch, or from a start called 0
+
+    @property
+    def best_line(self) -> Line:
+        """The best epoch's line."""
+        first: int = self.history[0]["epoch"]
+        return self.history[self.best_epoch - first]
 
 
 @dataclass(frozen=True)
@@ -214,20 +222,26 @@ class RunFiles:
         self.remove()
 
 
-def save_progress(files: RunFiles, progress: Progress, setting: Setting) -> None:
+def data_setting(data: FrameSet) -> Setting:
+    """What a result depends on of the data, as flat plain values."""
+    frames = {f"frames.{key}": value for key, value in data.options.to_dict().items()}
+    return {**frames, "data": data.info.dataset, "data.digest": data.info.frame_digest}
+
+
+def save_unfinished(files: RunFiles, state: Unfinished, setting: Setting) -> None:
     """Write the state after an epoch; a reader sees the last epoch's or this one's. Raises OutputError."""
     about = {"format": FORMAT, "version": FORMAT_VERSION, OWNER: files.checkpoint.name}
-    values = {**about, "setting": dict(setting), **vars(progress)}
+    values = {**about, "setting": dict(setting), **vars(state)}
     save_plain(files.resume, values)
-    write_metrics(files, progress)
+    write_metrics(files, state)
 
 
-def write_metrics(files: RunFiles, progress: Progress) -> None:
+def write_metrics(files: RunFiles, state: Unfinished) -> None:
     """Write the history as JSON lines. Rewritten whole, so it never disagrees with the state."""
-    write_text(files.metrics, "".join(json.dumps(line) + "\n" for line in progress.history))
+    write_text(files.metrics, "".join(json.dumps(line) + "\n" for line in state.history))
 
 
-def load_progress(files: RunFiles, setting: Setting) -> Progress:
+def load_unfinished(files: RunFiles, setting: Setting) -> Unfinished:
     """The state of the unfinished training that `setting` describes.
 
     Raises TrainingError: nothing to resume, a damaged file, another setting (names what differs).
@@ -237,7 +251,7 @@ def load_progress(files: RunFiles, setting: Setting) -> Progress:
         raise TrainingError("nothing to resume", where=path, todo="start without --resume")
     values = read_torch(path, EXPECTED)
     same = isinstance(values, dict) and set(values) - {OWNER} == {
-        "format", "version", "setting", *vars(Progress()),
+        "format", "version", "setting", *vars(Unfinished()),
     }  # fmt: skip
     if not same or not is_text(values["format"], FORMAT) or type(values["version"]) is not int:
         EXPECTED.refuse("is no unfinished training of this version", path)
@@ -255,7 +269,7 @@ def load_progress(files: RunFiles, setting: Setting) -> Progress:
             todo="resume with the same options, or use --overwrite",
         )
     refuse(_problems(values, setting), path, TrainingError, EXPECTED.todo)
-    return Progress(**{key: _tensors(values[key]) for key in vars(Progress())})
+    return Unfinished(**{key: _tensors(values[key]) for key in vars(Unfinished())})
 
 
 def _problems(values: Mapping[str, Any], setting: Setting) -> Iterator[Problem]:
@@ -266,7 +280,7 @@ def _problems(values: Mapping[str, Any], setting: Setting) -> Iterator[Problem]:
     if len(values["history"]) != epoch + integers:  # fine-tuning's begins with the start
         yield Problem("", f"a history of {len(values['history'])} lines", f"{epoch + integers}")
     for number, line in enumerate(values["history"], start=1 - integers):
-        yield from Table(_JUDGED[integers], open=True).problems(line, "history")
+        yield from Table(JUDGED[integers], open=True).problems(line, "history")
         if isinstance(line, dict) and line.get("epoch") != number:
             yield Problem("history", f"epoch {shown(line.get('epoch'))}", f"epoch {number}")
     spec = NetworkSpec.from_dict({each.name: setting[each.name] for each in fields(NetworkSpec)})

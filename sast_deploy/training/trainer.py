@@ -12,18 +12,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sast_deploy.base.errors import TrainingError
+from sast_deploy.base.errors import TrainingError, UsageError
+from sast_deploy.base.text import percent
+from sast_deploy.base.versions import package_versions
 from sast_deploy.data import FrameSet
 from sast_deploy.data.split import stratified_split
 from sast_deploy.training.batches import Batch, BatchFeeder, minibatches, pick_device
-from sast_deploy.training.evaluate import score
+from sast_deploy.training.checkpoint import Checkpoint
+from sast_deploy.training.evaluate import evaluate, score
 from sast_deploy.training.initialise import scale_layers
 from sast_deploy.training.network.network import Network, NetworkSpec, cross_entropy
 from sast_deploy.training.penalty import hidden_operations
 from sast_deploy.training.prune import least_important, narrowed, narrowed_moments, narrowed_spec
 from sast_deploy.training.recipes import Recipe
 from sast_deploy.training.sam import SAM
-from sast_deploy.training.state import Progress, State
+from sast_deploy.training.state import Line, State, Unfinished
 
 CLIMB, DESCEND, INIT, PRUNE = range(4)  # separate streams of random numbers: B and B' are independent
 SAMPLE = 256  # training samples that decide initial scales and what is pruned
@@ -32,16 +35,26 @@ Fetch = Callable[[], Batch]
 
 
 class Trainer:
-    """Trains on a part of `data.train` and validates on the rest; never looks at `data.test`.
+    """Trains on a part of `data.train` and validates on the rest; only `test` looks at `data.test`.
 
     Everything random is drawn from generators keyed by (seed, epoch, stream), so an epoch depends on the
     weights and moments it starts from and on nothing else.
+
+    Raises UsageError: a validation share outside (0, 1), a negative seed, an unknown device.
     """
+
+    kind = "training"
 
     def __init__(
         self, spec: NetworkSpec, recipe: Recipe, data: FrameSet, seed: int, validation: float, device: str
     ) -> None:
+        if not 0.0 < validation < 1.0:
+            found = f"validation share {validation}"
+            raise UsageError(found, where="--validation", expected="between 0 and 1")
+        if seed < 0:
+            raise UsageError(f"seed {seed}", where="--seed", expected="an integer of 0 or more")
         self.recipe = recipe
+        self.data = data
         self.seed = seed
         self.device = pick_device(device)
         self.fitted, self.held = stratified_split(data.train.labels, validation, seed)
@@ -64,7 +77,10 @@ class Trainer:
             self.network.parameters(), self.optimizer, recipe.rho, adaptive=recipe.sharpness == "asam"
         )
 
-    def epoch(self, index: int, advance: Callable[[], None]) -> dict[str, float]:
+    def begin(self, state: Unfinished) -> None:
+        """Of a training nothing is known before the first epoch."""
+
+    def epoch(self, index: int, advance: Callable[[], None]) -> Line:
         """Epoch `index` (from 0); calls `advance` after every step.
 
         Returns the means of loss and gradient norm, and the median of a step's wall time in milliseconds.
@@ -108,10 +124,15 @@ class Trainer:
 
     def _loss(self, batch: Batch, k: float) -> Tensor:
         """Cross-entropy, and the penalty on synaptic operations where the recipe asks for it."""
-        network, recipe = self.network, self.recipe
-        layers = network.spikes(batch[0], hard=recipe.forward == "hard", k=k)
-        loss = cross_entropy(network.logits(layers[-1]), batch[1], recipe.label_smoothing)
-        return loss + recipe.synops * hidden_operations(network.spec, layers) if recipe.synops else loss
+        recipe = self.recipe
+        spikes, logits = self._forward(batch[0], k)
+        loss = cross_entropy(logits, batch[1], recipe.label_smoothing)
+        return loss + recipe.synops * hidden_operations(self.network.spec, spikes) if recipe.synops else loss
+
+    def _forward(self, x: Tensor, k: float) -> tuple[list[Tensor], Tensor]:
+        """Every layer's spikes, and the logits."""
+        spikes = self.network.spikes(x, hard=self.recipe.forward == "hard", k=k)
+        return spikes, self.network.logits(spikes[-1])
 
     def _sample(self, index: int, stream: int) -> Tensor:
         """Network input of some fitted samples, the same ones for the same seed, epoch and stream."""
@@ -153,7 +174,12 @@ class Trainer:
             for key, value in self.network.state_dict().items():
                 self.mean.setdefault(key, value.clone()).lerp_(value, 1.0 - decay)
 
-    def validate(self) -> dict[str, float]:
+    def judged(self, index: int) -> Line:
+        """`validate` after epoch `index`, with that epoch's slope factor and learning rate."""
+        k = self.recipe.slope(index, self.network.spec.k)
+        return {**self.validate(), "k": k, "lr": self.recipe.learning_rate(index)}
+
+    def validate(self) -> Line:
         """Accuracies and hard-spike loss, on the held samples, of the weights that would be saved."""
         current = _copy(self.network.state_dict(), self.device)
         self.network.load_state_dict(self.mean or current)
@@ -161,20 +187,58 @@ class Trainer:
         self.network.load_state_dict(current)
         return {"surrogate_accuracy": soft[0], "hard_accuracy": hard[0], "hard_loss": hard[1]}
 
+    def rank(self, line: Line) -> tuple[float, ...]:
+        """The hard-spike accuracy decides, then its loss."""
+        return line["hard_accuracy"], -line["hard_loss"]
+
+    def describe(self, state: Unfinished) -> str:
+        """The last epoch's loss and accuracies."""
+        line = state.history[-1]
+        return (
+            f"epoch {state.epoch}/{self.recipe.epochs}  loss {line['loss']:.3f}  validation: surrogate "
+            f"{percent(line['surrogate_accuracy'])}, hard {percent(line['hard_accuracy'])} "
+            f"(best: epoch {state.best_epoch})"
+        )
+
     def saved_weights(self) -> State:
         """A copy of what validation judges: the running mean where there is one, else the weights."""
         return _copy(self.mean or self.network.state_dict(), torch.device("cpu"))
 
-    def capture(self, state: Progress) -> None:
+    def capture(self, state: Unfinished) -> None:
         """Copy everything that the next epoch depends on into `state`."""
         state.weights = _copy(self.network.state_dict(), torch.device("cpu"))
         state.mean = _copy(self.mean, torch.device("cpu"))
         state.optimizer = self.optimizer.state_dict()
 
-    def restore(self, state: Progress) -> None:
+    def restore(self, state: Unfinished) -> None:
         """The inverse of `capture`."""
         self._load(state.weights, state.optimizer)
         self.mean = _copy(state.mean, self.device)
+
+    def checkpoint(self, name: str, state: Unfinished, metrics: dict[str, Any]) -> Checkpoint:
+        """The best epoch's weights and where they come from."""
+        return Checkpoint(
+            name=name,
+            network=self.network.spec,
+            state={key: value.numpy() for key, value in state.best.items()},
+            recipe=self.recipe,
+            frames=self.data.options,
+            data=self.data.info,
+            seeds={"train": self.seed},
+            metrics=metrics,
+            packages=package_versions(),
+        )
+
+    def test(self, found: Checkpoint) -> dict[str, Any]:
+        """Accuracies and rates on the test split, with smooth and with hard spikes."""
+        result = evaluate(found, self.data.test, device=self.device.type)
+        return {
+            "samples": result.samples,
+            "surrogate": result.surrogate_accuracy,
+            "hard": result.hard_accuracy,
+            "surrogate_rates": list(result.surrogate_rates),
+            "hard_rates": list(result.hard_rates),
+        }
 
 
 @torch.no_grad()

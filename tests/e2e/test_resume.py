@@ -29,7 +29,7 @@ SCRIPT = """
 import sys
 import time
 from pathlib import Path
-from sast_deploy.training import state as train_state
+from sast_deploy.training import state
 from sast_deploy.base.errors import SastError
 from sast_deploy.training.train import train
 from tests.e2e.test_resume import PLAN, SAMPLES, SPEC

@@ -28,9 +28,10 @@ from sast_deploy.netx.file import NetFile, read_net, write_net
 from sast_deploy.program.profile import load_profile
 from sast_deploy.program.program import Program
 from sast_deploy.studies.tables.records import load_records, write_raw
-from sast_deploy.training import train as training
+from sast_deploy.training import loop
 from sast_deploy.training.network.network import NetworkSpec
 from sast_deploy.training.recipes import BEST
+from sast_deploy.training.train import train as train_network
 from sast_deploy.verification.vectors import make_known_answers
 from tests.anyprogram import Seeded, any_program
 from tests.e2e.conftest import write_bands
@@ -83,16 +84,16 @@ def frames_of(folder: Path, cache: Path) -> FrameSet:
 
 def train(data: FrameSet, folder: Path) -> None:
     """ckpt.pt, and resume.pt as it was after the second epoch."""
-    save = training.save_progress
+    save = loop.save_unfinished
 
-    def save_and_keep(files, progress, setting):
-        save(files, progress, setting)
-        if progress.epoch == 2:
+    def save_and_keep(files, state, setting):
+        save(files, state, setting)
+        if state.epoch == 2:
             shutil.copy(files.resume, folder / "kept.pt")
 
-    training.save_progress = save_and_keep
-    training.train(SPEC, PLAN, data, folder / "ckpt.pt", validation=0.25, device="cpu")
-    training.save_progress = save
+    loop.save_unfinished = save_and_keep
+    train_network(SPEC, PLAN, data, folder / "ckpt.pt", validation=0.25, device="cpu")
+    loop.save_unfinished = save
     (folder / "kept.pt").rename(folder / "resume.pt")
 
 

@@ -20,7 +20,7 @@ from sast_deploy.engines.reference import run_reference
 from sast_deploy.netx.file import read_net, write_net
 from sast_deploy.studies.tables import load_records, make_tables
 from sast_deploy.studies.tables.records import write_raw
-from sast_deploy.training.state import RunFiles, load_progress
+from sast_deploy.training.state import RunFiles, load_unfinished
 from sast_deploy.training.train import train
 from sast_deploy.verification.vectors import wrong_answer
 from tests.golden import make_files
@@ -127,11 +127,11 @@ def test_an_unfinished_training_is_continued(frames, tmp_path):
     unpacked("resume.pt", tmp_path)
     setting = {"data": "nmnist", "data.digest": EXPECTED["frames"], "seed": 0, "validation": 0.25}
     shape = {f"frames.{key}": value for key, value in frames.options.to_dict().items()}
-    progress = load_progress(files, {**SPEC.to_dict(), **PLAN.to_dict(), **shape, **setting})
-    assert (progress.epoch, len(progress.history)) == (2, 2)
+    state = load_unfinished(files, {**SPEC.to_dict(), **PLAN.to_dict(), **shape, **setting})
+    assert (state.epoch, len(state.history)) == (2, 2)
     result = train(SPEC, PLAN, frames, files.checkpoint, validation=0.25, device="cpu", resume=True)
     lines = [json.loads(line) for line in files.metrics.read_text().splitlines()]
-    assert lines[:2] == progress.history
+    assert lines[:2] == state.history
     assert len(lines) == PLAN.epochs
     assert result.checkpoint.metrics["test"]["samples"] == len(frames.test)
 

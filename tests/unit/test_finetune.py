@@ -17,15 +17,16 @@ from sast_deploy.compiler import compile_network
 from sast_deploy.compiler.quantize import clipping_points
 from sast_deploy.data.split import stratified_split
 from sast_deploy.engines.reference import run_reference
-from sast_deploy.finetuning import FINETUNE, finetune
+from sast_deploy.finetuning import FINETUNE, FineRecipe, finetune
 from sast_deploy.finetuning.clipping import EVERY, ClippingMemory
 from sast_deploy.finetuning.trainer import FineTrainer
 from sast_deploy.program.profile import load_profile, parse_profile
 from sast_deploy.training.checkpoint import Checkpoint, load_checkpoint, to_float_network
+from sast_deploy.training.loop import TrainResult
 from sast_deploy.training.network.network import NetworkSpec
-from sast_deploy.training.recipes import BEST, PAPER, Recipe
+from sast_deploy.training.recipes import BEST, PAPER
 from sast_deploy.training.state import TrainingInterruptedError
-from sast_deploy.training.train import TrainResult, train
+from sast_deploy.training.train import train
 from tests.tinydata import SHAPE, tiny_set
 
 INT2 = parse_profile(load_profile("loihi-int4").text.replace("bits = 4 ", "bits = 2 "), "test")
@@ -44,7 +45,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def run(start: Path, out: Path, plan: Recipe = QUICK, **options: Any) -> TrainResult:
+def run(start: Path, out: Path, plan: FineRecipe = QUICK, **options: Any) -> TrainResult:
     options = {"profile": INT2, "data": tiny_set(), **options}
     return finetune(load_checkpoint(start), recipe=plan, out=out, **options)
 
@@ -134,7 +135,7 @@ def test_weights_that_the_compiler_refuses_are_no_candidate(
 @pytest.mark.slow
 @pytest.mark.parametrize("plan", [QUICK, ALL_OPTIONS], ids=["plain", "all options"])
 def test_interrupted_and_resumed_equals_uninterrupted(
-    start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plan: Recipe
+    start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plan: FineRecipe
 ) -> None:
     whole = run(start, tmp_path / "whole" / "ckpt.pt", plan)
     out, original = tmp_path / "parts" / "ckpt.pt", FineTrainer.epoch
@@ -165,10 +166,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(
 
 def test_the_seed_orders_but_does_not_split(start: Path, tmp_path: Path) -> None:
     checkpoint, data = load_checkpoint(start), tiny_set()
-    trainers = [
-        FineTrainer(checkpoint, INT2, QUICK, data, k=3.0, clip=1.0, seed=seed, validation=0.3, device="cpu")
-        for seed in (0, 1)
-    ]
+    trainers = [FineTrainer(checkpoint, INT2, QUICK, data, seed, "cpu") for seed in (0, 1)]
     assert np.array_equal(trainers[0].held, trainers[1].held)
     assert np.array_equal(trainers[0].held, stratified_split(data.train.labels, 0.3, 0)[1])
     losses = [trainer.epoch(0, lambda: None)["loss"] for trainer in trainers]
@@ -184,7 +182,9 @@ def test_the_test_split_decides_nothing(start: Path, tmp_path: Path) -> None:
 
 
 def test_the_recipe_is_the_trained_one_but_for_what_fine_tuning_sets() -> None:
-    found = FINETUNE.recipe(BEST.replace(batch=64, drop=0.3, prune=0.2))
+    tuning = FINETUNE.recipe(BEST.replace(batch=64, drop=0.3, prune=0.2))
+    assert (tuning.k, tuning.clip) == (FINETUNE.k, FINETUNE.clip)
+    found = tuning.training
     assert (found.name, found.batch, found.drop, found.label_smoothing) == ("finetune", 64, 0.3, 0.1)
     assert (found.epochs, found.lr, found.rho, found.ema) == (
         FINETUNE.epochs, FINETUNE.lr, FINETUNE.rho, FINETUNE.ema,
@@ -195,7 +195,7 @@ def test_the_recipe_is_the_trained_one_but_for_what_fine_tuning_sets() -> None:
 def test_what_it_refuses(start: Path, tmp_path: Path) -> None:
     out, found = tmp_path / "ckpt.pt", load_checkpoint(start)
     with pytest.raises(UsageError, match=r"prune = 0.5.*expected 0"):
-        run(start, out, QUICK.replace(prune=0.5))
+        QUICK.replace(prune=0.5)
     with pytest.raises(CheckpointError, match="validation part"):
         finetune(replace(found, metrics={}), INT2, tiny_set(), QUICK, out)
     data = tiny_set()
@@ -204,10 +204,12 @@ def test_what_it_refuses(start: Path, tmp_path: Path) -> None:
     assert not out.exists()
 
 
-def test_values_that_are_no_numbers_are_refused(start: Path, tmp_path: Path) -> None:
-    for options in ({"k": float("nan")}, {"clip": float("nan")}, {"clip": float("inf")}, {"k": 0.0}):
-        with pytest.raises(UsageError, match=r"fine-tuning: k = .*expected k above 0"):
-            run(start, tmp_path / "ckpt.pt", **options)
+@pytest.mark.parametrize(
+    "values", [{"k": float("nan")}, {"clip": float("nan")}, {"clip": float("inf")}, {"k": 0.0}], ids=str
+)
+def test_values_that_are_no_numbers_are_refused(values: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match=r"fine-tuning: k = .*expected k above 0"):
+        replace(QUICK, **values)  # type: ignore[arg-type]
 
 
 def test_the_resets_kind_becomes_the_profiles(start: Path, tmp_path: Path) -> None:
@@ -251,9 +253,7 @@ def test_weights_stay_within_the_clipping_points_of_the_start(start: Path) -> No
     rows = checkpoint.state["layers.1.weight"].astype(np.float64)
     points = clipping_points(rows, INT2.weight_max, "mse")
     for clip, largest in ((1.5, 1.5 * points), (0.0, None)):
-        trainer = FineTrainer(
-            checkpoint, INT2, QUICK, data, k=3.0, clip=clip, seed=0, validation=0.3, device="cpu"
-        )
+        trainer = FineTrainer(checkpoint, INT2, replace(QUICK, clip=clip), data, 0, "cpu")
         before = trainer.network.get_parameter("layers.1.weight").detach().numpy().copy()
         trainer.epoch(0, lambda: None)
         after = np.abs(trainer.network.get_parameter("layers.1.weight").detach().numpy())

@@ -22,7 +22,7 @@ from sast_deploy.base.outputs import RUN_KEY, check_output, json_kind
 from sast_deploy.cli import run
 from sast_deploy.netx.file import read_net
 from sast_deploy.training.checkpoint import save_checkpoint
-from sast_deploy.training.state import Progress, RunFiles, save_progress
+from sast_deploy.training.state import RunFiles, Unfinished, save_unfinished
 from tests.tinynets import random_checkpoint
 from tests.unit.test_outputs import (
     ANALYSE,
@@ -369,7 +369,7 @@ def test_a_training_leaves_a_users_files_alone(
 def unfinished(files: RunFiles) -> None:
     line = {"epoch": 1, "surrogate_accuracy": 0.5, "hard_accuracy": 0.5, "hard_loss": 1.0, "seconds": 1.0}
     files.checkpoint.parent.mkdir(exist_ok=True)
-    save_progress(files, Progress(epoch=1, history=[line]), {"epochs": 3})
+    save_unfinished(files, Unfinished(epoch=1, history=[line]), {"epochs": 3})
 
 
 @pytest.mark.usefixtures("idle")

@@ -187,24 +187,25 @@ def test_sizes_are_refused_before_anything_is_made(saved: tuple[Path, dict[str, 
 
 @pytest.mark.slow
 def test_anything_in_any_place_of_an_unfinished_training(tmp_path: Path, monkeypatch: Any) -> None:
-    from sast_deploy.training import train as training
-    from sast_deploy.training.state import RunFiles, load_progress
+    from sast_deploy.training import loop
+    from sast_deploy.training.state import RunFiles, load_unfinished
+    from sast_deploy.training.train import train
 
     recipe, seen = PAPER.replace(epochs=2, batch=32, prune=0.5), []
-    monkeypatch.setattr(training, "save_progress", lambda _, state, setting: seen.append((state, setting)))
-    training.train(FC, recipe, tiny_set(), tmp_path / "ckpt.pt")
+    monkeypatch.setattr(loop, "save_unfinished", lambda _, state, setting: seen.append((state, setting)))
+    train(FC, recipe, tiny_set(), tmp_path / "ckpt.pt")
     monkeypatch.undo()
     state, setting = seen[-1]
     files = RunFiles(tmp_path / "x" / "ckpt.pt")
-    training.save_progress(files, state, setting)
+    loop.save_unfinished(files, state, setting)
     values = torch.load(files.resume, weights_only=True)
-    assert load_progress(files, setting).epoch == 2
+    assert load_unfinished(files, setting).epoch == 2
     hostile = {**HOSTILE, "scalar": torch.zeros(()), "tensor": torch.zeros(3), "empty": torch.zeros(0)}
     rng = np.random.default_rng(0)
     for place in some(rng, places(values), 80):
         for value in some(rng, hostile.values(), 8):
             torch.save(put(values, place, value), files.resume)
-            if outcome(partial(load_progress, files, setting), str(files.resume)):
+            if outcome(partial(load_unfinished, files, setting), str(files.resume)):
                 free = place[0] in ("history", "seconds", "optimizer", "mean")
                 assert free or alike(at(values, place), value), place
 

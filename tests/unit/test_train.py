@@ -17,10 +17,11 @@ from sast_deploy.show.terminal import Terminal
 from sast_deploy.training.batches import BatchFeeder, fitting_threads, minibatches, pick_device
 from sast_deploy.training.checkpoint import load_checkpoint
 from sast_deploy.training.evaluate import evaluate
+from sast_deploy.training.loop import TrainResult
 from sast_deploy.training.network.network import NetworkSpec
 from sast_deploy.training.recipes import PAPER, Recipe
 from sast_deploy.training.state import TrainingInterruptedError
-from sast_deploy.training.train import TrainResult, train
+from sast_deploy.training.train import train
 from sast_deploy.training.trainer import Trainer, limit_weights
 from tests.tinydata import SHAPE, tiny_set
 

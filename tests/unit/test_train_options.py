@@ -14,10 +14,11 @@ import torch
 from sast_deploy.base.errors import TrainingError, UsageError
 from sast_deploy.training.checkpoint import load_checkpoint, to_float_network
 from sast_deploy.training.evaluate import evaluate
+from sast_deploy.training.loop import TrainResult
 from sast_deploy.training.network.network import NetworkSpec
 from sast_deploy.training.recipes import ADDED_LATER, Recipe
 from sast_deploy.training.state import TrainingInterruptedError, differences
-from sast_deploy.training.train import TrainResult, train
+from sast_deploy.training.train import train
 from sast_deploy.training.trainer import Trainer
 from tests.tinydata import SHAPE, tiny_set
 from tests.unit.test_train import ALL_OPTIONS, QUICK, SPEC, InterruptAt, same

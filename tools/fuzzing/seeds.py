@@ -26,7 +26,7 @@ from sast_deploy.netx.file import NetFile, write_net
 from sast_deploy.program.profile import load_profile
 from sast_deploy.studies.sweep.choices import DataChoice, NetworkChoice, RecipeChoice
 from sast_deploy.studies.tables.records import Record, write_raw
-from sast_deploy.training import train as training
+from sast_deploy.training import loop
 from sast_deploy.training.checkpoint import Checkpoint, package_versions, save_checkpoint
 from sast_deploy.training.network.network import Network, NetworkSpec
 from sast_deploy.training.recipes import PAPER
@@ -150,7 +150,7 @@ def _checkpoints() -> dict[str, bytes]:
 def _unfinished() -> dict[str, bytes]:
     """resume.pt of trainings that were interrupted after the first of two epochs."""
     found = {}
-    original = training.save_progress
+    original = loop.save_unfinished
 
     def then_interrupted(*arguments: Any) -> None:
         original(*arguments)
@@ -158,7 +158,7 @@ def _unfinished() -> dict[str, bytes]:
 
     for name, more in RESUMED.items():
         path = Path(f"{name}/ckpt.pt")
-        with patch.object(training, "save_progress", then_interrupted):
+        with patch.object(loop, "save_unfinished", then_interrupted):
             quietly([*TRAIN, *more, "-o", str(path)], 130)
         found[name] = path.with_name("resume.pt").read_bytes()
     return found

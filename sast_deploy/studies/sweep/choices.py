@@ -11,7 +11,7 @@ from sast_deploy.base.rules import COUNT, FRACTION, INTEGER, SEED, Choice, Rule,
 from sast_deploy.base.settings import ruled
 from sast_deploy.data.options import FrameOptions
 from sast_deploy.data.readers.sources import TONIC_PREFIX
-from sast_deploy.finetuning.recipe import FINETUNE, FineTuning
+from sast_deploy.finetuning.recipe import FINETUNE, FineRecipe, FineTuning
 from sast_deploy.studies.sweep.keys import OneOrMore
 from sast_deploy.training.network.network import NetworkSpec, network_spec
 from sast_deploy.training.recipes import PAPER, RECIPES, Recipe
@@ -104,7 +104,7 @@ class FineTuneChoice:
     tuning: FineTuning
     changes: tuple[tuple[str, Any], ...] = ()
 
-    def recipe(self, trained: Recipe) -> Recipe:
+    def recipe(self, trained: Recipe) -> FineRecipe:
         """The recipe of the fine-tuning of a network that was trained by `trained`."""
         return self.tuning.recipe(trained).replace(**dict(self.changes))
 

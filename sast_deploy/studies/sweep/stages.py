@@ -114,8 +114,8 @@ class Measuring:
         files = RunFiles(self.folder / "finetune" / f"{profile.name}-{choice.name}-{mark}" / "ckpt.pt")
         result = finetune(
             self.checkpoint, profile, self.data, choice.recipe(self.checkpoint.recipe), files.checkpoint,
-            k=choice.tuning.k, clip=choice.tuning.clip, seed=self.checkpoint.seeds["train"], source=start,
-            device=self.device, resume=files.resume.exists() or files.checkpoint.exists(),
+            seed=self.checkpoint.seeds["train"], source=start, device=self.device,
+            resume=files.resume.exists() or files.checkpoint.exists(),
         )  # fmt: skip
         deployed = compile_network(to_float_network(result.checkpoint), profile, name)
         metrics = result.checkpoint.metrics

@@ -1,0 +1,181 @@
+"""The loop of every training: epochs, the choice of the best, its files, interruption and resume."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from sast_deploy.base.errors import TrainingError
+from sast_deploy.base.progress import say, task
+from sast_deploy.training.batches import Indices, fitting_threads
+from sast_deploy.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from sast_deploy.training.network.network import Network
+from sast_deploy.training.process_memory import kept_memory, peak_memory_mb
+from sast_deploy.training.recipes import Recipe
+from sast_deploy.training.state import (
+    JUDGED,
+    Line,
+    RunFiles,
+    Setting,
+    State,
+    TrainingInterruptedError,
+    Unfinished,
+    differences,
+    load_unfinished,
+    save_unfinished,
+)
+
+LINES = 20  # about as many lines tell of epochs
+
+
+class Training(Protocol):
+    """What the loop asks of a training in memory; a line is an epoch's of metrics.jsonl."""
+
+    kind: str  # what an observer hears that it is
+    recipe: Recipe
+    network: Network
+    device: torch.device
+    steps: int  # per epoch
+    fitted: Indices
+    held: Indices
+
+    def begin(self, state: Unfinished) -> None:
+        """Put in what is known before the first epoch."""
+
+    def epoch(self, index: int, advance: Callable[[], None]) -> Line:
+        """Train epoch `index`, from 0, and call `advance` after every step."""
+
+    def judged(self, index: int) -> Line:
+        """What validation says after epoch `index`, and what it was trained with."""
+
+    def rank(self, line: Line) -> tuple[float, ...]:
+        """The higher, the better; of equal ones the later."""
+
+    def describe(self, state: Unfinished) -> str:
+        """The last epoch, for people."""
+
+    def saved_weights(self) -> State:
+        """What validation judged."""
+
+    def capture(self, state: Unfinished) -> None:
+        """Copy what the next epoch depends on into `state`."""
+
+    def restore(self, state: Unfinished) -> None:
+        """The inverse of `capture`."""
+
+    def checkpoint(self, name: str, state: Unfinished, metrics: dict[str, Any]) -> Checkpoint:
+        """The best epoch's."""
+
+    def test(self, found: Checkpoint) -> dict[str, Any]:
+        """Its accuracies on the test split."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainResult:
+    """What a training made: the checkpoint's path and content; `already_finished` if it was there before."""
+
+    path: Path
+    checkpoint: Checkpoint
+    already_finished: bool = False
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A training from its first epoch, or the one after an interruption, to its checkpoint.
+
+    files: where it lives. setting: everything that the result depends on. resume, overwrite: continue or
+    replace what lives there already; without either that is refused.
+    """
+
+    files: RunFiles
+    setting: Setting
+    resume: bool = False
+    overwrite: bool = False
+
+    def run(self, make: Callable[[], Training]) -> TrainResult:
+        """Train what `make` makes. The test split is looked at once, when nothing is left to choose.
+
+        Raises TrainingError: existing output, a resume that does not fit. TrainingInterruptedError: Ctrl-C.
+        """
+        files = self.files
+        if self.resume and files.checkpoint.exists() and not files.resume.exists():
+            return TrainResult(files.checkpoint, self._finished(), already_finished=True)
+        if not self.resume and not self.overwrite:
+            files.refuse_overwriting()
+        state = load_unfinished(files, self.setting) if self.resume else Unfinished()
+        training = make()
+        if self.resume:
+            training.restore(state)
+        else:
+            files.begin()
+            training.begin(state)
+        self._train(training, state)
+        found = training.checkpoint(files.name, state, self._metrics(training, state))
+        tested = replace(found, metrics={**found.metrics, "test": training.test(found)})
+        save_checkpoint(files.checkpoint, tested)
+        files.remove()
+        return TrainResult(files.checkpoint, tested)
+
+    def _finished(self) -> Checkpoint:
+        checkpoint = load_checkpoint(self.files.checkpoint)
+        different = differences(checkpoint.metrics.get("setting", {}), self.setting)
+        if different:
+            todo = "use --overwrite, or choose another -o"
+            raise TrainingError(f"was trained with {different}", where=self.files.checkpoint, todo=todo)
+        return checkpoint
+
+    def _train(self, training: Training, state: Unfinished) -> None:
+        epochs = training.recipe.epochs
+        try:
+            with fitting_threads(training.network.spec, training.device), kept_memory(training.device):
+                self._epochs(training, state, epochs)
+        except KeyboardInterrupt as error:
+            todo = "the same command with --resume continues" if state.epoch else "nothing was saved"
+            found = f"interrupted after {state.epoch} of {epochs} epochs; {todo}"
+            raise TrainingInterruptedError(found) from error
+
+    def _epochs(self, training: Training, state: Unfinished, epochs: int) -> None:
+        with task(training.kind, epochs * training.steps) as steps:
+            steps.advance(state.epoch * training.steps)
+            for index in range(state.epoch, epochs):
+                start = time.perf_counter()
+                line = training.epoch(index, steps.advance) | training.judged(index)
+                _record(training, state, line, time.perf_counter() - start)
+                save_unfinished(self.files, state, self.setting)
+                if state.epoch % max(1, epochs // LINES) == 0 or state.epoch == epochs:
+                    say(training.describe(state))
+
+    def _metrics(self, training: Training, state: Unfinished) -> dict[str, Any]:
+        best = state.best_line
+        times = [line["step_ms"] for line in state.history if "step_ms" in line]  # older trainers noted none
+        return {
+            "epoch": state.best_epoch,
+            "epochs": state.epoch,
+            "seconds": round(state.seconds, 3),
+            "step_ms": round(statistics.median(times), 3) if times else None,
+            "peak_memory_mb": round(peak_memory_mb(training.device), 1),
+            "training_samples": len(training.fitted),
+            "validation_samples": len(training.held),
+            **{f"validation_{key}": best[key] for keys in JUDGED for key in keys if key in best},
+            "device": training.device.type,
+            "setting": self.setting,
+        }
+
+
+def _record(training: Training, state: Unfinished, line: Line, seconds: float) -> None:
+    """Note the epoch in the history and keep its weights if they are the best so far."""
+    number, width = state.epoch + 1, training.network.spec.hidden[0]
+    # An epoch before neurons were pruned is not what was asked for, however good.
+    wider = bool(state.best) and len(state.best["theta_0"]) > width
+    if wider or not state.best or training.rank(line) >= training.rank(state.best_line):
+        state.best, state.best_epoch = training.saved_weights(), number
+    state.history.append({"epoch": number, **line, "seconds": round(seconds, 3)})
+    state.seconds += seconds
+    state.epoch = number
+    training.capture(state)
