@@ -6,6 +6,7 @@ import ast
 import importlib.util
 import re
 import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import click
@@ -112,6 +113,16 @@ def test_every_command_is_documented_and_has_a_runnable_example(name: str) -> No
     for example in examples:
         assert example.startswith(path)
         assert problem(example) is None
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_option_in_a_sentence_is_one(name: str) -> None:
+    options = {option for command in COMMANDS.values() for given in command.params for option in given.opts}
+    scripts = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tools").glob("*.py"))
+    coming = set() if FRONT_DOOR else {"--labels"}
+    for span in spans(DOCUMENTS[name]):
+        for option in re.findall(r"--[\w-]+", span) if span.startswith("--") else ():
+            assert option in {*options, *coming, "--help"} or f'"{option}"' in scripts
 
 
 def make_words() -> tuple[set[str], set[str]]:
@@ -253,6 +264,16 @@ def test_tables_have_as_many_cells_in_every_row() -> None:
             assert re.fullmatch(r"(\|:?-+:?)+\|", rule), f"{name}: {rule}"
             cells = {len(re.findall(r"(?<!\\)\|", SPAN.sub("", row))) for row in (head, rule, *rows)}
             assert len(cells) == 1, f"{name}: {head}"
+
+
+def test_lists_and_tables_begin_behind_an_empty_line() -> None:
+    """GitHub shows them in any case; Python's Markdown, and so the site, makes running text of them."""
+    for name, text in DOCUMENTS.items():
+        lines = FENCE.sub("", text).splitlines()
+        for before, line in pairwise(lines):
+            for mark in (r"- ", r"\d+\. ", r"\|"):
+                begins = re.match(mark, line) and not re.match(rf"$|{mark}|  ", before)
+                assert not begins, f"{name}: {line}"
 
 
 def test_no_html_but_comments() -> None:
