@@ -35,7 +35,7 @@ train_options := --dataset '$(DATASET)' --recipe '$(RECIPE)' $(if $(NETWORK),--n
 	$(DATA_ROOT),--data-root '$(DATA_ROOT)') $(if $(HOLDOUT),--holdout '$(HOLDOUT)') $(if \
 	$(EPOCHS),--epochs '$(EPOCHS)') $(if $(SEED),--seed '$(SEED)')
 
-.PHONY: help setup train nmnist-int4 nmnist-int8 paper-nmnist paper-smoke test test-quick lint bench doctor clean
+.PHONY: help setup train nmnist-int4 nmnist-int8 paper-nmnist paper-smoke test test-quick lint docs bench doctor clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z0-9-]+)( ([a-z0-9-]+))?:[^#]*## (.*)/  make \1 \3|\4/p' Makefile | column -t -s'|'
@@ -74,6 +74,14 @@ test-quick: setup  ## the tests that take less than a second each, under a minut
 lint: setup  ## ruff and mypy --strict
 	$(py) -m ruff check .
 	$(py) -m mypy
+
+# The variable silences a note of the theme: it has fixes until May 2027, and Zensical then reads mkdocs.yml.
+docs: setup  ## the documents as the code is now, and their site in build/site; a warning is an error
+	$(py) -c 'import material' 2>/dev/null || $(py) -m pip install --quiet -c constraints.txt -e '.[docs]'
+	$(py) tools/documents.py
+	$(py) tools/documents.py --pages build/pages
+	NO_MKDOCS_2_WARNING=1 $(py) -m mkdocs build --strict
+	@echo 'build/site/index.html'
 
 bench: setup  ## the measurements of benchmarks/, beside snnTorch and SpikingJelly
 	$(py) -c 'import snntorch, spikingjelly' 2>/dev/null || $(py) -m pip install --quiet -c constraints.txt -e '.[bench]'

@@ -2,7 +2,7 @@
 
 A neuron far below its threshold still emits sigma(u - theta) ~ 1 / (pi k (theta - u)) while it is trained,
 and a layer above can add up hundreds of these. Hard spikes have none of it. Where this share is large, so is
-the gap between smooth and hard spikes (README: "Does SAST help?").
+the gap between smooth and hard spikes (docs/sast-study.md).
 """
 
 from __future__ import annotations

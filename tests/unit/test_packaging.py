@@ -43,7 +43,8 @@ def pins(python: str) -> dict[str, str]:
 @pytest.mark.parametrize("python", PYTHONS)
 def test_every_dependency_is_pinned_within_its_limits(python: str) -> None:
     pinned = pins(python)
-    for text in (*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]):
+    extras = PROJECT["optional-dependencies"]
+    for text in (*PROJECT["dependencies"], *extras["dev"], *extras["docs"]):
         wanted = Requirement(text)
         if wanted.marker is None or wanted.marker.evaluate({"python_version": python}):
             assert wanted.specifier.contains(pinned[wanted.name]), text
@@ -73,3 +74,11 @@ def test_all_packages_are_shipped() -> None:
     assert set(PYPROJECT["tool"]["setuptools"]["packages"]) == inside | {"sast_deploy.profiles"}
     assert PYPROJECT["tool"]["setuptools"]["package-dir"] == {"sast_deploy.profiles": "profiles"}
     assert list((ROOT / "profiles").glob("*.toml"))
+
+
+def test_the_licence_is_the_one_that_the_package_names() -> None:
+    assert PROJECT["license"] == "Apache-2.0"
+    (name,) = PROJECT["license-files"]
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert "Apache License\n                           Version 2.0, January 2004" in text
+    assert "END OF TERMS AND CONDITIONS" in text
