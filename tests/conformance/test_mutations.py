@@ -7,11 +7,11 @@ from functools import cache
 
 import numpy as np
 import pytest
-from sast_deploy.simulate import reference
 
 from sast_deploy.cli import run
 from sast_deploy.compiler import compile_network
 from sast_deploy.compiler.floatnet import FloatConv2d, FloatNetwork, FloatPool, FloatReadout
+from sast_deploy.engines import reference
 from sast_deploy.netx.file import NetFile, write_net
 from sast_deploy.program.fixedpoint import fit
 from sast_deploy.program.profile import load_profile

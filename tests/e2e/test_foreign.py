@@ -9,13 +9,13 @@ import tracemalloc
 import h5py
 import numpy as np
 import pytest
-from sast_deploy.simulate import record
 
 from sast_deploy.cli import run
 from sast_deploy.engines import stockrun
 from sast_deploy.engines.reference import run_reference
 from sast_deploy.netx.file import NetFile, write_net
 from sast_deploy.netx.foreign.network import StockUse, read_stock
+from sast_deploy.program import record
 from tests.programs import fc_program
 from tests.stockfiles import FLATTEN, conv, dense, image, integers, integrator, neuron, write_stock
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sast_deploy.simulate import record as record_module
 
 from sast_deploy.base.errors import OutputError
 from sast_deploy.engines.reference import run_reference
 from sast_deploy.netx.file import NetFile
+from sast_deploy.program import record as record_module
 from sast_deploy.program.record import SpikeRecord, allocate, evenly_spread, first_difference
 from sast_deploy.reports.accuracy import Accuracy
 from sast_deploy.reports.run import Run, make_report, print_report
