@@ -29,6 +29,7 @@ import numpy.typing as npt
 
 from sast_deploy.base.fields import INT32, Ints, Name, Whole, Wholes, check_fields, is_unicode
 from sast_deploy.program.fixedpoint import Arithmetic, QFormat, shift
+from sast_deploy.program.geometry import Axis
 
 LEAK_BITS = 12
 NO_DECAY_FILTER = 1 << LEAK_BITS  # u_decay at which nothing of the last step's current is left
@@ -136,14 +137,20 @@ class Conv2d:
         _need(len(self.weight) % self.groups == 0, f"{len(self.weight)} channels in {self.groups} groups")
 
     def out_shape(self, in_shape: Shape) -> Shape:
-        """(O, H', W') with H' = (H + 2 pad - dilation (kH - 1) - 1) // stride + 1."""
+        """(O, H', W'), the outputs of both axes."""
+        rows, columns = (axis.outputs for axis in self.axes(in_shape))
+        return (self.weight.shape[0], rows, columns)
+
+    def axes(self, in_shape: Shape) -> tuple[Axis, Axis]:
+        """The geometry of the rows and of the columns over an input (C, H, W)."""
         _need(len(in_shape) == 3, f"a convolution after {in_shape}")
         channels, *size = in_shape
         _need(channels == self.weight.shape[1] * self.groups, f"weight {self.weight.shape} after {in_shape}")
-        spans = zip(size, self.weight.shape[2:], self.stride, self.padding, self.dilation, strict=True)
-        rows, columns = ((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in spans)
-        _need(rows > 0 and columns > 0, f"kernel {self.weight.shape} larger than its input {in_shape}")
-        return (self.weight.shape[0], rows, columns)
+        kernel, options = self.weight.shape[2:], (self.stride, self.padding, self.dilation)
+        rows, columns = map(Axis, size, kernel, *options)
+        fits = rows.outputs > 0 and columns.outputs > 0
+        _need(fits, f"kernel {self.weight.shape} larger than its input {in_shape}")
+        return rows, columns
 
 
 @dataclass(frozen=True, eq=False)

@@ -223,15 +223,14 @@ def conv_segments(layer: Conv2d, in_shape: Shape) -> tuple[Array, Array]:
     The row of channel c (within its group) at kernel position (dy, dx) of group g is
     ((g kH + dy) kW + dx) C + c. Neighbouring columns make one segment where that keeps rows in step.
     """
-    _, height, width = in_shape
-    _, rows, columns = layer.out_shape(in_shape)
+    height, width, axes = in_shape[1], in_shape[2], layer.axes(in_shape)
+    ys, lefts = (axis.under(np.arange(axis.outputs)).tolist() for axis in axes)
     groups, unit, kernel = layer.groups, layer.weight.shape[1], layer.weight.shape[2:]
     run = kernel[1] if layer.dilation[1] == 1 and groups == 1 else 1  # kernel columns in one segment
     segment_of, segments = [0], []
-    for row, column, g in np.ndindex(rows, columns, groups):
+    for row, column, g in np.ndindex(len(ys), len(lefts), groups):
         for dy, dx in np.ndindex(kernel[0], kernel[1] // run):
-            y = row * layer.stride[0] - layer.padding[0] + dy * layer.dilation[0]
-            left = column * layer.stride[1] - layer.padding[1] + dx * layer.dilation[1]
+            y, left = ys[row][dy], lefts[column][dx]
             begin, end = max(left, 0), min(left + run, width)
             if 0 <= y < height and begin < end:
                 first = (y * width + begin) * groups + g
