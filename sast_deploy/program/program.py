@@ -203,6 +203,11 @@ Layer = Dense | Conv2d | SumPool | Readout
 SpikingLayer = Dense | Conv2d
 
 
+def layer_label(index: int, layer: Layer) -> str:
+    """What people are told of a layer: "layer 2 (conv)"."""
+    return f"layer {index} ({layer.kind})"
+
+
 @dataclass(frozen=True, eq=False)
 class Program:
     """A complete integer network; equality is `digest()`.

@@ -26,6 +26,7 @@ from sast_deploy.program.program import (
     Readout,
     Shape,
     SpikingLayer,
+    layer_label,
 )
 from sast_deploy.program.sums import Weighted, weighted_layers, weighted_sums
 from sast_deploy.proofs.bounds import NeuronBounds, bound_neurons, signed_bits
@@ -113,8 +114,7 @@ def check_limits(
     for index, layer in reversed(list(weighted_layers(program))):
         found = _capacity(layer, shapes[index], shapes[index + 1], cores_behind, _delay(layer, program))
         found += _values(layer, program, bounds[index])
-        name = f"layer {index} ({layer.kind})"
-        checks[:0] = [LimitCheck(name, *check) for check in found]
+        checks[:0] = [LimitCheck(layer_label(index, layer), *check) for check in found]
         cores = max(check[3] for check in found)
         # A neuron has an axon to every core behind it that it reaches: all of a dense layer's, but of a
         # convolution's at best one.

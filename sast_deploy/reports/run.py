@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from sast_deploy.base.text import counted, percent_given
 from sast_deploy.netx.file import NetFile
+from sast_deploy.program.program import layer_label
 from sast_deploy.program.record import SpikeRecord
 from sast_deploy.reports.accuracy import Accuracy
 from sast_deploy.reports.synops import LayerOps, count_operations
@@ -92,7 +93,7 @@ def make_report(
     confusion = np.zeros((classes, classes), dtype=np.int64)
     np.add.at(confusion, (labels, record.predictions), 1)
     rates = {
-        f"layer {index} ({layer.kind})": float(count.mean()) / program.steps
+        layer_label(index, layer): float(count.mean()) / program.steps
         for (index, layer), count in zip(program.spiking(), record.counts, strict=True)
     }
     return Report(

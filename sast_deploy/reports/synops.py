@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.program.geometry import taps
-from sast_deploy.program.program import Conv2d, Dense, Layer, Program, Readout, Shape, SumPool
+from sast_deploy.program.program import Conv2d, Dense, Layer, Program, Readout, Shape, SumPool, layer_label
 
 Float64Array = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
@@ -69,11 +69,8 @@ def count_operations(
         every, nonzero = (_through(pools, program, fan_out(layer, shape, only)) for only in (False, True))
         kind = "MAC" if number == 0 and graded else "AC"
         dense = int(fan_out(layer, shape, False).sum()) * program.steps
-        found.append(
-            LayerOps(
-                f"layer {index} ({layer.kind})", float(spikes @ every), float(spikes @ nonzero), kind, dense
-            )
-        )
+        synops, effective = float(spikes @ every), float(spikes @ nonzero)
+        found.append(LayerOps(layer_label(index, layer), synops, effective, kind, dense))
     return tuple(found)
 
 

@@ -30,6 +30,7 @@ from sast_deploy.program.program import (
     Shape,
     SpikingLayer,
     SumPool,
+    layer_label,
 )
 
 Array = npt.NDArray[Any]
@@ -164,8 +165,8 @@ def _plan_pool(program: Program, layer: SumPool, index: int, inputs: Inputs) -> 
 def _plan_readout(program: Program, index: int, inputs: Inputs) -> ReadoutPlan:
     layer, in_shape = program.layers[index], program.shapes()[index]
     assert isinstance(layer, Readout)
-    where = f"layer {index} ({layer.kind})"
-    widths = choose_widths(layer, inputs.x_max, program.arithmetic, where, inputs.signed)
+    label = layer_label(index, layer)
+    widths = choose_widths(layer, inputs.x_max, program.arithmetic, label, inputs.signed)
     weight = _rows([_input_order(layer.weight, in_shape, index == 0).T], widths)
     rules = rule_constants(program.arithmetic, layer.weight_exp)
     rules[BINARY] = inputs == SPIKES
@@ -178,8 +179,8 @@ def _plan_readout(program: Program, index: int, inputs: Inputs) -> ReadoutPlan:
 def _plan_spiking(program: Program, index: int, inputs: Inputs) -> SpikingPlan:
     layer, (in_shape, out_shape) = program.layers[index], program.shapes()[index : index + 2]
     assert isinstance(layer, (Dense, Conv2d))
-    where = f"layer {index} ({layer.kind})"
-    widths = choose_widths(layer, inputs.x_max, program.arithmetic, where, inputs.signed)
+    label = layer_label(index, layer)
+    widths = choose_widths(layer, inputs.x_max, program.arithmetic, label, inputs.signed)
     if isinstance(layer, Conv2d):
         groups, tables, delays = layer.groups, [_conv_table(layer)], layer.delay.astype(np.int64)
         unit, units = in_shape[0] // groups, in_shape[1] * in_shape[2] * groups
