@@ -14,7 +14,7 @@ from sast_deploy.engines.reference import run_reference
 from sast_deploy.netx.known_answers import KnownAnswers
 from sast_deploy.program.program import Program
 from sast_deploy.program.record import SpikeRecord, first_difference
-from sast_deploy.verification.diagnosis import breaks_ties, diagnose, unseen
+from sast_deploy.verification.diagnosis import diagnose, unseen
 from sast_deploy.verification.divergence import explain, first_divergence
 from sast_deploy.verification.vectors import wrong_answer
 
@@ -110,8 +110,6 @@ def _problem(
         lines = explain(program, frames, reference, divergence, engine)
     else:
         difference = first_difference(reference, record)
-        if difference is None and breaks_ties(record):
-            difference = "a prediction is not the lowest class index among the largest logits"
         if difference is None:
             return ()
         lines = [f"first difference: {difference} of {engine}"]
