@@ -24,6 +24,7 @@ from sast_deploy.commands.options import (
     overwrite_option,
     refuse_ignored,
 )
+from sast_deploy.studies import ANALYSES
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from sast_deploy.data import FrameSet, FrameSplit
 
 RANDOM = {"drop", "noise", "contraction"}  # the parts that draw
-PARTS = ("drop", "noise", "margins", "contraction", "thresholds")
 PICTURES = {"margins": ("margins",), "robustness": ("drop", "noise")}  # and the parts that each shows
 
 
@@ -47,7 +47,7 @@ PICTURES = {"margins": ("margins",), "robustness": ("drop", "noise")}  # and the
 )
 @click.argument("checkpoints", type=PATH, nargs=-1, required=True)
 @click.option(
-    "--parts", default=",".join(PARTS), show_default=True, metavar="NAMES", help="Which parts, by comma."
+    "--parts", default=",".join(ANALYSES), show_default=True, metavar="NAMES", help="Which parts, by comma."
 )
 @data_options(None)
 @click.option("--samples", type=COUNT, help="Only N test samples, evenly spread.")
@@ -91,9 +91,9 @@ def analyse_command(
     from sast_deploy.training.checkpoint import load_checkpoint
 
     chosen = [name.strip() for name in parts.split(",") if name.strip()]
-    unknown = sorted(set(chosen) - set(PARTS))
+    unknown = sorted(set(chosen) - set(ANALYSES))
     if unknown or not chosen:
-        raise UsageError(f"{parts!r}", where="--parts", expected=f"some of {','.join(PARTS)}")
+        raise UsageError(f"{parts!r}", where="--parts", expected=f"some of {','.join(ANALYSES)}")
     if not RANDOM & set(chosen):
         refuse_ignored(["seed"], f"with --parts {parts}, which draw nothing")
     pick_device(device)

@@ -9,9 +9,9 @@ from typing import Any
 
 from sast_deploy.base.errors import UsageError
 from sast_deploy.program.profile import load_profile
+from sast_deploy.studies import ANALYSES
 from sast_deploy.studies.sweep.choices import FineTuneChoice
 
-ANALYSES = ("drop", "noise", "margins", "contraction", "thresholds")
 PLAIN, CALIBRATED = "", "calibrated"
 
 

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from sast_deploy.base.errors import UsageError
 from sast_deploy.base.settings import FLOAT_MAX, Choice, Items, Number, Schema, Whole
+from sast_deploy.program.fixedpoint import RESETS
 from sast_deploy.training.network.lif import Reset, lif, lif_states
 from sast_deploy.training.network.sparse import event_linear
 
@@ -21,7 +22,6 @@ FC_HIDDEN = {4608: (80, 336)}  # DVS Gesture at 2x48x48; every other input takes
 FC_HIDDEN_DEFAULT = (168, 64)
 CONV_CHANNELS = (68, 136, 272)
 CONV_STRIDES = (2, 2, 2)
-RESETS = ("subtract", "zero")
 ADDED_LATER = {"reset": "subtract"}  # what checkpoints from before this option were trained with
 
 
