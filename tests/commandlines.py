@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 from sast_deploy.cli import cli, run
-from sast_deploy.data.camera.saccade import MARKER
+from sast_deploy.data.readers.nmnist import MARKER
 
 STUDY = """
 [study]

@@ -16,6 +16,14 @@ from sast_deploy.program.program import Conv2d, Dense, Program, Readout, SumPool
 from sast_deploy.program.record import SpikeRecord, Trace
 
 RULES = Arithmetic(QFormat(8, 4), 4, "saturate", "toward-zero", "half-up", ">=", "subtract")
+# Options of `conv`.
+GEOMETRIES = [
+    {"kernel": (3, 3)},
+    {"kernel": (1, 4), "stride": (1, 2), "padding": (2, 0)},
+    {"kernel": (3, 2), "stride": (2, 1), "padding": (0, 3), "dilation": (2, 3)},
+    {"kernel": (2, 2), "groups": 2, "padding": (0, 0)},
+    {"kernel": (3, 3), "stride": (3, 3), "groups": 4},
+]
 
 
 def dense(rng, inputs, outputs, *, exponent=0, decay=2048, weight=7, vth=(8, 40)):

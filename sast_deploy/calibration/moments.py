@@ -119,12 +119,12 @@ def _places(layer: Weighted, x: npt.NDArray[Any], total: int, rng: np.random.Gen
 def _patches(layer: Conv2d, y: npt.NDArray[np.float32], places: Any) -> npt.NDArray[np.float32]:
     top, left = layer.padding
     padded = np.pad(y, ((0, 0), (0, 0), (0, 0), (top, top), (left, left)))
-    down = places[0][:, :, None] * layer.stride[0] + np.arange(layer.weight.shape[2]) * layer.dilation[0]
-    across = places[1][:, :, None] * layer.stride[1] + np.arange(layer.weight.shape[3]) * layer.dilation[1]
+    rows, columns = layer.axes(y.shape[2:])
+    down, across = rows.under(places[0]) + top, columns.under(places[1]) + left
     sample = np.arange(len(y))[:, None, None, None]
     # advanced indices first: (n, positions, kH, kW, T, C)
     found = padded.transpose(0, 3, 4, 1, 2)[sample, down[:, :, :, None], across[:, :, None, :]]
     n, count, height, width, steps, channels = found.shape
     per_group = found.reshape(n, count, height, width, steps, layer.groups, channels // layer.groups)
-    rows = per_group.transpose(5, 0, 1, 4, 6, 2, 3)
-    return np.ascontiguousarray(rows).reshape(layer.groups, n * count * steps, -1)
+    seen = per_group.transpose(5, 0, 1, 4, 6, 2, 3)
+    return np.ascontiguousarray(seen).reshape(layer.groups, n * count * steps, -1)

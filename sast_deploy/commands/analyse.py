@@ -11,12 +11,12 @@ from sast_deploy.base.errors import Exit, UsageError
 from sast_deploy.commands.command import Command, console, example
 from sast_deploy.commands.options import COUNT, OUTPUT, PATH, SEED, option, refuse_ignored, titled
 from sast_deploy.commands.shared import DEVICE, data_options, overwrite_option
+from sast_deploy.studies import ANALYSES
 
 if TYPE_CHECKING:
     from sast_deploy.data.request import DataRequest
 
 RANDOM = {"drop", "noise", "contraction"}  # the parts that draw
-PARTS = ("drop", "noise", "margins", "contraction", "thresholds")
 
 
 @click.command(
@@ -31,7 +31,7 @@ PARTS = ("drop", "noise", "margins", "contraction", "thresholds")
 @click.argument("checkpoints", type=PATH, nargs=-1, required=True)
 @titled(
     "Analysis",
-    option("--parts", default=",".join(PARTS), show_default=True, metavar="NAMES",
+    option("--parts", default=",".join(ANALYSES), show_default=True, metavar="NAMES",
            help="Which parts, by comma."),
     option("--samples", type=COUNT, help="Only N test samples, evenly spread."),
     option("--seed", type=SEED, default=0, show_default=True, help="Of dropped events, noise and pairs."),
@@ -78,8 +78,8 @@ def analyse_command(
     from sast_deploy.training.checkpoint import load_checkpoint
 
     chosen = [name.strip() for name in parts.split(",") if name.strip()]
-    if set(chosen) - set(PARTS) or not chosen:
-        raise UsageError(f"{parts!r}", where="--parts", expected=f"some of {','.join(PARTS)}")
+    if set(chosen) - set(ANALYSES) or not chosen:
+        raise UsageError(f"{parts!r}", where="--parts", expected=f"some of {','.join(ANALYSES)}")
     if not RANDOM & set(chosen):
         refuse_ignored(["seed"], f"with --parts {parts}, which draw nothing")
     pick_device(device)

@@ -24,11 +24,11 @@ import numpy.typing as npt
 
 from sast_deploy.program.profile import Profile
 from sast_deploy.program.program import LEAK_BITS
+from sast_deploy.program.stock import STOCK_BIAS_MAX
 
 Float64Array = npt.NDArray[np.float64]
 Reach = int | npt.NDArray[np.int64]  # the largest input: of all weights, or of each, (n,)
 
-STOCK_BIAS_MAX = (1 << 15) - 1  # int16, lava-nc 0.10.0, lava/proc/lif/models.py
 # Candidate clipping points as shares of the largest magnitude, searched by `mse` clipping.
 CLIP_SHARES = np.linspace(0.2, 1.0, 81)
 

@@ -13,18 +13,18 @@ from sast_deploy.base.errors import CompileError
 from sast_deploy.program.fixedpoint import QFormat
 
 # One bit less than the types hold: rounding half up adds a half before it drops the fraction.
-FLOAT32_EXACT = 1 << 23
-FLOAT64_EXACT = 1 << 52
+FLOAT32_HALVES = 1 << 23
+FLOAT64_HALVES = 1 << 52
 
 
 def exact_dtype(largest: float) -> torch.dtype:
     """The narrowest float type that holds every integer of magnitude up to `largest`. Raises CompileError."""
-    if largest < FLOAT32_EXACT:
+    if largest < FLOAT32_HALVES:
         return torch.float32
-    if largest < FLOAT64_EXACT:
+    if largest < FLOAT64_HALVES:
         return torch.float64
     raise CompileError(
-        f"integers up to {largest:.3g} may occur", where="fine-tuning", expected=f"less than {FLOAT64_EXACT}"
+        f"integers up to {largest:.3g} may occur", where="fine-tuning", expected=f"less than {FLOAT64_HALVES}"
     )
 
 

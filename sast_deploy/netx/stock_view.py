@@ -16,12 +16,10 @@ import numpy as np
 
 from sast_deploy.base.errors import CompileError
 from sast_deploy.program.program import Conv2d, Dense, Program, Readout, Shape, SumPool
+from sast_deploy.program.stock import STOCK_BIAS_MAX, STOCK_SHIFT, STOCK_VTH_MAX
 
 # Stock optimize_weight_bits: mixed signs beyond this are clipped, positive-only ones silently become 0.
 STOCK_WEIGHT_MAX = 254
-STOCK_BIAS_MAX = (1 << 15) - 1  # stock fixed-point LIF casts its bias to int16 and wraps silently
-STOCK_VTH_MAX = (1 << 17) - 1  # 17-bit threshold mantissa
-STOCK_SHIFT = 6  # stock neurons shift activation and threshold to the left, NetX has them do so with the bias
 STOCK_NEURON = b"CUBA"
 STRICT_NEURON = b"SAST_LIF_SUBTRACT"
 

@@ -30,6 +30,7 @@ import numpy.typing as npt
 from sast_deploy.base.rules import INT32, Instance, Ints, Items, Text, Whole
 from sast_deploy.base.settings import check_fields
 from sast_deploy.program.fixedpoint import Arithmetic, QFormat, shift
+from sast_deploy.program.geometry import Axis
 
 LEAK_BITS = 12
 NO_DECAY_FILTER = 1 << LEAK_BITS  # u_decay at which nothing of the last step's current is left
@@ -88,14 +89,20 @@ class Convolves:
     """The geometry of a layer with `weight` (O, I/groups, kH, kW), stride, padding, dilation and groups."""
 
     def out_shape(self: Any, in_shape: Shape) -> Shape:
-        """(O, H', W') with H' = (H + 2 pad - dilation (kH - 1) - 1) // stride + 1."""
+        """(O, H', W'), the outputs of both axes."""
+        rows, columns = (axis.outputs for axis in self.axes(in_shape))
+        return (self.weight.shape[0], rows, columns)
+
+    def axes(self: Any, in_shape: Shape) -> tuple[Axis, Axis]:
+        """The geometry of the rows and of the columns over an input (C, H, W)."""
         _need(len(in_shape) == 3, f"a convolution after {in_shape}")
         channels, *size = in_shape
         _need(channels == self.weight.shape[1] * self.groups, f"weight {self.weight.shape} after {in_shape}")
-        spans = zip(size, self.weight.shape[2:], self.stride, self.padding, self.dilation, strict=True)
-        rows, columns = ((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in spans)
-        _need(rows > 0 and columns > 0, f"kernel {self.weight.shape} larger than its input {in_shape}")
-        return (self.weight.shape[0], rows, columns)
+        kernel, options = self.weight.shape[2:], (self.stride, self.padding, self.dilation)
+        rows, columns = map(Axis, size, kernel, *options)
+        fits = rows.outputs > 0 and columns.outputs > 0
+        _need(fits, f"kernel {self.weight.shape} larger than its input {in_shape}")
+        return rows, columns
 
 
 class Pools:
@@ -203,6 +210,11 @@ class Readout(Flattens):
 
 Layer = Dense | Conv2d | SumPool | Readout
 SpikingLayer = Dense | Conv2d
+
+
+def layer_label(index: int, layer: Layer) -> str:
+    """What people are told of a layer: "layer 2 (conv)"."""
+    return f"layer {index} ({layer.kind})"
 
 
 @dataclass(frozen=True, eq=False)

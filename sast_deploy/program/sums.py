@@ -5,6 +5,7 @@ Products run in float64 where no partial sum reaches 2**53, so that they are exa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,9 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.program.fixedpoint import shift_array
+from sast_deploy.program.geometry import taps
 from sast_deploy.program.program import Conv2d, Dense, Int32Array, Program, Readout, Shape, SumPool
 
-FLOAT64_EXACT = 1 << 53
+# Integers up to these magnitudes, and so every partial sum below them in any order, are exact.
+FLOAT32_EXACT, FLOAT64_EXACT = 1 << 24, 1 << 53
 Int64Array = npt.NDArray[np.int64]
 Weighted = Dense | Conv2d | Readout
 Spikes = Sequence[npt.NDArray[np.uint8]]
@@ -46,11 +49,11 @@ def real_sums(layer: Weighted, x: npt.NDArray[Any], weight: npt.NDArray[Any]) ->
     return _convolve(layer, x, weight) if isinstance(layer, Conv2d) else _matrix(x, weight)
 
 
-def pooled(layer: SumPool, x: Int64Array, rounding: str) -> Int64Array:
-    """shift(sum of every window, exponent): x int64 (n, C, H, W) -> int64 (n, C, H // kH, W // kW)."""
+def pooled(layer: SumPool, x: npt.NDArray[np.integer[Any]], rounding: str) -> Int64Array:
+    """shift(sum of every window, exponent): integers (n, C, H, W) -> int64 (n, C, H // kH, W // kW)."""
     (height, width), (rows, columns) = layer.kernel, layer.out_shape(x.shape[1:])[1:]
     whole = x[:, :, : rows * height, : columns * width]
-    windows = whole.reshape(*x.shape[:2], rows, height, columns, width).sum(axis=(3, 5))
+    windows = whole.reshape(*x.shape[:2], rows, height, columns, width).sum(axis=(3, 5), dtype=np.int64)
     return shift_array(windows, layer.exponent, rounding)
 
 
@@ -76,21 +79,15 @@ def _matrix(x: npt.NDArray[Any], weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def _convolve(layer: Conv2d, x: npt.NDArray[Any], weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """One matrix product for every tap of the kernel, with the inputs that lie under it."""
-    n, channels, height, width = x.shape
-    (top, left), (down, right) = layer.padding, layer.stride
-    padded = np.zeros((n, channels, height + 2 * top, width + 2 * left), x.dtype)
-    padded[:, :, top : top + height, left : left + width] = x
-    out_channels, rows, columns = layer.out_shape((channels, height, width))
-    total = np.zeros((n, layer.groups, out_channels // layer.groups, rows * columns), x.dtype)
+    n, channels = x.shape[:2]
+    out_channels, *size = layer.out_shape(x.shape[1:])
+    total = np.zeros((n, layer.groups, out_channels // layer.groups, math.prod(size)), x.dtype)
     kernels = weight.reshape(layer.groups, -1, *weight.shape[1:])
-    for dy in range(weight.shape[2]):
-        for dx in range(weight.shape[3]):
-            y, z = dy * layer.dilation[0], dx * layer.dilation[1]
-            under = padded[
-                :, :, y : y + (rows - 1) * down + 1 : down, z : z + (columns - 1) * right + 1 : right
-            ]
-            total += kernels[:, :, :, dy, dx] @ under.reshape(n, layer.groups, -1, rows * columns)
-    return total.reshape(n, out_channels, rows, columns)
+    for dy, dx, inputs, outputs in taps(*layer.axes(x.shape[1:])):
+        under = np.zeros((n, channels, *size), x.dtype)
+        under[outputs] = x[inputs]
+        total += kernels[:, :, :, dy, dx] @ under.reshape(n, layer.groups, -1, math.prod(size))
+    return total.reshape(n, out_channels, *size)
 
 
 def layer_inputs(program: Program, frames: npt.NDArray[Any], spikes: Spikes) -> dict[int, Int64Array]:
@@ -131,13 +128,13 @@ def fan_in(layer: Weighted, in_shape: Shape, neuron: int) -> list[tuple[int, int
     if not isinstance(layer, Conv2d):
         delays = np.broadcast_to(layer.delay, layer.weight.shape)[neuron].tolist()
         return list(zip(range(layer.weight.shape[1]), layer.weight[neuron].tolist(), delays, strict=True))
-    out_shape, (_, height, width) = layer.out_shape(in_shape), in_shape
-    o, row, column = (int(i) for i in np.unravel_index(neuron, out_shape))
-    first = o // (out_shape[0] // layer.groups) * layer.weight.shape[1]
+    (_, height, width), out_shape = in_shape, layer.out_shape(in_shape)
+    o, *place = np.unravel_index(neuron, out_shape)
+    ys, xs = (axis.under(at).tolist() for axis, at in zip(layer.axes(in_shape), place, strict=True))
+    first = int(o) // (out_shape[0] // layer.groups) * layer.weight.shape[1]
     found = []
     for c, dy, dx in np.ndindex(*layer.weight.shape[1:]):
-        y = row * layer.stride[0] - layer.padding[0] + dy * layer.dilation[0]
-        x = column * layer.stride[1] - layer.padding[1] + dx * layer.dilation[1]
+        y, x = ys[dy], xs[dx]
         if 0 <= y < height and 0 <= x < width:
             found.append(
                 (((first + c) * height + y) * width + x, int(layer.weight[o, c, dy, dx]), int(layer.delay[0]))

@@ -25,6 +25,7 @@ from sast_deploy.program.program import (
     Readout,
     Shape,
     SpikingLayer,
+    layer_label,
     per_neuron,
 )
 from sast_deploy.program.sums import Weighted, weighted_layers, weighted_sums
@@ -161,7 +162,7 @@ def _proof(program: Program, index: int, layer: Weighted, bounds: NeuronBounds) 
     left = max(layer.weight_exp, 0)
     proof = LayerProof(
         index,
-        f"layer {index} ({layer.kind})",
+        layer_label(index, layer),
         layer.weight.shape,
         len(bounds.sums.low),
         layer.weight_exp,

@@ -15,7 +15,7 @@ from sast_deploy.data.request import DataRequest
 from sast_deploy.netx.file import NetFile, profile_of
 from sast_deploy.netx.foreign.network import StockUse, load_stock
 from sast_deploy.netx.stock_view import stock_loads
-from sast_deploy.program.program import Program, Readout
+from sast_deploy.program.program import Program, Readout, layer_label
 from sast_deploy.program.sums import weighted_layers
 from sast_deploy.proofs.bounds import LayerProof, bound_neurons, prove
 from sast_deploy.proofs.limits import LimitCheck, check_limits, verdict
@@ -116,7 +116,7 @@ def footprints(program: Program) -> list[Footprint]:
         weight_bits, state_bits = program.arithmetic.weight_bits, program.arithmetic.state.bits
         packed = layer.weight.size * weight_bits + others * state_bits
         bytes_ = layer.weight.size * _element(weight_bits) + others * _element(state_bits)
-        found.append(Footprint(f"layer {index} ({layer.kind})", layer.weight.size, packed, bytes_))
+        found.append(Footprint(layer_label(index, layer), layer.weight.size, packed, bytes_))
     return found
 
 

@@ -18,6 +18,7 @@ from sast_deploy.base.outputs import RUN_KEY, Run, json_kind
 from sast_deploy.base.versions import LAVA_VERSIONS, installed_version
 from sast_deploy.netx.export import FRAMES
 from sast_deploy.netx.file import NetFile, profile_of
+from sast_deploy.program.program import layer_label
 from sast_deploy.program.record import SpikeRecord
 from sast_deploy.reports.accuracy import Accuracy
 from sast_deploy.reports.synops import LayerOps, count_operations
@@ -104,7 +105,7 @@ def make_report(
         confusion = np.zeros((len(program.classes),) * 2, dtype=np.int64)
         np.add.at(confusion, (labels, record.predictions), 1)
     rates = {
-        f"layer {index} ({layer.kind})": float(count.mean()) / program.steps
+        layer_label(index, layer): float(count.mean()) / program.steps
         for (index, layer), count in zip(program.spiking(), record.counts, strict=True)
     }
     return Report(

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sast_deploy.program.program import Conv2d, Dense, Layer, Program, Readout, Shape, SumPool
+from sast_deploy.program.geometry import taps
+from sast_deploy.program.program import Conv2d, Dense, Layer, Program, Readout, Shape, SumPool, layer_label
 
 Float64Array = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
@@ -68,11 +69,8 @@ def count_operations(
         every, nonzero = (_through(pools, program, fan_out(layer, shape, only)) for only in (False, True))
         kind = "MAC" if number == 0 and graded else "AC"
         dense = int(fan_out(layer, shape, False).sum()) * program.steps
-        found.append(
-            LayerOps(
-                f"layer {index} ({layer.kind})", float(spikes @ every), float(spikes @ nonzero), kind, dense
-            )
-        )
+        synops, effective = float(spikes @ every), float(spikes @ nonzero)
+        found.append(LayerOps(layer_label(index, layer), synops, effective, kind, dense))
     return tuple(found)
 
 
@@ -111,17 +109,10 @@ def _through(pools: list[int], program: Program, fan: Int64Array) -> Int64Array:
 
 
 def _conv_fan_out(layer: Conv2d, in_shape: Shape, nonzero_only: bool) -> Int64Array:
-    _, rows, columns = layer.out_shape(in_shape)
-    groups = np.split(layer.weight, layer.groups)
+    counted = layer.weight != 0 if nonzero_only else np.ones_like(layer.weight)
+    groups = counted.reshape(layer.groups, -1, *layer.weight.shape[1:])
+    per_tap = groups.sum(axis=1, dtype=np.int64).reshape(-1, *layer.weight.shape[2:])  # (C, kH, kW)
     fan = np.zeros(in_shape, dtype=np.int64)
-    for dy in range(layer.weight.shape[2]):
-        ys = np.arange(rows) * layer.stride[0] - layer.padding[0] + dy * layer.dilation[0]
-        for dx in range(layer.weight.shape[3]):
-            xs = np.arange(columns) * layer.stride[1] - layer.padding[1] + dx * layer.dilation[1]
-            taps = [group[:, :, dy, dx] for group in groups]
-            counted = [(tap != 0) if nonzero_only else np.ones_like(tap) for tap in taps]
-            per_channel = np.concatenate([tap.sum(axis=0, dtype=np.int64) for tap in counted])
-            ys_in = ys[(ys >= 0) & (ys < in_shape[1])]
-            xs_in = xs[(xs >= 0) & (xs < in_shape[2])]
-            fan[:, ys_in[:, None], xs_in[None, :]] += per_channel[:, None, None]
+    for dy, dx, inputs, _ in taps(*layer.axes(in_shape)):
+        fan[inputs] += per_tap[:, dy, dx, None, None]
     return fan.ravel()

@@ -1,1 +1,3 @@
 """Many networks: analyses of checkpoints, sweeps, and the tables made of them."""
+
+ANALYSES = ("drop", "noise", "margins", "contraction", "thresholds")  # here, where naming them loads nothing

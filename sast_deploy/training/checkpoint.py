@@ -33,6 +33,7 @@ from sast_deploy.compiler.floatnet import (
 from sast_deploy.data import DataInfo
 from sast_deploy.data.options import FrameOptions
 from sast_deploy.netx.metadata import METRICS, SEEDS
+from sast_deploy.program.geometry import Axis
 from sast_deploy.training.network.network import KERNEL, PADDING, Network, NetworkSpec, state_shapes
 from sast_deploy.training.recipes import Recipe
 
@@ -168,7 +169,7 @@ def to_float_network(checkpoint: Checkpoint) -> FloatNetwork:
         stride = spec.strides[index]
         geometry = ((stride, stride), (PADDING, PADDING), (1, 1), 1)
         layers.append(FloatConv2d(weight, bias, theta, *geometry))
-        height, width = ((n + 2 * PADDING - KERNEL) // stride + 1 for n in (height, width))
+        height, width = (Axis(n, KERNEL, stride, PADDING).outputs for n in (height, width))
     if spec.kind == "conv":
         layers.append(FloatPool((height, width)))
     layers.append(FloatReadout(state["readout.weight"], state["readout.bias"]))

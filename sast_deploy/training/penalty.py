@@ -8,6 +8,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from sast_deploy.program.geometry import Axis
 from sast_deploy.training.network.network import KERNEL, PADDING, NetworkSpec
 
 
@@ -45,17 +46,15 @@ def _sources(spec: NetworkSpec) -> tuple[list[int], list[Tensor]]:
     (channels, height, width), sizes, maps = spec.input_shape, [], []
     for following, stride in zip(spec.hidden, spec.strides, strict=True):
         sizes.append(channels * height * width)
-        maps.append(following * _reached(height, stride)[:, None] * _reached(width, stride))
-        channels, height, width = (
-            following,
-            *((n + 2 * PADDING - KERNEL) // stride + 1 for n in (height, width)),
-        )
+        rows, columns = (Axis(size, KERNEL, stride, PADDING) for size in (height, width))
+        maps.append(following * _reached(rows)[:, None] * _reached(columns))
+        channels, height, width = following, rows.outputs, columns.outputs
     return [*sizes, channels * height * width], [*maps, torch.tensor(float(spec.classes))]
 
 
-def _reached(size: int, stride: int) -> Tensor:
-    """How many output positions each of `size` input positions reaches, along one axis of a convolution."""
-    after = (size + 2 * PADDING - KERNEL) // stride + 1
-    taps = torch.arange(after)[:, None] * stride - PADDING + torch.arange(KERNEL)
-    inside = taps[(taps >= 0) & (taps < size)]
-    return torch.bincount(inside, minlength=size).float()
+def _reached(axis: Axis) -> Tensor:
+    """How many output positions each input position reaches, along one axis of a convolution."""
+    reached = torch.zeros(axis.size)
+    for tap in range(axis.kernel):
+        reached[axis.inside(tap)[0]] += 1
+    return reached

@@ -18,7 +18,7 @@ from sast_deploy.netx.known_answers import KnownAnswers
 from sast_deploy.program.program import Program
 from sast_deploy.program.record import SpikeRecord, evenly_spread, first_difference, select, take
 from sast_deploy.reports.inputs import Inputs
-from sast_deploy.verification.diagnosis import breaks_ties, diagnose, unseen
+from sast_deploy.verification.diagnosis import diagnose, unseen
 from sast_deploy.verification.divergence import explain, first_divergence
 from sast_deploy.verification.vectors import wrong_answer
 
@@ -121,8 +121,6 @@ def _problem(
         lines = explain(program, frames, reference, divergence, engine)
     else:
         difference = first_difference(reference, record)
-        if difference is None and breaks_ties(record):
-            difference = "a prediction is not the lowest class index among the largest logits"
         if difference is None:
             return ()
         lines = [f"first difference: {difference} of {engine}"]

@@ -20,8 +20,6 @@ from sast_deploy.program.record import SpikeRecord
 from sast_deploy.program.sums import Int64Array, layer_inputs, sums_over_time
 from sast_deploy.verification.mutants import Mutant, layer_views
 
-TIE = "the highest class index wins a tie"
-
 
 def diagnose(
     program: Program, frames: Frames, record: SpikeRecord, lanes: tuple[int, ...] = (1,)
@@ -48,13 +46,6 @@ def unseen(
     for mutant in mutants(program, lanes):
         seen[mutant.name] = seen[mutant.name] or not all(view.obeys(mutant) for view in views)
     return tuple(name for name, found in seen.items() if not found)
-
-
-def breaks_ties(record: SpikeRecord) -> bool:
-    """Whether the record's predictions are not the lowest index among equal logits."""
-    level = replace(record, logits=np.zeros((1, 3), np.int64), counts=(), traces=None)
-    best = record.logits == record.logits.max(axis=1, keepdims=True)
-    return bool(level.predictions[0] != 0) or not np.array_equal(record.predictions, best.argmax(axis=1))
 
 
 def mutants(program: Program, lanes: tuple[int, ...]) -> Iterator[Mutant]:
@@ -100,7 +91,7 @@ def _other_rules(rules: Arithmetic) -> Iterator[tuple[str, Arithmetic]]:
 
 
 def _readout_mutants(program: Program, frames: Frames, record: SpikeRecord) -> Iterator[str]:
-    """Mistakes after the last spike: the neurons obey the rules, counts, logits or predictions do not."""
+    """Mistakes after the last spike: the neurons obey the rules, counts or logits do not."""
     traces = record.traces or ()
     sums = zip(record.counts, traces, strict=True)
     if any(not np.array_equal(c, t.spikes.sum(axis=1)) for c, t in sums):
@@ -121,5 +112,3 @@ def _readout_mutants(program: Program, frames: Frames, record: SpikeRecord) -> I
                 name = f"readout sums rounded {other} instead of {rules.shift_rounding}"
                 candidates.append((name, scaled(sums_t, other).sum(axis=1) + whole))
             yield from (name for name, logits in candidates if np.array_equal(record.logits, logits))
-    if breaks_ties(record):
-        yield TIE

@@ -15,6 +15,7 @@ from sast_deploy.program.program import (
     Dense,
     Program,
     SpikingLayer,
+    layer_label,
     per_neuron,
 )
 from sast_deploy.program.record import SpikeRecord
@@ -59,7 +60,7 @@ def explain(
     spikes = [trace.spikes[at.sample : at.sample + 1] for trace in reference.traces or ()]
     train = layer_inputs(program, frames[at.sample : at.sample + 1], spikes)[index][0]
     lines = [
-        f"first difference: sample {at.sample}, step {at.step}, layer {index} ({layer.kind}), "
+        f"first difference: sample {at.sample}, step {at.step}, {layer_label(index, layer)}, "
         f"neuron {_place(program.shapes()[index + 1], at.neuron)}",
         f"  reference: membrane {at.expected[0]}, spike {at.expected[1]}",
         f"  {engine}: membrane {at.found[0]}, spike {at.found[1]}",

@@ -16,16 +16,8 @@ from sast_deploy.engines.lava.clock import BatchClock
 from sast_deploy.engines.lava.run import BATCH_MAX, choose_batch
 from sast_deploy.engines.lava.shared import create_shared, map_frames, open_shared, share_frames
 from sast_deploy.netx.file import NetFile, write_net
-from sast_deploy.program.program import Dense, SumPool, frozen_ints
-from tests.programs import conv, conv_program, fc_program, random_frames
-
-GEOMETRIES = [
-    {"kernel": (3, 3)},
-    {"kernel": (1, 4), "stride": (1, 2), "padding": (2, 0)},
-    {"kernel": (3, 2), "stride": (2, 1), "padding": (0, 3), "dilation": (2, 3)},
-    {"kernel": (2, 2), "groups": 2},
-    {"kernel": (3, 3), "stride": (3, 3), "groups": 4},
-]
+from sast_deploy.program.program import Dense, frozen_ints
+from tests.programs import GEOMETRIES, conv, conv_program, fc_program, random_frames
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
@@ -37,12 +29,6 @@ def test_convolution_is_torchs(geometry):
     options = (layer.stride, layer.padding, layer.dilation, layer.groups)
     expected = functional.conv2d(torch.from_numpy(inputs), torch.from_numpy(weight), None, *options).numpy()
     assert np.array_equal(exact.convolve(inputs, weight, layer), expected)
-    assert layer.out_shape((4, 11, 10)) == expected.shape[1:]
-
-
-def test_sum_pool_drops_the_remainder():
-    inputs = np.arange(2 * 5 * 3, dtype=np.uint8).reshape(1, 2, 5, 3)
-    assert exact.sum_pool(inputs, SumPool((2, 3))).tolist() == [[[[15], [51]], [[105], [141]]]]
 
 
 def test_products_use_the_narrowest_exact_type():

@@ -8,11 +8,9 @@ from functools import cache
 import numpy as np
 import pytest
 
-from sast_deploy.cli import run
 from sast_deploy.compiler import compile_network
 from sast_deploy.compiler.floatnet import FloatConv2d, FloatNetwork, FloatPool, FloatReadout
 from sast_deploy.engines import reference
-from sast_deploy.netx.file import NetFile, write_net
 from sast_deploy.program.fixedpoint import fit
 from sast_deploy.program.profile import load_profile
 from sast_deploy.program.program import Conv2d, frozen_ints
@@ -130,11 +128,6 @@ class FiltersBias(TRUE_NEURONS):
         return super()._filter(i, arriving + self.inside[i])
 
 
-def highest_wins(record):
-    """The predictions of someone who compares with `>=` in a loop over the classes."""
-    return record.logits.shape[1] - 1 - np.argmax(record.logits[:, ::-1], axis=1)
-
-
 def swapped_synapses(layer, in_shape):
     if isinstance(layer, Conv2d) and layer.weight.shape[2] == layer.weight.shape[3]:
         layer = replace(layer, weight=frozen_ints(layer.weight.swapaxes(2, 3)))
@@ -212,34 +205,6 @@ def test_swapped_kernel_axes_are_named(name, monkeypatch):
 def test_a_filtered_bias_is_named(monkeypatch):
     problem = report_of("rich -", monkeypatch, "Neurons", FiltersBias)
     assert named(problem) == "bias filtered by the current decay", "\n".join(problem)
-
-
-def tied(tmp_path):
-    """A file whose classes 1 and 2 have the same weights, and so the same logits, above class 0's."""
-    base = program("fc loihi-int8")
-    last = base.layers[-1]
-    weight, bias = np.array(last.weight), np.array(last.bias)
-    weight[2], bias[2] = weight[1], bias[1] = weight[1], np.abs(bias).max() + np.abs(weight).sum() // 2
-    last = replace(last, weight=frozen_ints(weight), bias=frozen_ints(bias))
-    even = replace(base, layers=(*base.layers[:-1], last))
-    text = load_profile("loihi-int8").text
-    write_net(tmp_path / "tied.net", NetFile(even, text, known=make_known_answers(even)))
-    return even, tmp_path / "tied.net"
-
-
-@pytest.mark.parametrize("backend", ["reference", "fast"])
-def test_a_wrong_tie_break_fails_verify(backend, monkeypatch, tmp_path, capsys):
-    """The engines' logits are right and tied; what is wrong is the class that is made of them."""
-    even, path = tied(tmp_path)
-    command = ["verify", str(path), "--known-answers-only", "--backend", backend]
-    record = reference.run_reference(even, make_known_answers(even).frames)
-    assert set(record.predictions) == {1}
-    assert run(command) == 0
-    monkeypatch.setattr(SpikeRecord, "predictions", property(highest_wins))
-    assert set(record.predictions) == {2}
-    capsys.readouterr()
-    assert run(command) == 1
-    assert "consistent with: the highest class index wins a tie" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", COMPILED)

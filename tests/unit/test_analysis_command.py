@@ -14,7 +14,8 @@ from sast_deploy.base.errors import UsageError
 from sast_deploy.commands import analyse as command
 from sast_deploy.commands import loading
 from sast_deploy.data import FrameSet
-from sast_deploy.studies.analysis import PARTS, analyse, compare, predict, study
+from sast_deploy.studies import ANALYSES
+from sast_deploy.studies.analysis import analyse, compare, predict, study
 from sast_deploy.studies.analysis.compare import accuracies
 from sast_deploy.studies.analysis.stream import Predictions
 from sast_deploy.studies.analysis.tables import tables
@@ -33,9 +34,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_parts_run_alone_or_together_and_are_plain_values() -> None:
     checkpoint, data = random_checkpoint(), tiny_set()
-    assert set(PARTS) == set(command.PARTS)
     whole = json.loads(json.dumps(analyse(checkpoint, data, device="cpu")))
-    assert list(whole) == list(PARTS)
+    assert list(whole) == list(ANALYSES)
     assert analyse(checkpoint, data, ("margins",), device="cpu") == {"margins": whole["margins"]}
     assert whole["contraction"]["holds"]
     assert (

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sast_deploy.compiler import proofs
 from sast_deploy.engines.reference import run_reference
 from sast_deploy.program.fixedpoint import QFormat, fit_array
 from sast_deploy.program.program import Dense, Program, Readout, SumPool, frozen_ints
 from sast_deploy.program.sums import input_maxima, layer_inputs, sums_over_time
+from sast_deploy.proofs import bounds as proofs
 from sast_deploy.proofs.bounds import bound_neurons, prove, signed_bits, states_at_the_ends
 from tests.anyprogram import Seeded, any_frames, any_program
 from tests.programs import (

@@ -104,6 +104,11 @@ def test_an_accuracy_of_more_samples_is_not_shown_beside_this_one(report):
     assert "1 sample replayed" in text.getvalue()
 
 
+def test_the_lowest_class_wins_a_tie():
+    logits = np.array([[3, 3, 3], [-1, 0, 0], [2, 1, 2], [0, 1, 2]])
+    assert SpikeRecord((), logits).predictions.tolist() == [0, 1, 0, 2]
+
+
 @pytest.mark.parametrize(
     ("samples", "count", "expected"),
     [

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sast_deploy.base.errors import DataError, OutputError
-from sast_deploy.data import saccade
+from sast_deploy.data.camera import saccade
 from sast_deploy.data.camera.digits import digit_images, digits_split, enlarge
 from sast_deploy.data.camera.idx import read_idx, read_mnist
 from sast_deploy.data.camera.pixelmodel import PixelModel, simulate_recording

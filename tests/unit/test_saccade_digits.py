@@ -6,10 +6,11 @@ import hashlib
 
 import pytest
 
-from sast_deploy.data import saccade
 from sast_deploy.data.cache import default_cache_dir
+from sast_deploy.data.camera import saccade
 from sast_deploy.data.camera.digits import digit_images
-from sast_deploy.data.camera.saccade import MARKER, build_digits, read_marker
+from sast_deploy.data.camera.saccade import build_digits, read_marker
+from sast_deploy.data.readers.nmnist import MARKER
 
 pytestmark = pytest.mark.slow
 

@@ -32,15 +32,14 @@ from sast_deploy.data.camera.idx import Split, read_mnist
 from sast_deploy.data.camera.pixelmodel import PixelModel, simulate_recording
 from sast_deploy.data.camera.sessions import session_model
 from sast_deploy.data.events import encode_nmnist
+from sast_deploy.data.readers.nmnist import MARKER, MARKER_BYTES
 
 __all__ = [
-    "DIGITS_SEED", "GENERATOR_VERSION", "MARKER", "PixelModel", "build_digits", "read_marker",
+    "DIGITS_SEED", "GENERATOR_VERSION", "PixelModel", "build_digits", "read_marker",
     "recording_key", "simulate_dataset", "simulate_mnist", "simulate_recording",
 ]  # fmt: skip
 
 GENERATOR_VERSION = 3  # raise it whenever the same seed would give other bytes
-MARKER = "SIMULATED.json"
-MARKER_BYTES = 1 << 20
 DIGITS_SEED = 0
 _MARKER_IS = "the marker of a simulated data set"
 

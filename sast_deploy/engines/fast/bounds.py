@@ -18,12 +18,11 @@ import numpy as np
 
 from sast_deploy.base.errors import CompileError
 from sast_deploy.program.fixedpoint import Arithmetic
-from sast_deploy.program.program import LEAK_BITS, NO_DECAY_FILTER, Conv2d, Dense, Int32Array, Readout
+from sast_deploy.program.program import LEAK_BITS, NO_DECAY_FILTER, Dense, Int32Array, Readout
+from sast_deploy.program.sums import Weighted
 
 UINT8_MAX = 255
-FLOAT32_EXACT = 1 << 24  # whole numbers up to here are exact in fp32
 
-WeightedLayer = Dense | Conv2d | Readout
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ LADDER = (
 
 
 def choose_widths(
-    layer: WeightedLayer, x_max: int, rules: Arithmetic, where: str, signed: bool = False
+    layer: Weighted, x_max: int, rules: Arithmetic, where: str, signed: bool = False
 ) -> Widths:
     """The narrowest types in which every integer of the layer is exact, for inputs of magnitude 0..x_max.
 
@@ -74,7 +73,7 @@ def choose_widths(
     )
 
 
-def largest_sum(layer: WeightedLayer, x_max: int) -> int:
+def largest_sum(layer: Weighted, x_max: int) -> int:
     """The largest magnitude of a weighted sum, exact, for inputs up to x_max and recurrent spikes 0..1."""
     rows = np.abs(layer.weight.reshape(len(layer.weight), -1).astype(np.int64))
     sums = [int(total) * x_max for total in rows.sum(axis=1)]
@@ -84,7 +83,7 @@ def largest_sum(layer: WeightedLayer, x_max: int) -> int:
     return max(sums)
 
 
-def largest_intermediate(layer: WeightedLayer, total: int, rules: Arithmetic) -> int:
+def largest_intermediate(layer: Weighted, total: int, rules: Arithmetic) -> int:
     """The largest magnitude that any step of the kernels' arithmetic reaches from weighted sums +-total."""
     scaled = total << max(layer.weight_exp, 0)
     rounding = 1 << max(-layer.weight_exp, 0)
@@ -98,7 +97,7 @@ def largest_intermediate(layer: WeightedLayer, total: int, rules: Arithmetic) ->
     return max(leaking, scaled + rounding, together, _peak(layer.vth) + 1)
 
 
-def _weight_range(layer: WeightedLayer) -> tuple[int, int]:
+def _weight_range(layer: Weighted) -> tuple[int, int]:
     parts = [layer.weight]
     if isinstance(layer, Dense) and layer.recurrent is not None:
         parts.append(layer.recurrent)

@@ -30,6 +30,7 @@ from sast_deploy.program.program import (
     Shape,
     SpikingLayer,
     SumPool,
+    layer_label,
 )
 
 Array = npt.NDArray[Any]
@@ -164,8 +165,8 @@ def _plan_pool(program: Program, layer: SumPool, index: int, inputs: Inputs) -> 
 def _plan_readout(program: Program, index: int, inputs: Inputs) -> ReadoutPlan:
     layer, in_shape = program.layers[index], program.shapes()[index]
     assert isinstance(layer, Readout)
-    where = f"layer {index} ({layer.kind})"
-    widths = choose_widths(layer, inputs.x_max, program.arithmetic, where, inputs.signed)
+    label = layer_label(index, layer)
+    widths = choose_widths(layer, inputs.x_max, program.arithmetic, label, inputs.signed)
     weight = _rows([_input_order(layer.weight, in_shape, index == 0).T], widths)
     rules = rule_constants(program.arithmetic, layer.weight_exp)
     rules[BINARY] = inputs == SPIKES
@@ -178,8 +179,8 @@ def _plan_readout(program: Program, index: int, inputs: Inputs) -> ReadoutPlan:
 def _plan_spiking(program: Program, index: int, inputs: Inputs) -> SpikingPlan:
     layer, (in_shape, out_shape) = program.layers[index], program.shapes()[index : index + 2]
     assert isinstance(layer, (Dense, Conv2d))
-    where = f"layer {index} ({layer.kind})"
-    widths = choose_widths(layer, inputs.x_max, program.arithmetic, where, inputs.signed)
+    label = layer_label(index, layer)
+    widths = choose_widths(layer, inputs.x_max, program.arithmetic, label, inputs.signed)
     if isinstance(layer, Conv2d):
         groups, tables, delays = layer.groups, [_conv_table(layer)], layer.delay.astype(np.int64)
         unit, units = in_shape[0] // groups, in_shape[1] * in_shape[2] * groups
@@ -223,15 +224,14 @@ def conv_segments(layer: Conv2d, in_shape: Shape) -> tuple[Array, Array]:
     The row of channel c (within its group) at kernel position (dy, dx) of group g is
     ((g kH + dy) kW + dx) C + c. Neighbouring columns make one segment where that keeps rows in step.
     """
-    _, height, width = in_shape
-    _, rows, columns = layer.out_shape(in_shape)
+    height, width, axes = in_shape[1], in_shape[2], layer.axes(in_shape)
+    ys, lefts = (axis.under(np.arange(axis.outputs)).tolist() for axis in axes)
     groups, unit, kernel = layer.groups, layer.weight.shape[1], layer.weight.shape[2:]
     run = kernel[1] if layer.dilation[1] == 1 and groups == 1 else 1  # kernel columns in one segment
     segment_of, segments = [0], []
-    for row, column, g in np.ndindex(rows, columns, groups):
+    for row, column, g in np.ndindex(len(ys), len(lefts), groups):
         for dy, dx in np.ndindex(kernel[0], kernel[1] // run):
-            y = row * layer.stride[0] - layer.padding[0] + dy * layer.dilation[0]
-            left = column * layer.stride[1] - layer.padding[1] + dx * layer.dilation[1]
+            y, left = ys[row][dy], lefts[column][dx]
             begin, end = max(left, 0), min(left + run, width)
             if 0 <= y < height and begin < end:
                 first = (y * width + begin) * groups + g

@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sast_deploy.program.geometry import taps
 from sast_deploy.program.program import Conv2d, Dense, Int32Array, Program, SumPool
-from sast_deploy.program.sums import input_maxima, weighted_bound
+from sast_deploy.program.sums import FLOAT32_EXACT, FLOAT64_EXACT, input_maxima, weighted_bound
 
-# Integers up to this magnitude, and so every partial sum below it in any order, are exact.
-FLOAT32_EXACT = 1 << 24
-FLOAT64_EXACT = 1 << 53
 # Shifted sums and logits are kept in int64 with room for bias and threshold.
 INT64_ROOM = 1 << 61
 
@@ -38,36 +36,16 @@ def unfit_layer(program: Program, steps: int) -> str | None:
 
 
 def convolve(inputs: npt.NDArray[Any], weight: npt.NDArray[Any], layer: Conv2d) -> npt.NDArray[Any]:
-    """torch's conv2d, no bias: (batch, C, H, W) with weight (O, C/groups, kH, kW) -> (batch, O, H', W')."""
-    patches = _patches(inputs, layer)
-    batch, groups, depth, rows, columns = patches.shape
-    kernels = weight.reshape(groups, -1, depth)
-    sums: npt.NDArray[Any] = kernels @ patches.reshape(batch, groups, depth, -1)
-    return sums.reshape(batch, -1, rows, columns)
+    """torch's conv2d, no bias: (batch, C, H, W) with weight (O, C/groups, kH, kW) -> (batch, O, H', W').
 
-
-def _patches(inputs: npt.NDArray[Any], layer: Conv2d) -> npt.NDArray[Any]:
-    """(batch, groups, C/groups * kH * kW, H', W'): for each output position the inputs under the kernel."""
-    batch, channels, height, width = inputs.shape
-    (top, left), (kernel_h, kernel_w) = layer.padding, layer.weight.shape[2:]
-    padded = np.zeros((batch, channels, height + 2 * top, width + 2 * left), inputs.dtype)
-    padded[:, :, top : top + height, left : left + width] = inputs
-    _, rows, columns = layer.out_shape((channels, height, width))
-    n, c, y, x = padded.strides
-    view = np.lib.stride_tricks.as_strided(
-        padded,
-        (batch, channels, kernel_h, kernel_w, rows, columns),
-        (n, c, y * layer.dilation[0], x * layer.dilation[1], y * layer.stride[0], x * layer.stride[1]),
-        writeable=False,
-    )
-    return view.reshape(batch, layer.groups, -1, rows, columns)
-
-
-def sum_pool(inputs: npt.NDArray[Any], layer: SumPool) -> npt.NDArray[np.int64]:
-    """Sums over windows: (batch, C, H, W) -> int64 (batch, C, H // kH, W // kW)."""
-    batch, channels, height, width = inputs.shape
-    kernel_h, kernel_w = layer.kernel
-    rows, columns = height // kernel_h, width // kernel_w
-    whole = inputs[:, :, : rows * kernel_h, : columns * kernel_w]
-    windows = whole.reshape(batch, channels, rows, kernel_h, columns, kernel_w)
-    return np.asarray(windows.sum(axis=(3, 5), dtype=np.int64))
+    One product over channels and taps at once: for single steps it is faster than `sums.real_sums`, which
+    makes one for every tap and so needs less memory for whole recordings.
+    """
+    in_shape, kernel = inputs.shape[1:], weight.shape[2:]
+    _, *size = layer.out_shape(in_shape)
+    seen = np.zeros((*inputs.shape[:2], *kernel, *size), inputs.dtype)  # what lies under the kernel
+    for dy, dx, met, outputs in taps(*layer.axes(in_shape)):
+        seen[:, :, dy, dx][outputs] = inputs[met]
+    patches = seen.reshape(len(inputs), layer.groups, weight[0].size, -1)
+    sums: npt.NDArray[Any] = weight.reshape(layer.groups, -1, weight[0].size) @ patches
+    return sums.reshape(len(inputs), -1, *size)

@@ -10,11 +10,10 @@ from sast_deploy.studies.analysis.margins import Margins, margins
 from sast_deploy.studies.analysis.noise import weight_noise
 from sast_deploy.studies.analysis.pairs import PairCheck, check_pairs
 from sast_deploy.studies.analysis.stream import Predictions, predict
-from sast_deploy.studies.analysis.study import PARTS, analyse, measure
+from sast_deploy.studies.analysis.study import analyse, measure
 from sast_deploy.studies.analysis.thresholds import ThresholdTuning, tune_thresholds
 
 __all__ = [
-    "PARTS",
     "Comparison",
     "Contraction",
     "Corruption",

@@ -11,6 +11,7 @@ import numpy as np
 
 from sast_deploy.base.outputs import Run, save_figure
 from sast_deploy.base.text import percent, pictured
+from sast_deploy.studies.analysis.tables import FORWARDS
 
 Results = Mapping[str, Mapping[str, Any]]  # by network; what `analyse` returns
 
@@ -26,7 +27,6 @@ _STYLE: dict[Any, Any] = {
     "axes.spines.right": False,
     "axes.titlesize": 9,
 }
-_RUNS = (("hard", "hard spikes"), ("surrogate", "surrogate"))
 
 
 def draw_margins(results: Results, path: Path, made: Run | None = None) -> None:
@@ -35,7 +35,7 @@ def draw_margins(results: Results, path: Path, made: Run | None = None) -> None:
     layers = max(len(found["hard"]) for found in shown.values())
     with _figure(3.4 * layers + 0.6, 5.4, path, made) as figure:
         axes = figure.subplots(2, layers, sharex=True, squeeze=False)
-        for row, (key, run) in enumerate(_RUNS):
+        for row, (key, run) in enumerate(FORWARDS):
             for index, axis in enumerate(axes[row]):
                 _margin_panel(axis, shown, key, index)
                 axis.set_title(f"layer {index}, {run}", loc="left")

@@ -11,6 +11,7 @@ from sast_deploy.base.errors import UsageError
 from sast_deploy.calibration.parts import training_parts
 from sast_deploy.data import FrameSet, FrameSplit
 from sast_deploy.program.record import evenly_spread
+from sast_deploy.studies import ANALYSES
 from sast_deploy.studies.analysis.contraction import contraction
 from sast_deploy.studies.analysis.drop import event_drop, unclipped
 from sast_deploy.studies.analysis.margins import margins
@@ -20,20 +21,18 @@ from sast_deploy.studies.analysis.stream import Predictions, predict
 from sast_deploy.studies.analysis.thresholds import tune_thresholds
 from sast_deploy.training.checkpoint import Checkpoint
 
-PARTS = ("drop", "noise", "margins", "contraction", "thresholds")
-
 
 def analyse(
     checkpoint: Checkpoint,
     data: FrameSet,
-    parts: Collection[str] = PARTS,
+    parts: Collection[str] = ANALYSES,
     *,
     counts: FrameSplit | None = None,
     cache_dir: Path | None = None,
     seed: int = 0,
     device: str = "auto",
 ) -> dict[str, Any]:
-    """Run the parts and return their results as plain values, one entry per part, in the order of PARTS.
+    """Run the parts and return their results as plain values, one entry per part, in the order of ANALYSES.
 
     Args:
         data: frames as the checkpoint was trained on.
@@ -46,10 +45,10 @@ def analyse(
     Raises UsageError: an unknown part, frames of another shape than the network's. DataError: recordings
     that are gone or have changed. CheckpointError: unknown validation part.
     """
-    unknown = sorted(set(parts) - set(PARTS))
+    unknown = sorted(set(parts) - set(ANALYSES))
     if unknown or not parts:
         raise UsageError(
-            f"part {', '.join(unknown) or '(none)'}", where="analysis", expected=", ".join(PARTS)
+            f"part {', '.join(unknown) or '(none)'}", where="analysis", expected=", ".join(ANALYSES)
         )
     how: dict[str, Any] = {"device": device}
     found: dict[str, Any] = {}

@@ -14,7 +14,7 @@ Result = Mapping[str, Any]  # what `analyse` returns, with "test" (see compare.a
 Row = tuple[str, list[str]]
 
 _MISSING = "-"
-_RUNS = (("hard", "hard spikes"), ("surrogate", "surrogate"))
+FORWARDS = (("hard", "hard spikes"), ("surrogate", "surrogate"))
 
 
 def tables(results: Mapping[str, Result]) -> tuple[Table, ...]:
@@ -45,7 +45,7 @@ def _row(label: str, results: Sequence[Result], show: Callable[[Any], str], *pat
 
 
 def _accuracy(results: Sequence[Result]) -> Iterator[Row]:
-    for key, run in _RUNS:
+    for key, run in FORWARDS:
         yield _row(run, results, percent, "test", f"{key}_accuracy")
     yield _row("transfer gap", results, percent, "test", "transfer_gap")
 
@@ -61,7 +61,7 @@ def _noise(results: Sequence[Result]) -> Iterator[Row]:
 def _corruption(results: Sequence[Result], part: str, symbol: str) -> Iterator[Row]:
     levels = max((r[part]["levels"] for r in results if part in r), key=len)
     for index, level in enumerate(levels):
-        for key, run in _RUNS:
+        for key, run in FORWARDS:
 
             def show(found: Any, key: str = key) -> str:
                 sd = found[f"{key}_sd"]
@@ -76,7 +76,7 @@ def _margins(results: Sequence[Result]) -> Iterator[Row]:
     def show(layer: Any) -> str:
         return f"{percent(layer['share'])}; {layer['sd']:.2f}"
 
-    for key, run in _RUNS:
+    for key, run in FORWARDS:
         for index in range(layers):
             yield _row(f"layer {index}, {run}", results, show, "margins", key, index)
         yield _row(f"all layers, {run}", results, percent, "margins", f"{key}_share")

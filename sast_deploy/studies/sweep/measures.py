@@ -11,7 +11,6 @@ from sast_deploy.base.errors import UsageError
 from sast_deploy.program.profile import load_profile
 from sast_deploy.studies.sweep.choices import FineTuneChoice
 
-ANALYSES = ("drop", "noise", "margins", "contraction", "thresholds")
 PLAIN, CALIBRATED = "", "calibrated"
 
 

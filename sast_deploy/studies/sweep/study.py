@@ -15,6 +15,7 @@ from sast_deploy.base.reading.documents import read_toml
 from sast_deploy.base.rules import SEED, Number, Rule, Table, Text, Whole, refuse, shown
 from sast_deploy.base.rules import Choice as OneOf
 from sast_deploy.data.readers.sources import EMBEDDED
+from sast_deploy.studies import ANALYSES
 from sast_deploy.studies.sweep.choices import (
     CHANGES,
     DATA,
@@ -35,7 +36,7 @@ from sast_deploy.studies.sweep.choices import (
     parse_recipe,
 )
 from sast_deploy.studies.sweep.keys import Listed, OneOrMore, PlainName, Section, Sections, read_table
-from sast_deploy.studies.sweep.measures import ANALYSES, FLOAT, Stage, ablation_stage, profile_stage
+from sast_deploy.studies.sweep.measures import FLOAT, Stage, ablation_stage, profile_stage
 from sast_deploy.training.recipes import RECIPES
 
 Choice = TypeVar("Choice")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sast_deploy.data.readers.official import SUSPECT
+from sast_deploy.data.readers.sources import EMBEDDED
 from sast_deploy.studies.analysis.significance import Paired, Summary, paired, summary
 from sast_deploy.studies.sweep.choices import network_defaults
 from sast_deploy.studies.tables.records import Record
@@ -23,7 +24,6 @@ PAPERS = " *"
 PAPERS_NOTE = "*: against the paper's recipe without SAM, where a training has no baseline of its own"
 _ONLY_WITH_SAM = ("recipe.rho", "recipe.pairing", "recipe.sharpness")
 DATASETS = {"nmnist": "N-MNIST", "nmnist-simulated": "N-MNIST", "dvsgesture": "DVS Gesture"}
-EMBEDDED = "digits-saccade"
 
 
 @dataclass(frozen=True)

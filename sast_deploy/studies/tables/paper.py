@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sast_deploy.studies.tables.groups import EMBEDDED, Group
+from sast_deploy.data.readers.sources import EMBEDDED
+from sast_deploy.studies.tables.groups import Group
 
 NMNIST, GESTURE = "N-MNIST", "DVS Gesture"
 _SETS = {"nmnist": NMNIST, "nmnist-simulated": NMNIST, EMBEDDED: NMNIST, "dvsgesture": GESTURE}

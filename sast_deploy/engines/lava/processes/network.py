@@ -16,7 +16,7 @@ from sast_deploy.engines.lava.clock import BatchClock
 from sast_deploy.engines.lava.processes.neuron import LIF, Accumulator
 from sast_deploy.engines.lava.processes.synapse import Pool, Recurrence, Synapse
 from sast_deploy.engines.lava.results import Results
-from sast_deploy.program.program import Conv2d, Dense, Layer, Program, Readout, Shape, SumPool
+from sast_deploy.program.program import Conv2d, Dense, Layer, Program, Readout, Shape, SumPool, layer_label
 from sast_deploy.program.sums import input_maxima
 
 
@@ -67,12 +67,12 @@ class ProgramNetwork(Network):  # type: ignore[misc]
             blocks.append(self._block(index, layer, shapes, blocks))
             if index:
                 blocks[-2].out.connect(blocks[-1].inp)
-            self.net_str += f"layer {index} ({layer.kind}): {shapes[index]} -> {shapes[index + 1]}\n"
+            self.net_str += f"{layer_label(index, layer)}: {shapes[index]} -> {shapes[index + 1]}\n"
         return blocks
 
     def _block(self, index: int, layer: Layer, shapes: tuple[Shape, ...], before: list[Block]) -> Block:
         rules, clock, results = self._program.arithmetic, self._clock, self._results
-        name = f"layer {index} ({layer.kind})"
+        name = layer_label(index, layer)
         if isinstance(layer, SumPool):
             return Block(Pool(layer, shapes[index], rules, clock.batch, f"{name} synapse"))
         largest = input_maxima(self._program)[index]

@@ -18,9 +18,10 @@ from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
 from sast_deploy.engines.lava.clock import BatchClock
-from sast_deploy.engines.lava.exact import convolve, exact_type, sum_pool
-from sast_deploy.program.fixedpoint import Arithmetic, shift_array
+from sast_deploy.engines.lava.exact import convolve, exact_type
+from sast_deploy.program.fixedpoint import Arithmetic
 from sast_deploy.program.program import Conv2d, Dense, Int32Array, Readout, Shape, SumPool
+from sast_deploy.program.sums import pooled
 
 
 class Pool(AbstractProcess):  # type: ignore[misc]
@@ -53,9 +54,8 @@ class PyPool(PyLoihiProcessModel):  # type: ignore[misc]
     def run_spk(self) -> None:
         """Receive the inputs, send the pooled values."""
         inputs = self.s_in.recv()
-        sums = sum_pool(inputs.reshape(len(inputs), *self.in_shape), self.layer)
-        pooled = shift_array(sums, self.layer.exponent, self.rules.shift_rounding)
-        self.a_out.send(pooled.reshape(len(inputs), -1))
+        images = inputs.reshape(len(inputs), *self.in_shape)
+        self.a_out.send(pooled(self.layer, images, self.rules.shift_rounding).reshape(len(inputs), -1))
 
 
 class Synapse(AbstractProcess):  # type: ignore[misc]
