@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import fields, replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,6 +12,10 @@ import pytest
 from sast_deploy.base.errors import CompileError
 from sast_deploy.base.settings import ruled
 from sast_deploy.calibration import Samples, calibrate
+from sast_deploy.calibration.moments import measure
+from sast_deploy.calibration.reference import run_float
+from sast_deploy.calibration.stage import Stage
+from sast_deploy.calibration.task import Task
 from sast_deploy.compiler import compile_network
 from sast_deploy.compiler.floatnet import FloatConv2d, FloatDense, FloatNetwork, FloatPool, FloatReadout
 from sast_deploy.compiler.quantize import gain_errors
@@ -309,6 +314,28 @@ def test_calibration_knows_a_leak_of_each_layer():
     wanted = calibrate(plain, profile, "t", SAMPLES, SAMPLES, steps=steps).compilation.program.digest()
     assert digest(0.5, 0.5, None) == digest(None, 0.5, 0.5) == wanted
     assert len({wanted, digest(0.5, 0.25, None), digest(0.25, 0.5, None)}) == 3
+
+
+def test_every_choice_is_made_with_the_leak_of_its_membranes(monkeypatch):
+    """Inputs act on a layer's own membranes, its spikes on those of the layer above; a readout sums."""
+    seen = {"measure": [], "Stage": [], "Task": []}
+
+    def noting(name, true, *args, **named):
+        seen[name].append(named.get("alpha", args[-1] if args else None))
+        return true(*args, **named)
+
+    for true in (measure, Stage, Task):
+        name = true.__name__
+        monkeypatch.setattr(f"sast_deploy.calibration.solve.{name}", partial(noting, name, true))
+    one, two, out = float_fc(scale=2.0).layers
+    network = replace(float_fc(), layers=(replace(one, leak=0.25), replace(two, leak=0.75), out))
+    targets = run_float(network, compile_network(network, INT8, "t").program, SAMPLES.frames)
+    traces, logits = float_trace(network, SAMPLES.frames)
+    for found, (_, spikes) in zip(targets.spikes, traces, strict=True):
+        assert np.array_equal(found, spikes)
+    assert targets.logits == pytest.approx(logits)
+    calibrate(network, INT8, "t", SAMPLES, SAMPLES, steps=["rounding"])
+    assert seen == {"measure": [0.25, 0.75, 1], "Stage": [0.75, 0.75], "Task": [0.25, 0.75, 1]}
 
 
 RNG = np.random.default_rng(0)
