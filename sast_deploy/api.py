@@ -37,7 +37,7 @@ from sast_deploy.reports.inputs import Inputs, net_inputs
 from sast_deploy.reports.inspection import Inspection, inspect_net
 from sast_deploy.reports.run import Execution, Report, facts_of, make_report
 from sast_deploy.verification.comparison import (
-    Comparison,
+    Verification,
     blind_spots,
     compare,
     load_engines,
@@ -281,23 +281,6 @@ def simulate(
     facts = facts_of(net.file, net.path, given.facts)
     report = make_report(net.file, given.frames, given.labels, record, run, facts)
     return Simulation(record, report, given.labels)
-
-
-@dataclass(frozen=True, eq=False)
-class Verification:
-    """Whether all engines agree.
-
-    rows: one for each engine and set of inputs. unseen: names of mistakes that the known answers would not
-    show, since the rules that they break never come into play; None where no known answers were replayed.
-    """
-
-    rows: tuple[Comparison, ...]
-    unseen: tuple[str, ...] | None
-
-    @property
-    def ok(self) -> bool:
-        """Whether every value of every engine is the reference's, and the file's."""
-        return not any(row.problem for row in self.rows)
 
 
 def verify(

@@ -381,9 +381,14 @@ class Floats(Rule):
     optional: bool = False
 
     def __str__(self) -> str:
+        return self.text({})
+
+    def text(self, sizes: Sizes) -> str:
+        """In words, with the sizes of axes that are known."""
         ends = " above 0" if self.positive else f" from {self.low:g} to {self.high:g}"
         ends = "" if ends == " from -inf to inf" else ends
-        return f"finite float32 ({self.shape.replace(' ', ', ')}){ends}{', or None' if self.optional else ''}"
+        axes = ", ".join(str(sizes.get(axis, axis)) for axis in self.shape.split())
+        return f"finite float32 ({axes}){ends}{', or None' if self.optional else ''}"
 
     def kept(self, value: Any, sizes: Sizes) -> npt.NDArray[np.float32] | None:
         """The numbers, nobody's to change; `sizes` learns what the names of axes stand for.
@@ -395,9 +400,9 @@ class Floats(Rule):
         given, axes = np.asarray(value), self.shape.split()
         if given.dtype.kind not in "iuf" or isinstance(value, np.ma.MaskedArray):
             raise ValueError(shown(value))
-        if given.size == 1 and given.ndim < 2 and axes[0] in sizes and len(axes) == 1:
-            given = np.full(sizes[axes[0]], given)
-        if not given.size or not _matches(given.shape, axes, sizes):
+        if given.size == 1 and given.ndim < 2 and len(axes) == 1:  # unknown only beside an array that is wrong
+            given = np.full(sizes.get(axes[0], 1), given)
+        elif not given.size or not _matches(given.shape, axes, sizes):
             raise ValueError(f"shape {given.shape}")
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
             array = given.astype(np.float32)

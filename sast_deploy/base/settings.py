@@ -70,7 +70,7 @@ def _problems(value: Any, prefix: str) -> Iterator[Problem]:
             try:
                 object.__setattr__(value, name, rule.kept(found, sizes))
             except ValueError as error:
-                yield Problem(path, str(error), str(rule))
+                yield Problem(path, str(error), rule.text(sizes))
         elif isinstance(rule, Ints):
             wrong = list(rule.problems(found, path, sizes))
             if found is not None and not wrong:

@@ -108,7 +108,8 @@ def compile_command(
         source=checkpoint,
     )  # fmt: skip
     written = export.write(net.file, made)
-    print_compilation(net, out)
+    if net.compilation is not None:
+        print_compilation(net.file, net.compilation, net.calibrated, out)
     out.print(f"wrote {written}")
 
 

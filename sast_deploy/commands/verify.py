@@ -76,5 +76,5 @@ def verify_command(
         loaded, None if input_path is None else load_array(input_path), data=data, samples=samples,
         engines=backends or NAMES, known_answers_only=known_answers_only, lava=lava,
     )  # fmt: skip
-    print_verification(loaded, found, console())
+    print_verification(loaded.name, loaded.file, found, console())
     return Exit.OK if found.ok else Exit.CHECK_FAILED

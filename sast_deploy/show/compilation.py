@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sast_deploy.base.text import percent
+from sast_deploy.calibration import Calibrated, Score
+from sast_deploy.compiler import Compilation
+from sast_deploy.netx.file import NetFile
 from sast_deploy.netx.stock_view import stock_loads
 from sast_deploy.show.blocks import Out, Table
 from sast_deploy.show.inspection import proof_table
-
-if TYPE_CHECKING:
-    from sast_deploy.api import Net
-    from sast_deploy.calibration import Calibrated, Score
 
 STOCK_WARNING = (
     "stock NetX loads this file but resets to ZERO where this program subtracts: its results differ. "
@@ -24,17 +21,17 @@ STOCK_NOTE = (
 REFUSES = "stock NetX refuses this file"
 
 
-def print_compilation(net: Net, out: Out) -> None:
+def print_compilation(
+    net: NetFile, compilation: Compilation, calibrated: Calibrated | None, out: Out
+) -> None:
     """What each calibration step did, what is proved of the integers, warnings, and stock NetX's view."""
-    if net.calibrated is not None:
-        print_steps(net.calibrated, out)
-    if net.compilation is not None:
-        layers = net.compilation.layers
-        losses = [(layer.clipped_weights, layer.error) for layer in layers]
-        out.print(proof_table([layer.proof for layer in layers], losses))
-    out.print(*(f"warning: {warning}" for warning in net.warnings))
+    if calibrated is not None:
+        print_steps(calibrated, out)
+    losses = [(layer.clipped_weights, layer.error) for layer in compilation.layers]
+    out.print(proof_table([layer.proof for layer in compilation.layers], losses))
+    out.print(*(f"warning: {warning}" for warning in compilation.warnings))
     subtracts = net.program.arithmetic.reset == "subtract"
-    if net.file.strict_reset and subtracts:
+    if net.strict_reset and subtracts:
         out.print(f"{REFUSES} (neuron type SAST_LIF_SUBTRACT); `sast-deploy simulate` runs it.")
     elif not stock_loads(net.program):
         out.print(f"{REFUSES}: it has no pooling layers; `sast-deploy simulate` runs it.")

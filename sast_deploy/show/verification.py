@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from sast_deploy.api import Net, Verification
+from sast_deploy.netx.file import NetFile
 from sast_deploy.show.blocks import Out, Table
-from sast_deploy.verification.comparison import KNOWN, REFERENCE, Comparison
+from sast_deploy.verification.comparison import KNOWN, REFERENCE, Comparison, Verification
 
 
-def print_verification(net: Net, found: Verification, out: Out) -> None:
+def print_verification(name: str, net: NetFile, found: Verification, out: Out) -> None:
     """One row for each engine and set of inputs; then what differs, or what known answers cannot show."""
-    if net.file.known is None:
-        out.print(f"{net.name}: holds no known answers")
+    if net.known is None:
+        out.print(f"{name}: holds no known answers")
     columns = ("engine", "data", "samples", "values compared", "seconds", "verdict")
     table = Table("", columns, tuple(map(_cells, found.rows)))
-    out.print(f"{net.name}: program {net.program.digest()}", table)
+    out.print(f"{name}: program {net.program.digest()}", table)
     if found.unseen is not None:
         out.print(f"never in play in the known answers: {', '.join(found.unseen) or 'none'}")
     out.print(*(line for row in found.rows for line in row.problem))

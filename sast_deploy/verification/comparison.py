@@ -44,6 +44,23 @@ class Comparison:
     problem: tuple[str, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Verification:
+    """Whether all engines agree.
+
+    rows: one for each engine and set of inputs. unseen: names of mistakes that the known answers would not
+    show, since the rules that they break never come into play; None where no known answers were replayed.
+    """
+
+    rows: tuple[Comparison, ...]
+    unseen: tuple[str, ...] | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether every value of every engine is the reference's, and the file's."""
+        return not any(row.problem for row in self.rows)
+
+
 def load_engines(
     names: Collection[str], program: Program, lava: LavaOptions | None = None
 ) -> dict[str, Engine]:

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 # Where each command's own work begins.
 WORK = {
-    "train": "sast_deploy.data.load_frames",
+    "train": "sast_deploy.data.request.load_frames",
     "finetune": "sast_deploy.training.checkpoint.load_checkpoint",
     "evaluate": "sast_deploy.training.checkpoint.load_checkpoint",
     "analyse": "sast_deploy.training.checkpoint.load_checkpoint",
@@ -39,7 +39,7 @@ WORK = {
     "inspect": "sast_deploy.reports.inspection.inspect_net",
     "sweep": "sast_deploy.studies.sweep.sweep.plan",
     "tables": "sast_deploy.studies.tables.load_records",
-    "data info": "sast_deploy.data.load_frames",
+    "data info": "sast_deploy.data.request.load_frames",
     "data simulate": "sast_deploy.data.camera.saccade.simulate_mnist",
     "data compare": "sast_deploy.data.camera.compare.compare",
     "doctor": "sast_deploy.doctor.diagnose",

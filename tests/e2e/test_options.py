@@ -244,23 +244,18 @@ IGNORED: list[tuple[str, str]] = [
 # What a command hands to the library: whether an option arrived. What is called goes on, ends, or is skipped.
 ON, END, SKIP = "goes on", "ends the run", "returns nothing"
 HANDED = {
-    "sast_deploy.data.load_frames": ON,
+    "sast_deploy.data.request.load_frames": ON,
     "sast_deploy.base.outputs.check_output": ON,
     "sast_deploy.program.profile.load_profile": ON,
     "sast_deploy.training.train.train": END,
     "sast_deploy.finetuning.finetune": END,
     "sast_deploy.training.evaluate.evaluate": END,
-    "sast_deploy.studies.analysis.predict": ON,
-    "sast_deploy.studies.analysis.analyse": END,
-    "sast_deploy.calibration.calibrate": END,
-    "sast_deploy.calibration.parts.calibration_samples": ON,
-    "sast_deploy.netx.file.write_net": END,
-    "sast_deploy.engines.lava.run_lava": END,
-    "sast_deploy.engines.fast.run_fast": ON,
-    "sast_deploy.program.record.evenly_spread": ON,
-    "sast_deploy.verification.comparison.load_engines": ON,
-    "sast_deploy.verification.comparison.replay_known": SKIP,
-    "sast_deploy.verification.comparison.compare": SKIP,
+    "sast_deploy.studies.analysis.measure": END,
+    "sast_deploy.netx.export.Export": ON,
+    "sast_deploy.api.compile": END,
+    "sast_deploy.api.inputs": ON,
+    "sast_deploy.api.simulate": END,
+    "sast_deploy.api.verify": END,
     "sast_deploy.studies.sweep.sweep.plan": ON,
     "sast_deploy.studies.sweep.sweep.sweep": END,
     "sast_deploy.studies.sweep.workers.LocalWorkers": ON,
@@ -271,7 +266,7 @@ HANDED = {
     "sast_deploy.studies.tables.plots.pictures": ON,
 }
 READING = [
-    "sast_deploy.data.load_frames", "sast_deploy.data.camera.saccade.simulate_mnist",
+    "sast_deploy.data.request.load_frames", "sast_deploy.data.camera.saccade.simulate_mnist",
     "sast_deploy.data.camera.compare.compare", "sast_deploy.studies.sweep.sweep.sweep",
     "sast_deploy.netx.foreign.frames.load_array",
 ]  # fmt: skip

@@ -11,8 +11,6 @@ import pytest
 
 from sast_deploy import cli
 from sast_deploy.base.errors import UsageError
-from sast_deploy.commands import analyse as command
-from sast_deploy.commands import loading
 from sast_deploy.data import FrameSet
 from sast_deploy.studies import ANALYSES
 from sast_deploy.studies.analysis import analyse, compare, predict, study
@@ -93,8 +91,7 @@ def checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, 
     def load(*_: object) -> FrameSet:
         return tiny_set()
 
-    monkeypatch.setattr(command, "load_test_split", load)
-    assert loading.load_test_split is not load
+    monkeypatch.setattr("sast_deploy.data.request.load_recorded", load)
     paths = tmp_path / "base" / "ckpt.pt", tmp_path / "sast" / "ckpt.pt"
     for path, seed in zip(paths, (1, 2), strict=True):
         save_checkpoint(path, dataclasses.replace(random_checkpoint(seed=seed), name=path.parent.name))

@@ -19,7 +19,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # fails the tests until it has its place here: as far up as its imports allow.
 ORDER = (
     "base", "program", "proofs", "netx", "compiler", "data", "engines", "reports", "training", "verification",
-    "calibration", "finetuning", "show", "studies", "doctor", "commands", "cli", "__main__",
+    "calibration", "finetuning", "show", "api", "studies", "doctor", "commands", "cli", "__main__",
 )  # fmt: skip
 BEFORE_TRAINING = ORDER[: ORDER.index("training")]
 # (file, import that closes a circle): why it may, inside a function.
@@ -124,16 +124,21 @@ def test_heavy_packages_stay_in_their_place(path: Path) -> None:
         assert "torch" not in packages(path)
 
 
-SKIN = ("cli", "__main__", "commands", "doctor")
-COMMAND_LINE = [path for path in INSIDE if unit(module_name(path)) in SKIN]
-
-
-@pytest.mark.parametrize("path", COMMAND_LINE, ids=module_name)
-def test_command_line_imports_nothing_heavy_at_its_top(path: Path) -> None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    top = {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
-    top |= {node.module or "" for node in tree.body if isinstance(node, ast.ImportFrom)}
-    assert not {name.split(".")[0] for name in top} & (HEAVY | {"numpy"})
+def test_nothing_heavy_is_imported_at_the_start() -> None:
+    """Neither the command line nor the package, nor what they import before anything is asked of them."""
+    waiting, seen = [PACKAGE / name for name in ("__init__.py", "__main__.py", "cli.py")], set()
+    while waiting:
+        path = waiting.pop()
+        seen.add(path)
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        top = {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
+        for node in tree.body:
+            if isinstance(node, ast.ImportFrom):
+                top |= {f"{node.module}.{alias.name}" for alias in node.names}
+        assert not {name.split(".")[0] for name in top} & (HEAVY | {"numpy", "rich"}), path
+        ours = {file_of(name) for name in top if name.startswith("sast_deploy.")}
+        waiting += {each for each in MODULES if module_name(each) in ours} - seen
+    assert len(seen) > 20
 
 
 def test_help_loads_no_heavy_package() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from sast_deploy.cli import run
-from sast_deploy.commands import calibration
 from sast_deploy.compiler import compile_network
+from sast_deploy.data.request import DataRequest
 from sast_deploy.netx.file import read_net
 from sast_deploy.program.profile import load_profile
 from sast_deploy.reports.inspection import inspect_net
@@ -25,12 +25,11 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     data = tiny_set()
 
-    def load(where: Path, recorded: Any, options: Any, dataset: str, **folders: Any) -> Any:
-        assert dataset == "tiny"
-        assert set(folders) == {"data_root", "holdout", "holdout_seed", "cache_dir"}
+    def load(where: Path, recorded: Any, options: Any, wanted: DataRequest) -> Any:
+        assert wanted == DataRequest("tiny")
         return data
 
-    monkeypatch.setattr(calibration, "load_test_split", load)
+    monkeypatch.setattr("sast_deploy.data.request.load_recorded", load)
     save_checkpoint(Path("ckpt.pt"), random_checkpoint())
     return tmp_path
 
@@ -84,7 +83,7 @@ def test_steps_without_data_are_refused(here, capsys):
 
 def test_other_frames_than_those_of_training_are_named(here, capsys, monkeypatch):
     other = tiny_set(digest="1" * 64)
-    monkeypatch.setattr(calibration, "load_test_split", lambda *_, **__: other)
+    monkeypatch.setattr("sast_deploy.data.request.load_recorded", lambda *_, **__: other)
     assert compile_with("--calibrate", "tiny", "--calibrate-steps", "search") == 0
     assert "WARNING: not the frames it was trained on" in capsys.readouterr().out
     assert read_net(Path("a.net")).calibration["unlike_training"]

@@ -123,8 +123,8 @@ def test_layers_that_compute_with_the_surrogates_tails_are_named(
 def test_train_and_evaluate_warn_of_a_network_without_hard_spikes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sast_deploy.data.load_frames", lambda *_, **__: tiny_set())
-    monkeypatch.setattr("sast_deploy.commands.evaluate.load_test_split", lambda *_: tiny_set())
+    monkeypatch.setattr("sast_deploy.data.request.load_frames", lambda *_, **__: tiny_set())
+    monkeypatch.setattr("sast_deploy.data.request.load_recorded", lambda *_: tiny_set())
     out = tmp_path / "ckpt.pt"
     weak = ["--dataset", "nmnist", "--epochs", "1", "--lr", "1e-6", "--rho", "0", "-o", str(out)]
     assert run(["train", *weak]) == 0
@@ -138,7 +138,7 @@ def test_train_and_evaluate_warn_of_a_network_without_hard_spikes(
 def test_train_says_which_recipe_a_conv_network_needs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sast_deploy.data.load_frames", lambda *_, **__: tiny_set())
+    monkeypatch.setattr("sast_deploy.data.request.load_frames", lambda *_, **__: tiny_set())
     quick = ["train", "--dataset", "nmnist", "--network", "conv", "--epochs", "1", "--rho", "0"]
     assert run([*quick, "--recipe", "best", "-o", str(tmp_path / "a" / "ckpt.pt")]) == 0
     assert "note: by best the deeper maps" in capsys.readouterr().out

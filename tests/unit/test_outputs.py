@@ -21,6 +21,7 @@ import pytest
 from sast_deploy.base.outputs import RUN_KEY, check_output_folder, picture_kind, save_figure
 from sast_deploy.cli import cli, run
 from sast_deploy.commands.options import OUTPUT
+from sast_deploy.data.request import DataRequest
 from sast_deploy.netx.file import read_net
 from sast_deploy.program.profile import load_profile
 from sast_deploy.studies.sweep.folder import RunFolder
@@ -74,11 +75,11 @@ FILES = {name: case for name, case in CASES.items() if not case.folder}
 FOLDERS = {name: case for name, case in CASES.items() if case.folder}
 # Where each command's work begins: framing data, or what it does without data.
 WORK = (
-    "sast_deploy.data.load_frames", "sast_deploy.compiler.compile_network",
+    "sast_deploy.data.request.load_frames", "sast_deploy.api.compile_network",
     "sast_deploy.training.train.train", "sast_deploy.finetuning.finetune",
     "sast_deploy.engines.fast.run_fast", "sast_deploy.engines.lava.run_lava",
     "sast_deploy.engines.reference.run_reference", "sast_deploy.reports.inspection.inspect_net",
-    "sast_deploy.studies.analysis.predict", "sast_deploy.studies.tables.make_tables",
+    "sast_deploy.studies.analysis.measure", "sast_deploy.studies.tables.make_tables",
     "sast_deploy.studies.sweep.sweep.sweep",
     "sast_deploy.data.camera.saccade.simulate_mnist", "sast_deploy.data.camera.compare.compare",
     "sast_deploy.engines.stockrun.run_in_chunks",
@@ -334,7 +335,7 @@ def test_a_training_looks_at_all_its_files_first(name: str, here: Path, capsys: 
 
 # ---- another run's results ----
 
-DATA = ("sast_deploy.commands.simulate", "sast_deploy.commands.analyse", "sast_deploy.commands.calibration")
+LOAD = "sast_deploy.data.request.load_recorded"
 
 
 @pytest.fixture
@@ -345,12 +346,11 @@ def tiny(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     same, held others now.
     """
 
-    def load(*arguments: Any, **named: Any) -> Any:
-        other = Path("b") in (*arguments, *named.values())
+    def load(_where: Any, _recorded: Any, _options: Any, wanted: DataRequest) -> Any:
+        other = Path("b") in (wanted.data_root, wanted.cache_dir)
         return tiny_set(digest=("1" if other else "0") * 64)
 
-    for module in (*DATA, "sast_deploy.commands.loading"):
-        monkeypatch.setattr(f"{module}.load_test_split", load)
+    monkeypatch.setattr(LOAD, load)
     return here
 
 
@@ -438,8 +438,8 @@ def test_the_same_run_may_and_another_may_not(
     before = output.read_bytes()
     capsys.readouterr()
     with monkeypatch.context() as patch:
-        for place in [] if "frames" in words else DATA:  # refused before any data are read
-            patch.setattr(f"{place}.load_test_split", None)
+        if "frames" not in words:  # refused before any data are read
+            patch.setattr(LOAD, None)
         assert run(changed.split()) == 2
     (error,) = capsys.readouterr().err.splitlines()
     assert words in error

@@ -114,7 +114,7 @@ def printed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
         Check(NAME, "no 12,345 MiB", f"{NAME} " * 9, False, "pip install x==1.2.3", essential=False),
     ]
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sast_deploy.data.load_frames", load)
+    monkeypatch.setattr("sast_deploy.data.request.load_frames", load)
     monkeypatch.setattr("sast_deploy.studies.analysis.drop.load_frames", load)
     monkeypatch.setattr("sast_deploy.data.camera.compare.compare", compared)
     monkeypatch.setattr("sast_deploy.data.camera.compare.recordings_digest", lambda *_: "0" * 64)

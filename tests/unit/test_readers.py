@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sast_deploy.commands.loading import load_test_split
 
 from sast_deploy.base.errors import DataError, ProfileError, SastError, UsageError
 from sast_deploy.base.settings import Settings, ruled
@@ -30,6 +29,7 @@ from sast_deploy.data.camera.idx import read_idx
 from sast_deploy.data.events import read_nmnist
 from sast_deploy.data.readers.nmnist import tonic_download
 from sast_deploy.data.recordings import folder_signature
+from sast_deploy.data.request import DataRequest, load_recorded
 from sast_deploy.program.profile import load_profile, parse_profile
 from sast_deploy.studies.sweep.study import load_study
 from sast_deploy.studies.tables import load_records, make_tables
@@ -425,7 +425,7 @@ def test_no_file_starts_a_download_or_says_where_to(
     info = replace(tiny_set().info, dataset=dataset, root=str(tmp_path / "root"))
     options, named = FrameOptions(steps=1), dataset if asked else None
     with pytest.raises(DataError) as caught:
-        load_test_split(Path("a.net"), info, options, named, None, None, None, tmp_path / "cache")
+        load_recorded(Path("a.net"), info, options, DataRequest(named, cache_dir=tmp_path / "cache"))
     assert f"sast-deploy data info --dataset {dataset} --data-root" in one_line(caught.value)
     assert one_line(caught.value).startswith("the data set that a.net asks for: ") == (not asked)
     assert list((tmp_path / "root").iterdir()) == []

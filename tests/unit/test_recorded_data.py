@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from sast_deploy.base.errors import NetFileError
-from sast_deploy.commands.loading import recorded_data
 from sast_deploy.data import DataInfo, FrameOptions
+from sast_deploy.data.request import recorded_data
 from sast_deploy.netx.file import NetFile, profile_of
 from sast_deploy.program.profile import load_profile
 from tests.programs import fc_program
