@@ -16,7 +16,7 @@ from sast_deploy.commands.options import console
 if TYPE_CHECKING:
     from sast_deploy.engines.stockrun import Results
     from sast_deploy.netx.foreign.frames import StockFrames
-    from sast_deploy.netx.foreign.network import StockNet
+    from sast_deploy.netx.foreign.lava_range import StockProgram
     from sast_deploy.program.program import Shape
     from sast_deploy.show.blocks import Table
 
@@ -60,29 +60,30 @@ def simulate_foreign(path: Path, wanted: ForeignRun) -> None:
     output, made = wanted.output or Path("runs") / path.stem / "spikes.npz", wanted.made_from(path)
     read = [each for each in (path, wanted.input_path) if each is not None]
     check_output(output, NPZ, made, inputs=read, overwrite=wanted.overwrite)
-    net, inputs = _load(path, wanted)
+    stock, inputs = _load(path, wanted)
+    net = stock.net
     start = time.perf_counter()
-    results = run_in_chunks(path, net, inputs, wanted.backend, wanted.traces, wanted.lava_options)
+    results = run_in_chunks(stock, inputs, wanted.backend, wanted.traces, wanted.lava_options)
     seconds = time.perf_counter() - start
     about = {"latency": np.array(net.latency), RUN_MEMBER: np.array(json.dumps(made))}
     write_npz(output, {**results.arrays(), **about})
     out = console()
     out.print(
-        f"{path}: stock NetX network, {len(inputs)} samples x {inputs.steps} steps on {wanted.backend} "
+        f"{path}: stock NetX network, {len(inputs)} samples x {inputs.use.steps} steps on {wanted.backend} "
         f"in {seconds:.2f} s, latency {net.latency} steps",
     )
     for note in (*inputs.notes, *net.notes):
         out.print(f"note: {note}")
-    out.print(_layers(net, results))
+    out.print(_layers(stock, results))
     first = results.logits[0].tolist()
     out.print(f"logits of sample 0 ({_meaning(results)}): {_shortened(first)}")
-    out.print(f"program {net.program.digest()}")
+    out.print(f"program {stock.program.digest()}")
     out.print(f"wrote {output}")
 
 
-def _load(path: Path, wanted: ForeignRun) -> tuple[StockNet, StockFrames]:
-    from sast_deploy.netx.foreign.frames import image_shape, load_array, stock_frames
-    from sast_deploy.netx.foreign.network import StockUse, load_stock
+def _load(path: Path, wanted: ForeignRun) -> tuple[StockProgram, StockFrames]:
+    from sast_deploy.netx.foreign.frames import load_array, stock_frames
+    from sast_deploy.netx.foreign.reader import read_stock
 
     if wanted.input_path is None:
         raise UsageError(
@@ -90,34 +91,17 @@ def _load(path: Path, wanted: ForeignRun) -> tuple[StockNet, StockFrames]:
             where=path,
             todo="name its input, --input frames.npy: (samples, time, C, H, W), (time, C, H, W) or (time, n)",
         )
-    array = load_array(wanted.input_path)
-    bare = StockUse(
-        message_bits=wanted.message_bits,
-        input_max=1,
-        input_bias=0,
-        input_shape=wanted.input_shape,
-        array_shape=image_shape(array),
-    )
-    shown = load_stock(path, bare)
-    shape = shown.program.input_shape
-    if wanted.input_shape not in (None, shape):
+    array, net = load_array(wanted.input_path), read_stock(path)
+    if wanted.input_shape is not None and net.input_shape not in (None, wanted.input_shape):
         raise UsageError(
-            f"--input-shape {','.join(map(str, wanted.input_shape or ()))}",
+            f"--input-shape {','.join(map(str, wanted.input_shape))}",
             where=path,
-            expected=f"{','.join(map(str, shape))}, as the file says",
+            expected=f"{','.join(map(str, net.input_shape or ()))}, as the file says",
         )
-    inputs = stock_frames(array, shown, wanted.steps, wanted.message_bits, wanted.input_path)
-    use = replace(
-        bare,
-        steps=inputs.steps,
-        reset_interval=wanted.reset_interval,
-        # A spike reaches the first neurons one step late, a bias at once.
-        reset_offset=1 if shown.transform is None else 0,
-        input_min=inputs.input_min,
-        input_max=inputs.input_max,
-        input_bias=inputs.input_bias,
+    inputs = stock_frames(
+        array, net, wanted.steps, wanted.message_bits, wanted.input_path, wanted.input_shape
     )
-    return load_stock(path, use), inputs
+    return net.program(replace(inputs.use, reset_interval=wanted.reset_interval)), inputs
 
 
 def _meaning(results: Results) -> str:
@@ -125,14 +109,14 @@ def _meaning(results: Results) -> str:
     return "membrane potentials after the last step" if integrates else "spike counts of the last layer"
 
 
-def _layers(net: StockNet, results: Results) -> Table:
+def _layers(stock: StockProgram, results: Results) -> Table:
     from sast_deploy.show.blocks import Table
 
     rows = []
     for (index, layer), shape, spikes in zip(
-        net.program.spiking(), results.shapes, results.spikes, strict=True
+        stock.program.spiking(), results.shapes, results.spikes, strict=True
     ):
-        kind = "input" if index == 0 and net.transform is not None else layer.kind
+        kind = "input" if index == 0 and stock.net.neurons is not None else layer.kind
         rows.append((
             f"{index} ({kind})",
             "x".join(map(str, shape)),

@@ -137,7 +137,7 @@ def simulate_command(
     from sast_deploy.base.outputs import check_output, with_run
     from sast_deploy.base.reading.files import NET, STOCK, identify
     from sast_deploy.netx.file import read_net
-    from sast_deploy.netx.foreign.network import STOCK_FILE
+    from sast_deploy.netx.foreign.reader import STOCK_FILE
     from sast_deploy.netx.program_group import EXPECTED
     from sast_deploy.program.record import evenly_spread, take
     from sast_deploy.reports.run import Run, make_report, print_report

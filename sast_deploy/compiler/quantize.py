@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sast_deploy.netx.lava_constants import BIAS_MANT_MAX
 from sast_deploy.program.profile import Profile
 
 Float64Array = npt.NDArray[np.float64]
 
-STOCK_BIAS_MAX = (1 << 15) - 1  # int16, lava-nc 0.10.0, lava/proc/lif/models.py
 # Candidate clipping points as shares of the largest magnitude, searched by `mse` clipping.
 CLIP_SHARES = np.linspace(0.2, 1.0, 81)
 
@@ -121,7 +121,7 @@ def choose_readout_scaling(weights: Float64Array, total_bias: float, profile: Pr
 def readout_scale(unit: float, classes: int, total_bias: float, profile: Profile) -> Scaling:
     """The readout's scaling when `unit` weight steps stand for 1; total_bias as in choose_readout_scaling."""
     exponent = profile.exponent_max
-    while exponent > max(profile.exponent_min, 0) and total_bias * unit * 2.0**exponent > STOCK_BIAS_MAX:
+    while exponent > max(profile.exponent_min, 0) and total_bias * unit * 2.0**exponent > BIAS_MANT_MAX:
         exponent -= 1
     return Scaling(exponent, np.full(classes, unit * 2.0**exponent))
 

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from sast_deploy.program.fixedpoint import shift_array
 from sast_deploy.program.program import Conv2d, Dense, Int32Array, Program, Readout, Shape, SumPool
 
-FLOAT64_EXACT = 1 << 53
+# Integers up to this magnitude, and so every partial sum below it in any order, are exact.
+FLOAT32_EXACT, FLOAT64_EXACT = 1 << 24, 1 << 53
 Int64Array = npt.NDArray[np.int64]
 Weighted = Dense | Conv2d | Readout
 Spikes = Sequence[npt.NDArray[np.uint8]]

@@ -11,7 +11,8 @@ from typing import Any
 from sast_deploy.base.files import file_digest
 from sast_deploy.base.text import percent
 from sast_deploy.netx.file import NetFile, profile_of
-from sast_deploy.netx.foreign.network import StockUse, load_stock
+from sast_deploy.netx.foreign.reader import read_stock
+from sast_deploy.netx.foreign.stocknet import StockUse
 from sast_deploy.netx.stock_view import stock_loads
 from sast_deploy.program.program import Program, Readout
 from sast_deploy.program.sums import weighted_layers
@@ -84,8 +85,9 @@ def inspect_net(net: NetFile, path: Path, calibration: Calibration | None = None
 
 def inspect_stock(path: Path) -> Inspection:
     """Establish what can be said of a stranger's stock NetX file. Raises NetFileError."""
-    stock = load_stock(path, StockUse(steps=STOCK_STEPS))
-    program, what = stock.program, "spikes" if stock.transform is None else "pixels"
+    stock = read_stock(path)
+    program = stock.program(StockUse(steps=STOCK_STEPS)).program
+    what = "spikes" if stock.neurons is None else "pixels"
     inputs = f"{'x'.join(map(str, program.input_shape))} {what} 0..{program.input_max}"
     summary = {
         "file": str(path),

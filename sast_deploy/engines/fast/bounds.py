@@ -21,7 +21,6 @@ from sast_deploy.program.fixedpoint import Arithmetic
 from sast_deploy.program.program import LEAK_BITS, NO_DECAY_FILTER, Conv2d, Dense, Int32Array, Readout
 
 UINT8_MAX = 255
-FLOAT32_EXACT = 1 << 24  # whole numbers up to here are exact in fp32
 
 WeightedLayer = Dense | Conv2d | Readout
 

@@ -8,11 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.program.program import Conv2d, Dense, Int32Array, Program, SumPool
-from sast_deploy.program.sums import input_maxima, weighted_bound
+from sast_deploy.program.sums import FLOAT32_EXACT, FLOAT64_EXACT, input_maxima, weighted_bound
 
-# Integers up to this magnitude, and so every partial sum below it in any order, are exact.
-FLOAT32_EXACT = 1 << 24
-FLOAT64_EXACT = 1 << 53
 # Shifted sums and logits are kept in int64 with room for bias and threshold.
 INT64_ROOM = 1 << 61
 
