@@ -66,6 +66,12 @@ class Task:
         """So many more steps are done."""
         self.observer.advance(self.handle, steps)
 
+    def each(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Yield `items` one by one, each a step of this task."""
+        for item in items:
+            yield item
+            self.advance()
+
     def tell(self, text: str) -> None:
         """What the task is at just now."""
         self.observer.tell(self.handle, text)
@@ -87,9 +93,7 @@ def track(items: Iterable[Item], what: str, total: int | None = None) -> Iterato
     if total is None and isinstance(items, Sized):
         total = len(items)
     with task(what, total) as under_way:
-        for item in items:
-            yield item
-            under_way.advance()
+        yield from under_way.each(items)
 
 
 def say(line: str) -> None:

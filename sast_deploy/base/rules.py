@@ -400,7 +400,7 @@ class Floats(Rule):
         given, axes = np.asarray(value), self.shape.split()
         if given.dtype.kind not in "iuf" or isinstance(value, np.ma.MaskedArray):
             raise ValueError(shown(value))
-        if given.size == 1 and given.ndim < 2 and len(axes) == 1:  # unknown only beside an array that is wrong
+        if given.size == 1 and given.ndim < 2 and len(axes) == 1:  # not known beside a wrong array
             given = np.full(sizes.get(axes[0], 1), given)
         elif not given.size or not _matches(given.shape, axes, sizes):
             raise ValueError(f"shape {given.shape}")

@@ -105,7 +105,7 @@ def simulate_command(
     from sast_deploy.commands.running import Wanted, simulate_ours
     from sast_deploy.commands.stock import StockWanted, simulate_stock
     from sast_deploy.netx.export import newest_export
-    from sast_deploy.netx.foreign.network import STOCK_FILE
+    from sast_deploy.netx.foreign.reader import STOCK_FILE
     from sast_deploy.netx.program_group import EXPECTED
 
     path = net or newest_export()

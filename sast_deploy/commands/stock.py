@@ -4,145 +4,89 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, replace
-from math import prod
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from sast_deploy.base.errors import UsageError
-from sast_deploy.commands.identity import digest_of
-from sast_deploy.commands.options import console
+from sast_deploy.base.files import input_digest
+from sast_deploy.base.outputs import NPZ, RUN_MEMBER, check_output
+from sast_deploy.commands.command import console
+from sast_deploy.engines.registry import LavaOptions
+from sast_deploy.engines.stockrun import run_in_chunks, write_npz
+from sast_deploy.netx.foreign.frames import StockFrames, load_array, stock_frames
+from sast_deploy.netx.foreign.lava_range import StockProgram
+from sast_deploy.netx.foreign.reader import read_stock
+from sast_deploy.program.program import Shape
+from sast_deploy.show.stock import print_stock_run
 
-if TYPE_CHECKING:
-    from sast_deploy.engines.stockrun import Results
-    from sast_deploy.netx.foreign.frames import StockFrames
-    from sast_deploy.netx.foreign.network import StockNet
-    from sast_deploy.program.program import Shape
-    from sast_deploy.show.blocks import Table
-
-
-NO_MATTER = ("input_path", "output", "lava_options", "overwrite")  # to the spikes
+NO_MATTER = ("input_path", "output", "lava", "overwrite")  # to the spikes
 
 
 @dataclass(frozen=True)
-class ForeignRun:
+class StockWanted:
     """What the command line asks for; see the help of `sast-deploy simulate`."""
 
     input_path: Path | None
     input_shape: Shape | None
     steps: int | None
-    reset_interval: int
-    message_bits: int
-    backend: str
+    reset_interval: int | None
+    message_bits: int | None
+    engine: str
     output: Path | None
     traces: bool
-    lava_options: dict[str, Any]
-    overwrite: bool = False
+    lava: LavaOptions
+    overwrite: bool
 
     def made_from(self, path: Path) -> dict[str, Any]:
         """What the spikes of the network at `path` depend on."""
-        options = {key: value for key, value in vars(self).items() if key not in NO_MATTER}
-        files = {"network": digest_of(path), "input": self.input_path and digest_of(self.input_path)}
-        return {**files, "engine": options.pop("backend"), **options}
+        files = {"network": input_digest(path), "input": self.input_path and input_digest(self.input_path)}
+        numbers = {"reset_interval": self.reset_interval or 0, "message_bits": self.message_bits or 0}
+        options = {key: value for key, value in asdict(self).items() if key not in NO_MATTER}
+        return {**files, **options, **numbers}
 
 
-def simulate_foreign(path: Path, wanted: ForeignRun) -> None:
+def simulate_stock(path: Path, wanted: StockWanted) -> None:
     """Run a stock NetX file and write the last layer's spikes, membrane potentials and logits.
 
     Raises:
         UsageError: no input. DataError, NetFileError: an array or a file that cannot be used.
     """
-    import numpy as np
-
-    from sast_deploy.base.outputs import NPZ, RUN_MEMBER, check_output
-    from sast_deploy.engines.stockrun import run_in_chunks, write_npz
-
     output, made = wanted.output or Path("runs") / path.stem / "spikes.npz", wanted.made_from(path)
     read = [each for each in (path, wanted.input_path) if each is not None]
     check_output(output, NPZ, made, inputs=read, overwrite=wanted.overwrite)
-    net, inputs = _load(path, wanted)
+    stock, inputs = _load(path, wanted)
     start = time.perf_counter()
-    results = run_in_chunks(path, net, inputs, wanted.backend, wanted.traces, wanted.lava_options)
+    results = run_in_chunks(stock, inputs, wanted.engine, wanted.traces, wanted.lava)
     seconds = time.perf_counter() - start
-    about = {"latency": np.array(net.latency), RUN_MEMBER: np.array(json.dumps(made))}
+    about = {"latency": np.array(stock.net.latency), RUN_MEMBER: np.array(json.dumps(made))}
     write_npz(output, {**results.arrays(), **about})
     out = console()
     out.print(
-        f"{path}: stock NetX network, {len(inputs)} samples x {inputs.steps} steps on {wanted.backend} "
-        f"in {seconds:.2f} s, latency {net.latency} steps",
+        f"{path}: stock NetX network, {len(inputs)} samples x {inputs.use.steps} steps on {wanted.engine} "
+        f"in {seconds:.2f} s, latency {stock.net.latency} steps",
     )
-    for note in (*inputs.notes, *net.notes):
-        out.print(f"note: {note}")
-    out.print(_layers(net, results))
-    first = results.logits[0].tolist()
-    out.print(f"logits of sample 0 ({_meaning(results)}): {_shortened(first)}")
-    out.print(f"program {net.program.digest()}")
+    print_stock_run(stock, results, inputs.notes, out)
     out.print(f"wrote {output}")
 
 
-def _load(path: Path, wanted: ForeignRun) -> tuple[StockNet, StockFrames]:
-    from sast_deploy.netx.foreign.frames import image_shape, load_array, stock_frames
-    from sast_deploy.netx.foreign.network import StockUse, load_stock
-
+def _load(path: Path, wanted: StockWanted) -> tuple[StockProgram, StockFrames]:
     if wanted.input_path is None:
         raise UsageError(
             "was not written by sast-deploy, so no data belongs to it",
             where=path,
             todo="name its input, --input frames.npy: (samples, time, C, H, W), (time, C, H, W) or (time, n)",
         )
-    array = load_array(wanted.input_path)
-    bare = StockUse(
-        message_bits=wanted.message_bits,
-        input_max=1,
-        input_bias=0,
-        input_shape=wanted.input_shape,
-        array_shape=image_shape(array),
-    )
-    shown = load_stock(path, bare)
-    shape = shown.program.input_shape
-    if wanted.input_shape not in (None, shape):
+    array, net = load_array(wanted.input_path), read_stock(path)
+    if wanted.input_shape is not None and net.input_shape not in (None, wanted.input_shape):
         raise UsageError(
-            f"--input-shape {','.join(map(str, wanted.input_shape or ()))}",
+            f"--input-shape {','.join(map(str, wanted.input_shape))}",
             where=path,
-            expected=f"{','.join(map(str, shape))}, as the file says",
+            expected=f"{','.join(map(str, net.input_shape or ()))}, as the file says",
         )
-    inputs = stock_frames(array, shown, wanted.steps, wanted.message_bits, wanted.input_path)
-    use = replace(
-        bare,
-        steps=inputs.steps,
-        reset_interval=wanted.reset_interval,
-        # A spike reaches the first neurons one step late, a bias at once.
-        reset_offset=1 if shown.transform is None else 0,
-        input_min=inputs.input_min,
-        input_max=inputs.input_max,
-        input_bias=inputs.input_bias,
+    inputs = stock_frames(
+        array, net, wanted.steps, wanted.message_bits or 0, wanted.input_path, wanted.input_shape
     )
-    return load_stock(path, use), inputs
-
-
-def _meaning(results: Results) -> str:
-    integrates = results.integrates
-    return "membrane potentials after the last step" if integrates else "spike counts of the last layer"
-
-
-def _layers(net: StockNet, results: Results) -> Table:
-    from sast_deploy.show.blocks import Table
-
-    rows = []
-    for (index, layer), shape, spikes in zip(
-        net.program.spiking(), results.shapes, results.spikes, strict=True
-    ):
-        kind = "input" if index == 0 and net.transform is not None else layer.kind
-        rows.append((
-            f"{index} ({kind})",
-            "x".join(map(str, shape)),
-            str(layer.weight.size),
-            f"{spikes:,}",
-            f"{spikes / (results.samples * results.steps * prod(shape)):.4f}",
-        ))  # fmt: skip
-    title = f"{results.samples} samples x {results.steps} steps"
-    return Table(title, ("layer", "shape", "weights", "spikes", "per neuron and step"), tuple(rows), left=1)
-
-
-def _shortened(values: list[int]) -> str:
-    return " ".join(map(str, values[:20])) + (f" ... ({len(values)})" if len(values) > 20 else "")
+    return net.program(replace(inputs.use, reset_interval=wanted.reset_interval or 0)), inputs

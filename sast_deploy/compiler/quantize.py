@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sast_deploy.program.lava_constants import BIAS_MANT_MAX
 from sast_deploy.program.profile import Profile
 from sast_deploy.program.program import LEAK_BITS
-from sast_deploy.program.stock import STOCK_BIAS_MAX
 
 Float64Array = npt.NDArray[np.float64]
 Reach = int | npt.NDArray[np.int64]  # the largest input: of all weights, or of each, (n,)
@@ -124,7 +124,7 @@ def choose_readout_scaling(weights: Float64Array, total_bias: float, profile: Pr
 def readout_scale(unit: float, classes: int, total_bias: float, profile: Profile) -> Scaling:
     """The readout's scaling when `unit` weight steps stand for 1; total_bias as in choose_readout_scaling."""
     exponent = profile.exponent_max
-    while exponent > max(profile.exponent_min, 0) and total_bias * unit * 2.0**exponent > STOCK_BIAS_MAX:
+    while exponent > max(profile.exponent_min, 0) and total_bias * unit * 2.0**exponent > BIAS_MANT_MAX:
         exponent -= 1
     return Scaling(exponent, np.full(classes, unit * 2.0**exponent))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Literal, Protocol
 
 from sast_deploy.base.errors import UsageError
 from sast_deploy.base.progress import track
@@ -22,6 +23,9 @@ class LavaOptions:
 
     batch: samples that advance together; None: what fits memory. stall: seconds without a finished time step
     after which Lava hangs and is killed; timeout: seconds in all, None for no limit.
+
+    >>> LavaOptions(timeout=60.0)
+    LavaOptions(batch=None, stall=120.0, timeout=60.0)
     """
 
     batch: int | None = None
@@ -29,52 +33,56 @@ class LavaOptions:
     timeout: float | None = None
 
 
-def run_engine(
-    engine: str,
-    program: Program,
-    frames: Frames,
-    *,
-    trace: bool = False,
-    lava: LavaOptions | None = None,
-    batch: int | None = None,
-    progress: Progress | None = None,
-) -> SpikeRecord:
-    """Run every sample of `frames`, integers (samples, time, C, H, W), through the program.
+class Engine(Protocol):
+    """A program made ready to run many times."""
 
-    trace: keep every membrane potential and spike. batch: samples that share an engine's states, where the
-    engine has batches; it changes no result. progress: wraps the finished samples; None: a task by the
-    engine's name.
+    def __call__(self, frames: Frames, *, trace: bool = False, progress: Progress = iter) -> SpikeRecord:
+        """Run every sample of `frames`, integers (samples, time, C, H, W).
 
-    Raises:
-        UsageError: no such engine. DataError: frames that do not fit. CompileError, LavaError: see there.
+        trace: keep every membrane potential and spike. progress: wraps the finished samples.
+
+        Raises:
+            DataError: frames that do not fit. CompileError, LavaError: see the engine.
+        """
+
+
+def prepare(
+    engine: str, program: Program, *, lava: LavaOptions | None = None, batch: int | None = None
+) -> Engine:
+    """An engine for a program; batch: samples that share its states, where it has batches.
+
+    Raises UsageError: no such engine.
     """
     if engine not in ENGINES:
         raise UsageError(f"engine {engine!r}", expected=f"one of {', '.join(ENGINES)}")
-    shown = progress or (lambda samples: track(samples, engine, len(frames)))
-    return ENGINES[engine](program, frames, trace, lava or LavaOptions(), batch, shown)
+    return ENGINES[engine](program, lava or LavaOptions(), batch)
 
 
-def _reference(program: Program, frames: Frames, trace: bool, *rest: Any) -> SpikeRecord:
+def run_engine(
+    engine: str, program: Program, frames: Frames, *, trace: bool = False, lava: LavaOptions | None = None
+) -> SpikeRecord:
+    """Run every sample of `frames` through the program, a task by the engine's name. Raises as `Engine`."""
+    run = prepare(engine, program, lava=lava)
+    return run(frames, trace=trace, progress=lambda samples: track(samples, engine, len(frames)))
+
+
+def _reference(program: Program, _: LavaOptions, __: int | None) -> Engine:
     from sast_deploy.engines.reference import run_reference
 
-    return run_reference(program, frames, trace=trace, progress=rest[-1])
+    return partial(run_reference, program)
 
 
-def _fast(
-    program: Program, frames: Frames, trace: bool, _: LavaOptions, batch: int | None, progress: Progress
-) -> SpikeRecord:
-    from sast_deploy.engines.fast import run_fast
+def _fast(program: Program, _: LavaOptions, batch: int | None) -> Engine:
+    from sast_deploy.engines.fast import FastEngine
 
-    return run_fast(program, frames, trace=trace, batch=batch, progress=progress)
+    return FastEngine(program, batch=batch).run
 
 
-def _lava(
-    program: Program, frames: Frames, trace: bool, lava: LavaOptions, batch: int | None, progress: Progress
-) -> SpikeRecord:
+def _lava(program: Program, lava: LavaOptions, batch: int | None) -> Engine:
     from sast_deploy.engines.lava import run_lava
 
-    options = {**asdict(lava), "batch": lava.batch or batch}
-    return run_lava(program, frames, trace=trace, progress=progress, **options)
+    return partial(run_lava, program, **{**asdict(lava), "batch": lava.batch or batch})
 
 
-ENGINES: Mapping[str, Callable[..., SpikeRecord]] = {"reference": _reference, "fast": _fast, "lava": _lava}
+Prepare = Callable[[Program, LavaOptions, "int | None"], Engine]
+ENGINES: Mapping[str, Prepare] = {"reference": _reference, "fast": _fast, "lava": _lava}

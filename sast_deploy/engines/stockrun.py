@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -12,18 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.base.files import atomic_path
-from sast_deploy.base.progress import track
-from sast_deploy.engines.frames import Frames
-from sast_deploy.netx.foreign.currents import check_currents
+from sast_deploy.base.progress import task
+from sast_deploy.engines.registry import LavaOptions, prepare
 from sast_deploy.netx.foreign.frames import StockFrames
-from sast_deploy.netx.foreign.network import StockNet
+from sast_deploy.netx.foreign.lava_range import StockProgram
+from sast_deploy.program.program import Program
 from sast_deploy.program.record import SpikeRecord, Trace, allocate, release
 
 # What the traces of the samples that run together may take. A start of Lava takes seconds, and its traces
 # lie in files.
 CHUNK_BYTES = {"reference": 32 << 20, "fast": 32 << 20, "lava": 512 << 20}
 TRACE_BYTES, FRAME_BYTES = 5, 4  # of a neuron's and an input's step
-Run = Callable[[Frames], SpikeRecord]
 Arrays = dict[str, npt.NDArray[Any]]
 
 
@@ -35,11 +33,11 @@ class Results:
     all, by number.
     """
 
-    def __init__(self, net: StockNet, samples: int, steps: int, traces: bool) -> None:
-        shapes = net.program.shapes()
-        self.shapes = [shapes[index + 1] for index, _ in net.program.spiking()]
-        self.integrates, self.samples, self.steps = integrates(net), samples, steps
-        self.logits = allocate((samples, len(net.program.classes)), np.int64)
+    def __init__(self, program: Program, samples: int, steps: int, traces: bool) -> None:
+        shapes = program.shapes()
+        self.shapes = [shapes[index + 1] for index, _ in program.spiking()]
+        self.integrates, self.samples, self.steps = integrates(program), samples, steps
+        self.logits = allocate((samples, len(program.classes)), np.int64)
         self.spikes = [0] * len(self.shapes)
         self.kept: dict[int, Trace] = {}
         for number in range(0 if traces else len(self.shapes) - 1, len(self.shapes)):
@@ -71,58 +69,33 @@ class Results:
         return found
 
 
-def integrates(net: StockNet) -> bool:
+def integrates(program: Program) -> bool:
     """Whether the last layer never fires: its membrane potentials are the answer then."""
-    *_, (_, last) = net.program.spiking()
-    return bool((last.vth >= net.program.arithmetic.state.high).all())
+    *_, (_, last) = program.spiking()
+    return bool((last.vth >= program.arithmetic.state.high).all())
 
 
 def run_in_chunks(
-    path: Path, net: StockNet, inputs: StockFrames, backend: str, traces: bool, lava_options: dict[str, Any]
+    stock: StockProgram, inputs: StockFrames, engine: str, traces: bool, lava: LavaOptions | None = None
 ) -> Results:
     """Run all samples on an engine; traces: keep those of every layer.
 
     Raises:
         NetFileError: this run reaches where stock Lava computes otherwise.
     """
-    results = Results(net, len(inputs), inputs.steps, traces)
+    results = Results(stock.program, len(inputs), inputs.use.steps, traces)
     neurons = sum(map(prod, results.shapes))
-    one = (neurons * TRACE_BYTES + prod(net.program.input_shape) * FRAME_BYTES) * inputs.steps
-    size = max(1, CHUNK_BYTES[backend] // one)
-    bar = track(range(len(inputs)), backend)
-    run = _engine(path, net, backend, lava_options, bar)
-    for start in range(0, len(inputs), size):
-        frames = inputs.chunk(start, start + size)
-        record = run(frames)
-        check_currents(net.program, net.unproven, frames, record, path, start)
-        results.add(record, start)
-        release(inputs.array)
-    for _ in bar:  # to its end
-        pass
+    one = (neurons * TRACE_BYTES + prod(stock.program.input_shape) * FRAME_BYTES) * inputs.use.steps
+    size = max(1, CHUNK_BYTES[engine] // one)
+    run = prepare(engine, stock.program, lava=lava)
+    with task(engine, len(inputs)) as samples:
+        for start in range(0, len(inputs), size):
+            frames = inputs.chunk(start, start + size)
+            record = run(frames, trace=True, progress=samples.each)
+            stock.check(frames, record, start)
+            results.add(record, start)
+            release(inputs.array)
     return results
-
-
-def _engine(
-    path: Path, net: StockNet, backend: str, lava_options: dict[str, Any], bar: Iterator[int]
-) -> Run:
-    def progress(samples: Iterable[int]) -> Iterator[int]:
-        for sample in samples:
-            next(bar, None)
-            yield sample
-
-    if backend == "reference":
-        from sast_deploy.engines.reference import run_reference
-
-        return lambda frames: run_reference(net.program, frames, trace=True, progress=progress)
-    if backend == "fast":
-        from sast_deploy.engines.fast import FastEngine
-
-        engine = FastEngine(net.program)
-        return lambda frames: engine.run(frames, trace=True, progress=progress)
-    from sast_deploy.engines.lava import run_lava
-
-    options = {"program": net.program, "trace": True, "progress": progress, **lava_options}
-    return lambda frames: run_lava(path, frames, **options)
 
 
 def write_npz(path: Path, arrays: Arrays) -> None:

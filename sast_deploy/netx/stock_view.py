@@ -15,11 +15,9 @@ from typing import Any
 import numpy as np
 
 from sast_deploy.base.errors import CompileError
+from sast_deploy.program.lava_constants import BIAS_MANT_MAX, MANTISSA_SHIFT, VTH_MANT_MAX, WEIGHT_MAX
 from sast_deploy.program.program import Conv2d, Dense, Program, Readout, Shape, SumPool
-from sast_deploy.program.stock import STOCK_BIAS_MAX, STOCK_SHIFT, STOCK_VTH_MAX
 
-# Stock optimize_weight_bits: mixed signs beyond this are clipped, positive-only ones silently become 0.
-STOCK_WEIGHT_MAX = 254
 STOCK_NEURON = b"CUBA"
 STRICT_NEURON = b"SAST_LIF_SUBTRACT"
 
@@ -66,30 +64,24 @@ def _dense(layer: Dense | Readout, program: Program, strict: bool, index: int) -
     if isinstance(layer, Readout):
         # Without a neuron group stock NetX builds a non-firing integrator that adds its bias once.
         bias = _scaled(layer.bias, unit) * program.steps
-        return {**stock, "bias": _held(bias, STOCK_BIAS_MAX, "bias times steps", index)}
-    return {
-        **stock,
-        "bias": _held(_scaled(layer.bias, unit), STOCK_BIAS_MAX, "bias", index),
-        **_neuron(layer, program, strict, unit, index),
-    }
+        return {**stock, "bias": _held(bias, BIAS_MANT_MAX, "bias times steps", index)}
+    return {**stock, **_neuron(layer, program, strict, unit, index)}
 
 
 def _conv(layer: Conv2d, shape: Shape, program: Program, strict: bool, index: int) -> StockLayer:
     weight, unit = _stock_weight(layer, program, index)
     geometry = {key: np.array(getattr(layer, key)) for key in ("stride", "padding", "dilation", "groups")}
-    stock = {"type": b"conv", "shape": np.array(shape), "weight": weight, **geometry}
-    return {
-        **stock,
-        "bias": _held(_scaled(layer.bias, unit), STOCK_BIAS_MAX, "bias", index),
-        **_neuron(layer, program, strict, unit, index),
-    }
+    neuron = _neuron(layer, program, strict, unit, index)
+    return {"type": b"conv", "shape": np.array(shape), "weight": weight, **geometry, **neuron}
 
 
 def _neuron(layer: Dense | Conv2d, program: Program, strict: bool, unit: int, index: int) -> StockLayer:
+    bias = _held(_scaled(layer.bias, unit), BIAS_MANT_MAX, "bias", index)
     strictly = 0 if program.arithmetic.comparison == ">" else 1
-    vth = _held(_scaled(layer.vth, unit) - strictly, STOCK_VTH_MAX, "threshold", index)
+    vth = _held(_scaled(layer.vth, unit) - strictly, VTH_MANT_MAX, "threshold", index)
     refuse = strict and program.arithmetic.reset != "zero"
     return {
+        "bias": bias,
         "neuron/type": STRICT_NEURON if refuse else STOCK_NEURON,
         "neuron/iDecay": layer.u_decay.astype(np.int64),
         "neuron/vDecay": layer.v_decay.astype(np.int64),
@@ -105,25 +97,25 @@ def _stock_weight(
 ) -> tuple[np.ndarray, int]:
     """Weights as stock NetX holds them, and n: a membrane LSB is 2**n of its weight LSBs."""
     exact = _has_stock_fractions(layer, program)
-    exponent = layer.weight_exp - (STOCK_SHIFT if exact else 0)
+    exponent = layer.weight_exp - (MANTISSA_SHIFT if exact else 0)
     if exponent < 0:
         return layer.weight.astype(np.int64), -exponent
     scaled = layer.weight.astype(np.int64) << exponent
-    if np.abs(scaled).max() > STOCK_WEIGHT_MAX:
+    if np.abs(scaled).max() > WEIGHT_MAX:
         raise CompileError(
             f"weights reach {np.abs(scaled).max()} after their exponent {exponent}",
             where=f"layer {index}",
-            expected=f"at most {STOCK_WEIGHT_MAX}, or stock NetX alters them silently",
+            expected=f"at most {WEIGHT_MAX}, or stock NetX alters them silently",
             todo="lower weight.exponent_max in the profile",
         )
-    return scaled, -STOCK_SHIFT if exact else 0
+    return scaled, -MANTISSA_SHIFT if exact else 0
 
 
 def _has_stock_fractions(layer: Dense | Conv2d | Readout, program: Program) -> bool:
     """Whether a membrane LSB is a stock neuron's own, so that every rounding is the same."""
     biases = [layer.bias] if isinstance(layer, Readout) else [layer.bias, layer.vth]
-    whole = not any((values & ((1 << STOCK_SHIFT) - 1)).any() for values in biases)
-    return whole and layer.weight_exp >= STOCK_SHIFT and program.arithmetic.comparison == ">"
+    whole = not any((values & ((1 << MANTISSA_SHIFT) - 1)).any() for values in biases)
+    return whole and layer.weight_exp >= MANTISSA_SHIFT and program.arithmetic.comparison == ">"
 
 
 def _scaled(values: np.ndarray, exponent: int) -> np.ndarray:

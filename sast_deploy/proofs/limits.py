@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sast_deploy.program.lava_constants import VTH_MANT_MAX
 from sast_deploy.program.program import (
     NO_DECAY_FILTER,
     Conv2d,
@@ -28,7 +29,6 @@ from sast_deploy.program.program import (
     SpikingLayer,
     layer_label,
 )
-from sast_deploy.program.stock import STOCK_VTH_MAX
 from sast_deploy.program.sums import Weighted, weighted_layers, weighted_sums
 from sast_deploy.proofs.bounds import NeuronBounds, bound_neurons, signed_bits
 
@@ -54,7 +54,7 @@ WHY = {  # what a broken limit means; the limits that are not here are met by se
     "weight bits": "Loihi 1 stores weights of 1 to 6 or 8 bits; those of {layer} are {needs}",
     "weight exponent": "Loihi 1 multiplies weights by 2^-8 to 2^7; {layer} needs 2^{needs}",
     "delay": f"Loihi 1 delays spikes by at most {DELAY_MAX} steps; {{layer}} needs {{needs}}",
-    "threshold": f"Loihi 1 has thresholds from 0 to {STOCK_VTH_MAX}; {{layer}} needs {{needs}}",
+    "threshold": f"Loihi 1 has thresholds from 0 to {VTH_MANT_MAX}; {{layer}} needs {{needs}}",
     "bias": "Loihi 1 has biases of 12 bits, the sign apart, times a power of two; {layer} needs {needs}",
     "decay": f"Loihi 1 has decays from 0 to {DECAY_MAX}; {{layer}} needs {{needs}}",
     "state bits": f"Loihi 1 has membranes of {STATE_BITS} bits; those of {{layer}} need {{needs}}",
@@ -207,12 +207,12 @@ def _values(layer: Weighted, program: Program, bounds: NeuronBounds) -> list[_Fo
 def _neurons(layer: SpikingLayer, program: Program, bounds: NeuronBounds, scale: int) -> list[_Found]:
     """Threshold, decays and registers. scale: a membrane LSB is 2**scale of the chip's v."""
     low, high = int(layer.vth.min()), int(layer.vth.max())
-    fires = low >= 0 and high << scale <= STOCK_VTH_MAX << STATE_EXTRA_BITS
+    fires = low >= 0 and high << scale <= VTH_MANT_MAX << STATE_EXTRA_BITS
     leak, filtered = layer.v_decay, layer.u_decay.astype(np.int64) - 1  # the chip adds 1 to the current's
     fits = min(leak.min(), filtered.min()) >= 0 and max(leak.max(), filtered.max()) <= DECAY_MAX
     state = program.arithmetic.state.bits + scale
     found: list[_Found] = [
-        ("threshold", _mantissas(low if low < 0 else high, scale), f"0..{STOCK_VTH_MAX}", 0, fires),
+        ("threshold", _mantissas(low if low < 0 else high, scale), f"0..{VTH_MANT_MAX}", 0, fires),
         ("decay", f"v {_range(leak)}, u {_range(filtered)}", f"0..{DECAY_MAX}", 0, bool(fits)),
         ("state bits", str(state), str(STATE_BITS), 0, state <= STATE_BITS),
     ]

@@ -13,7 +13,8 @@ from sast_deploy.base.outputs import RUN_KEY, Run, json_kind
 from sast_deploy.base.text import percent
 from sast_deploy.data.request import DataRequest
 from sast_deploy.netx.file import NetFile, profile_of
-from sast_deploy.netx.foreign.network import StockUse, load_stock
+from sast_deploy.netx.foreign.reader import read_stock
+from sast_deploy.netx.foreign.stocknet import StockUse
 from sast_deploy.netx.stock_view import stock_loads
 from sast_deploy.program.program import Program, Readout, layer_label
 from sast_deploy.program.sums import weighted_layers
@@ -85,8 +86,9 @@ def inspect_net(net: NetFile, path: Path | None, calibration: Calibration | None
 
 def inspect_stock(path: Path) -> Inspection:
     """Establish what can be said of a stranger's stock NetX file. Raises NetFileError."""
-    stock = load_stock(path, StockUse(steps=STOCK_STEPS))
-    program, what = stock.program, "spikes" if stock.transform is None else "pixels"
+    stock = read_stock(path)
+    program = stock.program(StockUse(steps=STOCK_STEPS)).program
+    what = "spikes" if stock.neurons is None else "pixels"
     inputs = f"{'x'.join(map(str, program.input_shape))} {what} 0..{program.input_max}"
     summary = {
         "file": str(path),

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sast_deploy.base.errors import UsageError
 from sast_deploy.base.progress import track
 from sast_deploy.engines.reference import run_reference
-from sast_deploy.engines.registry import ENGINES, LavaOptions, run_engine
+from sast_deploy.engines.registry import ENGINES, LavaOptions, prepare
 from sast_deploy.netx.known_answers import KnownAnswers
 from sast_deploy.program.program import Program
 from sast_deploy.program.record import SpikeRecord, evenly_spread, first_difference, select, take
@@ -65,13 +64,11 @@ def load_engines(
     names: Collection[str], program: Program, lava: LavaOptions | None = None
 ) -> dict[str, Engine]:
     """The named engines and the reference. Batches are half of the samples, so that states serve two each."""
-    for name in set(names) - set(ENGINES):
-        raise UsageError(f"engine {name!r}", expected=f"one of {', '.join(ENGINES)}")
+    for name in names:
+        prepare(name, program)  # refuses one that is none
 
     def engine(name: str) -> Engine:
-        return lambda frames: run_engine(
-            name, program, frames, trace=True, lava=lava, batch=half(len(frames)), progress=iter
-        )
+        return lambda frames: prepare(name, program, lava=lava, batch=half(len(frames)))(frames, trace=True)
 
     return {name: engine(name) for name in ENGINES if name in (*names, REFERENCE)}
 

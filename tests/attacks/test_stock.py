@@ -6,7 +6,8 @@ import h5py
 import numpy as np
 import pytest
 
-from sast_deploy.netx.foreign.network import StockUse, load_stock
+from sast_deploy.netx.foreign.reader import read_stock
+from sast_deploy.netx.foreign.stocknet import StockUse
 from tests.attacks.readers import commands, place
 from tests.attacks.test_nets import NODES, REACHING, refusal
 from tools.fuzzing.hdf5 import datasets
@@ -68,7 +69,7 @@ def test_every_dataset(change, seed, seeds, made, work):
         path.write_bytes(seeds.files["stock"][seed])
         with h5py.File(path, "r+") as file:
             change(file, name, made[0])
-        message = refusal(load_stock, path, StockUse(steps=3))
+        message = refusal(lambda: read_stock(path).program(StockUse(steps=3)))
         assert message or change not in REACHING, name
         assert "x.net" in message or not message, name
         assert len(message.splitlines()) <= 1, name

@@ -5,8 +5,6 @@ Stock Lava itself is the judge, on files written here; so are the ground truths 
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -14,9 +12,9 @@ from sast_deploy.base.errors import NetFileError
 from sast_deploy.engines.fast import run_fast
 from sast_deploy.engines.lava import StockOptions, run_lava, run_stock
 from sast_deploy.engines.reference import run_reference
-from sast_deploy.netx.foreign.currents import check_currents
 from sast_deploy.netx.foreign.frames import stock_frames
-from sast_deploy.netx.foreign.network import StockUse, load_stock, read_stock
+from sast_deploy.netx.foreign.reader import read_stock
+from sast_deploy.netx.foreign.stocknet import StockUse
 from sast_deploy.program.record import first_difference
 from tests.programs import vectorised
 from tests.stockfiles import FLATTEN, conv, dense, image, integers, integrator, neuron, write_stock
@@ -90,13 +88,13 @@ def graded(rng):
 def judged(tmp_path, layers, frames, use, options):
     """Stock Lava's run of the file against the reference's, on every membrane and spike of every layer."""
     path = write_stock(tmp_path / "stranger.net", layers)
-    net = load_stock(path, use)
-    record = run_reference(net.program, frames, trace=True)
-    assert first_difference(vectorised(net.program, frames), record) is None
-    check_currents(net.program, net.unproven, frames, record, path)
+    stock = read_stock(path).program(use)
+    record = run_reference(stock.program, frames, trace=True)
+    assert first_difference(vectorised(stock.program, frames), record) is None
+    stock.check(frames, record)
     run = run_stock(path, frames, record=True, options=options)
     same_as_stock(run, record, frames.shape[1])
-    return net, record
+    return stock, record
 
 
 @pytest.mark.parametrize(
@@ -107,14 +105,14 @@ def test_stock_lava_is_the_judge(make, interval, tmp_path):
     layers, frames = make(np.random.default_rng([3, interval]))
     use = StockUse(frames.shape[1], reset_interval=interval, reset_offset=1)
     options = StockOptions(message_bits=0, reset_interval=interval, reset_offset=1)
-    net, record = judged(tmp_path, layers, frames, use, options)
+    stock, record = judged(tmp_path, layers, frames, use, options)
     firing = [float(trace.spikes.mean()) for trace in record.traces]
     never = {len(firing) - 1} if make is recurrent_and_delayed else set()
     assert all(0.01 < rate < 0.99 for layer, rate in enumerate(firing) if layer not in never), firing
-    assert bool(net.notes) == (make is altered)
-    found = run_lava(net.program, frames, trace=True)
+    assert bool(stock.net.notes) == (make is altered)
+    found = run_lava(stock.program, frames, trace=True)
     assert first_difference(record, found) is None
-    assert first_difference(record, run_fast(net.program, frames, trace=True)) is None
+    assert first_difference(record, run_fast(stock.program, frames, trace=True)) is None
 
 
 def test_graded_input_and_its_absence(tmp_path):
@@ -125,8 +123,9 @@ def test_graded_input_and_its_absence(tmp_path):
     # Without message bits stock NetX takes every nonzero input for one spike.
     options = StockOptions(message_bits=0, reset_interval=0)
     path, spikes = tmp_path / "stranger.net", (frames > 0).astype(np.uint8)
-    assert load_stock(path).program.input_max == 1
-    record = run_reference(load_stock(path, StockUse(30)).program, spikes, trace=True)
+    program = read_stock(path).program(StockUse(30)).program
+    assert program.input_max == 1
+    record = run_reference(program, spikes, trace=True)
     run = run_stock(path, frames, record=True, options=options)
     assert np.array_equal(run.spikes[-1][:, :30], record.traces[-1].spikes[0].T)
 
@@ -159,20 +158,17 @@ def test_numbers_become_what_stock_lava_casts_them_to(kind, layer, tmp_path):
     layers, shape = begun_by(layer, rng, 30 if kind == "spikes" else 2500)
     array, bits = numbers(kind, rng, (80, *shape))
     path, told = write_stock(tmp_path / "stranger.net", layers), None if layer == "dense" else shape
-    bare = StockUse(message_bits=bits, input_max=1, array_shape=told)
-    inputs = stock_frames(array, load_stock(path, bare), None, bits, path)
+    net = read_stock(path)
+    inputs = stock_frames(array, net, None, bits, path)
     assert len(inputs.notes) == {"spikes": 2, "8 bits": 2, "16 bits": 0}[kind]
-    use = replace(
-        bare, steps=inputs.steps, reset_offset=1, input_min=inputs.input_min, input_max=inputs.input_max
-    )
-    net, frames = load_stock(path, use), inputs.chunk(0, 1)
-    record = run_reference(net.program, frames, trace=True)
-    check_currents(net.program, net.unproven, frames, record, path)
+    stock, frames = net.program(inputs.use), inputs.chunk(0, 1)
+    record = run_reference(stock.program, frames, trace=True)
+    stock.check(frames, record)
     options = StockOptions(message_bits=bits, reset_interval=0, input_shape=told)
     same_as_stock(run_stock(path, array[None], record=True, options=options), record, 80)
     assert all(trace.spikes.any() and not trace.spikes.all() for trace in record.traces)
-    assert first_difference(record, run_fast(net.program, frames, trace=True)) is None
-    assert first_difference(record, run_lava(net.program, frames, trace=True)) is None
+    assert first_difference(record, run_fast(stock.program, frames, trace=True)) is None
+    assert first_difference(record, run_lava(stock.program, frames, trace=True)) is None
 
 
 def same_as_stock(run, record, steps):
@@ -185,10 +181,9 @@ def same_as_stock(run, record, steps):
 def driven(tmp_path, layers, array, bits=24):
     """A network of C, H, W inputs on an array: (path, network, frames)."""
     path = write_stock(tmp_path / "stranger.net", layers)
-    bare = StockUse(message_bits=bits, input_max=1, array_shape=array.shape[1:])
-    inputs = stock_frames(array, load_stock(path, bare), len(array), bits, path)
-    use = replace(bare, steps=len(array), input_min=inputs.input_min, input_max=inputs.input_max)
-    return path, load_stock(path, use), inputs.chunk(0, 1)
+    net = read_stock(path)
+    inputs = stock_frames(array, net, len(array), bits, path)
+    return path, net.program(inputs.use), inputs.chunk(0, 1)
 
 
 WIDE = dense(np.full((2, 600), 255), vThMant=(1 << 18) - 1, vDecay=4096)
@@ -210,13 +205,13 @@ EDGE = np.array([131072, 0, 5, 0, 0])[:, None, None, None]
 )  # fmt: skip
 def test_what_only_the_run_can_tell_is_as_in_stock_lava(layers, array, bits, tmp_path):
     """Sums, currents and partial sums that may leave stock Lava's range, and reach its very end here."""
-    path, net, frames = driven(tmp_path, layers, array, bits)
-    assert net.unproven == (0,)
-    record = run_reference(net.program, frames, trace=True)
-    check_currents(net.program, net.unproven, frames, record, path)
+    path, stock, frames = driven(tmp_path, layers, array, bits)
+    assert stock.unproven == (0,)
+    record = run_reference(stock.program, frames, trace=True)
+    stock.check(frames, record)
     options = StockOptions(message_bits=bits, reset_interval=0, input_shape=array.shape[1:])
     same_as_stock(run_stock(path, array[None], record=True, options=options), record, len(array))
-    assert first_difference(record, run_fast(net.program, frames, trace=True)) is None
+    assert first_difference(record, run_fast(stock.program, frames, trace=True)) is None
 
 
 @pytest.mark.parametrize(
@@ -232,10 +227,10 @@ def test_what_only_the_run_can_tell_is_as_in_stock_lava(layers, array, bits, tmp
     ],
 )  # fmt: skip
 def test_a_run_that_leaves_stock_lavas_range_is_refused(layers, array, message, tmp_path):
-    path, net, frames = driven(tmp_path, layers, array)
-    record = run_reference(net.program, frames, trace=True)
+    _, stock, frames = driven(tmp_path, layers, array)
+    record = run_reference(stock.program, frames, trace=True)
     with pytest.raises(NetFileError, match=rf"layer 0 \((conv|dense)\): sample 0, {message}"):
-        check_currents(net.program, net.unproven, frames, record, path)
+        stock.check(frames, record)
 
 
 def test_input_neurons_are_driven_by_their_bias(tmp_path):
@@ -248,11 +243,11 @@ def test_input_neurons_are_driven_by_their_bias(tmp_path):
     ]
     pixels = np.repeat(rng.integers(0, 60, (1, 8, 2, 4, 5)), 5, axis=1).astype(np.uint8)
     path = write_stock(tmp_path / "stranger.net", layers)
-    net = load_stock(path, StockUse(40, input_max=59))
+    net = read_stock(path)
     assert (net.transform, net.latency) == ((3, -20), 1)
-    record = run_reference(net.program, pixels, trace=True)
+    record = run_reference(net.program(StockUse(40, input_max=59)).program, pixels, trace=True)
     biases = 3 * pixels.astype(np.int64) - 20
-    shifted = load_stock(path, StockUse(40, input_max=59 * 3, input_bias=-20)).program
+    shifted = net.program(StockUse(40, input_max=59 * 3, input_bias=-20)).program
     again = run_reference(shifted, (biases + 20).astype(np.uint8), trace=True)
     assert first_difference(record, again) is None
     run = run_stock(path, biases, record=True, options=StockOptions(reset_interval=0, reset_offset=0))
@@ -267,7 +262,7 @@ def test_ground_truth_tinynet(shared_data):
     folder = shared_data / "netx_conformance" / "tinynet"
     biases = np.load(folder / "input_bias.npy").transpose(2, 1, 0)  # stored W, H, C
     use = StockUse(20, reset_interval=17, input_max=int(biases.max()), input_bias=0)
-    program = read_stock(folder / "tiny.net", use)
+    program = read_stock(folder / "tiny.net").program(use).program
     assert [layer.reset_offset for layer in program.layers] == [0, 1, 2]
     frames = np.broadcast_to(biases.astype(np.uint8), (1, 20, 3, 16, 16))
     record = run_reference(program, frames, trace=True)
@@ -285,7 +280,8 @@ def test_ground_truth_dense(shared_data, tmp_path):
         np.load(folder / f"{name}.npy") for name in ("in", "weight", "current", "out")
     )
     layers = [dense(weight, vThMant=6, iDecay=4096, vDecay=415)]
-    program = read_stock(write_stock(tmp_path / "dense.net", layers), StockUse(2000))
+    net = read_stock(write_stock(tmp_path / "dense.net", layers))
+    program = net.program(StockUse(2000)).program
     sums = program.layers[0].weight @ inputs.astype(np.int64)
     assert np.array_equal(sums[:, :-1], current[:, 1:])  # a synapse sends one step late
     frames = inputs.T.astype(np.uint8).reshape(1, 2000, 200, 1, 1)

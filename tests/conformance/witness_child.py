@@ -101,7 +101,7 @@ def refractory_reset(activation, vth):
 
 def weights(seed, cases):
     """The stock weight functions against `stock_weights`, on random matrices: how many of each outcome."""
-    from sast_deploy.netx.foreign.weights import stock_weights
+    from sast_deploy.netx.foreign.altered_weights import stock_weights
 
     rng, outcomes = np.random.default_rng(int(seed)), {"exact": 0, "altered": 0, "refused": 0, "wrong": 0}
     for _ in range(int(cases)):

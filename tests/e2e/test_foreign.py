@@ -14,7 +14,8 @@ from sast_deploy.cli import run
 from sast_deploy.engines import stockrun
 from sast_deploy.engines.reference import run_reference
 from sast_deploy.netx.file import NetFile, write_net
-from sast_deploy.netx.foreign.network import StockUse, read_stock
+from sast_deploy.netx.foreign.reader import read_stock
+from sast_deploy.netx.foreign.stocknet import StockUse
 from sast_deploy.program import record
 from tests.programs import fc_program
 from tests.stockfiles import FLATTEN, conv, dense, image, integers, integrator, neuron, write_stock
@@ -43,7 +44,7 @@ def test_spikes_in_spikes_out(backend, folder, capsys):
     text = capsys.readouterr().out
     assert "flat.net: stock NetX network, 1 samples x 15 steps" in text
     assert "latency 3 steps" in text
-    program = read_stock("flat.net", StockUse(15, reset_offset=1))
+    program = read_stock("flat.net").program(StockUse(15, reset_offset=1)).program
     assert f"program {program.digest()}" in text
     frames = np.concatenate([np.load("one.npy"), np.zeros((3, 2, 6, 5))]).astype(np.uint8)[None]
     expected = run_reference(program, frames, trace=True).traces
@@ -78,7 +79,7 @@ def test_a_picture_drives_the_biases_of_input_neurons(folder):
     biases = np.trunc(np.load("picture.npy") * 40 + 10).astype(np.int64)
     use = StockUse(20, input_max=50, input_bias=0)
     frames = np.broadcast_to(biases.astype(np.uint8), (1, 20, 2, 6, 5))
-    expected = run_reference(read_stock("pixels.net", use), frames, trace=True)
+    expected = run_reference(read_stock("pixels.net").program(use).program, frames, trace=True)
     with np.load("runs/pixels/spikes.npz") as found:
         assert np.array_equal(found["spikes"], expected.traces[-1].spikes)
         assert np.array_equal(found["logits"], expected.logits)
@@ -129,7 +130,6 @@ def arrays(path):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["reference", "fast", "lava"])
 def test_chunks_and_traces_change_no_value(backend, folder, monkeypatch):
     """Samples one by one, in files instead of memory: the same arrays; with --traces those of all layers."""
@@ -147,7 +147,7 @@ def test_chunks_and_traces_change_no_value(backend, folder, monkeypatch):
     assert {name: parts[name].shape for name in set(parts) - set(whole)} == hidden
     use = StockUse(15, message_bits=2, input_max=2, reset_offset=1)
     frames = np.pad(np.load("many.npy"), [(0, 0), (0, 3), (0, 0), (0, 0), (0, 0)])
-    expected = run_reference(read_stock("flat.net", use), frames, trace=True)
+    expected = run_reference(read_stock("flat.net").program(use).program, frames, trace=True)
     for layer in (0, 1):
         assert np.array_equal(parts[f"spikes{layer}"].ravel(), expected.traces[layer].spikes.ravel())
         assert np.array_equal(parts[f"membranes{layer}"].ravel(), expected.traces[layer].membrane.ravel())

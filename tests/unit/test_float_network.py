@@ -175,7 +175,7 @@ def test_a_wrong_layer_is_refused_by_name(changes, message):
         (lambda: network(("dense", OUT)), "layer 0 is str; expected a FloatLayer"),
         (lambda: network((CONV, POOL, OUT), classes=("a",)), "2 logits for 1 classes; expected as many"),
         (lambda: network((CONV, POOL, OUT), classes=(1, 2)), r"classes \(1, 2\); expected texts"),
-        (lambda: network((CONV, POOL, OUT), reset="none"), "FloatNetwork.reset = 'none'; expected subtract or zero"),
+        (lambda: network((CONV, POOL, OUT), reset="none"), "FloatNetwork.reset = 'none'; expected subtract"),
         (lambda: network((CONV, POOL, OUT), input_clip=0), "FloatNetwork.input_clip = 0"),
         (lambda: network((CONV, POOL, OUT), input_max=1.0), "FloatNetwork.input_max = 1.0"),
         (lambda: network((CONV, POOL, OUT), shape=(2, 3)), r"FloatNetwork.input_shape = \[2, 3\]"),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sast_deploy.cli import run
-from sast_deploy.netx.foreign.network import load_stock
+from sast_deploy.netx.foreign.reader import read_stock
 from tests.stockfiles import conv, dense, image, integrator, write_stock
 
 RNG = np.random.default_rng(3)
@@ -52,7 +52,7 @@ def test_a_strangers_file_is_inspected_and_its_last_line_is_the_verdict(
     assert written["verdict"] == expected
     assert len(written["layers"]) == len(FILES[stock.stem]) - (stock.stem == "conv")
     assert "sast-deploy did not write" in written["summary"]["origin"]
-    for note in load_stock(stock).notes:
+    for note in read_stock(stock).notes:
         assert f"note: {note}" in lines
     assert not any("compile the checkpoint" in line for line in lines)
 

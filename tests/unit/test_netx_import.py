@@ -10,9 +10,9 @@ import pytest
 
 from sast_deploy.base.errors import NetFileError
 from sast_deploy.engines.reference import run_reference
-from sast_deploy.netx.foreign.currents import check_currents
-from sast_deploy.netx.foreign.network import StockUse, load_stock, read_stock
-from sast_deploy.netx.foreign.weights import stock_weights
+from sast_deploy.netx.foreign.altered_weights import stock_weights
+from sast_deploy.netx.foreign.reader import read_stock
+from sast_deploy.netx.foreign.stocknet import StockUse
 from sast_deploy.program.fixedpoint import Arithmetic, QFormat
 from sast_deploy.program.program import Conv2d, Dense
 from tests.stockfiles import FLATTEN, conv, dense, image, integrator, neuron, write_stock
@@ -32,8 +32,10 @@ def test_a_small_file_literally(tmp_path):
         integrator(np.array([[1, -1]]), np.array([2])),
     ]
     path = write_stock(tmp_path / "a stranger.net", layers)
-    net = load_stock(path, StockUse(20, message_bits=3, reset_interval=5, reset_offset=4))
-    program, (first, second, last) = net.program, net.program.layers
+    net = read_stock(path)
+    path.unlink()  # all of it has been read
+    stock = net.program(StockUse(20, message_bits=3, reset_interval=5, reset_offset=4))
+    program, (first, second, last) = stock.program, stock.program.layers
     assert (program.name, program.input_shape, program.input_max, program.steps) == (
         "a stranger", (1, 3, 4), 7, 20,
     )  # fmt: skip
@@ -51,19 +53,48 @@ def test_a_small_file_literally(tmp_path):
         [128], [1 << 23], [4096], [0],
     ]  # fmt: skip
     assert all(layer.weight_exp == 6 for layer in program.layers)
-    assert (net.transform, net.notes, net.unproven, net.latency) == (None, (), (), 3)
-    assert read_stock(path).digest() == replace(program, steps=1, input_max=1, reset_interval=0, layers=tuple(
-        replace(layer, reset_offset=0) for layer in program.layers
-    )).digest()  # fmt: skip
+    assert (net.transform, net.notes, stock.unproven, net.latency) == (None, (), (), 3)
+    layers = tuple(replace(layer, reset_offset=0) for layer in program.layers)
+    never = replace(program, steps=1, input_max=1, reset_interval=0, layers=layers)
+    assert net.program().program.digest() == never.digest()
+
+
+def test_a_network_that_no_file_can_say_is_not_made(tmp_path):
+    layers = [image(2, 4, 4, **neuron()), FLATTEN, dense(np.eye(3, 32))]
+    net = read_stock(write_stock(tmp_path / "a.net", layers))
+    with pytest.raises(ValueError, match="without its transform or shape"):
+        replace(net, transform=None)
+    with pytest.raises(ValueError, match="without its transform or shape"):
+        replace(net, input_shape=None)
+    with pytest.raises(ValueError, match=r"shape \(4,\) of weights \(3, 32\)"):
+        replace(net.layers[0], shape=(4,))
+    with pytest.raises(NetFileError, match=r"layer 2 \(dense\): weights of 32 inputs; expected 3, as"):
+        replace(net, layers=(net.layers[0], replace(net.layers[0], flattened=False)))
+    with pytest.raises(NetFileError, match="has no layer that computes"):
+        replace(net, layers=(), transform=None, neurons=None)
+    with pytest.raises(ValueError, match="read-only"):
+        net.layers[0].layer.weight[0, 0] = 5
+
+
+def test_an_unknown_input_shape_is_the_use_s_to_say(tmp_path):
+    """A convolution without an input layer is read; only a program needs to know what it is of."""
+    net = read_stock(write_stock(tmp_path / "a.net", [conv(KERNEL, (2, 2, 2)), FLATTEN, dense(np.eye(3, 8))]))
+    assert (net.input_shape, net.inputs(array=(1, 3, 3)), net.inputs((1, 3, 3), (9, 9, 9))) == (
+        None, (1, 3, 3), (1, 3, 3),
+    )  # fmt: skip
+    assert net.program(StockUse(input_shape=(1, 3, 3))).program.input_shape == (1, 3, 3)
+    with pytest.raises(NetFileError, match=r"layer 0 \(conv\): shape \(2, 2, 2\); expected \(2, 4, 4\)"):
+        net.program(StockUse(input_shape=(1, 5, 5)))
 
 
 def test_input_neurons_become_a_layer(tmp_path):
     path = write_stock(
         tmp_path / "a.net", [image(2, 4, 4, **neuron(iDecay=5)), FLATTEN, dense(np.eye(3, 32, dtype=int))]
     )
-    net = load_stock(path)
-    first = net.program.layers[0]
-    assert (net.transform, net.latency, net.program.input_max) == ((64, 0), 1, 255)
+    net = read_stock(path)
+    program = net.program().program
+    first = program.layers[0]
+    assert (net.transform, net.latency, program.input_max) == ((64, 0), 1, 255)
     assert (first.weight.ravel().tolist(), first.groups, first.delay.tolist()) == ([64, 64], 2, [0])
     assert first.u_decay.tolist() == [4096]  # a bias passes no current filter
 
@@ -140,7 +171,7 @@ def test_what_is_not_supported_is_refused_by_name(case, tmp_path):
     layers, message = REFUSED[case]
     path = write_stock(tmp_path / "a.net", layers)
     with pytest.raises(NetFileError, match=message) as caught:
-        read_stock(path)
+        read_stock(path).program()
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
 
@@ -166,15 +197,16 @@ def test_files_that_are_none(tmp_path):
 def test_a_current_that_leaves_24_bits_is_found(tmp_path):
     """64 * 250 * 500 steps = 8,000,000 fits 24 bits, 64 * 250 * 525 does not: only the run can tell."""
     path = write_stock(tmp_path / "a.net", [integrator(np.array([[250, -250]]))])
-    net = load_stock(path, StockUse(530))
-    assert net.unproven == (0,)
-    assert load_stock(path, StockUse(100)).unproven == ()
+    net = read_stock(path)
+    stock = net.program(StockUse(530))
+    assert stock.unproven == (0,)
+    assert net.program(StockUse(100)).unproven == ()
     frames = np.zeros((1, 530, 2, 1, 1), np.uint8)
     frames[:, :500, 0] = 1
-    check_currents(net.program, net.unproven, frames, run_reference(net.program, frames, trace=True), path)
+    stock.check(frames, run_reference(stock.program, frames, trace=True))
     frames[:, :, 0] = 1
-    record = run_reference(net.program, frames, trace=True)
+    record = run_reference(stock.program, frames, trace=True)
     with pytest.raises(
         NetFileError, match=r"layer 0 \(dense\): sample 7, step 525, neuron 0: the current reaches 8400000"
     ):
-        check_currents(net.program, net.unproven, frames, record, path, 7)
+        stock.check(frames, record, 7)

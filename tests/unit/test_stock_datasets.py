@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from sast_deploy.base.errors import NetFileError
-from sast_deploy.netx.foreign.network import load_stock
-from sast_deploy.netx.foreign.node import ANY, RULES
+from sast_deploy.netx.foreign.datasets import ANY, RULES
+from sast_deploy.netx.foreign.reader import read_stock
 from tests.stockfiles import FLATTEN, conv, dense, image, integers, neuron, write_stock
 
 RNG = np.random.default_rng(0)
@@ -55,7 +55,7 @@ def damages(kind, name):
 @pytest.mark.parametrize("kind", RULES)
 def test_the_files_are_valid_and_have_every_dataset(kind, tmp_path):
     index, layers = VALID[kind]
-    load_stock(write_stock(tmp_path / "a.net", layers))
+    read_stock(write_stock(tmp_path / "a.net", layers))
     left_out = {name for name in RULES[kind] if name not in layers[index]}
     assert left_out == ({"delay"} if kind == "dense_rec" else set())
 
@@ -77,7 +77,7 @@ def test_a_dataset_that_is_none_is_named(kind, name, tmp_path):
     missing = [dict(layer) for layer in layers]
     del missing[index][name]
     if is_optional(kind, name):
-        load_stock(write_stock(tmp_path / "a.net", missing))
+        read_stock(write_stock(tmp_path / "a.net", missing))
     else:
         refused(tmp_path / "a.net", missing, f"{place}no dataset {name}; expected")
     missing[index][f"{name}/inside"] = 3
@@ -95,6 +95,6 @@ def test_neurons_that_are_no_group_are_named(kind, tmp_path):
 
 def refused(path, layers, message):
     with pytest.raises(NetFileError, match=message) as caught:
-        load_stock(write_stock(path, layers))
+        read_stock(write_stock(path, layers))
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)

@@ -12,8 +12,9 @@ import numpy.typing as npt
 from sast_deploy.base.errors import DataError
 from sast_deploy.base.reading.arrays import read_npy
 from sast_deploy.base.reading.files import Expected
-from sast_deploy.netx.foreign.network import StockNet
-from sast_deploy.netx.foreign.node import INT16, INT32
+from sast_deploy.base.rules import INT32
+from sast_deploy.netx.foreign.stocknet import StockNet, StockUse
+from sast_deploy.program.lava_constants import BIAS_MANT_MAX, BIAS_MANT_MIN
 from sast_deploy.program.program import Shape
 from sast_deploy.program.record import release
 
@@ -26,46 +27,28 @@ ARRAY = Expected("an array of numbers, what np.save writes", DataError)
 class StockFrames:
     """An array as frames, made when they are asked for.
 
-    array: (samples, time, C, H, W), whatever its type. steps: of a sample; after the array's last one there
-    are no more spikes, but biases stay as they are, as in stock Lava. transform: (weight, bias) of the input
-    neurons, or None. binary: whether every nonzero integer is one spike. low, high: the range of the integers
-    of the array, biases included. notes: what stock Lava makes of it, one line each.
+    array: (samples, time, C, H, W), whatever its type; after its last step there are no more spikes, but
+    biases stay as they are, as in stock Lava. use: how they use the network, without resets. transform:
+    (weight, bias) of the input neurons, or None. binary: whether every nonzero integer is one spike. notes:
+    what stock Lava makes of the array, one line each.
     """
 
     array: npt.NDArray[Any]
-    steps: int
+    use: StockUse
     transform: tuple[int, int] | None
     binary: bool
-    low: int
-    high: int
     notes: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.array)
 
-    @property
-    def input_bias(self) -> int | None:
-        """What the input neurons' bias is more than a frame's value, or None where the network has none."""
-        return None if self.transform is None else self.low
-
-    @property
-    def input_min(self) -> int:
-        """The smallest value of a frame."""
-        return 0 if self.binary or self.transform is not None else min(0, self.low)
-
-    @property
-    def input_max(self) -> int:
-        """The largest value of a frame, at least 1."""
-        if self.binary:
-            return 1
-        return max(1, self.high - (0 if self.transform is None else self.low))
-
     def chunk(self, start: int, stop: int) -> npt.NDArray[np.integer[Any]]:
         """Frames (samples, steps, C, H, W) of some samples: uint8, or int32 where that is too narrow."""
-        values = _integers(self.array[start:stop, : self.steps], self.transform)
-        values = values != 0 if self.binary else values - (self.input_bias or 0)
-        frames = values.astype(np.int32 if self.input_min < 0 or self.input_max > UINT8_MAX else np.uint8)
-        missing = self.steps - frames.shape[1]
+        low, high = self.use.input_min, self.use.input_max or 1
+        values = _integers(self.array[start:stop, : self.use.steps], self.transform)
+        values = values != 0 if self.binary else values - (self.use.input_bias or 0)
+        frames = values.astype(np.uint8 if low == 0 and high <= UINT8_MAX else np.int32)
+        missing = self.use.steps - frames.shape[1]
         if missing <= 0:
             return frames
         last = frames[:, -1:] if self.transform is not None else np.zeros_like(frames[:, -1:])
@@ -86,22 +69,30 @@ def image_shape(array: npt.NDArray[Any]) -> Shape | None:
 
 
 def stock_frames(
-    array: npt.NDArray[Any], net: StockNet, steps: int | None, message_bits: int, where: Path
-) -> StockFrames:
+    array: npt.NDArray[Any], net: StockNet, steps: int | None, message_bits: int, where: Path,
+    input_shape: Shape | None = None,
+) -> StockFrames:  # fmt: skip
     """Frames of `steps` steps from (samples, T, C, H, W), (T, C, H, W) or, with `steps`, (C, H, W).
 
     Where the network takes n inputs in a row, (samples, T, n), (T, n) or (n,) will do; also for C H W = n.
     Numbers become integers as in stock Lava, which drops fractions. steps: None for T + latency.
+    input_shape: (C, H, W), where the file does not say it.
 
     Raises:
-        DataError: another shape, values that are not finite or beyond 32 bits, biases beyond 16 bits.
+        NetFileError: the network does not take `input_shape`, or needs it. DataError: another shape, values
+            that are not finite or beyond 32 bits, biases beyond 16 bits.
     """
-    train = _train(array, net.program.input_shape, steps, where)
+    train = _train(array, net.inputs(input_shape, image_shape(array)), steps, where)
     steps = train.shape[1] + net.latency if steps is None else steps
     found = _survey(train[:, :steps], net.transform, where)
     binary = net.transform is None and message_bits == 0
     notes = _notes(found, message_bits) if net.transform is None else ()
-    return StockFrames(train, steps, net.transform, binary, found.low, found.high, notes)
+    bias = None if net.transform is None else found.low
+    low = min(0, found.low) if bias is None and not binary else 0
+    high = 1 if binary else max(1, found.high - (bias or 0))
+    offset = int(bias is None)  # a spike reaches the first neurons one step late, a bias at once
+    use = StockUse(steps, message_bits, 0, offset, low, high, bias, train.shape[2:])
+    return StockFrames(train, use, net.transform, binary, notes)
 
 
 @dataclass
@@ -117,7 +108,8 @@ class _Found:
 
 def _survey(train: npt.NDArray[Any], transform: tuple[int, int] | None, where: Path) -> _Found:
     """Look at all of it once, block by block."""
-    found, limits = _Found(INT32[1], INT32[0]), INT16 if transform else (-INT32[1], INT32[1])
+    found = _Found(INT32.max, INT32.min)
+    limits = (-INT32.max, INT32.max) if transform is None else (BIAS_MANT_MIN, BIAS_MANT_MAX)
     for sample in train:
         rows = max(1, BLOCK_BYTES // max(1, sample[:1].nbytes))
         for start in range(0, len(sample), rows):
@@ -149,11 +141,9 @@ def _refuse_range(low: int, high: int, transform: tuple[int, int] | None, where:
     if transform is None:
         raise DataError(f"values from {low} to {high}", where=where, expected="integers of 32 bits")
     weight, bias = transform
-    raise DataError(
-        f"pixels that make neuron biases {weight} * pixel + {bias} from {low} to {high}",
-        where=where,
-        expected=f"biases {INT16[0]}..{INT16[1]}, beyond which stock Lava wraps: pixels from 0 to 1?",
-    )
+    found = f"pixels that make neuron biases {weight} * pixel + {bias} from {low} to {high}"
+    wanted = f"biases {BIAS_MANT_MIN}..{BIAS_MANT_MAX}, beyond which stock Lava wraps: pixels from 0 to 1?"
+    raise DataError(found, where=where, expected=wanted)
 
 
 def _notes(found: _Found, message_bits: int) -> tuple[str, ...]:

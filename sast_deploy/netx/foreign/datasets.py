@@ -11,18 +11,15 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from sast_deploy.base.errors import NetFileError
 from sast_deploy.base.reading.hdf5 import read_dataset
+from sast_deploy.base.rules import INT32
+from sast_deploy.netx.foreign.lava_range import refuse_layer
+from sast_deploy.program import lava_constants as lava
+from sast_deploy.program.sums import FLOAT32_EXACT
 
 Int64Array = npt.NDArray[np.int64]
 NEURONS = ("CUBA", "LOIHI")
-INT32 = (-(1 << 31), (1 << 31) - 1)
-INT16 = (-(1 << 15), (1 << 15) - 1)  # stock neurons hold their bias in 16 bits and wrap without a word
-FLOAT32 = (-(1 << 24), 1 << 24)  # integers that it holds, in which stock convolutions compute
-INT8_MAX = (1 << 7) - 1  # in which stock convolutions hold their geometry
-DECAY_MAX = 4096
-DELAY_MAX = 62
-VTH_MAX = (1 << 25) - 1  # times 64 it still fits 32 bits
+VTH_MAX = INT32.max >> lava.MANTISSA_SHIFT  # what still fits 32 bits when it is shifted
 LONGEST_TEXT = 40  # of types, which are all shorter
 DIMENSIONS = 8
 NEURONS_MAX = 1 << 22  # of one layer
@@ -39,20 +36,21 @@ class Rule:
     """
 
     shapes: tuple[str, ...]
-    low: int = INT32[0]
-    high: int = INT32[1]
+    low: int = INT32.min
+    high: int = INT32.max
     cut: bool = False
     types: tuple[str, ...] = ()
 
 
 ONE, ANY = "one number", "of any shape"
 SINGLE, VECTOR, PAIR = (ONE, "(1,)"), (ONE, "(1,)", "(out,)"), (ONE, "(1,)", "(2,)")
+CONVOLUTION = ("(out, in, kH, kW)", "(out, in, kH, kW, 1)")
 STATE_TYPES = ("int32", "int64")
-BIAS = Rule(VECTOR, *INT16, cut=True)
+BIAS = Rule(VECTOR, lava.BIAS_MANT_MIN, lava.BIAS_MANT_MAX, cut=True)
 NEURON_RULES = {
     "neuron/vThMant": Rule(VECTOR, -VTH_MAX, VTH_MAX, types=STATE_TYPES),
-    "neuron/vDecay": Rule(VECTOR, 0, DECAY_MAX, types=STATE_TYPES),
-    "neuron/iDecay": Rule(VECTOR, 0, DECAY_MAX, types=STATE_TYPES),
+    "neuron/vDecay": Rule(VECTOR, 0, lava.DECAY_UNITY, types=STATE_TYPES),
+    "neuron/iDecay": Rule(VECTOR, 0, lava.DECAY_UNITY, types=STATE_TYPES),
     "neuron/refDelay": Rule(VECTOR),
 }
 DENSE_RULES = {
@@ -74,12 +72,12 @@ RULES: dict[str, dict[str, Rule]] = {
     "dense_rec": {**DENSE_RULES, "weight_rec": Rule(("(out, out)", "(out * out,)"), cut=True)},
     "conv": {
         "shape": Rule(("(3,)",), 1, NEURONS_MAX),
-        "weight": Rule(("(out, in, kH, kW)", "(out, in, kH, kW, 1)"), *FLOAT32, cut=True),
+        "weight": Rule(CONVOLUTION, -FLOAT32_EXACT, FLOAT32_EXACT, cut=True),
         "bias": BIAS,
         "delay": Rule((ANY,), cut=True),
-        "stride": Rule(PAIR, 1, INT8_MAX),
-        "padding": Rule(PAIR, 0, INT8_MAX),
-        "dilation": Rule(PAIR, 1, INT8_MAX),
+        "stride": Rule(PAIR, 1, lava.GEOMETRY_MAX),
+        "padding": Rule(PAIR, 0, lava.GEOMETRY_MAX),
+        "dilation": Rule(PAIR, 1, lava.GEOMETRY_MAX),
         "groups": Rule(SINGLE, 1),
         **NEURON_RULES,
     },
@@ -99,6 +97,17 @@ class Group:
         """The layer's `type`, such as dense."""
         return self.text("type")
 
+    @property
+    def name(self) -> str:
+        """As in "layer 2 (dense)"; without the type where there is none."""
+        kind = self.group.get("type")
+        known = isinstance(kind, h5py.Dataset) and kind.size and kind.dtype.kind in "SO"
+        return f"layer {self.index} ({self.kind})" if known else f"layer {self.index}"
+
+    def refuse(self, found: str, expected: str) -> NoReturn:
+        """Raise the NetFileError for something in the layer that is not supported."""
+        refuse_layer(self.path, self.name, found, expected)
+
     def has(self, name: str) -> bool:
         """Whether there is such a dataset or group."""
         return self._entry(name) is not None
@@ -108,14 +117,14 @@ class Group:
         rule, values = RULES[self.kind][name], self._values(name, sizes)
         if rule.types and values.dtype.name not in rule.types:
             wanted = f"{' or '.join(rule.types)}, in which stock Lava computes"
-            refuse(self, f"{name} of type {values.dtype}", wanted)
+            self.refuse(f"{name} of type {values.dtype}", wanted)
         if not rule.cut and values.dtype.kind not in "iu":
-            refuse(self, f"{name} of type {values.dtype}", "integers")
+            self.refuse(f"{name} of type {values.dtype}", "integers")
         if not np.isfinite(values).all():
-            refuse(self, f"{name} that is not finite", "finite numbers")
+            self.refuse(f"{name} that is not finite", "finite numbers")
         low, high = int(values.min()), int(values.max())  # Python's drop fractions, and know no largest
         if low < rule.low or high > rule.high:
-            refuse(self, f"{name} {low}..{high}", f"{rule.low}..{rule.high}")
+            self.refuse(f"{name} {low}..{high}", f"{rule.low}..{rule.high}")
         cut: Int64Array = values.astype(np.int64)
         return cut
 
@@ -124,9 +133,9 @@ class Group:
         """`shape`, what the layer's neurons are: (n,) or (C, H, W)."""
         shape = tuple(int(n) for n in self.read("shape").ravel())
         if len(shape) > DIMENSIONS:
-            refuse(self, f"shape of {len(shape)} dimensions", f"at most {DIMENSIONS}")
+            self.refuse(f"shape of {len(shape)} dimensions", f"at most {DIMENSIONS}")
         if math.prod(shape) > NEURONS_MAX:
-            refuse(self, f"shape {shape}", f"at most {NEURONS_MAX} neurons")
+            self.refuse(f"shape {shape}", f"at most {NEURONS_MAX} neurons")
         return shape
 
     def vector(self, name: str, outputs: int) -> Int64Array:
@@ -143,13 +152,13 @@ class Group:
         """
         delay = self.read("delay", **{"out": shape[0], "in": shape[1]}) if self.has("delay") else np.int64(0)
         longest = int(np.max(delay))
-        if longest > DELAY_MAX:
-            delay = np.clip(delay, 0, DELAY_MAX)
+        if longest > lava.SYNAPSE_DELAY_MAX:
+            delay = np.clip(delay, 0, lava.SYNAPSE_DELAY_MAX)
         if np.min(delay) < 0:
-            refuse(self, f"delay {int(np.min(delay))}..{longest}", f"0..{DELAY_MAX}")
+            self.refuse(f"delay {int(np.min(delay))}..{longest}", f"0..{lava.SYNAPSE_DELAY_MAX}")
         if np.shape(delay) == (shape[0],):
             delay = np.broadcast_to(np.asarray(delay)[:, None], shape)
-        return np.atleast_1d(np.asarray(delay, np.int64)), longest > DELAY_MAX
+        return np.atleast_1d(np.asarray(delay, np.int64)), longest > lava.SYNAPSE_DELAY_MAX
 
     def pair(self, name: str) -> tuple[int, int]:
         """(rows, columns) of a dataset that holds one number or two."""
@@ -160,19 +169,19 @@ class Group:
         """vThMant, vDecay and iDecay, (1,) or (outputs,) each, of CUBA neurons."""
         kind = self.text("neuron/type")
         if kind not in NEURONS:
-            refuse(self, f"neuron type {kind!r}", f"neurons of type {' or '.join(NEURONS)}")
+            self.refuse(f"neuron type {kind!r}", f"neurons of type {' or '.join(NEURONS)}")
         if self.has("neuron/messageBits"):
-            refuse(self, "neuron/messageBits", "none: stock NetX cannot load it for these neurons")
+            self.refuse("neuron/messageBits", "none: stock NetX cannot load it for these neurons")
         pause = self.vector("neuron/refDelay", outputs).max() if self.has("neuron/refDelay") else 1
         if pause > 1:
-            refuse(self, f"refDelay {pause}", "1: stock NetX ignores it")
+            self.refuse(f"refDelay {pause}", "1: stock NetX ignores it")
         return {name: self.vector(f"neuron/{name}", outputs) for name in ("vThMant", "vDecay", "iDecay")}
 
     def text(self, name: str) -> str:
         """A dataset that holds a text, such as `type`."""
         values = self._dataset(name, "a text")
         if not values.size or values.dtype.kind not in "SO":
-            refuse(self, f"{name} of type {values.dtype}", "a text")
+            self.refuse(f"{name} of type {values.dtype}", "a text")
         value = values.ravel()[0]
         found = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
         return found[:LONGEST_TEXT]
@@ -185,21 +194,21 @@ class Group:
             wanted += f", where {' and '.join(f'{size} is {number}' for size, number in known.items())}"
         values = self._dataset(name, wanted)
         if values.dtype.kind not in NUMBERS:
-            refuse(self, f"{name} of type {values.dtype}", "numbers")
+            self.refuse(f"{name} of type {values.dtype}", "numbers")
         if not values.size or not any(_fits(values.shape, shape, sizes) for shape in shapes):
-            refuse(self, f"{name} {values.shape if values.shape else ONE}", wanted)
+            self.refuse(f"{name} {values.shape if values.shape else ONE}", wanted)
         return values
 
     def _dataset(self, name: str, wanted: str) -> npt.NDArray[Any]:
         found, parent = self._entry(name), name.rpartition("/")[0]
         if parent and isinstance(self._entry(parent), h5py.Dataset):
-            refuse(self, f"{parent} is a dataset", "a group")
+            self.refuse(f"{parent} is a dataset", "a group")
         if found is None:
-            refuse(self, f"no dataset {name}", wanted)
+            self.refuse(f"no dataset {name}", wanted)
         if not isinstance(found, h5py.Dataset):
-            refuse(self, f"{name} is a group", f"a dataset, {wanted}")
+            self.refuse(f"{name} is a group", f"a dataset, {wanted}")
         if found.shape is None:
-            refuse(self, f"{name} without values", wanted)
+            self.refuse(f"{name} without values", wanted)
         return read_dataset(self.group, name)
 
     def _entry(self, name: str) -> h5py.Group | h5py.Dataset | None:
@@ -209,14 +218,6 @@ class Group:
                 return None
             found = found[part]
         return found
-
-
-def refuse(group: Group, found: str, expected: str) -> NoReturn:
-    """Raise the NetFileError for something in a layer that is not supported."""
-    kind = group.group.get("type")
-    known = isinstance(kind, h5py.Dataset) and kind.size and kind.dtype.kind in "SO"
-    named = f" ({group.kind})" if known else ""
-    raise NetFileError(f"layer {group.index}{named}: {found}", where=group.path, expected=expected)
 
 
 def _fits(shape: tuple[int, ...], pattern: str, sizes: dict[str, int]) -> bool:
@@ -231,9 +232,5 @@ def _size_fits(size: int, wanted: str, sizes: dict[str, int]) -> bool:
     if wanted.isdecimal():
         return size == int(wanted)
     *factors, last = (name.strip() for name in wanted.split("*"))
-    left = size
-    for factor in factors:
-        if left % sizes[factor]:
-            return False
-        left //= sizes[factor]
-    return left == sizes.get(last, left)
+    left, rest = divmod(size, math.prod(sizes[factor] for factor in factors))
+    return rest == 0 and left == sizes.get(last, left)

@@ -13,9 +13,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from sast_deploy.program.lava_constants import WEIGHT_BITS, WEIGHT_MAX, WEIGHT_MIN
+
 Int64Array = npt.NDArray[np.int64]
-WEIGHT_BITS = 8
-LOWEST, HIGHEST = -256, 254  # of a matrix of mixed signs
 
 
 def stock_weights(weight: Int64Array, recurrent: Int64Array | None = None) -> tuple[Int64Array, ...]:
@@ -31,8 +31,8 @@ def stock_weights(weight: Int64Array, recurrent: Int64Array | None = None) -> tu
     joined = np.hstack(parts)
     if not joined.any():
         raise ValueError("all weights are 0, which stock NetX cannot load (OverflowError)")
-    if joined.min() < 0 < joined.max() and (joined.max() > HIGHEST or joined.min() < LOWEST):
-        joined = np.clip(joined, LOWEST, HIGHEST)
+    if joined.min() < 0 < joined.max() and (joined.max() > WEIGHT_MAX or joined.min() < WEIGHT_MIN):
+        joined = np.clip(joined, WEIGHT_MIN, WEIGHT_MAX)
     scale_bits, weight_bits = _optimized(joined)
     # NumPy shifts by a negative count to 0: what becomes of positive weights of 256 and more.
     scaled = np.left_shift(joined.astype(np.int32), scale_bits)
