@@ -129,13 +129,10 @@ class FineTrainer(Trainer):
             "validation_integer_accuracy": start["integer_accuracy"],
             "validation_integer_loss": start["integer_loss"],
         }  # fmt: skip
-        return replace(
-            super().checkpoint(name, state, {**metrics, "finetuned": tuned}),
-            network=replace(origin.network, reset=cast(Reset, profile.arithmetic.reset)),
-            frames=origin.frames,
-            data=origin.data,
-            seeds={**origin.seeds, "finetune": self.seed},
-        )
+        found = super().checkpoint(name, state, {**metrics, "finetuned": tuned})
+        network = replace(origin.network, reset=cast(Reset, profile.arithmetic.reset))
+        seeds = {**origin.seeds, "finetune": self.seed}
+        return replace(found, network=network, frames=origin.frames, data=origin.data, seeds=seeds)
 
     def test(self, found: Checkpoint) -> dict[str, Any]:
         """Accuracies on the test split: of smooth and of hard spikes, of the integers before and after."""

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import torch
 
 from sast_deploy.base.errors import TrainingError
-from sast_deploy.base.progress import say, task
+from sast_deploy.base.progress import Task, say, task
 from sast_deploy.training.batches import Indices, fitting_threads
 from sast_deploy.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from sast_deploy.training.network.network import Network
@@ -115,7 +115,7 @@ class Loop:
         else:
             files.begin()
             training.begin(state)
-        self._train(training, state)
+        self._epochs(training, state)
         found = training.checkpoint(files.name, state, self._metrics(training, state))
         tested = replace(found, metrics={**found.metrics, "test": training.test(found)})
         save_checkpoint(files.checkpoint, tested)
@@ -130,26 +130,21 @@ class Loop:
             raise TrainingError(f"was trained with {different}", where=self.files.checkpoint, todo=todo)
         return checkpoint
 
-    def _train(self, training: Training, state: Unfinished) -> None:
-        epochs = training.recipe.epochs
+    def _epochs(self, training: Training, state: Unfinished) -> None:
+        epochs, steps, device = training.recipe.epochs, training.steps, training.device
+        threads = fitting_threads(training.network.spec, device)
         try:
-            with fitting_threads(training.network.spec, training.device), kept_memory(training.device):
-                self._epochs(training, state, epochs)
+            with threads, kept_memory(device), task(training.kind, epochs * steps) as under_way:
+                under_way.advance(state.epoch * steps)
+                for index in range(state.epoch, epochs):
+                    _epoch(training, state, index, under_way)
+                    save_unfinished(self.files, state, self.setting)
+                    if state.epoch % max(1, epochs // LINES) == 0 or state.epoch == epochs:
+                        say(training.describe(state))
         except KeyboardInterrupt as error:
             todo = "the same command with --resume continues" if state.epoch else "nothing was saved"
             found = f"interrupted after {state.epoch} of {epochs} epochs; {todo}"
             raise TrainingInterruptedError(found) from error
-
-    def _epochs(self, training: Training, state: Unfinished, epochs: int) -> None:
-        with task(training.kind, epochs * training.steps) as steps:
-            steps.advance(state.epoch * training.steps)
-            for index in range(state.epoch, epochs):
-                start = time.perf_counter()
-                line = training.epoch(index, steps.advance) | training.judged(index)
-                _record(training, state, line, time.perf_counter() - start)
-                save_unfinished(self.files, state, self.setting)
-                if state.epoch % max(1, epochs // LINES) == 0 or state.epoch == epochs:
-                    say(training.describe(state))
 
     def _metrics(self, training: Training, state: Unfinished) -> dict[str, Any]:
         best = state.best_line
@@ -168,14 +163,16 @@ class Loop:
         }
 
 
-def _record(training: Training, state: Unfinished, line: Line, seconds: float) -> None:
-    """Note the epoch in the history and keep its weights if they are the best so far."""
-    number, width = state.epoch + 1, training.network.spec.hidden[0]
+def _epoch(training: Training, state: Unfinished, index: int, under_way: Task) -> None:
+    """Train and note the epoch in the history, and keep its weights if they are the best so far."""
+    start = time.perf_counter()
+    line = training.epoch(index, under_way.advance) | training.judged(index)
+    seconds = time.perf_counter() - start
+    width, best = training.network.spec.hidden[0], state.best
     # An epoch before neurons were pruned is not what was asked for, however good.
-    wider = bool(state.best) and len(state.best["theta_0"]) > width
-    if wider or not state.best or training.rank(line) >= training.rank(state.best_line):
-        state.best, state.best_epoch = training.saved_weights(), number
-    state.history.append({"epoch": number, **line, "seconds": round(seconds, 3)})
+    if not best or len(best["theta_0"]) > width or training.rank(line) >= training.rank(state.best_line):
+        state.best, state.best_epoch = training.saved_weights(), index + 1
+    state.history.append({"epoch": index + 1, **line, "seconds": round(seconds, 3)})
     state.seconds += seconds
-    state.epoch = number
+    state.epoch = index + 1
     training.capture(state)

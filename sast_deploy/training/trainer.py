@@ -217,17 +217,12 @@ class Trainer:
 
     def checkpoint(self, name: str, state: Unfinished, metrics: dict[str, Any]) -> Checkpoint:
         """The best epoch's weights and where they come from."""
+        weights = {key: value.numpy() for key, value in state.best.items()}
         return Checkpoint(
-            name=name,
-            network=self.network.spec,
-            state={key: value.numpy() for key, value in state.best.items()},
-            recipe=self.recipe,
-            frames=self.data.options,
-            data=self.data.info,
-            seeds={"train": self.seed},
-            metrics=metrics,
-            packages=package_versions(),
-        )
+            name=name, network=self.network.spec, state=weights, recipe=self.recipe,
+            frames=self.data.options, data=self.data.info, seeds={"train": self.seed},
+            metrics=metrics, packages=package_versions(),
+        )  # fmt: skip
 
     def test(self, found: Checkpoint) -> dict[str, Any]:
         """Accuracies and rates on the test split, with smooth and with hard spikes."""

@@ -201,7 +201,10 @@ def test_what_it_refuses(start: Path, tmp_path: Path) -> None:
     data = tiny_set()
     with pytest.raises(UsageError, match="frames of shape"):
         run(start, out, data=replace(data, train=replace(data.train, frames=data.train.frames[:, :2])))
-    assert not out.exists()
+    for options, named in (({"seed": -1}, "seed -1"), ({"device": "tpu"}, "tpu")):
+        with pytest.raises(UsageError, match=named):
+            run(start, out, **options)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
