@@ -54,8 +54,10 @@ _CALIBRATION: Mapping[str, Rule] = {
 class _Calibration(Rule):
     """All of a calibration, or an empty table for none."""
 
-    def problems(self, value: Any, path: str) -> Iterator[Problem]:
-        """See `Rule`."""
+    def __str__(self) -> str:
+        return str(Table(_CALIBRATION))
+
+    def _find(self, value: Any, path: str) -> Iterator[Problem]:
         yield from Table(_CALIBRATION, () if value else _CALIBRATION, open=True).problems(value, path)
 
 

@@ -18,8 +18,7 @@ class PlainName(Rule):
     def __str__(self) -> str:
         return "a name of letters, digits and . _ + -"
 
-    def fits(self, value: Any) -> bool:
-        """See `Rule`."""
+    def _fits(self, value: Any) -> bool:
         return isinstance(value, str) and _NAME.fullmatch(value) is not None
 
 
@@ -30,8 +29,10 @@ class OneOrMore(Rule):
     rule: Rule
     empty: bool = False
 
-    def problems(self, value: Any, path: str) -> Iterator[Problem]:
-        """See `Rule`."""
+    def __str__(self) -> str:
+        return f"{self.rule}, or a list of such"
+
+    def _find(self, value: Any, path: str) -> Iterator[Problem]:
         values = _listed(value)
         if not values and not self.empty:
             yield Problem(path, shown(value), "at least one value")
@@ -45,12 +46,14 @@ class Section(Rule):
 
     table: Table
 
-    def problems(self, value: Any, path: str) -> Iterator[Problem]:
-        """See `Rule`."""
+    def __str__(self) -> str:
+        return str(self.table)
+
+    def _find(self, value: Any, path: str) -> Iterator[Problem]:
         if isinstance(value, Mapping):
             yield from _placed(self.table, value, f"[{path}]")
         else:
-            yield Problem(path, shown(value), f"a table [{path}]")
+            yield Problem(path, shown(value), str(self))
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,10 @@ class Sections(Rule):
     table: Table
     own: str = ""
 
-    def problems(self, value: Any, path: str) -> Iterator[Problem]:
-        """See `Rule`."""
+    def __str__(self) -> str:
+        return "tables with names"
+
+    def _find(self, value: Any, path: str) -> Iterator[Problem]:
         if not isinstance(value, Mapping) or not all(isinstance(each, Mapping) for each in value.values()):
             yield Problem(path, shown(value), f"tables [{path}.NAME]")
             return
@@ -79,10 +84,12 @@ class Listed(Rule):
 
     table: Table
 
-    def problems(self, value: Any, path: str) -> Iterator[Problem]:
-        """See `Rule`."""
+    def __str__(self) -> str:
+        return "at least one [[TABLE]]"
+
+    def _find(self, value: Any, path: str) -> Iterator[Problem]:
         if not isinstance(value, list) or not value or not all(isinstance(each, dict) for each in value):
-            yield Problem(path, shown(value), f"at least one [[{path}]] table")
+            yield Problem(path, shown(value), str(self))
             return
         for number, each in enumerate(value, start=1):
             yield from _placed(self.table, each, f"[[{path}]] {number}")
