@@ -234,13 +234,14 @@ class Named(Rule):
 class Table(Rule):
     """A table of known keys: all of `fields`, but for those that are `optional`; others where `open`.
 
-    Values under other keys are `Plain`. An unknown key that is nearly a known one is told so; that the known
-    one is missing is then not said as well.
+    void: or an empty one. Values under other keys are `Plain`. An unknown key that is nearly a known one is
+    told so; that the known one is missing is then not said as well.
     """
 
     fields: Mapping[str, Rule]
     optional: Collection[str] = ()
     open: bool = False
+    void: bool = False
 
     def __str__(self) -> str:
         return f"a table of {', '.join(sorted(self.fields))}"
@@ -248,7 +249,10 @@ class Table(Rule):
     def _find(self, value: Any, path: str) -> Iterator[Problem]:
         if not isinstance(value, Mapping):
             yield Problem(path, shown(value), str(self))
-            return
+        elif value or not self.void:
+            yield from self._within(value, path)
+
+    def _within(self, value: Mapping[Any, Any], path: str) -> Iterator[Problem]:
         prefix = f"{path}." if path else ""
         strange = [key for key in value if not isinstance(key, str) or not (key in self.fields or self.open)]
         near = {key: self._near(key, value) for key in strange[:COUNTED]}

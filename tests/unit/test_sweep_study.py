@@ -117,7 +117,7 @@ def test_another_data_set_and_root_for_the_whole_grid(tmp_path: Path) -> None:
         ("x = ", "not valid TOML"),
         ("", "missing key study .*; missing key grid"),
         (HEAD + "grid = []\n", "unknown key grid"),
-        ("grid = []\n" + HEAD, "grid = .*expected at least one \\[\\[TABLE\\]\\]"),
+        ("grid = []\n" + HEAD, "grid = .*expected at least one \\[\\[grid\\]\\] table"),
         ('[study]\nname = "a b"\n' + GRID, r"\[study\]: name = 'a b'"),
         ("[study]\n" + GRID, r"\[study\]: missing key name"),
         (HEAD + "validaton = 1\n" + GRID, r"\[study\]: unknown key validaton; expected validation"),

@@ -42,61 +42,59 @@ class OneOrMore(Rule):
 
 @dataclass(frozen=True)
 class Section(Rule):
-    """The table [KEY]."""
+    """The table [KEY]; what is wrong in it is told with its place."""
 
+    key: str
     table: Table
 
     def __str__(self) -> str:
-        return str(self.table)
+        return f"a table [{self.key}]"
 
     def _find(self, value: Any, path: str) -> Iterator[Problem]:
-        if isinstance(value, Mapping):
-            yield from _placed(self.table, value, f"[{path}]")
-        else:
+        if (tables := self._tables(value)) is None:
             yield Problem(path, shown(value), str(self))
+            return
+        for place, values in tables:
+            yield from (replace(problem, place=place) for problem in self.table.problems(values, ""))
+
+    def _tables(self, value: Any) -> list[tuple[str, Any]] | None:
+        """The tables there with their places; None where there is something else."""
+        return [(f"[{self.key}]", value)] if isinstance(value, dict) else None
 
 
 @dataclass(frozen=True)
-class Sections(Rule):
-    """Named tables, [KEY.NAME], whose names become parts of folder names and are the usual value of `own`."""
+class Sections(Section):
+    """Tables [KEY.NAME], whose names become parts of folder names and are the usual value of `own`."""
 
-    table: Table
     own: str = ""
 
     def __str__(self) -> str:
-        return "tables with names"
+        return f"tables [{self.key}.NAME]"
 
     def _find(self, value: Any, path: str) -> Iterator[Problem]:
-        if not isinstance(value, Mapping) or not all(isinstance(each, Mapping) for each in value.values()):
-            yield Problem(path, shown(value), f"tables [{path}.NAME]")
-            return
-        for name, each in value.items():
-            if PlainName().fits(name):
-                complete = {self.own: name, **each} if self.own else each
-                yield from _placed(self.table, complete, f"[{path}.{name}]")
-            else:
-                yield Problem("", f"name {shown(name)}", str(PlainName()), f"[{path}]")
+        names = [name for name in value if not PlainName().fits(name)] if isinstance(value, dict) else []
+        yield from (Problem("", f"name {shown(name)}", str(PlainName()), f"[{self.key}]") for name in names)
+        if not names:
+            yield from super()._find(value, path)
+
+    def _tables(self, value: Any) -> list[tuple[str, Any]] | None:
+        if not isinstance(value, dict) or not all(isinstance(each, dict) for each in value.values()):
+            return None
+        usual = {name: {self.own: name} if self.own else {} for name in value}
+        return [(f"[{self.key}.{name}]", {**usual[name], **each}) for name, each in value.items()]
 
 
 @dataclass(frozen=True)
-class Listed(Rule):
-    """Tables without names, [[KEY]], one at least."""
-
-    table: Table
+class Listed(Section):
+    """Tables [[KEY]] without names, one at least."""
 
     def __str__(self) -> str:
-        return "at least one [[TABLE]]"
+        return f"at least one [[{self.key}]] table"
 
-    def _find(self, value: Any, path: str) -> Iterator[Problem]:
+    def _tables(self, value: Any) -> list[tuple[str, Any]] | None:
         if not isinstance(value, list) or not value or not all(isinstance(each, dict) for each in value):
-            yield Problem(path, shown(value), str(self))
-            return
-        for number, each in enumerate(value, start=1):
-            yield from _placed(self.table, each, f"[[{path}]] {number}")
-
-
-def _placed(table: Table, values: Mapping[str, Any], place: str) -> Iterator[Problem]:
-    return (replace(problem, place=place) for problem in table.problems(values, ""))
+            return None
+        return [(f"[[{self.key}]] {number}", each) for number, each in enumerate(value, start=1)]
 
 
 def read_table(table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
