@@ -46,7 +46,10 @@ class Problem:
 
 
 class Rule:
-    """What one value may be, in words: str(rule). A kind of rule has `fits` or `problems` of its own."""
+    """What one value may be. A kind of rule has words of its own, str(rule), and `_fits` or `_find`."""
+
+    def __str__(self) -> str:
+        raise NotImplementedError
 
     def fits(self, value: Any) -> bool:
         """Whether the value is right."""
@@ -54,8 +57,14 @@ class Rule:
 
     def problems(self, value: Any, path: str) -> Iterator[Problem]:
         """What is wrong with a value that stands at `path`; nothing where it is right."""
-        if not self.fits(value):
+        return self._find(value, path)
+
+    def _find(self, value: Any, path: str) -> Iterator[Problem]:
+        if not self._fits(value):
             yield Problem(path, shown(value), str(self))
+
+    def _fits(self, value: Any) -> bool:
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -68,8 +77,7 @@ class Whole(Rule):
     def __str__(self) -> str:
         return f"an integer from {self.low} to {self.high}"
 
-    def fits(self, value: Any) -> bool:
-        """See `Rule`."""
+    def _fits(self, value: Any) -> bool:
         return type(value) is int and self.low <= value <= self.high
 
 
@@ -86,8 +94,7 @@ class Number(Rule):
         ends = "above" if self.above else "from", "to below" if self.below else "to"
         return f"a number {ends[0]} {self.low:g} {ends[1]} {self.high:g}"
 
-    def fits(self, value: Any) -> bool:
-        """See `Rule`."""
+    def _fits(self, value: Any) -> bool:
         if not isinstance(value, float) and not (type(value) is int and -INTEGER <= value < INTEGER):
             return False
         ends = (value == self.low and not self.above) or (value == self.high and not self.below)
@@ -106,8 +113,7 @@ class Choice(Rule):
     def __str__(self) -> str:
         return " or ".join(self.names) if len(self.names) < 3 else f"one of {', '.join(self.names)}"
 
-    def fits(self, value: Any) -> bool:
-        """See `Rule`."""
+    def _fits(self, value: Any) -> bool:
         return type(value) is str and value in self.names
 
 
@@ -128,8 +134,7 @@ class Text(Rule):
         shut = f" without {', '.join(map(repr, self.without))}" if self.without else ""
         return f"a text of {least} {self.longest} letters{shut}"
 
-    def fits(self, value: Any) -> bool:
-        """See `Rule`."""
+    def _fits(self, value: Any) -> bool:
         fits = isinstance(value, str) and len(value) <= self.longest and (self.blank or value.strip())
         if not fits or any(letter in value for letter in self.without):
             return False
@@ -143,8 +148,7 @@ class Flag(Rule):
     def __str__(self) -> str:
         return "true or false"
 
-    def fits(self, value: Any) -> bool:
-        """See `Rule`."""
+    def _fits(self, value: Any) -> bool:
         return isinstance(value, bool)
 
 
@@ -157,8 +161,7 @@ class Instance(Rule):
     def __str__(self) -> str:
         return f"a {' or '.join(kind.__name__ for kind in self.kinds)}"
 
-    def fits(self, value: Any) -> bool:
-        """See `Rule`."""
+    def _fits(self, value: Any) -> bool:
         return isinstance(value, self.kinds)
 
 
@@ -168,8 +171,10 @@ class Maybe(Rule):
 
     rule: Rule
 
-    def problems(self, value: Any, path: str) -> Iterator[Problem]:
-        """See `Rule`."""
+    def __str__(self) -> str:
+        return f"{self.rule}, or none"
+
+    def _find(self, value: Any, path: str) -> Iterator[Problem]:
         if value is not None:
             yield from self.rule.problems(value, path)
 
@@ -184,19 +189,14 @@ class Items(Rule):
 
     def __str__(self) -> str:
         some = f"{self.fewest}" if self.fewest == self.most else f"{self.fewest} to {self.most:,}"
-        return f"a list of {some} values"
+        return f"a list of {some} values, each {self.rule}"
 
-    def problems(self, value: Any, path: str) -> Iterator[Problem]:
-        """See `Rule`."""
+    def _find(self, value: Any, path: str) -> Iterator[Problem]:
         if not isinstance(value, list | tuple) or not self.fewest <= len(value) <= self.most:
-            yield Problem(path, shown(value), f"{self}, each {self.rule}" if _leaf(self.rule) else str(self))
+            yield Problem(path, shown(value), str(self))
         elif not _all_right(self.rule, value):
             for index, each in enumerate(value):
                 yield from self.rule.problems(each, f"{path}[{index}]")
-
-
-def _leaf(rule: Rule) -> bool:
-    return type(rule).__str__ is not object.__str__ and type(rule).problems is Rule.problems
 
 
 def _all_right(rule: Rule, values: Sequence[Any]) -> bool:
@@ -217,10 +217,12 @@ class Named(Rule):
     most: int = 100_000
     keys: Rule = Text(1024)
 
-    def problems(self, value: Any, path: str) -> Iterator[Problem]:
-        """See `Rule`."""
+    def __str__(self) -> str:
+        return "a table of values by name"
+
+    def _find(self, value: Any, path: str) -> Iterator[Problem]:
         if not isinstance(value, Mapping) or len(value) > self.most:
-            yield Problem(path, shown(value), "a table of values by name")
+            yield Problem(path, shown(value), str(self))
             return
         for key, each in value.items():
             yield from self.keys.problems(key, f"{path}, a key")
@@ -232,30 +234,33 @@ class Named(Rule):
 class Table(Rule):
     """A table of known keys: all of `fields`, but for those that are `optional`; others where `open`.
 
-    Values under other keys are `Plain`. An unknown key that is nearly a known one is told so; that the known
-    one is missing is then not said as well.
+    void: or an empty one. Values under other keys are `Plain`. An unknown key that is nearly a known one is
+    told so; that the known one is missing is then not said as well.
     """
 
     fields: Mapping[str, Rule]
     optional: Collection[str] = ()
     open: bool = False
+    void: bool = False
 
     def __str__(self) -> str:
         return f"a table of {', '.join(sorted(self.fields))}"
 
-    def problems(self, value: Any, path: str) -> Iterator[Problem]:
-        """See `Rule`."""
+    def _find(self, value: Any, path: str) -> Iterator[Problem]:
         if not isinstance(value, Mapping):
             yield Problem(path, shown(value), str(self))
-            return
-        prefix, known = f"{path}." if path else "", ", ".join(sorted(self.fields))
+        elif value or not self.void:
+            yield from self._within(value, path)
+
+    def _within(self, value: Mapping[Any, Any], path: str) -> Iterator[Problem]:
+        prefix = f"{path}." if path else ""
         strange = [key for key in value if not isinstance(key, str) or not (key in self.fields or self.open)]
         near = {key: self._near(key, value) for key in strange[:COUNTED]}
-        for key in self.fields:
+        for key, rule in self.fields.items():
             if key not in value and key not in self.optional and key not in near.values():
-                yield Problem("", f"missing key {prefix}{key}", known)
+                yield Problem("", f"missing key {prefix}{key}", str(rule))
         for key, meant in near.items():
-            expected = f"{prefix}{meant}" if meant else f"one of {known}"
+            expected = f"{prefix}{meant}" if meant else f"one of {', '.join(sorted(self.fields))}"
             yield Problem("", f"unknown key {prefix}{shown_key(key)}", expected)
         for key, each in value.items():
             if isinstance(key, str) and (key in self.fields or self.open):
@@ -273,15 +278,16 @@ class Table(Rule):
 class Plain(Rule):
     """Nested lists and tables of numbers, texts and None that take little time however they are walked."""
 
-    def problems(self, value: Any, path: str) -> Iterator[Problem]:
-        """See `Rule`."""
+    def __str__(self) -> str:
+        return "plain values"
+
+    def _find(self, value: Any, path: str) -> Iterator[Problem]:
         for level in _levels(value):
             if level is None:
                 yield Problem(path, shown(value), f"at most {NODES:,} values, nested at most {DEPTH} deep")
                 return
-            bad = [each for each in level if not _is_plain(each)]
-            if bad:
-                yield Problem(path, shown(bad[0]), "plain values")
+            if bad := [each for each in level if not _is_plain(each)]:
+                yield Problem(path, shown(bad[0]), str(self))
                 return
 
 
@@ -447,11 +453,13 @@ def told(problems: Iterator[Problem]) -> tuple[str, str | None] | None:
         return (str(all_of_them[0]), all_of_them[0].expected) if all_of_them else None
     named: list[str] = []
     for problem in all_of_them[:NAMED]:
-        named.append(f"{problem} (expected {problem.expected})")
-        if sum(map(len, named)) > LETTERS:
+        text = f"{problem} (expected {problem.expected})"
+        if named and sum(map(len, named)) + len(text) > LETTERS:
             break
-    more, most = len(all_of_them) - len(named), " or more" if len(all_of_them) == COUNTED else ""
-    return "; ".join(named + [f"and {more}{most} more"] * (more > 0)), None
+        named.append(text)
+    if more := len(all_of_them) - len(named):
+        named.append(f"and {'at least ' if len(all_of_them) == COUNTED else ''}{more} more")
+    return "; ".join(named), None
 
 
 def refuse(problems: Iterator[Problem], where: Any, error: type[SastError], todo: str | None = None) -> None:

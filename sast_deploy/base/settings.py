@@ -143,8 +143,10 @@ class Nested(Rule):
 
     kind: type[Settings]
 
-    def problems(self, value: Any, path: str) -> Iterator[Problem]:
-        """See `Rule`."""
+    def __str__(self) -> str:
+        return str(self.kind.rule())
+
+    def _find(self, value: Any, path: str) -> Iterator[Problem]:
         if not isinstance(value, self.kind):
             yield from Table(ruled(self.kind), self.kind.later).problems(value, path)
 

@@ -6,8 +6,7 @@ stand. What a .net file says of frames and data is held against its program wher
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from sast_deploy.base.rules import (
     AMOUNT,
@@ -21,7 +20,6 @@ from sast_deploy.base.rules import (
     Named,
     Number,
     Plain,
-    Problem,
     Rule,
     Table,
     Text,
@@ -49,19 +47,9 @@ _CALIBRATION: Mapping[str, Rule] = {
     "float_accuracy": FRACTION, "seed": SEED,
     "data": Table({"dataset": Text(255), "frame_digest": Text(255)}, open=True),
 }  # fmt: skip
-
-
-class _Calibration(Rule):
-    """All of a calibration, or an empty table for none."""
-
-    def problems(self, value: Any, path: str) -> Iterator[Problem]:
-        """See `Rule`."""
-        yield from Table(_CALIBRATION, () if value else _CALIBRATION, open=True).problems(value, path)
-
-
 NET_FILE = Table({
     "frames": Named(Plain()), "data": known({"provenance": Text(1 << 16), "dataset": Text(255)}),
     "checkpoint": known({"name": Text(255), "path": Text(), "digest": Text(255), "seeds": SEEDS,
                          "metrics": METRICS, "recipe": Plain()}),
-    "calibration": _Calibration(), "created": Named(Text(255)),
+    "calibration": Table(_CALIBRATION, open=True, void=True), "created": Named(Text(255)),
 }, optional=("calibration",))  # fmt: skip

@@ -40,7 +40,7 @@ def test_a_path_is_read_and_equals_the_named_profile(tmp_path):
     [
         (("overflow =", "overflw ="), "unknown key state.overflw; expected state.overflow"),
         (("[leak]", "[leek]"), "unknown key leek; expected leak"),
-        (('kind = "subtract"', ""), "missing key reset.kind; expected delay, kind; see profiles/README.md"),
+        (('kind = "subtract"', ""), "missing key reset.kind; expected subtract or zero; see"),
         (
             ('kind = "subtract"', 'kind = "substract"'),
             "reset.kind = 'substract'; expected subtract or zero",
@@ -76,7 +76,8 @@ def test_all_that_is_wrong_is_named_at_once():
         parse_profile(text, where="mine.toml")
     sections = "accumulator, description, leak, name, reset, shift, spike, state, weight"
     assert str(caught.value) == (
-        f"mine.toml: missing key leak (expected {sections}); unknown key x (expected one of {sections}); "
+        "mine.toml: missing key leak (expected a table of rounding); "
+        f"unknown key x (expected one of {sections}); "
         "weight.bits = 1 (expected an integer from 2 to 8); unknown key state.overflw (expected "
         "state.overflow); and 1 more; see profiles/README.md"
     )

@@ -174,8 +174,7 @@ class _Dataset(Rule):
     def __str__(self) -> str:
         return f"{', '.join(DATASETS)} or tonic:<ClassName>"
 
-    def fits(self, value: Any) -> bool:
-        """See `Rule`."""
+    def _fits(self, value: Any) -> bool:
         known = isinstance(value, str) and (value in DATASETS or value.startswith(TONIC_PREFIX))
         return known and Text().fits(value)
 

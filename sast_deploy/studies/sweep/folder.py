@@ -18,7 +18,7 @@ from sast_deploy.base.rules import Rule, known
 from sast_deploy.studies.sweep.choices import network_defaults
 from sast_deploy.studies.sweep.measures import TRAIN, Stage
 from sast_deploy.studies.sweep.provenance import source_digest
-from sast_deploy.studies.sweep.schema import MANIFEST, PLAN, fits, is_stage
+from sast_deploy.studies.sweep.schema import MANIFEST, PLAN, is_stage
 from sast_deploy.studies.sweep.study import Run
 from sast_deploy.training.recipes import PAPER
 from sast_deploy.training.state import CHECKPOINT, METRICS, UNFINISHED, RunFiles
@@ -167,7 +167,7 @@ def planned_runs(names: Iterable[str]) -> dict[str, Any]:
 _kind = partial(json_kind, run=lambda _: ANY_RUN, todo=TODO)
 PLANNED = json_kind(
     "plan of a sweep",
-    lambda found: set(found) == {"runs"} and fits(found, PLAN),
+    lambda found: set(found) == {"runs"} and PLAN.fits(found),
     lambda found: planned_runs(found["runs"]),
     todo=TODO,
 )
@@ -197,13 +197,13 @@ def _flat(config: Mapping[str, Any], defaults: Mapping[str, Mapping[str, Any]]) 
     return found
 
 
-def read_json(path: Path, check: Rule = ANY) -> dict[str, Any] | None:
+def read_json(path: Path, rule: Rule = ANY) -> dict[str, Any] | None:
     """The object in a JSON file of a sweep; None where there is none that is what it should be."""
     try:
         found = documents.read_json(path, Expected("a sweep's file", DataError))
     except DataError:
         return None
-    return found if fits(found, check) else None
+    return found if rule.fits(found) else None
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

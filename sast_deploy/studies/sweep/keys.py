@@ -18,8 +18,7 @@ class PlainName(Rule):
     def __str__(self) -> str:
         return "a name of letters, digits and . _ + -"
 
-    def fits(self, value: Any) -> bool:
-        """See `Rule`."""
+    def _fits(self, value: Any) -> bool:
         return isinstance(value, str) and _NAME.fullmatch(value) is not None
 
 
@@ -30,8 +29,10 @@ class OneOrMore(Rule):
     rule: Rule
     empty: bool = False
 
-    def problems(self, value: Any, path: str) -> Iterator[Problem]:
-        """See `Rule`."""
+    def __str__(self) -> str:
+        return f"{self.rule}, or a list of such"
+
+    def _find(self, value: Any, path: str) -> Iterator[Problem]:
         values = _listed(value)
         if not values and not self.empty:
             yield Problem(path, shown(value), "at least one value")
@@ -41,55 +42,59 @@ class OneOrMore(Rule):
 
 @dataclass(frozen=True)
 class Section(Rule):
-    """The table [KEY]."""
+    """The table [KEY]; what is wrong in it is told with its place."""
 
+    key: str
     table: Table
 
-    def problems(self, value: Any, path: str) -> Iterator[Problem]:
-        """See `Rule`."""
-        if isinstance(value, Mapping):
-            yield from _placed(self.table, value, f"[{path}]")
-        else:
-            yield Problem(path, shown(value), f"a table [{path}]")
+    def __str__(self) -> str:
+        return f"a table [{self.key}]"
+
+    def _find(self, value: Any, path: str) -> Iterator[Problem]:
+        if (tables := self._tables(value)) is None:
+            yield Problem(path, shown(value), str(self))
+            return
+        for place, values in tables:
+            yield from (replace(problem, place=place) for problem in self.table.problems(values, ""))
+
+    def _tables(self, value: Any) -> list[tuple[str, Any]] | None:
+        """The tables there with their places; None where there is something else."""
+        return [(f"[{self.key}]", value)] if isinstance(value, dict) else None
 
 
 @dataclass(frozen=True)
-class Sections(Rule):
-    """Named tables, [KEY.NAME], whose names become parts of folder names and are the usual value of `own`."""
+class Sections(Section):
+    """Tables [KEY.NAME], whose names become parts of folder names and are the usual value of `own`."""
 
-    table: Table
     own: str = ""
 
-    def problems(self, value: Any, path: str) -> Iterator[Problem]:
-        """See `Rule`."""
-        if not isinstance(value, Mapping) or not all(isinstance(each, Mapping) for each in value.values()):
-            yield Problem(path, shown(value), f"tables [{path}.NAME]")
-            return
-        for name, each in value.items():
-            if PlainName().fits(name):
-                complete = {self.own: name, **each} if self.own else each
-                yield from _placed(self.table, complete, f"[{path}.{name}]")
-            else:
-                yield Problem("", f"name {shown(name)}", str(PlainName()), f"[{path}]")
+    def __str__(self) -> str:
+        return f"tables [{self.key}.NAME]"
+
+    def _find(self, value: Any, path: str) -> Iterator[Problem]:
+        names = [name for name in value if not PlainName().fits(name)] if isinstance(value, dict) else []
+        yield from (Problem("", f"name {shown(name)}", str(PlainName()), f"[{self.key}]") for name in names)
+        if not names:
+            yield from super()._find(value, path)
+
+    def _tables(self, value: Any) -> list[tuple[str, Any]] | None:
+        if not isinstance(value, dict) or not all(isinstance(each, dict) for each in value.values()):
+            return None
+        usual = {name: {self.own: name} if self.own else {} for name in value}
+        return [(f"[{self.key}.{name}]", {**usual[name], **each}) for name, each in value.items()]
 
 
 @dataclass(frozen=True)
-class Listed(Rule):
-    """Tables without names, [[KEY]], one at least."""
+class Listed(Section):
+    """Tables [[KEY]] without names, one at least."""
 
-    table: Table
+    def __str__(self) -> str:
+        return f"at least one [[{self.key}]] table"
 
-    def problems(self, value: Any, path: str) -> Iterator[Problem]:
-        """See `Rule`."""
+    def _tables(self, value: Any) -> list[tuple[str, Any]] | None:
         if not isinstance(value, list) or not value or not all(isinstance(each, dict) for each in value):
-            yield Problem(path, shown(value), f"at least one [[{path}]] table")
-            return
-        for number, each in enumerate(value, start=1):
-            yield from _placed(self.table, each, f"[[{path}]] {number}")
-
-
-def _placed(table: Table, values: Mapping[str, Any], place: str) -> Iterator[Problem]:
-    return (replace(problem, place=place) for problem in table.problems(values, ""))
+            return None
+        return [(f"[[{self.key}]] {number}", each) for number, each in enumerate(value, start=1)]
 
 
 def read_table(table: Table, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -38,8 +38,10 @@ class _Run(Rule):
 
     check: Rule
 
-    def problems(self, value: Any, path: str) -> Iterator[Problem]:
-        """See `Rule`."""
+    def __str__(self) -> str:
+        return str(self.check)
+
+    def _find(self, value: Any, path: str) -> Iterator[Problem]:
         found = list(self.check.problems(value, path))
         yield from found
         if not found and value:
@@ -96,15 +98,10 @@ _STAGE = Table({"stage": NAME, "checkpoint": Maybe(Text()), "result": known({})}
 _RESULTS: dict[str, Rule] = {"train": _TRAIN, "float": _FLOAT, "profile": _PROFILE, "ablation": _ABLATION}
 
 
-def fits(values: Any, check: Rule) -> bool:
-    """Whether a document is what it should be."""
-    return not any(True for _ in check.problems(values, ""))
-
-
 def is_stage(values: Any) -> bool:
     """Whether a document is the record of a stage, with a result that such a stage has."""
-    if not fits(values, _STAGE):
+    if not _STAGE.fits(values):
         return False
     kind, _, subject = values["stage"].partition(" ")
     result = _ANALYSIS.get(subject, Plain()) if kind == "analysis" else _RESULTS.get(kind)
-    return result is not None and fits(values["result"], result)
+    return result is not None and result.fits(values["result"])

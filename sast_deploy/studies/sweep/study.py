@@ -62,8 +62,9 @@ _GRID: dict[str, Rule] = {
 }
 GRID = Table(_GRID, _GRID)
 FILE = Table({
-    "study": Section(HEAD), "data": Sections(DATA, "dataset"), "network": Sections(NETWORK, "kind"),
-    "recipe": Sections(RECIPE), "finetune": Sections(TUNING), "grid": Listed(GRID),
+    "study": Section("study", HEAD), "grid": Listed("grid", GRID), "recipe": Sections("recipe", RECIPE),
+    "data": Sections("data", DATA, own="dataset"), "network": Sections("network", NETWORK, own="kind"),
+    "finetune": Sections("finetune", TUNING),
 }, ("data", "network", "recipe", "finetune"))  # fmt: skip
 
 
