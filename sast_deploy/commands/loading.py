@@ -115,7 +115,7 @@ def load_spread(net: NetFile, where: Path, samples: int, **data: Any) -> tuple[N
 
     The samples are uint8 (samples, T, C, H, W). data: what `load_test_split` takes from the command line.
     """
-    import numpy as np
+    from sast_deploy.program.record import evenly_spread, take
 
     recorded, options = recorded_data(net, where)
     found = load_test_split(where, recorded, options, **data)
@@ -125,5 +125,4 @@ def load_spread(net: NetFile, where: Path, samples: int, **data: Any) -> tuple[N
         raise DataError(
             f"frames of shape {frames.shape}", where=recorded.root, expected=f"(samples, {wanted})"
         )
-    chosen = np.unique(np.linspace(0, len(frames) - 1, min(samples, len(frames))).round().astype(np.int64))
-    return np.ascontiguousarray(frames[chosen]), found.info.frame_digest
+    return take(frames, evenly_spread(len(frames), samples)), found.info.frame_digest
