@@ -24,7 +24,10 @@ class Accuracy:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Lower and upper end of the 95 % Wilson score interval."""
+        """Lower and upper end of the 95 % Wilson score interval.
+
+        By hand: loading scipy.stats takes a second, and every report shows an accuracy.
+        """
         n, p, z2 = self.samples, self.value, Z95**2
         centre = (p + z2 / (2 * n)) / (1 + z2 / n)
         half = Z95 / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))

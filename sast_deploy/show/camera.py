@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sast_deploy.base.outputs import Run, save_figure
 from sast_deploy.base.text import pictured
 from sast_deploy.data.camera.compare import Comparison, Row
+from sast_deploy.data.camera.matching import part_starts
 from sast_deploy.data.camera.statistics import STEPS
 from sast_deploy.show.blocks import Table, wrapped
 
@@ -56,8 +57,7 @@ def _choose(comparison: Comparison) -> list[int]:
     """Indices of up to four recordings with different digits."""
     first = {label: i for i, label in reversed(list(enumerate(comparison.labels)))}
     digits = sorted(first)
-    every = [digits[k * len(digits) // min(_SHOWN, len(digits))] for k in range(min(_SHOWN, len(digits)))]
-    return [first[digit] for digit in every]
+    return [first[digit] for digit in part_starts(digits, _SHOWN)]
 
 
 def _draw_frames(figure: Any, comparison: Comparison, shown: list[int]) -> None:

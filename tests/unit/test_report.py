@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from sast_deploy.base.errors import OutputError
 from sast_deploy.engines.reference import run_reference
@@ -49,6 +50,12 @@ def report():
 def test_wilson_interval_literally(correct, samples, low, high):
     """The last two rows: Newcombe (1998), table I, method 3: .2553-.3662 and .0061-.1718."""
     assert Accuracy(correct, samples).interval == pytest.approx((low, high), abs=2e-5)
+
+
+def test_wilson_interval_is_scipys():
+    for correct, samples in ((0, 1), (3, 3), (7, 11), (347, 360), (9_912, 10_000)):
+        expected = stats.binomtest(correct, samples).proportion_ci(0.95, method="wilson")
+        assert Accuracy(correct, samples).interval == pytest.approx(tuple(expected), abs=1e-14)
 
 
 def test_numbers(report):

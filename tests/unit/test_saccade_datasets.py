@@ -12,6 +12,7 @@ from sast_deploy.base.errors import DataError, OutputError
 from sast_deploy.data.camera import saccade
 from sast_deploy.data.camera.digits import digit_images, digits_split, enlarge
 from sast_deploy.data.camera.idx import read_idx, read_mnist
+from sast_deploy.data.camera.matching import part_starts
 from sast_deploy.data.camera.pixelmodel import PixelModel, simulate_recording
 from sast_deploy.data.camera.saccade import read_marker, recording_key, simulate_dataset, simulate_mnist
 from sast_deploy.data.events import read_nmnist
@@ -204,3 +205,8 @@ def test_the_digits_are_split_by_digit_and_nothing_is_lost():
     assert len(test) == 449
     assert np.array_equal(np.sort(np.concatenate([train, test])), np.arange(1797))
     assert set(np.bincount(labels[test])) <= {43, 44, 45, 46}
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(None, "abcdefgh"), (8, "abcdefgh"), (3, "acf"), (1, "a")])
+def test_a_limit_takes_the_first_of_equal_parts(limit, expected):
+    assert "".join(part_starts(list("abcdefgh"), limit)) == expected

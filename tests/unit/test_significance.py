@@ -43,6 +43,17 @@ def test_paired_agrees_with_scipy() -> None:
         assert result.wilcoxon_p == pytest.approx(stats.wilcoxon(a, b, **exact).pvalue)
 
 
+def test_wilcoxon_counts_by_enumeration() -> None:
+    """All patterns of signs whose rank sum lies at least as far from its mean, ties or none."""
+    rng = np.random.default_rng(4)
+    for n in range(1, 10):
+        for d in (rng.normal(0.5, 1, n), rng.choice([-3.0, -1.0, 1.0, 2.0, 3.0], n)):
+            ranks, middle = stats.rankdata(np.abs(d)), n * (n + 1) / 4
+            sums = [np.dot(signs, ranks) for signs in itertools.product((0, 1), repeat=n)]
+            found = abs(ranks[d > 0].sum() - middle)
+            assert wilcoxon(d) == np.mean([abs(each - middle) >= found for each in sums])
+
+
 def test_ties_share_ranks_and_zeros_count_for_nothing() -> None:
     # |d| = 1, 1, 2: ranks 1.5, 1.5, 3. W+ of (+, +, -) is 3 = the mean: every pattern is at least as far.
     assert wilcoxon(np.array([1.0, 1.0, -2.0])) == 1.0

@@ -15,7 +15,7 @@ from sast_deploy.base.errors import DataError
 from sast_deploy.base.files import file_digest
 from sast_deploy.base.progress import track
 from sast_deploy.data.camera.idx import Split
-from sast_deploy.data.camera.matching import common_recordings, matched_recordings, spread, twin
+from sast_deploy.data.camera.matching import common_recordings, matched_recordings, part_starts, twin
 from sast_deploy.data.camera.pixelmodel import PixelModel
 from sast_deploy.data.camera.statistics import STEPS, EventStatistics, matched_cosine, statistics
 from sast_deploy.data.events import read_nmnist
@@ -113,12 +113,12 @@ def compare(
             that contradict each other, neither or both of `simulated_root` and `mnist_dir`.
     """
     if mnist_dir is not None and simulated_root is None:
-        found = spread(matched_recordings(real_root, mnist_dir, split), limit)
+        found = part_starts(matched_recordings(real_root, mnist_dir, split), limit)
         simulated = (twin(m, split, model or PixelModel(), seed) for m in found)
         real = [(m.path, m.number, m.label) for m in found]
         against = f"MNIST images of the same numbers, simulated with seed {seed}"
     elif simulated_root is not None and mnist_dir is None:
-        pairs = spread(common_recordings(real_root, simulated_root, split), limit)
+        pairs = part_starts(common_recordings(real_root, simulated_root, split), limit)
         simulated = (read_nmnist(pair[1]) for pair in pairs)
         real = [(path, number, label) for path, _, number, label in pairs]
         against = str(simulated_root)
@@ -140,11 +140,11 @@ def recordings_digest(
     """SHA-256 over what `compare` takes: numbers, labels, recordings and images. Raises DataError."""
     sha = hashlib.sha256()
     if mnist_dir is not None:
-        for found in track(spread(matched_recordings(real_root, mnist_dir, split), limit), SUMMING):
+        for found in track(part_starts(matched_recordings(real_root, mnist_dir, split), limit), SUMMING):
             sha.update(f"{found.number} {found.label} {file_digest(found.path)}".encode())
             sha.update(found.image.tobytes())
     elif simulated_root is not None:
-        common = spread(common_recordings(real_root, simulated_root, split), limit)
+        common = part_starts(common_recordings(real_root, simulated_root, split), limit)
         for *paths, number, label in track(common, SUMMING):
             sha.update(f"{number} {label} {' '.join(file_digest(path) for path in paths)}".encode())
     return sha.hexdigest()

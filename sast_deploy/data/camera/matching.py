@@ -103,8 +103,11 @@ def _numbered(root: Path, split: Split) -> dict[int, tuple[Path, int]]:
     return numbered
 
 
-def spread(items: list[Item], limit: int | None) -> list[Item]:
-    """At most `limit` items, evenly spaced."""
+def part_starts(items: list[Item], limit: int | None) -> list[Item]:
+    """At most `limit` items, each the first of as many equal parts.
+
+    Not `record.evenly_spread`, which reaches to the last: the figures that are written down were measured so.
+    """
     if limit is not None and limit < 1:
         raise DataError(f"limit {limit}", where="compare", expected="1 or more")
     if limit is None or len(items) <= limit:

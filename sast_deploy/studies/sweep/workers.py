@@ -1,4 +1,8 @@
-"""Worker processes on this machine: each keeps to its own processors and outlives neither us nor its run."""
+"""Worker processes on this machine: each keeps to its own processors and outlives neither us nor its run.
+
+Not loky or Ray: when one worker is killed, loky's pool breaks and all its runs fail, and its workers outlive
+a parent that is killed; Ray starts a cluster, and neither streams a run's stages or says how a worker died.
+"""
 
 from __future__ import annotations
 
