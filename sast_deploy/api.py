@@ -62,6 +62,9 @@ class Net:
 
     file: all that its .net file holds. path: that file; None until it is saved. compilation, calibrated: what
     `compile` established; None for a network that was loaded.
+
+    >>> sast.compile(network).program.steps
+    4
     """
 
     file: NetFile
@@ -101,7 +104,11 @@ class Net:
 
 
 def load(path: File) -> Net:
-    """Read and check a .net file of ours. Raises NetFileError."""
+    """Read and check a .net file of ours. Raises NetFileError.
+
+    >>> sast.load(net.save("mine.net").path).program.digest() == net.program.digest()
+    True
+    """
     return Net(read_net(Path(path)), Path(path))
 
 
@@ -197,6 +204,9 @@ class Simulation:
 
     record: spike counts, logits and, where asked for, every membrane potential and spike. report: accuracy,
     operations, rates. labels: int64 (samples,), or None.
+
+    >>> sast.simulate(net, frames, labels).accuracy.value
+    1.0
     """
 
     record: SpikeRecord

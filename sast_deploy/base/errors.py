@@ -48,6 +48,12 @@ class SastError(Exception):
         where: the file, key, layer or option it was found in.
         expected: what would have been right.
         todo: the next thing to try, preferably a command.
+
+    >>> try:
+    ...     sast.load("nowhere.net")
+    ... except sast.SastError as error:
+    ...     print(error)
+    nowhere.net: ...
     """
 
     exit_code: int = Exit.BAD_INPUT

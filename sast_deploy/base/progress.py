@@ -15,6 +15,8 @@ class Observer:
     """Hears of everything and does nothing; derive from it and override what you want to hear.
 
     A task is a piece of work that advances in steps; tasks may lie within each other.
+
+    >>> sast.Observer().say("nothing is printed")
     """
 
     def begin(self, what: str, total: int | None) -> Any:
@@ -41,12 +43,12 @@ _observer: ContextVar[Observer] = ContextVar("observer", default=NOBODY)
 def observe(observer: Observer) -> Iterator[None]:
     """What is called within this block, in this thread, tells `observer` how far it is.
 
-    >>> class Epochs(Observer):
-    ...     def say(self, line):
-    ...         print(line)
-    >>> with observe(Epochs()):
-    ...     say("epoch 1/10")
-    epoch 1/10
+    >>> class Percent(sast.Observer):
+    ...     def begin(self, what, total):
+    ...         print(what, total)
+    >>> with sast.observe(Percent()):
+    ...     run = sast.simulate(net, frames)
+    fast 2
     """
     token = _observer.set(observer)
     try:

@@ -66,6 +66,9 @@ class FloatDense(Flattens):
     0 to 62. recurrent: float32 (out, out), from the layer's own spikes of the step before, or None.
 
     One number stands for all neurons. Raises ValueError.
+
+    >>> sast.FloatDense([[0.5, -0.5], [1.0, 0.25]], leak=[0.5, 0.75]).threshold.tolist()
+    [1.0, 1.0]
     """
 
     weight: Annotated[FloatArray, Floats("out in")]
@@ -98,6 +101,9 @@ class FloatConv2d(Convolves):
 
     weight: float32 (O, I/groups, kH, kW). bias, threshold, leak, current_leak: (O,), per channel. stride,
     padding, dilation: (rows, columns), or one number for both. delay: int32 (1,). The rest as in FloatDense.
+
+    >>> sast.FloatConv2d(np.ones((4, 2, 3, 3)), stride=2, padding=1, leak=0.5).out_shape((2, 34, 34))
+    (4, 17, 17)
     """
 
     weight: Annotated[FloatArray, Floats("out channels rows columns")]
@@ -135,7 +141,11 @@ class FloatConv2d(Convolves):
 
 @dataclass(frozen=True, eq=False)
 class FloatPool(Pools):
-    """Average pooling of spikes over windows `kernel` (rows, columns), stride = kernel; one number: both."""
+    """Average pooling of spikes over windows `kernel` (rows, columns), stride = kernel; one number: both.
+
+    >>> sast.FloatPool(2).out_shape((4, 17, 17))
+    (4, 8, 8)
+    """
 
     kernel: Positive
 
@@ -145,7 +155,11 @@ class FloatPool(Pools):
 
 @dataclass(frozen=True, eq=False)
 class FloatReadout(Flattens):
-    """Sum over time without spikes. weight: float32 (classes, in). bias: (classes,). delay: int32 (1,)."""
+    """Sum over time without spikes. weight: float32 (classes, in). bias: (classes,). delay: int32 (1,).
+
+    >>> sast.FloatReadout(np.eye(2)).bias.tolist()
+    [0.0, 0.0]
+    """
 
     weight: Annotated[FloatArray, Floats("out in")]
     bias: PerNeuron
@@ -172,6 +186,9 @@ class FloatNetwork:
     differ.
 
     Raises ValueError.
+
+    >>> sast.FloatNetwork([sast.FloatDense(np.eye(2), leak=0.5)], input_shape=2, steps=4).classes
+    ('0', '1')
     """
 
     layers: tuple[FloatLayer, ...]

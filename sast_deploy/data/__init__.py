@@ -52,6 +52,9 @@ def load_frames(
     Raises:
         DataError: no such data set, recordings that cannot be used, no test split.
         OutputError: the cache cannot be written.
+
+    >>> sast.load_frames("digits-saccade", sast.FrameOptions()).info.n_test
+    449
     """
     cache = FrameCache(cache_dir)
     source = find_source(dataset, data_root, cache.folder, download)

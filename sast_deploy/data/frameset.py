@@ -26,6 +26,9 @@ class FrameSplit:
         labels: (n,) int64 class indices into DataInfo.classes, read-only.
         ids: n names such as "Train/7/00123.bin", unique within the data set.
         n_events: events in all its recordings, before clipping and dropping.
+
+    >>> data.test.frames.shape[1:]
+    (4, 2, 6, 6)
     """
 
     frames: NDArray[np.uint8]
@@ -61,6 +64,9 @@ class DataInfo(Settings, called="data info", error=DataError):
         holdout, holdout_seed: fraction and seed of the test split taken from the training recordings;
             None where the data set has its own test split.
         frame_digest: SHA-256 over the recordings' content and everything else that shapes the frames.
+
+    >>> data.info.dataset
+    'tiny'
     """
 
     requested: Annotated[str, Text(1024)]
@@ -105,6 +111,9 @@ class FrameSet:
         options: as used: `size` is filled in.
         info: where the samples come from.
         sensor: (C, H, W) of the frames, C = 2 polarities.
+
+    >>> data.sensor
+    (2, 6, 6)
     """
 
     train: FrameSplit

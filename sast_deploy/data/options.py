@@ -39,6 +39,9 @@ class FrameOptions(Settings, called="frame options", error=DataError, partial=Tr
 
     Raises:
         DataError: a value outside its range, or encoding "binary" with a clip other than 1.
+
+    >>> sast.FrameOptions(steps=20, clip=1, encoding="binary").binning
+    'time'
     """
 
     steps: Annotated[int, Whole(1, MAX_STEPS)] = 10

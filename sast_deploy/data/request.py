@@ -22,7 +22,7 @@ class DataRequest:
     class held out for testing, where there is no test split; holdout_seed: of that split. cache_dir: of
     frames.
 
-    >>> DataRequest("nmnist", holdout=0.2).identity(None)
+    >>> sast.DataRequest("nmnist", holdout=0.2).identity(None)
     {'data': 'nmnist', 'folder': None, 'holdout': 0.2, 'holdout seed': 0}
     """
 

@@ -24,7 +24,7 @@ class LavaOptions:
     batch: samples that advance together; None: what fits memory. stall: seconds without a finished time step
     after which Lava hangs and is killed; timeout: seconds in all, None for no limit.
 
-    >>> LavaOptions(timeout=60.0)
+    >>> sast.LavaOptions(timeout=60.0)
     LavaOptions(batch=None, stall=120.0, timeout=60.0)
     """
 

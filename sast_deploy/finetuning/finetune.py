@@ -48,6 +48,11 @@ def finetune(
         CheckpointError: a checkpoint that does not say which samples it was validated on.
         CompileError: a checkpoint that does not compile for the profile.
         TrainingError, TrainingInterruptedError: as `train`.
+
+    >>> from sast_deploy.finetuning import FINETUNE
+    >>> profile, recipe = sast.load_profile("loihi-int2"), FINETUNE.recipe(trained.recipe).replace(epochs=1)
+    >>> sast.finetune(trained, profile, data, recipe, Path("tuned/ckpt.pt")).path
+    PosixPath('tuned/ckpt.pt')
     """
     validation = validation_share(checkpoint)
     wanted = (checkpoint.frames.steps, *checkpoint.network.input_shape)

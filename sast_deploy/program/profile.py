@@ -28,6 +28,9 @@ class Profile:
 
     arithmetic: what simulators obey. weight_scale, clipping, exponent_min, exponent_max, headroom, grid,
     accumulator_bits and excess: what the compiler obeys. text: the TOML as read, kept for the .net file.
+
+    >>> sast.load_profile("loihi-int4").weight_max
+    7
     """
 
     name: Annotated[str, Text(200, "/\0", blank=False)]
@@ -61,7 +64,11 @@ def profile_names() -> tuple[str, ...]:
 
 
 def load_profile(name_or_path: str) -> Profile:
-    """The profile of that name, or the one in that TOML file. Raises ProfileError."""
+    """The profile of that name, or the one in that TOML file. Raises ProfileError.
+
+    >>> str(sast.load_profile("loihi-int8").arithmetic.state)
+    'Q8.8'
+    """
     if name_or_path.endswith(".toml") or "/" in name_or_path:
         path = Path(name_or_path)
         return _parsed(*read_toml(path, EXPECTED), where=str(path))

@@ -225,6 +225,9 @@ class Program:
     of events start at 0. steps: T. classes: the label of each logit. layers: hidden layers, then one
     Readout; without a Readout the last layer spikes, and the logits are its spike counts. reset_interval: 0,
     or see the module's text.
+
+    >>> [layer.kind for layer in net.program.layers]
+    ['dense', 'readout']
     """
 
     name: Annotated[str, LABEL]

@@ -24,6 +24,9 @@ class Trace:
 
     membrane: int32 (samples, time, neurons), in membrane LSBs, after the reset and before the comparison
     of that step. spikes: uint8 (samples, time, neurons), 0 or 1. Neurons in C, H, W order.
+
+    >>> sast.simulate(net, frames, trace=True).record.traces[0].membrane.shape
+    (2, 4, 2)
     """
 
     membrane: npt.NDArray[np.int32]
@@ -36,6 +39,9 @@ class SpikeRecord:
 
     counts: per spiking layer, int32 (samples, neurons): spikes over all steps, C, H, W order.
     logits: int64 (samples, classes). traces: one Trace per spiking layer, or None when not asked for.
+
+    >>> sast.simulate(net, frames).record.predictions.tolist()
+    [0, 1]
     """
 
     counts: tuple[npt.NDArray[np.int32], ...]

@@ -48,6 +48,9 @@ class Report:
     accuracy, confusion: None without labels; the latter int64 (classes, classes), rows are the true labels.
     operations: per weighted layer and sample. firing_rates: mean spikes per neuron and step, by spiking
     layer. facts: file, digests, data set and versions, JSON-able.
+
+    >>> sast.simulate(net, frames).report.firing_rates
+    {'layer 0 (dense)': 0.25}
     """
 
     accuracy: Accuracy | None

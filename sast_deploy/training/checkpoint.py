@@ -59,6 +59,9 @@ class Checkpoint(Settings, called="checkpoint", error=CheckpointError):
         seeds: {"train": int, "validation": float, ...}.
         metrics: epoch and validation accuracies of the chosen weights, epochs, seconds.
         packages: versions of what wrote it.
+
+    >>> sast.compile(trained, "loihi-int4").file.checkpoint["name"]
+    'tiny'
     """
 
     name: Annotated[str, Text(255, "/\0")]
@@ -108,6 +111,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
     Raises CheckpointError: missing, a folder, truncated, foreign, written by a newer version, holding
     objects that could run code, with missing keys, wrong shapes, NaN or Inf.
+
+    >>> sast.load_checkpoint("ckpt.pt").network.kind
+    'fc'
     """
     path = Path(path)
     values = read_torch(path, EXPECTED)

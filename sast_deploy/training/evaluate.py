@@ -76,6 +76,9 @@ def evaluate(
     weights do with smooth spikes, which it never saw: the gap is then the cost of the swap the other way.
 
     Raises UsageError: frames of another shape than the network's, or no samples.
+
+    >>> sast.evaluate(trained, data.test).samples == len(data.test)
+    True
     """
     shape = (checkpoint.frames.steps, *checkpoint.network.input_shape)
     if split.frames.shape[1:] != shape or len(split.labels) == 0:

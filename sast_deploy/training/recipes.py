@@ -47,6 +47,9 @@ class Recipe(Settings, called="recipe", error=UsageError, later=ADDED_LATER):
         drop: every event is dropped with a probability drawn for each sample from 0 to this.
         synops: weight of the penalty on synaptic operations of hidden spikes (penalty.py); 0 is none.
         prune: share of the first layer's neurons that is removed while training (prune.py); 0 is none.
+
+    >>> sast.recipe("best").replace(rho=0.0).name
+    'best+'
     """
 
     name: Annotated[str, Text(255)]
@@ -148,7 +151,11 @@ RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (PAPER, BEST, BE
 
 
 def recipe(name: str) -> Recipe:
-    """The recipe called `name`; raises UsageError."""
+    """The recipe called `name`; raises UsageError.
+
+    >>> sast.recipe("paper").epochs
+    200
+    """
     if name not in RECIPES:
         raise UsageError(f"no recipe {name!r}", where="--recipe", expected=" or ".join(RECIPES))
     return RECIPES[name]

@@ -44,6 +44,10 @@ def train(
             shape than the network's.
         TrainingError: existing output, a resume that does not fit, a loss that is not finite.
         TrainingInterruptedError: Ctrl-C; says how to resume.
+
+    >>> spec, recipe = sast.NetworkSpec("fc", data.sensor, (8, 6), 3), sast.recipe("paper").replace(epochs=1)
+    >>> sast.train(spec, recipe, data, Path("new/ckpt.pt")).path
+    PosixPath('new/ckpt.pt')
     """
     if data.train.frames.shape[2:] != spec.input_shape or len(data.info.classes) != spec.classes:
         raise UsageError(

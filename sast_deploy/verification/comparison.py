@@ -49,6 +49,9 @@ class Verification:
 
     rows: one for each engine and set of inputs. unseen: names of mistakes that the known answers would not
     show, since the rules that they break never come into play; None where no known answers were replayed.
+
+    >>> sast.verify(net, frames, engines=["fast"]).rows[-1].values
+    36
     """
 
     rows: tuple[Comparison, ...]

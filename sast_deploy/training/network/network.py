@@ -42,6 +42,9 @@ class NetworkSpec(Settings, called="network", error=UsageError, later=ADDED_LATE
             starts from 0 a step after a spike).
 
     Raises UsageError for impossible values.
+
+    >>> sast.NetworkSpec("fc", (2, 34, 34), (168, 64), 10).alpha
+    0.5
     """
 
     kind: Literal["fc", "conv"]
@@ -75,6 +78,9 @@ def network_spec(
     fc: 2312-168-64 for N-MNIST (400,050 learnable parameters) and any other size, 4608-80-336 for DVS
     Gesture (399,643). conv: 68/136/272 channels with stride 2 each. The papers do not state how the maps
     shrink: strides, unlike pooling between blocks, keep every block's input binary.
+
+    >>> sast.network_spec("conv", (2, 34, 34), 10).hidden
+    (68, 136, 272)
     """
     if kind == "conv":
         return NetworkSpec(kind, input_shape, CONV_CHANNELS, classes, alpha, theta, k, CONV_STRIDES, reset)

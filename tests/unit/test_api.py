@@ -1,0 +1,267 @@
+"""The front door: what `import sast_deploy` offers is lazy, silent, typed, and has examples that run."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import inspect
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import sast_deploy as sast
+from sast_deploy.base.children import child_environment
+from sast_deploy.training.checkpoint import save_checkpoint
+from tests.tinydata import tiny_set
+from tests.tinynets import random_checkpoint
+
+ROOT = Path(__file__).resolve().parents[2]
+PUBLIC = [name for name in sast.__all__ if name != "__version__"]
+USER_SCRIPT = '''
+import numpy as np
+import sast_deploy as sast
+
+rng = np.random.default_rng(0)
+hidden = sast.FloatDense(rng.normal(size=(32, 64)), threshold=1.0, leak=rng.choice([0.5, 0.75], 32))
+network = sast.FloatNetwork([hidden, sast.FloatReadout(rng.normal(size=(4, 32)))], 64, steps=10)
+frames = (rng.random((100, 10, 64)) < 0.1).astype(np.uint8)
+net = sast.compile(network, "loihi-int8").save("mine.net", overwrite=True)
+run = sast.simulate(net, frames, labels=rng.integers(0, 4, 100))
+assert run.accuracy is not None and run.accuracy.samples == 100 and run.synops > 0
+assert sast.verify(sast.load("mine.net"), frames, engines=["fast"]).ok
+'''
+
+
+@pytest.fixture
+def net() -> sast.Net:
+    layers = [sast.FloatDense([[0.5, -0.5], [1.0, 0.25]], leak=0.5), sast.FloatReadout(np.eye(2))]
+    return sast.compile(sast.FloatNetwork(layers, 2, steps=4))
+
+
+FRAMES = np.array([[[1, 0]] * 4, [[0, 1]] * 4, [[1, 1]] * 4])
+
+
+def test_type_checkers_see_what_there_is() -> None:
+    """Every name of `__all__` is imported for type checkers as itself, from the module that gives it."""
+    tree = ast.parse((ROOT / "sast_deploy" / "__init__.py").read_text())
+    blocks = [node for node in tree.body if isinstance(node, ast.If)]
+    (block,) = [node for node in blocks if "TYPE_CHECKING" in ast.unparse(node.test)]
+    seen = {}
+    for node in block.body:
+        assert isinstance(node, ast.ImportFrom)
+        for alias in node.names:
+            assert alias.name == alias.asname
+            seen[alias.name] = node.module
+    assert sorted(seen) == sorted(PUBLIC)
+    for name, module in seen.items():
+        assert sast._HOMES[name] == str(module).removeprefix("sast_deploy.")
+        assert getattr(import_module(f"sast_deploy.{sast._HOMES[name]}"), name) is getattr(sast, name)
+    assert set(PUBLIC) <= set(dir(sast))
+
+
+def test_a_name_that_is_none_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'complie'"):
+        _ = sast.complie  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_has_an_example_that_runs(name: str, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    thing = getattr(sast, name)
+    text = inspect.getdoc(thing) or ""
+    assert ">>> " in text, f"{name} has no example"
+    trained = random_checkpoint()
+    save_checkpoint(Path("ckpt.pt"), trained)
+    layers = [sast.FloatDense(np.eye(2), leak=0.5), sast.FloatReadout(np.eye(2))]
+    network = sast.FloatNetwork(layers, 2, steps=4)
+    names: dict[str, Any] = {  # what docs/api.md says that examples use
+        "sast": sast, "np": np, "Path": Path, "network": network, "net": sast.compile(network),
+        "trained": trained, "data": tiny_set(),
+        "frames": np.array([[[1, 0]] * 4, [[0, 1]] * 4]), "labels": [0, 1],
+    }  # fmt: skip
+    test = doctest.DocTestParser().get_doctest(text, names, name, None, 0)
+    failed, tried = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test)
+    assert tried
+    assert not failed
+
+
+@pytest.mark.slow
+def test_importing_is_fast_and_loads_nothing() -> None:
+    script = (
+        "import sys, time\nstart = time.process_time()\nimport sast_deploy\n"
+        "print(time.process_time() - start, *sorted({'torch', 'numpy', 'numba', 'h5py'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=child_environment(), capture_output=True, text=True, check=True
+    )
+    seconds, *loaded = done.stdout.split()
+    assert loaded == []
+    assert float(seconds) < 0.1
+
+
+@pytest.mark.slow
+def test_a_users_script_is_typed_silent_and_needs_no_torch(tmp_path: Path) -> None:
+    script = tmp_path / "user.py"
+    script.write_text(USER_SCRIPT + "import sys\nassert 'torch' not in sys.modules\n")
+    command = [sys.executable, "-W", "error::UserWarning", str(script)]
+    where: Any = {"cwd": tmp_path, "capture_output": True, "text": True, "check": False}
+    done = subprocess.run(command, env=child_environment(), **where)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    checked = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--no-incremental", str(script)],
+        env={**child_environment(), "MYPYPATH": str(ROOT)}, **where,
+    )  # fmt: skip
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_engines_give_the_same_simulation(net: sast.Net) -> None:
+    one, other = (sast.simulate(net, FRAMES, engine=engine, trace=True) for engine in ("reference", "fast"))
+    assert one.accuracy is None
+    assert one.report.confusion is None
+    np.testing.assert_array_equal(one.logits, other.logits)
+    assert one.record.traces is not None
+    assert other.record.traces is not None
+    np.testing.assert_array_equal(one.record.traces[0].membrane, other.record.traces[0].membrane)
+    assert one.synops == other.synops > 0
+    assert other.report.to_dict()["data"]["dataset"] is None
+
+
+def test_a_difference_stands_in_the_report(net: sast.Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sast_deploy.engines.fast import FastEngine
+
+    run = FastEngine.run
+
+    def wrong(*values: Any, **options: Any) -> Any:
+        record = run(*values, **options)
+        record.logits[1, 0] += 1
+        return record
+
+    assert sast.simulate(net, FRAMES, check=None).report.run.difference is None
+    monkeypatch.setattr(FastEngine, "run", wrong)
+    found = sast.simulate(net, FRAMES, check=None).report.run
+    assert found.checked == 3
+    assert found.difference is not None
+    assert "sample 1, class 0: logit" in found.difference
+    assert not sast.verify(net, FRAMES, engines=["fast"]).ok
+
+
+@pytest.mark.parametrize(
+    ("frames", "labels", "says"),
+    [
+        (np.zeros((3, 4, 3)), None, r"frames: shape \(3, 4, 3\); expected \(samples, time, 2, 1, 1\)"),
+        (np.zeros((3, 5, 2)), None, "frames: 5 time steps; expected 4"),
+        (np.full((3, 4, 2), 0.5), None, "frames: numbers with fractions; expected counts of events"),
+        (np.full((3, 4, 2), 2), None, "frames with values 0..2; expected 0..1"),
+        (FRAMES, [0, 1], r"labels of int64 \(2,\); expected integers \(3,\)"),
+        (FRAMES, [0, 1, 2], r"labels 0..2; expected 0..1"),
+        (FRAMES, [0.0, 1, 1], "labels of float64"),
+        (None, [0], "labels without frames"),
+        (None, None, "no data set belongs to it"),
+    ],
+)
+def test_frames_and_labels_that_do_not_fit_are_refused(
+    net: sast.Net, frames: Any, labels: Any, says: str
+) -> None:
+    with pytest.raises(sast.SastError, match=says):
+        sast.simulate(net, frames, labels)
+
+
+def test_frames_and_a_data_set_are_one_too_many(net: sast.Net) -> None:
+    with pytest.raises(sast.SastError, match="frames and a data set; expected one of them"):
+        sast.simulate(net, FRAMES, data=sast.DataRequest("nmnist"))
+
+
+def test_one_sample_floats_and_truth_values_will_do(net: sast.Net) -> None:
+    wanted = sast.simulate(net, FRAMES).logits
+    for frames in (FRAMES.astype(bool), FRAMES.astype(np.float32), FRAMES.reshape(3, 4, 2, 1, 1)):
+        np.testing.assert_array_equal(sast.simulate(net, frames).logits, wanted)
+    np.testing.assert_array_equal(sast.simulate(net, FRAMES[1]).logits, wanted[1:2])
+    assert len(sast.simulate(net, FRAMES, samples=2).logits) == 2
+
+
+def test_saved_loaded_and_never_replaced_by_another(net: sast.Net, tmp_path: Path) -> None:
+    path = tmp_path / "a.net"
+    saved = net.save(path)
+    assert saved.path == path
+    assert sast.load(path).program.digest() == net.program.digest() == saved.program.digest()
+    net.save(path)  # the same again is no loss
+    other = sast.compile(sast.FloatNetwork([sast.FloatDense([[1.0]], leak=0.5)], 1, steps=2))
+    with pytest.raises(sast.SastError, match=r"holds a \.net file of"):
+        other.save(path)
+    assert sast.load(path).program.digest() == net.program.digest()
+    other.save(path, overwrite=True)
+    assert sast.load(path).program.digest() == other.program.digest()
+
+
+def test_a_checkpoint_compiles_as_the_command_does(tmp_path: Path) -> None:
+    from sast_deploy.cli import run
+    from sast_deploy.training.checkpoint import save_checkpoint
+
+    save_checkpoint(tmp_path / "ckpt.pt", random_checkpoint())
+    assert run(["compile", str(tmp_path / "ckpt.pt"), "-o", str(tmp_path / "a.net")]) == 0
+    theirs, ours = sast.load(tmp_path / "a.net"), sast.compile(tmp_path / "ckpt.pt")
+    assert theirs.program.digest() == ours.program.digest()
+    assert theirs.file.checkpoint == ours.file.checkpoint
+    assert theirs.file.data == ours.file.data
+
+
+def test_calibration_on_arrays_and_on_the_own_data() -> None:
+    data, trained = tiny_set(), random_checkpoint()
+    net = sast.compile(trained, "loihi-int2", calibrate=data)
+    assert net.calibrated is not None
+    assert net.file.calibration["data"]["frame_digest"] == data.info.frame_digest
+    from sast_deploy.training.checkpoint import to_float_network
+
+    network = to_float_network(trained)
+    arrays = np.asarray(data.train.frames), data.train.labels
+    net = sast.compile(network, "loihi-int2", calibrate=arrays, steps=["rounding"])
+    assert [step["name"] for step in net.file.calibration["steps"]] == ["rounding"]
+    assert net.file.calibration["data"]["dataset"] == "arrays"
+    with pytest.raises(sast.SastError, match="calibration on a data set, without a checkpoint"):
+        sast.compile(network, calibrate=sast.DataRequest("nmnist"))
+    with pytest.raises(sast.SastError, match=r"expected uint8 \(samples"):
+        sast.compile(network, calibrate=(arrays[0][:, :1], arrays[1]))
+
+
+def test_events_become_frames_as_a_data_sets_do() -> None:
+    fields = [("x", np.int16), ("y", np.int16), ("t", np.int64), ("p", bool)]
+    events = np.array([(0, 0, 10, True), (3, 1, 11, False), (3, 1, 19, False)], fields)
+    frames = sast.frames_from_events(events, (2, 4), sast.FrameOptions(steps=2, clip=1, encoding="binary"))
+    assert frames.dtype == np.uint8
+    assert frames.shape == (2, 2, 2, 4)
+    assert np.argwhere(frames).tolist() == [[0, 0, 1, 3], [0, 1, 0, 0], [1, 0, 1, 3]]
+    for bad, says in (
+        (events[:0], "has no events"),
+        (events[["x", "y", "t"]], "fields x, y, t; expected one row of x, y, t, p"),
+        (events[::-1], "time runs backwards"),
+    ):
+        with pytest.raises(sast.SastError, match=says):
+            sast.frames_from_events(bad, (2, 4))
+    outside = events.copy()
+    outside["x"][0] = -1
+    with pytest.raises(sast.SastError, match="x = -1"):
+        sast.frames_from_events(outside, (2, 4))
+
+
+def test_work_tells_an_observer_and_nobody_else(net: sast.Net, capsys: pytest.CaptureFixture[str]) -> None:
+    heard: list[Any] = []
+
+    class Listener(sast.Observer):
+        def begin(self, what: str, total: int | None) -> str:
+            heard.append((what, total))
+            return what
+
+        def advance(self, task: str, steps: int) -> None:
+            heard.append(steps)
+
+    sast.simulate(net, FRAMES)
+    assert heard == []
+    with sast.observe(Listener()):
+        sast.simulate(net, FRAMES, check=2)
+    assert heard == [("fast", 3), 1, 1, 1, ("reference check", 2), 1, 1]
+    assert capsys.readouterr() == ("", "")
