@@ -76,7 +76,9 @@ def simulate_foreign(path: Path, wanted: ForeignRun) -> None:
         out.print(f"note: {note}")
     out.print(_layers(stock, results))
     first = results.logits[0].tolist()
-    out.print(f"logits of sample 0 ({_meaning(results)}): {_shortened(first)}")
+    potentials, counts = "membrane potentials after the last step", "spike counts of the last layer"
+    meaning = potentials if results.integrates else counts
+    out.print(f"logits of sample 0 ({meaning}): {_shortened(first)}")
     out.print(f"program {stock.program.digest()}")
     out.print(f"wrote {output}")
 
@@ -92,30 +94,20 @@ def _load(path: Path, wanted: ForeignRun) -> tuple[StockProgram, StockFrames]:
             todo="name its input, --input frames.npy: (samples, time, C, H, W), (time, C, H, W) or (time, n)",
         )
     array, net = load_array(wanted.input_path), read_stock(path)
-    if wanted.input_shape is not None and net.input_shape not in (None, wanted.input_shape):
-        raise UsageError(
-            f"--input-shape {','.join(map(str, wanted.input_shape))}",
-            where=path,
-            expected=f"{','.join(map(str, net.input_shape or ()))}, as the file says",
-        )
-    inputs = stock_frames(
-        array, net, wanted.steps, wanted.message_bits, wanted.input_path, wanted.input_shape
-    )
+    named, said = (",".join(map(str, shape or ())) for shape in (wanted.input_shape, net.input_shape))
+    if named and said and named != said:
+        raise UsageError(f"--input-shape {named}", where=path, expected=f"{said}, as the file says")
+    bits, shape = wanted.message_bits, wanted.input_shape
+    inputs = stock_frames(array, net, wanted.steps, bits, wanted.input_path, shape)
     return net.program(replace(inputs.use, reset_interval=wanted.reset_interval)), inputs
-
-
-def _meaning(results: Results) -> str:
-    integrates = results.integrates
-    return "membrane potentials after the last step" if integrates else "spike counts of the last layer"
 
 
 def _layers(stock: StockProgram, results: Results) -> Table:
     from sast_deploy.show.blocks import Table
 
     rows = []
-    for (index, layer), shape, spikes in zip(
-        stock.program.spiking(), results.shapes, results.spikes, strict=True
-    ):
+    layers = stock.program.spiking()
+    for (index, layer), shape, spikes in zip(layers, results.shapes, results.spikes, strict=True):
         kind = "input" if index == 0 and stock.net.neurons is not None else layer.kind
         rows.append((
             f"{index} ({kind})",
