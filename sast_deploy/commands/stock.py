@@ -80,13 +80,9 @@ def _load(path: Path, wanted: StockWanted) -> tuple[StockProgram, StockFrames]:
             todo="name its input, --input frames.npy: (samples, time, C, H, W), (time, C, H, W) or (time, n)",
         )
     array, net = load_array(wanted.input_path), read_stock(path)
-    if wanted.input_shape is not None and net.input_shape not in (None, wanted.input_shape):
-        raise UsageError(
-            f"--input-shape {','.join(map(str, wanted.input_shape))}",
-            where=path,
-            expected=f"{','.join(map(str, net.input_shape or ()))}, as the file says",
-        )
-    inputs = stock_frames(
-        array, net, wanted.steps, wanted.message_bits or 0, wanted.input_path, wanted.input_shape
-    )
+    named, said = (",".join(map(str, shape or ())) for shape in (wanted.input_shape, net.input_shape))
+    if named and said and named != said:
+        raise UsageError(f"--input-shape {named}", where=path, expected=f"{said}, as the file says")
+    bits, shape = wanted.message_bits or 0, wanted.input_shape
+    inputs = stock_frames(array, net, wanted.steps, bits, wanted.input_path, shape)
     return net.program(replace(inputs.use, reset_interval=wanted.reset_interval or 0)), inputs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tracemalloc
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -14,6 +15,8 @@ from sast_deploy.cli import run
 from sast_deploy.engines import stockrun
 from sast_deploy.engines.reference import run_reference
 from sast_deploy.netx.file import NetFile, write_net
+from sast_deploy.netx.foreign import reader
+from sast_deploy.netx.foreign.frames import stock_frames
 from sast_deploy.netx.foreign.reader import read_stock
 from sast_deploy.netx.foreign.stocknet import StockUse
 from sast_deploy.program import record
@@ -29,6 +32,7 @@ def folder(tmp_path, monkeypatch):
     first = conv(integers(rng, 30, 3, 2, 3, 3), (3, 4, 3), vThMant=40)
     body = [first, FLATTEN, dense(integers(rng, 60, 8, 36))]
     write_stock("flat.net", [image(2, 6, 5), *body, integrator(integers(rng, 50, 4, 8))])
+    write_stock("bare.net", body)
     write_stock("pixels.net", [image(2, 6, 5, weight=40, bias=10, **neuron(vThMant=90)), *body])
     np.save("one.npy", (rng.random((12, 2, 6, 5)) < 0.4).astype(float))
     np.save("many.npy", rng.integers(0, 3, (3, 12, 2, 6, 5)))
@@ -57,6 +61,28 @@ def test_spikes_in_spikes_out(backend, folder, capsys):
     value = expected[-1].membrane[0, -1, 0]
     assert f"logits of sample 0 (membrane potentials after the last step): {value}" in text
     assert f"{expected[0].spikes.sum():,}" in text
+
+
+def test_the_file_is_read_once_by_the_command_and_by_its_callers(folder, monkeypatch, capsys):
+    opened, real = [], reader.open_hdf5
+    monkeypatch.setattr(reader, "open_hdf5", lambda path, *rest: opened.append(path) or real(path, *rest))
+    assert run(["simulate", "bare.net", "--input", "one.npy", "--backend", "reference"]) == 0
+    assert len(opened) == 1
+    net, array = reader.read_stock(Path("bare.net")), np.load("one.npy")
+    frames = stock_frames(array, net, None, 0, Path("one.npy"))
+    assert frames.use == StockUse(14, 0, reset_offset=1, input_max=1, input_shape=(2, 6, 5))
+    stock = net.program(frames.use)
+    assert f"program {stock.program.digest()}" in capsys.readouterr().out
+    record = run_reference(stock.program, frames.chunk(0, 1), trace=True)
+    stock.check(frames.chunk(0, 1), record)
+    assert np.array_equal(np.load("runs/bare/spikes.npz")["spikes"], record.traces[-1].spikes)
+    assert len(opened) == 2
+
+
+def test_pixels_are_used_as_biases_that_come_at_once(folder):
+    net = reader.read_stock(Path("pixels.net"))
+    use = stock_frames(np.array([[-0.5, 2.0]] * 30).reshape(1, 2, 6, 5), net, None, 0, Path("x")).use
+    assert use == StockUse(3, 0, reset_offset=0, input_max=100, input_bias=-10, input_shape=(2, 6, 5))
 
 
 def test_shapes_steps_and_graded_inputs(folder, capsys):
@@ -170,9 +196,6 @@ def test_memory_is_flat_in_the_number_of_samples(backend, folder, monkeypatch):
 
 
 def test_a_convolution_first_takes_its_shape_from_the_array_or_the_option(folder, capsys):
-    rng = np.random.default_rng(1)
-    first = conv(integers(rng, 30, 3, 2, 3, 3), (3, 4, 3), vThMant=40)
-    write_stock("bare.net", [first, FLATTEN, dense(integers(rng, 60, 8, 36))])
     assert run(["simulate", "bare.net", "--input", "one.npy", "-o", "shaped.npz"]) == 0
     np.save("flat.npy", np.load("one.npy").reshape(12, 60))
     assert run(["simulate", "bare.net", "--input", "flat.npy", "-o", "flat.npz"]) == 2

@@ -154,6 +154,7 @@ REFUSED = {
     "conv first": ([conv(KERNEL, (2, 2, 1))], "inputs of unknown shape"),
     "conv shape": ([image(1, 3, 3), conv(KERNEL, (2, 3, 3))], r"shape \(2, 3, 3\); expected \(2, 2, 2\)"),
     "no flatten": ([image(1, 3, 3), conv(KERNEL, (2, 2, 2)), dense(np.eye(2, 8))], "a flatten layer between"),
+    "flat pixels": ([image(1, 4, 4, **neuron()), dense(np.eye(2, 16))], r"a dense layer after \(1, 4, 4\)"),
     "twice flat": ([dense(MIXED), FLATTEN, dense(np.eye(2))], r"a flatten layer after \(2,\)"),
     "size": ([dense(MIXED), dense(MIXED)], r"weights of 3 inputs; expected 2, as \(2,\) has"),
     "rows": ([{**dense(MIXED), "shape": np.array([3])}], r"weight \(2, 3\); expected .*, where out is 3"),

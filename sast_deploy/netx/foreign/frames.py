@@ -29,14 +29,12 @@ class StockFrames:
 
     array: (samples, time, C, H, W), whatever its type; after its last step there are no more spikes, but
     biases stay as they are, as in stock Lava. use: how they use the network, without resets. transform:
-    (weight, bias) of the input neurons, or None. binary: whether every nonzero integer is one spike. notes:
-    what stock Lava makes of the array, one line each.
+    (weight, bias) of the input neurons, or None. notes: what stock Lava makes of the array, one line each.
     """
 
     array: npt.NDArray[Any]
     use: StockUse
     transform: tuple[int, int] | None
-    binary: bool
     notes: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -46,7 +44,8 @@ class StockFrames:
         """Frames (samples, steps, C, H, W) of some samples: uint8, or int32 where that is too narrow."""
         low, high = self.use.input_min, self.use.input_max or 1
         values = _integers(self.array[start:stop, : self.use.steps], self.transform)
-        values = values != 0 if self.binary else values - (self.use.input_bias or 0)
+        binary = self.transform is None and not self.use.message_bits  # any nonzero integer is one spike
+        values = values != 0 if binary else values - (self.use.input_bias or 0)
         frames = values.astype(np.uint8 if low == 0 and high <= UINT8_MAX else np.int32)
         missing = self.use.steps - frames.shape[1]
         if missing <= 0:
@@ -92,7 +91,7 @@ def stock_frames(
     high = 1 if binary else max(1, found.high - (bias or 0))
     offset = int(bias is None)  # a spike reaches the first neurons one step late, a bias at once
     use = StockUse(steps, message_bits, 0, offset, low, high, bias, train.shape[2:])
-    return StockFrames(train, use, net.transform, binary, notes)
+    return StockFrames(train, use, net.transform, notes)
 
 
 @dataclass
@@ -165,17 +164,15 @@ def _notes(found: _Found, message_bits: int) -> tuple[str, ...]:
 
 def _train(array: npt.NDArray[Any], shape: Shape, steps: int | None, where: Path) -> npt.NDArray[Any]:
     """(samples, time, C, H, W), a view."""
-    inputs = int(np.prod(shape))
+    inputs, found, whole = int(np.prod(shape)), f"shape {array.shape}", f"(samples, time, *{shape})"
     if array.ndim >= 3 and array.shape[-3:] == shape:
         outer = array.shape[:-3]
     elif array.ndim >= 1 and array.shape[-1] == inputs:
         outer = array.shape[:-1]
     else:
-        raise DataError(
-            f"shape {array.shape}", where=where, expected=f"(samples, time, *{shape}) or (time, *{shape})"
-        )
+        raise DataError(found, where=where, expected=f"{whole} or (time, *{shape})")
     if len(outer) > 2:
-        raise DataError(f"shape {array.shape}", where=where, expected=f"at most (samples, time, *{shape})")
+        raise DataError(found, where=where, expected=f"at most {whole}")
     if not outer:
         if steps is None:
             raise DataError("one frame without time", where=where, expected="--steps N to show it N times")
