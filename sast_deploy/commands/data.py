@@ -148,7 +148,7 @@ def compare_command(
     Exit code 1 if a checked quantity is more than 10 % from the real recordings.
     """
     from sast_deploy.base.outputs import check_output, picture_kind
-    from sast_deploy.data.camera.compare import compare, recordings_digest
+    from sast_deploy.data.camera.likeness import compare, recordings_digest
 
     if (simulated is None) == (mnist_dir is None):
         raise UsageError("--simulated and --mnist-dir", expected="exactly one of them")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sast_deploy.netx.file import NetFile
-    from sast_deploy.reports.inspection import Calibration
+    from sast_deploy.reports.inspection import Saturation
 
 
 @click.command(
@@ -82,12 +82,12 @@ def inspect_command(
         refuse_without_data(net, samples is not None)
         found = inspect_stock(net)
     else:
-        content, calibration = read_net(net), None
+        content, saturation = read_net(net), None
         if samples:
             frames, made[FRAMES] = load_spread(content, net, samples, **data)
             check()
-            calibration = _calibrate(content, frames)
-        found = inspect_net(content, net, calibration)
+            saturation = _saturation(content, frames)
+        found = inspect_net(content, net, saturation)
     text = with_run(found.to_json(), made)
     failed = fail_on_limits and bool(broken_limits(found.limits))
     out = console()
@@ -111,15 +111,15 @@ def refuse_without_data(net: Path, wanted: bool) -> None:
         )
 
 
-def _calibrate(net: NetFile, frames: NDArray[np.uint8]) -> Calibration:
+def _saturation(net: NetFile, frames: NDArray[np.uint8]) -> Saturation:
     """Run frames in the fast engine and count the membrane potentials at the ends of their range."""
     from sast_deploy.engines.fast import run_fast
     from sast_deploy.proofs.bounds import states_at_the_ends
-    from sast_deploy.reports.inspection import Calibration
+    from sast_deploy.reports.inspection import Saturation
 
     traces = run_fast(net.program, frames, trace=True).traces or ()
     membranes = [trace.membrane for trace in traces]
     states = [membrane.size for membrane in membranes]
-    return Calibration(
+    return Saturation(
         len(frames), tuple(zip(states_at_the_ends(net.program, membranes), states, strict=True))
     )

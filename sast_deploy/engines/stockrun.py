@@ -23,7 +23,7 @@ from sast_deploy.program.record import SpikeRecord, Trace, allocate, release
 # lie in files.
 CHUNK_BYTES = {"reference": 32 << 20, "fast": 32 << 20, "lava": 512 << 20}
 TRACE_BYTES, FRAME_BYTES = 5, 4  # of a neuron's and an input's step
-Run = Callable[[Frames], SpikeRecord]
+Engine = Callable[[Frames], SpikeRecord]
 Arrays = dict[str, npt.NDArray[Any]]
 
 
@@ -104,7 +104,7 @@ def run_in_chunks(
 
 def _engine(
     path: Path, net: StockNet, backend: str, lava_options: dict[str, Any], bar: Iterator[int]
-) -> Run:
+) -> Engine:
     def progress(samples: Iterable[int]) -> Iterator[int]:
         for sample in samples:
             next(bar, None)

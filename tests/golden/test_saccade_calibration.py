@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sast_deploy.base.errors import DataError
-from sast_deploy.data.camera.compare import Comparison, Row, compare
 from sast_deploy.data.camera.fitting import measure_noise
+from sast_deploy.data.camera.likeness import Likeness, Row, compare
 from sast_deploy.data.camera.matching import matched_recordings
 from sast_deploy.data.camera.path import KNOTS
 from sast_deploy.data.camera.pixelmodel import EVENT, PixelModel, simulate_recording
@@ -136,7 +136,7 @@ def test_a_label_that_mnist_contradicts_is_refused(shared_data, tmp_path):
 def test_the_table_is_aligned():
     empty = statistics([toy_events()])
     rows = (Row("short", 1.0, 1.05, True), Row("a longer name", 2000.0, 1000.0, True))
-    table = Comparison(rows, "title", 1.0, 1.0, 1.0, empty, empty, (1,), (5,))
+    table = Likeness(rows, "title", 1.0, 1.0, 1.0, empty, empty, (1,), (5,))
     head, _, *lines = table.table().lines(80)
     assert [head, *lines] == [
         "quantity         real  simulated  ratio  within 10 %",

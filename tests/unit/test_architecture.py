@@ -28,7 +28,7 @@ CIRCLES = {
 }
 # The only modules that still import upwards: they print.
 PRINTING = {
-    "data.camera.compare", "data.camera.picture", "reports.inspection", "reports.run", "training.evaluate",
+    "data.camera.likeness", "data.camera.picture", "reports.inspection", "reports.run", "training.evaluate",
 }  # fmt: skip
 LAVA_HOME = "sast_deploy.engines.lava"
 TORCH_BEFORE_TRAINING = {"sast_deploy.engines.fast.dense"}

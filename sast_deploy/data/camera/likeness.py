@@ -59,7 +59,7 @@ class Row:
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Likeness:
     """The verdict, its rows and what the picture needs.
 
     Args:
@@ -119,7 +119,7 @@ def compare(
     seed: int = 0,
     limit: int | None = MAX_RECORDINGS,
     progress: bool = False,
-) -> Comparison:
+) -> Likeness:
     """Compare real N-MNIST recordings with simulated ones of the same image numbers.
 
     Args:
@@ -146,7 +146,7 @@ def compare(
     else:
         raise DataError("give either a simulated data set or MNIST's idx files", where="compare")
     shown = track(simulated, "simulated recordings", len(real)) if progress else simulated
-    return _comparison(
+    return _likeness(
         statistics(read_nmnist(path) for path, _, _ in real),
         statistics(shown),
         title=f"{len(real)} recordings of {split} against {against}; they are {_origin(real_root)}",
@@ -175,16 +175,16 @@ def _origin(root: Path) -> str:
     return nmnist_provenance(find_nmnist(root) or root)
 
 
-def _comparison(
+def _likeness(
     real: EventStatistics,
     simulated: EventStatistics,
     title: str,
     numbers: tuple[int, ...],
     labels: tuple[int, ...],
-) -> Comparison:
+) -> Likeness:
     maps = [one.frames.mean(axis=0).ravel() for one in (real, simulated)]
     few = len(numbers) < 2
-    return Comparison(
+    return Likeness(
         rows=_rows(real, simulated),
         title=title,
         matched_cosine=matched_cosine(real, simulated),
