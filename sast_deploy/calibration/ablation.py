@@ -7,9 +7,9 @@ from typing import Any
 
 from sast_deploy.base.errors import CompileError
 from sast_deploy.calibration.objective import Score, score
-from sast_deploy.calibration.reference import run_float
 from sast_deploy.calibration.samples import Samples
 from sast_deploy.calibration.steps import Workbench
+from sast_deploy.calibration.targets import run_float
 from sast_deploy.calibration.task import Options
 from sast_deploy.compiler.build import Compilation, compile_network
 from sast_deploy.compiler.floatnet import FloatNetwork

@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from sast_deploy.calibration.correction import correct
 from sast_deploy.calibration.moments import constant_trace
+from sast_deploy.calibration.place import Place
 from sast_deploy.calibration.scales import candidates
-from sast_deploy.calibration.stage import Stage
 from sast_deploy.calibration.task import Task
 from sast_deploy.compiler.quantize import Scaling, choose_scaling, on_grid
 from sast_deploy.program.program import SpikingLayer, frozen_ints
@@ -19,10 +19,10 @@ Float64Array = npt.NDArray[np.float64]
 
 
 def choose_hidden(
-    task: Task, layer: SpikingLayer, threshold: Float64Array, stage: Stage
+    task: Task, layer: SpikingLayer, threshold: Float64Array, place: Place
 ) -> tuple[SpikingLayer, Scaling]:
     """The layer with its integers, and their scaling. layer: task.layer. threshold: trained, (neurons,)."""
-    scalings, seen = _scalings(task, threshold), stage.measured()
+    scalings, seen = _scalings(task, threshold), place.measured()
     built = [_integers(task, layer, threshold, scaling) for scaling in scalings]
     best = 0
     if len(built) > 1:

@@ -10,8 +10,11 @@ import numpy.typing as npt
 
 from sast_deploy.calibration.hidden import choose_hidden
 from sast_deploy.calibration.moments import Moments, compensated, measure
+from sast_deploy.calibration.place import Place
 from sast_deploy.calibration.readout import choose_readout
-from sast_deploy.calibration.reference import (
+from sast_deploy.calibration.rounding import Feedback, prepare
+from sast_deploy.calibration.scales import moment_points
+from sast_deploy.calibration.targets import (
     Frames,
     Targets,
     layer_inputs,
@@ -19,9 +22,6 @@ from sast_deploy.calibration.reference import (
     pooled_spikes,
     real_weights,
 )
-from sast_deploy.calibration.rounding import Feedback, prepare
-from sast_deploy.calibration.scales import moment_points
-from sast_deploy.calibration.stage import Stage
 from sast_deploy.calibration.task import Options, Task
 from sast_deploy.compiler.choice import LayerChoice
 from sast_deploy.compiler.floatnet import FloatNetwork, FloatPool, FloatReadout, FloatSpiking
@@ -71,10 +71,10 @@ class Solver:
             if isinstance(layer, Readout):
                 found[index] = choose_readout(task, self.targets.logits)
                 continue
-            stage = Stage(built, index, self.frames, next(trains), self._leak_above(index))
-            chosen, scaling = choose_hidden(task, layer, self._threshold(index), stage)
+            place = Place(built, index, self.frames, next(trains), self._leak_above(index))
+            chosen, scaling = choose_hidden(task, layer, self._threshold(index), place)
             found[index] = LayerChoice(scaling, chosen.weight, chosen.bias, chosen.vth)
-            x = stage.spikes(chosen).reshape(*x.shape[:2], *self.program.shapes()[index + 1])
+            x = place.spikes(chosen).reshape(*x.shape[:2], *self.program.shapes()[index + 1])
             built = _with_layer(built, index, chosen)
         return found
 

@@ -12,9 +12,9 @@ import numpy as np
 from sast_deploy.base.errors import CompileError, UsageError
 from sast_deploy.base.progress import track
 from sast_deploy.calibration.objective import Score, score
-from sast_deploy.calibration.reference import check_calibratable, run_float
 from sast_deploy.calibration.samples import Samples, subsample
 from sast_deploy.calibration.solve import Solver
+from sast_deploy.calibration.targets import check_calibratable, run_float
 from sast_deploy.calibration.task import Options
 from sast_deploy.compiler.build import Compilation, compile_network
 from sast_deploy.compiler.floatnet import FloatNetwork

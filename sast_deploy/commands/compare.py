@@ -46,8 +46,8 @@ def compare_command(
     Exit code 1 if a checked quantity is more than 10 % from the real recordings.
     """
     from sast_deploy.base.outputs import check_output, picture_kind
-    from sast_deploy.data.camera.compare import compare, recordings_digest
-    from sast_deploy.show.camera import comparison_table, draw
+    from sast_deploy.data.camera.likeness import compare, recordings_digest
+    from sast_deploy.show.camera import draw, likeness_table
 
     if (simulated is None) == (mnist_dir is None):
         raise UsageError("--simulated and --mnist-dir", expected="exactly one of them")
@@ -63,7 +63,7 @@ def compare_command(
         real, simulated, mnist_dir=mnist_dir, split=split, limit=limit, seed=seed
     )  # fmt: skip
     out = console()
-    out.print(result.title, "", comparison_table(result), "", *result.verdict())
+    out.print(result.title, "", likeness_table(result), "", *result.verdict())
     draw(result, output, made)
     out.print(f"wrote {output}")
     return Exit.OK if result.ok else Exit.CHECK_FAILED

@@ -14,7 +14,7 @@ from types import EllipsisType
 import numpy as np
 import numpy.typing as npt
 
-Place = tuple[EllipsisType, slice, slice]  # index of an array (..., rows, columns)
+Index = tuple[EllipsisType, slice, slice]  # index of an array (..., rows, columns)
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Axis:
         return slice(low, low + count * self.stride, self.stride), slice(first, first + count)
 
 
-def taps(rows: Axis, columns: Axis) -> Iterator[tuple[int, int, Place, Place]]:
+def taps(rows: Axis, columns: Axis) -> Iterator[tuple[int, int, Index, Index]]:
     """(dy, dx, inputs, outputs): what meets at every tap of the kernel inside the border."""
     for dy in range(rows.kernel):
         for dx in range(columns.kernel):

@@ -45,7 +45,7 @@ class Footprint:
 
 
 @dataclass(frozen=True)
-class Calibration:
+class Saturation:
     """How often membranes were at an end of their range.
 
     layers: per spiking layer, the states there (None where they wrap) and all states.
@@ -68,7 +68,7 @@ class Inspection:
     footprints: tuple[Footprint, ...]
     limits: tuple[LimitCheck, ...]
     known_answers: int
-    calibration: Calibration | None = None
+    calibration: Saturation | None = None  # the key in the JSON
     notes: tuple[str, ...] = ()
     proved: str = PROVED
 
@@ -78,10 +78,10 @@ class Inspection:
         return json.dumps(content, indent=2) + "\n"
 
 
-def inspect_net(net: NetFile, path: Path | None, calibration: Calibration | None = None) -> Inspection:
+def inspect_net(net: NetFile, path: Path | None, saturation: Saturation | None = None) -> Inspection:
     """Establish everything about a .net file that needs no data."""
     known = 0 if net.known is None else len(net.known.frames)
-    return Inspection(_summary_of(net, path), *_established(net.program), known, calibration)
+    return Inspection(_summary_of(net, path), *_established(net.program), known, saturation)
 
 
 def inspect_stock(path: Path) -> Inspection:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sast_deploy.base.outputs import Run, save_figure
 from sast_deploy.base.text import pictured
-from sast_deploy.data.camera.compare import Comparison, Row
+from sast_deploy.data.camera.likeness import Likeness, Row
 from sast_deploy.data.camera.matching import part_starts
 from sast_deploy.data.camera.statistics import STEPS
 from sast_deploy.show.blocks import Table, wrapped
@@ -23,7 +23,7 @@ _FULL = 3.0  # events of a pixel and bin drawn in full colour
 _GAP = 1  # pixels between frames
 
 
-def comparison_table(found: Comparison) -> Table:
+def likeness_table(found: Likeness) -> Table:
     """One row per quantity."""
     head = ("quantity", "real", "simulated", "ratio", "within 10 %")
     return Table("", head, tuple(map(_cells, found.rows)), left=1)
@@ -36,34 +36,34 @@ def _cells(row: Row) -> tuple[str, ...]:
     return row.quantity, *numbers, verdict
 
 
-def draw(comparison: Comparison, path: Path, run: Run | None = None) -> None:
+def draw(likeness: Likeness, path: Path, run: Run | None = None) -> None:
     """Write the picture as PNG, PDF or SVG, atomically. Raises OutputError."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
-        shown = _choose(comparison)
+        shown = _choose(likeness)
         figure = Figure(figsize=(11.5, 3.6 + 1.95 * len(shown)), layout="constrained")
         FigureCanvasAgg(figure)
-        figure.suptitle("\n".join(map(pictured, wrapped(comparison.title, 120))), fontsize=11)
+        figure.suptitle("\n".join(map(pictured, wrapped(likeness.title, 120))), fontsize=11)
         above, below = np.asarray(figure.subfigures(2, 1, height_ratios=[1.95 * len(shown) + 0.3, 3.3]))
-        _draw_frames(above, comparison, shown)
-        _draw_curves(below, comparison)
+        _draw_frames(above, likeness, shown)
+        _draw_curves(below, likeness)
         save_figure(figure, path, 120, run)
 
 
-def _choose(comparison: Comparison) -> list[int]:
+def _choose(likeness: Likeness) -> list[int]:
     """Indices of up to four recordings with different digits."""
-    first = {label: i for i, label in reversed(list(enumerate(comparison.labels)))}
+    first = {label: i for i, label in reversed(list(enumerate(likeness.labels)))}
     digits = sorted(first)
     return [first[digit] for digit in part_starts(digits, _SHOWN)]
 
 
-def _draw_frames(figure: Any, comparison: Comparison, shown: list[int]) -> None:
+def _draw_frames(figure: Any, likeness: Likeness, shown: list[int]) -> None:
     axes = np.atleast_1d(figure.subplots(len(shown), 1))
     for axis, i in zip(axes, shown, strict=True):
-        strips = [_strip(side.frames[i]) for side in (comparison.real, comparison.simulated)]
+        strips = [_strip(side.frames[i]) for side in (likeness.real, likeness.simulated)]
         height, width = strips[0].shape[:2]
         axis.imshow(np.concatenate([strips[0], np.full((2, width, 3), 255, np.uint8), strips[1]]),
                     interpolation="nearest")  # fmt: skip
@@ -72,8 +72,8 @@ def _draw_frames(figure: Any, comparison: Comparison, shown: list[int]) -> None:
         axis.tick_params(length=0)
         for spine in axis.spines.values():
             spine.set_visible(False)
-        counts = (comparison.real.counts[i], comparison.simulated.counts[i])
-        axis.set_title(f"image {comparison.numbers[i]}, digit {comparison.labels[i]}: "
+        counts = (likeness.real.counts[i], likeness.simulated.counts[i])
+        axis.set_title(f"image {likeness.numbers[i]}, digit {likeness.labels[i]}: "
                        f"{counts[0]} real and {counts[1]} simulated events",
                        fontsize=9, loc="left")  # fmt: skip
     size = width / STEPS
@@ -93,9 +93,9 @@ def _strip(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.concatenate(list(padded), axis=1)
 
 
-def _draw_curves(figure: Any, comparison: Comparison) -> None:
+def _draw_curves(figure: Any, likeness: Likeness) -> None:
     rate, polarity, density = figure.subplots(1, 3, width_ratios=[5, 1.3, 1.5])
-    sides = (("real", REAL, "-", comparison.real), ("simulated", SIMULATED, "--", comparison.simulated))
+    sides = (("real", REAL, "-", likeness.real), ("simulated", SIMULATED, "--", likeness.simulated))
     for k, (name, colour, line, side) in enumerate(sides):
         total = side.rate.sum(axis=1)
         rate.plot(np.arange(len(total)) + 0.5, total, line, color=colour, linewidth=1.4, label=name)
@@ -106,7 +106,7 @@ def _draw_curves(figure: Any, comparison: Comparison) -> None:
     rate.set_xlabel("time (ms)")
     rate.set_ylabel("events per ms")
     rate.set_title("time course, mean over recordings", fontsize=9, loc="left")
-    rate.set_xlim(0, len(comparison.real.rate))
+    rate.set_xlim(0, len(likeness.real.rate))
     rate.set_ylim(0)
     rate.legend(frameon=False)
     polarity.set_xticks([0, 1], ["ON", "OFF"])

@@ -41,7 +41,7 @@ WORK = {
     "tables": "sast_deploy.studies.tables.load_records",
     "data info": "sast_deploy.data.request.load_frames",
     "data simulate": "sast_deploy.data.camera.saccade.simulate_mnist",
-    "data compare": "sast_deploy.data.camera.compare.compare",
+    "data compare": "sast_deploy.data.camera.likeness.compare",
     "doctor": "sast_deploy.doctor.diagnose",
 }
 NO_SUCH_FILE = {

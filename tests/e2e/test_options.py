@@ -262,12 +262,12 @@ HANDED = {
     "sast_deploy.studies.sweep.raycluster.RayWorkers": END,
     "sast_deploy.studies.tables.markdown": ON,
     "sast_deploy.data.camera.saccade.simulate_mnist": END,
-    "sast_deploy.data.camera.compare.compare": ON,
+    "sast_deploy.data.camera.likeness.compare": ON,
     "sast_deploy.studies.tables.plots.pictures": ON,
 }
 READING = [
     "sast_deploy.data.request.load_frames", "sast_deploy.data.camera.saccade.simulate_mnist",
-    "sast_deploy.data.camera.compare.compare", "sast_deploy.studies.sweep.sweep.sweep",
+    "sast_deploy.data.camera.likeness.compare", "sast_deploy.studies.sweep.sweep.sweep",
     "sast_deploy.netx.foreign.frames.load_array",
 ]  # fmt: skip
 

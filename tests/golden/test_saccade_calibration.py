@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from sast_deploy.base.errors import DataError
-from sast_deploy.data.camera.compare import Comparison, Row, compare
 from sast_deploy.data.camera.fitting import measure_noise
+from sast_deploy.data.camera.likeness import Likeness, Row, compare
 from sast_deploy.data.camera.matching import matched_recordings
 from sast_deploy.data.camera.path import KNOTS
 from sast_deploy.data.camera.pixelmodel import EVENT, PixelModel, simulate_recording
 from sast_deploy.data.camera.register import measure_path
 from sast_deploy.data.camera.saccade import simulate_mnist
 from sast_deploy.data.camera.statistics import statistics
-from sast_deploy.show.camera import comparison_table, draw
+from sast_deploy.show.camera import draw, likeness_table
 
 CHECKED = ["events per recording", "ON / OFF events", "frame density, T=10 (%)",
            *(f"events in bin {k} of 10" for k in range(1, 11))]  # fmt: skip
@@ -137,8 +137,8 @@ def test_a_label_that_mnist_contradicts_is_refused(shared_data, tmp_path):
 def test_the_table_is_aligned():
     empty = statistics([toy_events()])
     rows = (Row("short", 1.0, 1.05, True), Row("a longer name", 2000.0, 1000.0, True))
-    table = Comparison(rows, "title", 1.0, 1.0, 1.0, empty, empty, (1,), (5,))
-    head, _, *lines = comparison_table(table).lines(80)
+    table = Likeness(rows, "title", 1.0, 1.0, 1.0, empty, empty, (1,), (5,))
+    head, _, *lines = likeness_table(table).lines(80)
     assert [head, *lines] == [
         "quantity         real  simulated  ratio  within 10 %",
         "short          1.0000     1.0500  1.050          yes",

@@ -14,7 +14,7 @@ from sast_deploy.base.errors import UsageError
 from sast_deploy.data import FrameSet
 from sast_deploy.studies import ANALYSES
 from sast_deploy.studies.analysis import analyse, compare, predict, study
-from sast_deploy.studies.analysis.compare import accuracies
+from sast_deploy.studies.analysis.duel import accuracies
 from sast_deploy.studies.analysis.stream import Predictions
 from sast_deploy.studies.analysis.tables import tables
 from sast_deploy.training.checkpoint import save_checkpoint

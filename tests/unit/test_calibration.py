@@ -19,11 +19,11 @@ from sast_deploy.calibration.moments import (
     measure,
 )
 from sast_deploy.calibration.objective import divergence
-from sast_deploy.calibration.reference import real_weights, run_float
+from sast_deploy.calibration.place import Place, distance
 from sast_deploy.calibration.rounding import prepare, round_with_feedback, squared_error
 from sast_deploy.calibration.samples import subsample
 from sast_deploy.calibration.scales import candidates, moment_points
-from sast_deploy.calibration.stage import Stage, distance
+from sast_deploy.calibration.targets import real_weights, run_float
 from sast_deploy.compiler import LayerChoice, compile_network
 from sast_deploy.compiler.quantize import Scaling, choose_scaling, clipping_points
 from sast_deploy.engines.fast import run_fast
@@ -197,9 +197,9 @@ def test_distance_is_that_of_leaky_traces():
 def test_of_many_samples_the_measured_ones_are_spread_over_all_classes(monkeypatch):
     program = compile_network(trained_fc(), INT4, "t").program
     frames, wanted = np.arange(60)[:, None], np.zeros((60, 6, 24), np.uint8)
-    whole = Stage(program, 0, frames, wanted, 0.5)
+    whole = Place(program, 0, frames, wanted, 0.5)
     assert whole.measured() is whole
-    monkeypatch.setattr("sast_deploy.calibration.stage.MEASURED", 4 * 6 * 24)
+    monkeypatch.setattr("sast_deploy.calibration.place.MEASURED", 4 * 6 * 24)
     part = whole.measured()
     assert part.frames[:, 0].tolist() == [0, 20, 39, 59]
     assert part.wanted.shape == (4, 6, 24)
@@ -218,9 +218,9 @@ def test_the_bias_takes_back_a_constant_inputs_whole_error_whatever_the_leak(mon
     network = replace(trained_fc(), alpha=0.9)
     seen = []
 
-    def spy(layer, stage, error, profile):
+    def spy(layer, place, error, profile):
         seen.append((layer, error))
-        return correct(layer, stage, error, profile)
+        return correct(layer, place, error, profile)
 
     monkeypatch.setattr("sast_deploy.calibration.hidden.correct", spy)
     samples = Samples(np.ones((30, 6, 2, 5, 5), np.uint8), np.zeros(30, np.int64))
@@ -235,13 +235,13 @@ def test_correction_finds_the_bias_and_threshold_it_is_shown():
     network = trained_fc()
     program = compile_network(network, INT4, "t").program
     frames, layer = frames_for(network, 60), program.layers[0]
-    wanted = Stage(program, 0, frames, np.zeros((60, 6, 24), np.uint8), 0.5).spikes(layer)
+    wanted = Place(program, 0, frames, np.zeros((60, 6, 24), np.uint8), 0.5).spikes(layer)
     assert np.array_equal(wanted, run_fast(program, frames, trace=True).traces[0].spikes)
-    stage = Stage(program, 0, frames, wanted, 0.5)
+    place = Place(program, 0, frames, wanted, 0.5)
     spoiled = replace(layer, bias=frozen_ints(layer.bias + 3), vth=frozen_ints(layer.vth + 1))
-    assert stage.distances(spoiled).sum() > 0
-    found = correct(spoiled, stage, np.full(24, 3.0), INT4)
-    assert stage.distances(found).sum() < 0.2 * stage.distances(spoiled).sum()
+    assert place.distances(spoiled).sum() > 0
+    found = correct(spoiled, place, np.full(24, 3.0), INT4)
+    assert place.distances(found).sum() < 0.2 * place.distances(spoiled).sum()
     assert np.array_equal(found.weight, layer.weight)
 
 

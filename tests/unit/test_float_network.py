@@ -13,8 +13,8 @@ from sast_deploy.base.errors import CompileError
 from sast_deploy.base.settings import ruled
 from sast_deploy.calibration import Samples, calibrate
 from sast_deploy.calibration.moments import measure
-from sast_deploy.calibration.reference import run_float
-from sast_deploy.calibration.stage import Stage
+from sast_deploy.calibration.place import Stage
+from sast_deploy.calibration.targets import run_float
 from sast_deploy.calibration.task import Task
 from sast_deploy.compiler import compile_network
 from sast_deploy.compiler.floatnet import FloatConv2d, FloatDense, FloatNetwork, FloatPool, FloatReadout

@@ -81,7 +81,7 @@ WORK = (
     "sast_deploy.engines.reference.run_reference", "sast_deploy.reports.inspection.inspect_net",
     "sast_deploy.studies.analysis.measure", "sast_deploy.studies.tables.make_tables",
     "sast_deploy.studies.sweep.sweep.sweep",
-    "sast_deploy.data.camera.saccade.simulate_mnist", "sast_deploy.data.camera.compare.compare",
+    "sast_deploy.data.camera.saccade.simulate_mnist", "sast_deploy.data.camera.likeness.compare",
     "sast_deploy.engines.stockrun.run_in_chunks",
 )  # fmt: skip
 

@@ -97,17 +97,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def printed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
     """Everything that `Out.print` is given, while tiny frames stand for every data set."""
-    from sast_deploy.data.camera.compare import Comparison, Row
+    from sast_deploy.data.camera.likeness import Likeness, Row
     from sast_deploy.data.camera.statistics import statistics
     from tests.golden.test_saccade_calibration import toy_events
 
     def load(*_: Any, **__: Any) -> Any:
         return tiny_set()
 
-    def compared(*_: Any, **__: Any) -> Comparison:
+    def compared(*_: Any, **__: Any) -> Likeness:
         rows = (Row("events", 2000.5, 1000.25, True), Row("another quantity", 1.23456, 1.5, False))
         found = statistics([toy_events()])
-        return Comparison(rows, NAME, 1.0, 1.0, 1.0, found, found, (1,), (5,))
+        return Likeness(rows, NAME, 1.0, 1.0, 1.0, found, found, (1,), (5,))
 
     checks = [
         Check("fine", "1.0 of 2.75", "1.0", True),
@@ -116,8 +116,8 @@ def printed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sast_deploy.data.request.load_frames", load)
     monkeypatch.setattr("sast_deploy.studies.analysis.drop.load_frames", load)
-    monkeypatch.setattr("sast_deploy.data.camera.compare.compare", compared)
-    monkeypatch.setattr("sast_deploy.data.camera.compare.recordings_digest", lambda *_: "0" * 64)
+    monkeypatch.setattr("sast_deploy.data.camera.likeness.compare", compared)
+    monkeypatch.setattr("sast_deploy.data.camera.likeness.recordings_digest", lambda *_: "0" * 64)
     monkeypatch.setattr("sast_deploy.data.camera.saccade.simulate_mnist", lambda *_, **__: Path(NAME))
     monkeypatch.setattr("sast_deploy.doctor.diagnose", lambda: checks)
     found: list[Any] = []

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sast_deploy.studies.analysis.compare import Comparison, accuracies, compare
 from sast_deploy.studies.analysis.contraction import Contraction, contraction
 from sast_deploy.studies.analysis.corruption import Corruption, Level
 from sast_deploy.studies.analysis.drop import event_drop, unclipped
+from sast_deploy.studies.analysis.duel import Duel, accuracies, compare
 from sast_deploy.studies.analysis.margins import Margins, margins
 from sast_deploy.studies.analysis.noise import weight_noise
 from sast_deploy.studies.analysis.pairs import PairCheck, check_pairs
@@ -14,9 +14,9 @@ from sast_deploy.studies.analysis.study import analyse, measure
 from sast_deploy.studies.analysis.thresholds import ThresholdTuning, tune_thresholds
 
 __all__ = [
-    "Comparison",
     "Contraction",
     "Corruption",
+    "Duel",
     "Level",
     "Margins",
     "PairCheck",

@@ -8,7 +8,7 @@ from typing import Any
 
 from sast_deploy.base.text import percent
 from sast_deploy.show.blocks import Out, Table
-from sast_deploy.studies.analysis.compare import Comparison
+from sast_deploy.studies.analysis.duel import Duel
 
 Result = Mapping[str, Any]  # what `analyse` returns, with "test" (see compare.accuracies) beside the parts
 Row = tuple[str, list[str]]
@@ -143,7 +143,7 @@ _PARTS: Mapping[str, tuple[str, Callable[[Sequence[Result]], Iterator[Row]]]] = 
 
 def print_analyses(
     results: Mapping[str, Result],
-    comparisons: Sequence[Comparison],
+    comparisons: Sequence[Duel],
     apart: Sequence[tuple[str, str]],
     out: Out,
 ) -> list[str]:

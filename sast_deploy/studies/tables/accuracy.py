@@ -12,8 +12,8 @@ from sast_deploy.studies.tables.groups import (
     Group,
     baseline_of,
     compare,
+    compared_with,
     recipe_label,
-    reference_of,
 )
 from sast_deploy.studies.tables.paper import COST, MATCHED, Swap, paper_set, swap_row
 from sast_deploy.studies.tables.table import NOTHING, TEST_NOTE, difference, percent, spread
@@ -52,7 +52,7 @@ def swap_table(data: str, groups: tuple[Group, ...]) -> Table:
     )
     rows = []
     for each in groups:
-        n, (base, mark) = len(each.values(hard)), reference_of(each, groups)
+        n, (base, mark) = len(each.values(hard)), compared_with(each, groups)
         rows.append(
             (
                 *head(each, groups),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from sast_deploy.show.blocks import Table
 from sast_deploy.studies.analysis.significance import Summary
 from sast_deploy.studies.tables.accuracy import HEAD, KEYS, NAMES, head
-from sast_deploy.studies.tables.groups import PAPERS_NOTE, Group, compare, recipe_label, reference_of
+from sast_deploy.studies.tables.groups import PAPERS_NOTE, Group, compare, compared_with, recipe_label
 from sast_deploy.studies.tables.paper import DEPLOYED, SYNOPS_NOTE, paper_set
 from sast_deploy.studies.tables.records import Record
 from sast_deploy.studies.tables.table import NOTHING, TEST_NOTE, difference, percent, spread
@@ -46,7 +46,7 @@ def bits_of(subject: str) -> int:
 
 
 def _row(each: Group, subject: str, groups: tuple[Group, ...]) -> tuple[str, ...]:
-    n, (base, mark) = len(each.values(hard)), reference_of(each, groups)
+    n, (base, mark) = len(each.values(hard)), compared_with(each, groups)
     theirs = subject if base and subject in subjects(base) else subject.split()[0]
     accuracy, other = (deployed(name, "accuracy") for name in (subject, theirs))
     paper = DEPLOYED.get((paper_set(each) or "", bits_of(subject), each.rho > 0))

@@ -148,7 +148,7 @@ def baseline_of(each: Group, groups: tuple[Group, ...]) -> Group | None:
     return next((g for g in groups if not g.rho and g.without(*_ONLY_WITH_SAM) == wanted), None)
 
 
-def reference_of(each: Group, groups: tuple[Group, ...]) -> tuple[Group | None, str]:
+def compared_with(each: Group, groups: tuple[Group, ...]) -> tuple[Group | None, str]:
     """What a group is compared with, and the mark that says so.
 
     Its own baseline, ""; where there is none and it is not the paper's, the paper's baseline of the same

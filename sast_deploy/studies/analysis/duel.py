@@ -15,7 +15,7 @@ from sast_deploy.studies.analysis.stream import Predictions
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Duel:
     """Network a against network b on the same test samples: with smooth spikes, and with hard spikes."""
 
     a: str
@@ -41,7 +41,7 @@ class Comparison:
 
 def compare(
     predictions: Mapping[str, Predictions],
-) -> tuple[tuple[Comparison, ...], tuple[tuple[str, str], ...]]:
+) -> tuple[tuple[Duel, ...], tuple[tuple[str, str], ...]]:
     """Every pair of networks that predicted the same samples, and the pairs that did not, in the order given.
 
     The same: of the same recordings, by name and class. Real N-MNIST, and what is simulated of MNIST, have
@@ -54,7 +54,7 @@ def compare(
             continue
         surrogate = mcnemar(one.surrogate == one.labels, two.surrogate == two.labels)
         hard = mcnemar(one.hard == one.labels, two.hard == two.labels)
-        found.append(Comparison(a, b, surrogate, hard))
+        found.append(Duel(a, b, surrogate, hard))
     return tuple(found), tuple(apart)
 
 

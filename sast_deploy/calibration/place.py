@@ -17,7 +17,7 @@ Spikes = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
-class Stage:
+class Place:
     """The layers below a spiking layer, what they receive, and what that layer should send.
 
     below: the program up to this layer; its own layers from there on are ignored. index: of the layer.
@@ -31,7 +31,7 @@ class Stage:
     wanted: Spikes
     alpha: float
 
-    def measured(self) -> Stage:
+    def measured(self) -> Place:
         """With as many of the samples as MEASURED allows, evenly spread: they are sorted by class.
 
         A convolution's channels see each of them many times.

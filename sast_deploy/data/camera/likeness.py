@@ -50,7 +50,7 @@ class Row:
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Likeness:
     """The verdict, its rows and what the picture needs.
 
     Args:
@@ -98,7 +98,7 @@ def compare(
     model: PixelModel | None = None,
     seed: int = 0,
     limit: int | None = MAX_RECORDINGS,
-) -> Comparison:
+) -> Likeness:
     """Compare real N-MNIST recordings with simulated ones of the same image numbers.
 
     Args:
@@ -125,7 +125,7 @@ def compare(
     else:
         raise DataError("give either a simulated data set or MNIST's idx files", where="compare")
     shown = track(simulated, "simulated recordings", len(real))
-    return _comparison(
+    return _likeness(
         statistics(read_nmnist(path) for path, _, _ in real),
         statistics(shown),
         title=f"{len(real)} recordings of {split} against {against}; they are {_origin(real_root)}",
@@ -154,16 +154,16 @@ def _origin(root: Path) -> str:
     return nmnist_provenance(find_nmnist(root) or root)
 
 
-def _comparison(
+def _likeness(
     real: EventStatistics,
     simulated: EventStatistics,
     title: str,
     numbers: tuple[int, ...],
     labels: tuple[int, ...],
-) -> Comparison:
+) -> Likeness:
     maps = [one.frames.mean(axis=0).ravel() for one in (real, simulated)]
     few = len(numbers) < 2
-    return Comparison(
+    return Likeness(
         rows=_rows(real, simulated),
         title=title,
         matched_cosine=matched_cosine(real, simulated),
