@@ -52,7 +52,19 @@ Example, from events to a report:
 Exit codes: """ + "; ".join(f"{code:d} {meaning}" for code, meaning in EXIT_CODES.items()) + "."
 
 
-@click.group(cls=Group, epilog=EXAMPLE, context_settings={"help_option_names": ["-h", "--help"]})
+SECTIONS = {
+    "Data": ("data",),
+    "Train": ("train", "finetune", "evaluate"),
+    "Compile": ("compile",),
+    "Run and decide": ("simulate", "verify", "inspect"),
+    "Study": ("analyse", "sweep", "tables"),
+    "Installation": ("doctor",),
+}
+
+
+@click.group(
+    cls=Group, sections=SECTIONS, epilog=EXAMPLE, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(__version__, prog_name="sast-deploy")
 def cli() -> None:
     """Deploy SAST-trained spiking networks: train, compile to INT8/INT4, run bit-accurately on Lava."""

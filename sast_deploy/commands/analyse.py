@@ -8,8 +8,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sast_deploy.base.errors import Exit, UsageError
-from sast_deploy.commands.command import Command, console, example
-from sast_deploy.commands.options import COUNT, OUTPUT, PATH, SEED, option, refuse_ignored, titled
+from sast_deploy.commands.command import Command
+from sast_deploy.commands.options import (
+    COUNT,
+    OUTPUT,
+    PATH,
+    SEED,
+    console,
+    example,
+    option,
+    refuse_ignored,
+    titled,
+)
 from sast_deploy.commands.shared import DEVICE, data_options, overwrite_option
 from sast_deploy.studies import ANALYSES
 
@@ -17,6 +27,13 @@ if TYPE_CHECKING:
     from sast_deploy.data.request import DataRequest
 
 RANDOM = {"drop", "noise", "contraction"}  # the parts that draw
+
+
+def _parts(_context: click.Context, _parameter: click.Parameter, text: str) -> list[str]:
+    chosen = [name.strip() for name in text.split(",") if name.strip()]
+    if set(chosen) - set(ANALYSES) or not chosen:
+        raise UsageError(f"{text!r}", where="--parts", expected=f"some of {','.join(ANALYSES)}")
+    return chosen
 
 
 @click.command(
@@ -32,7 +49,7 @@ RANDOM = {"drop", "noise", "contraction"}  # the parts that draw
 @titled(
     "Analysis",
     option("--parts", default=",".join(ANALYSES), show_default=True, metavar="NAMES",
-           help="Which parts, by comma."),
+           callback=_parts, help="Which parts, by comma."),
     option("--samples", type=COUNT, help="Only N test samples, evenly spread."),
     option("--seed", type=SEED, default=0, show_default=True, help="Of dropped events, noise and pairs."),
     DEVICE,
@@ -41,13 +58,13 @@ RANDOM = {"drop", "noise", "contraction"}  # the parts that draw
 @titled(
     "Output",
     option("-o", "--output", type=OUTPUT,
-           help="JSON file; the pictures lie beside it. Default: analysis.json, or for several checkpoints "
-           "comparison.json, beside the first one."),
+           help="JSON file, pictures beside it. Default: analysis.json, of several comparison.json, beside "
+           "the first."),
 )  # fmt: skip
 @overwrite_option("an analysis and its pictures")
 def analyse_command(
     checkpoints: tuple[Path, ...],
-    parts: str,
+    parts: list[str],
     samples: int | None,
     seed: int,
     device: str,
@@ -71,58 +88,41 @@ def analyse_command(
     from sast_deploy.data.request import load_recorded
     from sast_deploy.netx.export import FRAMES
     from sast_deploy.reports.run import WHOLE
-    from sast_deploy.studies.analysis import accuracies, compare, measure
+    from sast_deploy.studies.analysis import compare, measure, tell_apart
     from sast_deploy.studies.analysis.files import planned, write_analysis
     from sast_deploy.studies.analysis.tables import print_analyses
     from sast_deploy.training.batches import pick_device
     from sast_deploy.training.checkpoint import load_checkpoint
 
-    chosen = [name.strip() for name in parts.split(",") if name.strip()]
-    if set(chosen) - set(ANALYSES) or not chosen:
-        raise UsageError(f"{parts!r}", where="--parts", expected=f"some of {','.join(ANALYSES)}")
-    if not RANDOM & set(chosen):
-        refuse_ignored(["seed"], f"with --parts {parts}, which draw nothing")
+    if not RANDOM & set(parts):
+        refuse_ignored(["seed"], f"with --parts {','.join(parts)}, which draw nothing")
     pick_device(device)
-    path = output or checkpoints[0].parent / ("analysis.json" if not checkpoints[1:] else "comparison.json")
+    default = "comparison.json" if checkpoints[1:] else "analysis.json"
+    path = output or checkpoints[0].parent / default
     made: dict[str, Any] = {
-        "checkpoints": [input_digest(each) for each in checkpoints], "parts": sorted(set(chosen)),
+        "checkpoints": [input_digest(each) for each in checkpoints], "parts": sorted(set(parts)),
         **data.identity(None), "samples": samples or WHOLE, "seed": seed,
     }  # fmt: skip
 
     def check() -> None:
-        for place, kind in planned(path, chosen).items():
+        for place, kind in planned(path, parts).items():
             check_output(place, kind, made, inputs=checkpoints, overwrite=overwrite)
 
     check()
     trained, out = [load_checkpoint(each) for each in checkpoints], console()
-    names = _names([each.name for each in trained], checkpoints)
-    framed = [
-        load_recorded(place, each.data, each.frames, data)
-        for place, each in zip(checkpoints, trained, strict=True)
-    ]
+    names = tell_apart(trained, checkpoints)
+    own = [(each.data, each.frames) for each in trained]
+    framed = [load_recorded(place, *which, data) for place, which in zip(checkpoints, own, strict=True)]
     made[FRAMES] = [each.info.frame_digest for each in framed]
     check()
     results, predictions = {}, {}
     for name, place, checkpoint, frames in zip(names, checkpoints, trained, framed, strict=True):
         out.print(f"{name}: {place}, {frames.info.provenance}")
-        unlike = frames.info.unlike(checkpoint.data)
-        if unlike:
-            out.print(f"WARNING: {unlike}")
-        predictions[name], found = measure(
-            checkpoint, frames, chosen, samples=samples, cache_dir=data.cache_dir, seed=seed, device=device
-        )
-        origin = {"path": str(place), "dataset": frames.info.dataset, "frames": frames.info.frame_digest}
-        results[name] = {**origin, "test": accuracies(predictions[name]), **found}
+        out.print(*frames.info.warning(checkpoint.data))
+        how: dict[str, Any] = {"cache_dir": data.cache_dir, "seed": seed, "device": device}
+        predictions[name], found = measure(checkpoint, frames, parts, samples=samples, **how)
+        results[name] = {"path": str(place), **found}
     comparisons, apart = compare(predictions)
     violated = print_analyses(results, comparisons, apart, out)
-    written = write_analysis(results, [each.to_dict() for each in comparisons], path, made)
-    out.print(*(f"wrote {each}" for each in written))
+    out.print(*(f"wrote {each}" for each in write_analysis(results, comparisons, path, made)))
     return Exit.CHECK_FAILED if violated else Exit.OK
-
-
-def _names(recorded: list[str], paths: tuple[Path, ...]) -> list[str]:
-    """The checkpoints' own names where they tell them apart, else their paths. Raises UsageError."""
-    names = recorded if len(set(recorded)) == len(recorded) else [str(path) for path in paths]
-    if len(set(names)) != len(names):
-        raise UsageError("the same checkpoint twice", where=str(paths[0]), expected="different ones")
-    return names

@@ -5,15 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from sast_deploy.base.errors import Exit
 from sast_deploy.commands.options import Titled
-
-if TYPE_CHECKING:
-    from sast_deploy.show.blocks import Out
 
 
 @dataclass
@@ -111,15 +108,3 @@ class Group(click.Group):
         for title, names in self.sections.items():
             with formatter.section(title):
                 formatter.write_dl([(name, self.commands[name].get_short_help_str()) for name in names])
-
-
-def example(*lines: str) -> str:
-    """The epilog of a command's help: runnable lines."""
-    return "Example:\n\n\b\n" + "\n".join(f"  {line}" for line in lines)
-
-
-def console() -> Out:
-    """Standard output, on which a name is never markup and no number is cut."""
-    from sast_deploy.show.blocks import Out
-
-    return Out()

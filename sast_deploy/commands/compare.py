@@ -9,8 +9,8 @@ from typing import Any, Literal
 import click
 
 from sast_deploy.base.errors import Exit, UsageError
-from sast_deploy.commands.command import Command, console, example
-from sast_deploy.commands.options import COUNT, OUTPUT, PATH, SEED, refuse_ignored
+from sast_deploy.commands.command import Command
+from sast_deploy.commands.options import COUNT, OUTPUT, PATH, SEED, console, example, refuse_ignored
 from sast_deploy.commands.shared import overwrite_option
 
 

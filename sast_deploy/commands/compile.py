@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from sast_deploy.base.errors import UsageError
-from sast_deploy.commands.command import Command, console, example
-from sast_deploy.commands.options import OUTPUT, PATH, SEED, option, refuse_ignored, titled
+from sast_deploy.commands.calibrating import calibration_frames, calibration_options
+from sast_deploy.commands.command import Command
+from sast_deploy.commands.options import OUTPUT, PATH, console, example, option, refuse_ignored, titled
 from sast_deploy.commands.shared import FOLDERS, folder_options, overwrite_option
 
 if TYPE_CHECKING:
-    from sast_deploy.data import FrameSet
     from sast_deploy.data.request import DataRequest
-    from sast_deploy.training.checkpoint import Checkpoint
 
 
 @click.command(
@@ -36,19 +35,7 @@ if TYPE_CHECKING:
     ),
     option("--strict-reset", is_flag=True, help="Write a neuron type that stock NetX refuses."),
 )
-@titled(
-    "Calibration",
-    option(
-        "--calibrate", metavar="DATASET",
-        help="Choose the integers on training samples of this data set, normally the checkpoint's own.",
-    ),
-    option(
-        "--calibrate-steps", metavar="STEPS",
-        help="Of clipping,search,rounding,correction; default: all. Each is kept only if the loss does not "
-        "grow.",
-    ),
-    option("--seed", type=SEED, help="Of the samples that calibration draws; default 0."),
-)  # fmt: skip
+@calibration_options
 @folder_options
 @titled(
     "Output",
@@ -99,7 +86,7 @@ def compile_command(
     export.check(made)
     frames = None
     if calibrate is not None:
-        frames = _frames(checkpoint, trained, replace(data, dataset=calibrate))
+        frames = calibration_frames(checkpoint, trained, replace(data, dataset=calibrate))
         export.check(made := {**made, FRAMES: frames.info.frame_digest})
         if calibrate_steps and "clipping" in steps and profile.clipping == "mse":
             out.print(f"step clipping: what {profile.name} does anyway")
@@ -111,14 +98,3 @@ def compile_command(
     if net.compilation is not None:
         print_compilation(net.file, net.compilation, net.calibrated, out)
     out.print(f"wrote {written}")
-
-
-def _frames(path: Path, trained: Checkpoint, wanted: DataRequest) -> FrameSet:
-    """The samples to calibrate with; says what they are. Raises DataError."""
-    from sast_deploy.data.request import load_recorded
-
-    found, out = load_recorded(path, trained.data, trained.frames, wanted), console()
-    out.print(f"calibration data: training samples of {found.info.provenance}")
-    if found.info.unlike(trained.data):
-        out.print("WARNING: not the frames it was trained on: validation samples may be training samples")
-    return found

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from sast_deploy.base.text import percent
-from sast_deploy.commands.command import Command, Group, console, example
+from sast_deploy.commands.command import Command, Group
 from sast_deploy.commands.compare import compare_command
-from sast_deploy.commands.options import COUNT, OUTPUT, PATH, SEED
+from sast_deploy.commands.options import COUNT, OUTPUT, PATH, SEED, console, example
 from sast_deploy.commands.shared import data_options, frame_options
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from sast_deploy.base.errors import Exit
-from sast_deploy.commands.command import Command, console, example
+from sast_deploy.commands.command import Command
+from sast_deploy.commands.options import console, example
 
 
 @click.command(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sast_deploy.commands.command import Command, console, example
-from sast_deploy.commands.options import PATH, titled
+from sast_deploy.commands.command import Command
+from sast_deploy.commands.options import PATH, console, example, titled
 from sast_deploy.commands.shared import DEVICE, data_options
 
 if TYPE_CHECKING:
@@ -39,9 +39,7 @@ def evaluate_command(checkpoint: Path, data: DataRequest, device: str) -> None:
     result = evaluate(trained, found.test, device=device)
     out = console()
     out.print(f"{checkpoint}: test split of {found.info.provenance}")
-    unlike = found.info.unlike(trained.data)
-    if unlike:
-        out.print(f"WARNING: {unlike}")
+    out.print(*found.info.warning(trained.data))
     out.print(evaluation_table(result))
     warning = tail_warning(trained.recipe, result.surrogate_rates, result.hard_rates)
     if warning:

@@ -9,14 +9,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sast_deploy.base.errors import UsageError
-from sast_deploy.commands.command import Command, console, example
-from sast_deploy.commands.options import PATH, SEED, Finite, gathered, option, refuse_ignored, titled
+from sast_deploy.commands.command import Command
+from sast_deploy.commands.options import (
+    PATH,
+    SEED,
+    Finite,
+    console,
+    example,
+    gathered,
+    option,
+    refuse_ignored,
+    titled,
+)
 from sast_deploy.commands.shared import DEVICE, data_options
 from sast_deploy.commands.training import CHANGES, changed, parse_changes, training_output, written
 
 if TYPE_CHECKING:
     from sast_deploy.data.request import DataRequest
-    from sast_deploy.training.checkpoint import Checkpoint
 
 
 @click.command(
@@ -70,6 +79,7 @@ def finetune_command(
     from sast_deploy.data.request import load_recorded
     from sast_deploy.finetuning import FINETUNE, finetune
     from sast_deploy.program.profile import load_profile
+    from sast_deploy.show.evaluation import finetuning_lines
     from sast_deploy.training.batches import pick_device
     from sast_deploy.training.checkpoint import load_checkpoint
     from sast_deploy.training.state import RunFiles
@@ -89,31 +99,11 @@ def finetune_command(
     click.get_current_context().with_resource(claim)  # held until the command ends
     found, out = load_recorded(checkpoint, trained.data, trained.frames, data), console()
     out.print(f"{checkpoint} -> {profile.name}; data: {found.info.provenance}")
-    unlike = found.info.unlike(trained.data)
-    if unlike:
-        out.print(f"WARNING: {unlike}")
+    out.print(*found.info.warning(trained.data))
     resets = trained.network.reset, profile.arithmetic.reset
     if resets[0] != resets[1]:
         out.print("note: trained with reset {!r}; from here on with the profile's, {!r}".format(*resets))
     result = finetune(trained, profile, found, recipe, path, source=file_digest(checkpoint), **run)
     if not result.already_finished:
-        out.print(*_summary(result.checkpoint))
+        out.print(*finetuning_lines(result.checkpoint))
     out.print(written(result.path, result.already_finished))
-
-
-def _summary(found: Checkpoint) -> list[str]:
-    """The integer accuracies before and after, on validation and test samples."""
-    from sast_deploy.base.text import percent
-
-    metrics, test = found.metrics, found.metrics["test"]
-    start = metrics["finetuned"]["validation_integer_accuracy"]
-    rows = [
-        f"integer accuracy on {metrics['validation_samples']} validation samples: "
-        f"{percent(start)} -> {percent(metrics['validation_integer_accuracy'])} "
-        f"(epoch {metrics['epoch']} of {metrics['epochs']})",
-        f"integer accuracy on {test['samples']} test samples: "
-        f"{percent(test['integer_start'])} -> {percent(test['integer'])}",
-    ]
-    if metrics["epoch"] == 0:
-        rows.append("no epoch was better: the weights are those it started from")
-    return rows

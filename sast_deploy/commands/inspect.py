@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from sast_deploy.base.errors import Exit, UsageError
-from sast_deploy.commands.command import Command, console, example
-from sast_deploy.commands.options import COUNT, OUTPUT, PATH, option, refuse_ignored, titled
+from sast_deploy.commands.command import Command
+from sast_deploy.commands.options import COUNT, OUTPUT, PATH, console, example, option, refuse_ignored, titled
 from sast_deploy.commands.shared import DATA_OPTIONS, data_options, overwrite_option
 
 if TYPE_CHECKING:

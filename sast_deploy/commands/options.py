@@ -6,12 +6,15 @@ import math
 from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
 from sast_deploy.base.errors import UsageError
+
+if TYPE_CHECKING:
+    from sast_deploy.show.blocks import Out
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Decorator = Callable[[Function], Function]
@@ -98,3 +101,15 @@ def refuse_ignored(names: Iterable[str], reason: str, todo: str = "leave it out"
     for name in names:
         if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
             raise UsageError(f"{options[name]} {reason}", todo=todo)
+
+
+def example(*lines: str) -> str:
+    """The epilog of a command's help: runnable lines."""
+    return "Example:\n\n\b\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def console() -> Out:
+    """Standard output, on which a name is never markup and no number is cut."""
+    from sast_deploy.show.blocks import Out
+
+    return Out()

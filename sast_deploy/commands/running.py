@@ -14,8 +14,7 @@ from sast_deploy import api
 from sast_deploy.base.errors import Exit
 from sast_deploy.base.files import file_digest, input_digest, write_text
 from sast_deploy.base.outputs import NPZ, RUN_MEMBER, check_output, with_run
-from sast_deploy.commands.command import console
-from sast_deploy.commands.options import refuse_ignored
+from sast_deploy.commands.options import console, refuse_ignored
 from sast_deploy.commands.shared import DATA_OPTIONS
 from sast_deploy.data.request import recorded_data
 from sast_deploy.engines.stockrun import write_npz

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import click
 
 from sast_deploy.commands.options import (
     COUNT,
@@ -64,9 +65,7 @@ def _folders(first: str) -> tuple[Callable[[Any], Any], ...]:
             help="Share of each class held out for testing, where there is no test split.",
         ),
         option("--holdout-seed", type=SEED, help="Seed of that split; default 0."),
-        option(
-            "--cache-dir", type=PATH, help="Cache of frames; else $SAST_CACHE_DIR or ~/.cache/sast-deploy."
-        ),
+        option("--cache-dir", type=PATH, help="Of frames; else $SAST_CACHE_DIR or ~/.cache/sast-deploy."),
     )  # fmt: skip
 
 
@@ -83,8 +82,10 @@ def _frame_options(encoding: str, clip: int | None, **values: Any) -> FrameOptio
 frame_options = gathered(
     "frames", _frame_options, "Frames",
     option("--steps", type=int, default=10, show_default=True, help="Time steps T."),
-    option("--binning", default="time", show_default=True, help="time: T equal spans; count."),
-    option("--encoding", default="count", show_default=True, help="count or binary."),
+    option("--binning", type=click.Choice(["time", "count"]), default="time", show_default=True,
+           help="T spans of equal time, or of equally many events."),
+    option("--encoding", type=click.Choice(["count", "binary"]), default="count", show_default=True,
+           help="Events counted, or whether there were any."),
     option("--clip", type=int, help="Count that becomes 1.0; default 4 (binary: 1)."),
     option("--size", type=int, nargs=2, metavar="H W", help="Sum pixels down to H x W."),
     option("--duration-us", type=int, help="Fixed window in microseconds; default: all."),
@@ -102,7 +103,10 @@ TIMEOUT = option("--timeout", type=SECONDS, help="Seconds that Lava may take in 
 BATCH = option("--batch", type=COUNT, help="Samples per Lava batch; default: what fits memory.")
 
 
-DEVICE = option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+DEVICE = option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
+    help="auto: CUDA where there is one.",
+)  # fmt: skip
 
 
 def lava_options(*options: Callable[[Any], Any]) -> Callable[[Function], Function]:
@@ -114,8 +118,3 @@ def overwrite_option(what: str) -> Callable[[Function], Function]:
     """--overwrite, of a command whose output holds `what`."""
     text = f"Replace {what} of a different run, or damaged, too; never a file of another kind."
     return titled("Output", option("--overwrite", is_flag=True, help=text))
-
-
-def default_output(stem: Path, name: str) -> Path:
-    """Where results of the file `stem` go unless another place is named."""
-    return Path("runs") / stem.stem / name

@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sast_deploy.base.errors import UsageError
-from sast_deploy.commands.command import Command, example
-from sast_deploy.commands.options import COUNT, OUTPUT, PATH, gathered, option, refuse_ignored, titled
+from sast_deploy.commands.command import Command
+from sast_deploy.commands.options import (
+    COUNT,
+    OUTPUT,
+    PATH,
+    example,
+    option,
+    refuse_ignored,
+    titled,
+)
+from sast_deploy.commands.own_frames import OF_STOCK, own_frames
 from sast_deploy.commands.shared import (
     BATCH,
     DATA_OPTIONS,
@@ -25,17 +34,7 @@ if TYPE_CHECKING:
     from sast_deploy.data.request import DataRequest
     from sast_deploy.engines.registry import LavaOptions
 
-OF_STOCK = ("input_shape", "steps", "reset_interval", "message_bits")
 OF_OUR_FILES = (*DATA_OPTIONS, "samples", "check", "report", "labels_path")
-
-
-def _shape(_context: click.Context, _parameter: click.Parameter, text: str | None) -> Any:
-    if text is None:
-        return None
-    sizes = [int(part) for part in text.split(",") if part.strip().isascii() and part.strip().isdecimal()]
-    if len(sizes) != 3 or text.count(",") != 2 or min(sizes) < 1:
-        raise click.BadParameter(f"{text!r} is not C,H,W, such as 2,34,34")
-    return tuple(sizes)
 
 
 def _samples(_context: click.Context, _parameter: click.Parameter, text: str) -> int | None:
@@ -67,21 +66,7 @@ def _samples(_context: click.Context, _parameter: click.Parameter, text: str) ->
            help="Default: lava; for other people's files fast."),
 )  # fmt: skip
 @data_options(None)
-@gathered(
-    "own", dict, "Your own frames",
-    option("--input", "input_path", type=PATH, metavar="NPY",
-           help="(samples, time, C, H, W), (time, C, H, W) or (time, n)."),
-    option("--labels", "labels_path", type=PATH, metavar="NPY", help="Class indices (samples,)."),
-    option("--steps", type=COUNT, help="Of a stock NetX file: default time + latency."),
-    option("--reset-interval", type=COUNT, help="Of a stock NetX file: clear all states every N steps."),
-    option("--message-bits", type=click.IntRange(0, 32),
-           help="Of a stock NetX file: bits of graded inputs; default 0, every nonzero input is a spike."),
-    option("--input-shape", callback=_shape, metavar="C,H,W",
-           help="Of a flat array, where a stock NetX file begins with a convolution."),
-    option("--traces", is_flag=True, help="Write every layer's membrane potentials and spikes, too."),
-    option("-o", "--output", type=OUTPUT, help="Default: runs/<net name>/spikes.npz, for our own files "
-           "runs/<net name>/<input name>/spikes.npz"),
-)  # fmt: skip
+@own_frames
 @lava_options(BATCH, STALL, TIMEOUT)
 @titled("Output", option("--report", type=OUTPUT, help="Default: runs/<net name>/report.json"))
 @overwrite_option("a report or spikes")

@@ -13,7 +13,7 @@ import numpy as np
 from sast_deploy.base.errors import UsageError
 from sast_deploy.base.files import input_digest
 from sast_deploy.base.outputs import NPZ, RUN_MEMBER, check_output
-from sast_deploy.commands.command import console
+from sast_deploy.commands.options import console
 from sast_deploy.engines.registry import LavaOptions
 from sast_deploy.engines.stockrun import run_in_chunks, write_npz
 from sast_deploy.netx.foreign.frames import StockFrames, load_array, stock_frames

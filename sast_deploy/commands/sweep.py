@@ -9,39 +9,15 @@ from typing import TYPE_CHECKING
 import click
 
 from sast_deploy.base.errors import Exit
-from sast_deploy.commands.command import Command, console, example
-from sast_deploy.commands.options import COUNT, OUTPUT, PATH, refuse_ignored
+from sast_deploy.commands.command import Command
+from sast_deploy.commands.options import COUNT, OUTPUT, PATH, console, example, refuse_ignored
+from sast_deploy.commands.study_schema import SCHEMA
 
 if TYPE_CHECKING:
     from sast_deploy.show.blocks import Out
     from sast_deploy.studies.sweep.jobs import Workers
     from sast_deploy.studies.sweep.study import Study
     from sast_deploy.studies.sweep.sweep import Outcome, Plan
-
-SCHEMA = """
-A study is a TOML file. [study] has a name; every [[grid]] is multiplied out over its axes, each a value or
-a list: data, network, recipe, seed, and any value of a recipe (rho, epochs, lr, pairing, ...) or of a
-network (k, alpha, theta, reset). profiles, analyses and ablations are measured of each of its runs. Tables
-[data.NAME], [network.NAME], [recipe.NAME] and [finetune.NAME] define names beyond the built-in ones:
-
-\b
-  [study]
-  name = "first"
-  [data.small]
-  dataset = "digits-saccade"
-  train = 300
-  [recipe.same-batch]
-  base = "paper"
-  pairing = "same"
-  [[grid]]
-  data = "small"
-  recipe = ["paper", "same-batch"]
-  rho = [0.0, 0.3]
-  epochs = 20
-  seed = [0, 1, 2]
-  profiles = ["loihi-int8", "loihi-int4", "loihi-int4 calibrated"]
-  analyses = ["drop", "margins"]
-"""
 
 
 @click.command(

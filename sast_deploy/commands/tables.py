@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from sast_deploy.base.text import printable
-from sast_deploy.commands.command import Command, console, example
-from sast_deploy.commands.options import OUTPUT, PATH, refuse_ignored
+from sast_deploy.commands.command import Command
+from sast_deploy.commands.options import OUTPUT, PATH, console, example, refuse_ignored
 from sast_deploy.commands.shared import overwrite_option
 
 if TYPE_CHECKING:

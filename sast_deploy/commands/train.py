@@ -8,8 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sast_deploy.commands.command import Command, console, example
-from sast_deploy.commands.options import SEED, SHARE, Finite, gathered, option, refuse_ignored, titled
+from sast_deploy.commands.command import Command
+from sast_deploy.commands.options import (
+    SEED,
+    SHARE,
+    Finite,
+    console,
+    example,
+    gathered,
+    option,
+    refuse_ignored,
+    titled,
+)
 from sast_deploy.commands.shared import DEVICE, data_options, frame_options
 from sast_deploy.commands.training import CHANGES, changed, training_output, written
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from sast_deploy.base.errors import Exit
-from sast_deploy.commands.command import Command, console, example
-from sast_deploy.commands.options import COUNT, PATH, option, refuse_ignored, titled
+from sast_deploy.commands.command import Command
+from sast_deploy.commands.options import COUNT, PATH, console, example, option, refuse_ignored, titled
 from sast_deploy.commands.shared import DATA_OPTIONS, STALL, TIMEOUT, data_options, lava_options
 
 if TYPE_CHECKING:

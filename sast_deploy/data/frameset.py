@@ -92,6 +92,11 @@ class DataInfo(Settings, called="data info", error=DataError):
             return "not the recordings and the split of training: training samples may be among these"
         return "not the recordings of training: training samples may be among these"
 
+    def warning(self, trained: DataInfo) -> tuple[str, ...]:
+        """What a person is told where these are not the very frames of `trained`; nothing else."""
+        unlike = self.unlike(trained)
+        return (f"WARNING: {unlike}",) if unlike else ()
+
     def summary(self) -> str:
         """One line that says which data set this is, how it was obtained and how large it is."""
         parts = [f"{self.dataset}: {self.provenance}; {self.n_train} training and {self.n_test} test samples"]

@@ -1,10 +1,11 @@
-"""An evaluation of a checkpoint as a table."""
+"""An evaluation of a checkpoint as a table, a fine-tuning as lines."""
 
 from __future__ import annotations
 
 from sast_deploy.base.text import percent
 from sast_deploy.reports.accuracy import Accuracy
 from sast_deploy.show.blocks import Table
+from sast_deploy.training.checkpoint import Checkpoint
 from sast_deploy.training.evaluate import EvaluationResult
 
 
@@ -22,3 +23,19 @@ def evaluation_table(found: EvaluationResult) -> Table:
     rows.append(("gap", percent(found.transfer_gap), *[""] * (1 + len(layers))))
     title = f"{found.samples} test samples, {found.seconds:.1f} s"
     return Table(title, ("", "accuracy", "95 % interval", *layers), tuple(rows), left=1)
+
+
+def finetuning_lines(found: Checkpoint) -> list[str]:
+    """The integer accuracies before and after, on validation and test samples."""
+    metrics, test = found.metrics, found.metrics["test"]
+    start = metrics["finetuned"]["validation_integer_accuracy"]
+    rows = [
+        f"integer accuracy on {metrics['validation_samples']} validation samples: "
+        f"{percent(start)} -> {percent(metrics['validation_integer_accuracy'])} "
+        f"(epoch {metrics['epoch']} of {metrics['epochs']})",
+        f"integer accuracy on {test['samples']} test samples: "
+        f"{percent(test['integer_start'])} -> {percent(test['integer'])}",
+    ]
+    if metrics["epoch"] == 0:
+        rows.append("no epoch was better: the weights are those it started from")
+    return rows

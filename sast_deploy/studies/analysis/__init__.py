@@ -5,7 +5,7 @@ from __future__ import annotations
 from sast_deploy.studies.analysis.contraction import Contraction, contraction
 from sast_deploy.studies.analysis.corruption import Corruption, Level
 from sast_deploy.studies.analysis.drop import event_drop, unclipped
-from sast_deploy.studies.analysis.duel import Duel, accuracies, compare
+from sast_deploy.studies.analysis.duel import Duel, accuracies, compare, tell_apart
 from sast_deploy.studies.analysis.margins import Margins, margins
 from sast_deploy.studies.analysis.noise import weight_noise
 from sast_deploy.studies.analysis.pairs import PairCheck, check_pairs
@@ -31,6 +31,7 @@ __all__ = [
     "margins",
     "measure",
     "predict",
+    "tell_apart",
     "tune_thresholds",
     "unclipped",
     "weight_noise",

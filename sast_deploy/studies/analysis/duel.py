@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sast_deploy.base.errors import UsageError
 from sast_deploy.reports.accuracy import Accuracy
 from sast_deploy.studies.analysis.significance import McNemar, mcnemar
 from sast_deploy.studies.analysis.stream import Predictions
+from sast_deploy.training.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -66,3 +69,12 @@ def accuracies(predictions: Predictions) -> dict[str, Any]:
         values |= {f"{name}_correct": found.correct, f"{name}_accuracy": found.value}
         values[f"{name}_interval"] = list(found.interval)
     return values | {"transfer_gap": values["surrogate_accuracy"] - values["hard_accuracy"]}
+
+
+def tell_apart(checkpoints: Sequence[Checkpoint], paths: Sequence[Path]) -> list[str]:
+    """The checkpoints' own names where they tell them apart, else their paths. Raises UsageError."""
+    recorded = [each.name for each in checkpoints]
+    names = recorded if len(set(recorded)) == len(recorded) else [str(path) for path in paths]
+    if len(set(names)) != len(names):
+        raise UsageError("the same checkpoint twice", where=str(paths[0]), expected="different ones")
+    return names

@@ -14,6 +14,7 @@ from sast_deploy.program.record import evenly_spread
 from sast_deploy.studies import ANALYSES
 from sast_deploy.studies.analysis.contraction import contraction
 from sast_deploy.studies.analysis.drop import event_drop, unclipped
+from sast_deploy.studies.analysis.duel import accuracies
 from sast_deploy.studies.analysis.margins import margins
 from sast_deploy.studies.analysis.noise import weight_noise
 from sast_deploy.studies.analysis.pairs import check_pairs
@@ -80,7 +81,7 @@ def measure(
     seed: int,
     device: str,
 ) -> tuple[Predictions, dict[str, Any]]:
-    """What it predicts on its test split, or on so many `samples` of it, evenly spread; and `analyse`."""
+    """What it predicts on its test split, or so many `samples` of it, evenly spread; and `analyse` of that."""
     counts = None
     if samples is not None:
         chosen = evenly_spread(len(data.test), samples)
@@ -88,4 +89,5 @@ def measure(
         data = replace(data, test=data.test.part(chosen))
     predictions = predict(checkpoint, data, device=device)
     how: dict[str, Any] = {"counts": counts, "cache_dir": cache_dir, "seed": seed, "device": device}
-    return predictions, analyse(checkpoint, data, parts, **how)
+    about = {"dataset": data.info.dataset, "frames": data.info.frame_digest, "test": accuracies(predictions)}
+    return predictions, {**about, **analyse(checkpoint, data, parts, **how)}
