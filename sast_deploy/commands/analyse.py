@@ -83,13 +83,11 @@ def analyse_command(
 
     Exit code 1 if a bound is violated.
     """
-    from sast_deploy.base.files import input_digest
     from sast_deploy.base.outputs import check_output
     from sast_deploy.data.request import load_recorded
     from sast_deploy.netx.export import FRAMES
-    from sast_deploy.reports.run import WHOLE
     from sast_deploy.studies.analysis import compare, measure, tell_apart
-    from sast_deploy.studies.analysis.files import planned, write_analysis
+    from sast_deploy.studies.analysis.files import analysis_run, planned, write_analysis
     from sast_deploy.studies.analysis.tables import print_analyses
     from sast_deploy.training.batches import pick_device
     from sast_deploy.training.checkpoint import load_checkpoint
@@ -99,10 +97,7 @@ def analyse_command(
     pick_device(device)
     default = "comparison.json" if checkpoints[1:] else "analysis.json"
     path = output or checkpoints[0].parent / default
-    made: dict[str, Any] = {
-        "checkpoints": [input_digest(each) for each in checkpoints], "parts": sorted(set(parts)),
-        **data.identity(None), "samples": samples or WHOLE, "seed": seed,
-    }  # fmt: skip
+    made = analysis_run(checkpoints, parts, data, samples, seed)
 
     def check() -> None:
         for place, kind in planned(path, parts).items():

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from sast_deploy import __version__
-from sast_deploy.base.files import write_text
+from sast_deploy.base.files import input_digest, write_text
 from sast_deploy.base.outputs import RUN_KEY, Kind, Run, json_kind, picture_kind
+from sast_deploy.data.request import DataRequest
 from sast_deploy.netx.export import FRAMES
+from sast_deploy.reports.run import WHOLE
 from sast_deploy.studies.analysis.duel import Duel
 from sast_deploy.studies.analysis.plots import draw_corruption, draw_margins
 
@@ -28,6 +30,16 @@ def _run(found: dict[str, Any]) -> Run:
 ANALYSIS = json_kind(
     "JSON file of an analysis", lambda found: found.get("format") == FORMAT, _run, mark=f'"{FORMAT}"'
 )
+
+
+def analysis_run(
+    checkpoints: Iterable[Path], parts: Iterable[str], data: DataRequest, samples: int | None, seed: int
+) -> dict[str, Any]:
+    """What an analysis depends on, but for the digest of its frames."""
+    return {
+        "checkpoints": [input_digest(each) for each in checkpoints], "parts": sorted(set(parts)),
+        **data.identity(None), "samples": samples or WHOLE, "seed": seed,
+    }  # fmt: skip
 
 
 def planned(path: Path, parts: Collection[str]) -> dict[Path, Kind]:

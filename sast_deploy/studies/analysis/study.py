@@ -81,7 +81,7 @@ def measure(
     seed: int,
     device: str,
 ) -> tuple[Predictions, dict[str, Any]]:
-    """What it predicts on its test split, or so many `samples` of it, evenly spread; and `analyse` of that."""
+    """What it predicts on its test split, or `samples` of it, evenly spread; and `analyse` of those."""
     counts = None
     if samples is not None:
         chosen = evenly_spread(len(data.test), samples)
