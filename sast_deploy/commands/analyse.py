@@ -48,8 +48,7 @@ def _parts(_context: click.Context, _parameter: click.Parameter, text: str) -> l
 @click.argument("checkpoints", type=PATH, nargs=-1, required=True)
 @titled(
     "Analysis",
-    option("--parts", default=",".join(ANALYSES), show_default=True, metavar="NAMES",
-           callback=_parts, help="Which parts, by comma."),
+    option("--parts", default=",".join(ANALYSES), show_default=True, callback=_parts, help="By comma."),
     option("--samples", type=COUNT, help="Only N test samples, evenly spread."),
     option("--seed", type=SEED, default=0, show_default=True, help="Of dropped events, noise and pairs."),
     DEVICE,
@@ -58,8 +57,7 @@ def _parts(_context: click.Context, _parameter: click.Parameter, text: str) -> l
 @titled(
     "Output",
     option("-o", "--output", type=OUTPUT,
-           help="JSON file, pictures beside it. Default: analysis.json, of several comparison.json, beside "
-           "the first."),
+           help="JSON file, pictures beside it. Default: analysis.json or comparison.json by the first."),
 )  # fmt: skip
 @overwrite_option("an analysis and its pictures")
 def analyse_command(
@@ -95,8 +93,7 @@ def analyse_command(
     if not RANDOM & set(parts):
         refuse_ignored(["seed"], f"with --parts {','.join(parts)}, which draw nothing")
     pick_device(device)
-    default = "comparison.json" if checkpoints[1:] else "analysis.json"
-    path = output or checkpoints[0].parent / default
+    path = output or checkpoints[0].parent / ("comparison.json" if checkpoints[1:] else "analysis.json")
     made = analysis_run(checkpoints, parts, data, samples, seed)
 
     def check() -> None:
