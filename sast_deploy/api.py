@@ -26,6 +26,7 @@ from sast_deploy.base.outputs import check_output
 from sast_deploy.base.versions import package_versions
 from sast_deploy.compiler import Compilation, compile_network
 from sast_deploy.compiler.floatnet import FloatNetwork
+from sast_deploy.data.request import DataRequest
 from sast_deploy.engines.registry import EngineName, LavaOptions, run_engine
 from sast_deploy.netx.export import EXPORT, net_run
 from sast_deploy.netx.file import NetFile, profile_of, read_net, write_net
@@ -50,7 +51,6 @@ from sast_deploy.verification.vectors import make_known_answers
 if TYPE_CHECKING:
     from sast_deploy.calibration import Calibrated
     from sast_deploy.calibration.data import CalibrationData
-    from sast_deploy.data.request import DataRequest
     from sast_deploy.training.checkpoint import Checkpoint
 
 File = str | PathLike[str]
@@ -241,8 +241,11 @@ def inputs(
     *,
     data: DataRequest | None = None,
     samples: int | None = None,
+    name: str = "frames",
 ) -> Inputs:
     """What `simulate` and `verify` run on: `frames` given, else `samples` of a test split. Raises DataError.
+
+    name: what reports and errors call the frames.
 
     >>> import sast_deploy as sast
     >>> net = sast.compile(sast.FloatNetwork([sast.FloatDense([[1.0]], leak=0.5)], 1, steps=2))
@@ -251,7 +254,7 @@ def inputs(
     """
     if isinstance(frames, Inputs):
         return frames
-    return net_inputs(net.file, net.name, frames, labels, data, samples)
+    return net_inputs(net.file, net.name, frames, labels, data, samples, name)
 
 
 def simulate(
@@ -318,7 +321,8 @@ def verify(
     chosen, rows, unseen = load_engines(engines, program, lava), [], None
     if known is not None:
         rows += replay_known(program, known, chosen)
-    if not known_answers_only and (frames is not None or data is not None or net.file.data):
+    own_data = net.file.data or data not in (None, DataRequest())
+    if not known_answers_only and (frames is not None or own_data):
         given = inputs(net, frames, data=data, samples=samples)
         rows += compare(program, given.frames, chosen, given.origin)
     if not rows:

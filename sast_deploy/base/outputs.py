@@ -25,7 +25,7 @@ from sast_deploy.base.reading.files import BROKEN_ZIP, Expected, read_bytes
 Run = Mapping[str, Any]
 RUN_KEY = "made_from"  # of a JSON file
 RUN_MEMBER = "run"  # of an .npz
-OF_EVERY_NPZ = ("logits", "spikes", "membranes", "latency")
+OURS_NPZ = ({"logits.npy", "run.npy"}, {"logits.npy", "spikes.npy", "membranes.npy", "latency.npy"})
 STDOUT = Path("-")  # for --json
 HEAD_BYTES = 256  # of a file that say what it is
 LONGEST = 64 * 2**20  # bytes of a file that is read for its run
@@ -249,7 +249,7 @@ def members(path: Path) -> set[str] | None:
 
 def _npz_ours(path: Path) -> bool | None:
     names = members(path)
-    return names if names is None else names >= {f"{name}.npy" for name in OF_EVERY_NPZ}
+    return names if names is None else any(names >= each for each in OURS_NPZ)
 
 
 def npz_run(path: Path) -> Run | None:

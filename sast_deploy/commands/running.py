@@ -95,9 +95,9 @@ def _inputs(net: api.Net, wanted: Wanted) -> Inputs:
     if wanted.input_path is None:
         return api.inputs(net, data=wanted.data, samples=wanted.samples)
     labels = None if wanted.labels_path is None else load_array(wanted.labels_path)
-    found = api.inputs(net, load_array(wanted.input_path), labels, samples=wanted.samples)
-    origin = {"provenance": str(wanted.input_path), "frame_digest": file_digest(wanted.input_path)}
-    return replace(found, facts={**found.facts, **origin})
+    frames, name = load_array(wanted.input_path), str(wanted.input_path)
+    found = api.inputs(net, frames, labels, samples=wanted.samples, name=name)
+    return replace(found, facts={**found.facts, "frame_digest": file_digest(wanted.input_path)})
 
 
 def _arrays(run: api.Simulation) -> dict[str, Any]:

@@ -71,10 +71,12 @@ def verify_command(
     if "lava" not in (backends or NAMES):
         refuse_ignored(("stall", "timeout"), "is Lava's, which --backend leaves out")
     refuse_without_data(net, identify(net, EXPECTED) == STOCK)
-    loaded = api.load(net)
+    loaded, frames = api.load(net), None
+    if input_path is not None:
+        frames = api.inputs(loaded, load_array(input_path), samples=samples, name=str(input_path))
     found = api.verify(
-        loaded, None if input_path is None else load_array(input_path), data=data, samples=samples,
-        engines=backends or NAMES, known_answers_only=known_answers_only, lava=lava,
+        loaded, frames, data=data, samples=samples, engines=backends or NAMES,
+        known_answers_only=known_answers_only, lava=lava,
     )  # fmt: skip
     print_verification(loaded.name, loaded.file, found, console())
     return Exit.OK if found.ok else Exit.CHECK_FAILED

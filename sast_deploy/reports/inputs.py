@@ -40,25 +40,26 @@ def net_inputs(
     labels: npt.ArrayLike | None = None,
     data: DataRequest | None = None,
     samples: int | None = None,
+    name: str = "frames",
 ) -> Inputs:
     """The `frames` given, else samples of the test split of `net` or of other `data`.
 
-    samples: so many, evenly spread. where: names the network in errors.
+    samples: so many, evenly spread. where, name: of the network and of the frames, for errors and reports.
 
     Raises:
         UsageError: both frames and data; labels without frames. DataError: what does not fit the network.
     """
-    if frames is not None and data is not None:
+    if frames is not None and data not in (None, DataRequest()):
         raise UsageError("frames and a data set", expected="one of them")
     if frames is None:
         if labels is not None:
             raise UsageError("labels without frames", expected="both, or neither")
         return _own_split(net, where, data or DataRequest(), samples)
-    array = as_frames(net.program, frames, "frames")
+    array = as_frames(net.program, frames, name)
     truth = None if labels is None else _labels(labels, len(array), len(net.program.classes))
     chosen = evenly_spread(len(array), samples)
     facts = {
-        "provenance": f"{len(array)} samples given", "dataset": None, "frame_digest": None,
+        "provenance": name, "dataset": None, "frame_digest": None,
         "holdout": None, "holdout_seed": None, "test_samples": len(array), "unlike_training": None,
     }  # fmt: skip
     return Inputs(take(array, chosen), None if truth is None else truth[chosen], chosen, GIVEN, facts)

@@ -46,8 +46,8 @@ def chain(bands, tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         recipe = ["--epochs", "12", "--batch", "8", "--lr", "0.003", "--rho", "0.05"]
-        arguments = ["--data-root", str(bands), *recipe]
-        assert run(["train", "--dataset", "nmnist", *arguments, "-o", "runs/sast/ckpt.pt"]) == 0
+        arguments = ["--dataset", "nmnist", "--recipe", "paper", "--data-root", str(bands), *recipe]
+        assert run(["train", *arguments, "-o", "runs/sast/ckpt.pt"]) == 0
         assert run(["compile", "runs/sast/ckpt.pt", "--profile", "loihi-int4"]) == 0
         assert run(["compile", "runs/sast/ckpt.pt", "--profile", "loihi-int8"]) == 0
     return folder

@@ -147,7 +147,7 @@ def test_checkpoints(work, capsys, command, damage, message):
         (["simulate", "--batch", "0"], "Invalid value for '--batch'"),
         (["simulate", "--data-root", "empty"], "empty: nmnist is not here, and is not downloaded"),
         (["train", "--rho", "-1"], "rho = -1"),
-        (["train", "--recipe", "worst"], "no recipe 'worst'"),
+        (["train", "--recipe", "worst"], "'worst' is not one of 'paper', 'best', 'best-conv'"),
         (["train", "--set", "drop"], "--set drop; expected KEY=VALUE"),
         (["train", "--set", "drip=1"], "no such value: drip"),
         (["train", "--clip", "0"], "clip = 0"),
@@ -160,7 +160,7 @@ def test_checkpoints(work, capsys, command, damage, message):
             ["train", "--dataset", "tonic:NMNITS", "-o", "new.pt"],
             "tonic has no data set 'NMNITS'; expected NMNIST or ",
         ),
-        (["train", "--device", "tpu", "-o", "new.pt"], "device 'tpu' is not here"),
+        (["train", "--device", "tpu", "-o", "new.pt"], "'tpu' is not one of 'auto', 'cpu', 'cuda'"),
         (["train", "--validation", "1.5", "-o", "new.pt"], "Invalid value for '--validation'"),
         (["train", "-o", "runs/sast/ckpt.pt"], "runs/sast/ckpt.pt: exists already; replace it with"),
         (["data", "compare", "--real", "x"], "exactly one of them"),
@@ -226,7 +226,7 @@ def test_a_full_disk_keeps_the_old_export(work, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("sast/data", b"{}", "does not say what data it is for (data info: missing key"),
+        ("sast/data", b"{}", "no data set belongs to it"),
         ("sast/frames", b'{"steps": 0}', "does not say what data it is for (frame options: steps = 0"),
         ("sast/profile", b"x", "is not valid TOML"),
     ],
@@ -261,13 +261,12 @@ def test_debug_shows_the_traceback():
 
 def test_an_internal_error_is_one_line_too(capsys, monkeypatch):
     import sast_deploy.base.reading.files
-    import sast_deploy.netx.file
     from sast_deploy.base.reading.files import NET
 
     def broken(_path):
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr(sast_deploy.netx.file, "read_net", broken)
+    monkeypatch.setattr("sast_deploy.api.read_net", broken)
     monkeypatch.setattr(sast_deploy.base.reading.files, "identify", lambda _path, _expected: NET)
     line = complaint(["simulate", "x.net"], capsys, code=70)
     assert (
@@ -281,7 +280,7 @@ def test_no_command_shows_the_help(arguments, capsys):
     assert run(arguments) == 2
     shown = capsys.readouterr().err
     assert shown.startswith("Usage: sast-deploy")
-    assert "\nCommands:\n" in shown
+    assert ("\nCommands:\n" if arguments else "\nRun and decide:\n") in shown
 
 
 def test_debug_may_stand_before_the_command(capsys):

@@ -76,8 +76,8 @@ def test_a_disagreement_is_reported_and_exits_1(here, monkeypatch, capsys):
     from sast_deploy.engines.reference import run_reference
     from sast_deploy.program.record import SpikeRecord
 
-    def miscounting(path, frames, **_options):
-        record = run_reference(read_net(path).program, frames)
+    def miscounting(program, frames, **_options):
+        record = run_reference(program, frames)
         counts = record.counts[0].copy()
         counts[19, 7] += 1
         return SpikeRecord((counts, *record.counts[1:]), record.logits)

@@ -18,6 +18,7 @@ import pytest
 
 from sast_deploy import cli
 from sast_deploy.base.errors import Exit
+from sast_deploy.commands import running, stock  # noqa: F401  # before anything they import is patched
 from tests.commandlines import COMMANDS, make_folder, working
 from tests.stockfiles import FLATTEN, conv, dense, image, integers, write_stock
 
@@ -42,11 +43,12 @@ OVERWRITE = {"--overwrite": ["--overwrite"]}
 COMPARED = ["data", "compare", "--real", "real", "--mnist-dir", "mnist", "-o", "out/a.png"]
 OPEN = ["simulate", "open.net", "--input", "rows.npy", "-o", "out/a.npz"]
 STOCK = ["simulate", "theirs.net", "--input", "theirs.npy"]
+OWN = ["simulate", "own.net", "--input", "own.npy", "-o", "out/a.npz", "--report", "out/a.json"]
 # Command -> option -> words behind the working line (in place of it, where they begin with a command).
 ACTS: dict[str, dict[str, list[str]]] = {
     "train": {
         **DATA, **FRAMES,
-        "--network": ["--network", "conv"], "--recipe": ["--recipe", "best"], "--rho": ["--rho", "0.2"],
+        "--network": ["--network", "conv"], "--recipe": ["--recipe", "paper"], "--rho": ["--rho", "0.2"],
         "--epochs": ["--epochs", "2"], "--lr": ["--lr", "0.1"], "--batch": ["--batch", "7"],
         "--set": ["--set", "drop=0.1"], "--alpha": ["--alpha", "0.3"], "--k": ["--k", "9"],
         "--reset": ["--reset", "zero"], "--seed": ["--seed", "3"], "--validation": ["--validation", "0.3"],
@@ -82,6 +84,7 @@ ACTS: dict[str, dict[str, list[str]]] = {
         "--output": [*STOCK, "-o", "out/b.npz"],
         "--traces": [*STOCK, "--traces", "-o", "out/a.npz"],
         "--input-shape": [*OPEN, "--input-shape", "2,6,5"],
+        "--labels": [*OWN, "--labels", "labels.npy"],
     },
     "inspect": {
         **OVERWRITE,
@@ -94,6 +97,7 @@ ACTS: dict[str, dict[str, list[str]]] = {
         "--samples": ["--samples", "3"], "--backend": ["--backend", "fast"], "--stall": ["--stall", "77"],
         "--timeout": ["--timeout", "88"],
         "--known-answers-only": ["verify", "own.net", "--known-answers-only"],
+        "--input": ["verify", "own.net", "--input", "own.npy"],
     },
     "evaluate": {**DATA, "--device": ["--device", "cpu"]},
     "analyse": {
@@ -138,6 +142,8 @@ BASE = {
     "--message-bits": [*STOCK[:2], "--input", "graded.npy", "-o", "out/a.npz"],
     "--traces": [*STOCK, "-o", "out/a.npz"],
     "--input-shape": OPEN,
+    "--labels": OWN,
+    ("verify", "--input"): ["verify", "own.net"],
     ("simulate", "--output"): [*STOCK, "-o", "out/a.npz"],
     **{("inspect", name): ["--samples", "2"] for name in DATA},
     **{("compile", name): ["--calibrate", "nmnist"] for name in DATA},
@@ -190,7 +196,13 @@ IGNORED: list[tuple[str, str]] = [
     (f"{THEIRS} --batch 2", "--batch"),
     (f"{THEIRS} --backend reference --stall 120", "--stall"),
     (f"{THEIRS} --backend fast --timeout 10", "--timeout"),
-    ("simulate own.net --input theirs.npy", "--input"),
+    (f"{THEIRS} --labels labels.npy", "--labels"),
+    ("simulate own.net --labels labels.npy", "--labels"),
+    ("simulate own.net --traces", "--traces"),
+    ("simulate own.net -o out/a.npz", "--output"),
+    *((f"simulate own.net --input own.npy {' '.join(words[-2:])}", name) for name, words in DATA.items()),
+    *((f"verify own.net --input own.npy {' '.join(words[-2:])}", name) for name, words in DATA.items()),
+    ("verify own.net --known-answers-only --input own.npy", "--input"),
     ("simulate own.net --steps 5", "--steps"),
     ("simulate own.net --traces", "--traces"),
     ("simulate own.net --input-shape 2,34,34", "--input-shape"),
@@ -213,7 +225,7 @@ IGNORED: list[tuple[str, str]] = [
     ("data info --encoding binary --clip 1", "--clip"),
     ("train --set sharpness=asam --rho 0 -o out/a.pt", "--set"),
     ("train --set pairing=same --rho 0 -o out/a.pt", "--set"),
-    ("train --set anneal=0.5 -o out/a.pt", "--set"),
+    ("train --recipe paper --set anneal=0.5 -o out/a.pt", "--set"),
     ("finetune ckpt.pt --set k_start=3", "--set"),
     ("finetune ckpt.pt --set pairing=same", "--set"),
     ("train --resume --overwrite -o out/a.pt", "--overwrite"),
@@ -246,6 +258,9 @@ ON, END, SKIP = "goes on", "ends the run", "returns nothing"
 HANDED = {
     "sast_deploy.data.request.load_frames": ON,
     "sast_deploy.base.outputs.check_output": ON,
+    "sast_deploy.commands.running.check_output": ON,
+    "sast_deploy.commands.stock.check_output": ON,
+    "sast_deploy.netx.export.check_output": ON,
     "sast_deploy.program.profile.load_profile": ON,
     "sast_deploy.training.train.train": END,
     "sast_deploy.finetuning.finetune": END,
@@ -268,7 +283,7 @@ HANDED = {
 READING = [
     "sast_deploy.data.request.load_frames", "sast_deploy.data.camera.saccade.simulate_mnist",
     "sast_deploy.data.camera.likeness.compare", "sast_deploy.studies.sweep.sweep.sweep",
-    "sast_deploy.netx.foreign.frames.load_array",
+    "sast_deploy.netx.foreign.frames.read_npy",
 ]  # fmt: skip
 
 
@@ -285,6 +300,8 @@ def files(chain: Path, bands: Path, tmp_path_factory: pytest.TempPathFactory) ->
     write_stock(folder / "open.net", [*layers, dense(integers(rng, 60, 8, 36))])  # no input layer
     np.save(folder / "rows.npy", (rng.random((12, 60)) < 0.4).astype(np.uint8))
     np.save(folder / "theirs.npy", (rng.random((12, 2, 6, 5)) < 0.4).astype(np.uint8))
+    np.save(folder / "own.npy", (rng.random((3, 10, 2, 34, 34)) < 0.1).astype(np.uint8))
+    np.save(folder / "labels.npy", np.array([6, 7, 8]) - 6)
     np.save(folder / "graded.npy", rng.integers(0, 9, (12, 2, 6, 5)))
     return folder
 
