@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from sast_deploy.data.request import DataRequest as DataRequest
     from sast_deploy.engines.registry import LavaOptions as LavaOptions
     from sast_deploy.finetuning.finetune import finetune as finetune
+    from sast_deploy.netx.foreign.stocknet import StockUse as StockUse
     from sast_deploy.program.profile import Profile as Profile
     from sast_deploy.program.profile import load_profile as load_profile
     from sast_deploy.program.program import Program as Program
@@ -71,6 +72,7 @@ _HOMES = {
     "DataRequest": "data.request",
     "LavaOptions": "engines.registry",
     "finetune": "finetuning.finetune",
+    "StockUse": "netx.foreign.stocknet",
     **dict.fromkeys(("Profile", "load_profile"), "program.profile"),
     "Program": "program.program",
     **dict.fromkeys(("SpikeRecord", "Trace"), "program.record"),

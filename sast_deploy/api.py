@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -20,23 +20,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from sast_deploy.base.errors import CompileError, NetFileError, about
+from sast_deploy.base.errors import CompileError, NetFileError, UsageError, about
 from sast_deploy.base.files import file_digest
 from sast_deploy.base.outputs import check_output
+from sast_deploy.base.reading.files import STOCK, identify
 from sast_deploy.base.versions import package_versions
 from sast_deploy.compiler import Compilation, compile_network
 from sast_deploy.compiler.floatnet import FloatNetwork
 from sast_deploy.data.request import DataRequest
 from sast_deploy.engines.registry import EngineName, LavaOptions, run_engine
+from sast_deploy.engines.stockrun import run_in_chunks
 from sast_deploy.netx.export import EXPORT, net_run
 from sast_deploy.netx.file import NetFile, profile_of, read_net, write_net
+from sast_deploy.netx.foreign.frames import stock_frames
+from sast_deploy.netx.foreign.reader import read_stock
+from sast_deploy.netx.foreign.stocknet import StockNet, StockUse
+from sast_deploy.netx.program_group import EXPECTED
 from sast_deploy.program.profile import Profile, load_profile
 from sast_deploy.program.program import Program
 from sast_deploy.program.record import SpikeRecord
 from sast_deploy.reports.accuracy import Accuracy
-from sast_deploy.reports.inputs import Inputs, net_inputs
-from sast_deploy.reports.inspection import Inspection, inspect_net
-from sast_deploy.reports.run import Execution, Report, facts_of, make_report
+from sast_deploy.reports.inputs import Inputs, checked_labels, net_inputs
+from sast_deploy.reports.inspection import Inspection, inspect_net, inspect_stock
+from sast_deploy.reports.run import Execution, Report, facts_of, facts_of_stock, make_report
 from sast_deploy.verification.comparison import (
     Verification,
     blind_spots,
@@ -60,22 +66,31 @@ File = str | PathLike[str]
 class Net:
     """A network in integers, ready to run.
 
-    file: all that its .net file holds. path: that file; None until it is saved. compilation, calibrated: what
-    `compile` established; None for a network that was loaded.
+    content: all that its .net file holds; a StockNet where that is a stock NetX file of somebody else's.
+    path: that file; None until it is saved. compilation, calibrated: what `compile` established; None for a
+    network that was loaded.
 
     >>> sast.compile(network).program.steps
     4
     """
 
-    file: NetFile
+    content: NetFile | StockNet
     path: Path | None = None
     compilation: Compilation | None = None
     calibrated: Calibrated | None = None
 
     @property
+    def file(self) -> NetFile:
+        """What a file of ours holds. Raises UsageError for somebody else's."""
+        if isinstance(self.content, NetFile):
+            return self.content
+        what = "a stock NetX file that sast-deploy did not write: no data and no known answers belong to it"
+        raise UsageError(what, where=self.path, todo="simulate it on frames of your own")
+
+    @cached_property
     def program(self) -> Program:
-        """The integer program: layers, weights, rules."""
-        return self.file.program
+        """The integer program: layers, weights, rules; of a stock NetX file for one step of spikes."""
+        return self.content.program if isinstance(self.content, NetFile) else self.content.program().program
 
     @property
     def name(self) -> str:
@@ -100,16 +115,17 @@ class Net:
         path = Path(path)
         check_output(path, EXPORT, net_run(self.file), overwrite=overwrite, option="path")
         write_net(path, self.file)
-        return Net(self.file, path, self.compilation, self.calibrated)
+        return replace(self, path=path)
 
 
 def load(path: File) -> Net:
-    """Read and check a .net file of ours. Raises NetFileError.
+    """Read and check a .net file: ours, or somebody else's stock NetX file. Raises NetFileError.
 
     >>> sast.load(net.save("mine.net").path).program.digest() == net.program.digest()
     True
     """
-    return Net(read_net(Path(path)), Path(path))
+    path = Path(path)
+    return Net(read_stock(path) if identify(path, EXPECTED) == STOCK else read_net(path), path)
 
 
 def compile(
@@ -268,6 +284,7 @@ def simulate(
     check: int | None = 0,
     trace: bool = False,
     lava: LavaOptions | None = None,
+    stock: StockUse | None = None,
 ) -> Simulation:
     """Run a network on its own test split, on other `data`, or on `frames` of yours.
 
@@ -275,6 +292,7 @@ def simulate(
     for inputs in a row. labels: class indices (samples,). samples: only so many, evenly spread. engine:
     "reference", "fast" or "lava"; all give the same values. check: samples that the reference replays, None
     for all; a difference stands in `report.run.difference`. trace: keep every membrane potential and spike.
+    stock: how a stock NetX network is used: message_bits, reset_interval, input_shape.
 
     Raises:
         DataError: frames that do not fit, or no data set where none are given. LavaError: Lava is missing.
@@ -285,6 +303,8 @@ def simulate(
     >>> sast.simulate(net, np.array([[[1, 0], [1, 0], [0, 0]]]), labels=[0]).predictions
     array([0])
     """
+    if isinstance(net.content, StockNet):
+        return _simulate_stock(net.content, frames, labels, engine, trace, lava, stock or StockUse())
     given = inputs(net, frames, labels, data=data, samples=samples)
     start = time.perf_counter()
     record = run_engine(engine, net.program, given.frames, trace=trace, lava=lava)
@@ -292,8 +312,31 @@ def simulate(
     checked = 0 if engine == "reference" else check
     run = Execution(engine, seconds, *replay(net.program, given, record, checked, engine))
     facts = facts_of(net.file, net.path, given.facts)
-    report = make_report(net.file, given.frames, given.labels, record, run, facts)
+    report = make_report(net.program, given.frames, given.labels, record, run, facts)
     return Simulation(record, report, given.labels)
+
+
+def _simulate_stock(
+    net: StockNet,
+    frames: npt.ArrayLike | Inputs | None,
+    labels: npt.ArrayLike | None,
+    engine: EngineName,
+    trace: bool,
+    lava: LavaOptions | None,
+    use: StockUse,
+) -> Simulation:
+    """With the results that stock Lava gives, latency included; on frames, since no data belong to it."""
+    if frames is None or isinstance(frames, Inputs):
+        raise UsageError("a stock NetX file without frames", where=net.path, expected="frames of your own")
+    given = stock_frames(np.asarray(frames), net, None, use.message_bits, "frames", use.input_shape)
+    stock = net.program(replace(given.use, reset_interval=use.reset_interval))
+    start = time.perf_counter()
+    results = run_in_chunks(stock, given, engine, trace, lava)
+    run = Execution(engine, round(time.perf_counter() - start, 3))
+    truth = None if labels is None else checked_labels(labels, len(given), len(stock.program.classes))
+    facts = facts_of_stock(net.path, stock.program, len(given))
+    report = make_report(stock.program, given.chunk(0, len(given)), truth, results.record, run, facts)
+    return Simulation(results.record, report, truth)
 
 
 def verify(
@@ -340,5 +383,7 @@ def inspect(net: Net, frames: npt.ArrayLike | Inputs | None = None) -> Inspectio
     >>> sast.inspect(net).layers[0].saturating
     0
     """
+    if isinstance(net.content, StockNet):
+        return inspect_stock(net.content)
     saturation = None if frames is None else count_saturated(net.program, inputs(net, frames).frames)
     return inspect_net(net.file, net.path, saturation)

@@ -61,9 +61,8 @@ def inspect_command(
     from sast_deploy.netx.export import FRAMES
     from sast_deploy.netx.program_group import EXPECTED
     from sast_deploy.proofs.limits import broken_limits
-    from sast_deploy.reports.inspection import INSPECTION, inspect_net, inspect_run, inspect_stock
+    from sast_deploy.reports.inspection import INSPECTION, inspect_run
     from sast_deploy.show.inspection import print_inspection
-    from sast_deploy.verification.saturation import count_saturated
 
     if samples is None:
         refuse_ignored(DATA_OPTIONS, "without --samples: no data are looked at", "add --samples N")
@@ -77,17 +76,13 @@ def inspect_command(
             check_output(json_path, INSPECTION, made, inputs=(net,), overwrite=overwrite, option="--json")
 
     check()
-    if kind == STOCK:
-        refuse_without_data(net, samples is not None)
-        found = inspect_stock(net)
-    else:
-        loaded, saturation = api.load(net), None
-        if samples:
-            inputs = api.inputs(loaded, data=data, samples=samples)
-            made[FRAMES] = inputs.facts["frame_digest"]
-            check()
-            saturation = count_saturated(loaded.program, inputs.frames)
-        found = inspect_net(loaded.file, net, saturation)
+    refuse_without_data(net, kind == STOCK and samples is not None)
+    loaded, inputs = api.load(net), None
+    if samples:
+        inputs = api.inputs(loaded, data=data, samples=samples)
+        made[FRAMES] = inputs.facts["frame_digest"]
+        check()
+    found = api.inspect(loaded, inputs)
     text, out = with_run(found.to_json(), made), console()
     if json_path == STDOUT:
         click.echo(text, nl=False)

@@ -29,8 +29,8 @@ class Results:
     """What is kept of a run.
 
     logits: int64 (samples, classes): spike counts of the last layer, or its last membrane potentials where it
-    never fires. spikes: of every layer, over all samples and steps. kept: the traces of the last layer, or of
-    all, by number.
+    never fires. counts: of every layer, int32 (samples, neurons), spikes over all steps. kept: the traces of
+    the last layer, or of all, by number.
     """
 
     def __init__(self, program: Program, samples: int, steps: int, traces: bool) -> None:
@@ -38,7 +38,7 @@ class Results:
         self.shapes = [shapes[index + 1] for index, _ in program.spiking()]
         self.integrates, self.samples, self.steps = integrates(program), samples, steps
         self.logits = allocate((samples, len(program.classes)), np.int64)
-        self.spikes = [0] * len(self.shapes)
+        self.counts = [allocate((samples, prod(shape)), np.int32) for shape in self.shapes]
         self.kept: dict[int, Trace] = {}
         for number in range(0 if traces else len(self.shapes) - 1, len(self.shapes)):
             shape = (samples, steps, prod(self.shapes[number]))
@@ -48,13 +48,20 @@ class Results:
         """Keep what is wanted of a run of the samples from `start` on."""
         traces, stop = record.traces or (), start + len(record.logits)
         self.logits[start:stop] = traces[-1].membrane[:, -1] if self.integrates else record.logits
-        for number, count in enumerate(record.counts):
-            self.spikes[number] += int(count.sum(dtype=np.int64))
+        for counts, count in zip(self.counts, record.counts, strict=True):
+            counts[start:stop] = count
+            release(counts)
         for number, kept in self.kept.items():
             kept.membrane[start:stop] = traces[number].membrane
             kept.spikes[start:stop] = traces[number].spikes
             release(kept.membrane)
             release(kept.spikes)
+
+    @property
+    def record(self) -> SpikeRecord:
+        """With the traces of all layers, where they are all kept."""
+        traces = tuple(self.kept.values()) if len(self.kept) == len(self.counts) else None
+        return SpikeRecord(tuple(self.counts), self.logits, traces)
 
     def arrays(self) -> Arrays:
         """logits; spikes and membranes (samples, time, *shape) of the last layer; those of hidden layer i as

@@ -14,6 +14,7 @@ from sast_deploy.data.request import DataRequest, load_own_test_split
 from sast_deploy.engines.frames import Frames, as_frames
 from sast_deploy.netx.file import NetFile
 from sast_deploy.program.record import evenly_spread, take
+from sast_deploy.reports.run import given_frames
 
 OWN_SPLIT, GIVEN = "test split", "frames given"
 
@@ -56,12 +57,9 @@ def net_inputs(
             raise UsageError("labels without frames", expected="both, or neither")
         return _own_split(net, where, data or DataRequest(), samples)
     array = as_frames(net.program, frames, name)
-    truth = None if labels is None else _labels(labels, len(array), len(net.program.classes))
+    truth = None if labels is None else checked_labels(labels, len(array), len(net.program.classes))
     chosen = evenly_spread(len(array), samples)
-    facts = {
-        "provenance": name, "dataset": None, "frame_digest": None,
-        "holdout": None, "holdout_seed": None, "test_samples": len(array), "unlike_training": None,
-    }  # fmt: skip
+    facts = given_frames(name, len(array))
     return Inputs(take(array, chosen), None if truth is None else truth[chosen], chosen, GIVEN, facts)
 
 
@@ -73,7 +71,8 @@ def _own_split(net: NetFile, where: str, data: DataRequest, samples: int | None)
     return Inputs(frames, found.test.labels[chosen], chosen, OWN_SPLIT, facts)
 
 
-def _labels(labels: npt.ArrayLike, samples: int, classes: int) -> npt.NDArray[np.int64]:
+def checked_labels(labels: npt.ArrayLike, samples: int, classes: int) -> npt.NDArray[np.int64]:
+    """int64 (samples,), each a class index. Raises DataError."""
     array = np.asarray(labels)
     if array.dtype.kind not in "iu" or array.shape != (samples,):
         found = f"labels of {array.dtype} {array.shape}"

@@ -13,8 +13,7 @@ from sast_deploy.base.outputs import RUN_KEY, Run, json_kind
 from sast_deploy.base.text import percent
 from sast_deploy.data.request import DataRequest
 from sast_deploy.netx.file import NetFile, profile_of
-from sast_deploy.netx.foreign.reader import read_stock
-from sast_deploy.netx.foreign.stocknet import StockUse
+from sast_deploy.netx.foreign.stocknet import StockNet, StockUse
 from sast_deploy.netx.stock_view import stock_loads
 from sast_deploy.program.program import Program, Readout, layer_label
 from sast_deploy.program.sums import weighted_layers
@@ -84,9 +83,9 @@ def inspect_net(net: NetFile, path: Path | None, saturation: Saturation | None =
     return Inspection(_summary_of(net, path), *_established(net.program), known, saturation)
 
 
-def inspect_stock(path: Path) -> Inspection:
-    """Establish what can be said of a stranger's stock NetX file. Raises NetFileError."""
-    stock = read_stock(path)
+def inspect_stock(stock: StockNet) -> Inspection:
+    """Establish what can be said of a stranger's stock NetX file."""
+    path = stock.path
     program = stock.program(StockUse(steps=STOCK_STEPS)).program
     what = "spikes" if stock.neurons is None else "pixels"
     inputs = f"{'x'.join(map(str, program.input_shape))} {what} 0..{program.input_max}"

@@ -18,7 +18,7 @@ from sast_deploy.base.outputs import RUN_KEY, Run, json_kind
 from sast_deploy.base.versions import LAVA_VERSIONS, installed_version
 from sast_deploy.netx.export import FRAMES
 from sast_deploy.netx.file import NetFile, profile_of
-from sast_deploy.program.program import layer_label
+from sast_deploy.program.program import Program, layer_label
 from sast_deploy.program.record import SpikeRecord
 from sast_deploy.reports.accuracy import Accuracy
 from sast_deploy.reports.synops import LayerOps, count_operations
@@ -95,15 +95,15 @@ def _interval(accuracy: Accuracy) -> dict[str, Any]:
 
 
 def make_report(
-    net: NetFile,
+    program: Program,
     frames: npt.NDArray[np.integer[Any]],
     labels: npt.NDArray[np.int64] | None,
     record: SpikeRecord,
     run: Execution,
     facts: Mapping[str, Any],
 ) -> Report:
-    """Put together the report of `record`, the run of `net` on `frames` with true `labels` (samples,)."""
-    program, confusion = net.program, None
+    """Put together the report of `record`, the run of `program` on `frames` with true `labels` (samples,)."""
+    confusion = None
     if labels is not None:
         confusion = np.zeros((len(program.classes),) * 2, dtype=np.int64)
         np.add.at(confusion, (labels, record.predictions), 1)
@@ -125,14 +125,34 @@ def make_report(
 
 def facts_of(net: NetFile, path: Path | None, data: Mapping[str, Any]) -> dict[str, Any]:
     """What a report says besides figures. path: the network's file, if it has one. data: of the frames."""
+    profile = profile_of(net, path or net.program.name).name
+    return _facts(path, net.program, profile, data, net.checkpoint)
+
+
+def facts_of_stock(path: Path, program: Program, samples: int) -> dict[str, Any]:
+    """The same of somebody else's network on frames."""
+    return _facts(path, program, "stock NetX", given_frames("frames", samples), {})
+
+
+def given_frames(name: str, samples: int) -> dict[str, Any]:
+    """What a report says of frames that are of no data set."""
+    return {
+        "provenance": name, "dataset": None, "frame_digest": None, "holdout": None, "holdout_seed": None,
+        "test_samples": samples, "unlike_training": None,
+    }  # fmt: skip
+
+
+def _facts(
+    path: Path | None, program: Program, profile: str, data: Mapping[str, Any], checkpoint: Mapping[str, Any]
+) -> dict[str, Any]:
     versions = {"sast-deploy": __version__, "python": platform.python_version(), "numpy": np.__version__}
     versions |= {name: installed_version(name) or "missing" for name in LAVA_VERSIONS}
     name, digest = (None, None) if path is None else (str(path), file_digest(path))
     return {
-        "net": {"path": name, "digest": digest, "program_digest": net.program.digest()},
-        "profile": profile_of(net, path or net.program.name).name,
+        "net": {"path": name, "digest": digest, "program_digest": program.digest()},
+        "profile": profile,
         "data": dict(data),
-        "checkpoint": dict(net.checkpoint),
+        "checkpoint": dict(checkpoint),
         "versions": versions,
     }
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from math import prod
 
+import numpy as np
+
 from sast_deploy.engines.stockrun import Results
 from sast_deploy.netx.foreign.lava_range import StockProgram
 from sast_deploy.show.blocks import Out, Table
@@ -26,9 +28,9 @@ def _meaning(results: Results) -> str:
 
 def _layers(stock: StockProgram, results: Results) -> Table:
     rows = []
-    for (index, layer), shape, spikes in zip(
-        stock.program.spiking(), results.shapes, results.spikes, strict=True
-    ):
+    layers = zip(stock.program.spiking(), results.shapes, results.counts, strict=True)
+    for (index, layer), shape, counts in layers:
+        spikes = int(counts.sum(dtype=np.int64))
         kind = "input" if index == 0 and stock.net.neurons is not None else layer.kind
         rows.append((
             f"{index} ({kind})",

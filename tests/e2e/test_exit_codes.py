@@ -33,10 +33,10 @@ WORK = {
     "finetune": "sast_deploy.training.checkpoint.load_checkpoint",
     "evaluate": "sast_deploy.training.checkpoint.load_checkpoint",
     "analyse": "sast_deploy.training.checkpoint.load_checkpoint",
-    "compile": "sast_deploy.compiler.compile_network",
+    "compile": "sast_deploy.api.compile",
     "simulate": "sast_deploy.engines.lava.run_lava",
-    "verify": "sast_deploy.verification.comparison.run_reference",
-    "inspect": "sast_deploy.reports.inspection.inspect_net",
+    "verify": "sast_deploy.api.verify",
+    "inspect": "sast_deploy.api.inspect",
     "sweep": "sast_deploy.studies.sweep.sweep.plan",
     "tables": "sast_deploy.studies.tables.load_records",
     "data info": "sast_deploy.data.request.load_frames",
@@ -275,15 +275,15 @@ def test_python_m_runs_no_module_of_the_folder(here: Path, tmp_path: Path) -> No
 def test_a_check_that_fails(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import sast_deploy.engines.fast as fast
+    from sast_deploy.engines.fast import FastEngine
 
-    right = fast.run_fast
+    right = FastEngine.run
 
     def wrong(*arguments: Any, **options: Any) -> Any:
         record = right(*arguments, **options)
         return replace(record, logits=np.asarray(record.logits) + 1)
 
-    monkeypatch.setattr(fast, "run_fast", wrong)
+    monkeypatch.setattr(FastEngine, "run", wrong)
     assert cli.run([*working("simulate"), "--backend", "fast"]) == Exit.CHECK_FAILED
     assert "DIFFERS" in capsys.readouterr().out
 

@@ -17,6 +17,7 @@ import pytest
 import sast_deploy as sast
 from sast_deploy.base.children import child_environment
 from sast_deploy.training.checkpoint import save_checkpoint
+from tests.stockfiles import dense, write_stock
 from tests.tinydata import tiny_set
 from tests.tinynets import random_checkpoint
 
@@ -265,3 +266,25 @@ def test_work_tells_an_observer_and_nobody_else(net: sast.Net, capsys: pytest.Ca
         sast.simulate(net, FRAMES, check=2)
     assert heard == [("fast", 3), 1, 1, 1, ("reference check", 2), 1, 1]
     assert capsys.readouterr() == ("", "")
+
+
+def test_somebody_elses_network_is_loaded_and_run_as_stock_lava_does(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.net"
+    write_stock(path, [dense(np.full((3, 4), 20)), dense(np.eye(3, dtype=int) * 90)])
+    net, frames = sast.load(path), (np.random.default_rng(0).random((5, 6, 4)) < 0.5).astype(np.uint8)
+    how: dict[str, Any] = {"labels": [0] * 5, "trace": True}
+    one, other = (sast.simulate(net, frames, engine=name, **how) for name in ("reference", "fast"))
+    np.testing.assert_array_equal(one.logits, other.logits)
+    np.testing.assert_array_equal(one.record.counts[0], other.record.counts[0])
+    assert one.logits.any()
+    assert one.accuracy is not None
+    assert one.accuracy.samples == 5
+    assert one.synops == other.synops > 0
+    assert one.record.traces is not None
+    assert one.record.traces[1].membrane.shape == (5, 6 + 2, 3)  # its latency is two steps
+    assert "stock NetX" in sast.inspect(net).summary["origin"]
+    for wrong in (lambda: sast.simulate(net), lambda: sast.verify(net), lambda: net.save(tmp_path / "a.net")):
+        with pytest.raises(sast.SastError, match=r"theirs\.net: a stock NetX file"):
+            wrong()
+    with pytest.raises(sast.SastError, match=r"labels of int64 \(2,\)"):
+        sast.simulate(net, frames, [0, 1])

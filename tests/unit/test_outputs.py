@@ -37,8 +37,8 @@ pytestmark = pytest.mark.slow  # hundreds of commands
 
 # Options that name what is read, or a folder of recordings or of the cache.
 READ = {
-    "checkpoint", "checkpoints", "net", "data_root", "cache_dir", "input_path", "real", "simulated",
-    "mnist_dir", "study", "runs",
+    "checkpoint", "checkpoints", "net", "data_root", "cache_dir", "input_path", "labels_path", "real",
+    "simulated", "mnist_dir", "study", "runs",
 }  # fmt: skip
 STUDY = '[study]\nname = "s"\n[[grid]]\ndata = "digits-saccade"\nrecipe = "paper"\nseed = 0\n'
 
@@ -78,7 +78,7 @@ WORK = (
     "sast_deploy.data.request.load_frames", "sast_deploy.api.compile_network",
     "sast_deploy.training.train.train", "sast_deploy.finetuning.finetune",
     "sast_deploy.engines.fast.run_fast", "sast_deploy.engines.lava.run_lava",
-    "sast_deploy.engines.reference.run_reference", "sast_deploy.reports.inspection.inspect_net",
+    "sast_deploy.engines.reference.run_reference", "sast_deploy.api.inspect",
     "sast_deploy.studies.analysis.measure", "sast_deploy.studies.tables.make_tables",
     "sast_deploy.studies.sweep.sweep.sweep",
     "sast_deploy.data.camera.saccade.simulate_mnist", "sast_deploy.data.camera.likeness.compare",

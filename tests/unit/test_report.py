@@ -12,11 +12,10 @@ from scipy import stats
 
 from sast_deploy.base.errors import OutputError
 from sast_deploy.engines.reference import run_reference
-from sast_deploy.netx.file import NetFile
 from sast_deploy.program import record as record_module
 from sast_deploy.program.record import SpikeRecord, allocate, evenly_spread, first_difference
 from sast_deploy.reports.accuracy import Accuracy
-from sast_deploy.reports.run import Run, make_report
+from sast_deploy.reports.run import Execution, make_report
 from sast_deploy.show.blocks import Out
 from sast_deploy.show.report import print_report
 from tests.programs import fc_program, random_frames
@@ -26,7 +25,7 @@ FACTS = {
     "profile": "loihi-int4",
     "data": {
         "provenance": "SIMULATED: digits", "holdout": 0.2, "holdout_seed": 3,
-        "test_samples": 20, "unlike_training": None,
+        "test_samples": 20, "unlike_training": None, "dataset": "digits",
     },
     "checkpoint": {"digest": "c", "metrics": {"test": {"hard": 0.9, "surrogate": 0.95, "samples": 20}}},
     "versions": {"numpy": "2"},
@@ -40,7 +39,7 @@ def report():
     record = run_reference(program, frames)
     labels = record.predictions.copy()
     labels[:5] = (labels[:5] + 1) % 3
-    return make_report(NetFile(program, ""), frames, labels, record, Run("lava", 1.5, 20, None), FACTS)
+    return make_report(program, frames, labels, record, Execution("lava", 1.5, 20, None), FACTS)
 
 
 @pytest.mark.parametrize(

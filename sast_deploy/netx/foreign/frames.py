@@ -68,7 +68,7 @@ def image_shape(array: npt.NDArray[Any]) -> Shape | None:
 
 
 def stock_frames(
-    array: npt.NDArray[Any], net: StockNet, steps: int | None, message_bits: int, where: Path,
+    array: npt.NDArray[Any], net: StockNet, steps: int | None, message_bits: int, where: Path | str,
     input_shape: Shape | None = None,
 ) -> StockFrames:  # fmt: skip
     """Frames of `steps` steps from (samples, T, C, H, W), (T, C, H, W) or, with `steps`, (C, H, W).
@@ -105,7 +105,7 @@ class _Found:
     others: int = 0
 
 
-def _survey(train: npt.NDArray[Any], transform: tuple[int, int] | None, where: Path) -> _Found:
+def _survey(train: npt.NDArray[Any], transform: tuple[int, int] | None, where: Path | str) -> _Found:
     """Look at all of it once, block by block."""
     found = _Found(INT32.max, INT32.min)
     limits = (-INT32.max, INT32.max) if transform is None else (BIAS_MANT_MIN, BIAS_MANT_MAX)
@@ -136,7 +136,7 @@ def _integers(block: npt.NDArray[Any], transform: tuple[int, int] | None) -> npt
     return np.trunc(block) if block.dtype.kind == "f" else block
 
 
-def _refuse_range(low: int, high: int, transform: tuple[int, int] | None, where: Path) -> None:
+def _refuse_range(low: int, high: int, transform: tuple[int, int] | None, where: Path | str) -> None:
     if transform is None:
         raise DataError(f"values from {low} to {high}", where=where, expected="integers of 32 bits")
     weight, bias = transform
@@ -162,7 +162,7 @@ def _notes(found: _Found, message_bits: int) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _train(array: npt.NDArray[Any], shape: Shape, steps: int | None, where: Path) -> npt.NDArray[Any]:
+def _train(array: npt.NDArray[Any], shape: Shape, steps: int | None, where: Path | str) -> npt.NDArray[Any]:
     """(samples, time, C, H, W), a view."""
     inputs, found, whole = int(np.prod(shape)), f"shape {array.shape}", f"(samples, time, *{shape})"
     if array.ndim >= 3 and array.shape[-3:] == shape:

@@ -42,6 +42,9 @@ class StockUse:
     layer, counted from step 0 (NetX's own argument). input_min, input_max: smallest and largest input; None:
     what the bits allow. input_bias: None; or the input neurons' biases are the inputs plus this, whatever the
     file's transform. input_shape: (C, H, W), see `StockNet.inputs`.
+
+    >>> sast.StockUse(message_bits=8).reset_interval
+    0
     """
 
     steps: int = 1
