@@ -20,8 +20,9 @@ import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 LIMIT = 1.05  # today's time in units of the other's
@@ -70,11 +71,9 @@ def start(root: Path, name: str) -> subprocess.Popen:
 
 
 def serve(name: str, root: str) -> None:
+    sys.path.insert(0, str(Path(root) / "benchmarks"))  # networks and steps as that checkout makes them
     import sast_deploy
 
-    with suppress(ImportError):  # which packages of before do not have, but the benchmarks use
-        import sast_deploy.base.text
-    sys.modules.setdefault("sast_deploy.base.text", SimpleNamespace(percent=str))  # type: ignore[arg-type]
     assert Path(sast_deploy.__file__).is_relative_to(root), f"{sast_deploy.__file__} is not below {root}"
     with tempfile.TemporaryDirectory(prefix="against-") as folder:
         act = WORKLOADS[name](Path(folder))
@@ -82,6 +81,14 @@ def serve(name: str, root: str) -> None:
             before = processor_seconds()
             act()
             print(processor_seconds() - before, flush=True)
+
+
+def part(*names: str) -> Any:
+    """The first of these modules that the checkout has: where it stands now, where it stood before."""
+    for name in names:
+        with suppress(ImportError):
+            return import_module(f"sast_deploy.{name}")
+    raise ImportError(f"none of {names}")
 
 
 def processor_seconds() -> float:
@@ -94,11 +101,9 @@ def fast(kind: str) -> Callable[[Path], Callable[[], object]]:
     def prepare(_folder: Path) -> Callable[[], object]:
         from fast_networks import COUNT_SHARES, compiled, convolutional, fully_connected, random_frames
 
-        from sast_deploy.engines.fast.engine import FastEngine
-
         program = compiled(fully_connected() if kind == "fc" else convolutional())
         frames = random_frames(FC_SAMPLES if kind == "fc" else CONV_SAMPLES, 0.08, COUNT_SHARES)
-        engine = FastEngine(program, threads=1)
+        engine = part("engines.fast.engine", "simulate.fast.engine").FastEngine(program, threads=1)
         return lambda: engine.run(frames)
 
     return prepare
@@ -107,8 +112,7 @@ def fast(kind: str) -> Callable[[Path], Callable[[], object]]:
 def lava(folder: Path) -> Callable[[], object]:
     from bench_lava import prepare
 
-    from sast_deploy.engines.lava import run_lava
-
+    run_lava = part("engines.lava", "simulate.lava").run_lava
     net, frames = prepare(folder, LAVA_SAMPLES)
     return lambda: run_lava(net, frames)
 
@@ -118,10 +122,8 @@ def training(kind: str) -> Callable[[Path], Callable[[], object]]:
         import torch
         from bench_train import optimizer_step, random_feeder
 
-        from sast_deploy.training.recipes import RECIPES
-
         torch.set_num_threads(1)
-        step = optimizer_step(kind, random_feeder(), RECIPES["best"], 0.3)
+        step = optimizer_step(kind, random_feeder(), part("training.recipes", "recipes").RECIPES["best"], 0.3)
         return lambda: [step() for _ in range(5 if kind == "fc" else 1)]
 
     return prepare
