@@ -61,9 +61,14 @@ def inspect_command(
     from sast_deploy.netx.export import FRAMES
     from sast_deploy.netx.program_group import EXPECTED
     from sast_deploy.proofs.limits import broken_limits
-    from sast_deploy.reports.inspection import INSPECTION, inspect_net, inspect_run, inspect_stock
+    from sast_deploy.reports.inspection import (
+        INSPECTION,
+        count_saturated,
+        inspect_net,
+        inspect_run,
+        inspect_stock,
+    )
     from sast_deploy.show.inspection import print_inspection
-    from sast_deploy.verification.saturation import count_saturated
 
     if samples is None:
         refuse_ignored(DATA_OPTIONS, "without --samples: no data are looked at", "add --samples N")

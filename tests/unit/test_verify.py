@@ -108,8 +108,8 @@ def test_wrong_answers_are_named(program):
         assert wrong_answer(known, changed).startswith(problem)
 
 
-def test_engines_agree_and_all_values_are_counted(path, program):
-    engines = load_engines(("fast",), path, program)
+def test_engines_agree_and_all_values_are_counted(program):
+    engines = load_engines(("fast",), program)
     rows = compare(program, random_frames(np.random.default_rng(0), program, 5), engines, "test split")
     assert [(row.engine, row.problem) for row in rows] == [("reference", ()), ("fast", ())]
     assert {row.values for row in rows} == {5 * (2 * 6 * (9 + 6) + 3)}
