@@ -17,7 +17,7 @@ from sast_deploy.base.errors import DataError, LavaError
 from sast_deploy.engines.frames import Frames, check_frames
 from sast_deploy.engines.lava.exact import unfit_layer
 from sast_deploy.engines.lava.shared import create_record, open_record, share_frames
-from sast_deploy.engines.lava.supervisor import Limits, supervise
+from sast_deploy.engines.lava.supervisor import Limits, Watch
 from sast_deploy.netx.file import read_net
 from sast_deploy.program.program import Conv2d, Dense, Program, Readout, Shape, SumPool
 from sast_deploy.program.record import SpikeRecord
@@ -65,7 +65,8 @@ def run_lava(
         with tempfile.TemporaryDirectory(prefix="sast-lava-", ignore_cleanup_errors=True) as folder:
             run_dir = Path(folder)
             _prepare(run_dir, program, frames, batch, trace)
-            for _ in progress(supervise("child", run_dir, len(frames), Limits(stall, timeout))):
+            child = "sast_deploy.engines.lava.child"
+            for _ in progress(Watch(child, run_dir, len(frames), Limits(stall, timeout))):
                 pass
             return _collect(run_dir, program, trace)
     except OSError as error:
