@@ -13,19 +13,17 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from sast_deploy.calibration.moments import constant_trace
 from sast_deploy.calibration.place import Place
 from sast_deploy.calibration.scales import candidates
 from sast_deploy.calibration.task import Task
-from sast_deploy.compiler.quantize import Scaling, choose_scaling, on_grid
+from sast_deploy.compiler.quantize import Float64Array, Scaling, choose_scaling, on_grid
 from sast_deploy.program.profile import Profile
 from sast_deploy.program.program import SpikingLayer, frozen_ints
 
 ROUNDS = 8
 MOVES = ((1, 0), (-1, 0), (0, 1), (0, -1))  # of bias and threshold, in grid steps
-Float64Array = npt.NDArray[np.float64]
 
 
 def choose_hidden(

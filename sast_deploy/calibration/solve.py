@@ -18,12 +18,12 @@ from sast_deploy.calibration.targets import Frames, Targets, leak_of, real_weigh
 from sast_deploy.calibration.task import Options, Task
 from sast_deploy.compiler.choice import LayerChoice
 from sast_deploy.compiler.floatnet import FloatNetwork, FloatPool, FloatReadout, FloatSpiking
+from sast_deploy.compiler.quantize import Float64Array
 from sast_deploy.program.profile import Profile
 from sast_deploy.program.program import Program, Readout, SumPool
 from sast_deploy.program.sums import Weighted, input_maxima, layer_inputs, pooled
 
 Array = npt.NDArray[Any]
-Float64Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

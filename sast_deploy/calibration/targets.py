@@ -29,11 +29,11 @@ from sast_deploy.compiler.floatnet import (
     FloatReadout,
     FloatSpiking,
 )
+from sast_deploy.compiler.quantize import Float64Array
 from sast_deploy.program.program import Conv2d, Dense, Program, Readout, SumPool
 from sast_deploy.program.sums import pooled, real_sums
 
 CHUNK = 1 << 24  # numbers of one layer that are held at once
-Float64Array = npt.NDArray[np.float64]
 Frames = npt.NDArray[np.uint8]
 
 
