@@ -22,7 +22,7 @@ def limits(plan: SpikingPlan, rows: float, threads: int) -> dict[str, Callable[[
 
     plan: the layer with most additions; rows: nonzero inputs of one of its neurons in one step, on average.
     """
-    inputs, lanes = plan.weight.shape
+    inputs, lanes = plan.synapses.weight.shape
     shapes = ((SQUARE, SQUARE, SQUARE), (1280, inputs - inputs % 8, lanes))
     return {
         "int8 GEMM": lambda: max(product_rate(*shape, torch.int8) for shape in shapes),
@@ -41,13 +41,14 @@ def product_rate(m: int, k: int, n: int, kind: torch.dtype) -> float:
 def gather_rate(plan: SpikingPlan, rows: int, threads: int) -> Callable[[], float]:
     """Additions of the fast engine's own kernel, the fastest known here, on lists that are ready."""
     rng = np.random.default_rng(0)
-    count = 1 + 4_000_000 // (rows * plan.weight.shape[1])
+    count = 1 + 4_000_000 // (rows * plan.synapses.weight.shape[1])
     lists = np.zeros((count, rows + ROWS), plan.index_type)
-    lists[:, :rows] = np.sort(rng.integers(0, len(plan.weight) - 1, (count, rows)), axis=1)
+    lists[:, :rows] = np.sort(rng.integers(0, len(plan.synapses.weight) - 1, (count, rows)), axis=1)
     binary = int(plan.rules[BINARY])
     values = np.ones(rows + ROWS, plan.widths.partial)
     useful = len(plan.layer.weight)
-    arguments = (rows, plan.weight, plan.partial, plan.widths.partial_inputs, binary)
+    synapses = plan.synapses
+    arguments = (rows, synapses.weight, synapses.partial, synapses.limit, binary)
 
     def work(_: int) -> None:
         add_lists(lists, values, *arguments)

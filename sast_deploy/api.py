@@ -41,7 +41,7 @@ from sast_deploy.program.program import Program
 from sast_deploy.program.record import SpikeRecord
 from sast_deploy.reports.accuracy import Accuracy
 from sast_deploy.reports.inputs import Inputs, checked_labels, net_inputs
-from sast_deploy.reports.inspection import Inspection, inspect_net, inspect_stock
+from sast_deploy.reports.inspection import Inspection, count_saturated, inspect_net, inspect_stock
 from sast_deploy.reports.run import Execution, Report, facts_of, facts_of_stock, make_report
 from sast_deploy.verification.comparison import (
     Verification,
@@ -51,7 +51,6 @@ from sast_deploy.verification.comparison import (
     replay,
     replay_known,
 )
-from sast_deploy.verification.saturation import count_saturated
 from sast_deploy.verification.vectors import make_known_answers
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@
         rule: Literal["sum", "mean"] = "sum"
 
 is checked when it is made (`Window(0)` raises a DataError), read by `Window.from_dict` and written by
-`to_dict`. A dataclass that is no `Settings` calls `check_fields`, which raises ValueError, when it is made.
+`to_dict`. A dataclass that is `Checked` alone raises ValueError when it is made.
 """
 
 from __future__ import annotations
@@ -89,6 +89,14 @@ def check_fields(value: Any) -> None:
     """
     if found := told(_problems(value, f"{type(value).__name__}.")):
         raise ValueError("; expected ".join(filter(None, found)))
+
+
+class Checked:
+    """Base of a frozen dataclass that refuses fields which break their rules, as `check_fields`."""
+
+    def __post_init__(self) -> None:
+        """Refuse what `check_fields` refuses."""
+        check_fields(self)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from sast_deploy.calibration.samples import Samples
 from sast_deploy.calibration.steps import Workbench
 from sast_deploy.calibration.targets import run_float
 from sast_deploy.calibration.task import Options
-from sast_deploy.compiler.build import Compilation, compile_network
 from sast_deploy.compiler.floatnet import FloatNetwork
 from sast_deploy.program.profile import Profile
 
@@ -57,25 +56,16 @@ def ablate(
     """
     plain = replace(profile, clipping="none", weight_scale="neuron")
     try:
-        work = Workbench.prepare(network, plain, name, fit, choose, seed)
+        work = Workbench(network, plain, name, fit, choose, seed)
     except CompileError as error:
         return tuple(AblationRow(row, None, None, str(error)) for row, _, _ in ROWS)
     wanted = run_float(network, work.plain.program, test.frames).logits
     found = []
     for row, scale, options in ROWS:
-        compilation, refused = _compile(work, replace(plain, weight_scale=scale), options)
+        compilation, refused = work.compile(options, replace(plain, weight_scale=scale))
         if compilation is None:
             found.append(AblationRow(row, None, None, refused))
             continue
         program = compilation.program
         found.append(AblationRow(row, work.judge(program), score(program, test, wanted)))
     return tuple(found)
-
-
-def _compile(work: Workbench, profile: Profile, options: Options) -> tuple[Compilation | None, str]:
-    if options != Options():
-        return work.compile(options)
-    try:
-        return compile_network(work.network, profile, work.name), ""
-    except CompileError as error:
-        return None, str(error)

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sast_deploy.compiler.quantize import Float64Array
 from sast_deploy.program.program import Conv2d, Readout
 from sast_deploy.program.sums import Weighted
 
 ROWS = 40_000  # about as many inputs, over samples, steps and positions, enter a moment
 CHUNK = 1 << 25  # numbers that are held at once
 DAMPING = 0.01  # of the mean of the diagonal, added to it
-Float64Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,13 +20,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from sast_deploy.calibration.samples import Samples
+from sast_deploy.compiler.quantize import Float64Array
 from sast_deploy.engines.fast import run_fast
 from sast_deploy.program.program import Program
-
-Float64Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

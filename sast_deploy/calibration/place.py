@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from sast_deploy.compiler.quantize import Float64Array
 from sast_deploy.engines.fast import run_fast
 from sast_deploy.program.program import Program, SpikingLayer
 from sast_deploy.program.record import evenly_spread
 
 MEASURED = 1 << 23  # spikes (samples x steps x neurons) that distances are measured on
-Float64Array = npt.NDArray[np.float64]
 Spikes = npt.NDArray[np.uint8]
 
 

@@ -7,16 +7,19 @@ first, for free: what is left is smaller and rounds better.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from sast_deploy.calibration.objective import divergence
 from sast_deploy.calibration.scales import CLIP_SHARES
 from sast_deploy.calibration.task import Task
 from sast_deploy.compiler.choice import LayerChoice
-from sast_deploy.compiler.quantize import Scaling, choose_readout_scaling, on_grid, readout_scale
+from sast_deploy.compiler.quantize import (
+    Float64Array,
+    Scaling,
+    choose_readout_scaling,
+    on_grid,
+    readout_scale,
+)
 from sast_deploy.program.program import Int32Array, frozen_ints
-
-Float64Array = npt.NDArray[np.float64]
 
 
 def choose_readout(task: Task, wanted: Float64Array) -> LayerChoice:

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.calibration.moments import Moments, damping
+from sast_deploy.compiler.quantize import Float64Array
 
 BLOCK = 64  # columns whose feedback beyond them waits for one matrix product
-Float64Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,18 +5,16 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 
 from sast_deploy.calibration.moments import Moments
 from sast_deploy.calibration.rounding import squared_error
-from sast_deploy.compiler.quantize import Scaling, rescaled, scale_at, searched_points
+from sast_deploy.compiler.quantize import Float64Array, Scaling, rescaled, scale_at, searched_points
 from sast_deploy.program.profile import Profile
 
 # Candidate clipping points, as shares of the largest magnitude: fine for few levels, which cut off more.
 CLIP_SHARES = np.linspace(0.05, 1.0, 58)
 # The exponent is tried where the median threshold is the state's largest value over 4, 8, 16 and 32.
 LARGEST_MEDIAN, EXPONENTS = 4.0, 4
-Float64Array = npt.NDArray[np.float64]
 
 
 def moment_points(weights: Float64Array, moments: Moments, profile: Profile) -> Float64Array:

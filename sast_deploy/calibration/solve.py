@@ -14,23 +14,16 @@ from sast_deploy.calibration.place import Place
 from sast_deploy.calibration.readout import choose_readout
 from sast_deploy.calibration.rounding import Feedback, prepare
 from sast_deploy.calibration.scales import moment_points
-from sast_deploy.calibration.targets import (
-    Frames,
-    Targets,
-    layer_inputs,
-    leak_of,
-    pooled_spikes,
-    real_weights,
-)
+from sast_deploy.calibration.targets import Frames, Targets, leak_of, real_weights
 from sast_deploy.calibration.task import Options, Task
 from sast_deploy.compiler.choice import LayerChoice
 from sast_deploy.compiler.floatnet import FloatNetwork, FloatPool, FloatReadout, FloatSpiking
+from sast_deploy.compiler.quantize import Float64Array
 from sast_deploy.program.profile import Profile
-from sast_deploy.program.program import Program, Readout, SpikingLayer, SumPool
-from sast_deploy.program.sums import Weighted, input_maxima
+from sast_deploy.program.program import Program, Readout, SumPool
+from sast_deploy.program.sums import Weighted, input_maxima, layer_inputs, pooled
 
 Array = npt.NDArray[Any]
-Float64Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,13 +52,13 @@ class Solver:
 
     def choices(self, options: Options) -> dict[int, LayerChoice]:
         """Every weighted layer's choice, by its index."""
-        wanted = layer_inputs(self.program, self.frames, self.targets.spikes)
+        wanted = layer_inputs(self.program, self.frames, self.targets.spikes, None)
         trains, built = iter(self.targets.spikes), self.program
         found: dict[int, LayerChoice] = {}
         x: Array = self.frames
         for index, layer in enumerate(self.program.layers):
             if isinstance(layer, SumPool):
-                x = pooled_spikes(layer, x, self.program.arithmetic.shift_rounding)
+                x = pooled(layer, x, self.program.arithmetic.shift_rounding)
                 continue
             task = self._task(index, layer, x, wanted[index], options)
             if isinstance(layer, Readout):
@@ -75,7 +68,7 @@ class Solver:
             chosen, scaling = choose_hidden(task, layer, self._threshold(index), place)
             found[index] = LayerChoice(scaling, chosen.weight, chosen.bias, chosen.vth)
             x = place.spikes(chosen).reshape(*x.shape[:2], *self.program.shapes()[index + 1])
-            built = _with_layer(built, index, chosen)
+            built = replace(built, layers=(*built.layers[:index], chosen, *built.layers[index + 1 :]))
         return found
 
     def _task(self, index: int, layer: Weighted, x: Array, wanted: Array, options: Options) -> Task:
@@ -135,7 +128,3 @@ class Solver:
 
     def _threshold(self, index: int) -> Float64Array:
         return np.asarray(self.network.layers[index].threshold, np.float64)  # type: ignore[union-attr]
-
-
-def _with_layer(program: Program, index: int, layer: SpikingLayer) -> Program:
-    return replace(program, layers=(*program.layers[:index], layer, *program.layers[index + 1 :]))

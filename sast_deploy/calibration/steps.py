@@ -97,7 +97,7 @@ def calibrate(
             network with more than calibration knows (reference.py).
     """
     ordered = [step for step in ordered_steps(steps) if step != "clipping" or profile.clipping != "mse"]
-    work = Workbench.prepare(network, profile, name, fit, choose, seed)
+    work = Workbench(network, profile, name, fit, choose, seed)
     current, kept, gains = work.plain, Options(), []
     before = work.judge(current.program)
     for step in track(ordered, "calibrating"):
@@ -121,39 +121,35 @@ def ordered_steps(steps: Collection[str]) -> tuple[str, ...]:
     return tuple(step for step in STEPS if step in steps)
 
 
-@dataclass(frozen=True, eq=False)
 class Workbench:
-    """What all steps of one calibration share. plain: the network without calibration."""
+    """What all steps of one calibration share.
 
-    network: FloatNetwork
-    profile: Profile
-    name: str
-    fit: Samples
-    choose: Samples
-    plain: Compilation
-    solver: Solver
-    wanted: Any
+    plain: the network compiled without calibration. fit, choose: the samples drawn. wanted: the float
+    network's logits of the latter.
+    """
 
-    @classmethod
-    def prepare(
-        cls, network: FloatNetwork, profile: Profile, name: str, fit: Samples, choose: Samples, seed: int
-    ) -> Workbench:
-        """Compile without calibration, draw the samples and run the float network on them."""
+    def __init__(
+        self, network: FloatNetwork, profile: Profile, name: str, fit: Samples, choose: Samples, seed: int
+    ) -> None:
         check_calibratable(network)
-        plain = compile_network(network, profile, name)
-        widest = max(int(np.prod(shape)) for shape in plain.program.shapes()[1:]) * network.steps
-        fit = subsample(fit, max(1, min(FIT_SAMPLES, FIT_SPIKES // widest)), seed)
-        choose = subsample(choose, max(1, min(CHOOSE_SAMPLES, CHOOSE_SPIKES // widest)), seed)
-        targets = run_float(network, plain.program, fit.frames)
-        solver = Solver(network, profile, plain.program, fit.frames, targets)
-        wanted = run_float(network, plain.program, choose.frames).logits
-        return cls(network, profile, name, fit, choose, plain, solver, wanted)
+        self.network, self.profile, self.name = network, profile, name
+        self.plain = compile_network(network, profile, name)
+        program = self.plain.program
+        widest = max(int(np.prod(shape)) for shape in program.shapes()[1:]) * network.steps
+        self.fit = subsample(fit, max(1, min(FIT_SAMPLES, FIT_SPIKES // widest)), seed)
+        self.choose = subsample(choose, max(1, min(CHOOSE_SAMPLES, CHOOSE_SPIKES // widest)), seed)
+        targets = run_float(network, program, self.fit.frames)
+        self.solver = Solver(network, profile, program, self.fit.frames, targets)
+        self.wanted = run_float(network, program, self.choose.frames).logits
 
-    def compile(self, options: Options) -> tuple[Compilation | None, str]:
-        """The network with the choices of one pass; None and the reason where the compiler refuses them."""
+    def compile(self, options: Options, profile: Profile | None = None) -> tuple[Compilation | None, str]:
+        """The network with the choices of one pass; None and the reason where the compiler refuses them.
+
+        profile: another one for the choices of the compiler itself.
+        """
         try:
-            choices = self.solver.choices(options)
-            return compile_network(self.network, self.profile, self.name, choices), ""
+            choices = self.solver.choices(options) if options != Options() else None
+            return compile_network(self.network, profile or self.profile, self.name, choices), ""
         except CompileError as error:
             return None, str(error)
 

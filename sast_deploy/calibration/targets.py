@@ -13,7 +13,7 @@ layer, a last layer that spikes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,11 +29,11 @@ from sast_deploy.compiler.floatnet import (
     FloatReadout,
     FloatSpiking,
 )
+from sast_deploy.compiler.quantize import Float64Array
 from sast_deploy.program.program import Conv2d, Dense, Program, Readout, SumPool
 from sast_deploy.program.sums import pooled, real_sums
 
 CHUNK = 1 << 24  # numbers of one layer that are held at once
-Float64Array = npt.NDArray[np.float64]
 Frames = npt.NDArray[np.uint8]
 
 
@@ -100,12 +100,6 @@ def run_float(network: FloatNetwork, program: Program, frames: Frames) -> Target
     )
 
 
-def pooled_spikes(layer: SumPool, x: npt.NDArray[Any], rounding: str) -> npt.NDArray[np.int64]:
-    """Sums of windows at every step: (n, T, C, H, W) -> int64 (n, T, C, H', W')."""
-    flat = pooled(layer, x.reshape(-1, *x.shape[2:]).astype(np.int64), rounding)
-    return flat.reshape(*x.shape[:2], *flat.shape[1:])
-
-
 def _run(network: FloatNetwork, program: Program, frames: Frames) -> Targets:
     x: npt.NDArray[Any] = frames
     spikes: list[npt.NDArray[np.uint8]] = []
@@ -113,7 +107,7 @@ def _run(network: FloatNetwork, program: Program, frames: Frames) -> Targets:
     layers = zip(network.layers, program.layers, real_weights(network), strict=True)
     for index, (layer, integer, weight) in enumerate(layers):
         if isinstance(integer, SumPool):
-            x = pooled_spikes(integer, x, program.arithmetic.shift_rounding)
+            x = pooled(integer, x, program.arithmetic.shift_rounding)
         elif isinstance(layer, FloatReadout):
             return Targets(tuple(spikes), _logits(layer, weight, x))
         elif isinstance(layer, FloatSpiking) and weight is not None:
@@ -149,17 +143,3 @@ def _spike(
         s = (u >= theta).astype(np.float32)
         spikes[:, t] = s
     return spikes
-
-
-def layer_inputs(program: Program, frames: Frames, spikes: Sequence[npt.NDArray[Any]]) -> list[Any]:
-    """(n, T, *in_shape) of every layer of the program, from the spikes of the layers below it."""
-    shapes, trains = program.shapes(), iter(spikes)
-    found: list[Any] = []
-    x: npt.NDArray[Any] = frames
-    for index, layer in enumerate(program.layers):
-        found.append(x)
-        if isinstance(layer, SumPool):
-            x = pooled_spikes(layer, x, program.arithmetic.shift_rounding)
-        elif not isinstance(layer, Readout):
-            x = next(trains).reshape(*frames.shape[:2], *shapes[index + 1])
-    return found

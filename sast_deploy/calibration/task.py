@@ -10,12 +10,10 @@ import numpy.typing as npt
 
 from sast_deploy.calibration.moments import Moments
 from sast_deploy.calibration.rounding import Feedback, round_with_feedback
-from sast_deploy.compiler.quantize import Scaling, quantize
+from sast_deploy.compiler.quantize import Float64Array, Scaling, quantize
 from sast_deploy.program.profile import Profile
 from sast_deploy.program.program import Int32Array, frozen_ints
 from sast_deploy.program.sums import Weighted
-
-Float64Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from sast_deploy.compiler.quantize import clipping_points
+from sast_deploy.compiler.quantize import Float64Array, clipping_points
 from sast_deploy.program.profile import Profile
 from sast_deploy.training.network.network import Network
 
-Float64Array = NDArray[np.float64]
 EVERY = 50  # forward passes between two searches
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sast_deploy.base.errors import UsageError
-from sast_deploy.calibration.parts import validation_share
+from sast_deploy.calibration.data import validation_share
 from sast_deploy.data import FrameSet
 from sast_deploy.finetuning.recipe import FineRecipe
 from sast_deploy.finetuning.trainer import FineTrainer

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from sast_deploy.compiler.quantize import (
+    Float64Array,
     Scaling,
     choose_readout_scaling,
     choose_scaling,
@@ -21,7 +21,6 @@ from sast_deploy.compiler.quantize import (
 from sast_deploy.finetuning.clipping import without_clipping
 from sast_deploy.program.profile import Profile
 
-Float64Array = NDArray[np.float64]
 Clamp = Callable[[Float64Array], Float64Array]
 
 

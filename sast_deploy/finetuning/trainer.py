@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sast_deploy.base.errors import CompileError
 from sast_deploy.base.text import percent
-from sast_deploy.calibration.parts import training_parts, validation_share
+from sast_deploy.calibration.data import training_parts, validation_share
 from sast_deploy.compiler import compile_network
 from sast_deploy.data import FrameSet, FrameSplit
 from sast_deploy.engines.fast import FastEngine

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.base.rules import Choice, Whole
-from sast_deploy.base.settings import check_fields
+from sast_deploy.base.settings import Checked
 
 IntArray = npt.NDArray[np.int64]
 
@@ -24,7 +24,7 @@ RESETS = ("subtract", "zero")
 
 
 @dataclass(frozen=True)
-class QFormat:
+class QFormat(Checked):
     """A signed two's-complement fixed-point format Qm.f.
 
     bits: total width, sign included (Q8.8 is 16 bits, Q4.4 is 8).
@@ -36,7 +36,7 @@ class QFormat:
 
     def __post_init__(self) -> None:
         """Refuse more fraction bits than bits."""
-        check_fields(self)
+        super().__post_init__()
         if self.fraction_bits >= self.bits:
             raise ValueError(f"{self.fraction_bits} fraction bits of {self.bits} bits; expected fewer")
 
@@ -61,7 +61,7 @@ class QFormat:
 
 
 @dataclass(frozen=True)
-class Arithmetic:
+class Arithmetic(Checked):
     """The rules of one program, by their profile names (profiles/README.md).
 
     state: format of the membrane potential. weight_bits: signed width of every weight;
@@ -75,10 +75,6 @@ class Arithmetic:
     shift_rounding: Annotated[str, Choice(*ROUNDINGS)]
     comparison: Annotated[str, Choice(*COMPARISONS)]
     reset: Annotated[str, Choice(*RESETS)]
-
-    def __post_init__(self) -> None:
-        """Refuse a rule that does not exist."""
-        check_fields(self)
 
 
 def divide_pow2(value: int, exponent: int, rounding: str) -> int:

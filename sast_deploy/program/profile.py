@@ -16,14 +16,14 @@ from sast_deploy.base.errors import ProfileError
 from sast_deploy.base.reading import Expected
 from sast_deploy.base.reading.documents import TOML_BYTES, parse_toml, read_toml
 from sast_deploy.base.rules import Choice, Number, Problem, Table, Text, Whole, refuse, shown
-from sast_deploy.base.settings import check_fields, ruled
+from sast_deploy.base.settings import Checked, ruled
 from sast_deploy.program.fixedpoint import Arithmetic, QFormat
 
 EXPECTED = Expected("a TOML profile", ProfileError)
 
 
 @dataclass(frozen=True)
-class Profile:
+class Profile(Checked):
     """One target's integer formats and rules.
 
     arithmetic: what simulators obey. weight_scale, clipping, exponent_min, exponent_max, headroom, grid,
@@ -45,10 +45,6 @@ class Profile:
     accumulator_bits: Annotated[int, Whole(8, 31)]
     excess: Annotated[str, Choice("refuse", "rescale")]
     text: Annotated[str, Text(TOML_BYTES, without="")]
-
-    def __post_init__(self) -> None:
-        """Refuse values that break their rules."""
-        check_fields(self)
 
     @property
     def weight_max(self) -> int:

@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.base.rules import INT32, Instance, Ints, Items, Text, Whole
-from sast_deploy.base.settings import check_fields
+from sast_deploy.base.settings import Checked
 from sast_deploy.program.fixedpoint import Arithmetic, QFormat, shift
 from sast_deploy.program.geometry import Axis
 
@@ -117,7 +117,7 @@ class Pools:
 
 
 @dataclass(frozen=True, eq=False)
-class Dense(Flattens):
+class Dense(Checked, Flattens):
     """Fully connected LIF layer. All arrays int32.
 
     weight: (out, in). bias, vth, v_decay, u_decay: (out,), or (1,) for the whole layer.
@@ -141,13 +141,9 @@ class Dense(Flattens):
     recurrent: Annotated[Int32Array | None, Ints("out out", optional=True)] = None
     reset_offset: Offset = 0
 
-    def __post_init__(self) -> None:
-        """Refuse parameters that do not fit the weights."""
-        check_fields(self)
-
 
 @dataclass(frozen=True, eq=False)
-class Conv2d(Convolves):
+class Conv2d(Checked, Convolves):
     """Convolutional LIF layer, torch's cross-correlation, no bias in the padding.
 
     weight: (O, I/groups, kH, kW). bias, vth, v_decay, u_decay: (O,), per channel, or (1,).
@@ -170,12 +166,12 @@ class Conv2d(Convolves):
 
     def __post_init__(self) -> None:
         """Refuse parameters that do not fit the weights."""
-        check_fields(self)
+        super().__post_init__()
         _need(len(self.weight) % self.groups == 0, f"{len(self.weight)} channels in {self.groups} groups")
 
 
 @dataclass(frozen=True, eq=False)
-class SumPool(Pools):
+class SumPool(Checked, Pools):
     """Sums of windows of `kernel` (rows, columns), stride = kernel: shift(sum, exponent); no neurons.
 
     exponent: 0 for the sum; -n for the average over 2**n, with the shift's rounding.
@@ -185,13 +181,9 @@ class SumPool(Pools):
     kernel: Positive
     exponent: Exponent = 0
 
-    def __post_init__(self) -> None:
-        """Refuse what is no window."""
-        check_fields(self)
-
 
 @dataclass(frozen=True, eq=False)
-class Readout(Flattens):
+class Readout(Checked, Flattens):
     """Non-spiking output: logits = sum_t (shift(W s_(t - delay), weight_exp) + bias).
 
     weight (classes, in), bias (classes,), delay (1,), int32.
@@ -202,10 +194,6 @@ class Readout(Flattens):
     bias: Annotated[Int32Array, Ints("classes")]
     weight_exp: Exponent
     delay: OneDelay = field(default_factory=lambda: NO_DELAY)
-
-    def __post_init__(self) -> None:
-        """Refuse parameters that do not fit the weights."""
-        check_fields(self)
 
 
 Layer = Dense | Conv2d | SumPool | Readout
@@ -218,7 +206,7 @@ def layer_label(index: int, layer: Layer) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Program:
+class Program(Checked):
     """A complete integer network; equality is `digest()`.
 
     name: for people. input_shape (C, H, W). input_min, input_max: the smallest and the largest input; counts
@@ -242,7 +230,7 @@ class Program:
 
     def __post_init__(self) -> None:
         """Refuse a program whose values and shapes do not follow from one another."""
-        check_fields(self)
+        super().__post_init__()
         shapes = self.shapes()
         for shape in shapes:
             _need(math.prod(shape) <= SIZE_MAX, f"a layer of {shape}, more than {SIZE_MAX:,} values")

@@ -115,9 +115,13 @@ def first_difference(
     if numbers is None:
         numbers = np.arange(len(left.logits))
     if left.traces is not None and right.traces is not None:
-        difference = _first_in_traces(left.traces, right.traces, numbers)
-        if difference:
-            return difference
+        for sample, step, layer, neuron in first_unequal_state(left, right):
+            one, other, at = left.traces[layer], right.traces[layer], (sample, step, neuron)
+            return (
+                f"sample {numbers[sample]}, step {step}, spiking layer {layer}, neuron {neuron}: "
+                f"membrane {one.membrane[at]} against {other.membrane[at]}, "
+                f"spike {one.spikes[at]} against {other.spikes[at]}"
+            )
     for layer, (a, b) in enumerate(zip(left.counts, right.counts, strict=True)):
         for sample, neuron in _first_unequal(a, b):
             values = f"{a[sample, neuron]} against {b[sample, neuron]}"
@@ -128,22 +132,15 @@ def first_difference(
     return None
 
 
-def _first_in_traces(
-    left: tuple[Trace, ...], right: tuple[Trace, ...], numbers: npt.NDArray[np.int64]
-) -> str | None:
-    found: list[tuple[int, int, int, int]] = []
-    for layer, (a, b) in enumerate(zip(left, right, strict=True)):
-        for left_part, right_part in ((a.membrane, b.membrane), (a.spikes, b.spikes)):
-            found += [(n, t, layer, i) for n, t, i in _first_unequal(left_part, right_part)]
-    if not found:
-        return None
-    sample, step, layer, neuron = min(found)
-    a, b = left[layer], right[layer]
-    return (
-        f"sample {numbers[sample]}, step {step}, spiking layer {layer}, neuron {neuron}: "
-        f"membrane {a.membrane[sample, step, neuron]} against {b.membrane[sample, step, neuron]}, "
-        f"spike {a.spikes[sample, step, neuron]} against {b.spikes[sample, step, neuron]}"
-    )
+def first_unequal_state(left: SpikeRecord, right: SpikeRecord) -> list[tuple[int, int, int, int]]:
+    """(sample, step, spiking layer, neuron) of the first membrane potential or spike in which traces differ;
+    none or one of them.
+    """
+    places: list[tuple[int, int, int, int]] = []
+    for layer, (a, b) in enumerate(zip(left.traces or (), right.traces or (), strict=True)):
+        for parts in ((a.membrane, b.membrane), (a.spikes, b.spikes)):
+            places += [(n, t, layer, i) for n, t, i in _first_unequal(*parts)]
+    return sorted(places)[:1]
 
 
 def _first_unequal(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> list[tuple[int, ...]]:

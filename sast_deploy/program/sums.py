@@ -50,10 +50,10 @@ def real_sums(layer: Weighted, x: npt.NDArray[Any], weight: npt.NDArray[Any]) ->
 
 
 def pooled(layer: SumPool, x: npt.NDArray[np.integer[Any]], rounding: str) -> Int64Array:
-    """shift(sum of every window, exponent): integers (n, C, H, W) -> int64 (n, C, H // kH, W // kW)."""
-    (height, width), (rows, columns) = layer.kernel, layer.out_shape(x.shape[1:])[1:]
-    whole = x[:, :, : rows * height, : columns * width]
-    windows = whole.reshape(*x.shape[:2], rows, height, columns, width).sum(axis=(3, 5), dtype=np.int64)
+    """shift(sum of every window, exponent): integers (..., C, H, W) -> int64 (..., C, H // kH, W // kW)."""
+    (height, width), (rows, columns) = layer.kernel, layer.out_shape(x.shape[-3:])[1:]
+    whole = x[..., : rows * height, : columns * width]
+    windows = whole.reshape(*x.shape[:-2], rows, height, columns, width).sum(axis=(-3, -1), dtype=np.int64)
     return shift_array(windows, layer.exponent, rounding)
 
 
@@ -90,22 +90,23 @@ def _convolve(layer: Conv2d, x: npt.NDArray[Any], weight: npt.NDArray[Any]) -> n
     return total.reshape(n, out_channels, *size)
 
 
-def layer_inputs(program: Program, frames: npt.NDArray[Any], spikes: Spikes) -> dict[int, Int64Array]:
-    """int64 (samples, time, *in_shape) of every weighted layer, by its index.
+def layer_inputs(
+    program: Program, frames: npt.NDArray[Any], spikes: Spikes, kind: npt.DTypeLike = np.int64
+) -> dict[int, npt.NDArray[Any]]:
+    """(samples, time, *in_shape) of every weighted layer, by its index.
 
     frames: the program's input (samples, time, C, H, W). spikes: of every spiking layer, (samples, time,
-    neurons), C, H, W order.
+    neurons), C, H, W order. kind: the type of the results; None: that of the frames, spikes and pools' sums.
     """
     shapes, trains, found = program.shapes(), iter(spikes), {}
-    train = frames.astype(np.int64)
+    train: npt.NDArray[Any] = np.asarray(frames, kind)
     for index, layer in enumerate(program.layers):
         if isinstance(layer, SumPool):
-            flat = pooled(layer, train.reshape(-1, *shapes[index]), program.arithmetic.shift_rounding)
-            train = flat.reshape(*frames.shape[:2], *shapes[index + 1])
+            train = pooled(layer, train, program.arithmetic.shift_rounding)
             continue
         found[index] = train
         if not isinstance(layer, Readout):
-            train = next(trains).astype(np.int64).reshape(*frames.shape[:2], *shapes[index + 1])
+            train = np.asarray(next(trains), kind).reshape(*frames.shape[:2], *shapes[index + 1])
     return found
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from sast_deploy.program.fixedpoint import Arithmetic, shift
+from sast_deploy.program.fixedpoint import Arithmetic
 from sast_deploy.program.program import (
     CURRENT,
     NO_DECAY_FILTER,
@@ -71,13 +71,13 @@ class LayerProof:
     low: int
     high: int
     accumulator_bits: int
-    membrane: tuple[int, ...]
-    saturating: int
-    wrapping: int
-    silent: int
-    settled: bool
-    zero_weights: float
-    vth: tuple[int, ...]
+    membrane: tuple[int, ...] = ()
+    saturating: int = 0
+    wrapping: int = 0
+    silent: int = 0
+    settled: bool = True
+    zero_weights: float = 0.0
+    vth: tuple[int, ...] = ()
 
 
 def prove(program: Program, known: dict[int, NeuronBounds] | None = None) -> tuple[LayerProof, ...]:
@@ -158,35 +158,21 @@ def _bounds(growth: Growth, sums: Interval, settled: bool) -> NeuronBounds:
 
 
 def _proof(program: Program, index: int, layer: Weighted, bounds: NeuronBounds) -> LayerProof:
-    low, high = int(bounds.sums.low.min()), int(bounds.sums.high.max())
-    left = max(layer.weight_exp, 0)
+    low, high, left = int(bounds.sums.low.min()), int(bounds.sums.high.max()), max(layer.weight_exp, 0)
+    neurons, bits, zeros = len(bounds.sums.low), signed_bits(low << left, high << left), layer.weight == 0
     proof = LayerProof(
-        index,
-        layer_label(index, layer),
-        layer.weight.shape,
-        len(bounds.sums.low),
-        layer.weight_exp,
-        low,
-        high,
-        signed_bits(shift(low, left, "floor"), shift(high, left, "floor")),
-        (), 0, 0, 0, True,
-        float((layer.weight == 0).mean()),
-        (),
+        index, layer_label(index, layer), layer.weight.shape, neurons, layer.weight_exp, low, high, bits,
+        zero_weights=float(zeros.mean()),
     )  # fmt: skip
-    return proof if isinstance(layer, Readout) else _with_neurons(proof, layer, program.arithmetic, bounds)
-
-
-def _with_neurons(
-    proof: LayerProof, layer: SpikingLayer, rules: Arithmetic, bounds: NeuronBounds
-) -> LayerProof:
-    filtered = per_neuron(layer.u_decay, proof.neurons) < NO_DECAY_FILTER
-    fires_at = firing_limit(layer, rules, proof.neurons)
+    if isinstance(layer, Readout):
+        return proof
+    rules, filtered = program.arithmetic, per_neuron(layer.u_decay, neurons) < NO_DECAY_FILTER
     return replace(
         proof,
         membrane=(int(bounds.membrane.low.min()), int(bounds.membrane.high.max())),
         saturating=int(bounds.membrane.leaves(rules.state, rules.overflow).sum()),
         wrapping=int((bounds.current.leaves(CURRENT, "wrap") & filtered).sum()),
-        silent=int((bounds.state.high < fires_at).sum()),
+        silent=int((bounds.state.high < firing_limit(layer, rules, neurons)).sum()),
         settled=bounds.settled,
         vth=tuple(int(v) for v in (layer.vth.min(), np.median(layer.vth), layer.vth.max())),
     )

@@ -12,12 +12,14 @@ from sast_deploy.base.files import file_digest
 from sast_deploy.base.outputs import RUN_KEY, Run, json_kind
 from sast_deploy.base.text import percent
 from sast_deploy.data.request import DataRequest
+from sast_deploy.engines.frames import Frames
+from sast_deploy.engines.registry import run_engine
 from sast_deploy.netx.file import NetFile, profile_of
 from sast_deploy.netx.foreign.stocknet import StockNet, StockUse
 from sast_deploy.netx.stock_view import stock_loads
 from sast_deploy.program.program import Program, Readout, layer_label
 from sast_deploy.program.sums import weighted_layers
-from sast_deploy.proofs.bounds import LayerProof, bound_neurons, prove
+from sast_deploy.proofs.bounds import LayerProof, bound_neurons, prove, states_at_the_ends
 from sast_deploy.proofs.limits import LimitCheck, check_limits, verdict
 
 ELEMENT_BYTES = (1, 2, 4)  # of the integer types a tensor can have
@@ -100,6 +102,15 @@ def inspect_stock(stock: StockNet) -> Inspection:
     }
     proved = f"{PROVED} of {what} 0..{program.input_max}, in {STOCK_STEPS:,} steps"
     return Inspection(summary, *_established(program), 0, notes=stock.notes, proved=proved)
+
+
+def count_saturated(program: Program, frames: Frames) -> Saturation:
+    """Run frames (samples, time, C, H, W) in the fast engine and count states at the ends of their range."""
+    traces = run_engine("fast", program, frames, trace=True).traces or ()
+    membranes = [trace.membrane for trace in traces]
+    states = [membrane.size for membrane in membranes]
+    ends = states_at_the_ends(program, membranes)
+    return Saturation(len(frames), tuple(zip(ends, states, strict=True)))
 
 
 def _established(

@@ -7,73 +7,26 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
-
-import torch
+from typing import Any
 
 from sast_deploy.base.errors import TrainingError
 from sast_deploy.base.progress import Task, say, task
-from sast_deploy.training.batches import Indices, fitting_threads
+from sast_deploy.training.batches import fitting_threads
 from sast_deploy.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from sast_deploy.training.network.network import Network
 from sast_deploy.training.process_memory import kept_memory, peak_memory_mb
-from sast_deploy.training.recipes import Recipe
 from sast_deploy.training.state import (
     JUDGED,
-    Line,
     RunFiles,
     Setting,
-    State,
     TrainingInterruptedError,
     Unfinished,
     differences,
     load_unfinished,
     save_unfinished,
 )
+from sast_deploy.training.trainer import Trainer
 
 LINES = 20  # about as many lines tell of epochs
-
-
-class Training(Protocol):
-    """What the loop asks of a training in memory; a line is an epoch's of metrics.jsonl."""
-
-    kind: str  # what an observer hears that it is
-    recipe: Recipe
-    network: Network
-    device: torch.device
-    steps: int  # per epoch
-    fitted: Indices
-    held: Indices
-
-    def begin(self, state: Unfinished) -> None:
-        """Put in what is known before the first epoch."""
-
-    def epoch(self, index: int, advance: Callable[[], None]) -> Line:
-        """Train epoch `index`, from 0, and call `advance` after every step."""
-
-    def judged(self, index: int) -> Line:
-        """What validation says after epoch `index`, and what it was trained with."""
-
-    def rank(self, line: Line) -> tuple[float, ...]:
-        """The higher, the better; of equal ones the later."""
-
-    def describe(self, state: Unfinished) -> str:
-        """The last epoch, for people."""
-
-    def saved_weights(self) -> State:
-        """What validation judged."""
-
-    def capture(self, state: Unfinished) -> None:
-        """Copy what the next epoch depends on into `state`."""
-
-    def restore(self, state: Unfinished) -> None:
-        """The inverse of `capture`."""
-
-    def checkpoint(self, name: str, state: Unfinished, metrics: dict[str, Any]) -> Checkpoint:
-        """The best epoch's."""
-
-    def test(self, found: Checkpoint) -> dict[str, Any]:
-        """Its accuracies on the test split."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +51,7 @@ class Loop:
     resume: bool = False
     overwrite: bool = False
 
-    def run(self, make: Callable[[], Training]) -> TrainResult:
+    def run(self, make: Callable[[], Trainer]) -> TrainResult:
         """Train what `make` makes. The test split is looked at once, when nothing is left to choose.
 
         Raises TrainingError: existing output, a resume that does not fit. TrainingInterruptedError: Ctrl-C.
@@ -130,7 +83,7 @@ class Loop:
             raise TrainingError(f"was trained with {different}", where=self.files.checkpoint, todo=todo)
         return checkpoint
 
-    def _epochs(self, training: Training, state: Unfinished) -> None:
+    def _epochs(self, training: Trainer, state: Unfinished) -> None:
         epochs, steps, device = training.recipe.epochs, training.steps, training.device
         threads = fitting_threads(training.network.spec, device)
         try:
@@ -146,7 +99,7 @@ class Loop:
             found = f"interrupted after {state.epoch} of {epochs} epochs; {todo}"
             raise TrainingInterruptedError(found) from error
 
-    def _metrics(self, training: Training, state: Unfinished) -> dict[str, Any]:
+    def _metrics(self, training: Trainer, state: Unfinished) -> dict[str, Any]:
         best = state.best_line
         times = [line["step_ms"] for line in state.history if "step_ms" in line]  # older trainers noted none
         return {
@@ -163,7 +116,7 @@ class Loop:
         }
 
 
-def _epoch(training: Training, state: Unfinished, index: int, under_way: Task) -> None:
+def _epoch(training: Trainer, state: Unfinished, index: int, under_way: Task) -> None:
     """Train and note the epoch in the history, and keep its weights if they are the best so far."""
     start = time.perf_counter()
     line = training.epoch(index, under_way.advance) | training.judged(index)

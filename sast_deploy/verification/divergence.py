@@ -18,8 +18,8 @@ from sast_deploy.program.program import (
     layer_label,
     per_neuron,
 )
-from sast_deploy.program.record import SpikeRecord
-from sast_deploy.program.sums import Int64Array, fan_in, layer_inputs
+from sast_deploy.program.record import SpikeRecord, first_unequal_state
+from sast_deploy.program.sums import fan_in, layer_inputs
 
 SHOWN_INPUTS = 8
 
@@ -41,15 +41,9 @@ class Divergence:
 
 def first_divergence(expected: SpikeRecord, found: SpikeRecord) -> Divergence | None:
     """The first membrane potential or spike in which `found` is not `expected`; both have traces."""
-    places: list[tuple[int, int, int, int]] = []
-    for number, (a, b) in enumerate(zip(expected.traces or (), found.traces or (), strict=True)):
-        differ = (a.membrane != b.membrane) | (a.spikes != b.spikes)
-        places += [(int(n), int(t), number, int(i)) for n, t, i in np.argwhere(differ)[:1]]
-    if not places:
-        return None
-    sample, step, number, neuron = min(places)
-    values = (_value(record, sample, step, number, neuron) for record in (expected, found))
-    return Divergence(sample, step, number, neuron, *values)
+    for place in first_unequal_state(expected, found):
+        return Divergence(*place, _value(expected, *place), _value(found, *place))
+    return None
 
 
 def explain(
@@ -80,19 +74,25 @@ def explain(
     if len(active) > SHOWN_INPUTS:
         rest = sum(w * x for _, w, _, x in strongest[SHOWN_INPUTS:])
         lines.append(f"    and {len(active) - SHOWN_INPUTS} smaller ones: {rest}")
-    return lines + _arithmetic(program, layer, at, flat, reference)
+    sums = [sum(w * int(flat[t - d, j]) for j, w, d in synapses if t >= d) for t in range(at.step + 1)]
+    if isinstance(layer, Dense) and layer.recurrent is not None:
+        back = spikes[at.number][0, : at.step].astype(np.int64) @ layer.recurrent[at.neuron]
+        sums = [a + int(own) for a, own in zip(sums, [0, *back], strict=True)]
+    return lines + _arithmetic(program, layer, at, sums, reference)
 
 
 def _arithmetic(
-    program: Program, layer: SpikingLayer, at: Divergence, flat: Int64Array, reference: SpikeRecord
+    program: Program, layer: SpikingLayer, at: Divergence, sums: list[int], reference: SpikeRecord
 ) -> list[str]:
-    """The neuron's step by the rule, with Python integers, from the reference's state of the step before."""
-    rules, neurons = program.arithmetic, int(np.prod(layer.out_shape(program.shapes()[_index(program, at)])))
+    """The neuron's step by the rule, with Python integers, from the reference's state of the step before.
+
+    sums: a_t of the neuron for every step up to the divergence.
+    """
+    rules, neurons = program.arithmetic, reference.counts[at.number].shape[1]
     bias, vth, v_decay, u_decay = (
         int(per_neuron(values, neurons)[at.neuron])
         for values in (layer.bias, layer.vth, layer.v_decay, layer.u_decay)
     )
-    sums = _sums(program, layer, at, flat, reference)
     arriving = [shift(a, layer.weight_exp, rules.shift_rounding) for a in sums]
     current, cleared = 0, True
     for t, c in enumerate(arriving):
@@ -115,20 +115,6 @@ def _arithmetic(
     ]
 
 
-def _sums(
-    program: Program, layer: SpikingLayer, at: Divergence, flat: Int64Array, reference: SpikeRecord
-) -> list[int]:
-    """a_t of the neuron for every step up to the divergence."""
-    synapses = fan_in(layer, program.shapes()[_index(program, at)], at.neuron)
-    sums = [sum(w * int(flat[t - d, j]) for j, w, d in synapses if t >= d) for t in range(at.step + 1)]
-    recurrent = layer.recurrent if isinstance(layer, Dense) else None
-    if recurrent is not None and reference.traces is not None:
-        own = reference.traces[at.number].spikes[at.sample].astype(np.int64)
-        for t in range(1, at.step + 1):
-            sums[t] += int(own[t - 1] @ recurrent[at.neuron])
-    return sums
-
-
 def _cleared(program: Program, layer: SpikingLayer, t: int) -> bool:
     interval = program.reset_interval
     return t == 0 or (interval > 0 and t % interval == layer.reset_offset)
@@ -136,10 +122,6 @@ def _cleared(program: Program, layer: SpikingLayer, t: int) -> bool:
 
 def _leak(state: int, decay: int, rounding: str) -> int:
     return divide_pow2(state * ((1 << LEAK_BITS) - decay), LEAK_BITS, rounding)
-
-
-def _index(program: Program, at: Divergence) -> int:
-    return list(program.spiking())[at.number][0]
 
 
 def _value(record: SpikeRecord, sample: int, step: int, number: int, neuron: int) -> tuple[int, int]:

@@ -12,9 +12,8 @@ from torch.nn import functional
 
 from sast_deploy.base.errors import LavaError
 from sast_deploy.engines.lava import exact, run_lava
-from sast_deploy.engines.lava.clock import BatchClock
 from sast_deploy.engines.lava.run import BATCH_MAX, choose_batch
-from sast_deploy.engines.lava.shared import create_shared, map_frames, open_shared, share_frames
+from sast_deploy.engines.lava.shared import BatchClock, create_shared, map_frames, open_shared, share_frames
 from sast_deploy.netx.file import NetFile, write_net
 from sast_deploy.program.program import Dense, frozen_ints
 from tests.programs import GEOMETRIES, conv, conv_program, fc_program, random_frames

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sast_deploy.base.errors import UsageError
-from sast_deploy.calibration.parts import training_parts
+from sast_deploy.calibration.data import training_parts
 from sast_deploy.data.split import stratified_split
 from sast_deploy.studies.analysis.margins import margins
 from sast_deploy.studies.analysis.stream import batch_size, open_stream, predict

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sast_deploy.base.errors import CheckpointError, UsageError
-from sast_deploy.calibration.parts import training_parts
+from sast_deploy.calibration.data import training_parts
 from sast_deploy.data import FrameSet, FrameSplit
 from sast_deploy.studies.analysis import thresholds
 from sast_deploy.studies.analysis.stream import predict

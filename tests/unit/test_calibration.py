@@ -10,7 +10,7 @@ import pytest
 
 from sast_deploy.base.errors import CompileError, DataError, UsageError
 from sast_deploy.calibration import STEPS, Samples, ablate, calibrate, draw
-from sast_deploy.calibration.correction import correct
+from sast_deploy.calibration.hidden import correct
 from sast_deploy.calibration.moments import (
     Moments,
     compensated,

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from sast_deploy.base.children import STOPS, stops_held
-from sast_deploy.engines.lava.supervisor import Limits, supervise
+from sast_deploy.engines.lava.supervisor import Limits, Watch
 from sast_deploy.studies.sweep.jobs import Job
 from sast_deploy.studies.sweep.workers import LocalWorkers
 
@@ -27,7 +27,7 @@ def as_the_command_line_has_it() -> Any:
 
 
 def run_lava(folder: Path) -> None:
-    for _ in supervise("selfcheck", folder, 1, Limits()):
+    for _ in Watch("sast_deploy.engines.lava.selfcheck", folder, 1, Limits()):
         raise AssertionError("the stop was lost")
 
 

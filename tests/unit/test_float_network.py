@@ -13,7 +13,7 @@ from sast_deploy.base.errors import CompileError
 from sast_deploy.base.settings import ruled
 from sast_deploy.calibration import Samples, calibrate
 from sast_deploy.calibration.moments import measure
-from sast_deploy.calibration.place import Stage
+from sast_deploy.calibration.place import Place
 from sast_deploy.calibration.targets import run_float
 from sast_deploy.calibration.task import Task
 from sast_deploy.compiler import compile_network
@@ -318,13 +318,13 @@ def test_calibration_knows_a_leak_of_each_layer():
 
 def test_every_choice_is_made_with_the_leak_of_its_membranes(monkeypatch):
     """Inputs act on a layer's own membranes, its spikes on those of the layer above; a readout sums."""
-    seen = {"measure": [], "Stage": [], "Task": []}
+    seen = {"measure": [], "Place": [], "Task": []}
 
     def noting(name, true, *args, **named):
         seen[name].append(named.get("alpha", args[-1] if args else None))
         return true(*args, **named)
 
-    for true in (measure, Stage, Task):
+    for true in (measure, Place, Task):
         name = true.__name__
         monkeypatch.setattr(f"sast_deploy.calibration.solve.{name}", partial(noting, name, true))
     one, two, out = float_fc(scale=2.0).layers
@@ -335,7 +335,7 @@ def test_every_choice_is_made_with_the_leak_of_its_membranes(monkeypatch):
         assert np.array_equal(found, spikes)
     assert targets.logits == pytest.approx(logits)
     calibrate(network, INT8, "t", SAMPLES, SAMPLES, steps=["rounding"])
-    assert seen == {"measure": [0.25, 0.75, 1], "Stage": [0.75, 0.75], "Task": [0.25, 0.75, 1]}
+    assert seen == {"measure": [0.25, 0.75, 1], "Place": [0.75, 0.75], "Task": [0.25, 0.75, 1]}
 
 
 RNG = np.random.default_rng(0)

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from sast_deploy.training.network import lif as lif_module
-from sast_deploy.training.network.lif import Reset, hard_lif, lif, lif_by_autograd, lif_states
-from sast_deploy.training.network.surrogate import arctan_slope, step
+from sast_deploy.training.network.lif import Reset, lif, lif_states
+from sast_deploy.training.network.surrogate import arctan_slope, arctan_spike, step
 
 
 def random_layer(seed: int, steps: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
@@ -16,6 +16,26 @@ def random_layer(seed: int, steps: int = 6) -> tuple[torch.Tensor, torch.Tensor]
     current = 2 * torch.rand(steps, 3, 4, generator=generator, dtype=torch.float64) - 0.5
     theta = 0.5 + torch.rand(4, generator=generator, dtype=torch.float64)
     return current.requires_grad_(), theta
+
+
+def hard_lif(
+    current: torch.Tensor, theta: torch.Tensor, alpha: float, reset: Reset = "subtract"
+) -> torch.Tensor:
+    return lif_states(current, theta, alpha, None, reset)[1]
+
+
+def lif_by_autograd(
+    current: torch.Tensor, theta: torch.Tensor, alpha: float, k: float, reset: Reset = "subtract"
+) -> torch.Tensor:
+    """`lif` as plain torch operations, slow and obvious."""
+    u = torch.zeros_like(current[0])
+    s = torch.zeros_like(current[0])
+    spikes = []
+    for current_t in current:
+        u = alpha * u * (1 - s) + current_t if reset == "zero" else alpha * u + current_t - theta * s
+        s = arctan_spike(u - theta, k)
+        spikes.append(s)
+    return torch.stack(spikes)
 
 
 def test_backward_matches_finite_differences() -> None:

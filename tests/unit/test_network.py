@@ -10,7 +10,6 @@ from sast_deploy.training.network.network import (
     Network,
     NetworkSpec,
     network_spec,
-    parameter_counts,
     state_shapes,
 )
 
@@ -18,6 +17,11 @@ N_MNIST, DVS = (2, 34, 34), (2, 48, 48)
 TINY_FC = NetworkSpec("fc", (2, 3, 3), (5, 4), 3)
 TINY_CONV = NetworkSpec("conv", (2, 7, 6), (4, 5), 3, strides=(2, 1))
 TINY_ZERO = NetworkSpec("fc", (2, 3, 3), (5, 4), 3, reset="zero")
+
+
+def parameter_counts(network: Network) -> tuple[int, int]:
+    """(learnable parameters, fixed thresholds)."""
+    return sum(p.numel() for p in network.parameters()), sum(b.numel() for b in network.buffers())
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from sast_deploy.engines.fast.plan import Plan, SpikingPlan
 from sast_deploy.program.program import Dense
 
 INT8_MAX = np.iinfo(np.int8).max
+NO_SUMS = np.empty((0, 0, 0), np.int32)
 DENSE_FROM = 0.25  # share of nonzero inputs from which the dense product is the faster one (bench_fast.py)
 WORTH_IMPORTING = 1e11  # additions of rows that take about as long as importing torch
 
@@ -29,7 +30,7 @@ def possible(plan: Plan) -> bool:
         and isinstance(plan.layer, Dense)
         and plan.widths.weight is np.int8
         and plan.rules[RECURRENT] < 0
-        and not plan.delays.any()
+        and not plan.synapses.delays.any()
     )
 
 
@@ -37,17 +38,17 @@ def worthwhile(plan: Plan, density: float, rows: int) -> bool:
     """Whether `rows` more inputs of such density are faster in a dense product, torch's import included."""
     if density < DENSE_FROM or not possible(plan) or not isinstance(plan, SpikingPlan):
         return False
-    work = density * rows * plan.weight.size
+    work = density * rows * plan.synapses.weight.size
     return ("torch" in sys.modules or work > WORTH_IMPORTING) and exact_here()
 
 
-def dense_sums(plan: SpikingPlan, x: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32] | None:
-    """Weighted sums (samples, T, lanes) of inputs (samples, T, size), or None where int8 cannot hold them."""
+def dense_sums(plan: SpikingPlan, x: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
+    """Weighted sums (samples, T, lanes) of inputs (samples, T, size); none where int8 cannot hold them."""
     if x.max(initial=0) > INT8_MAX:
-        return None
+        return NO_SUMS
     inputs = plan.layer.weight.shape[1]
     rows = x[:, :, :inputs].reshape(-1, inputs)
-    return int8_product(rows.view(np.int8), plan.weight[:inputs]).reshape(*x.shape[:2], -1)
+    return int8_product(rows.view(np.int8), plan.synapses.weight[:inputs]).reshape(*x.shape[:2], -1)
 
 
 def int8_product(a: npt.NDArray[np.int8], b: npt.NDArray[np.int8]) -> npt.NDArray[np.int32]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from sast_deploy.base.errors import DataError
 from sast_deploy.engines.fast import kernels
-from sast_deploy.engines.fast.dense import dense_sums, worthwhile
+from sast_deploy.engines.fast.dense import NO_SUMS, dense_sums, worthwhile
 from sast_deploy.engines.fast.neurons import MOST, UNCHECKED
 from sast_deploy.engines.fast.plan import (
     Array,
@@ -165,16 +165,11 @@ class FastEngine:
         dense = number in run.dense
         if dense and number == 0:
             check_values(self.program, run.frames[tile], self.program.name)
-        sums = dense_sums(plan, x) if dense else None
-        found = 0
-        if sums is not None:
-            kernels.run_sums(sums, plan.vectors, plan.rules, spikes, counts, membrane)
-        else:
-            found = kernels.run_spiking(
-                x, plan.unit_of, plan.units, plan.weight, plan.partial, plan.segment_of, plan.segments,
-                plan.delays, plan.delay_rows, np.empty(plan.room, plan.index_type), plan.vectors,
-                plan.widths.partial_inputs, plan.rules, spikes, counts, membrane,
-            )  # fmt: skip
+        sums = dense_sums(plan, x) if dense else NO_SUMS
+        rows = np.empty(plan.room, plan.index_type)
+        found = kernels.run_spiking(
+            x, sums, plan.synapses, rows, plan.vectors, plan.rules, spikes, counts, membrane
+        )
         if is_map:
             record.counts[number][tile] = channels_first(counts, plan.out_shape)
         if record.traces is not None:

@@ -55,17 +55,19 @@ def list_events(x: Any, unit_of: Any, busy: Any, index: Any, starts: Any) -> int
 
 @inlined
 def collect(
-    t: int, place: int, binary: int, x: Any, index: Any, starts: Any, segment_of: Any, segments: Any,
-    delays: Any, delay_rows: int, rows: Any, values: Any,
+    t: int, binary: int, x: Any, index: Any, starts: Any, segments: Any, delays: Any, delay_rows: int,
+    rows: Any, values: Any,
 ) -> int:  # pragma: no cover
-    """Weight rows and values that arrive at one position and group in step t; their number."""
+    """Weight rows and values that arrive at one position and group, of these segments, in step t; their
+    number.
+    """
     n = 0
     for d in range(len(delays)):
         sent = t - delays[d]
         if sent < 0:
             continue
         inputs = x[sent]
-        for s in range(segment_of[place], segment_of[place + 1]):
+        for s in range(len(segments)):
             begin, end = starts[sent, segments[s, 0]], starts[sent, segments[s, 1]]
             offset = segments[s, 2] + d * delay_rows
             source, target, length = np.uint64(begin), np.uint64(n), np.uint64(end - begin)
@@ -103,17 +105,19 @@ def exceeds(x: Any, most: int) -> int:  # pragma: no cover
 
 @compiled(error_model="numpy")
 def run_spiking(
-    x: Any, unit_of: Any, units: int, weight: Any, partial: Any, segment_of: Any, segments: Any, delays: Any,
-    delay_rows: int, rows: Any, vectors: Any, limit: int, rules: Any, spikes: Any, counts: Any, membrane: Any,
+    x: Any, given: Any, synapses: Any, rows: Any, vectors: Any, rules: Any, spikes: Any, counts: Any,
+    membrane: Any,
 ) -> int:  # pragma: no cover
     """Every step of a spiking layer for every sample of a tile; the number of nonzero inputs, or -1 at the
     first sample with an input larger than MOST of the rules.
 
-    x: (samples, T, size). weight: (rows, lanes). partial: an empty array of the partial sums' type. rows:
-    scratch. vectors: (5, neurons), of the total's type. spikes: (samples, T, padded size),
-    counts: (samples, neurons), membrane: (samples, T, neurons), or without samples: out.
+    x: (samples, T, size). given: weighted sums (samples, T, lanes), for which x is not looked at, or
+    without samples. synapses: as plan.py has them. rows: scratch. vectors: (5, neurons), of the total's type.
+    spikes: (samples, T, padded size), counts: (samples, neurons), membrane: (samples, T, neurons), or without
+    samples: out.
     """
     samples, steps, size = x.shape
+    weight, partial, unit_of, units, segment_of, segments, delays, delay_rows, limit = synapses
     lanes, outputs, places = weight.shape[1], counts.shape[1], len(segment_of) - 1
     neurons, binary = outputs // places, rules[BINARY]
     busy, index = np.empty(size, rows.dtype), np.empty(steps * size, rows.dtype)
@@ -123,9 +127,10 @@ def run_spiking(
     current = np.empty(outputs if rules[FILTERED] else 0, vectors.dtype)
     found = 0
     for sample in range(samples):
-        if rules[MOST] < UNCHECKED and exceeds(x[sample], rules[MOST]):
-            return -1
-        found += list_events(x[sample], unit_of, busy, index, starts)
+        if len(given) == 0:
+            if rules[MOST] < UNCHECKED and exceeds(x[sample], rules[MOST]):
+                return -1
+            found += list_events(x[sample], unit_of, busy, index, starts)
         counts[sample] = 0
         before = none
         for t in range(steps):
@@ -133,11 +138,11 @@ def run_spiking(
                 u[:] = 0
                 current[:] = 0
                 before = none
-            for place in range(places):
-                n = collect(
-                    t, place, binary, x[sample], index, starts, segment_of, segments, delays, delay_rows,
-                    rows, values,
-                )
+            if len(given):
+                total[:outputs] = given[sample, t, :outputs]
+            for place in range(0 if len(given) else places):
+                seen = segments[segment_of[place] : segment_of[place + 1]]
+                n = collect(t, binary, x[sample], index, starts, seen, delays, delay_rows, rows, values)
                 if rules[RECURRENT] >= 0 and t > 0:
                     n = feed_back(spikes[sample, t - 1, :outputs], rules[RECURRENT], rows, values, n)
                 # The lanes beyond this place's neurons are 0, and overwritten by the next place.
@@ -147,31 +152,6 @@ def run_spiking(
             if len(membrane):
                 membrane[sample, t] = u
     return found
-
-
-@compiled(error_model="numpy")
-def run_sums(
-    sums: Any, vectors: Any, rules: Any, spikes: Any, counts: Any, membrane: Any
-) -> None:  # pragma: no cover
-    """Every step of a spiking layer from its weighted sums (samples, T, lanes); the rest as in run_spiking.
-    """
-    samples, steps, _ = sums.shape
-    outputs = counts.shape[1]
-    total, u = np.empty(outputs, vectors.dtype), np.empty(outputs, vectors.dtype)
-    current = np.empty(0, vectors.dtype)
-    none = np.zeros(spikes.shape[2], np.uint8)
-    for sample in range(samples):
-        counts[sample] = 0
-        before = none
-        for t in range(steps):
-            if t == 0 or (rules[INTERVAL] > 0 and t % rules[INTERVAL] == rules[OFFSET]):
-                u[:] = 0
-                before = none
-            total[:] = sums[sample, t, :outputs]
-            step_neurons(total, current, u, before, vectors, rules, spikes[sample, t], counts[sample])
-            before = spikes[sample, t]
-            if len(membrane):
-                membrane[sample, t] = u
 
 
 @compiled(error_model="numpy")

@@ -20,10 +20,7 @@ from typing import Any
 import numpy as np
 
 from sast_deploy.engines.lava import shim
-from sast_deploy.engines.lava.clock import BatchClock
-from sast_deploy.engines.lava.results import NeuronResults, Results
-from sast_deploy.engines.lava.shared import map_frames, open_shared
-from sast_deploy.program.program import Program
+from sast_deploy.engines.lava.shared import BatchClock, Results, map_frames, open_record, open_shared
 
 WATCH_SECONDS = 0.01
 SETUP_HINT = "run `make setup` or `sast-deploy doctor`"
@@ -70,11 +67,12 @@ def run_program(run_dir: Path) -> None:
 
     frames = map_frames(job["frames"])
     clock = BatchClock(len(frames), frames.shape[1], job["batch"])
-    results = _results(run_dir, program, job["trace"])
+    beats = open_shared(run_dir / "heartbeat.npy", writable=True)
+    results = Results(open_record(run_dir, program, job["trace"], writable=True), beats)
     source = source_of(frames, clock)
     network = ProgramNetwork(str(run_dir / "empty.net"), program, clock, results)
     source.s_out.connect(network.inp)
-    run_watched(network, clock.lava_steps, results.beats)
+    run_watched(network, clock.lava_steps, beats)
 
 
 def run_watched(network: Any, steps: int, beats: np.ndarray) -> None:
@@ -97,23 +95,6 @@ def run_watched(network: Any, steps: int, beats: np.ndarray) -> None:
         time.sleep(WATCH_SECONDS)
     network.wait()
     network.stop()
-
-
-def _results(run_dir: Path, program: Program, trace: bool) -> Results:
-    def shared(name: str) -> np.ndarray:
-        return open_shared(run_dir / f"{name}.npy", writable=True)
-
-    beats, last = shared("heartbeat"), len(program.layers) - 1
-    neurons = tuple(
-        NeuronResults(
-            shared(f"counts{n}"),
-            shared(f"membrane{n}") if trace else None,
-            shared(f"spikes{n}") if trace else None,
-            beats if index == last else None,
-        )
-        for n, (index, _) in enumerate(program.spiking())
-    )
-    return Results(neurons, shared("logits"), beats)
 
 
 def _check_actors(runtime: Any) -> None:

@@ -7,6 +7,7 @@ import pickle
 import resource
 import tempfile
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -15,11 +16,11 @@ import numpy as np
 from sast_deploy.base.errors import DataError, LavaError
 from sast_deploy.engines.frames import Frames, check_frames
 from sast_deploy.engines.lava.exact import unfit_layer
-from sast_deploy.engines.lava.shared import create_shared, open_shared, share_frames
-from sast_deploy.engines.lava.supervisor import Limits, supervise
+from sast_deploy.engines.lava.shared import create_record, open_record, share_frames
+from sast_deploy.engines.lava.supervisor import Limits, Watch
 from sast_deploy.netx.file import read_net
 from sast_deploy.program.program import Conv2d, Dense, Program, Readout, Shape, SumPool
-from sast_deploy.program.record import SpikeRecord, Trace
+from sast_deploy.program.record import SpikeRecord
 
 # A Lava time step costs about 2 ms however few samples it carries; beyond this, more samples gain nothing.
 BATCH_MAX = 256
@@ -64,7 +65,8 @@ def run_lava(
         with tempfile.TemporaryDirectory(prefix="sast-lava-", ignore_cleanup_errors=True) as folder:
             run_dir = Path(folder)
             _prepare(run_dir, program, frames, batch, trace)
-            for _ in progress(supervise("child", run_dir, len(frames), Limits(stall, timeout))):
+            child = "sast_deploy.engines.lava.child"
+            for _ in progress(Watch(child, run_dir, len(frames), Limits(stall, timeout))):
                 pass
             return _collect(run_dir, program, trace)
     except OSError as error:
@@ -117,15 +119,8 @@ def _check(program: Program, frames: Frames, where: str) -> None:
 
 
 def _prepare(run_dir: Path, program: Program, frames: Frames, batch: int, trace: bool) -> None:
-    """Lay out the run folder; every array is allocated now, so that a full disk is found now."""
-    samples, steps, shapes = *frames.shape[:2], program.shapes()
-    for number, (index, _) in enumerate(program.spiking()):
-        neurons = int(np.prod(shapes[index + 1]))
-        create_shared(run_dir / f"counts{number}.npy", np.int32, (samples, neurons))
-        if trace:
-            create_shared(run_dir / f"membrane{number}.npy", np.int32, (samples, steps, neurons))
-            create_shared(run_dir / f"spikes{number}.npy", np.uint8, (samples, steps, neurons))
-    create_shared(run_dir / "logits.npy", np.int64, (samples, len(program.classes)))
+    """Lay out the run folder."""
+    create_record(run_dir, program, len(frames), frames.shape[1], trace)
     uint8 = program.input_min >= 0 and program.input_max <= np.iinfo(np.uint8).max
     shared = share_frames(run_dir, frames.astype(np.uint8 if uint8 else np.int32, copy=False))
     with h5py.File(run_dir / "empty.net", "w") as file:
@@ -137,14 +132,8 @@ def _prepare(run_dir: Path, program: Program, frames: Frames, batch: int, trace:
 
 
 def _collect(run_dir: Path, program: Program, trace: bool) -> SpikeRecord:
-    """The results as read-only maps; they outlive the folder, since a mapped file keeps its blocks."""
-    layers = range(sum(1 for _ in program.spiking()))
-    counts = tuple(open_shared(run_dir / f"counts{n}.npy", writable=False) for n in layers)
-    traces = None
-    if trace:
-        membrane = [open_shared(run_dir / f"membrane{n}.npy", writable=False) for n in layers]
-        spikes = [open_shared(run_dir / f"spikes{n}.npy", writable=False) for n in layers]
-        traces = tuple(Trace(u, s) for u, s in zip(membrane, spikes, strict=True))
-    if not isinstance(program.layers[-1], Readout):
-        return SpikeRecord(counts, counts[-1].astype(np.int64), traces)
-    return SpikeRecord(counts, open_shared(run_dir / "logits.npy", writable=False), traces)
+    """The results, read-only."""
+    record = open_record(run_dir, program, trace, writable=False)
+    if isinstance(program.layers[-1], Readout):
+        return record
+    return replace(record, logits=record.counts[-1].astype(np.int64))

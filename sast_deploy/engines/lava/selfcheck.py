@@ -6,17 +6,14 @@ Prints one line, OK with the versions (exit code 0), or the reason on stderr (ex
 from __future__ import annotations
 
 import sys
-import tempfile
 import time
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import numpy as np
 
 from sast_deploy.base.errors import Exit, LavaError, SastError
+from sast_deploy.base.versions import installed_version
 from sast_deploy.engines.lava.run import run_lava
 from sast_deploy.engines.reference import run_reference
-from sast_deploy.netx.file import NetFile, write_net
 from sast_deploy.program.fixedpoint import Arithmetic, QFormat
 from sast_deploy.program.program import Dense, Program, Readout, frozen_ints
 from sast_deploy.program.record import first_difference
@@ -37,14 +34,12 @@ def check() -> str:
     program = _program(generator)
     frames = generator.integers(0, 3, (8, program.steps, *program.input_shape), dtype=np.uint8)
     began = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="sast-selfcheck-") as folder:
-        path = Path(folder) / "selfcheck.net"
-        write_net(path, NetFile(program, ""))
-        record = run_lava(path, frames, trace=True, batch=3, stall=STALL_SECONDS)
+    record = run_lava(program, frames, trace=True, batch=3, stall=STALL_SECONDS)
     difference = first_difference(run_reference(program, frames, trace=True), record)
     if difference:
         raise LavaError(f"Lava and the reference disagree: {difference}")
-    found = ", ".join(f"{name} {_version(name)}" for name in ("lava-nc", "lava-dl", "numpy"))
+    missing, names = "(not installed as a package)", ("lava-nc", "lava-dl", "numpy")
+    found = ", ".join(f"{name} {installed_version(name) or missing}" for name in names)
     return f"OK: {found}; a small network agreed with the reference in {time.perf_counter() - began:.1f} s"
 
 
@@ -56,13 +51,6 @@ def _program(generator: np.random.Generator) -> Program:
     return Program("selfcheck", (2, 3, 3), 2, 5, ("a", "b", "c"), rules, (
         hidden, Readout(last, frozen_ints([1, 0, -1]), 1),
     ))  # fmt: skip
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "(not installed as a package)"
 
 
 def main() -> int:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.base.errors import LavaError
-from sast_deploy.engines.lava.supervisor import Limits, supervise
+from sast_deploy.engines.lava.supervisor import Limits, Watch
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,8 @@ def run_stock(
         np.save(run_dir / "frames.npy", frames)
         job = {"net": str(Path(net_path).resolve()), "record": record, **asdict(options or StockOptions())}
         (run_dir / "job.json").write_text(json.dumps(job), encoding="utf-8")
-        for _ in supervise("stock_child", run_dir, len(frames), Limits(timeout, timeout)):
+        child = "sast_deploy.engines.lava.stock_child"
+        for _ in Watch(child, run_dir, len(frames), Limits(timeout, timeout)):
             pass
         try:
             with np.load(run_dir / "stock.npz") as found:

@@ -40,7 +40,10 @@ class Limits:
 
 @dataclass(frozen=True, eq=False)
 class Watch:
-    """The samples of a run as they finish, 0, 1, 2, ...; iterating starts and supervises the child."""
+    """The samples of a run as they finish, 0, 1, 2, ...; iterating starts and supervises the child.
+
+    module: what the child runs, on `run_dir`. Iterating raises LavaError: Lava is missing, died or hung.
+    """
 
     module: str
     run_dir: Path
@@ -98,15 +101,6 @@ class Watch:
                 f"Lava did not finish within {self.limits.total:g} s ({stage}) and was killed",
                 todo="allow more time or run fewer samples",
             )
-
-
-def supervise(module: str, run_dir: Path, samples: int, limits: Limits) -> Watch:
-    """Prepare to run `sast_deploy.engines.lava.<module>` on `run_dir`; iterate over the result to do so.
-
-    Raises, while iterating:
-        LavaError: Lava is missing, died or hung.
-    """
-    return Watch(f"sast_deploy.engines.lava.{module}", run_dir, samples, limits)
 
 
 def _complete(beats: np.ndarray) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sast_deploy.base.errors import UsageError
-from sast_deploy.calibration.parts import training_parts
+from sast_deploy.calibration.data import training_parts
 from sast_deploy.data import FrameSet, FrameSplit
 from sast_deploy.program.record import evenly_spread
 from sast_deploy.studies import ANALYSES

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from sast_deploy.base.errors import UsageError
 from sast_deploy.base.progress import task
-from sast_deploy.calibration.parts import training_parts
+from sast_deploy.calibration.data import training_parts
 from sast_deploy.data import FrameSet
 from sast_deploy.reports.accuracy import Accuracy
 from sast_deploy.studies.analysis.significance import McNemar, mcnemar

@@ -10,7 +10,7 @@ from typing import Any
 from sast_deploy.base.errors import Exit, SastError
 from sast_deploy.base.files import file_digest
 from sast_deploy.calibration import Samples, ablate, calibrate
-from sast_deploy.calibration.parts import calibration_samples
+from sast_deploy.calibration.data import calibration_samples
 from sast_deploy.compiler import Compilation, compile_network
 from sast_deploy.data import FrameSet
 from sast_deploy.data.cache import digest_of

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from sast_deploy.training.network.surrogate import arctan_slope_, arctan_spike, step
+from sast_deploy.training.network.surrogate import arctan_slope_, step
 
 CHUNK = 1 << 18  # membranes whose slopes are computed in one go: they stay in the processor's cache
 Reset = Literal["subtract", "zero"]
@@ -103,28 +103,8 @@ def lif(
 
 
 @torch.no_grad()
-def hard_lif(current: Tensor, theta: Tensor, alpha: float, reset: Reset = "subtract") -> Tensor:
-    """`lif` with the step H in place of sigma and nothing else changed; spikes are 0 or 1, no gradient."""
-    return _integrate(current, theta, alpha, None, reset)[1]
-
-
-@torch.no_grad()
 def lif_states(
     current: Tensor, theta: Tensor, alpha: float, k: float | None, reset: Reset = "subtract"
 ) -> tuple[Tensor, Tensor]:
-    """Membranes u and spikes s, each the shape of `current`, of `lif`, or of `hard_lif` where k is None."""
+    """Membranes u and spikes s of `lif`, each the shape of `current`; k None: of the step H, no gradient."""
     return _integrate(current, theta, alpha, k, reset)
-
-
-def lif_by_autograd(
-    current: Tensor, theta: Tensor, alpha: float, k: float, reset: Reset = "subtract"
-) -> Tensor:
-    """The same layer as plain torch operations, slow and obvious: what tests compare `lif` with."""
-    u = torch.zeros_like(current[0])
-    s = torch.zeros_like(current[0])
-    spikes = []
-    for current_t in current:
-        u = alpha * u * (1 - s) + current_t if reset == "zero" else alpha * u + current_t - theta * s
-        s = arctan_spike(u - theta, k)
-        spikes.append(s)
-    return torch.stack(spikes)

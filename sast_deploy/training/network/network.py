@@ -202,11 +202,6 @@ def state_shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
     return shapes | {"readout.weight": (spec.classes, inputs), "readout.bias": (spec.classes,)}
 
 
-def parameter_counts(network: Network) -> tuple[int, int]:
-    """(learnable parameters, fixed thresholds)."""
-    return sum(p.numel() for p in network.parameters()), sum(b.numel() for b in network.buffers())
-
-
 def cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """Mean cross-entropy over the batch."""
     return functional.cross_entropy(logits, labels, label_smoothing=label_smoothing)

@@ -12,12 +12,10 @@ from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
-from sast_deploy.engines.lava.clock import BatchClock
 from sast_deploy.engines.lava.processes.neuron import LIF, Accumulator
 from sast_deploy.engines.lava.processes.synapse import Pool, Recurrence, Synapse
-from sast_deploy.engines.lava.results import Results
-from sast_deploy.program.program import Conv2d, Dense, Layer, Program, Readout, Shape, SumPool, layer_label
-from sast_deploy.program.sums import input_maxima
+from sast_deploy.engines.lava.shared import BatchClock, Results
+from sast_deploy.program.program import Dense, Program, Readout, SumPool, layer_label
 
 
 class Block(AbstractProcess):  # type: ignore[misc]
@@ -34,16 +32,16 @@ class Block(AbstractProcess):  # type: ignore[misc]
     ) -> None:
         super().__init__(name=synapse.name.rpartition(" ")[0])
         self.synapse, self.neuron, self.recurrence = synapse, neuron, recurrence
-        end = synapse.a_out if neuron is None else neuron.s_out
-        self.inp = InPort(shape=synapse.s_in.shape)
+        end = synapse.out if neuron is None else neuron.out
+        self.inp = InPort(shape=synapse.inp.shape)
         self.out = OutPort(shape=end.shape)
         self.output_message_bits = 0
-        self.inp.connect(synapse.s_in)
+        self.inp.connect(synapse.inp)
         if neuron is not None:
-            synapse.a_out.connect(neuron.a_in)
+            synapse.out.connect(neuron.inp)
         if neuron is not None and recurrence is not None:
-            neuron.s_out.connect(recurrence.s_in)
-            recurrence.a_out.connect(neuron.a_in)
+            neuron.out.connect(recurrence.inp)
+            recurrence.out.connect(neuron.inp)
         end.connect(self.out)
 
 
@@ -61,36 +59,27 @@ class ProgramNetwork(Network):  # type: ignore[misc]
         self.net_config.f.close()
 
     def _create(self) -> list[Block]:
-        shapes = self._program.shapes()
-        blocks: list[Block] = []
+        blocks, shapes = [], self._program.shapes()
         for index, layer in enumerate(self._program.layers):
-            blocks.append(self._block(index, layer, shapes, blocks))
+            blocks.append(self._block(index))
             if index:
                 blocks[-2].out.connect(blocks[-1].inp)
             self.net_str += f"{layer_label(index, layer)}: {shapes[index]} -> {shapes[index + 1]}\n"
         return blocks
 
-    def _block(self, index: int, layer: Layer, shapes: tuple[Shape, ...], before: list[Block]) -> Block:
-        rules, clock, results = self._program.arithmetic, self._clock, self._results
-        name = layer_label(index, layer)
+    def _block(self, index: int) -> Block:
+        layer, parts = self._program.layers[index], (self._program, index, self._clock, self._results)
         if isinstance(layer, SumPool):
-            return Block(Pool(layer, shapes[index], rules, clock.batch, f"{name} synapse"))
-        largest = input_maxima(self._program)[index]
-        synapse = Synapse(layer, shapes[index], largest, clock, f"{name} synapse")
+            return Block(Pool(*parts))
         if isinstance(layer, Readout):
-            return Block(
-                synapse, Accumulator(layer, rules, clock, results.logits, results.beats, f"{name} neuron")
-            )
-        spiking = results.neurons[sum(isinstance(block.neuron, LIF) for block in before)]
-        interval = self._program.reset_interval
-        neuron = LIF(layer, shapes[index + 1], rules, clock, spiking, interval, f"{name} neuron")
-        return Block(synapse, neuron, self._recurrence(layer, f"{name} recurrence"))
-
-    def _recurrence(self, layer: Dense | Conv2d, name: str) -> Recurrence | None:
-        weight = layer.recurrent if isinstance(layer, Dense) else None
-        return None if weight is None else Recurrence(weight, self._clock, name)
+            return Block(Synapse(*parts), Accumulator(*parts))
+        recurrent = isinstance(layer, Dense) and layer.recurrent is not None
+        return Block(Synapse(*parts), LIF(*parts), Recurrence(*parts) if recurrent else None)
 
 
+@implements(protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
 class _PassThrough(AbstractSubProcessModel):  # type: ignore[misc]
     """A process that only groups others."""
 
@@ -98,15 +87,11 @@ class _PassThrough(AbstractSubProcessModel):  # type: ignore[misc]
         """Nothing to build: the process connected its parts itself."""
 
 
-@implements(proc=Block, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("fixed_pt")
+@implements(proc=Block)
 class PyBlock(_PassThrough):
     """Process model of Block."""
 
 
-@implements(proc=ProgramNetwork, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("fixed_pt")
+@implements(proc=ProgramNetwork)
 class PyProgramNetwork(_PassThrough):
     """Process model of ProgramNetwork."""

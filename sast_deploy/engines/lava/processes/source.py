@@ -15,7 +15,7 @@ from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
-from sast_deploy.engines.lava.clock import BatchClock
+from sast_deploy.engines.lava.shared import BatchClock
 
 
 class FrameSource(AbstractProcess):  # type: ignore[misc]
@@ -33,6 +33,9 @@ class WideFrameSource(FrameSource):
     """FrameSource of int32 frames."""
 
 
+@implements(protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
 class _Sender(PyLoihiProcessModel):  # type: ignore[misc]
     """What the process models of both have in common; one that implements a process can have no heirs."""
 
@@ -49,18 +52,14 @@ class _Sender(PyLoihiProcessModel):  # type: ignore[misc]
         self.s_out.send(values)
 
 
-@implements(proc=FrameSource, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("fixed_pt")
+@implements(proc=FrameSource)
 class PyFrameSource(_Sender):
     """Process model of FrameSource."""
 
     s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.uint8)
 
 
-@implements(proc=WideFrameSource, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("fixed_pt")
+@implements(proc=WideFrameSource)
 class PyWideFrameSource(_Sender):
     """Process model of WideFrameSource."""
 
