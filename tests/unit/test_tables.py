@@ -13,7 +13,7 @@ from sast_deploy.studies.sweep.choices import DataChoice, NetworkChoice, RecipeC
 from sast_deploy.studies.tables import load_records, make_tables, markdown
 from sast_deploy.studies.tables.accuracy import controls
 from sast_deploy.studies.tables.groups import Group, baseline_of, data_label, group, recipe_label
-from sast_deploy.studies.tables.plots import draw
+from sast_deploy.studies.tables.plots import pictures
 from sast_deploy.studies.tables.records import Record, _to_dict
 from sast_deploy.studies.tables.table import MISSING, NOTHING, Table
 from sast_deploy.training.recipes import PAPER
@@ -308,7 +308,7 @@ def test_pictures(tmp_path: Path) -> None:
     levels = [{"amount": p, "hard": 0.95 - p} for p in (0.0, 0.2, 0.4)]
     records = [replace(record(s, 0.9, rho=rho), analysis={"drop": {"levels": levels}})
                for s in (0, 1) for rho in (0.0, 0.3)]  # fmt: skip
-    paths = draw(tuple(records), tmp_path)
+    paths = [write(None) for write in pictures(tuple(records), tmp_path).values()]
     assert [path.name.partition("-")[0] for path in paths] == ["rho", "drop"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
 
@@ -411,7 +411,7 @@ def test_no_gap_over_frames_without_frames_that_differ() -> None:
 
 def test_a_picture_of_the_gap_over_clip(tmp_path: Path) -> None:
     records = tuple(clipped(record(seed), clip) for clip in (4, 12, 40) for seed in (0, 1))
-    paths = draw(records, tmp_path)
+    paths = [write(None) for write in pictures(records, tmp_path).values()]
     assert [path.name for path in paths] == [
         f"gap-{axis}-n-mnist-real-recordings-1-000-100-samples.png" for axis in ("clip", "tails")
     ]

@@ -9,7 +9,7 @@ from typing import Any
 
 from sast_deploy.data.readers.official import SUSPECT
 from sast_deploy.data.readers.sources import EMBEDDED
-from sast_deploy.studies.analysis.significance import Paired, Summary, paired, summary
+from sast_deploy.studies.analysis.significance import Summary, summary
 from sast_deploy.studies.sweep.choices import network_defaults
 from sast_deploy.studies.tables.records import Record
 from sast_deploy.studies.tables.values import Value
@@ -22,6 +22,7 @@ DEFAULTS: dict[str, Any] = {  # the paper's
 }
 PAPERS = " *"
 PAPERS_NOTE = "*: against the paper's recipe without SAM, where a training has no baseline of its own"
+NAMES_AND_LENGTH = ("recipe.name", "recipe.rho", "recipe.epochs")  # rows tell these apart
 _ONLY_WITH_SAM = ("recipe.rho", "recipe.pairing", "recipe.sharpness")
 DATASETS = {"nmnist": "N-MNIST", "nmnist-simulated": "N-MNIST", "dvsgesture": "DVS Gesture"}
 
@@ -42,6 +43,11 @@ class Group:
     def data(self) -> Mapping[str, Any]:
         """`DataInfo` of the runs as plain values; {} if none has begun."""
         return next((run.data for run in self.runs.values() if run.data), {})
+
+    @property
+    def network(self) -> str:
+        """The network's name."""
+        return str(self.settings["network.name"])
 
     @property
     def rho(self) -> float:
@@ -129,15 +135,19 @@ def _recorded(provenance: str) -> str:
 
 def recipe_label(each: Group, groups: tuple[Group, ...]) -> str:
     """The recipe's name, and what tells it from others of that name: "paper, k 5"."""
-    own = ("data.name", "network.name", "recipe.name")
-    same = [g for g in groups if all(g.settings[key] == each.settings[key] for key in own)]
-    extras = []
-    for key, value in each.settings.items():
-        if key in (*_NO_SETTING, "recipe.rho", "recipe.epochs"):
-            continue
-        if len({json.dumps(g.settings.get(key)) for g in same}) > 1:
-            extras.append(f"{key.rpartition('.')[2]} {value}")
+    names = ("data.name", "network.name", "recipe.name")
+    same = [g for g in groups if all(g.settings[key] == each.settings[key] for key in names)]
+    own = {k: v for k, v in each.settings.items() if k not in (*_NO_SETTING, *NAMES_AND_LENGTH)}
+    extras = [
+        f"{key.rpartition('.')[2]} {value}" for key, value in own.items()
+        if len({json.dumps(g.settings.get(key)) for g in same}) > 1
+    ]  # fmt: skip
     return ", ".join([str(each.settings["recipe.name"]), *extras])
+
+
+def label(each: Group, groups: tuple[Group, ...]) -> str:
+    """"fc, paper, k 5, ρ 0.3"."""
+    return f"{each.network}, {recipe_label(each, groups)}, ρ {each.rho:g}"
 
 
 def baseline_of(each: Group, groups: tuple[Group, ...]) -> Group | None:
@@ -155,8 +165,7 @@ def compared_with(each: Group, groups: tuple[Group, ...]) -> tuple[Group | None,
     network, as long if possible, PAPERS.
     """
     own = baseline_of(each, groups)
-    network = each.settings["network.name"]
-    plain = [g for g in groups if _is_papers_baseline(g) and g.settings["network.name"] == network]
+    plain = [g for g in groups if _is_papers_baseline(g) and g.network == each.network]
     if own is not None or each in plain or not plain:
         return own, ""
     return max(plain, key=lambda g: (g.epochs == each.epochs, g.epochs)), PAPERS
@@ -164,14 +173,5 @@ def compared_with(each: Group, groups: tuple[Group, ...]) -> tuple[Group | None,
 
 def _is_papers_baseline(each: Group) -> bool:
     """Whether it was trained by the paper's recipe without SAM; for how long does not matter."""
-    keys = [key for key in DEFAULTS if key not in ("recipe.name", "recipe.rho", "recipe.epochs")]
+    keys = [key for key in DEFAULTS if key not in NAMES_AND_LENGTH]
     return not each.rho and all(each.settings[key] == DEFAULTS[key] for key in keys)
-
-
-def compare(a: Group, b: Group, value: Value, other: Value | None = None) -> Paired | None:
-    """`value` of `a` against `value` (or `other`) of `b` over the common seeds; None for fewer than two."""
-    first, second = a.values(value), b.values(other or value)
-    seeds = sorted(set(first) & set(second))
-    if len(seeds) < 2:
-        return None
-    return paired([first[seed] for seed in seeds], [second[seed] for seed in seeds])

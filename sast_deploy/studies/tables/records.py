@@ -139,7 +139,6 @@ def _from_folder(folder: Path) -> Iterable[Record]:
     for path in sorted(folder.rglob("results.json")):
         values = _read(path)
         if values.get("format") == FORMAT and values.get("float") is not None:
-            _check_version(values.get("version", VERSION), path)
             refuse(RECORD.problems(values, ""), path, DataError)
             yield record_of(values)
 
@@ -148,15 +147,8 @@ def _from_raw(path: Path) -> Iterable[Record]:
     values = _read(path)
     if values.get("format") != RAW_FORMAT:
         raise DataError("is no file of runs", where=path, expected="what `sast-deploy tables --json` writes")
-    _check_version(values.get("version"), path)
     refuse(RUNS.problems(values, ""), path, DataError)
     yield from (record_of(each) for each in values["runs"])
-
-
-def _check_version(version: Any, path: Path) -> None:
-    if type(version) is not int or not 1 <= version <= VERSION:
-        todo = "update sast-deploy" if type(version) is int and version > VERSION else None
-        raise DataError(f"version {version!r}", where=path, expected=f"{VERSION} or older", todo=todo)
 
 
 def record_of(values: Mapping[str, Any]) -> Record:
