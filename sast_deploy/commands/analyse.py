@@ -71,8 +71,9 @@ def analyse_command(
     from sast_deploy.data.request import load_recorded
     from sast_deploy.netx.export import FRAMES
     from sast_deploy.reports.run import WHOLE
-    from sast_deploy.studies.analysis import accuracies, compare, measure
+    from sast_deploy.studies.analysis.duel import accuracies, compare
     from sast_deploy.studies.analysis.files import planned, write_analysis
+    from sast_deploy.studies.analysis.study import measure
     from sast_deploy.studies.analysis.tables import print_analyses
     from sast_deploy.training.batches import pick_device
     from sast_deploy.training.checkpoint import load_checkpoint
@@ -115,7 +116,7 @@ def analyse_command(
         results[name] = {**origin, "test": accuracies(predictions[name]), **found}
     comparisons, apart = compare(predictions)
     violated = print_analyses(results, comparisons, apart, out)
-    written = write_analysis(results, [each.to_dict() for each in comparisons], path, made)
+    written = write_analysis(results, comparisons, path, made)
     out.print(*(f"wrote {each}" for each in written))
     return Exit.CHECK_FAILED if violated else Exit.OK
 

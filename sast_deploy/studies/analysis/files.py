@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ from sast_deploy import __version__
 from sast_deploy.base.files import write_text
 from sast_deploy.base.outputs import RUN_KEY, Kind, Run, json_kind, picture_kind
 from sast_deploy.netx.export import FRAMES
+from sast_deploy.studies.analysis.duel import Duel
 from sast_deploy.studies.analysis.plots import draw_corruption, draw_margins
+from sast_deploy.studies.analysis.results import plain
 
 FORMAT = "sast-deploy-analysis"
 # name -> the parts that it shows, and what draws it
@@ -40,12 +42,12 @@ def _pictures(path: Path, parts: Collection[str]) -> dict[Path, Any]:
 
 
 def write_analysis(
-    results: dict[str, dict[str, Any]], comparisons: list[dict[str, Any]], path: Path, made: Run
+    results: dict[str, dict[str, Any]], comparisons: Sequence[Duel], path: Path, made: Run
 ) -> list[Path]:
     """Write the JSON file and the pictures of the parts that have one; their paths. Raises OutputError."""
     content = {
         "format": FORMAT, "version": 1, "package": __version__,
-        "checkpoints": results, "comparisons": comparisons, RUN_KEY: made,
+        "checkpoints": results, "comparisons": plain(comparisons), RUN_KEY: made,
     }  # fmt: skip
     write_text(path, json.dumps(content, indent=1) + "\n")
     pictures = _pictures(path, {part for found in results.values() for part in found})

@@ -20,7 +20,7 @@ from sast_deploy.finetuning import finetune
 from sast_deploy.program.profile import Profile, load_profile
 from sast_deploy.program.record import evenly_spread, first_difference, select
 from sast_deploy.reports.synops import count_operations
-from sast_deploy.studies.analysis import analyse
+from sast_deploy.studies.analysis.study import analyse
 from sast_deploy.studies.sweep.choices import DataChoice, FineTuneChoice
 from sast_deploy.studies.sweep.frames import unclipped_test
 from sast_deploy.studies.sweep.measures import PLAIN, Stage
