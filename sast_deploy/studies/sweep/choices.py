@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,21 @@ def network_defaults() -> dict[str, Any]:
     """The values that every network has, however wide: {"alpha": 0.5, "theta": 1.0, "k": 25.0, ...}."""
     shape = ("kind", "input_shape", "hidden", "classes", "strides")
     return {each.name: each.default for each in fields(NetworkSpec) if each.name not in shape}
+
+
+DEFAULTS: dict[str, Any] = {  # the paper's, flat; what counts where a config is older than a key
+    **{f"recipe.{key}": value for key, value in PAPER.to_dict().items()},
+    **{f"network.{key}": value for key, value in network_defaults().items()},
+}
+
+
+def flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """{"recipe": {"rho": 0.3}} -> {"recipe.rho": 0.3}, one level."""
+    found: dict[str, Any] = {}
+    for part, values in config.items():
+        table = isinstance(values, Mapping)
+        found |= {f"{part}.{key}": value for key, value in values.items()} if table else {part: values}
+    return found
 
 
 def parse_data(name: str, values: dict[str, Any], where: str) -> DataChoice:

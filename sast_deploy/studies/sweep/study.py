@@ -47,11 +47,11 @@ EXPECTED = Expected("a TOML study", UsageError)
 DEFAULT_AXES: Mapping[str, tuple[Any, ...]] = {
     "data": (), "network": ("fc",), "recipe": ("paper",), "seed": (0,),
 }  # fmt: skip
-USUAL = {"description": "", "device": "auto", "validation": 0.1, "check": 10}
+USUAL = {"device": "auto", "validation": 0.1, "check": 10}
 HEAD = Table({
     "name": PlainName(), "description": Text(), "device": Text(),
     "validation": Number(0, 1, above=True, below=True), "check": Whole(0, MOST_SAMPLES),
-}, USUAL)  # fmt: skip
+}, ("description", *USUAL))  # fmt: skip
 _AXES: dict[str, Rule] = {
     **dict.fromkeys(("data", "network", "recipe"), Text()), "seed": SEED, **CHANGES, **SHARED,
 }  # fmt: skip
@@ -106,14 +106,13 @@ class Study:
     """A sweep.
 
     Fields:
-        name, description: for people; exports go to runs/NAME by default.
+        name: for people; exports go to runs/NAME by default.
         device: "auto", "cpu" or "cuda".
         check: test samples of each compiled network that the reference replays in Python integers.
         runs: in the order in which they start, all of the first seed first.
     """
 
     name: str
-    description: str
     device: str
     check: int
     runs: tuple[Run, ...]
@@ -153,8 +152,7 @@ class _Parser:
             for run in self._runs(read_table(GRID, values), where):
                 found[run.name] = _united(found.get(run.name, run), run, where)
         ordered = sorted(found.values(), key=lambda run: run.seed)  # stable: the file's order within a seed
-        head = {key: self.head[key] for key in ("name", "description", "device", "check")}
-        return Study(**head, runs=tuple(ordered))
+        return Study(self.head["name"], self.head["device"], self.head["check"], tuple(ordered))
 
     def _choices(
         self, kind: str, table: Table, builtin: tuple[str, ...],

@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Iterator
 
 from sast_deploy.show.blocks import Table
+from sast_deploy.studies.sweep.choices import DEFAULTS
 from sast_deploy.studies.tables.groups import (
-    DEFAULTS,
     NAMES_AND_LENGTH,
     PAPERS_NOTE,
     Group,

@@ -10,16 +10,11 @@ from typing import Any
 from sast_deploy.data.readers.official import SUSPECT
 from sast_deploy.data.readers.sources import EMBEDDED
 from sast_deploy.studies.analysis.significance import Summary, summary
-from sast_deploy.studies.sweep.choices import network_defaults
+from sast_deploy.studies.sweep.choices import DEFAULTS, flat
 from sast_deploy.studies.tables.records import Record
 from sast_deploy.studies.tables.values import Value
-from sast_deploy.training.recipes import PAPER
 
 _NO_SETTING = ("recipe.name", "recipe.base", "network.name", "seed")
-DEFAULTS: dict[str, Any] = {  # the paper's
-    **{f"recipe.{key}": value for key, value in PAPER.to_dict().items()},
-    **{f"network.{key}": value for key, value in network_defaults().items()},
-}
 PAPERS = " *"
 PAPERS_NOTE = "*: against the paper's recipe without SAM, where a training has no baseline of its own"
 NAMES_AND_LENGTH = ("recipe.name", "recipe.rho", "recipe.epochs")  # rows tell these apart
@@ -89,13 +84,14 @@ def group(records: tuple[Record, ...]) -> tuple[Group, ...]:
     found: dict[tuple[str, Any], dict[int, Record]] = {}
     settings: dict[tuple[str, Any], dict[str, Any]] = {}
     for record in sorted(records, key=lambda each: not each.data):  # those that have not begun come last
-        flat = {**DEFAULTS, **flatten(record.config)}  # settings may be younger than the run
-        text = json.dumps({k: v for k, v in flat.items() if k != "seed"}, sort_keys=True)
+        own = {**DEFAULTS, **flat(flat(record.config))}  # settings may be younger than the run
+        del own["seed"]
+        text = json.dumps(own, sort_keys=True)
         key = (text, record.data.get("frame_digest"))
         if not record.data:
             key = next((known for known in found if known[0] == text), key)
         found.setdefault(key, {})[record.seed] = record
-        settings[key] = {k: v for k, v in flat.items() if k != "seed"}
+        settings[key] = own
     groups = [Group(settings[key], runs) for key, runs in found.items()]
     return tuple(sorted(groups, key=_order))
 
@@ -103,14 +99,6 @@ def group(records: tuple[Record, ...]) -> tuple[Group, ...]:
 def _order(each: Group) -> tuple[Any, ...]:
     s = each.settings
     return (s["data.name"], s["network.name"], s["recipe.name"], each.rho, each.epochs, each.without())
-
-
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"recipe": {"rho": 0.3}} -> {"recipe.rho": 0.3}."""
-    found: dict[str, Any] = {}
-    for key, value in config.items():
-        found |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
-    return found
 
 
 def data_label(each: Group) -> str:
