@@ -10,12 +10,12 @@ import pytest
 from sast_deploy.base.errors import DataError
 from sast_deploy.cli import run
 from sast_deploy.studies.sweep.choices import DataChoice, NetworkChoice, RecipeChoice
-from sast_deploy.studies.tables import load_records, make_tables, markdown
 from sast_deploy.studies.tables.accuracy import controls
+from sast_deploy.studies.tables.build import make_tables
 from sast_deploy.studies.tables.groups import Group, baseline_of, data_label, group, recipe_label
 from sast_deploy.studies.tables.plots import pictures
-from sast_deploy.studies.tables.records import Record, _to_dict
-from sast_deploy.studies.tables.table import MISSING, NOTHING, Table
+from sast_deploy.studies.tables.records import Record, _to_dict, load_records
+from sast_deploy.studies.tables.table import MISSING, NOTHING, Table, markdown
 from sast_deploy.training.recipes import PAPER
 
 INFO = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import time
 import traceback
 from collections.abc import Callable
@@ -13,13 +14,13 @@ from sast_deploy.base.errors import BusyError, OutputError, SastError, TrainingE
 from sast_deploy.base.files import write_text
 from sast_deploy.base.reading import Expected, read_bytes
 from sast_deploy.base.text import percent
-from sast_deploy.base.versions import missing_package
+from sast_deploy.base.versions import missing_package, package_versions
 from sast_deploy.data import FrameSet
 from sast_deploy.studies.sweep.folder import LOG_HEAD, RunFolder, write_json
 from sast_deploy.studies.sweep.frames import load_choice
 from sast_deploy.studies.sweep.jobs import BUSY, FAILED, FINISHED, Job
 from sast_deploy.studies.sweep.measures import TRAINING
-from sast_deploy.studies.sweep.provenance import code_version, surroundings
+from sast_deploy.studies.sweep.provenance import code_version
 from sast_deploy.studies.sweep.stages import Measuring
 from sast_deploy.studies.sweep.study import Run
 from sast_deploy.training.checkpoint import Checkpoint, load_checkpoint
@@ -121,7 +122,7 @@ def _training_facts(metrics: dict[str, Any]) -> dict[str, Any]:
 def _write_manifest(run: Run, folder: RunFolder, data: FrameSet) -> None:
     manifest = {
         "config": run.config, "data": data.info.to_dict(), "seeds": {"train": run.seed},
-        "code": code_version(), **surroundings(),
+        "code": code_version(), "packages": package_versions(), "processors": os.cpu_count(),
     }  # fmt: skip
     write_json(folder.manifest, manifest)
 

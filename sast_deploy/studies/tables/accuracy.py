@@ -56,10 +56,8 @@ def swap_table(data: str, groups: tuple[Group, ...]) -> Table | None:
 def _paper(row: Swap | None) -> str:
     if row is None:
         return NOTHING
-    parts = []
-    for value, sd in ((row.surrogate, row.surrogate_sd), (row.hard, row.hard_sd)):
-        parts.append(f"{100 * value:.2f}" + (f" ± {100 * sd:.2f}" if sd is not None else ""))
-    return f"{' / '.join(parts)} / {100 * (row.surrogate - row.hard):.2f}"
+    cells = [f"{100 * mean:.2f}{'' if sd is None else f' ± {100 * sd:.2f}'}" for mean, sd in row]
+    return " / ".join([*cells, f"{100 * (row[0][0] - row[1][0]):.2f}"])
 
 
 def matched_table(data: str, groups: tuple[Group, ...]) -> Table | None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from sast_deploy.base.errors import DataError
-from sast_deploy.base.files import write_text
 from sast_deploy.base.outputs import Run, json_kind
 from sast_deploy.base.reading import Expected
 from sast_deploy.base.reading.documents import read_json
@@ -119,13 +118,8 @@ def _joined(a: Record, b: Record, path: Path) -> Record:
     return replace(a, **parts)
 
 
-def write_raw(path: Path, records: Iterable[Record]) -> None:
-    """The finished runs' figures without long arrays and folders, one line each. Raises OutputError."""
-    write_text(path, raw_text(records))
-
-
 def raw_text(records: Iterable[Record]) -> str:
-    """What `write_raw` writes."""
+    """JSON of the finished runs' figures without long arrays and folders, one line each."""
     rows = [json.dumps(_shortened(_to_dict(record))) for record in records if record.float is not None]
     head = f'{{"format": "{RAW_FORMAT}", "version": {VERSION}, "runs": [\n'
     return head + ",\n".join(rows) + "\n]}\n"
