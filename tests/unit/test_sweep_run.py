@@ -158,6 +158,13 @@ def test_a_checkpoint_trained_anew_invalidates_what_was_measured_of_the_old(tmp_
     assert folder.missing() == ("train", "float", "profile loihi-int8")
 
 
+def test_what_was_measured_counts_as_missing_as_long_as_the_training_does(tmp_path: Path) -> None:
+    run = make()
+    do(run, tmp_path)
+    (tmp_path / run.name / "stages" / "train.json").unlink()
+    assert RunFolder(tmp_path, run).missing() == ("train", "float", "profile loihi-int8")
+
+
 @pytest.mark.slow
 def test_finetuned_for_a_profile(tmp_path: Path) -> None:
     choice = FineTuneChoice("qat", replace(FINETUNE, epochs=2), (("label_smoothing", 0.1),))

@@ -361,6 +361,7 @@ ONE = _to_dict(record(0))
 @pytest.mark.parametrize(
     ("content", "said"),
     [
+        ({"format": RAW["format"], "runs": []}, "version"),
         *(({**RAW, "version": version}, "version") for version in (99, 2, 0, "1", True, None, [])),
         *(({**RAW, "runs": runs}, "run") for runs in (3, None, {}, [3], ["x"], [{}], [[]])),
         *(({**RAW, "runs": [{**ONE, key: value}]}, key.split(".")[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +42,12 @@ def _pictures(path: Path, parts: Collection[str]) -> dict[Path, Any]:
 
 
 def write_analysis(
-    results: dict[str, dict[str, Any]], comparisons: Sequence[Duel], path: Path, made: Run
+    results: dict[str, dict[str, Any]], comparisons: Iterable[Duel], path: Path, made: Run
 ) -> list[Path]:
     """Write the JSON file and the pictures of the parts that have one; their paths. Raises OutputError."""
     content = {
         "format": FORMAT, "version": 1, "package": __version__,
-        "checkpoints": results, "comparisons": plain(comparisons), RUN_KEY: made,
+        "checkpoints": results, "comparisons": [plain(each) for each in comparisons], RUN_KEY: made,
     }  # fmt: skip
     write_text(path, json.dumps(content, indent=1) + "\n")
     pictures = _pictures(path, {part for found in results.values() for part in found})

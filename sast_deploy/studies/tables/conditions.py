@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
+from sast_deploy.base.rules import FINITE
 from sast_deploy.show.blocks import Table
 from sast_deploy.studies.tables.groups import Group, data_label
 from sast_deploy.studies.tables.table import NOTHING, Row, head, percent, spread, table
@@ -45,7 +45,7 @@ def frame_studies(groups: tuple[Group, ...]) -> Iterator[FrameStudy]:
         for key in sorted({key for each in those for key in each.settings if key.startswith(OPTIONS)}):
             families: dict[str, list[Group]] = {}
             for each in those:
-                if _is_number(each.settings.get(key)):
+                if FINITE.fits(each.settings.get(key)):
                     families.setdefault(each.without_frames(key, "data.name"), []).append(each)
             varied = [each for each in families.values() if len({g.settings[key] for g in each}) > 1]
             if varied:
@@ -89,7 +89,3 @@ def _row(each: Group, study: FrameStudy, layers: int) -> Row:
         ("tails %", percent(each, tails, 1)),
         *((f"rate of layer {layer}, smooth / hard", cell) for layer, cell in enumerate(fired)),
     ]
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

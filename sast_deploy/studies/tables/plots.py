@@ -37,7 +37,8 @@ def pictures(records: tuple[Record, ...], folder: Path) -> dict[Path, Writer]:
 
 def _pictures(records: tuple[Record, ...], folder: Path) -> Iterable[tuple[Path, Drawn]]:
     """Path, title, labels, curves of each picture, and whether x is logarithmic."""
-    for data, groups in by_data(group(records)).items():
+    every = group(records)
+    for data, groups in by_data(every).items():
         name = file_name(data)
         curves = list(_over_rho(groups))
         if curves:
@@ -48,14 +49,13 @@ def _pictures(records: tuple[Record, ...], folder: Path) -> Iterable[tuple[Path,
             path = folder / f"drop-{name}.png"
             labels = (data, "share of events lost", (ACCURACY,))
             yield path, (*labels, _drops(dropped, groups), False)
-    groups = group(records)
-    for study in frame_studies(groups):
+    for study in frame_studies(every):
         path = folder / f"gap-{study.option}-{file_name(study.data)}.png"
         over = f"{study.option} (logarithmic)"
         yield path, (study.data, over, (GAP,), _over_frames(study), True)
         path_of_tails = folder / f"gap-tails-{file_name(study.data)}.png"
         x = "tails: largest share of a layer's smooth activity that hard spikes lack, %"
-        yield path_of_tails, (study.data, x, (GAP,), _over_tails(study, groups), False)
+        yield path_of_tails, (study.data, x, (GAP,), _over_tails(study, every), False)
 
 
 def file_name(label: str) -> str:
