@@ -84,8 +84,9 @@ def analyse_command(
     from sast_deploy.base.outputs import check_output
     from sast_deploy.data.request import load_recorded
     from sast_deploy.netx.export import FRAMES
-    from sast_deploy.studies.analysis import compare, measure, tell_apart
+    from sast_deploy.studies.analysis.duel import compare, tell_apart
     from sast_deploy.studies.analysis.files import analysis_run, planned, write_analysis
+    from sast_deploy.studies.analysis.study import measure
     from sast_deploy.studies.analysis.tables import print_analyses
     from sast_deploy.training.batches import pick_device
     from sast_deploy.training.checkpoint import load_checkpoint

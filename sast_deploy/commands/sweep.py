@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sast_deploy.show.blocks import Out
     from sast_deploy.studies.sweep.jobs import Workers
     from sast_deploy.studies.sweep.study import Study
-    from sast_deploy.studies.sweep.sweep import Outcome, Plan
+    from sast_deploy.studies.sweep.sweep import Outcome
 
 
 @click.command(
@@ -53,7 +53,7 @@ def sweep_command(
     from sast_deploy.base.outputs import check_output_folder
     from sast_deploy.base.progress import observe
     from sast_deploy.show.terminal import Terminal
-    from sast_deploy.studies.sweep import load_study
+    from sast_deploy.studies.sweep.study import load_study
     from sast_deploy.studies.sweep.sweep import plan, sweep
 
     if dry_run:
@@ -81,13 +81,12 @@ def _workers(address: str | None, jobs: int | None) -> Workers:
     return RayWorkers(address, jobs)
 
 
-def _print_plan(study: Study, found: Plan, runs: Path, out: Out) -> None:
-    for name, stages in found.missing.items():
+def _print_plan(study: Study, missing: dict[str, tuple[str, ...]], runs: Path, out: Out) -> None:
+    for name, stages in missing.items():
         out.print(f"{name}: {', '.join(stages) if stages else 'finished'}")
-    passes = sum(run.passes for run in study.runs if found.missing[run.name][:1] == ("train",))
-    out.print(
-        f"{runs}: {len(found.todo)} of {len(study.runs)} runs to do, {passes} passes over training data",
-    )
+    passes = sum(run.passes for run in study.runs if missing[run.name][:1] == ("train",))
+    todo = sum(map(bool, missing.values()))
+    out.print(f"{runs}: {todo} of {len(study.runs)} runs to do, {passes} passes over training data")
 
 
 def _print_outcome(outcome: Outcome, study: Study, runs: Path, out: Out) -> int:

@@ -43,10 +43,11 @@ def tables_command(
     Every figure is a mean over seeds ± sample standard deviation, beside the paper's; differences come with
     paired tests. Real, simulated and embedded data never share a table. Missing runs are shown as missing.
     """
+    from sast_deploy.base.files import write_text
     from sast_deploy.base.outputs import STDOUT, check_output, check_output_folder, picture_kind
-    from sast_deploy.studies.tables import load_records, make_tables, raw_text, write_raw
+    from sast_deploy.studies.tables.build import make_tables
     from sast_deploy.studies.tables.plots import pictures
-    from sast_deploy.studies.tables.records import RAW, records_run
+    from sast_deploy.studies.tables.records import RAW, load_records, raw_text, records_run
 
     if raw in (None, STDOUT) and plots is None:
         refuse_ignored(["overwrite"], "without --json FILE or --plots DIR")
@@ -66,7 +67,7 @@ def tables_command(
     else:
         _print(make_tables(records), as_markdown)
     if raw not in (None, STDOUT):
-        write_raw(raw, records)
+        write_text(raw, raw_text(records))
         click.echo(printable(f"wrote {raw}"), err=True)
     for path, write in planned.items():
         write(made)
@@ -74,7 +75,7 @@ def tables_command(
 
 
 def _print(tables: Iterable[Table], as_markdown: bool) -> None:
-    from sast_deploy.studies.tables import markdown
+    from sast_deploy.studies.tables.table import markdown
 
     out = console()
     for table in tables:

@@ -265,7 +265,7 @@ HANDED = {
     "sast_deploy.training.train.train": END,
     "sast_deploy.finetuning.finetune": END,
     "sast_deploy.training.evaluate.evaluate": END,
-    "sast_deploy.studies.analysis.measure": END,
+    "sast_deploy.studies.analysis.study.measure": END,
     "sast_deploy.netx.export.Export": ON,
     "sast_deploy.api.compile": END,
     "sast_deploy.api.inputs": ON,

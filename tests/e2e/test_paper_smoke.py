@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sast_deploy.cli import run
-from sast_deploy.studies.sweep import load_study
+from sast_deploy.studies.sweep.study import load_study
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TITLES = (

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from sast_deploy.cli import run
-from sast_deploy.studies.sweep import load_study
 from sast_deploy.studies.sweep.frames import load_choice
+from sast_deploy.studies.sweep.study import load_study
 from sast_deploy.training.checkpoint import load_checkpoint
 from sast_deploy.training.train import train
 from tests.commandlines import TRACE, poison

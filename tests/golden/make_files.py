@@ -27,7 +27,7 @@ from sast_deploy.engines.reference import run_reference
 from sast_deploy.netx.file import NetFile, read_net, write_net
 from sast_deploy.program.profile import load_profile
 from sast_deploy.program.program import Program
-from sast_deploy.studies.tables.records import load_records, write_raw
+from sast_deploy.studies.tables.records import load_records, raw_text
 from sast_deploy.training import loop
 from sast_deploy.training.network.network import NetworkSpec
 from sast_deploy.training.recipes import BEST
@@ -124,7 +124,8 @@ def main(target: Path) -> None:
     known = make_known_answers(program)
     write_net(target / "rich.net", NetFile(program, load_profile("loihi-int4").text, known=known))
     runs = [record(seed, 0.9 + seed / 100, rho=rho) for seed in (0, 1) for rho in (0.0, 0.3)]
-    write_raw(target / "runs.json", [with_profile(each, 0.8, 10.5, 20.25) for each in runs])
+    measured = [with_profile(each, 0.8, 10.5, 20.25) for each in runs]
+    (target / "runs.json").write_text(raw_text(measured))
     (target / "digests.txt").write_text(table())
     expected = {
         "frames": data.info.frame_digest,

@@ -18,8 +18,8 @@ from sast_deploy.data.cache import SPLITS, FrameCache, check_frames
 from sast_deploy.engines.fast import run_fast
 from sast_deploy.engines.reference import run_reference
 from sast_deploy.netx.file import read_net, write_net
-from sast_deploy.studies.tables import load_records, make_tables
-from sast_deploy.studies.tables.records import write_raw
+from sast_deploy.studies.tables.build import make_tables
+from sast_deploy.studies.tables.records import load_records, raw_text
 from sast_deploy.training.state import RunFiles, load_unfinished
 from sast_deploy.training.train import train
 from sast_deploy.verification.vectors import wrong_answer
@@ -139,7 +139,7 @@ def test_an_unfinished_training_is_continued(frames, tmp_path):
 def test_a_results_file_is_read_and_written_alike(tmp_path):
     records = load_records([FILES / "runs.json"])
     assert [record.name for record in records] == EXPECTED["runs"]
-    write_raw(tmp_path / "again.json", records)
+    (tmp_path / "again.json").write_text(raw_text(records))
     assert json.loads((tmp_path / "again.json").read_text()) == json.loads((FILES / "runs.json").read_text())
     assert any("90" in cell for table in make_tables(records) for row in table.rows for cell in row)
 

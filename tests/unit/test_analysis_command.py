@@ -13,9 +13,10 @@ from sast_deploy import cli
 from sast_deploy.base.errors import UsageError
 from sast_deploy.data import FrameSet
 from sast_deploy.studies import ANALYSES
-from sast_deploy.studies.analysis import analyse, compare, predict, study
-from sast_deploy.studies.analysis.duel import accuracies
-from sast_deploy.studies.analysis.stream import Predictions
+from sast_deploy.studies.analysis import study
+from sast_deploy.studies.analysis.duel import accuracies, compare
+from sast_deploy.studies.analysis.stream import Predictions, predict
+from sast_deploy.studies.analysis.study import analyse
 from sast_deploy.studies.analysis.tables import tables
 from sast_deploy.training.checkpoint import save_checkpoint
 from tests.tinydata import tiny_set
@@ -43,6 +44,25 @@ def test_parts_run_alone_or_together_and_are_plain_values() -> None:
     for bad in (("margin",), ()):
         with pytest.raises(UsageError, match="expected drop, noise, margins"):
             analyse(checkpoint, data, bad)
+
+
+def test_files_keep_the_names_and_the_order_of_what_they_hold() -> None:
+    found = analyse(random_checkpoint(), tiny_set(), device="cpu")
+    level = "amount draws surrogate surrogate_sd surrogate_correct hard hard_sd hard_correct"
+    states = "samples gamma above_one quantiles_at state_bound_holds layers"
+    pairs = "bound samples real disturbed adversarial layer_use secant_use worst holds used"
+    for held, names in (
+        (found["drop"], "kind samples seed levels"),
+        (found["noise"]["levels"][1], level),
+        (found["margins"], "samples band bins surrogate_share hard_share surrogate hard"),
+        (found["margins"]["hard"][0], "states within mean sd below above histogram share"),
+        (found["contraction"]["states"], states),
+        (found["contraction"]["pairs"], pairs),
+        (found["contraction"]["pairs"]["bound"], "layers readout constant"),
+        (found["thresholds"]["test_after"], "samples correct loss accuracy interval"),
+        (found["thresholds"]["test"], "samples only_a only_b p difference"),
+    ):
+        assert list(held) == names.split()
 
 
 def predictions(
@@ -130,9 +150,8 @@ def test_one_checkpoint_alone_and_an_output_of_its_own(
 
 @pytest.mark.slow
 def test_a_sample_limit_holds_for_every_part_on_the_test_split(
-    checkpoints: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    checkpoints: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("sast_deploy.studies.analysis.unclipped", lambda data, *_, **__: data.test)
     out, parts = tmp_path / "a.json", ["--parts", "drop,noise,margins"]
     assert cli.run(["analyse", str(checkpoints[0]), *parts, "--samples", "7", "-o", str(out)]) == 0
     (found,) = json.loads(out.read_text())["checkpoints"].values()

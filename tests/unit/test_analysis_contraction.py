@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from sast_deploy.studies.analysis import pairs
-from sast_deploy.studies.analysis.contraction import contraction, state_bounds
+from sast_deploy.studies.analysis.contraction import ROUNDING, contraction, state_bounds
 from sast_deploy.studies.analysis.lipschitz import (
     LayerBound,
     LipschitzBound,
@@ -21,6 +21,8 @@ from sast_deploy.studies.analysis.lipschitz import (
     time_gain,
 )
 from sast_deploy.studies.analysis.pairs import check_pairs
+from sast_deploy.studies.analysis.results import plain
+from sast_deploy.studies.analysis.stream import open_stream
 from sast_deploy.training.checkpoint import Checkpoint, load_network
 from sast_deploy.training.network.network import NetworkSpec
 from tests.tinydata import tiny_set
@@ -38,7 +40,7 @@ def slope(x: np.ndarray, k: float = 25.0) -> np.ndarray:
 @pytest.mark.parametrize("spec", [FC, ZERO], ids=["subtract", "zero"])
 def test_every_visited_state_counts(spec: NetworkSpec) -> None:
     checkpoint, test = random_checkpoint(spec), tiny_set().test
-    result = contraction(checkpoint, test, device="cpu")
+    result = contraction(open_stream(checkpoint, test, device="cpu"))
     above = states = 0
     for layer, u in zip(result.layers, states_by_numpy(checkpoint, test.frames, hard=False), strict=True):
         m, s = slope(u - 1), 0.5 + np.arctan(25 * (u - 1)) / np.pi
@@ -54,8 +56,8 @@ def test_every_visited_state_counts(spec: NetworkSpec) -> None:
         assert (layer.lowest, layer.highest) == pytest.approx((u.min(), u.max()), abs=1e-4)
         above, states = above + layer.above_one * u.size, states + u.size
     assert result.above_one == pytest.approx(above / states)
-    assert result.holds
-    assert json.loads(json.dumps(result.to_dict()))["layers"][0]["states"] == result.layers[0].states
+    assert result.state_bound_holds
+    assert json.loads(json.dumps(plain(result)))["layers"][0]["states"] == result.layers[0].states
 
 
 def with_array(checkpoint: Checkpoint, **arrays: np.ndarray) -> Checkpoint:
@@ -65,8 +67,8 @@ def with_array(checkpoint: Checkpoint, **arrays: np.ndarray) -> Checkpoint:
 
 def test_gamma_hat_takes_its_two_maxima_apart() -> None:
     checkpoint = with_array(random_checkpoint(), theta_1=np.full(8, 2.0, np.float32))
-    layers = contraction(checkpoint, tiny_set().test, device="cpu").layers
-    result = contraction(checkpoint, tiny_set().test, device="cpu")
+    layers = contraction(open_stream(checkpoint, tiny_set().test, device="cpu")).layers
+    result = contraction(open_stream(checkpoint, tiny_set().test, device="cpu"))
     steepest = max((layers[0].gamma - 0.5) / 1.0, (layers[1].gamma - 0.5) / 2.0)
     assert result.gamma == pytest.approx(0.5 + 2.0 * steepest, rel=1e-6)
 
@@ -75,7 +77,7 @@ def test_gamma_exceeds_one_exactly_within_0_1545_of_threshold() -> None:
     edge = math.sqrt(25 / (math.pi * 0.5) - 1) / 25
     assert edge == pytest.approx(0.1545, abs=5e-5)
     checkpoint = random_checkpoint()
-    result = contraction(checkpoint, tiny_set().test, device="cpu")
+    result = contraction(open_stream(checkpoint, tiny_set().test, device="cpu"))
     for layer, u in zip(
         result.layers, states_by_numpy(checkpoint, tiny_set().test.frames, False), strict=True
     ):
@@ -105,11 +107,11 @@ def test_the_extreme_input_reaches_the_state_bound_and_a_larger_one_breaks_it(sp
     bright = dataclasses.replace(checkpoint, state=positive)
     test = tiny_set().test
     full = dataclasses.replace(test, frames=np.full_like(test.frames, 4))
-    assert contraction(checkpoint, full, device="cpu").holds
-    first = contraction(bright, full, device="cpu").layers[0]
-    assert first.holds
+    assert contraction(open_stream(checkpoint, full, device="cpu")).state_bound_holds
+    first = contraction(open_stream(bright, full, device="cpu")).layers[0]
+    assert first.reach <= 1 + ROUNDING
     outside = dataclasses.replace(test, frames=np.full_like(test.frames, 40))  # 10 where 1 is the most
-    assert not contraction(bright, outside, device="cpu").holds
+    assert not contraction(open_stream(bright, outside, device="cpu")).state_bound_holds
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.3, 1.0, 7.5])
@@ -158,18 +160,18 @@ def test_the_bound_is_the_product_of_its_factors(spec: NetworkSpec, places: int)
     readout = np.linalg.norm(network.readout.weight.detach().numpy(), 2)
     expected = readout / math.sqrt(4 * places) * math.prod(25 / math.pi * gain * norm for norm in norms)
     assert bound.constant == pytest.approx(expected)
-    assert json.loads(json.dumps(bound.to_dict()))["layers"][1]["gamma"] == pytest.approx(gamma)
+    assert json.loads(json.dumps(plain(bound)))["layers"][1]["gamma"] == pytest.approx(gamma)
 
 
 @pytest.mark.parametrize("spec", [FC, ZERO, CONV], ids=["subtract", "zero", "conv"])
 def test_no_pair_violates_the_bound(spec: NetworkSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pairs, "ASCENT", 8 if spec.kind == "conv" else 50)
-    result = check_pairs(random_checkpoint(spec), tiny_set().test, device="cpu")
+    result = check_pairs(open_stream(random_checkpoint(spec), tiny_set().test, device="cpu"))
     assert result.holds
     assert 0 < result.worst < result.bound.constant
     assert result.worst == result.adversarial
     assert 0 < max(result.layer_use) < max(result.secant_use) < 1
-    assert json.loads(json.dumps(result.to_dict()))["holds"]
+    assert json.loads(json.dumps(plain(result)))["holds"]
 
 
 def test_soft_neurons_use_much_of_the_bound() -> None:
@@ -179,7 +181,7 @@ def test_soft_neurons_use_much_of_the_bound() -> None:
     checkpoint = random_checkpoint(spec)
     one = dataclasses.replace(tiny_set().test, frames=tiny_set().test.frames[:, :1])
     frames = dataclasses.replace(checkpoint.frames, steps=1)
-    result = check_pairs(dataclasses.replace(checkpoint, frames=frames), one, device="cpu")
+    result = check_pairs(open_stream(dataclasses.replace(checkpoint, frames=frames), one, device="cpu"))
     assert result.holds
     assert result.layer_use[0] > 0.7
     assert result.secant_use[0] > 0.7
@@ -194,7 +196,9 @@ def test_the_search_climbs_to_the_largest_singular_value() -> None:
     largest = max(
         float(torch.linalg.matrix_norm(jacobians[i, :, :, i].flatten(1), 2)) for i in range(8)
     )  # of the sample itself
-    result = check_pairs(random_checkpoint(), tiny_set().test, indices=np.arange(8), device="cpu")
+    result = check_pairs(
+        open_stream(random_checkpoint(), tiny_set().test, indices=np.arange(8), device="cpu")
+    )
     assert result.samples == 8
     assert result.adversarial > largest > result.disturbed
 
@@ -205,7 +209,7 @@ def test_a_violation_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     layers = (dataclasses.replace(true.layers[0], norm=1e-6), true.layers[1])
     wrong = dataclasses.replace(true, layers=layers)
     monkeypatch.setattr(pairs, "lipschitz_bound", lambda *_: wrong)
-    result = check_pairs(random_checkpoint(), tiny_set().test, device="cpu")
+    result = check_pairs(open_stream(random_checkpoint(), tiny_set().test, device="cpu"))
     assert not result.holds
     assert result.secant_use[0] > 1 > result.secant_use[1]
     small = LipschitzBound((LayerBound(1.0, 1.0, 1.0, 1e-3),) * 2, 1.0, 1e-9)
@@ -219,6 +223,8 @@ def test_a_layer_without_weights_passes_nothing_on_and_violates_nothing(layer: i
     checkpoint = random_checkpoint()
     state = dict(checkpoint.state)
     state[f"layers.{layer}.weight"] = np.zeros_like(state[f"layers.{layer}.weight"])
-    result = check_pairs(dataclasses.replace(checkpoint, state=state), tiny_set().train, device="cpu")
+    result = check_pairs(
+        open_stream(dataclasses.replace(checkpoint, state=state), tiny_set().train, device="cpu")
+    )
     assert result.holds
-    json.dumps(result.to_dict(), allow_nan=False)
+    json.dumps(plain(result), allow_nan=False)

@@ -10,6 +10,7 @@ from sast_deploy.base.errors import UsageError
 from sast_deploy.calibration.data import training_parts
 from sast_deploy.data.split import stratified_split
 from sast_deploy.studies.analysis.margins import margins
+from sast_deploy.studies.analysis.results import plain
 from sast_deploy.studies.analysis.stream import batch_size, open_stream, predict
 from sast_deploy.training.checkpoint import load_network
 from sast_deploy.training.evaluate import evaluate
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def test_margins_count_every_state_of_the_equations_in_numpy(reset: str) -> None:
     checkpoint = random_checkpoint(dataclasses.replace(FC, reset=reset), scale=12.0)
     test = tiny_set().test
-    result = margins(checkpoint, test, device="cpu")
+    result = margins(open_stream(checkpoint, test, device="cpu"))
     assert result.samples == 30
     for layers, hard in ((result.surrogate, False), (result.hard, True)):
         for counts, u in zip(layers, states_by_numpy(checkpoint, test.frames, hard), strict=True):
@@ -40,7 +41,7 @@ def test_margins_count_every_state_of_the_equations_in_numpy(reset: str) -> None
 
 
 def test_the_band_is_where_the_histogram_says() -> None:
-    result = margins(random_checkpoint(), tiny_set().test, device="cpu")
+    result = margins(open_stream(random_checkpoint(), tiny_set().test, device="cpu"))
     for counts in result.hard:
         assert counts.histogram[76:84].sum() == counts.within  # 8 bins of 0.05 around 0
         assert counts.below + counts.above < counts.states
@@ -48,18 +49,18 @@ def test_the_band_is_where_the_histogram_says() -> None:
 
 def test_samples_are_chosen_and_batches_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoint, test = random_checkpoint(), tiny_set().test
-    whole = margins(checkpoint, test, device="cpu").to_dict()
+    whole = plain(margins(open_stream(checkpoint, test, device="cpu")))
     monkeypatch.setattr("sast_deploy.studies.analysis.stream.LARGEST_BATCH", 7)
-    small = margins(checkpoint, test, device="cpu").to_dict()
+    small = plain(margins(open_stream(checkpoint, test, device="cpu")))
     assert small["hard"][1]["histogram"] == whole["hard"][1]["histogram"]
-    half = margins(checkpoint, test, indices=np.arange(15), device="cpu")
+    half = margins(open_stream(checkpoint, test, indices=np.arange(15), device="cpu"))
     assert half.samples == 15
     assert half.hard[0].states * 2 == whole["hard"][0]["states"]
     json.dumps(whole)
 
 
 def test_convolutions_have_margins_of_every_position() -> None:
-    result = margins(random_checkpoint(CONV), tiny_set().test, device="cpu")
+    result = margins(open_stream(random_checkpoint(CONV), tiny_set().test, device="cpu"))
     assert [layer.states for layer in result.hard] == [30 * 4 * n for n in (5 * 3 * 3, 4 * 3 * 3)]
 
 

@@ -287,7 +287,7 @@ def test_control_characters_are_escaped_wherever_a_name_can_stand(
     from sast_deploy.data.cache import notice
     from sast_deploy.show.bars import Words, progress_bar
     from sast_deploy.show.terminal import Terminal
-    from sast_deploy.studies.tables import markdown
+    from sast_deploy.studies.tables.table import markdown
 
     name = f"a{character}b"
     escaped = name.encode("unicode_escape").decode()

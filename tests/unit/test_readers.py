@@ -32,7 +32,8 @@ from sast_deploy.data.recordings import folder_signature
 from sast_deploy.data.request import DataRequest, load_recorded
 from sast_deploy.program.profile import load_profile, parse_profile
 from sast_deploy.studies.sweep.study import load_study
-from sast_deploy.studies.tables import load_records, make_tables
+from sast_deploy.studies.tables.build import make_tables
+from sast_deploy.studies.tables.records import load_records
 from sast_deploy.training.checkpoint import load_checkpoint, save_checkpoint
 from sast_deploy.training.network.network import NetworkSpec
 from sast_deploy.training.recipes import PAPER, Recipe

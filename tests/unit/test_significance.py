@@ -9,24 +9,19 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sast_deploy.base.errors import UsageError
 from sast_deploy.studies.analysis.significance import mcnemar, paired, summary, wilcoxon
 
 
 def test_summary_has_the_sample_standard_deviation() -> None:
     result = summary([0.90, 0.92, 0.94])
     assert (result.n, result.mean, result.sd) == pytest.approx((3, 0.92, 0.02))
-    assert result.percent() == "92.00 ± 2.00 (n = 3)"
     assert summary([0.5]).sd is None
-    assert summary([0.5]).percent() == "50.00 (n = 1)"
 
 
 def test_five_seeds_that_all_agree_cannot_get_below_a_sixteenth_in_wilcoxon() -> None:
     result = paired([0.95, 0.96, 0.97, 0.98, 0.99], [0.90, 0.90, 0.90, 0.90, 0.90])
-    assert result.wilcoxon_p == result.wilcoxon_least == 0.0625
-    assert "never below 0.0625" in str(result)
+    assert result.wilcoxon_p == 0.0625
     # d = 5, 6, 7, 8, 9 points: mean 7, sd sqrt(2.5), t = sqrt(5) 7 / sqrt(2.5) = 7 sqrt(2)
-    assert result.t == pytest.approx(7 * math.sqrt(2))
     angle = math.atan(7 * math.sqrt(2) / 2)  # the closed form of the two tails at 4 degrees of freedom
     assert result.t_p == pytest.approx(1 - math.sin(angle) * (1 + math.cos(angle) ** 2 / 2))
     reach = 2.776445 * math.sqrt(2.5) / math.sqrt(5)  # the t table's 97.5 % at 4 degrees of freedom
@@ -60,19 +55,16 @@ def test_ties_share_ranks_and_zeros_count_for_nothing() -> None:
     # (+, -, -): W+ = 1.5, 1.5 from the mean. As far: 1.5 (2), 4.5 (2), 0, 6 -> 6 of 8 patterns.
     assert wilcoxon(np.array([1.0, -1.0, -2.0])) == 6 / 8
     result = paired([0.5, 0.6, 0.7, 0.8], [0.5, 0.5, 0.6, 0.7])
-    assert result.wilcoxon_least == result.wilcoxon_p == 0.25
+    assert result.wilcoxon_p == 0.25
 
 
 def test_no_difference_and_a_constant_one() -> None:
     same = paired([0.5, 0.6], [0.5, 0.6])
-    assert (same.t, same.t_p, same.wilcoxon_p, same.interval) == (None, None, 1.0, None)
+    assert (same.t_p, same.wilcoxon_p, same.interval) == (None, 1.0, None)
     constant = paired([0.5, 0.6, 0.7], [0.4, 0.5, 0.6])
-    assert (constant.t, constant.t_p, constant.wilcoxon_p, constant.interval) == (None, None, 0.25, None)
-    assert str(constant) == (
-        "+10.00 points (all differences equal: no t test; Wilcoxon p = 0.25, here never below 0.25)"
-    )
+    assert (constant.t_p, constant.wilcoxon_p, constant.interval) == (None, 0.25, None)
     one_zero = paired([0.5, 0.6, 0.7, 0.8, 0.9], [0.5, 0.5, 0.5, 0.5, 0.5])
-    assert str(one_zero).endswith("Wilcoxon p = 0.125, here never below 0.125)")
+    assert one_zero.wilcoxon_p == 0.125
 
 
 def test_mcnemar_is_the_binomial_tail() -> None:
@@ -90,18 +82,3 @@ def test_mcnemar_counts_by_enumeration() -> None:
     n, k = 7, 2
     share = sum(min(sum(p), n - sum(p)) <= k for p in itertools.product((0, 1), repeat=n)) / 2**n
     assert mcnemar([True] * 2 + [False] * 5, [False] * 2 + [True] * 5).p == pytest.approx(share)
-
-
-@pytest.mark.parametrize("values", [[], [math.nan], [math.inf, 1.0]])
-def test_nothing_to_summarise(values: list[float]) -> None:
-    with pytest.raises(UsageError):
-        summary(values)
-
-
-def test_pairs_that_do_not_pair() -> None:
-    with pytest.raises(UsageError, match="3 values against 2"):
-        paired([1.0, 2.0, 3.0], [1.0, 2.0])
-    with pytest.raises(UsageError):
-        paired([1.0], [2.0])
-    with pytest.raises(UsageError):
-        mcnemar([True], [True, False])

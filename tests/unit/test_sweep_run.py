@@ -66,7 +66,7 @@ def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def do(run: Run, runs: Path) -> tuple[str, str, list[str]]:
     seen: list[str] = []
-    kind, text = execute(run, runs, check=3, device="cpu", report=seen.append)
+    kind, text = execute(Job(run, runs, 3, "cpu"), seen.append)
     return kind, text, seen
 
 
@@ -158,6 +158,13 @@ def test_a_checkpoint_trained_anew_invalidates_what_was_measured_of_the_old(tmp_
     assert folder.missing() == ("train", "float", "profile loihi-int8")
 
 
+def test_what_was_measured_counts_as_missing_as_long_as_the_training_does(tmp_path: Path) -> None:
+    run = make()
+    do(run, tmp_path)
+    (tmp_path / run.name / "stages" / "train.json").unlink()
+    assert RunFolder(tmp_path, run).missing() == ("train", "float", "profile loihi-int8")
+
+
 @pytest.mark.slow
 def test_finetuned_for_a_profile(tmp_path: Path) -> None:
     choice = FineTuneChoice("qat", replace(FINETUNE, epochs=2), (("label_smoothing", 0.1),))
@@ -234,7 +241,7 @@ class StopAt:
 def test_stopped_at_any_stage_it_goes_on_from_there(tmp_path: Path, stage: str) -> None:
     run = make()
     with pytest.raises(KeyboardInterrupt):
-        execute(run, tmp_path, check=3, device="cpu", report=StopAt(stage))
+        execute(Job(run, tmp_path, 3, "cpu"), StopAt(stage))
     seen = do(run, tmp_path)[2]
     whole = ["data", "train", "float", "profile loihi-int8"]
     assert seen == (whole if stage in whole[:2] else ["data", *whole[whole.index(stage) :]])
@@ -275,7 +282,7 @@ def test_another_configuration_of_the_same_name_is_refused(tmp_path: Path) -> No
         k: v for k, v in before.items() if ".lock" not in k
     }
     with pytest.raises(TrainingError, match=r"was started with .*rename"):
-        plan(Study("s", "", "cpu", 3, (other,)), tmp_path)
+        plan(Study("s", "cpu", 3, (other,)), tmp_path)
 
 
 def test_a_key_that_came_later_counts_as_its_default() -> None:
@@ -337,7 +344,7 @@ def test_a_users_file_by_a_runs_name_is_refused_before_any_work(
     assert (kind, seen) == (FAILED, [])
     assert f"is no run of a sweep, but {name} is in it; choose another -o" in text
     with pytest.raises(TrainingError, match=f"but {name}"):
-        plan(Study("s", "", "cpu", 3, (run,)), runs)
+        plan(Study("s", "cpu", 3, (run,)), runs)
     assert tree(tmp_path) == before
 
 
@@ -392,7 +399,7 @@ def test_a_users_study_json_is_refused_before_any_work(content: str, way: str, t
     (notes if way == "a link" else path).write_text(content)
     before = tree(tmp_path)
     with pytest.raises(OutputError, match=r"study\.json: (is a file of another kind|holds a damaged plan)"):
-        sweep(Study("s", "", "cpu", 3, (make(),)), path.parent, workers=None)  # type: ignore[arg-type]
+        sweep(Study("s", "cpu", 3, (make(),)), path.parent, workers=None)  # type: ignore[arg-type]
     assert tree(tmp_path) == before
 
 
@@ -407,7 +414,7 @@ def test_a_plan_that_another_sweep_wrote_meanwhile_is_kept(
         write(where, value)
 
     monkeypatch.setattr(sweep_module, "write_json", late)
-    sweep_module._note_plan(Study("s", "", "cpu", 3, (make(),)), tmp_path)
+    sweep_module._note_plan(Study("s", "cpu", 3, (make(),)), tmp_path)
     assert set(json.loads(path.read_text())["runs"]) == {make(3).name, make().name}
 
 
@@ -487,7 +494,7 @@ class Inline:
         if self.busy.get(name):
             self.busy[name] -= 1
             return [Event(name, BUSY, "elsewhere")]
-        kind, text = execute(job.run, job.runs, check=job.check, device=job.device, report=lambda stage: None)
+        kind, text = execute(job, lambda stage: None)
         return [Event(name, kind, text)]
 
     def close(self) -> None:
@@ -510,7 +517,7 @@ def test_a_sweep_does_everything_and_a_failure_stops_no_other_run(
         lambda choice: tiny_set() if choice.name == "tiny" else pytest.fail("no such data"),
     )  # fmt: skip
     bad = replace(bad, network=NetworkChoice("broken", "fc", hidden=(0,)))
-    study = Study("s", "", "cpu", 2, (make(0), bad, make(1)))
+    study = Study("s", "cpu", 2, (make(0), bad, make(1)))
     workers, heard = Inline({make(0).name: 2}), Heard()
     with observe(heard):
         outcome = sweep(study, tmp_path, workers)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sast_deploy.base.errors import ProfileError, UsageError
-from sast_deploy.studies.sweep import Study, load_study
+from sast_deploy.studies.sweep.study import Study, load_study
 
 HEAD = '[study]\nname = "s"\n'
 GRID = '[[grid]]\ndata = "digits-saccade"\n'

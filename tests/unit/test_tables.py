@@ -10,12 +10,12 @@ import pytest
 from sast_deploy.base.errors import DataError
 from sast_deploy.cli import run
 from sast_deploy.studies.sweep.choices import DataChoice, NetworkChoice, RecipeChoice
-from sast_deploy.studies.tables import load_records, make_tables, markdown
 from sast_deploy.studies.tables.accuracy import controls
+from sast_deploy.studies.tables.build import make_tables
 from sast_deploy.studies.tables.groups import Group, baseline_of, data_label, group, recipe_label
-from sast_deploy.studies.tables.plots import draw
-from sast_deploy.studies.tables.records import Record, _to_dict
-from sast_deploy.studies.tables.table import MISSING, NOTHING, Table
+from sast_deploy.studies.tables.plots import pictures
+from sast_deploy.studies.tables.records import Record, _to_dict, load_records
+from sast_deploy.studies.tables.table import MISSING, NOTHING, Table, markdown
 from sast_deploy.training.recipes import PAPER
 
 INFO = {
@@ -308,7 +308,7 @@ def test_pictures(tmp_path: Path) -> None:
     levels = [{"amount": p, "hard": 0.95 - p} for p in (0.0, 0.2, 0.4)]
     records = [replace(record(s, 0.9, rho=rho), analysis={"drop": {"levels": levels}})
                for s in (0, 1) for rho in (0.0, 0.3)]  # fmt: skip
-    paths = draw(tuple(records), tmp_path)
+    paths = [write(None) for write in pictures(tuple(records), tmp_path).values()]
     assert [path.name.partition("-")[0] for path in paths] == ["rho", "drop"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
 
@@ -361,6 +361,7 @@ ONE = _to_dict(record(0))
 @pytest.mark.parametrize(
     ("content", "said"),
     [
+        ({"format": RAW["format"], "runs": []}, "version"),
         *(({**RAW, "version": version}, "version") for version in (99, 2, 0, "1", True, None, [])),
         *(({**RAW, "runs": runs}, "run") for runs in (3, None, {}, [3], ["x"], [{}], [[]])),
         *(({**RAW, "runs": [{**ONE, key: value}]}, key.split(".")[0])
@@ -411,7 +412,7 @@ def test_no_gap_over_frames_without_frames_that_differ() -> None:
 
 def test_a_picture_of_the_gap_over_clip(tmp_path: Path) -> None:
     records = tuple(clipped(record(seed), clip) for clip in (4, 12, 40) for seed in (0, 1))
-    paths = draw(records, tmp_path)
+    paths = [write(None) for write in pictures(records, tmp_path).values()]
     assert [path.name for path in paths] == [
         f"gap-{axis}-n-mnist-real-recordings-1-000-100-samples.png" for axis in ("clip", "tails")
     ]

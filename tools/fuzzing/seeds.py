@@ -25,7 +25,7 @@ from sast_deploy.data.events import EVENT, write_nmnist
 from sast_deploy.netx.file import NetFile, write_net
 from sast_deploy.program.profile import load_profile
 from sast_deploy.studies.sweep.choices import DataChoice, NetworkChoice, RecipeChoice
-from sast_deploy.studies.tables.records import Record, write_raw
+from sast_deploy.studies.tables.records import Record, raw_text
 from sast_deploy.training import loop
 from sast_deploy.training.checkpoint import Checkpoint, package_versions, save_checkpoint
 from sast_deploy.training.network.network import Network, NetworkSpec
@@ -257,8 +257,8 @@ def _results() -> dict[str, bytes]:
         for rho in (0.0, 0.3)
         for kind in ("fc", "conv")
     ]
-    write_raw(Path("runs.json"), records)
-    write_raw(Path("one.json"), records[:1])
+    Path("runs.json").write_text(raw_text(records))
+    Path("one.json").write_text(raw_text(records[:1]))
     return {name: Path(name).read_bytes() for name in ("runs.json", "one.json")}
 
 

@@ -26,16 +26,12 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from sast_deploy.data import FrameSplit
-from sast_deploy.studies.analysis.stream import open_stream
-from sast_deploy.training.batches import Indices
-from sast_deploy.training.checkpoint import Checkpoint
+from sast_deploy.studies.analysis.stream import Stream
 from sast_deploy.training.network.network import Network, NetworkSpec
 from sast_deploy.training.network.surrogate import arctan_slope
 
@@ -73,11 +69,6 @@ class LayerContraction:
     high: float
     reach: float
 
-    @property
-    def holds(self) -> bool:
-        """Whether every visited state lies within the state bound, up to rounding."""
-        return self.reach <= 1 + ROUNDING
-
 
 @dataclass(frozen=True)
 class Contraction:
@@ -87,40 +78,23 @@ class Contraction:
         samples: how many were passed through the network.
         gamma: the papers' gamma_hat, alpha + max theta max |sigma'|; for reset to zero the largest gamma.
         above_one: share of all states with gamma > 1.
+        quantiles_at: shares of the states, at which layers have quantiles of gamma.
+        state_bound_holds: whether every visited state lies within the state bound, up to rounding.
         layers: one by one.
     """
 
     samples: int
     gamma: float
     above_one: float
+    quantiles_at: tuple[float, ...]
+    state_bound_holds: bool
     layers: tuple[LayerContraction, ...]
 
-    @property
-    def holds(self) -> bool:
-        """Whether every visited state lies within the state bound."""
-        return all(layer.holds for layer in self.layers)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        values = {"samples": self.samples, "gamma": self.gamma, "above_one": self.above_one}
-        layers = [asdict(layer) | {"quantiles": list(layer.quantiles)} for layer in self.layers]
-        return values | {"quantiles_at": list(QUANTILES), "state_bound_holds": self.holds, "layers": layers}
-
-
-def contraction(
-    checkpoint: Checkpoint,
-    split: FrameSplit,
-    *,
-    indices: Indices | None = None,
-    device: str = "auto",
-) -> Contraction:
-    """The proxy over every state that the samples of `split` (or those at `indices`) visit.
-
-    Raises UsageError: frames of another shape than the network's, or no samples.
-    """
-    stream = open_stream(checkpoint, split, indices=indices, device=device)
+def contraction(stream: Stream) -> Contraction:
+    """The proxy over every state that a stream's samples visit."""
     network = stream.network
-    bounds = state_bounds(network, checkpoint.frames.steps)
+    bounds = state_bounds(network, stream.steps)
     tallies = [_Tally(network, index, *bound) for index, bound in enumerate(bounds)]
 
     def work(x: Tensor, y: Tensor) -> None:
@@ -131,7 +105,8 @@ def contraction(
     layers = tuple(tally.result() for tally in tallies)
     states = sum(layer.states for layer in layers)
     above = sum(layer.above_one * layer.states for layer in layers) / states
-    return Contraction(len(stream), _proxy(network.spec, tallies), above, layers)
+    holds = all(layer.reach <= 1 + ROUNDING for layer in layers)
+    return Contraction(len(stream), _proxy(network.spec, tallies), above, QUANTILES, holds, layers)
 
 
 def _proxy(spec: NetworkSpec, tallies: list[_Tally]) -> float:

@@ -1,17 +1,22 @@
-"""What accuracy does as something is disturbed more and more: the result that drop and noise share."""
+"""What accuracy does as something is disturbed more and more: what drop and noise share."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sast_deploy.studies.analysis.significance import summary
-from sast_deploy.studies.analysis.stream import logits_from
+from sast_deploy.studies.analysis.stream import Stream, logits_from
+from sast_deploy.training.batches import Indices
 from sast_deploy.training.network.network import Network
+
+Case = tuple[float, int]  # strength, draw
+WORDS = {"drop": "event drop", "noise": "weight noise"}
 
 
 @dataclass(frozen=True)
@@ -20,41 +25,21 @@ class Level:
 
     Attributes:
         amount: probability (event drop) or relative standard deviation (weight noise); 0 is undisturbed.
-        surrogate, hard: correctly classified samples of each draw, with smooth and with hard spikes;
-            one draw suffices at amount 0.
+        draws: how often it was drawn; one draw suffices at amount 0.
+        surrogate, surrogate_sd: accuracy with smooth spikes, its mean and, over several draws, its sample
+            standard deviation.
+        surrogate_correct: correctly classified samples of each draw.
+        hard, hard_sd, hard_correct: the same with hard spikes.
     """
 
     amount: float
-    surrogate: tuple[int, ...]
-    hard: tuple[int, ...]
-
-
-class Draws:
-    """Counts correct predictions of every draw of every strength; one draw where nothing is disturbed.
-
-    Attributes:
-        cases: (level, draw) of each network run, level an index into `amounts`.
-        correct: int64 (2, levels, draws), with smooth and with hard spikes.
-    """
-
-    def __init__(self, amounts: Sequence[float], draws: int) -> None:
-        self.amounts = amounts
-        self.cases = [(level, draw) for level, x in enumerate(amounts) for draw in range(draws if x else 1)]
-        self.correct = np.zeros((2, len(amounts), draws), np.int64)
-
-    def count(self, level: int, draw: int, network: Network, current: Tensor, labels: Tensor) -> None:
-        """Add a batch: the first layer's `current` (T, batch, *layer) and the true classes (batch,)."""
-        for row, hard in enumerate((False, True)):
-            right = logits_from(network, current, hard=hard).argmax(1) == labels
-            self.correct[row, level, draw] += int(right.sum())
-
-    def levels(self) -> tuple[Level, ...]:
-        """The counts, strength by strength."""
-        taken = [sum(level == each for level, _ in self.cases) for each in range(len(self.amounts))]
-        return tuple(
-            Level(amount, *(tuple(row[level, : taken[level]].tolist()) for row in self.correct))
-            for level, amount in enumerate(self.amounts)
-        )
+    draws: int
+    surrogate: float
+    surrogate_sd: float | None
+    surrogate_correct: tuple[int, ...]
+    hard: float
+    hard_sd: float | None
+    hard_correct: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -73,21 +58,36 @@ class Corruption:
     seed: int
     levels: tuple[Level, ...]
 
-    def accuracy(self, level: Level, *, hard: bool) -> tuple[float, float | None]:
-        """(mean, sample standard deviation or None) of the accuracy over the draws of a level."""
-        found = summary([n / self.samples for n in (level.hard if hard else level.surrogate)])
-        return found.mean, found.sd
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values: for each level mean, standard deviation over the draws and the draws themselves."""
-        return {
-            "kind": self.kind, "samples": self.samples, "seed": self.seed,
-            "levels": [self._level(level) for level in self.levels],
-        }  # fmt: skip
+def cases_of(amounts: Sequence[float], draws: int) -> list[Case]:
+    """All that is measured: one draw where nothing is disturbed."""
+    return [(amount, draw) for amount in amounts for draw in range(draws if amount else 1)]
 
-    def _level(self, level: Level) -> dict[str, Any]:
-        row: dict[str, Any] = {"amount": level.amount, "draws": len(level.hard)}
-        for name, hard, draws in (("surrogate", False, level.surrogate), ("hard", True, level.hard)):
-            row[name], row[f"{name}_sd"] = self.accuracy(level, hard=hard)
-            row[f"{name}_correct"] = list(draws)
-        return row
+
+def corruption(
+    kind: str, stream: Stream, seed: int, cases: list[Case],
+    disturbed: Callable[[Indices], Iterable[tuple[Network, Tensor]]],
+) -> Corruption:  # fmt: skip
+    """Count correct predictions of every case.
+
+    disturbed: makes of a batch, for each case, the network and its first layer's currents (T, batch, *layer).
+    """
+    correct = np.zeros((len(cases), 2), np.int64)
+
+    def work(part: Indices) -> None:
+        labels = torch.from_numpy(stream.feeder.labels[part]).to(stream.feeder.device)
+        for counts, (network, current) in zip(correct, disturbed(part), strict=True):
+            for row, hard in enumerate((False, True)):
+                counts[row] += int((logits_from(network, current, hard=hard).argmax(1) == labels).sum())
+
+    stream.each_part(work, WORDS[kind])
+    amounts = np.array([amount for amount, _ in cases])
+    levels = (_level(amount, correct[amounts == amount], len(stream)) for amount in dict.fromkeys(amounts))
+    return Corruption(kind, len(stream), seed, tuple(levels))
+
+
+def _level(amount: float, correct: NDArray[np.int64], samples: int) -> Level:
+    """correct: int64 (draws, 2), with smooth and with hard spikes."""
+    smooth, hard = (summary(column / samples) for column in correct.T)
+    counts, hard_counts = (tuple(column.tolist()) for column in correct.T)
+    return Level(float(amount), len(correct), smooth.mean, smooth.sd, counts, hard.mean, hard.sd, hard_counts)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from sast_deploy.base.errors import DataError, UsageError
+from sast_deploy.base.errors import DataError
 from sast_deploy.data import FrameSet, FrameSplit, load_frames
 from sast_deploy.data.options import MAX_CLIP
-from sast_deploy.studies.analysis.corruption import Corruption, Draws
-from sast_deploy.studies.analysis.stream import first_current, open_stream
+from sast_deploy.studies.analysis.corruption import Corruption, cases_of, corruption
+from sast_deploy.studies.analysis.stream import Stream, first_current
 from sast_deploy.training.augment import Changes, apply_changes
 from sast_deploy.training.batches import Indices
-from sast_deploy.training.checkpoint import Checkpoint
+from sast_deploy.training.network.network import Network
 
 PROBABILITIES = (0.0, 0.1, 0.2, 0.3, 0.4)  # the paper's
 DRAWS = 3
@@ -51,40 +52,24 @@ def unclipped(data: FrameSet, cache_dir: Path | None = None) -> FrameSplit:
 
 
 def event_drop(
-    checkpoint: Checkpoint,
-    counts: FrameSplit,
-    *,
-    probabilities: Sequence[float] = PROBABILITIES,
-    draws: int = DRAWS,
-    seed: int = 0,
-    device: str = "auto",
+    stream: Stream, *, probabilities: Sequence[float] = PROBABILITIES, draws: int = DRAWS, seed: int = 0
 ) -> Corruption:
-    """Accuracy where every event of `counts` (see `unclipped`) is lost, independently, with probability p.
+    """Accuracy where every event of a stream of counts (see `unclipped`) is lost, independently, by chance.
 
     Per pixel and step: n' ~ Binomial(n, 1 - p), network input = min(n', clip) / clip, with the clip that the
     network was trained with (1 for binary frames). Draw i uses the same random numbers for every p: what is
     lost at 0.1 is lost at 0.2 as well, so the levels differ by p and not by luck.
-
-    Raises UsageError: a probability outside [0, 1], no draws, frames of another shape than the network's.
     """
-    if not probabilities or not all(0.0 <= p <= 1.0 for p in probabilities) or draws < 1:
-        found = f"probabilities {tuple(probabilities)}, {draws} draws"
-        raise UsageError(found, where="event drop", expected="each from 0 to 1, one draw or more")
-    stream = open_stream(checkpoint, counts, device=device)
-    clip, place = checkpoint.frames.clip, stream.feeder.device
-    keys = np.random.default_rng(seed).integers(0, 2**63, (draws, len(counts.labels)), dtype=np.uint64)
-    tally = Draws(probabilities, draws)
+    feeder, cases = stream.feeder, cases_of(probabilities, draws)
+    keys = np.random.default_rng(seed).integers(0, 2**63, (draws, len(feeder.labels)), dtype=np.uint64)
 
-    def work(part: Indices) -> None:
-        frames = np.ascontiguousarray(counts.frames[part])
-        labels = torch.from_numpy(counts.labels[part]).to(place)
-        for level, draw in tally.cases:
-            x = apply_changes(frames, _drop(probabilities[level], keys[draw, part]), clip)
-            current = first_current(stream.network, torch.from_numpy(x).to(place))
-            tally.count(level, draw, stream.network, current, labels)
+    def disturbed(part: Indices) -> Iterator[tuple[Network, Tensor]]:
+        frames = np.ascontiguousarray(feeder.frames[part])
+        for p, draw in cases:
+            x = apply_changes(frames, _drop(p, keys[draw, part]), feeder.clip)
+            yield stream.network, first_current(stream.network, torch.from_numpy(x).to(feeder.device))
 
-    stream.each_part(work, "event drop")
-    return Corruption("drop", len(stream), seed, tally.levels())
+    return corruption("drop", stream, seed, cases, disturbed)
 
 
 def _drop(p: float, keys: np.ndarray[tuple[int], np.dtype[np.uint64]]) -> Changes:

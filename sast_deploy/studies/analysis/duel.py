@@ -26,10 +26,6 @@ class Duel:
     surrogate: McNemar
     hard: McNemar
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return {"a": self.a, "b": self.b, "surrogate": self.surrogate.to_dict(), "hard": self.hard.to_dict()}
-
     def lines(self) -> list[str]:
         """One per kind of spike."""
         rows = []

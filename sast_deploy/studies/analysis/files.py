@@ -15,6 +15,7 @@ from sast_deploy.netx.export import FRAMES
 from sast_deploy.reports.run import WHOLE
 from sast_deploy.studies.analysis.duel import Duel
 from sast_deploy.studies.analysis.plots import draw_corruption, draw_margins
+from sast_deploy.studies.analysis.results import plain
 
 FORMAT = "sast-deploy-analysis"
 # name -> the parts that it shows, and what draws it
@@ -58,7 +59,7 @@ def write_analysis(
     """Write the JSON file and the pictures of the parts that have one; their paths. Raises OutputError."""
     content = {
         "format": FORMAT, "version": 1, "package": __version__,
-        "checkpoints": results, "comparisons": [each.to_dict() for each in comparisons], RUN_KEY: made,
+        "checkpoints": results, "comparisons": [plain(each) for each in comparisons], RUN_KEY: made,
     }  # fmt: skip
     write_text(path, json.dumps(content, indent=1) + "\n")
     pictures = _pictures(path, {part for found in results.values() for part in found})

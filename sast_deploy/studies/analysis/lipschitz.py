@@ -23,8 +23,7 @@ and logits = W mean_t s + b divide by sqrt(T) (the mean of T values; conv: and b
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -70,10 +69,6 @@ class LipschitzBound:
     layers: tuple[LayerBound, ...]
     readout: float
     constant: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self) | {"layers": [asdict(layer) for layer in self.layers]}
 
 
 def lipschitz_bound(network: Network, steps: int) -> LipschitzBound:

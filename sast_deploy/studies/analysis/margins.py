@@ -7,18 +7,14 @@ for its baseline and 2.3 % for SAST.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sast_deploy.data import FrameSplit
-from sast_deploy.studies.analysis.stream import open_stream
-from sast_deploy.training.batches import Indices
-from sast_deploy.training.checkpoint import Checkpoint
+from sast_deploy.studies.analysis.stream import Stream
 
 BAND = 0.2  # the paper's
 REACH = 4.0  # the histogram covers +-4 ...
@@ -50,54 +46,29 @@ class MarginCounts:
         """Share of the states with |d| <= 0.2."""
         return self.within / self.states
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return values | {"share": self.share, "histogram": self.histogram.tolist()}
-
 
 @dataclass(frozen=True, eq=False)
 class Margins:
-    """Margins of every LIF layer, in the surrogate run and in the hard-spike run over the same samples."""
+    """Margins of every LIF layer, in the surrogate run and in the hard-spike run over the same samples.
+
+    Attributes:
+        samples: how many.
+        band, bins: what "within" means, and the histogram's ends and number of bins.
+        surrogate_share, hard_share: of all states of all layers within the band.
+        surrogate, hard: layer by layer.
+    """
 
     samples: int
+    band: float
+    bins: tuple[float, float, int]
+    surrogate_share: float
+    hard_share: float
     surrogate: tuple[MarginCounts, ...]
     hard: tuple[MarginCounts, ...]
 
-    @property
-    def surrogate_share(self) -> float:
-        """Share of all states of all layers with |u - theta| <= 0.2, with smooth spikes."""
-        return pooled_share(self.surrogate)
 
-    @property
-    def hard_share(self) -> float:
-        """The same with hard spikes."""
-        return pooled_share(self.hard)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return {
-            "samples": self.samples, "band": BAND, "bins": [-REACH, REACH, BINS],
-            "surrogate_share": self.surrogate_share, "hard_share": self.hard_share,
-            "surrogate": [layer.to_dict() for layer in self.surrogate],
-            "hard": [layer.to_dict() for layer in self.hard],
-        }  # fmt: skip
-
-
-def pooled_share(layers: tuple[MarginCounts, ...]) -> float:
-    """Share within the band over all layers together, every state counting once."""
-    return sum(layer.within for layer in layers) / sum(layer.states for layer in layers)
-
-
-def margins(
-    checkpoint: Checkpoint,
-    split: FrameSplit,
-    *,
-    indices: Indices | None = None,
-    device: str = "auto",
-) -> Margins:
-    """Margins over all samples of `split` (or those at `indices`), steps and neurons. Raises UsageError."""
-    stream = open_stream(checkpoint, split, indices=indices, device=device)
+def margins(stream: Stream) -> Margins:
+    """Margins over all samples of a stream, steps and neurons."""
     layers = range(len(stream.network.layers))
     tallies = {hard: [_Tally() for _ in layers] for hard in (False, True)}
 
@@ -108,7 +79,12 @@ def margins(
 
     stream.each(work, "membrane margins")
     surrogate, hard = (tuple(row.counts() for row in rows) for rows in tallies.values())
-    return Margins(len(stream), surrogate, hard)
+    bins = (-REACH, REACH, BINS)
+    return Margins(len(stream), BAND, bins, _pooled(surrogate), _pooled(hard), surrogate, hard)
+
+
+def _pooled(layers: tuple[MarginCounts, ...]) -> float:
+    return sum(layer.within for layer in layers) / sum(layer.states for layer in layers)
 
 
 class _Tally:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sast_deploy.base.progress import track
-from sast_deploy.data import FrameSplit
 from sast_deploy.studies.analysis.lipschitz import LipschitzBound, lipschitz_bound, time_gain
-from sast_deploy.studies.analysis.stream import Stream, batch_size, open_stream
-from sast_deploy.training.batches import Indices, fitting_threads
-from sast_deploy.training.checkpoint import Checkpoint
+from sast_deploy.studies.analysis.stream import Stream, batch_size
+from sast_deploy.training.batches import fitting_threads
 from sast_deploy.training.network.network import Network
 from sast_deploy.training.network.surrogate import arctan_slope
 
@@ -57,40 +54,23 @@ class PairCheck:
         return max(self.real, self.disturbed, self.adversarial)
 
     @property
-    def used(self) -> float:
-        """The share of the bound that the worst pair uses; 0 where nothing passes through the network."""
-        constant = self.bound.constant
-        return self.worst / constant if constant else math.inf if self.worst else 0.0
-
-    @property
     def holds(self) -> bool:
         """Whether no pair violates the bound, as a whole or layer by layer."""
         uses = (self.used, *self.layer_use, *self.secant_use)
         return all(use <= 1 + ROUNDING for use in uses)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        values = asdict(self) | {"bound": self.bound.to_dict(), "worst": self.worst, "holds": self.holds}
-        uses = {"layer_use": list(self.layer_use), "secant_use": list(self.secant_use)}
-        return values | uses | {"used": self.used}
+    @property
+    def used(self) -> float:
+        """The share of the bound that the worst pair uses; 0 where nothing passes through the network."""
+        constant = self.bound.constant
+        return self.worst / constant if constant else math.inf if self.worst else 0.0
 
 
-def check_pairs(
-    checkpoint: Checkpoint,
-    split: FrameSplit,
-    *,
-    indices: Indices | None = None,
-    seed: int = 0,
-    device: str = "auto",
-) -> PairCheck:
-    """Search pairs of inputs around samples of `split` for a violation, in double precision.
-
-    Raises UsageError: frames of another shape than the network's, or no samples.
-    """
-    stream = open_stream(checkpoint, split, indices=indices, device=device)
+def check_pairs(stream: Stream, *, seed: int = 0) -> PairCheck:
+    """Search pairs of inputs around samples of a stream for a violation; its network becomes float64."""
     network = stream.network.double()
     with fitting_threads(network.spec, stream.feeder.device):
-        bound = lipschitz_bound(network, checkpoint.frames.steps)
+        bound = lipschitz_bound(network, stream.steps)
         x = _samples(stream, seed)
         generator = torch.Generator().manual_seed(seed)
         uses = _Uses(network, bound)
@@ -106,7 +86,7 @@ def check_pairs(
 
 def _samples(stream: Stream, seed: int) -> Tensor:
     """Up to 32 samples drawn by `seed`, (T, n, inputs) float64."""
-    fitting = max(2, batch_size(stream.network, stream.feeder.frames.shape[1]) // 4)
+    fitting = max(2, batch_size(stream.network, stream.steps) // 4)
     count = min(SAMPLES, fitting, len(stream))
     chosen = np.random.default_rng(seed).choice(stream.indices, count, replace=False)
     return stream.feeder.batch(np.sort(chosen))[0].double()

@@ -40,10 +40,10 @@ class Stream:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def parts(self) -> list[Indices]:
-        """The sample indices of each batch, in order."""
-        size = batch_size(self.network, self.feeder.frames.shape[1])
-        return [self.indices[start : start + size] for start in range(0, len(self), size)]
+    @property
+    def steps(self) -> int:
+        """Time steps of every sample."""
+        return int(self.feeder.frames.shape[1])
 
     def each(self, work: Callable[[Tensor, Tensor], None], description: str) -> None:
         """Call work(x, y) for every batch: x (T, batch, C*H*W) float32, y (batch,) int64; no gradients."""
@@ -51,18 +51,15 @@ class Stream:
 
     def each_part(self, work: Callable[[Indices], None], description: str) -> None:
         """Call work(indices) for every batch's sample indices; no gradients."""
-        parts = self.parts()
+        size = batch_size(self.network, self.steps)
+        parts = [self.indices[start : start + size] for start in range(0, len(self), size)]
         with torch.no_grad(), fitting_threads(self.network.spec, self.feeder.device):
             for part in track(parts, description):
                 work(part)
 
 
 def open_stream(
-    checkpoint: Checkpoint,
-    split: FrameSplit,
-    *,
-    indices: Indices | None = None,
-    device: str = "auto",
+    checkpoint: Checkpoint, split: FrameSplit, *, indices: Indices | None = None, device: str = "auto"
 ) -> Stream:
     """The checkpoint's network and the samples of `split` at `indices` (default: all of them).
 
@@ -127,9 +124,7 @@ class Predictions:
     hard: NDArray[np.int64]
 
 
-def predict(
-    checkpoint: Checkpoint, data: FrameSet, *, device: str = "auto"
-) -> Predictions:
+def predict(checkpoint: Checkpoint, data: FrameSet, *, device: str = "auto") -> Predictions:
     """Predictions for every test sample of `data`. Raises UsageError as `open_stream` does."""
     split = data.test
     stream = open_stream(checkpoint, split, device=device)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ from sast_deploy.data import FrameSet, FrameSplit
 from sast_deploy.program.record import evenly_spread
 from sast_deploy.studies import ANALYSES
 from sast_deploy.studies.analysis.contraction import contraction
+from sast_deploy.studies.analysis.corruption import Corruption
 from sast_deploy.studies.analysis.drop import event_drop, unclipped
 from sast_deploy.studies.analysis.duel import accuracies
 from sast_deploy.studies.analysis.margins import margins
 from sast_deploy.studies.analysis.noise import weight_noise
 from sast_deploy.studies.analysis.pairs import check_pairs
-from sast_deploy.studies.analysis.stream import Predictions, predict
+from sast_deploy.studies.analysis.results import plain
+from sast_deploy.studies.analysis.stream import Predictions, open_stream, predict
 from sast_deploy.studies.analysis.thresholds import tune_thresholds
 from sast_deploy.training.checkpoint import Checkpoint
 
@@ -29,7 +32,6 @@ def analyse(
     parts: Collection[str] = ANALYSES,
     *,
     counts: FrameSplit | None = None,
-    cache_dir: Path | None = None,
     seed: int = 0,
     device: str = "auto",
 ) -> dict[str, Any]:
@@ -40,7 +42,6 @@ def analyse(
         parts: "drop", "noise" and "margins" measure the test split; "contraction" passes the trainer's
             validation part through the network; "thresholds" chooses on that and measures the test split.
         counts: the test split with unclipped counts, for "drop"; default: made from the recordings.
-        cache_dir: where those frames are kept; default as `load_frames`.
         seed: of dropped events, noise and pairs.
 
     Raises UsageError: an unknown part, frames of another shape than the network's. DataError: recordings
@@ -51,24 +52,24 @@ def analyse(
         raise UsageError(
             f"part {', '.join(unknown) or '(none)'}", where="analysis", expected=", ".join(ANALYSES)
         )
-    how: dict[str, Any] = {"device": device}
-    found: dict[str, Any] = {}
-    if "drop" in parts:
-        counts = counts if counts is not None else unclipped(data, cache_dir)
-        found["drop"] = event_drop(checkpoint, counts, seed=seed, **how).to_dict()
-    if "noise" in parts:
-        found["noise"] = weight_noise(checkpoint, data.test, seed=seed, **how).to_dict()
-    if "margins" in parts:
-        found["margins"] = margins(checkpoint, data.test, **how).to_dict()
-    if "contraction" in parts:
-        held = training_parts(checkpoint, data)[1]
-        states = contraction(checkpoint, data.train, indices=held, **how)
-        pairs = check_pairs(checkpoint, data.train, indices=held, seed=seed, **how)
-        holds = states.holds and pairs.holds
-        found["contraction"] = {"holds": holds, "states": states.to_dict(), "pairs": pairs.to_dict()}
-    if "thresholds" in parts:
-        found["thresholds"] = tune_thresholds(checkpoint, data, **how).to_dict()
-    return found
+    shown = partial(open_stream, checkpoint, device=device)
+
+    def dropped() -> Corruption:
+        return event_drop(shown(unclipped(data) if counts is None else counts), seed=seed)
+
+    def contracted() -> dict[str, Any]:
+        held = partial(shown, data.train, indices=training_parts(checkpoint, data)[1])
+        states, pairs = contraction(held()), check_pairs(held(), seed=seed)
+        return {"holds": states.state_bound_holds and pairs.holds, "states": states, "pairs": pairs}
+
+    measures: dict[str, Callable[[], Any]] = {
+        "drop": dropped,
+        "noise": lambda: weight_noise(shown(data.test), seed=seed),
+        "margins": lambda: margins(shown(data.test)),
+        "contraction": contracted,
+        "thresholds": lambda: tune_thresholds(checkpoint, data, device=device),
+    }
+    return {part: plain(measures[part]()) for part in ANALYSES if part in parts}
 
 
 def measure(
@@ -82,12 +83,11 @@ def measure(
     device: str,
 ) -> tuple[Predictions, dict[str, Any]]:
     """What it predicts on its test split, or `samples` of it, evenly spread; and `analyse` of those."""
-    counts = None
+    counts = unclipped(data, cache_dir) if "drop" in parts else None
     if samples is not None:
         chosen = evenly_spread(len(data.test), samples)
-        counts = unclipped(data, cache_dir).part(chosen) if "drop" in parts else None
-        data = replace(data, test=data.test.part(chosen))
+        data, counts = replace(data, test=data.test.part(chosen)), counts and counts.part(chosen)
     predictions = predict(checkpoint, data, device=device)
-    how: dict[str, Any] = {"counts": counts, "cache_dir": cache_dir, "seed": seed, "device": device}
     about = {"dataset": data.info.dataset, "frames": data.info.frame_digest, "test": accuracies(predictions)}
-    return predictions, {**about, **analyse(checkpoint, data, parts, **how)}
+    found = analyse(checkpoint, data, parts, counts=counts, seed=seed, device=device)
+    return predictions, {**about, **found}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from sast_deploy.base.text import percent
@@ -48,14 +49,6 @@ def _accuracy(results: Sequence[Result]) -> Iterator[Row]:
     for key, run in FORWARDS:
         yield _row(run, results, percent, "test", f"{key}_accuracy")
     yield _row("transfer gap", results, percent, "test", "transfer_gap")
-
-
-def _drop(results: Sequence[Result]) -> Iterator[Row]:
-    yield from _corruption(results, "drop", "p")
-
-
-def _noise(results: Sequence[Result]) -> Iterator[Row]:
-    yield from _corruption(results, "noise", "sigma")
 
 
 def _corruption(results: Sequence[Result], part: str, symbol: str) -> Iterator[Row]:
@@ -123,9 +116,13 @@ def _thresholds(results: Sequence[Result]) -> Iterator[Row]:
 _PARTS: Mapping[str, tuple[str, Callable[[Sequence[Result]], Iterator[Row]]]] = {
     "test": ("accuracy on {samples} test samples", _accuracy),
     "drop": (
-        "every event of {samples} test samples lost with probability p; mean and sd of the draws", _drop,
+        "every event of {samples} test samples lost with probability p; mean and sd of the draws",
+        partial(_corruption, part="drop", symbol="p"),
     ),
-    "noise": ("weights + sigma rms(W) N(0, 1) on {samples} test samples; mean and sd of the draws", _noise),
+    "noise": (
+        "weights + sigma rms(W) N(0, 1) on {samples} test samples; mean and sd of the draws",
+        partial(_corruption, part="noise", symbol="sigma"),
+    ),
     "margins": (
         "membranes with |u - theta| <= 0.2 on {samples} test samples (paper: baseline 4.8 %, SAST 2.3 %); "
         "sd of u - theta",

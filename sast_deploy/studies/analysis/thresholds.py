@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sast_deploy.base.errors import UsageError
 from sast_deploy.base.progress import task
 from sast_deploy.calibration.data import training_parts
 from sast_deploy.data import FrameSet
@@ -43,10 +41,15 @@ class Measured:
     correct: int
     loss: float
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, with the accuracy and its 95 % interval."""
-        found = Accuracy(self.correct, self.samples)
-        return asdict(self) | {"accuracy": found.value, "interval": list(found.interval)}
+    @property
+    def accuracy(self) -> float:
+        """Share of correct samples."""
+        return Accuracy(self.correct, self.samples).value
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the accuracy."""
+        return Accuracy(self.correct, self.samples).interval
 
 
 @dataclass(frozen=True)
@@ -69,19 +72,9 @@ class ThresholdTuning:
     test_after: Measured
     test: McNemar
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        names = ("validation_before", "validation_after", "test_before", "test_after", "test")
-        parts = {name: getattr(self, name).to_dict() for name in names}
-        return {"factors": list(self.factors), "tried": self.tried, **parts}
-
 
 def tune_thresholds(
-    checkpoint: Checkpoint,
-    data: FrameSet,
-    *,
-    factors: Sequence[float] = FACTORS,
-    device: str = "auto",
+    checkpoint: Checkpoint, data: FrameSet, *, factors: Sequence[float] = FACTORS, device: str = "auto"
 ) -> ThresholdTuning:
     """Scale every layer's thresholds for the best hard-spike accuracy on the trainer's validation part.
 
@@ -89,10 +82,8 @@ def tune_thresholds(
     over all layers changes nothing (three sweeps at most). Ties: the lower hard-spike loss, then the factor
     closest to 1. The test split is measured before and after, and decides nothing.
 
-    Raises UsageError: no positive factors or 1 not among them. CheckpointError: unknown validation part.
+    factors: positive, 1.0 among them. Raises CheckpointError: unknown validation part.
     """
-    if 1.0 not in factors or not all(0.0 < factor < float("inf") for factor in factors):
-        raise UsageError(f"{tuple(factors)}", where="threshold factors", expected="positive, 1.0 among them")
     held = training_parts(checkpoint, data)[1]
     judge = _Judge(open_stream(checkpoint, data.train, indices=held, device=device))
     with task("thresholds") as settings:
@@ -132,7 +123,7 @@ class _Judge:
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
         self.measured: dict[Factors, Measured] = {}
-        neurons = neurons_of(stream.network)[0] * stream.feeder.frames.shape[1]
+        neurons = neurons_of(stream.network)[0] * stream.steps
         self.currents: list[Batch] = []
         if 4 * neurons * len(stream) <= CACHE_BYTES:
             stream.each(lambda x, y: self.currents.append((first_current(stream.network, x), y)), "currents")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,13 @@ from sast_deploy.training.recipes import PAPER, RECIPES, Recipe
 
 DATASETS = ("nmnist", "nmnist-simulated", "digits-saccade", "dvsgesture", "cifar10dvs")
 NETWORKS = ("fc", "conv")
+_SHAPE = ("kind", "input_shape", "hidden", "classes", "strides")
+# What every network has, however wide: {"alpha": 0.5, "theta": 1.0, "k": 25.0, ...}.
+NEURON = {each.name: each.default for each in fields(NetworkSpec) if each.name not in _SHAPE}
+DEFAULTS: dict[str, Any] = {  # the paper's, flat; what counts where a config is older than a key
+    **{f"recipe.{key}": value for key, value in PAPER.to_dict().items()},
+    **{f"network.{key}": value for key, value in NEURON.items()},
+}
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,7 @@ class NetworkChoice:
             "hidden": list(self.hidden) if self.hidden else None,
             "strides": list(self.strides) if self.strides else None,
         }
-        return {"name": self.name, "kind": self.kind, **shape, **network_defaults(), **dict(self.values)}
+        return {"name": self.name, "kind": self.kind, **shape, **NEURON, **dict(self.values)}
 
 
 @dataclass(frozen=True)
@@ -113,10 +121,13 @@ class FineTuneChoice:
         return {**self.tuning.to_dict(), **dict(self.changes)}
 
 
-def network_defaults() -> dict[str, Any]:
-    """The values that every network has, however wide: {"alpha": 0.5, "theta": 1.0, "k": 25.0, ...}."""
-    shape = ("kind", "input_shape", "hidden", "classes", "strides")
-    return {each.name: each.default for each in fields(NetworkSpec) if each.name not in shape}
+def flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """{"recipe": {"rho": 0.3}} -> {"recipe.rho": 0.3}, one level."""
+    found: dict[str, Any] = {}
+    for part, values in config.items():
+        table = isinstance(values, Mapping)
+        found |= {f"{part}.{key}": value for key, value in values.items()} if table else {part: values}
+    return found
 
 
 def parse_data(name: str, values: dict[str, Any], where: str) -> DataChoice:
@@ -132,8 +143,7 @@ def parse_data(name: str, values: dict[str, Any], where: str) -> DataChoice:
 def parse_network(name: str, values: dict[str, Any], where: str) -> NetworkChoice:
     """A [network.NAME] table of `NETWORK`. Raises UsageError."""
     shape = (values.get("kind", name), values.get("hidden"), values.get("strides"))
-    usual = network_defaults()
-    changed = tuple((key, values[key]) for key in usual if values.get(key, usual[key]) != usual[key])
+    changed = tuple((key, values[key]) for key, usual in NEURON.items() if values.get(key, usual) != usual)
     choice = NetworkChoice(name, *shape, changed)
     made_of(where, choice.spec, {"input_shape": (2, 34, 34), "classes": 10})
     return choice
@@ -142,7 +152,7 @@ def parse_network(name: str, values: dict[str, Any], where: str) -> NetworkChoic
 def parse_recipe(name: str, values: dict[str, Any], where: str) -> RecipeChoice:
     """A [recipe.NAME] table of `RECIPE`: the values that differ from `base`. Raises UsageError."""
     base = values.pop("base", name if name in RECIPES else "paper")
-    return RecipeChoice(name, changed_recipe(RECIPES[base], values, where))
+    return RecipeChoice(name, made_of(where, RECIPES[base].replace, values))
 
 
 def parse_finetune(name: str, values: dict[str, Any], where: str) -> FineTuneChoice:
@@ -152,12 +162,6 @@ def parse_finetune(name: str, values: dict[str, Any], where: str) -> FineTuneCho
     choice = FineTuneChoice(name, replace(FINETUNE, **own), changes)
     made_of(where, choice.recipe, {"trained": PAPER})
     return choice
-
-
-def changed_recipe(base: Recipe, changes: dict[str, Any], where: str) -> Recipe:
-    """`base` with `changes`; errors name the table. Raises UsageError."""
-    made: Recipe = made_of(where, base.replace, changes)
-    return made
 
 
 def made_of(where: str, make: Any, values: dict[str, Any]) -> Any:
@@ -185,7 +189,7 @@ def _any_of(fields: dict[str, Rule]) -> Table:
 
 _SOME = Whole(1, INTEGER - 1)
 _SPEC = ruled(NetworkSpec)
-SHARED = {key: _SPEC[key] for key in network_defaults()}  # of every network, however wide
+SHARED = {key: _SPEC[key] for key in NEURON}  # of every network, however wide
 CHANGES = {key: rule for key, rule in ruled(Recipe).items() if key != "name"}
 DATA = _any_of({
     "dataset": _Dataset(), "root": Text(), "holdout": FRACTION, "holdout_seed": SEED, "train": _SOME,

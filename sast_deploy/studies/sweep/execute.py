@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import time
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from sast_deploy.base.errors import BusyError, OutputError, SastError, TrainingError
 from sast_deploy.base.files import write_text
 from sast_deploy.base.reading import Expected, read_bytes
 from sast_deploy.base.text import percent
-from sast_deploy.base.versions import missing_package
+from sast_deploy.base.versions import missing_package, package_versions
 from sast_deploy.data import FrameSet
 from sast_deploy.studies.sweep.folder import LOG_HEAD, RunFolder, write_json
 from sast_deploy.studies.sweep.frames import load_choice
-from sast_deploy.studies.sweep.jobs import BUSY, FAILED, FINISHED
-from sast_deploy.studies.sweep.measures import TRAIN
-from sast_deploy.studies.sweep.provenance import code_version, surroundings
+from sast_deploy.studies.sweep.jobs import BUSY, FAILED, FINISHED, Job
+from sast_deploy.studies.sweep.measures import TRAINING
+from sast_deploy.studies.sweep.provenance import code_version
 from sast_deploy.studies.sweep.stages import Measuring
 from sast_deploy.studies.sweep.study import Run
 from sast_deploy.training.checkpoint import Checkpoint, load_checkpoint
@@ -30,13 +30,13 @@ LOG_BYTES = 64 << 20
 Report = Callable[[str], None]
 
 
-def execute(run: Run, runs: Path, *, check: int, device: str, report: Report) -> tuple[str, str]:
-    """Do what is missing of `run`; (FINISHED, a line of results), (BUSY, why) or (FAILED, why).
+def execute(job: Job, report: Report) -> tuple[str, str]:
+    """Do what is missing of a run; (FINISHED, a line of results), (BUSY, why) or (FAILED, why).
 
     `report` is told the name of every stage as it begins. A stage that fails does not stop the others;
     its traceback goes to error.log in the run's folder.
     """
-    folder = RunFolder(runs, run)
+    folder = RunFolder(job.runs, job.run)
     printed = io.StringIO()  # what the parts say would break the parent's display
     try:
         with folder.lock(), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
@@ -44,7 +44,7 @@ def execute(run: Run, runs: Path, *, check: int, device: str, report: Report) ->
                 folder.refuse_another()
             except SastError as error:  # nothing is noted in such a folder
                 return FAILED, str(error)
-            failures = _execute(run, folder, check, device, report)
+            failures = _execute(job, folder, report)
         if failures:
             return FAILED, "; ".join(failures)
         return FINISHED, summary(folder.assemble())
@@ -58,17 +58,17 @@ def execute(run: Run, runs: Path, *, check: int, device: str, report: Report) ->
                 write_text(folder.output, LOG_HEAD + printed.getvalue())
 
 
-def _execute(run: Run, folder: RunFolder, check: int, device: str, report: Report) -> list[str]:
+def _execute(job: Job, folder: RunFolder, report: Report) -> list[str]:
     if folder.is_finished():
         return []
     folder.errors.unlink(missing_ok=True)
     report("data")
-    data = load_choice(run.data)
-    checkpoint = _trained(run, folder, data, device, report)
+    data = load_choice(job.run.data)
+    checkpoint = _trained(job, folder, data, report)
     _refuse_other_data(checkpoint, data, folder)
-    measuring = Measuring(checkpoint, data, run.data, folder.path, check=check, device=device)
+    measuring = Measuring(checkpoint, data, job, folder.path)
     failures = []
-    for stage in run.stages:
+    for stage in job.run.stages:
         if folder.is_done(stage, folder.checkpoint_digest()):
             continue
         report(stage.key)
@@ -78,26 +78,26 @@ def _execute(run: Run, folder: RunFolder, check: int, device: str, report: Repor
         except Exception as error:
             failures.append(f"{stage.key}: {_note(folder, error)}")
             continue
-        folder.write_record(stage.key, stage.file_name, stage.inputs, result, time.perf_counter() - start)
+        folder.write_record(stage, result, time.perf_counter() - start)
     write_json(folder.results, folder.assemble())
     return failures
 
 
-def _trained(run: Run, folder: RunFolder, data: FrameSet, device: str, report: Report) -> Checkpoint:
+def _trained(job: Job, folder: RunFolder, data: FrameSet, report: Report) -> Checkpoint:
     """The checkpoint: the finished one, or trained from the last finished epoch on."""
-    files = folder.training
-    if folder.is_trained(folder.checkpoint_digest()):
+    run, files = job.run, folder.training
+    if folder.is_done(TRAINING, folder.checkpoint_digest()):
         return load_checkpoint(files.checkpoint)
     _write_manifest(run, folder, data)
-    report(TRAIN)
+    report(TRAINING.key)
     spec = run.network.spec(data.sensor, len(data.info.classes))
     begun = files.resume.exists() or files.checkpoint.exists()
     result = train(
         spec, run.recipe.recipe, data, files.checkpoint, seed=run.seed, validation=run.validation,
-        device=device, resume=begun, overwrite=not begun,
+        device=job.device, resume=begun, overwrite=not begun,
     )  # fmt: skip
     metrics = dict(result.checkpoint.metrics)
-    folder.write_record(TRAIN, f"{TRAIN}.json", {}, _training_facts(metrics), metrics["seconds"])
+    folder.write_record(TRAINING, _training_facts(metrics), metrics["seconds"])
     return result.checkpoint
 
 
@@ -122,7 +122,7 @@ def _training_facts(metrics: dict[str, Any]) -> dict[str, Any]:
 def _write_manifest(run: Run, folder: RunFolder, data: FrameSet) -> None:
     manifest = {
         "config": run.config, "data": data.info.to_dict(), "seeds": {"train": run.seed},
-        "code": code_version(), **surroundings(),
+        "code": code_version(), "packages": package_versions(), "processors": os.cpu_count(),
     }  # fmt: skip
     write_json(folder.manifest, manifest)
 

@@ -15,12 +15,11 @@ from sast_deploy.base.files import file_digest, lock_folder, write_text
 from sast_deploy.base.outputs import Kind, check_output, json_kind
 from sast_deploy.base.reading import Expected, documents, open_regular
 from sast_deploy.base.rules import Rule, known
-from sast_deploy.studies.sweep.choices import network_defaults
-from sast_deploy.studies.sweep.measures import TRAIN, Stage
+from sast_deploy.studies.sweep.choices import DEFAULTS, flat
+from sast_deploy.studies.sweep.measures import TRAINING, Stage
 from sast_deploy.studies.sweep.provenance import source_digest
 from sast_deploy.studies.sweep.schema import MANIFEST, PLAN, is_stage
 from sast_deploy.studies.sweep.study import Run
-from sast_deploy.training.recipes import PAPER
 from sast_deploy.training.state import CHECKPOINT, METRICS, UNFINISHED, RunFiles
 
 FORMAT, VERSION = "sast-deploy-run", 1
@@ -75,12 +74,11 @@ class RunFolder:
 
     def _written(self) -> dict[Path, Kind]:
         """All that a sweep writes here, but for folders of fine-tunings: their names tell them apart."""
-        stages = (f"{TRAIN}.json", *(stage.file_name for stage in self.run.stages))
-        training = self.training
+        stages, training = (TRAINING, *self.run.stages), self.training
         return {
             self.manifest: MANIFEST_KIND, self.results: RESULTS, training.checkpoint: CHECKPOINT,
             training.resume: UNFINISHED, training.metrics: METRICS, self.errors: LOG, self.output: LOG,
-            **{self.path / "stages" / name: STAGE for name in stages},
+            **{self._record(stage): STAGE for stage in stages},
         }  # fmt: skip
 
     def checkpoint_digest(self) -> str | None:
@@ -89,42 +87,35 @@ class RunFolder:
             return None
         return file_digest(self.training.checkpoint)
 
-    def record(self, key: str, file_name: str) -> dict[str, Any] | None:
-        """A stage's record, or None where it is missing or damaged."""
-        found = read_json(self.path / "stages" / file_name)
-        return found if is_stage(found) and found is not None and found["stage"] == key else None
+    def _record(self, stage: Stage) -> Path:
+        return self.path / "stages" / stage.file_name
 
     def is_done(self, stage: Stage, digest: str | None) -> bool:
-        """Whether the stage was measured on this checkpoint with these inputs."""
-        found = self.record(stage.key, stage.file_name)
-        wanted = {"checkpoint": digest, "inputs": _plain(stage.inputs)}
-        return digest is not None and found is not None and all(found.get(k) == v for k, v in wanted.items())
-
-    def is_trained(self, digest: str | None) -> bool:
-        """Whether the checkpoint is there, and the record of its training too."""
-        found = self.record(TRAIN, f"{TRAIN}.json")
-        return digest is not None and found is not None and found.get("checkpoint") == digest
+        """Whether there is a sound record of the stage, made of this checkpoint with these inputs."""
+        found = read_json(self._record(stage))
+        if digest is None or found is None or not is_stage(found):
+            return False
+        wanted = {"stage": stage.key, "checkpoint": digest, "inputs": _plain(stage.inputs)}
+        return all(found.get(key) == value for key, value in wanted.items())
 
     def missing(self) -> tuple[str, ...]:
         """Keys of the stages still to do, training first; () once results.json holds them all."""
         digest = self.checkpoint_digest()
-        if not self.is_trained(digest):
-            return (TRAIN, *(stage.key for stage in self.run.stages))
-        return tuple(stage.key for stage in self.run.stages if not self.is_done(stage, digest))
+        trained = self.is_done(TRAINING, digest)
+        left = [stage for stage in self.run.stages if not (trained and self.is_done(stage, digest))]
+        return tuple(stage.key for stage in (left if trained else [TRAINING, *left]))
 
     def is_finished(self) -> bool:
         """Whether every stage is done and is in results.json."""
         return not self.missing() and read_json(self.results) == _plain(self.assemble())
 
-    def write_record(
-        self, key: str, file_name: str, inputs: Mapping[str, Any], result: Mapping[str, Any], seconds: float
-    ) -> None:
+    def write_record(self, stage: Stage, result: Mapping[str, Any], seconds: float) -> None:
         """Keep a stage's result. Raises OutputError."""
         record = {
-            "stage": key, "checkpoint": self.checkpoint_digest(), "inputs": inputs, "result": result,
-            "seconds": round(seconds, 3), "source": source_digest(),
+            "stage": stage.key, "checkpoint": self.checkpoint_digest(), "inputs": stage.inputs,
+            "result": result, "seconds": round(seconds, 3), "source": source_digest(),
         }  # fmt: skip
-        write_json(self.path / "stages" / file_name, record)
+        write_json(self._record(stage), record)
 
     def assemble(self) -> dict[str, Any]:
         """results.json: every record of this checkpoint, also of stages that are no longer asked for."""
@@ -133,7 +124,7 @@ class RunFolder:
         found: dict[str, Any] = {
             "format": FORMAT, "version": VERSION, "name": self.run.name, "config": manifest.get("config"),
             "manifest": {k: v for k, v in manifest.items() if k != "config"} | {"checkpoint": digest},
-            TRAIN: None, "float": None, "profiles": {}, "analysis": {}, "ablations": {},
+            "train": None, "float": None, "profiles": {}, "analysis": {}, "ablations": {},
         }  # fmt: skip
         groups = {"profile": "profiles", "analysis": "analysis", "ablation": "ablations"}
         for path in sorted((self.path / "stages").glob("*.json")):
@@ -179,22 +170,9 @@ LOG = Kind("log of a sweep", LOG_HEAD.encode(), lambda _: True, lambda _: ANY_RU
 
 def config_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """'recipe.epochs = 3 (now 4), ...'; a key that came into being later counts as its default."""
-    defaults = {"recipe": PAPER.to_dict(), "network": network_defaults()}
-    before, now = _flat(old, defaults), _flat(new, defaults)
-    keys = sorted(set(before) | set(now))
-    changed = [key for key in keys if before.get(key) != now.get(key)]
+    before, now = ({**DEFAULTS, **flat(_plain(config))} for config in (old, new))
+    changed = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
     return ", ".join(f"{key} = {before.get(key)} (now {now.get(key)})" for key in changed)
-
-
-def _flat(config: Mapping[str, Any], defaults: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """{"recipe.epochs": 3, ...}"""
-    found: dict[str, Any] = {}
-    for part, values in _plain(config).items():
-        if isinstance(values, dict):
-            found |= {f"{part}.{key}": value for key, value in {**defaults.get(part, {}), **values}.items()}
-        else:
-            found[part] = values
-    return found
 
 
 def read_json(path: Path, rule: Rule = ANY) -> dict[str, Any] | None:

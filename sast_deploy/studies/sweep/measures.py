@@ -19,7 +19,7 @@ class Stage:
     """One measurement.
 
     Fields:
-        kind: "float", "profile", "analysis" or "ablation".
+        kind: "float", "profile", "analysis" or "ablation"; "train" makes what these measure.
         subject: a profile and how its integers came about ("loihi-int4", "loihi-int4 calibrated",
             "loihi-int4 NAME" for a [finetune.NAME] table), or the name of an analysis.
         inputs: what the result depends on besides the checkpoint, as plain values.
@@ -53,7 +53,7 @@ class Stage:
 
 
 FLOAT = Stage("float")
-TRAIN = "train"
+TRAINING = Stage("train")  # what all others measure
 
 
 def profile_stage(subject: str, finetunes: Mapping[str, FineTuneChoice], where: str) -> Stage:

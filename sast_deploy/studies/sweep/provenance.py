@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 
 import sast_deploy
 from sast_deploy import __version__
-from sast_deploy.base.versions import package_versions
 
 PACKAGE = Path(sast_deploy.__file__).resolve().parent
 
@@ -30,11 +28,6 @@ def source_digest() -> str:
 def code_version() -> dict[str, Any]:
     """{"version", "source", "commit"}; commit is None outside a git checkout, and ends in "+" if changed."""
     return {"version": __version__, "source": source_digest(), "commit": _commit()}
-
-
-def surroundings() -> dict[str, Any]:
-    """What a result's speed, though not its value, depends on: packages and number of processors."""
-    return {"packages": package_versions(), "processors": os.cpu_count()}
 
 
 def _commit() -> str | None:

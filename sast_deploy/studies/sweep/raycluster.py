@@ -125,7 +125,7 @@ def execute_remotely(job: Job, source: str) -> tuple[str, str]:
         return FAILED, f"another version of sast-deploy is installed on {platform.node()}"
     if not (job.runs / PLAN_FILE).exists():
         return FAILED, f"{job.runs} is not visible on {platform.node()}; use a shared folder (-o)"
-    return execute(job.run, job.runs, check=job.check, device=job.device, report=lambda stage: None)
+    return execute(job, lambda stage: None)
 
 
 def _written(path: Path) -> str:

@@ -92,7 +92,7 @@ RECORD = Table({
     }, open=True),
 }, open=True)  # fmt: skip
 PLAN = known({"runs": Named(CONFIG, keys=NAME)})
-RUNS = Table({"runs": Items(RECORD)}, open=True)
+RUNS = Table({"version": COUNT, "runs": Items(RECORD)}, open=True)
 MANIFEST = known({"config": known({})})
 _STAGE = Table({"stage": NAME, "checkpoint": Maybe(Text()), "result": known({})}, ("checkpoint",), open=True)
 _RESULTS: dict[str, Rule] = {"train": _TRAIN, "float": _FLOAT, "profile": _PROFILE, "ablation": _ABLATION}

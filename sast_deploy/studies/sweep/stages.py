@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,10 @@ from sast_deploy.finetuning import finetune
 from sast_deploy.program.profile import Profile, load_profile
 from sast_deploy.program.record import evenly_spread, first_difference, select
 from sast_deploy.reports.synops import count_operations
-from sast_deploy.studies.analysis import analyse
-from sast_deploy.studies.sweep.choices import DataChoice, FineTuneChoice
+from sast_deploy.studies.analysis.study import analyse
+from sast_deploy.studies.sweep.choices import FineTuneChoice
 from sast_deploy.studies.sweep.frames import unclipped_test
+from sast_deploy.studies.sweep.jobs import Job
 from sast_deploy.studies.sweep.measures import PLAIN, Stage
 from sast_deploy.training.checkpoint import Checkpoint, to_float_network
 from sast_deploy.training.evaluate import evaluate
@@ -37,26 +38,14 @@ class DisagreementError(SastError):
     exit_code = Exit.CHECK_FAILED
 
 
+@dataclass
 class Measuring:
-    """A trained network, its data, and the options that the stages share.
+    """A trained network, its data, the job, and the folder of what a stage keeps: fine-tuned checkpoints."""
 
-    choice: where the data come from. folder: the run's, for what a stage keeps (fine-tuned checkpoints).
-    check, device: see `Study`.
-    """
-
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        data: FrameSet,
-        choice: DataChoice,
-        folder: Path,
-        *,
-        check: int,
-        device: str,
-    ) -> None:
-        self.checkpoint, self.data = checkpoint, data
-        self.choice, self.folder = choice, folder
-        self.check, self.device = check, device
+    checkpoint: Checkpoint
+    data: FrameSet
+    job: Job
+    folder: Path
 
     def measure(self, stage: Stage) -> dict[str, Any]:
         """The stage's result as plain values. Raises what the measured parts raise."""
@@ -67,7 +56,7 @@ class Measuring:
         return how[stage.kind](stage)
 
     def _float(self, stage: Stage) -> dict[str, Any]:
-        found = evaluate(self.checkpoint, self.data.test, device=self.device)
+        found = evaluate(self.checkpoint, self.data.test, device=self.job.device)
         return {
             "samples": found.samples,
             "surrogate": found.surrogate_accuracy,
@@ -98,8 +87,8 @@ class Measuring:
         return {"profile": profile.name, "rows": [row.to_dict() for row in rows]}
 
     def _analysis(self, stage: Stage) -> dict[str, Any]:
-        counts = unclipped_test(self.choice) if stage.subject == "drop" else None
-        found = analyse(self.checkpoint, self.data, [stage.subject], counts=counts, device=self.device)
+        counts = unclipped_test(self.job.run.data) if stage.subject == "drop" else None
+        found = analyse(self.checkpoint, self.data, [stage.subject], counts=counts, device=self.job.device)
         return dict(found[stage.subject])
 
     @cached_property
@@ -114,7 +103,7 @@ class Measuring:
         files = RunFiles(self.folder / "finetune" / f"{profile.name}-{choice.name}-{mark}" / "ckpt.pt")
         result = finetune(
             self.checkpoint, profile, self.data, choice.recipe(self.checkpoint.recipe), files.checkpoint,
-            seed=self.checkpoint.seeds["train"], source=start, device=self.device,
+            seed=self.checkpoint.seeds["train"], source=start, device=self.job.device,
             resume=files.resume.exists() or files.checkpoint.exists(),
         )  # fmt: skip
         deployed = compile_network(to_float_network(result.checkpoint), profile, name)
@@ -128,7 +117,7 @@ class Measuring:
         """The integer program on the whole test split, checked against the reference on a few samples."""
         test, program = self.data.test, compilation.program
         record = run_fast(program, test.frames)
-        chosen = evenly_spread(len(test), self.check)
+        chosen = evenly_spread(len(test), self.job.check)
         if len(chosen):
             expected = run_reference(program, test.frames[chosen])
             difference = first_difference(select(record, chosen), expected, chosen)

@@ -28,7 +28,6 @@ from sast_deploy.studies.sweep.choices import (
     DataChoice,
     NetworkChoice,
     RecipeChoice,
-    changed_recipe,
     made_of,
     parse_data,
     parse_finetune,
@@ -47,11 +46,11 @@ EXPECTED = Expected("a TOML study", UsageError)
 DEFAULT_AXES: Mapping[str, tuple[Any, ...]] = {
     "data": (), "network": ("fc",), "recipe": ("paper",), "seed": (0,),
 }  # fmt: skip
-USUAL = {"description": "", "device": "auto", "validation": 0.1, "check": 10}
+USUAL = {"device": "auto", "validation": 0.1, "check": 10}
 HEAD = Table({
     "name": PlainName(), "description": Text(), "device": Text(),
     "validation": Number(0, 1, above=True, below=True), "check": Whole(0, MOST_SAMPLES),
-}, USUAL)  # fmt: skip
+}, ("description", *USUAL))  # fmt: skip
 _AXES: dict[str, Rule] = {
     **dict.fromkeys(("data", "network", "recipe"), Text()), "seed": SEED, **CHANGES, **SHARED,
 }  # fmt: skip
@@ -106,14 +105,13 @@ class Study:
     """A sweep.
 
     Fields:
-        name, description: for people; exports go to runs/NAME by default.
+        name: for people; exports go to runs/NAME by default.
         device: "auto", "cpu" or "cuda".
         check: test samples of each compiled network that the reference replays in Python integers.
         runs: in the order in which they start, all of the first seed first.
     """
 
     name: str
-    description: str
     device: str
     check: int
     runs: tuple[Run, ...]
@@ -141,9 +139,11 @@ class _Parser:
     ) -> None:
         self.file, self.where, self.only_data, self.data_root = file, where, only_data, data_root
         self.head = {**USUAL, **read_table(HEAD, file["study"])}
-        self.data = self._choices("data", DATA, DATASETS, parse_data)
-        self.networks = self._choices("network", NETWORK, NETWORKS, parse_network)
-        self.recipes = self._choices("recipe", RECIPE, tuple(RECIPES), parse_recipe)
+        self.choices: dict[str, dict[str, Any]] = {
+            "data": self._choices("data", DATA, DATASETS, parse_data),
+            "network": self._choices("network", NETWORK, NETWORKS, parse_network),
+            "recipe": self._choices("recipe", RECIPE, tuple(RECIPES), parse_recipe),
+        }
         self.finetunes = self._choices("finetune", TUNING, ("finetuned",), parse_finetune)
 
     def study(self) -> Study:
@@ -153,8 +153,7 @@ class _Parser:
             for run in self._runs(read_table(GRID, values), where):
                 found[run.name] = _united(found.get(run.name, run), run, where)
         ordered = sorted(found.values(), key=lambda run: run.seed)  # stable: the file's order within a seed
-        head = {key: self.head[key] for key in ("name", "description", "device", "check")}
-        return Study(**head, runs=tuple(ordered))
+        return Study(self.head["name"], self.head["device"], self.head["check"], tuple(ordered))
 
     def _choices(
         self, kind: str, table: Table, builtin: tuple[str, ...],
@@ -173,7 +172,8 @@ class _Parser:
         if self.only_data is not None:
             axes["data"] = (self.only_data,)
         if not axes["data"]:
-            raise UsageError("no data", where=where, expected=f"data = one of {', '.join(self.data)}")
+            known = ", ".join(self.choices["data"])
+            raise UsageError("no data", where=where, expected=f"data = one of {known}")
         runs = math.prod(len(each) for each in axes.values())
         if runs > MOST_RUNS:
             raise UsageError(f"{runs:,} runs", where=where, expected=f"at most {MOST_RUNS:,} in a grid")
@@ -181,9 +181,7 @@ class _Parser:
             yield self._run(dict(zip(axes, values, strict=True)), stages, where)
 
     def _run(self, values: dict[str, Any], stages: tuple[Stage, ...], where: str) -> Run:
-        data = self._named(self.data, "data", values.pop("data"), where)
-        network = self._named(self.networks, "network", values.pop("network"), where)
-        recipe = self._named(self.recipes, "recipe", values.pop("recipe"), where)
+        data, network, recipe = (self._named(kind, values.pop(kind), where) for kind in self.choices)
         seed = values.pop("seed")
         if data.root is None and data.dataset != EMBEDDED:
             data = replace(data, root=self.data_root)
@@ -191,7 +189,7 @@ class _Parser:
         network = replace(network, values=tuple({**dict(network.values), **of_network}.items()))
         made_of(where, network.spec, {"input_shape": (2, 34, 34), "classes": 10})
         of_recipe = {key: value for key, value in values.items() if key not in of_network}
-        made = changed_recipe(recipe.recipe, of_recipe, where)
+        made = made_of(where, recipe.recipe.replace, of_recipe)
         extras = [_shown(key, value) for key, value in values.items() if key != "rho"]
         parts = [data.name, network.name, recipe.name, f"rho{_decimal(made.rho)}", *extras, f"seed{seed}"]
         chosen = RecipeChoice(recipe.name, made)
@@ -209,13 +207,11 @@ class _Parser:
         except ProfileError as error:
             raise UsageError(f"a profile that cannot be used: {error}", where=where) from error
 
-    def _named(self, known: Mapping[str, Choice], kind: str, name: str, where: str) -> Choice:
-        if name not in known:
-            raise UsageError(
-                f"{kind} = {shown(name)}", where=where,
-                expected=f"{', '.join(known)} or the name of a table [{kind}.NAME]",
-            )  # fmt: skip
-        return known[name]
+    def _named(self, kind: str, name: str, where: str) -> Any:
+        if name not in self.choices[kind]:
+            expected = f"{', '.join(self.choices[kind])} or the name of a table [{kind}.NAME]"
+            raise UsageError(f"{kind} = {shown(name)}", where=where, expected=expected)
+        return self.choices[kind][name]
 
 
 def _united(first: Run, second: Run, where: str) -> Run:

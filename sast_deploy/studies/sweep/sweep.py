@@ -46,26 +46,17 @@ class Outcome:
     failures: dict[str, str]
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a study still needs: stages by run, in order; finished runs have none."""
+def plan(study: Study, runs: Path) -> dict[str, tuple[str, ...]]:
+    """What a study still needs: stages by run, in order; none of a run that is finished.
 
-    missing: dict[str, tuple[str, ...]]
-
-    @property
-    def todo(self) -> tuple[str, ...]:
-        """Names of the runs with something left to do."""
-        return tuple(name for name, stages in self.missing.items() if stages)
-
-
-def plan(study: Study, runs: Path) -> Plan:
-    """Look at what is there; raises TrainingError, OutputError as `RunFolder.refuse_another`."""
+    Raises TrainingError, OutputError as `RunFolder.refuse_another`.
+    """
     missing: dict[str, tuple[str, ...]] = {}
     for run in study.runs:
         folder = RunFolder(runs, run)
         folder.refuse_another()
         missing[run.name] = () if folder.is_finished() else folder.missing() or ("results",)
-    return Plan(missing)
+    return missing
 
 
 def sweep(study: Study, runs: Path, workers: Workers) -> Outcome:
@@ -75,8 +66,8 @@ def sweep(study: Study, runs: Path, workers: Workers) -> Outcome:
     else's; DataError for data that cannot be loaded.
     """
     _check_plan(study, runs)
-    wanted = plan(study, runs).todo
-    todo = [run for run in study.runs if run.name in wanted]
+    missing = plan(study, runs)
+    todo = [run for run in study.runs if missing[run.name]]
     for choice in _frames_of(todo):
         load_choice(choice)  # into the cache, once, before the workers all want it
     load_choice.cache_clear()

@@ -24,7 +24,7 @@ def serve(connection: Connection, processors: list[int]) -> None:
         def report(stage: str, name: str = name) -> None:
             connection.send(Event(name, STAGE, stage))
 
-        kind, text = execute(job.run, job.runs, check=job.check, device=job.device, report=report)
+        kind, text = execute(job, report)
         connection.send(Event(name, kind, text))
 
 

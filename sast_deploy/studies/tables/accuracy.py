@@ -6,98 +6,75 @@ import itertools
 from collections.abc import Iterator
 
 from sast_deploy.show.blocks import Table
+from sast_deploy.studies.sweep.choices import DEFAULTS
 from sast_deploy.studies.tables.groups import (
-    DEFAULTS,
+    NAMES_AND_LENGTH,
     PAPERS_NOTE,
     Group,
     baseline_of,
-    compare,
     compared_with,
-    recipe_label,
 )
 from sast_deploy.studies.tables.paper import COST, MATCHED, Swap, paper_set, swap_row
-from sast_deploy.studies.tables.table import NOTHING, TEST_NOTE, difference, percent, spread
-from sast_deploy.studies.tables.values import gap, hard, surrogate, training
+from sast_deploy.studies.tables.table import (
+    NOTHING,
+    TEST_NOTE,
+    Row,
+    difference,
+    head,
+    percent,
+    ratio,
+    seeds,
+    spread,
+    table,
+)
+from sast_deploy.studies.tables.values import figure, gap, hard, surrogate
 from sast_deploy.training.recipes import PAPER
 
 CLOSE = 0.1  # two trainings took equal compute if their passes over the data differ by at most this share
+SECONDS = figure("train", "seconds")
 
 
-def seeds(each: Group) -> str:
-    """How many seeds are finished: "5", or "3 of 5"."""
-    done = len(each.values(hard))
-    return str(done) if done == len(each.runs) else f"{done} of {len(each.runs)}"
-
-
-def head(each: Group, groups: tuple[Group, ...]) -> tuple[str, ...]:
-    """The columns that say which group a row is: network, recipe, rho, epochs, seeds."""
-    network = str(each.settings["network.name"])
-    return network, recipe_label(each, groups), f"{each.rho:g}", str(each.epochs), seeds(each)
-
-
-HEAD = ("network", "recipe", "ρ", "epochs", "seeds")
-NAMES, KEYS = 2, 4  # the columns of these that are words, and those that tell rows apart
-
-
-def swap_table(data: str, groups: tuple[Group, ...]) -> Table:
+def swap_table(data: str, groups: tuple[Group, ...]) -> Table | None:
     """Accuracy with smooth and with hard spikes, nothing else changed, beside the paper's."""
     name = next((found for each in groups if (found := paper_set(each))), "")
-    columns = (
-        *HEAD,
-        "surrogate %",
-        "hard %",
-        "gap",
-        "hard against baseline",
-        f"paper {name} sur. / hard / gap",
-    )
-    rows = []
-    for each in groups:
-        n, (base, mark) = len(each.values(hard)), compared_with(each, groups)
-        rows.append(
-            (
-                *head(each, groups),
-                percent(each.mean(surrogate), n),
-                percent(each.mean(hard), n),
-                spread(each.mean(gap), n, 100.0, 2),
-                difference(compare(each, base, hard), mark) if base else NOTHING,
-                _paper(swap_row(each)),
-            )
-        )
-    return Table(
-        f"Swap-only: smooth against hard spikes. {data}", columns, tuple(rows), (TEST_NOTE, PAPERS_NOTE),
-        NAMES, KEYS,
-    )  # fmt: skip
+
+    def row(each: Group) -> Row:
+        base, mark = compared_with(each, groups)
+        return [
+            *head(each, groups),
+            ("surrogate %", percent(each, surrogate)),
+            ("hard %", percent(each, hard)),
+            ("gap", percent(each, gap)),
+            ("hard against baseline", difference(each, base, hard, mark=mark)),
+            (f"paper {name} sur. / hard / gap", _paper(swap_row(each))),
+        ]
+
+    title = f"Swap-only: smooth against hard spikes. {data}"
+    return table(title, map(row, groups), (TEST_NOTE, PAPERS_NOTE))
 
 
 def _paper(row: Swap | None) -> str:
     if row is None:
         return NOTHING
-    parts = []
-    for value, sd in ((row.surrogate, row.surrogate_sd), (row.hard, row.hard_sd)):
-        parts.append(f"{100 * value:.2f}" + (f" ± {100 * sd:.2f}" if sd is not None else ""))
-    return f"{' / '.join(parts)} / {100 * (row.surrogate - row.hard):.2f}"
+    cells = [f"{100 * mean:.2f}{'' if sd is None else f' ± {100 * sd:.2f}'}" for mean, sd in row]
+    return " / ".join([*cells, f"{100 * (row[0][0] - row[1][0]):.2f}"])
 
 
 def matched_table(data: str, groups: tuple[Group, ...]) -> Table | None:
     """Baseline and SAST with about the same number of passes over the data; None without such a pair."""
-    rows, used = [], set()
+    rows: dict[int, Row] = {}
     for base, sast in _pairs(groups):
         for each in (base, sast):
-            if id(each) not in used:
-                used.add(id(each))
-                n = len(each.values(hard))
-                paper = MATCHED.get((paper_set(each) or "", each.rho > 0))
-                rows.append(
-                    (
-                        *head(each, groups), str(each.passes),
-                        spread(each.mean(training("seconds")), n, 1.0, 0), percent(each.mean(hard), n),
-                        difference(compare(each, base, hard)) if each is sast else NOTHING,
-                        f"{100 * paper[1]:.1f} ({paper[0]} epochs)" if paper else NOTHING,
-                    )
-                )  # fmt: skip
-    columns = (*HEAD, "passes", "seconds", "hard %", "against baseline", "paper")
-    title = f"Equal compute. {data}"
-    return Table(title, columns, tuple(rows), (TEST_NOTE,), NAMES, KEYS) if rows else None
+            paper = MATCHED.get((paper_set(each) or "", each.rho > 0))
+            rows.setdefault(id(each), [
+                *head(each, groups),
+                ("passes", str(each.passes)),
+                ("seconds", spread(each, SECONDS, 1.0, 0)),
+                ("hard %", percent(each, hard)),
+                ("against baseline", difference(each, base, hard) if each is sast else NOTHING),
+                ("paper", f"{100 * paper[1]:.1f} ({paper[0]} epochs)" if paper else NOTHING),
+            ])  # fmt: skip
+    return table(f"Equal compute. {data}", rows.values(), (TEST_NOTE,))
 
 
 def _pairs(groups: tuple[Group, ...]) -> Iterator[tuple[Group, Group]]:
@@ -109,50 +86,46 @@ def _pairs(groups: tuple[Group, ...]) -> Iterator[tuple[Group, Group]]:
             yield base, sast
 
 
-def cost_table(data: str, groups: tuple[Group, ...]) -> Table:
+def cost_table(data: str, groups: tuple[Group, ...]) -> Table | None:
     """Time of a training step and peak memory, and their ratio to the baseline's."""
-    columns = (*HEAD, "ms a step", "× baseline", "peak MB", "seconds", "paper × baseline")
-    rows = []
-    for each in groups:
-        n, base = len(each.values(hard)), baseline_of(each, groups)
-        step = each.mean(training("step_ms"))
-        own = base.mean(training("step_ms")) if base else None
-        ratio = f"{step.mean / own.mean:.2f}" if step and own and own.mean else NOTHING
+    step = figure("train", "step_ms")
+
+    def row(each: Group) -> Row:
         paper = COST.get(paper_set(each) or "") if each.rho else None
-        rows.append(
-            (
-                *head(each, groups), spread(step, n, 1.0, 1), ratio,
-                spread(each.mean(training("peak_memory_mb")), n, 1.0, 0),
-                spread(each.mean(training("seconds")), n, 1.0, 0), f"{paper}" if paper else NOTHING,
-            )
-        )  # fmt: skip
+        return [
+            *head(each, groups),
+            ("ms a step", spread(each, step)),
+            ("× baseline", ratio(each, baseline_of(each, groups), step)),
+            ("peak MB", spread(each, figure("train", "peak_memory_mb"), 1.0, 0)),
+            ("seconds", spread(each, SECONDS, 1.0, 0)),
+            ("paper × baseline", f"{paper}" if paper else NOTHING),
+        ]
+
     note = "measured while other runs shared the machine: ratios mean more than absolute values"
-    return Table(f"Cost of training. {data}", columns, tuple(rows), (note,), NAMES, KEYS)
+    return table(f"Cost of training. {data}", map(row, groups), (note,))
 
 
 def control_table(data: str, groups: tuple[Group, ...]) -> Table | None:
     """Pairs of trainings that differ in one setting; None without such a pair."""
-    rows = []
-    for reference, control, key in controls(groups):
-        n = len(control.values(hard))
-        instead = str(reference.settings[key])
-        if reference.rho != control.rho:
-            instead += f", ρ {reference.rho:g}"
-        rows.append(
-            (
-                str(control.settings["network.name"]), f"{key.rpartition('.')[2]} = {control.settings[key]}",
-                instead, f"{control.rho:g}", str(control.epochs), seeds(control),
-                percent(control.mean(hard), n), percent(reference.mean(hard), len(reference.values(hard))),
-                difference(compare(control, reference, hard)), spread(control.mean(gap), n, 100.0, 2),
-                spread(reference.mean(gap), len(reference.values(hard)), 100.0, 2),
-            )
-        )  # fmt: skip
-    columns = (
-        "network", "control", "instead of", "ρ", "epochs", "seeds", "hard %", "reference's hard %",
-        "difference", "gap", "reference's gap",
-    )  # fmt: skip
-    title = f"Controls: one setting changed. {data}"
-    return Table(title, columns, tuple(rows), (TEST_NOTE,), left=3, keys=5) if rows else None
+
+    def row(reference: Group, control: Group, key: str) -> Row:
+        radius = f", ρ {reference.rho:g}" if reference.rho != control.rho else ""
+        return [
+            ("network", control.network),
+            ("control", f"{key.rpartition('.')[2]} = {control.settings[key]}"),
+            ("instead of", f"{reference.settings[key]}{radius}"),
+            ("ρ", f"{control.rho:g}"),
+            ("epochs", str(control.epochs)),
+            ("seeds", seeds(control)),
+            ("hard %", percent(control, hard)),
+            ("reference's hard %", percent(reference, hard)),
+            ("difference", difference(control, reference, hard)),
+            ("gap", percent(control, gap)),
+            ("reference's gap", percent(reference, gap)),
+        ]
+
+    rows = itertools.starmap(row, controls(groups))
+    return table(f"Controls: one setting changed. {data}", rows, (TEST_NOTE,), left=3, keys=5)
 
 
 def controls(groups: tuple[Group, ...]) -> Iterator[tuple[Group, Group, str]]:
@@ -163,7 +136,7 @@ def controls(groups: tuple[Group, ...]) -> Iterator[tuple[Group, Group, str]]:
     """
     for reference, control in itertools.permutations(groups, 2):
         keys = [key for key in DEFAULTS if reference.settings[key] != control.settings[key]]
-        keys = [key for key in keys if key not in ("recipe.name", "recipe.rho", "recipe.epochs")]
+        keys = [key for key in keys if key not in NAMES_AND_LENGTH]
         any_radius = keys == ["recipe.sharpness"] and reference.rho == PAPER.rho and control.rho > 0
         free = (*keys, "recipe.rho") if any_radius else keys
         alike = reference.without(*free) == control.without(*free)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
+from sast_deploy.base.rules import FINITE
 from sast_deploy.show.blocks import Table
-from sast_deploy.studies.tables.accuracy import HEAD, KEYS, NAMES, head
 from sast_deploy.studies.tables.groups import Group, data_label
-from sast_deploy.studies.tables.table import NOTHING, percent, spread
-from sast_deploy.studies.tables.values import gap, hard, rate, surrogate, tails
+from sast_deploy.studies.tables.table import NOTHING, Row, head, percent, spread, table
+from sast_deploy.studies.tables.values import figure, gap, hard, surrogate, tails
 
 OPTIONS = "data.options."
 
@@ -46,7 +45,7 @@ def frame_studies(groups: tuple[Group, ...]) -> Iterator[FrameStudy]:
         for key in sorted({key for each in those for key in each.settings if key.startswith(OPTIONS)}):
             families: dict[str, list[Group]] = {}
             for each in those:
-                if _is_number(each.settings.get(key)):
+                if FINITE.fits(each.settings.get(key)):
                     families.setdefault(each.without_frames(key, "data.name"), []).append(each)
             varied = [each for each in families.values() if len({g.settings[key] for g in each}) > 1]
             if varied:
@@ -54,21 +53,16 @@ def frame_studies(groups: tuple[Group, ...]) -> Iterator[FrameStudy]:
                 yield FrameStudy(label, key.removeprefix(OPTIONS), tuple(ordered))
 
 
-def frame_tables(groups: tuple[Group, ...]) -> Iterator[Table]:
+def frame_tables(groups: tuple[Group, ...]) -> Iterator[Table | None]:
     """One table for each option of the frames that was varied: the gap, and the rates behind it."""
     for study in frame_studies(groups):
         layers = max(len(rates(each)) for each in study.groups)
-        columns = (
-            *HEAD[:2], study.option, *HEAD[2:], "surrogate %", "hard %", "gap", "tails %",
-            *(f"rate of layer {n}, smooth / hard" for n in range(layers)),
-        )  # fmt: skip
         rows = [_row(each, study, layers) for each in study.groups]
         notes = (
             "rates: spikes per neuron and step of each LIF layer; tails: the share of the smooth rate that "
             "the hard one lacks, in the layer where it is largest",
         )
-        title = f"The gap over {study.option}. {study.data}"
-        yield Table(title, columns, tuple(rows), notes, NAMES, KEYS + 1)
+        yield table(f"The gap over {study.option}. {study.data}", rows, notes, keys=5)
 
 
 def rates(each: Group) -> list[float]:
@@ -76,19 +70,22 @@ def rates(each: Group) -> list[float]:
     return next((list(run.float["hard_rates"]) for run in each.runs.values() if run.float), [])
 
 
-def _row(each: Group, study: FrameStudy, layers: int) -> tuple[str, ...]:
-    n = len(each.values(hard))
+def _row(each: Group, study: FrameStudy, layers: int) -> Row:
     network, recipe, *rest = head(each, study.groups)
+    kinds = ("surrogate_rates", "hard_rates")
     fired = [
-        " / ".join(spread(each.mean(rate(layer, smooth=smooth)), n, 1.0, 3) for smooth in (True, False))
-        for layer in range(len(rates(each)))
+        " / ".join(spread(each, figure("float", kind, layer), 1.0, 3) for kind in kinds)
+        if layer < len(rates(each)) else NOTHING
+        for layer in range(layers)
+    ]  # fmt: skip
+    return [
+        network,
+        recipe,
+        (study.option, f"{study.value(each):g}"),
+        *rest,
+        ("surrogate %", percent(each, surrogate)),
+        ("hard %", percent(each, hard)),
+        ("gap", percent(each, gap)),
+        ("tails %", percent(each, tails, 1)),
+        *((f"rate of layer {layer}, smooth / hard", cell) for layer, cell in enumerate(fired)),
     ]
-    return (
-        network, recipe, f"{study.value(each):g}", *rest,
-        percent(each.mean(surrogate), n), percent(each.mean(hard), n), spread(each.mean(gap), n, 100.0, 2),
-        percent(each.mean(tails), n, 1), *fired, *[NOTHING] * (layers - len(fired)),
-    )  # fmt: skip
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

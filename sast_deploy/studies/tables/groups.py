@@ -9,19 +9,15 @@ from typing import Any
 
 from sast_deploy.data.readers.official import SUSPECT
 from sast_deploy.data.readers.sources import EMBEDDED
-from sast_deploy.studies.analysis.significance import Paired, Summary, paired, summary
-from sast_deploy.studies.sweep.choices import network_defaults
+from sast_deploy.studies.analysis.significance import Summary, summary
+from sast_deploy.studies.sweep.choices import DEFAULTS, flat
 from sast_deploy.studies.tables.records import Record
 from sast_deploy.studies.tables.values import Value
-from sast_deploy.training.recipes import PAPER
 
 _NO_SETTING = ("recipe.name", "recipe.base", "network.name", "seed")
-DEFAULTS: dict[str, Any] = {  # the paper's
-    **{f"recipe.{key}": value for key, value in PAPER.to_dict().items()},
-    **{f"network.{key}": value for key, value in network_defaults().items()},
-}
 PAPERS = " *"
 PAPERS_NOTE = "*: against the paper's recipe without SAM, where a training has no baseline of its own"
+NAMES_AND_LENGTH = ("recipe.name", "recipe.rho", "recipe.epochs")  # rows tell these apart
 _ONLY_WITH_SAM = ("recipe.rho", "recipe.pairing", "recipe.sharpness")
 DATASETS = {"nmnist": "N-MNIST", "nmnist-simulated": "N-MNIST", "dvsgesture": "DVS Gesture"}
 
@@ -42,6 +38,11 @@ class Group:
     def data(self) -> Mapping[str, Any]:
         """`DataInfo` of the runs as plain values; {} if none has begun."""
         return next((run.data for run in self.runs.values() if run.data), {})
+
+    @property
+    def network(self) -> str:
+        """The network's name."""
+        return str(self.settings["network.name"])
 
     @property
     def rho(self) -> float:
@@ -83,13 +84,14 @@ def group(records: tuple[Record, ...]) -> tuple[Group, ...]:
     found: dict[tuple[str, Any], dict[int, Record]] = {}
     settings: dict[tuple[str, Any], dict[str, Any]] = {}
     for record in sorted(records, key=lambda each: not each.data):  # those that have not begun come last
-        flat = {**DEFAULTS, **flatten(record.config)}  # settings may be younger than the run
-        text = json.dumps({k: v for k, v in flat.items() if k != "seed"}, sort_keys=True)
+        own = {**DEFAULTS, **flat(flat(record.config))}  # settings may be younger than the run
+        del own["seed"]
+        text = json.dumps(own, sort_keys=True)
         key = (text, record.data.get("frame_digest"))
         if not record.data:
             key = next((known for known in found if known[0] == text), key)
         found.setdefault(key, {})[record.seed] = record
-        settings[key] = {k: v for k, v in flat.items() if k != "seed"}
+        settings[key] = own
     groups = [Group(settings[key], runs) for key, runs in found.items()]
     return tuple(sorted(groups, key=_order))
 
@@ -97,14 +99,6 @@ def group(records: tuple[Record, ...]) -> tuple[Group, ...]:
 def _order(each: Group) -> tuple[Any, ...]:
     s = each.settings
     return (s["data.name"], s["network.name"], s["recipe.name"], each.rho, each.epochs, each.without())
-
-
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"recipe": {"rho": 0.3}} -> {"recipe.rho": 0.3}."""
-    found: dict[str, Any] = {}
-    for key, value in config.items():
-        found |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
-    return found
 
 
 def data_label(each: Group) -> str:
@@ -129,15 +123,19 @@ def _recorded(provenance: str) -> str:
 
 def recipe_label(each: Group, groups: tuple[Group, ...]) -> str:
     """The recipe's name, and what tells it from others of that name: "paper, k 5"."""
-    own = ("data.name", "network.name", "recipe.name")
-    same = [g for g in groups if all(g.settings[key] == each.settings[key] for key in own)]
-    extras = []
-    for key, value in each.settings.items():
-        if key in (*_NO_SETTING, "recipe.rho", "recipe.epochs"):
-            continue
-        if len({json.dumps(g.settings.get(key)) for g in same}) > 1:
-            extras.append(f"{key.rpartition('.')[2]} {value}")
+    names = ("data.name", "network.name", "recipe.name")
+    same = [g for g in groups if all(g.settings[key] == each.settings[key] for key in names)]
+    own = {k: v for k, v in each.settings.items() if k not in (*_NO_SETTING, *NAMES_AND_LENGTH)}
+    extras = [
+        f"{key.rpartition('.')[2]} {value}" for key, value in own.items()
+        if len({json.dumps(g.settings.get(key)) for g in same}) > 1
+    ]  # fmt: skip
     return ", ".join([str(each.settings["recipe.name"]), *extras])
+
+
+def label(each: Group, groups: tuple[Group, ...]) -> str:
+    """"fc, paper, k 5, ρ 0.3"."""
+    return f"{each.network}, {recipe_label(each, groups)}, ρ {each.rho:g}"
 
 
 def baseline_of(each: Group, groups: tuple[Group, ...]) -> Group | None:
@@ -155,8 +153,7 @@ def compared_with(each: Group, groups: tuple[Group, ...]) -> tuple[Group | None,
     network, as long if possible, PAPERS.
     """
     own = baseline_of(each, groups)
-    network = each.settings["network.name"]
-    plain = [g for g in groups if _is_papers_baseline(g) and g.settings["network.name"] == network]
+    plain = [g for g in groups if _is_papers_baseline(g) and g.network == each.network]
     if own is not None or each in plain or not plain:
         return own, ""
     return max(plain, key=lambda g: (g.epochs == each.epochs, g.epochs)), PAPERS
@@ -164,14 +161,5 @@ def compared_with(each: Group, groups: tuple[Group, ...]) -> tuple[Group | None,
 
 def _is_papers_baseline(each: Group) -> bool:
     """Whether it was trained by the paper's recipe without SAM; for how long does not matter."""
-    keys = [key for key in DEFAULTS if key not in ("recipe.name", "recipe.rho", "recipe.epochs")]
+    keys = [key for key in DEFAULTS if key not in NAMES_AND_LENGTH]
     return not each.rho and all(each.settings[key] == DEFAULTS[key] for key in keys)
-
-
-def compare(a: Group, b: Group, value: Value, other: Value | None = None) -> Paired | None:
-    """`value` of `a` against `value` (or `other`) of `b` over the common seeds; None for fewer than two."""
-    first, second = a.values(value), b.values(other or value)
-    seeds = sorted(set(first) & set(second))
-    if len(seeds) < 2:
-        return None
-    return paired([first[seed] for seed in seeds], [second[seed] for seed in seeds])

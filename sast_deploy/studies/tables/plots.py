@@ -13,7 +13,7 @@ from sast_deploy.base.text import pictured
 from sast_deploy.studies.tables.analysed import amounts_of
 from sast_deploy.studies.tables.build import by_data
 from sast_deploy.studies.tables.conditions import FrameStudy, frame_studies
-from sast_deploy.studies.tables.groups import Group, data_label, group, recipe_label
+from sast_deploy.studies.tables.groups import Group, data_label, group, label, recipe_label
 from sast_deploy.studies.tables.records import Record
 from sast_deploy.studies.tables.values import Value, disturbed, gap, hard, tails
 
@@ -30,11 +30,6 @@ Drawn = tuple[str, str, tuple[str, ...], Iterable[Curve], bool]  # title, x, y b
 Writer = Callable[[Run | None], Path]
 
 
-def draw(records: tuple[Record, ...], folder: Path, run: Run | None = None) -> tuple[Path, ...]:
-    """Write the pictures that the runs allow, made from `run`; their paths. Raises OutputError."""
-    return tuple(write(run) for write in pictures(records, folder).values())
-
-
 def pictures(records: tuple[Record, ...], folder: Path) -> dict[Path, Writer]:
     """The pictures that the runs allow, by path: PNG files not yet written."""
     return {path: partial(_picture, path, *drawn) for path, drawn in _pictures(records, folder)}
@@ -42,7 +37,8 @@ def pictures(records: tuple[Record, ...], folder: Path) -> dict[Path, Writer]:
 
 def _pictures(records: tuple[Record, ...], folder: Path) -> Iterable[tuple[Path, Drawn]]:
     """Path, title, labels, curves of each picture, and whether x is logarithmic."""
-    for data, groups in by_data(group(records)).items():
+    every = group(records)
+    for data, groups in by_data(every).items():
         name = file_name(data)
         curves = list(_over_rho(groups))
         if curves:
@@ -53,20 +49,18 @@ def _pictures(records: tuple[Record, ...], folder: Path) -> Iterable[tuple[Path,
             path = folder / f"drop-{name}.png"
             labels = (data, "share of events lost", (ACCURACY,))
             yield path, (*labels, _drops(dropped, groups), False)
-    groups = group(records)
-    for study in frame_studies(groups):
+    for study in frame_studies(every):
         path = folder / f"gap-{study.option}-{file_name(study.data)}.png"
-        label = f"{study.option} (logarithmic)"
-        yield path, (study.data, label, (GAP,), _over_frames(study), True)
+        over = f"{study.option} (logarithmic)"
+        yield path, (study.data, over, (GAP,), _over_frames(study), True)
         path_of_tails = folder / f"gap-tails-{file_name(study.data)}.png"
         x = "tails: largest share of a layer's smooth activity that hard spikes lack, %"
-        yield path_of_tails, (study.data, x, (GAP,), _over_tails(study, groups), False)
+        yield path_of_tails, (study.data, x, (GAP,), _over_tails(study, every), False)
 
 
 def file_name(label: str) -> str:
     """A data set's label as a part of a file's name."""
     return re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")
-
 
 
 def _over_rho(groups: tuple[Group, ...]) -> Iterable[Curve]:
@@ -79,23 +73,22 @@ def _over_rho(groups: tuple[Group, ...]) -> Iterable[Curve]:
         if len(done) < 2:
             continue
         first = done[0]
-        label = f"{first.settings['network.name']}, {recipe_label(first, groups)}, {first.epochs} epochs"
-        yield (label, "-", *_points([(each.rho, each, hard) for each in done]))
+        name = f"{first.network}, {recipe_label(first, groups)}, {first.epochs} epochs"
+        yield (name, "-", *_points([(each.rho, each, hard) for each in done]))
         yield ("", "--", *_points([(each.rho, each, gap) for each in done]))
 
 
 def _drops(dropped: list[Group], groups: tuple[Group, ...]) -> Iterable[Curve]:
     for each in dropped:
-        label = f"{each.settings['network.name']}, {recipe_label(each, groups)}, ρ {each.rho:g}"
         amounts = amounts_of("drop", each)
-        yield (label, "-", *_points([(a, each, disturbed("drop", a)) for a in amounts]))
+        points = _points([(amount, each, disturbed("drop", amount)) for amount in amounts])
+        yield (label(each, groups), "-", *points)
 
 
 def _over_frames(study: FrameStudy) -> Iterable[Curve]:
     for family in study.families:
-        first = family[0]
-        label = f"{first.settings['network.name']}, {recipe_label(first, study.groups)}, ρ {first.rho:g}"
-        yield (label, "-", *_points([(study.value(each), each, gap) for each in family]))
+        points = _points([(study.value(each), each, gap) for each in family])
+        yield (label(family[0], study.groups), "-", *points)
 
 
 def _over_tails(study: FrameStudy, groups: tuple[Group, ...]) -> Iterable[Curve]:
@@ -103,11 +96,11 @@ def _over_tails(study: FrameStudy, groups: tuple[Group, ...]) -> Iterable[Curve]
     kinds: dict[str, list[Group]] = {}
     for each in groups:
         if data_label(each) == study.data and each.mean(tails) and each.settings["recipe.forward"] != "hard":
-            label = f"{each.settings['network.name']}, {each.settings['recipe.name']}, ρ {each.rho:g}"
-            kinds.setdefault(label, []).append(each)
-    for label, those in kinds.items():
+            kind = f"{each.network}, {each.settings['recipe.name']}, ρ {each.rho:g}"
+            kinds.setdefault(kind, []).append(each)
+    for kind, those in kinds.items():
         found = [(each.mean(tails), each) for each in those]
-        yield (label, "", *_points([(100 * mean.mean, each, gap) for mean, each in found if mean]))
+        yield (kind, "", *_points([(100 * mean.mean, each, gap) for mean, each in found if mean]))
 
 
 def _points(wanted: list[tuple[float, Group, Value]]) -> tuple[list[float], list[float], list[float]]:
@@ -127,17 +120,17 @@ def _picture(
     colour: Any = None
     ticks: set[float] = set()
     number = -1
-    for label, style, xs, means, deviations in curves:
-        number += bool(label)
+    for name, style, xs, means, deviations in curves:
+        number += bool(name)
         marker = MARKERS[number // COLOURS % len(MARKERS)]
         line = panels[-1 if style == "--" else 0].errorbar(
-            xs, means, deviations, fmt=f"{marker}{style}", label=pictured(label, LABEL) or None,
-            color=None if label else colour, capsize=3, markersize=4,
+            xs, means, deviations, fmt=f"{marker}{style}", label=pictured(name, LABEL) or None,
+            color=None if name else colour, capsize=3, markersize=4,
         )  # fmt: skip
         colour = line.lines[0].get_color()
         ticks |= set(xs)
-    for axes, name in zip(panels, y, strict=True):
-        axes.set_ylabel(name)
+    for axes, text in zip(panels, y, strict=True):
+        axes.set_ylabel(text)
         axes.grid(alpha=0.3)
     panels[-1].set_xlabel(pictured(x))
     if log:

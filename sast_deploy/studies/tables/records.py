@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from sast_deploy.base.errors import DataError
-from sast_deploy.base.files import write_text
 from sast_deploy.base.outputs import Run, json_kind
 from sast_deploy.base.reading import Expected
 from sast_deploy.base.reading.documents import read_json
@@ -119,13 +118,8 @@ def _joined(a: Record, b: Record, path: Path) -> Record:
     return replace(a, **parts)
 
 
-def write_raw(path: Path, records: Iterable[Record]) -> None:
-    """The finished runs' figures without long arrays and folders, one line each. Raises OutputError."""
-    write_text(path, raw_text(records))
-
-
 def raw_text(records: Iterable[Record]) -> str:
-    """What `write_raw` writes."""
+    """JSON of the finished runs' figures without long arrays and folders, one line each."""
     rows = [json.dumps(_shortened(_to_dict(record))) for record in records if record.float is not None]
     head = f'{{"format": "{RAW_FORMAT}", "version": {VERSION}, "runs": [\n'
     return head + ",\n".join(rows) + "\n]}\n"
@@ -139,7 +133,6 @@ def _from_folder(folder: Path) -> Iterable[Record]:
     for path in sorted(folder.rglob("results.json")):
         values = _read(path)
         if values.get("format") == FORMAT and values.get("float") is not None:
-            _check_version(values.get("version", VERSION), path)
             refuse(RECORD.problems(values, ""), path, DataError)
             yield record_of(values)
 
@@ -148,15 +141,8 @@ def _from_raw(path: Path) -> Iterable[Record]:
     values = _read(path)
     if values.get("format") != RAW_FORMAT:
         raise DataError("is no file of runs", where=path, expected="what `sast-deploy tables --json` writes")
-    _check_version(values.get("version"), path)
     refuse(RUNS.problems(values, ""), path, DataError)
     yield from (record_of(each) for each in values["runs"])
-
-
-def _check_version(version: Any, path: Path) -> None:
-    if type(version) is not int or not 1 <= version <= VERSION:
-        todo = "update sast-deploy" if type(version) is int and version > VERSION else None
-        raise DataError(f"version {version!r}", where=path, expected=f"{VERSION} or older", todo=todo)
 
 
 def record_of(values: Mapping[str, Any]) -> Record:

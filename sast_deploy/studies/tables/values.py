@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sast_deploy.studies.tables.records import Record
@@ -11,29 +11,28 @@ from sast_deploy.training.surrogate_tails import tail_shares
 Value = Callable[[Record], float | None]
 
 
-def surrogate(run: Record) -> float | None:
-    """Accuracy with smooth spikes."""
-    return _of(run.float, "surrogate")
+def figure(*path: str | int | Mapping[str, Any]) -> Value:
+    """What a run holds at `path`, as in figure("float", "hard"); of a list, what a mapping is part of."""
+
+    def value(run: Record) -> float | None:
+        found: Any = vars(run)
+        for key in path:
+            try:
+                found = _listed(found, key) if isinstance(key, Mapping) else found[key]
+            except (KeyError, IndexError, TypeError):  # TypeError: in what is None
+                return None
+        return None if found is None else float(found)
+
+    return value
 
 
-def hard(run: Record) -> float | None:
-    """Accuracy with hard spikes, nothing else changed."""
-    return _of(run.float, "hard")
+def _listed(found: list[dict[str, Any]], part: Mapping[str, Any]) -> dict[str, Any] | None:
+    return next((each for each in found if part.items() <= each.items()), None)
 
 
-def gap(run: Record) -> float | None:
-    """Surrogate accuracy - hard-spike accuracy."""
-    return _of(run.float, "gap")
-
-
-def training(key: str) -> Value:
-    """A figure of the training: "seconds", "step_ms", "peak_memory_mb"."""
-    return lambda run: _of(run.train, key)
-
-
-def deployed(subject: str, key: str) -> Value:
-    """A figure of a compiled network: "accuracy", "synops"."""
-    return lambda run: _of(run.profiles.get(subject), key)
+surrogate = figure("float", "surrogate")  # accuracy with smooth spikes
+hard = figure("float", "hard")  # with hard spikes, nothing else changed
+gap = figure("float", "gap")  # surrogate - hard
 
 
 def hidden_synops(subject: str) -> Value:
@@ -50,42 +49,15 @@ def loss(subject: str) -> Value:
     """Hard-spike accuracy before quantization - accuracy of the integers."""
 
     def value(run: Record) -> float | None:
-        before, after = hard(run), _of(run.profiles.get(subject), "accuracy")
+        before, after = hard(run), figure("profiles", subject, "accuracy")(run)
         return None if before is None or after is None else before - after
 
     return value
 
 
-def disturbed(part: str, amount: float, key: str = "hard") -> Value:
-    """Accuracy under event drop or weight noise of that strength, mean over the draws."""
-
-    def value(run: Record) -> float | None:
-        levels = (run.analysis.get(part) or {}).get("levels", [])
-        return next((float(level[key]) for level in levels if level["amount"] == amount), None)
-
-    return value
-
-
-def analysed(part: str, *keys: str) -> Value:
-    """A figure of an analysis, as in analysed("margins", "hard_share")."""
-
-    def value(run: Record) -> float | None:
-        found: Any = run.analysis.get(part)
-        for key in keys[:-1]:
-            found = (found or {}).get(key)
-        return _of(found, keys[-1])
-
-    return value
-
-
-def rate(layer: int, *, smooth: bool = False) -> Value:
-    """Mean spikes, hard or smooth, per neuron and step of a LIF layer, on the test split."""
-
-    def value(run: Record) -> float | None:
-        rates = (run.float or {}).get("surrogate_rates" if smooth else "hard_rates", [])
-        return float(rates[layer]) if layer < len(rates) else None
-
-    return value
+def disturbed(part: str, amount: float) -> Value:
+    """Hard-spike accuracy under event drop or weight noise of that strength, mean over the draws."""
+    return figure("analysis", part, "levels", {"amount": amount}, "hard")
 
 
 def tails(run: Record) -> float | None:
@@ -94,7 +66,3 @@ def tails(run: Record) -> float | None:
     if not found.get("surrogate_rates"):
         return None
     return max(tail_shares(found["surrogate_rates"], found["hard_rates"]))
-
-
-def _of(values: Any, key: str) -> float | None:
-    return float(values[key]) if values and values.get(key) is not None else None
