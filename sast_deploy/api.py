@@ -27,7 +27,7 @@ from sast_deploy.base.versions import package_versions
 from sast_deploy.compiler import Compilation, compile_network
 from sast_deploy.compiler.floatnet import FloatNetwork
 from sast_deploy.engines.registry import EngineName, LavaOptions, run_engine
-from sast_deploy.netx.export import EXPORT, net_run
+from sast_deploy.netx.export import EXPORT, net_origin
 from sast_deploy.netx.file import NetFile, profile_of, read_net, write_net
 from sast_deploy.program.profile import Profile, load_profile
 from sast_deploy.program.program import Program
@@ -98,7 +98,7 @@ class Net:
         Raises OutputError: it cannot be written, or another network lies there and may not go.
         """
         path = Path(path)
-        check_output(path, EXPORT, net_run(self.file), overwrite=overwrite, option="path")
+        check_output(path, EXPORT, net_origin(self.file), overwrite=overwrite, option="path")
         write_net(path, self.file)
         return Net(self.file, path, self.compilation, self.calibrated)
 

@@ -16,7 +16,7 @@ from sast_deploy.netx.file import NetFile
 from sast_deploy.program import record as record_module
 from sast_deploy.program.record import SpikeRecord, allocate, evenly_spread, first_difference
 from sast_deploy.reports.accuracy import Accuracy
-from sast_deploy.reports.run import Run, make_report
+from sast_deploy.reports.run import Execution, make_report
 from sast_deploy.show.blocks import Out
 from sast_deploy.show.report import print_report
 from tests.programs import fc_program, random_frames
@@ -40,7 +40,7 @@ def report():
     record = run_reference(program, frames)
     labels = record.predictions.copy()
     labels[:5] = (labels[:5] + 1) % 3
-    return make_report(NetFile(program, ""), frames, labels, record, Run("lava", 1.5, 20, None), FACTS)
+    return make_report(NetFile(program, ""), frames, labels, record, Execution("lava", 1.5, 20, None), FACTS)
 
 
 @pytest.mark.parametrize(

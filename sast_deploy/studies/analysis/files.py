@@ -9,7 +9,7 @@ from typing import Any
 
 from sast_deploy import __version__
 from sast_deploy.base.files import write_text
-from sast_deploy.base.outputs import RUN_KEY, Kind, Run, json_kind, picture_kind
+from sast_deploy.base.outputs import ORIGIN_KEY, Kind, Origin, json_kind, picture_kind
 from sast_deploy.netx.export import FRAMES
 from sast_deploy.studies.analysis.plots import draw_corruption, draw_margins
 
@@ -20,12 +20,12 @@ PICTURES: dict[str, tuple[tuple[str, ...], Any]] = {
 }  # fmt: skip
 
 
-def _run(found: dict[str, Any]) -> Run:
-    return {FRAMES: [each["frames"] for each in found["checkpoints"].values()], **found[RUN_KEY]}
+def _origin(found: dict[str, Any]) -> Origin:
+    return {FRAMES: [each["frames"] for each in found["checkpoints"].values()], **found[ORIGIN_KEY]}
 
 
 ANALYSIS = json_kind(
-    "JSON file of an analysis", lambda found: found.get("format") == FORMAT, _run, mark=f'"{FORMAT}"'
+    "JSON file of an analysis", lambda found: found.get("format") == FORMAT, _origin, mark=f'"{FORMAT}"'
 )
 
 
@@ -40,12 +40,12 @@ def _pictures(path: Path, parts: Collection[str]) -> dict[Path, Any]:
 
 
 def write_analysis(
-    results: dict[str, dict[str, Any]], comparisons: list[dict[str, Any]], path: Path, made: Run
+    results: dict[str, dict[str, Any]], comparisons: list[dict[str, Any]], path: Path, made: Origin
 ) -> list[Path]:
     """Write the JSON file and the pictures of the parts that have one; their paths. Raises OutputError."""
     content = {
         "format": FORMAT, "version": 1, "package": __version__,
-        "checkpoints": results, "comparisons": comparisons, RUN_KEY: made,
+        "checkpoints": results, "comparisons": comparisons, ORIGIN_KEY: made,
     }  # fmt: skip
     write_text(path, json.dumps(content, indent=1) + "\n")
     pictures = _pictures(path, {part for found in results.values() for part in found})

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sast_deploy.base.outputs import Run, save_figure
+from sast_deploy.base.outputs import Origin, save_figure
 from sast_deploy.base.text import pictured
 from sast_deploy.studies.tables.analysed import amounts_of
 from sast_deploy.studies.tables.build import by_data
@@ -27,12 +27,12 @@ ACCURACY, GAP = "hard-spike accuracy, %", "gap between smooth and\nhard spikes, 
 # Label, line style, x, mean, sd. Dashed ones are gaps, which have a panel of their own below accuracies.
 Curve = tuple[str, str, list[float], list[float], list[float]]
 Drawn = tuple[str, str, tuple[str, ...], Iterable[Curve], bool]  # title, x, y by panel, curves, logarithmic
-Writer = Callable[[Run | None], Path]
+Writer = Callable[[Origin | None], Path]
 
 
-def draw(records: tuple[Record, ...], folder: Path, run: Run | None = None) -> tuple[Path, ...]:
-    """Write the pictures that the runs allow, made from `run`; their paths. Raises OutputError."""
-    return tuple(write(run) for write in pictures(records, folder).values())
+def draw(records: tuple[Record, ...], folder: Path, origin: Origin | None = None) -> tuple[Path, ...]:
+    """Write the pictures that the runs allow, made from `origin`; their paths. Raises OutputError."""
+    return tuple(write(origin) for write in pictures(records, folder).values())
 
 
 def pictures(records: tuple[Record, ...], folder: Path) -> dict[Path, Writer]:
@@ -117,7 +117,7 @@ def _points(wanted: list[tuple[float, Group, Value]]) -> tuple[list[float], list
 
 
 def _picture(
-    path: Path, title: str, x: str, y: tuple[str, ...], curves: Iterable[Curve], log: bool, run: Run | None
+    path: Path, title: str, x: str, y: tuple[str, ...], curves: Iterable[Curve], log: bool, made: Origin | None
 ) -> Path:
     """y: the label of each panel."""
     from matplotlib.figure import Figure
@@ -146,5 +146,5 @@ def _picture(
         panels[-1].minorticks_off()
     panels[0].set_title(pictured(title), fontsize="small")
     panels[0].legend(fontsize="x-small")
-    save_figure(figure, path, DPI, run)
+    save_figure(figure, path, DPI, made)
     return path

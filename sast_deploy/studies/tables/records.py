@@ -11,7 +11,7 @@ from typing import Any
 
 from sast_deploy.base.errors import DataError
 from sast_deploy.base.files import write_text
-from sast_deploy.base.outputs import Run, json_kind
+from sast_deploy.base.outputs import Origin, json_kind
 from sast_deploy.base.reading import Expected
 from sast_deploy.base.reading.documents import read_json
 from sast_deploy.base.rules import refuse, shown
@@ -197,7 +197,7 @@ def _read(path: Path) -> dict[str, Any]:
     return found
 
 
-def records_run(records: Iterable[Record]) -> Run:
+def records_origin(records: Iterable[Record]) -> Origin:
     """Of tables and their pictures: every finished run's checkpoint, and all that was measured of it.
 
     More of both is no loss. Runs of one name are told apart by what makes each this run and no other.
@@ -230,5 +230,5 @@ def _untimed(value: Any) -> Any:
 
 RAW = json_kind(
     "JSON file of runs", lambda found: found.get("format") == RAW_FORMAT,
-    lambda found: records_run(map(record_of, found["runs"])), mark=f'"{RAW_FORMAT}"',
+    lambda found: records_origin(map(record_of, found["runs"])), mark=f'"{RAW_FORMAT}"',
 )  # fmt: skip
