@@ -117,8 +117,9 @@ def _points(wanted: list[tuple[float, Group, Value]]) -> tuple[list[float], list
 
 
 def _picture(
-    path: Path, title: str, x: str, y: tuple[str, ...], curves: Iterable[Curve], log: bool, made: Origin | None
-) -> Path:
+    path: Path, title: str, x: str, y: tuple[str, ...], curves: Iterable[Curve], log: bool,
+    origin: Origin | None,
+) -> Path:  # fmt: skip
     """y: the label of each panel."""
     from matplotlib.figure import Figure
 
@@ -146,5 +147,5 @@ def _picture(
         panels[-1].minorticks_off()
     panels[0].set_title(pictured(title), fontsize="small")
     panels[0].legend(fontsize="x-small")
-    save_figure(figure, path, DPI, made)
+    save_figure(figure, path, DPI, origin)
     return path
