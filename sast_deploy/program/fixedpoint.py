@@ -70,11 +70,11 @@ class Arithmetic:
 
     state: QFormat
     weight_bits: Annotated[int, Whole(2, 32)]
-    overflow: Annotated[str, Choice(*OVERFLOWS)]
-    leak_rounding: Annotated[str, Choice(*ROUNDINGS)]
-    shift_rounding: Annotated[str, Choice(*ROUNDINGS)]
-    comparison: Annotated[str, Choice(*COMPARISONS)]
-    reset: Annotated[str, Choice(*RESETS)]
+    overflow: Annotated[str, Choice(OVERFLOWS)]
+    leak_rounding: Annotated[str, Choice(ROUNDINGS)]
+    shift_rounding: Annotated[str, Choice(ROUNDINGS)]
+    comparison: Annotated[str, Choice(COMPARISONS)]
+    reset: Annotated[str, Choice(RESETS)]
 
     def __post_init__(self) -> None:
         """Refuse a rule that does not exist."""
