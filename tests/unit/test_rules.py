@@ -146,7 +146,7 @@ def test_every_kind_of_rule_has_words_of_its_own() -> None:
         waiting += (kinds := waiting.pop().__subclasses__())
         found |= set(kinds)
     assert {sast_deploy.studies.sweep.keys.Section, Whole, Plain} <= found
-    assert all("__str__" in vars(kind) for kind in found), found
+    assert all({"__str__", "_words"} & vars(kind).keys() for kind in found), found
 
 
 def test_a_problem_says_in_which_part_of_a_file_it_is() -> None:

@@ -21,7 +21,7 @@ import numpy as np
 
 from sast_deploy.base.errors import DataError, InstallationError
 from sast_deploy.data.cache import notice
-from sast_deploy.data.events import EVENT, Events
+from sast_deploy.data.events import FIELDS, to_events
 from sast_deploy.data.readers.nmnist import (
     MARKER,
     no_download,
@@ -34,7 +34,6 @@ from sast_deploy.data.recordings import Recording, Recordings, Source, folder_si
 if TYPE_CHECKING:  # a run that finds its frames in the cache compiles nothing
     from sast_deploy.data.frames import Binner, Frames
 
-FIELDS = ("x", "y", "t", "p")
 
 
 @dataclass(frozen=True)
@@ -200,20 +199,3 @@ def sensor_of(data_set: Any, name: str) -> tuple[int, int]:
     if size is None or len(size) != 3 or size[2] != 2:
         raise DataError(f"tonic.datasets.{name} has sensor size {size}", expected="(width, height, 2)")
     return int(size[1]), int(size[0])
-
-
-def to_events(raw: Any, where: Path) -> Events:
-    """tonic's structured events as dtype EVENT. Raises DataError for values that EVENT cannot hold."""
-    events = np.empty(raw["t"].size, EVENT)
-    for name in FIELDS:
-        values = np.ravel(raw[name])
-        if values.dtype.kind not in "iub":
-            what = f"{name} of type {values.dtype}"
-            raise DataError(what, where=where, expected="integers (t in microseconds)")
-        limits = np.iinfo(EVENT[name])
-        outside = np.flatnonzero((values < int(limits.min)) | (values > int(limits.max)))
-        if outside.size:
-            what = f"event {outside[0]} has {name} = {values[outside[0]]}"
-            raise DataError(what, where=where, expected=f"{limits.min} to {limits.max}")
-        events[name] = values
-    return events
