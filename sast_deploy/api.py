@@ -30,7 +30,7 @@ from sast_deploy.compiler.floatnet import FloatNetwork
 from sast_deploy.data.request import DataRequest
 from sast_deploy.engines.registry import EngineName, LavaOptions, run_engine
 from sast_deploy.engines.stockrun import run_in_chunks
-from sast_deploy.netx.export import EXPORT, net_run
+from sast_deploy.netx.export import EXPORT, net_origin
 from sast_deploy.netx.file import NetFile, profile_of, read_net, write_net
 from sast_deploy.netx.foreign.frames import stock_frames
 from sast_deploy.netx.foreign.reader import read_stock
@@ -112,7 +112,7 @@ class Net:
         Raises OutputError: it cannot be written, or another network lies there and may not go.
         """
         path = Path(path)
-        check_output(path, EXPORT, net_run(self.file), overwrite=overwrite, option="path")
+        check_output(path, EXPORT, net_origin(self.file), overwrite=overwrite, option="path")
         write_net(path, self.file)
         return replace(self, path=path)
 

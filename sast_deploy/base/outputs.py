@@ -1,7 +1,7 @@
 """One guard for every file that a command writes: refused before any work, never silently another run's.
 
-A file that holds results says which *run* made it: the digests of what was read and the options that the
-content depends on, flat, by names that people read. The same run may write it again, another may not.
+A file that holds results says what made it, its *origin*: the digests of what was read and the options that
+the content depends on, flat, by names that people read. The same may write it again, another may not.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from sast_deploy.base.files import atomic_path, check_folder, has_changed, outpu
 from sast_deploy.base.reading.documents import parse_json, read_json
 from sast_deploy.base.reading.files import BROKEN_ZIP, Expected, read_bytes
 
-Run = Mapping[str, Any]
-RUN_KEY = "made_from"  # of a JSON file
-RUN_MEMBER = "run"  # of an .npz
+Origin = Mapping[str, Any]
+ORIGIN_KEY = "made_from"  # of a JSON file
+ORIGIN_MEMBER = "run"  # of an .npz
 OURS_NPZ = ({"logits.npy", "run.npy"}, {"logits.npy", "spikes.npy", "membranes.npy", "latency.npy"})
 STDOUT = Path("-")  # for --json
 HEAD_BYTES = 256  # of a file that say what it is
-LONGEST = 64 * 2**20  # bytes of a file that is read for its run
+LONGEST = 64 * 2**20  # bytes of a file that is read for its origin
 _EXPECTED = Expected("a file of results", OutputError)
-LATER = ("frames", "figures", "recordings")  # of a run, that files of earlier versions do not name
+LATER = ("frames", "figures", "recordings")  # of an origin, that files of earlier versions do not name
 SHOWN = 3  # names of a mapping that a message shows
 PHRASES = {"samples": "{} samples", "engine": "on {}", "checked": "{} of them checked"}
 _IN_PICTURE = re.compile(rb"sast-deploy-run:([A-Za-z0-9+/=]+);")
@@ -49,14 +49,14 @@ class Kind:
         name: for messages, as "report".
         mark: regular expression that the first HEAD_BYTES bytes match, from their beginning.
         ours: whether a file that begins so is one that we wrote; None where it is too damaged to say.
-        run: what made a file of ours; None where it does not say.
+        origin: what made a file of ours; None where it does not say.
         todo: what to do where something is in the way; default: choose another name, or --overwrite.
     """
 
     name: str
     mark: bytes
     ours: Callable[[Path], bool | None]
-    run: Callable[[Path], Run | None] = lambda _: None
+    origin: Callable[[Path], Origin | None] = lambda _: None
     todo: str = ""
 
 
@@ -66,7 +66,7 @@ class _Output:
 
     path: Path
     kind: Kind
-    run: Run | None
+    origin: Origin | None
     inputs: tuple[Path, ...]
     option: str
 
@@ -96,16 +96,16 @@ class _Output:
     def _loss(self, target: Path, damaged: bool, changed: bool) -> str:
         if damaged:
             return f"damaged {self.kind.name} that does not say which run made it"
-        if self.run is None:
+        if self.origin is None:
             return f"new {self.kind.name}" if changed else ""
-        loss = _loss(self.kind.run(target), self.run)
+        loss = _loss(self.kind.origin(target), self.origin)
         return f"{self.kind.name} {loss}" if loss else ""
 
 
 def check_output(
     path: Path,
     kind: Kind,
-    run: Run | None = None,
+    origin: Origin | None = None,
     *,
     inputs: Iterable[Path] = (),
     overwrite: bool = False,
@@ -116,7 +116,7 @@ def check_output(
     What is there is remembered: where it has changed when the file is written, this is asked once more.
 
     Args:
-        run: what is about to be written; None for files that hold no results.
+        origin: what makes what is about to be written; None for files that hold no results.
         inputs: files that the command reads; none of them is an output.
         overwrite: another run's file of the kind may be replaced, or a damaged one.
         option: what names the file, for the message.
@@ -127,7 +127,7 @@ def check_output(
     path = Path(path)
     target = output_target(path)
     seen, changed = state_of(target), has_changed(target)
-    output = _Output(path, kind, run, tuple(inputs), option)
+    output = _Output(path, kind, origin, tuple(inputs), option)
     output.check(target, overwrite and not changed, changed)
     watch(target, seen, output.check_again)
 
@@ -153,11 +153,11 @@ def check_output_folder(path: Path) -> None:
     check_folder(output_target(path).parent, path)
 
 
-def _loss(old: Run | None, new: Run) -> str:
-    """What is lost where a file of the run `old` becomes one of `new`; '' for the same run.
+def _loss(old: Origin | None, new: Origin) -> str:
+    """What is lost where a file of origin `old` becomes one of `new`; '' for the same.
 
-    What `new` does not name is not known yet, nor what of LATER an older file does not. A mapping inside a
-    run holds parts: more are no loss.
+    What `new` does not name is not known yet, nor what of LATER an older file does not. A mapping inside an
+    origin holds parts: more are no loss.
     """
     if old is None:
         return "that does not say which run made it"
@@ -203,14 +203,14 @@ def _shown(value: Any) -> str:
 def json_kind(
     name: str,
     is_ours: Callable[[dict[str, Any]], bool],
-    run: Callable[[dict[str, Any]], Run | None],
+    origin: Callable[[dict[str, Any]], Origin | None],
     *,
     mark: str = "",
     todo: str = "",
 ) -> Kind:
     """Objects in JSON that `is_ours` knows, with the text `mark` near their beginning.
 
-    run: what made one, from all that it holds; it may be without its RUN_KEY, damaged, or cut off.
+    origin: what made one, from all that it holds; it may be without its ORIGIN_KEY, damaged, or cut off.
     """
 
     def read(path: Path) -> Any:
@@ -223,9 +223,9 @@ def json_kind(
             return None
         return isinstance(found, dict) and is_ours(found)
 
-    def made_from(path: Path) -> Run | None:
+    def made_from(path: Path) -> Origin | None:
         try:
-            made = run(read(path))
+            made = origin(read(path))
         except (OutputError, TypeError, LookupError, AttributeError):
             return None
         return made if isinstance(made, dict) else None
@@ -233,9 +233,9 @@ def json_kind(
     return Kind(name, rb"\s*\{.*" + re.escape(mark).encode(), ours, made_from, todo)
 
 
-def with_run(text: str, run: Run) -> str:
+def with_origin(text: str, origin: Origin) -> str:
     """A JSON object's text with what made it."""
-    return json.dumps({**json.loads(text), RUN_KEY: run}, indent=2) + "\n"
+    return json.dumps({**json.loads(text), ORIGIN_KEY: origin}, indent=2) + "\n"
 
 
 def members(path: Path) -> set[str] | None:
@@ -252,7 +252,7 @@ def _npz_ours(path: Path) -> bool | None:
     return names if names is None else any(names >= each for each in OURS_NPZ)
 
 
-def npz_run(path: Path) -> Run | None:
+def npz_origin(path: Path) -> Origin | None:
     """What made an .npz file, from its member `run`; None without one."""
     import numpy as np
 
@@ -260,22 +260,22 @@ def npz_run(path: Path) -> Run | None:
 
     try:
         with zipfile.ZipFile(path) as archive:
-            if archive.getinfo(f"{RUN_MEMBER}.npy").file_size > LONGEST:
+            if archive.getinfo(f"{ORIGIN_MEMBER}.npy").file_size > LONGEST:
                 return None
         with np.load(path, allow_pickle=False) as content:
-            made = parse_json(str(content[RUN_MEMBER]), path, _EXPECTED)
+            made = parse_json(str(content[ORIGIN_MEMBER]), path, _EXPECTED)
     except (OutputError, *BROKEN, *BROKEN_ZIP):
         return None
     return made if isinstance(made, dict) else None
 
 
-NPZ = Kind("file of spikes", rb"PK\x03\x04.{26}logits\.npy", _npz_ours, npz_run)
+NPZ = Kind("file of spikes", rb"PK\x03\x04.{26}logits\.npy", _npz_ours, npz_origin)
 
 
 def picture_kind(path: Path) -> Kind:
     """The kind of picture that a name's suffix asks for. Raises OutputError for one that we cannot draw."""
     mark, end, _ = _PICTURES[_suffix(path)]
-    return Kind("picture", mark, partial(_picture_ours, end=end), _picture_run)
+    return Kind("picture", mark, partial(_picture_ours, end=end), _picture_origin)
 
 
 def _picture_ours(path: Path, end: bytes) -> bool | None:
@@ -288,11 +288,11 @@ def _picture_ours(path: Path, end: bytes) -> bool | None:
     return False if content.rstrip().endswith(end) else None
 
 
-def save_figure(figure: Any, path: Path, dpi: int, run: Run | None = None) -> None:
+def save_figure(figure: Any, path: Path, dpi: int, origin: Origin | None = None) -> None:
     """Write a matplotlib figure as its name's suffix says, with what made it. Raises OutputError."""
     suffix = _suffix(path)
-    note = base64.b64encode(json.dumps(run).encode()).decode()  # no character that a format would escape
-    # Always, also where no run is known: it says that the picture is ours.
+    note = base64.b64encode(json.dumps(origin).encode()).decode()  # no character that a format would escape
+    # Always, also where no origin is known: it says that the picture is ours.
     metadata = {_PICTURES[suffix][-1]: f"sast-deploy-run:{note};"}
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format=suffix[1:], dpi=dpi, metadata=metadata)
@@ -305,7 +305,7 @@ def _suffix(path: Path) -> str:
     return suffix
 
 
-def _picture_run(path: Path) -> Run | None:
+def _picture_origin(path: Path) -> Origin | None:
     try:
         found = _IN_PICTURE.search(read_bytes(path, _EXPECTED, LONGEST))
         made = parse_json(base64.b64decode(found[1]), path, _EXPECTED) if found else None

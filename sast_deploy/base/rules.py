@@ -107,9 +107,6 @@ class Choice(Rule):
 
     names: tuple[str, ...]
 
-    def __init__(self, *names: str) -> None:
-        object.__setattr__(self, "names", names)
-
     def __str__(self) -> str:
         return " or ".join(self.names) if len(self.names) < 3 else f"one of {', '.join(self.names)}"
 
@@ -326,64 +323,16 @@ def _inside(value: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Ints(Rule):
-    """An int32 array from low to high of one of some shapes; optional: or None.
+class Array(Rule):
+    """An array of numbers of one of some shapes.
 
-    shapes: names or numbers of axes, as in "out in". What a name stands for is what the first array that
-    has it says.
-    """
-
-    shapes: tuple[str, ...]
-    low: int
-    high: int
-    optional: bool
-
-    def __init__(
-        self, *shapes: str, low: int = INT32.min, high: int = INT32.max, optional: bool = False
-    ) -> None:
-        for name, value in (("shapes", shapes), ("low", low), ("high", high), ("optional", optional)):
-            object.__setattr__(self, name, value)
-
-    def __str__(self) -> str:
-        return self._text({})
-
-    def _text(self, sizes: Sizes) -> str:
-        axes = (", ".join(str(sizes.get(axis, axis)) for axis in shape.split()) for shape in self.shapes)
-        shapes = " or ".join(f"({each})" for each in axes)
-        return f"int32 {shapes} from {self.low} to {self.high}{', or None' if self.optional else ''}"
-
-    def problems(self, value: Any, path: str, sizes: Sizes | None = None) -> Iterator[Problem]:
-        """See `Rule`; `sizes` learns what the names of axes stand for."""
-        sizes = {} if sizes is None else sizes
-        found = None if value is None and self.optional else self._wrong(value, sizes)
-        if found is not None:
-            yield Problem(path, found, self._text(sizes))
-
-    def _wrong(self, value: Any, sizes: Sizes) -> str | None:
-        if not isinstance(value, np.ndarray) or value.dtype != np.int32 or not value.size:
-            return shown(value)
-        if isinstance(value, np.ma.MaskedArray):
-            return "an array with a mask"
-        if not any(_matches(value.shape, shape.split(), sizes) for shape in self.shapes):
-            return f"shape {value.shape}"
-        if (self.low, self.high) == (INT32.min, INT32.max):
-            return None
-        low, high = int(value.min()), int(value.max())
-        return f"{low}..{high}" if low < self.low or high > self.high else None
-
-
-@dataclass(frozen=True)
-class Floats(Rule):
-    """Finite float32 numbers from low to high, of anything that NumPy takes for numbers.
-
-    shape: names of axes, as in Ints; one number stands for all of an axis whose size is known. positive:
-    without 0. optional: or None.
+    shape: names or numbers of axes, as in "out in" or "1 or out". What a name stands for is what the first
+    array that has it says. optional: or None.
     """
 
     shape: str
-    low: float = -np.inf
-    high: float = np.inf
-    positive: bool = False
+    low: float
+    high: float
     optional: bool = False
 
     def __str__(self) -> str:
@@ -391,20 +340,69 @@ class Floats(Rule):
 
     def text(self, sizes: Sizes) -> str:
         """In words, with the sizes of axes that are known."""
-        ends = " above 0" if self.positive else f" from {self.low:g} to {self.high:g}"
-        ends = "" if ends == " from -inf to inf" else ends
-        axes = ", ".join(str(sizes.get(axis, axis)) for axis in self.shape.split())
-        return f"finite float32 ({axes}){ends}{', or None' if self.optional else ''}"
+        axes = (", ".join(str(sizes.get(axis, axis)) for axis in shape) for shape in self._shapes())
+        words = self._words(" or ".join(f"({each})" for each in axes))
+        return f"{words}, or None" if self.optional else words
 
-    def kept(self, value: Any, sizes: Sizes) -> npt.NDArray[np.float32] | None:
+    def kept(self, value: Any, sizes: Sizes) -> npt.NDArray[Any] | None:
         """The numbers, nobody's to change; `sizes` learns what the names of axes stand for.
 
         Raises ValueError: what was found instead.
         """
         if value is None and self.optional:
             return None
-        given, axes = np.asarray(value), self.shape.split()
-        if given.dtype.kind not in "iuf" or isinstance(value, np.ma.MaskedArray):
+        if isinstance(value, np.ma.MaskedArray):
+            raise ValueError("an array with a mask")
+        return frozen_array(self._checked(value, sizes))
+
+    def _shapes(self) -> list[list[str]]:
+        return [shape.split() for shape in self.shape.split(" or ")]
+
+    def _words(self, shape: str) -> str:
+        raise NotImplementedError
+
+    def _checked(self, value: Any, sizes: Sizes) -> npt.NDArray[Any]:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Ints(Array):
+    """An int32 array."""
+
+    low: int = INT32.min
+    high: int = INT32.max
+
+    def _words(self, shape: str) -> str:
+        return f"int32 {shape} from {self.low} to {self.high}"
+
+    def _checked(self, value: Any, sizes: Sizes) -> npt.NDArray[Any]:
+        if not isinstance(value, np.ndarray) or value.dtype != np.int32 or not value.size:
+            raise ValueError(shown(value))
+        if not any(_matches(value.shape, shape, sizes) for shape in self._shapes()):
+            raise ValueError(f"shape {value.shape}")
+        if value.min() < self.low or value.max() > self.high:
+            raise ValueError(f"{value.min()}..{value.max()}")
+        return value
+
+
+@dataclass(frozen=True)
+class Floats(Array):
+    """Finite float32 numbers, of anything that NumPy takes for numbers.
+
+    One number stands for all of an axis whose size is known. positive: without 0.
+    """
+
+    low: float = -np.inf
+    high: float = np.inf
+    positive: bool = False
+
+    def _words(self, shape: str) -> str:
+        ends = " above 0" if self.positive else f" from {self.low:g} to {self.high:g}"
+        return f"finite float32 {shape}{'' if ends == ' from -inf to inf' else ends}"
+
+    def _checked(self, value: Any, sizes: Sizes) -> npt.NDArray[Any]:
+        given, (axes,) = np.asarray(value), self._shapes()
+        if given.dtype.kind not in "iuf":
             raise ValueError(shown(value))
         if given.size == 1 and given.ndim < 2 and len(axes) == 1:  # not known beside a wrong array
             given = np.full(sizes.get(axes[0], 1), given)
@@ -417,7 +415,7 @@ class Floats(Rule):
         if len(bad):
             at = tuple(bad[0].tolist())
             raise ValueError(f"{array[at]:g} at {list(at)}")
-        return frozen_array(array)
+        return array
 
 
 def _matches(shape: tuple[int, ...], axes: list[str], sizes: Sizes) -> bool:

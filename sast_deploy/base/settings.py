@@ -18,17 +18,15 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_ori
 
 from sast_deploy.base.errors import SastError
 from sast_deploy.base.rules import (
+    Array,
     Choice,
     Flag,
-    Floats,
     Instance,
-    Ints,
     Problem,
     Rule,
     Sizes,
     Table,
     bounded,
-    frozen_array,
     refuse,
     shown,
     told,
@@ -55,7 +53,7 @@ def _rule(hint: Any) -> Rule | None:
     if get_origin(hint) is Annotated:
         return next((each for each in hint.__metadata__ if isinstance(each, Rule)), None)
     if get_origin(hint) is Literal:
-        return Choice(*get_args(hint))
+        return Choice(get_args(hint))
     if isinstance(hint, type) and is_dataclass(hint):
         return Nested(hint) if issubclass(hint, Settings) else Instance((hint,))
     return Flag() if hint is bool else None
@@ -66,16 +64,11 @@ def _problems(value: Any, prefix: str) -> Iterator[Problem]:
     sizes: Sizes = {}
     for name, rule in ruled(type(value)).items():
         found, path = getattr(value, name), f"{prefix}{name}"
-        if isinstance(rule, Floats):
+        if isinstance(rule, Array):
             try:
                 object.__setattr__(value, name, rule.kept(found, sizes))
             except ValueError as error:
                 yield Problem(path, str(error), rule.text(sizes))
-        elif isinstance(rule, Ints):
-            wrong = list(rule.problems(found, path, sizes))
-            if found is not None and not wrong:
-                object.__setattr__(value, name, frozen_array(found))
-            yield from wrong
         elif isinstance(found, list):
             yield Problem(path, f"a list, {shown(found)}", f"a tuple; {rule}")
         else:

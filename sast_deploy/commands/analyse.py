@@ -85,7 +85,7 @@ def analyse_command(
     from sast_deploy.data.request import load_recorded
     from sast_deploy.netx.export import FRAMES
     from sast_deploy.studies.analysis.duel import compare, tell_apart
-    from sast_deploy.studies.analysis.files import analysis_run, planned, write_analysis
+    from sast_deploy.studies.analysis.files import analysis_origin, planned, write_analysis
     from sast_deploy.studies.analysis.study import measure
     from sast_deploy.studies.analysis.tables import print_analyses
     from sast_deploy.training.batches import pick_device
@@ -95,7 +95,7 @@ def analyse_command(
         refuse_ignored(["seed"], f"with --parts {','.join(parts)}, which draw nothing")
     pick_device(device)
     path = output or checkpoints[0].parent / ("comparison.json" if checkpoints[1:] else "analysis.json")
-    made = analysis_run(checkpoints, parts, data, samples, seed)
+    made = analysis_origin(checkpoints, parts, data, samples, seed)
 
     def check() -> None:
         for place, kind in planned(path, parts).items():

@@ -65,7 +65,7 @@ def compile_command(
     from sast_deploy import api
     from sast_deploy.base.files import input_digest
     from sast_deploy.calibration import STEPS, ordered_steps
-    from sast_deploy.netx.export import FRAMES, Export, calibration_run, compile_run
+    from sast_deploy.netx.export import FRAMES, Export, calibration_origin, compile_origin
     from sast_deploy.program.profile import load_profile
     from sast_deploy.show.compilation import print_compilation
     from sast_deploy.training.checkpoint import load_checkpoint
@@ -79,8 +79,8 @@ def compile_command(
     out.print(f"{checkpoint} -> {profile.name}: {profile.description}")
     named = STEPS if calibrate_steps is None else [step.strip() for step in calibrate_steps.split(",")]
     steps = ordered_steps(named)
-    wanted = {} if calibrate is None else calibration_run(calibrate, steps, seed or 0, profile)
-    made = compile_run(input_digest(checkpoint), profile, strict_reset, wanted)
+    wanted = {} if calibrate is None else calibration_origin(calibrate, steps, seed or 0, profile)
+    made = compile_origin(input_digest(checkpoint), profile, strict_reset, wanted)
     stem = f"{trained.name}-{profile.name}{'-calibrated' if calibrate else ''}"
     export = Export(output, stem, (checkpoint, Path(profile_name)), overwrite)
     export.check(made)

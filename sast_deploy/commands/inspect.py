@@ -56,18 +56,18 @@ def inspect_command(
     """
     from sast_deploy import api
     from sast_deploy.base.files import input_digest, write_text
-    from sast_deploy.base.outputs import STDOUT, check_output, with_run
+    from sast_deploy.base.outputs import STDOUT, check_output, with_origin
     from sast_deploy.base.reading.files import STOCK, identify
     from sast_deploy.netx.export import FRAMES
     from sast_deploy.netx.program_group import EXPECTED
     from sast_deploy.proofs.limits import broken_limits
-    from sast_deploy.reports.inspection import INSPECTION, inspect_run
+    from sast_deploy.reports.inspection import INSPECTION, inspection_origin
     from sast_deploy.show.inspection import print_inspection
 
     if samples is None:
         refuse_ignored(DATA_OPTIONS, "without --samples: no data are looked at", "add --samples N")
     kind = identify(net, EXPECTED)
-    made = inspect_run(input_digest(net), samples, data)
+    made = inspection_origin(input_digest(net), samples, data)
     if json_path in (None, STDOUT):
         refuse_ignored(["overwrite"], "without --json FILE")
 
@@ -83,7 +83,7 @@ def inspect_command(
         made[FRAMES] = inputs.facts["frame_digest"]
         check()
     found = api.inspect(loaded, inputs)
-    text, out = with_run(found.to_json(), made), console()
+    text, out = with_origin(found.to_json(), made), console()
     if json_path == STDOUT:
         click.echo(text, nl=False)
     else:

@@ -13,7 +13,7 @@ import numpy as np
 from sast_deploy import api
 from sast_deploy.base.errors import Exit
 from sast_deploy.base.files import file_digest, input_digest, write_text
-from sast_deploy.base.outputs import NPZ, RUN_MEMBER, check_output, with_run
+from sast_deploy.base.outputs import NPZ, ORIGIN_MEMBER, check_output, with_origin
 from sast_deploy.commands.options import console, refuse_ignored
 from sast_deploy.commands.shared import DATA_OPTIONS
 from sast_deploy.data.request import recorded_data
@@ -69,9 +69,9 @@ def simulate_ours(path: Path, wanted: Wanted) -> int:
         net, inputs, engine=wanted.engine, check=wanted.check, trace=wanted.traces, lava=wanted.lava
     )
     print_report(run.report, out)
-    write_text(report, with_run(run.report.to_json(), made))
+    write_text(report, with_origin(run.report.to_json(), made))
     if spikes is not None:
-        write_npz(spikes, {**_arrays(run), RUN_MEMBER: np.array(json.dumps(made))})
+        write_npz(spikes, {**_arrays(run), ORIGIN_MEMBER: np.array(json.dumps(made))})
     out.print(*(f"wrote {each}" for each in (report, spikes) if each is not None))
     return Exit.CHECK_FAILED if run.report.run.difference else Exit.OK
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from sast_deploy.base.errors import UsageError
 from sast_deploy.base.files import input_digest
-from sast_deploy.base.outputs import NPZ, RUN_MEMBER, check_output
+from sast_deploy.base.outputs import NPZ, ORIGIN_MEMBER, check_output
 from sast_deploy.commands.options import console
 from sast_deploy.engines.registry import LavaOptions
 from sast_deploy.engines.stockrun import run_in_chunks, write_npz
@@ -61,7 +61,7 @@ def simulate_stock(path: Path, wanted: StockWanted) -> None:
     start = time.perf_counter()
     results = run_in_chunks(stock, inputs, wanted.engine, wanted.traces, wanted.lava)
     seconds = time.perf_counter() - start
-    about = {"latency": np.array(stock.net.latency), RUN_MEMBER: np.array(json.dumps(made))}
+    about = {"latency": np.array(stock.net.latency), ORIGIN_MEMBER: np.array(json.dumps(made))}
     write_npz(output, {**results.arrays(), **about})
     out = console()
     out.print(

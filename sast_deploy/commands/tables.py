@@ -47,14 +47,14 @@ def tables_command(
     from sast_deploy.base.outputs import STDOUT, check_output, check_output_folder, picture_kind
     from sast_deploy.studies.tables.build import make_tables
     from sast_deploy.studies.tables.plots import pictures
-    from sast_deploy.studies.tables.records import RAW, load_records, raw_text, records_run
+    from sast_deploy.studies.tables.records import RAW, load_records, raw_text, records_origin
 
     if raw in (None, STDOUT) and plots is None:
         refuse_ignored(["overwrite"], "without --json FILE or --plots DIR")
     if plots is not None:
         check_output_folder(plots)
     records = load_records(runs)
-    made = records_run(records)
+    made = records_origin(records)
     if raw not in (None, STDOUT):
         check_output(raw, RAW, made, inputs=runs, overwrite=overwrite, option="--json")
     planned = {} if plots is None else pictures(records, plots)

@@ -76,7 +76,7 @@ class FloatDense(Flattens):
     threshold: Threshold
     leak: Leak
     current_leak: Leak
-    delay: Annotated[Int32Array, Ints("1", "in", "out in", low=0, high=LONGEST_DELAY)]
+    delay: Annotated[Int32Array, Ints("1 or in or out in", low=0, high=LONGEST_DELAY)]
     recurrent: Annotated[FloatArray | None, Floats("out out", optional=True)]
 
     def __init__(
@@ -198,7 +198,7 @@ class FloatNetwork:
     input_clip: Annotated[int, Whole(1, INT32.max)]
     input_max: Annotated[int, Whole(1, INT32.max)]
     classes: tuple[str, ...]
-    reset: Annotated[str, Choice(*RESETS)]
+    reset: Annotated[str, Choice(RESETS)]
 
     def __init__(
         self,

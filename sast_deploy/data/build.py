@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,8 +21,8 @@ from sast_deploy.data.cache import (
     SPLITS,
     Entry,
     FrameCache,
-    SplitWriter,
     digest_of,
+    frames_file,
     write_meta,
 )
 from sast_deploy.data.frames import Binner, Frames
@@ -81,18 +82,19 @@ def _write_split(
     folder: Path, name: str, samples: tuple[Recording, ...], recordings: Recordings, binner: Binner,
     content: Any,
 ) -> dict[str, Any]:
-    n_events = 0
-    writer = SplitWriter(folder, name, (len(samples), *binner.shape))
-    with writer, task(f"{name} frames", len(samples)) as framed:
+    n_events, checksums, shape = 0, [], (len(samples), *binner.shape)
+    with frames_file(folder, name, shape) as file, task(f"{name} frames", len(samples)) as framed:
         for chunk, records in _framed_chunks(samples, recordings, binner):
-            writer.append(chunk)
+            file.write(chunk.data)
+            checksums.append(zlib.crc32(chunk.data))
             for sample, (events, digest) in records:
                 n_events += events
                 content.update(f"{name} {sample.id} {sample.label} ".encode(errors=NAMES) + digest)
             framed.advance(len(chunk))
-        written = writer.finish()
     labels, ids = [sample.label for sample in samples], [sample.id for sample in samples]
-    return {**written, "labels": labels, "ids": ids, "n_events": n_events}
+    return {
+        "shape": list(shape), "crc32": checksums, "labels": labels, "ids": ids, "n_events": n_events,
+    }  # fmt: skip
 
 
 Records = list[tuple[Recording, tuple[int, bytes]]]

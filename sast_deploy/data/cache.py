@@ -22,8 +22,9 @@ import shutil
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,12 +74,12 @@ def notice(text: str) -> None:
     say(f"sast-deploy: {text}")
 
 
+@dataclass(frozen=True, eq=False)
 class Entry:
     """An opened cache folder: `meta` (plain values) and memory-mapped `frames` per split."""
 
-    def __init__(self, meta: dict[str, Any], frames: dict[str, NDArray[np.uint8]]) -> None:
-        self.meta = meta
-        self.frames = frames
+    meta: dict[str, Any]
+    frames: dict[str, NDArray[np.uint8]]
 
 
 class FrameCache:
@@ -118,12 +119,10 @@ class FrameCache:
     def workspace(self) -> Iterator[Path]:
         """A new folder to build in; removed at the end unless `store` has moved it. Raises OutputError."""
         frames = self.folder / "frames"
-        try:
+        with _caching(self.folder):
             frames.mkdir(parents=True, exist_ok=True)
             self._sweep(frames)
             folder = new_folder(frames, ".building-")
-        except OSError as error:
-            raise _unwritable(self.folder, error) from error
         try:
             yield folder
         finally:
@@ -132,10 +131,8 @@ class FrameCache:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         """Waits until no other process judges or replaces folders; the kernel ends it with the process."""
-        try:
+        with _caching(self.folder):
             handle = os.open(self.folder / "frames", os.O_RDONLY)
-        except OSError as error:
-            raise _unwritable(self.folder, error) from error
         try:
             with contextlib.suppress(OSError):  # a file system without locks
                 fcntl.flock(handle, fcntl.LOCK_EX)
@@ -149,14 +146,12 @@ class FrameCache:
     @staticmethod
     def _replace(target: Path, built: Path) -> None:
         """Rename `built` to `target`; a damaged folder there is moved aside first and removed."""
-        try:
+        with _caching(target):
             if target.exists():
                 damaged = new_folder(target.parent, ".damaged-")
                 os.replace(target, damaged / "old")
                 shutil.rmtree(damaged, ignore_errors=True)
             os.replace(built, target)
-        except OSError as error:
-            raise _unwritable(target, error) from error
 
     @staticmethod
     def _sweep(frames: Path) -> None:
@@ -183,43 +178,18 @@ class FrameCache:
         return Entry(meta, frames)
 
 
-class SplitWriter:
-    """Context manager: writes the frames of one split chunk by chunk as .npy, and keeps the checksums."""
+@contextlib.contextmanager
+def frames_file(folder: Path, split: str, shape: tuple[int, ...]) -> Iterator[BinaryIO]:
+    """The new .npy file of a split, open after its header. Raises OutputError where writing fails.
 
-    def __init__(self, folder: Path, split: str, shape: tuple[int, ...]) -> None:
-        self._path = folder / f"{split}.npy"
-        self._shape = shape
-        self._sums: list[int] = []
-        try:
-            # Written, not memory-mapped: a full disk makes a write fail, but kills whoever fills a mapping.
-            self._file = open(self._path, "wb")  # noqa: SIM115 (closed by __exit__)
-            write_header: Any = np.lib.format.write_array_header_1_0
-            write_header(self._file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-        except OSError as error:
-            raise _unwritable(self._path, error) from error
-
-    def __enter__(self) -> SplitWriter:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        with contextlib.suppress(OSError):  # `finish` has closed it, or an error is already on its way
-            self._file.close()
-
-    def append(self, chunk: NDArray[np.uint8]) -> None:
-        """Write the next CHUNK samples (the last chunk may be smaller)."""
-        try:
-            self._file.write(chunk.data)
-        except OSError as error:
-            raise _unwritable(self._path, error) from error
-        self._sums.append(zlib.crc32(chunk.data))
-
-    def finish(self) -> dict[str, Any]:
-        """Close the file; returns what `check_frames` compares with."""
-        try:
-            self._file.close()  # not synced: what a crash spoils has a wrong checksum
-        except OSError as error:
-            raise _unwritable(self._path, error) from error
-        return {"shape": list(self._shape), "crc32": self._sums}
+    Written, not memory-mapped: a full disk makes a write fail, but kills whoever fills a mapping. Not synced:
+    what a crash spoils has a wrong checksum.
+    """
+    path = folder / f"{split}.npy"
+    with _caching(path), open(path, "wb") as file:
+        write_header: Any = np.lib.format.write_array_header_1_0
+        write_header(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        yield file
 
 
 def write_meta(folder: Path, meta: dict[str, Any]) -> None:
@@ -251,8 +221,13 @@ def check_frames(frames: NDArray[np.uint8], record: dict[str, Any]) -> None:
         raise ValueError("the checksum of the frames differs")
 
 
-def _unwritable(path: Path, error: OSError) -> OutputError:
-    return OutputError(
-        f"frames cannot be cached: {error.strerror or error}", where=path,
-        expected="a writable folder with free space", todo="set SAST_CACHE_DIR or --cache-dir to one",
-    )
+@contextlib.contextmanager
+def _caching(path: Path) -> Iterator[None]:
+    """Raises OutputError, which names the way out, for what the system refuses."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"frames cannot be cached: {error.strerror or error}", where=path,
+            expected="a writable folder with free space", todo="set SAST_CACHE_DIR or --cache-dir to one",
+        ) from error

@@ -22,6 +22,7 @@ from sast_deploy.base.files import atomic_path
 from sast_deploy.base.reading import Expected, read_bytes
 
 EVENT = np.dtype([("x", "<u2"), ("y", "<u2"), ("t", "<i8"), ("p", "u1")])
+FIELDS = ("x", "y", "t", "p")
 NMNIST_SENSOR = (34, 34)  # height, width
 EVENT_BYTES = 5
 OVERFLOW_Y = 240
@@ -83,17 +84,33 @@ def check_events(events: Events, sensor: tuple[int, int], where: Path | str) -> 
             first = int(outside[0])
             value = f"event {first} has {name} = {events[name][first]}"
             raise DataError(value, where=where, expected=f"0 to {limit - 1}")
-    backwards = np.flatnonzero(np.diff(events["t"]) < 0)
+    times, backwards = events["t"], np.flatnonzero(np.diff(events["t"]) < 0)
     if backwards.size:
-        raise _backwards(events, int(backwards[0]) + 1, where)
+        before, first = times[backwards[0]], int(backwards[0]) + 1
+        raise DataError(
+            f"time runs backwards: event {first} has t = {times[first]} us", where=where,
+            expected=f"at least {before} us, the time of the event before",
+        )
 
 
-def _backwards(events: Events, index: int, where: Path | str) -> DataError:
-    now, before = events["t"][index], events["t"][index - 1]
-    return DataError(
-        f"time runs backwards: event {index} has t = {now} us", where=where,
-        expected=f"at least {before} us, the time of the event before",
-    )
+def to_events(raw: Any, where: Path | str) -> Events:
+    """Structured events with integer fields x, y, t, p as dtype EVENT.
+
+    Raises DataError: other types, values that EVENT cannot hold.
+    """
+    events = np.empty(raw["t"].size, EVENT)
+    for name in FIELDS:
+        values = np.ravel(raw[name])
+        if values.dtype.kind not in "iub":
+            what = f"{name} of type {values.dtype}"
+            raise DataError(what, where=where, expected="integers (t in microseconds)")
+        limits = np.iinfo(EVENT[name])
+        outside = np.flatnonzero((values < int(limits.min)) | (values > int(limits.max)))
+        if outside.size:
+            what = f"event {outside[0]} has {name} = {values[outside[0]]}"
+            raise DataError(what, where=where, expected=f"{limits.min} to {limits.max}")
+        events[name] = values
+    return events
 
 
 def encode_nmnist(events: Events, where: Path | str = "events") -> bytes:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from sast_deploy.base.compiled import compiled
 from sast_deploy.base.errors import DataError
 from sast_deploy.data.events import (
-    EVENT,
     EVENT_BYTES,
+    FIELDS,
     NMNIST_SENSOR,
     OVERFLOW_US,
     OVERFLOW_Y,
@@ -20,6 +20,7 @@ from sast_deploy.data.events import (
     check_events,
     check_length,
     decode_nmnist,
+    to_events,
 )
 from sast_deploy.data.options import FrameOptions
 
@@ -43,18 +44,13 @@ def frames_from_events(
     [[[[0, 0]], [[1, 0]]], [[[0, 1]], [[0, 0]]]]
     """
     names = getattr(events, "dtype", np.dtype(int)).names or ()
-    if set(names) < {*EVENT.names} or events.ndim != 1:  # type: ignore[misc]
+    if not {*FIELDS} <= {*names} or events.ndim != 1:
         raise DataError(
             f"fields {', '.join(names) or 'none'}", where="events", expected="one row of x, y, t, p"
         )
     binner = Binner(sensor, options or FrameOptions())
-    found = np.empty(len(events), EVENT)
-    for name in ("x", "y", "t", "p"):
-        if len(events) and int(events[name].min()) < 0 and name != "t":
-            raise DataError(f"{name} = {int(events[name].min())}", where="events", expected="0 or more")
-        found[name] = events[name]
     frames = np.empty(binner.shape, np.uint8)
-    binner.from_events(found, frames, "events")
+    binner.from_events(to_events(events, "events"), frames, "events")
     return frames
 
 

@@ -45,8 +45,8 @@ class FrameOptions(Settings, called="frame options", error=DataError, partial=Tr
     """
 
     steps: Annotated[int, Whole(1, MAX_STEPS)] = 10
-    binning: Annotated[str, Choice("time", "count")] = "time"
-    encoding: Annotated[str, Choice("count", "binary")] = "count"
+    binning: Annotated[str, Choice(("time", "count"))] = "time"
+    encoding: Annotated[str, Choice(("count", "binary"))] = "count"
     clip: Annotated[int, Whole(1, MAX_CLIP)] = 4
     size: Annotated[tuple[int, int] | None, Maybe(Items(Whole(1, 65536), 2, 2))] = None
     duration_us: Annotated[int | None, Maybe(Whole(1, 2**40))] = None

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from sast_deploy.base.errors import DataError
 
@@ -51,34 +51,31 @@ class Recordings:
     threads: int = 1
 
 
-class Source(Protocol):
-    """A data set on the disk, not yet opened."""
+@dataclass(frozen=True)
+class Source:
+    """A data set on the disk, not yet opened; each kind of recordings derives from it.
 
-    @property
-    def dataset(self) -> str:
-        """Its resolved name."""
+    Fields:
+        root: the folder that, given as data root, leads to it again.
+        dataset: its resolved name.
+        provenance: one honest sentence on where it comes from.
+        simulated: True where no camera was involved.
+        default_size: (height, width) of its frames where none is asked for; None: the sensor's.
+    """
 
-    @property
-    def provenance(self) -> str:
-        """One honest sentence on where it comes from."""
-
-    @property
-    def simulated(self) -> bool:
-        """True where no camera was involved."""
-
-    @property
-    def root(self) -> Path:
-        """The folder that, given as data root, leads to it again."""
-
-    @property
-    def default_size(self) -> tuple[int, int] | None:
-        """(height, width) of its frames where none is asked for; None: the sensor's."""
+    root: Path
+    dataset: str
+    provenance: str
+    simulated: bool = False
+    default_size: tuple[int, int] | None = None
 
     def signature(self) -> str:
         """Digest of the names, sizes and times of its files; changes when any file changes."""
+        raise NotImplementedError
 
     def open(self) -> Recordings:
         """List its recordings. Raises DataError."""
+        raise NotImplementedError
 
 
 def state_lines(folder: Path, prefix: str = "", above: tuple[tuple[int, int], ...] = ()) -> Iterator[str]:

@@ -50,17 +50,20 @@ class DataRequest:
 
     def identity(self, recorded: DataInfo | None) -> dict[str, Any]:
         """What tells this test split from others, before it is loaded; recorded: what it falls back on."""
-        asked = self
-        if recorded is not None and self.dataset in (None, recorded.dataset) and self.holdout is None:
-            seed = recorded.holdout_seed if self.holdout_seed is None else self.holdout_seed
-            asked = replace(self, holdout=recorded.holdout, holdout_seed=seed)
+        asked = self if recorded is None else self.completed(recorded)
         folder = None if self.data_root is None else os.path.realpath(self.data_root)
-        dataset = self.dataset
-        if recorded is not None:
-            dataset = dataset or recorded.dataset
-            folder = None if folder == os.path.realpath(recorded.root) else folder
+        if recorded is not None and folder == os.path.realpath(recorded.root):
+            folder = None
         seed = None if asked.holdout is None else asked.holdout_seed or 0
-        return {"data": dataset, "folder": folder, "holdout": asked.holdout, "holdout seed": seed}
+        return {"data": asked.dataset, "folder": folder, "holdout": asked.holdout, "holdout seed": seed}
+
+    def completed(self, recorded: DataInfo) -> DataRequest:
+        """With what was recorded in place of None: the data set, and for that one its holdout and seed."""
+        asked = replace(self, dataset=self.dataset or recorded.dataset)
+        if asked.dataset != recorded.dataset or self.holdout is not None:
+            return asked
+        seed = recorded.holdout_seed if self.holdout_seed is None else self.holdout_seed
+        return replace(asked, holdout=recorded.holdout, holdout_seed=seed)
 
 
 def load_recorded(
@@ -75,11 +78,9 @@ def load_recorded(
         UsageError: a wish that would change nothing.
         DataError: the data set is not there, or its classes are others than the recorded ones.
     """
-    own = wanted.dataset is None or wanted.dataset == recorded.dataset
-    held = recorded.holdout if own and wanted.holdout is None else wanted.holdout
-    asked = replace(wanted, dataset=wanted.dataset or recorded.dataset)
-    replace(asked, holdout=held).refuse_idle()
-    if wanted.data_root is None and own:
+    asked = wanted.completed(recorded)
+    asked.refuse_idle()
+    if wanted.data_root is None and asked.dataset == recorded.dataset:
         if Path(recorded.root).is_dir():
             asked = replace(asked, data_root=Path(recorded.root))
         elif recorded.dataset != EMBEDDED:
@@ -87,7 +88,13 @@ def load_recorded(
     # A download, and where to, is for the person at the keyboard to say: --dataset does, a file does not.
     download = wanted.dataset is not None and asked.data_root == wanted.data_root
     with about(f"the data set that {where} asks for" if wanted.dataset is None else None, DataError):
-        data = _with_recorded_split(asked, recorded if own else None, options, download)
+        try:
+            data = asked.load(options, download=download)
+        except OwnTestSplitError:  # which it may have by now
+            if wanted.holdout is not None or wanted.holdout_seed is not None:
+                raise
+            notice(f"trained with holdout {asked.holdout:g}; here the data's own test split is used")
+            data = replace(asked, holdout=None).load(options, download=download)
     if data.info.classes != recorded.classes:
         raise DataError(
             f"{len(data.info.classes)} classes ({', '.join(data.info.classes[:3])}, ...)",
@@ -95,22 +102,6 @@ def load_recorded(
             expected=f"the network's {len(recorded.classes)} ({', '.join(recorded.classes[:3])}, ...)",
         )
     return data
-
-
-def _with_recorded_split(
-    asked: DataRequest, recorded: DataInfo | None, options: FrameOptions, download: bool
-) -> FrameSet:
-    """With the recorded holdout where none is asked for, unless the data set has a test split by now."""
-    if recorded is None or asked.holdout is not None or recorded.holdout is None:
-        return asked.load(options, download=download)
-    seed = recorded.holdout_seed if asked.holdout_seed is None else asked.holdout_seed
-    try:
-        return replace(asked, holdout=recorded.holdout, holdout_seed=seed).load(options, download=download)
-    except OwnTestSplitError:
-        if asked.holdout_seed is not None:
-            raise
-        notice(f"trained with holdout {recorded.holdout:g}; here the data's own test split is used")
-        return asked.load(options, download=download)
 
 
 def recorded_data(net: NetFile, where: Path | str) -> tuple[DataInfo, FrameOptions]:

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from sast_deploy.base.errors import NetFileError, OutputError, SastError
-from sast_deploy.base.outputs import Kind, Run, check_output
+from sast_deploy.base.outputs import Kind, Origin, check_output
 from sast_deploy.netx.file import NetFile, is_export, read_net, write_net
 from sast_deploy.program.profile import Profile, parse_profile
 
-FRAMES = "frames"  # of a run: the digest of what its data became, known once they are framed
+FRAMES = "frames"  # of an origin: the digest of what its data became, known once they are framed
 
 
-def compile_run(
+def compile_origin(
     checkpoint: str | None, profile: Profile, strict_reset: bool, calibration: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What a .net file depends on. checkpoint: digest. calibration: `calibration_run`, or {}."""
+    """What a .net file depends on. checkpoint: digest. calibration: `calibration_origin`, or {}."""
     return {
         "checkpoint": checkpoint,
         "profile": [profile.name, hashlib.sha256(profile.text.encode()).hexdigest()],
@@ -28,7 +28,7 @@ def compile_run(
     }
 
 
-def calibration_run(data: str, steps: Iterable[str], seed: int, profile: Profile) -> dict[str, Any]:
+def calibration_origin(data: str, steps: Iterable[str], seed: int, profile: Profile) -> dict[str, Any]:
     """What `compile --calibrate` adds before FRAMES are known.
 
     A profile that clips anyway has no step "clipping".
@@ -37,27 +37,27 @@ def calibration_run(data: str, steps: Iterable[str], seed: int, profile: Profile
     return {"calibration": data, "steps": taken, "seed": seed}
 
 
-def net_run(net: NetFile) -> dict[str, Any]:
+def net_origin(net: NetFile) -> dict[str, Any]:
     """What made a network of ours; without a checkpoint it is known by its program. Raises ProfileError."""
     profile = parse_profile(net.profile_text, where=net.program.name)
     found, added = net.calibration, {}
     if found:
         steps = [step["name"] for step in found["steps"]]
-        added = calibration_run(found["data"]["requested"], steps, found["seed"], profile)
+        added = calibration_origin(found["data"]["requested"], steps, found["seed"], profile)
         added[FRAMES] = found["data"]["frame_digest"]
     checkpoint = net.checkpoint.get("digest")
-    made = compile_run(checkpoint, profile, net.strict_reset, added)
+    made = compile_origin(checkpoint, profile, net.strict_reset, added)
     return made if checkpoint else {**made, "program": net.program.digest()}
 
 
-def _run_of_file(path: Path) -> Run | None:
+def _origin_of_file(path: Path) -> Origin | None:
     try:
-        return net_run(read_net(path))
+        return net_origin(read_net(path))
     except (SastError, LookupError, TypeError):
         return None  # a stranger's, damaged, or of a newer version
 
 
-EXPORT = Kind(".net file", rb"\x89HDF\r\n\x1a\n", is_export, _run_of_file)
+EXPORT = Kind(".net file", rb"\x89HDF\r\n\x1a\n", is_export, _origin_of_file)
 EXPORTS = Path("netx_exports")
 
 
@@ -71,13 +71,13 @@ class Export:
     def __init__(self, output: Path | None, stem: str, inputs: tuple[Path, ...], overwrite: bool) -> None:
         self.output, self.stem, self.inputs, self.overwrite = output, stem, inputs, overwrite
 
-    def check(self, made: Run) -> Path:
+    def check(self, made: Origin) -> Path:
         """The path; raises OutputError, before any work, where it cannot or must not be written."""
         path = self.output or self._default(made)
         check_output(path, EXPORT, made, inputs=self.inputs, overwrite=self.overwrite)
         return path
 
-    def write(self, net: NetFile, made: Run) -> Path:
+    def write(self, net: NetFile, made: Origin) -> Path:
         """Write the network; the path. Raises OutputError."""
         path = self.check(made)
         try:
@@ -88,9 +88,9 @@ class Export:
             return self.write(net, made)
         return path
 
-    def _default(self, made: Run) -> Path:
+    def _default(self, made: Origin) -> Path:
         path = EXPORTS / f"{self.stem}.net"
-        there = EXPORT.run(path) if path.is_file() else None
+        there = EXPORT.origin(path) if path.is_file() else None
         taken = there is not None and there["checkpoint"] != made["checkpoint"]
         return EXPORTS / f"{self.stem}-{made['checkpoint'][:8]}.net" if taken else path
 

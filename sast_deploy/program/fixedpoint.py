@@ -70,11 +70,11 @@ class Arithmetic(Checked):
 
     state: QFormat
     weight_bits: Annotated[int, Whole(2, 32)]
-    overflow: Annotated[str, Choice(*OVERFLOWS)]
-    leak_rounding: Annotated[str, Choice(*ROUNDINGS)]
-    shift_rounding: Annotated[str, Choice(*ROUNDINGS)]
-    comparison: Annotated[str, Choice(*COMPARISONS)]
-    reset: Annotated[str, Choice(*RESETS)]
+    overflow: Annotated[str, Choice(OVERFLOWS)]
+    leak_rounding: Annotated[str, Choice(ROUNDINGS)]
+    shift_rounding: Annotated[str, Choice(ROUNDINGS)]
+    comparison: Annotated[str, Choice(COMPARISONS)]
+    reset: Annotated[str, Choice(RESETS)]
 
 
 def divide_pow2(value: int, exponent: int, rounding: str) -> int:

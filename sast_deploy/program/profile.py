@@ -36,14 +36,14 @@ class Profile(Checked):
     name: Annotated[str, Text(200, "/\0", blank=False)]
     description: Annotated[str, Text(blank=False)]
     arithmetic: Arithmetic
-    weight_scale: Annotated[str, Choice("neuron", "layer", "unit")]
-    clipping: Annotated[str, Choice("none", "mse")]
+    weight_scale: Annotated[str, Choice(("neuron", "layer", "unit"))]
+    clipping: Annotated[str, Choice(("none", "mse"))]
     exponent_min: Annotated[int, Whole(-8, 7)]
     exponent_max: Annotated[int, Whole(-8, 7)]
     headroom: Annotated[float, Number(1.0, 1024.0)]
     grid: Annotated[int, Whole(1, 4096)]
     accumulator_bits: Annotated[int, Whole(8, 31)]
-    excess: Annotated[str, Choice("refuse", "rescale")]
+    excess: Annotated[str, Choice(("refuse", "rescale"))]
     text: Annotated[str, Text(TOML_BYTES, without="")]
 
     @property

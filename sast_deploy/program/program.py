@@ -68,8 +68,8 @@ UNFILTERED, NO_DELAY = frozen_ints([NO_DECAY_FILTER]), frozen_ints([0])
 
 
 # Parameters of neurons: one for the layer, or one for each channel or neuron.
-PerNeuron = Annotated[Int32Array, Ints("1", "out")]
-Decay = Annotated[Int32Array, Ints("1", "out", low=0, high=NO_DECAY_FILTER)]
+PerNeuron = Annotated[Int32Array, Ints("1 or out")]
+Decay = Annotated[Int32Array, Ints("1 or out", low=0, high=NO_DECAY_FILTER)]
 Exponent = Annotated[int, Whole(-31, 31)]
 OneDelay = Annotated[Int32Array, Ints("1", low=0, high=DELAY_MAX)]
 Positive = Annotated[tuple[int, int], Items(Whole(1, WIDE), 2, 2)]
@@ -135,7 +135,7 @@ class Dense(Checked, Flattens):
     weight_exp: Exponent
     v_decay: Decay
     u_decay: Decay = field(default_factory=lambda: UNFILTERED)
-    delay: Annotated[Int32Array, Ints("1", "in", "out in", low=0, high=DELAY_MAX)] = field(
+    delay: Annotated[Int32Array, Ints("1 or in or out in", low=0, high=DELAY_MAX)] = field(
         default_factory=lambda: NO_DELAY
     )
     recurrent: Annotated[Int32Array | None, Ints("out out", optional=True)] = None

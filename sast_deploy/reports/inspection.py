@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sast_deploy.base.files import file_digest
-from sast_deploy.base.outputs import RUN_KEY, Run, json_kind
+from sast_deploy.base.outputs import ORIGIN_KEY, Origin, json_kind
 from sast_deploy.base.text import percent
 from sast_deploy.data.request import DataRequest
 from sast_deploy.engines.frames import Frames
@@ -197,19 +197,19 @@ def _element(bits: int) -> int:
     return next(size for size in ELEMENT_BYTES if 8 * size >= bits)
 
 
-def inspect_run(net: str | None, samples: int | None, data: DataRequest | None) -> dict[str, Any]:
+def inspection_origin(net: str | None, samples: int | None, data: DataRequest | None) -> dict[str, Any]:
     """What an inspection depends on. net: digest of the file; data: where the samples come from."""
     split = {} if data is None or not samples else data.identity(None)
     return {"network": net, "samples": samples or "no", **split}
 
 
-def _run(found: dict[str, Any]) -> Run | None:
-    if RUN_KEY in found:
-        return dict(found[RUN_KEY])
-    return None if found["calibration"] else inspect_run(found["summary"]["file digest"], None, None)
+def _origin(found: dict[str, Any]) -> Origin | None:
+    if ORIGIN_KEY in found:
+        return dict(found[ORIGIN_KEY])
+    return None if found["calibration"] else inspection_origin(found["summary"]["file digest"], None, None)
 
 
 INSPECTION = json_kind(
-    "JSON file of an inspection", lambda found: type(found.get("inspection_version")) is int, _run,
+    "JSON file of an inspection", lambda found: type(found.get("inspection_version")) is int, _origin,
     mark='"inspection_version"',
 )  # fmt: skip

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from sast_deploy import __version__
 from sast_deploy.base.files import file_digest
-from sast_deploy.base.outputs import RUN_KEY, Run, json_kind
+from sast_deploy.base.outputs import ORIGIN_KEY, Origin, json_kind
 from sast_deploy.base.versions import LAVA_VERSIONS, installed_version
 from sast_deploy.netx.export import FRAMES
 from sast_deploy.netx.file import NetFile, profile_of
@@ -176,12 +176,12 @@ def _some(number: int | None, total: Any) -> int | str:
     return WHOLE if number is None or (total is not None and number >= total) else number
 
 
-def _report_run(report: dict[str, Any]) -> Run:
-    made = report[RUN_KEY] if RUN_KEY in report else _older_report(report)
+def _report_origin(report: dict[str, Any]) -> Origin:
+    made = report[ORIGIN_KEY] if ORIGIN_KEY in report else _older_origin(report)
     return {FRAMES: report["data"]["frame_digest"], **made}
 
 
-def _older_report(report: dict[str, Any]) -> Run:
+def _older_origin(report: dict[str, Any]) -> Origin:
     data, run, samples = report["data"], report["run"], report["accuracy"]["samples"]
     return {
         "program": report["net"]["program_digest"], "checkpoint": report["training"].get("digest"),
@@ -193,5 +193,5 @@ def _older_report(report: dict[str, Any]) -> Run:
 
 
 REPORT = json_kind(
-    "report", lambda found: type(found.get("report_version")) is int, _report_run, mark='"report_version"'
+    "report", lambda found: type(found.get("report_version")) is int, _report_origin, mark='"report_version"'
 )

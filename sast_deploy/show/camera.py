@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sast_deploy.base.outputs import Run, save_figure
+from sast_deploy.base.outputs import Origin, save_figure
 from sast_deploy.base.text import pictured
 from sast_deploy.data.camera.likeness import Likeness, Row
 from sast_deploy.data.camera.matching import part_starts
@@ -36,7 +36,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     return row.quantity, *numbers, verdict
 
 
-def draw(likeness: Likeness, path: Path, run: Run | None = None) -> None:
+def draw(likeness: Likeness, path: Path, origin: Origin | None = None) -> None:
     """Write the picture as PNG, PDF or SVG, atomically. Raises OutputError."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -50,7 +50,7 @@ def draw(likeness: Likeness, path: Path, run: Run | None = None) -> None:
         above, below = np.asarray(figure.subfigures(2, 1, height_ratios=[1.95 * len(shown) + 0.3, 3.3]))
         _draw_frames(above, likeness, shown)
         _draw_curves(below, likeness)
-        save_figure(figure, path, 120, run)
+        save_figure(figure, path, 120, origin)
 
 
 def _choose(likeness: Likeness) -> list[int]:

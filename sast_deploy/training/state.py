@@ -18,7 +18,7 @@ from torch import Tensor
 
 from sast_deploy.base.errors import Exit, TrainingError
 from sast_deploy.base.files import lock_folder, output_target, write_text
-from sast_deploy.base.outputs import Kind, Run, check_output
+from sast_deploy.base.outputs import Kind, Origin, check_output
 from sast_deploy.base.reading import Expected, read_bytes
 from sast_deploy.base.reading.documents import parse_json
 from sast_deploy.base.reading.torchfile import holds_format, read_torch
@@ -76,7 +76,7 @@ def _metrics_ours(path: Path) -> bool | None:
     return all(ours) if found else None
 
 
-REWRITTEN: Run = {}  # epoch by epoch: any of the kind is no loss, once the training may begin
+REWRITTEN: Origin = {}  # epoch by epoch: any of the kind is no loss, once the training may begin
 APART = "give each a folder of its own, -o FOLDER/ckpt.pt"
 _TORCH = rb"PK\x03\x04.*data\.pkl"
 CHECKPOINT = Kind("checkpoint", _TORCH, partial(holds_format, form=CHECKPOINT_FORMAT), lambda _: REWRITTEN)

@@ -75,7 +75,7 @@ def test_inverted_polarity_fails_the_frame_cosine(shared_data):
     matches = matched_recordings(shared_data / "nmnist_small10", shared_data / "mnist", "Train")[:20]
     for match in matches:
         real = statistics([match.events()]).frames[0].astype(float)
-        simulated = statistics([simulate_recording(match.image, seed=0)]).frames[0].astype(float)
+        simulated = statistics([simulate_recording(match.other, seed=0)]).frames[0].astype(float)
         assert (real * simulated).sum() > 1.5 * (real * simulated[:, ::-1]).sum()
 
 
@@ -83,7 +83,7 @@ def test_inverted_polarity_fails_the_frame_cosine(shared_data):
 def test_the_path_and_the_noise_are_what_the_recordings_say(shared_data):
     matches = matched_recordings(shared_data / "nmnist_small10", shared_data / "mnist", "Train")[1::20]
     recordings = [match.events() for match in matches]
-    path = np.array(measure_path(recordings, [match.image for match in matches]))
+    path = np.array(measure_path(recordings, [match.other for match in matches]))
     assert np.abs(path[:63] - np.array(KNOTS)).max() < 0.5
     on, off = measure_noise(statistics(recordings))
     assert on == pytest.approx(PixelModel().noise_on_hz, rel=0.3)
@@ -137,7 +137,7 @@ def test_a_label_that_mnist_contradicts_is_refused(shared_data, tmp_path):
 def test_the_table_is_aligned():
     empty = statistics([toy_events()])
     rows = (Row("short", 1.0, 1.05, True), Row("a longer name", 2000.0, 1000.0, True))
-    table = Likeness(rows, "title", 1.0, 1.0, 1.0, empty, empty, (1,), (5,))
+    table = Likeness(rows, "title", empty, empty, (1,), (5,))
     head, _, *lines = likeness_table(table).lines(80)
     assert [head, *lines] == [
         "quantity         real  simulated  ratio  within 10 %",

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from sast_deploy.base.errors import OutputError
+from sast_deploy.base.progress import observe
 from sast_deploy.data import FrameOptions, load_frames
 from sast_deploy.data.events import write_nmnist
+from sast_deploy.show.terminal import Terminal
 from tests.unit.data_samples import random_events, write_folder
 
 OPTIONS = FrameOptions(steps=2)
@@ -25,8 +27,11 @@ def root(tmp_path):
 
 @pytest.fixture
 def load(tmp_path, root):
-    cache = tmp_path / "cache"
-    return lambda options=OPTIONS: load_frames("nmnist", options, data_root=root, cache_dir=cache)
+    def load(options=OPTIONS):
+        with observe(Terminal()):
+            return load_frames("nmnist", options, data_root=root, cache_dir=tmp_path / "cache")
+
+    return load
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from sast_deploy.base.errors import DataError
 from sast_deploy.data.events import EVENT, decode_nmnist, encode_nmnist
-from sast_deploy.data.frames import Binner
+from sast_deploy.data.frames import Binner, frames_from_events
 from sast_deploy.data.options import FrameOptions
 from tests.unit.data_samples import random_events, slow_frames
 
@@ -101,3 +101,21 @@ def test_frames_larger_than_the_sensor_are_refused():
         Binner(SENSOR, FrameOptions(size=(35, 34)))
 
 
+
+
+@pytest.mark.parametrize(
+    ("event", "kinds", "message"),
+    [((65_536 + 1, 0, 5, 1), int, "event 0 has x = 65537; expected 0 to 65535"),
+     ((0, -1, 5, 1), int, "event 0 has y = -1; expected 0 to 65535"),
+     ((0, 0, 0.5, 1), float, "x of type float64; expected integers")],
+)  # fmt: skip
+def test_events_that_would_be_altered_in_silence_are_refused(event, kinds, message):
+    events = np.array([event], [(name, kinds) for name in ("x", "y", "t", "p")])
+    with pytest.raises(DataError, match=message):
+        frames_from_events(events, (4, 4))
+
+
+def test_events_without_one_of_the_fields_are_refused():
+    events = np.zeros(2, [("x", int), ("y", int), ("t", int), ("polarity", int)])
+    with pytest.raises(DataError, match="fields x, y, t, polarity; expected one row of x, y, t, p"):
+        frames_from_events(events, (4, 4))

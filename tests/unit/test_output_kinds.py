@@ -18,7 +18,7 @@ import torch
 
 from sast_deploy.base.errors import BusyError, OutputError
 from sast_deploy.base.files import LOCK_FILE, forget_watched, lock_folder, write_text
-from sast_deploy.base.outputs import RUN_KEY, check_output, json_kind
+from sast_deploy.base.outputs import ORIGIN_KEY, check_output, json_kind
 from sast_deploy.cli import run
 from sast_deploy.netx.file import read_net
 from sast_deploy.training.checkpoint import save_checkpoint
@@ -186,14 +186,14 @@ def test_another_export_that_came_meanwhile_keeps_its_default_name(here: Path, p
     assert read_net(own).program.digest() == read_net(Path("a.net")).program.digest()
 
 
-KIND = json_kind("paper", lambda found: "paper" in found, lambda found: found[RUN_KEY])
+KIND = json_kind("paper", lambda found: "paper" in found, lambda found: found[ORIGIN_KEY])
 
 
 def write_one(path: Path, number: int, ready: Any, won: Any) -> None:
     check_output(path, KIND, {"number": number})
     ready.wait()
     try:
-        write_text(path, json.dumps({"paper": 1, RUN_KEY: {"number": number}}))
+        write_text(path, json.dumps({"paper": 1, ORIGIN_KEY: {"number": number}}))
     except OutputError:
         return
     won.put(number)
@@ -221,7 +221,7 @@ def test_of_many_that_write_one_name_at_once_one_succeeds(
             process.join()
         winner = won.get()
         assert won.empty()
-        assert json.loads(path.read_text())[RUN_KEY] == {"number": winner}
+        assert json.loads(path.read_text())[ORIGIN_KEY] == {"number": winner}
         path.unlink()
     assert list(tmp_path.iterdir()) == []
 
@@ -248,10 +248,10 @@ def test_what_comes_at_the_last_moment_stays(
 def test_what_came_between_two_looks_is_not_what_overwrite_meant(tmp_path: Path) -> None:
     path = tmp_path / "a"
     for number in (1, 2):
-        path.write_text(json.dumps({"paper": 1, RUN_KEY: {"number": number}}))
+        path.write_text(json.dumps({"paper": 1, ORIGIN_KEY: {"number": number}}))
         forget_watched()
         check_output(path, KIND, {"number": 3}, overwrite=True)  # what is there may go
-        path.write_text(json.dumps({"paper": 1, RUN_KEY: {"number": 1000}}))
+        path.write_text(json.dumps({"paper": 1, ORIGIN_KEY: {"number": 1000}}))
         with pytest.raises(OutputError, match="has changed since this command began: it holds a paper of"):
             check_output(path, KIND, {"number": 3}, overwrite=True)
 
@@ -275,7 +275,7 @@ def test_a_name_may_be_written_again_and_what_was_looked_at_is_forgotten(tmp_pat
 def test_files_from_before_runs_named_their_frames(line: str, tiny: Path) -> None:
     assert run(line.split()) == 0
     content = json.loads(Path("o.json").read_text())
-    del content[RUN_KEY]["frames"]
+    del content[ORIGIN_KEY]["frames"]
     for picture in tiny.glob("o-*"):
         picture.unlink()
     Path("o.json").write_text(json.dumps(content))

@@ -18,7 +18,7 @@ import click
 import numpy as np
 import pytest
 
-from sast_deploy.base.outputs import RUN_KEY, check_output_folder, picture_kind, save_figure
+from sast_deploy.base.outputs import ORIGIN_KEY, check_output_folder, picture_kind, save_figure
 from sast_deploy.cli import cli, run
 from sast_deploy.commands.options import OUTPUT
 from sast_deploy.data.request import DataRequest
@@ -460,7 +460,7 @@ def test_files_from_before_runs_were_written_down(
 ) -> None:
     assert run(line.split()) == 0
     content = json.loads(Path("o.json").read_text())
-    del content[RUN_KEY]
+    del content[ORIGIN_KEY]
     for command, code in ((changed, 2), (line, 0)):
         Path("o.json").write_text(json.dumps(content, indent=2))
         capsys.readouterr()
@@ -561,7 +561,7 @@ def test_the_suffix_decides_what_a_picture_is(ending: str, mark: bytes, tmp_path
     path = tmp_path / f"x.{ending}"
     save_figure(Figure(figsize=(1, 1)), path, 50, made)
     assert path.read_bytes().startswith(mark)
-    assert picture_kind(path).run(path) == made
+    assert picture_kind(path).origin(path) == made
 
 
 @pytest.mark.parametrize("line", ["inspect a.net --json -", "tables runs --json -"])

@@ -107,7 +107,7 @@ def printed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
     def compared(*_: Any, **__: Any) -> Likeness:
         rows = (Row("events", 2000.5, 1000.25, True), Row("another quantity", 1.23456, 1.5, False))
         found = statistics([toy_events()])
-        return Likeness(rows, NAME, 1.0, 1.0, 1.0, found, found, (1,), (5,))
+        return Likeness(rows, NAME, found, found, (1,), (5,))
 
     checks = [
         Check("fine", "1.0 of 2.75", "1.0", True),

@@ -11,6 +11,7 @@ import struct
 import tarfile
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -513,15 +514,17 @@ def test_no_exception_is_left_over() -> None:
 
 def build(cache: Path, digit: int = 0, text: str = "a") -> str:
     """Store a tiny set of frames; its digest."""
-    from sast_deploy.data.cache import FrameCache, SplitWriter, digest_of, write_meta
+    from sast_deploy.data.cache import FrameCache, digest_of, frames_file, write_meta
 
     options, store = FrameOptions(steps=1, size=(2, 2)).to_dict(), FrameCache(cache)
     meta: dict[str, Any] = {"options": options, "classes": ["x"]}
     with store.workspace() as folder:
         for split in ("train", "test"):
-            with SplitWriter(folder, split, (1, 1, 2, 2, 2)) as writer:
-                writer.append(np.full((1, 1, 2, 2, 2), digit, np.uint8))
-                meta[split] = {**writer.finish(), "labels": [0], "ids": [text], "n_events": 1}
+            frames = np.full((1, 1, 2, 2, 2), digit, np.uint8)
+            with frames_file(folder, split, frames.shape) as file:
+                file.write(frames.data)
+            meta[split] = {"shape": list(frames.shape), "crc32": [zlib.crc32(frames.data)]}
+            meta[split] |= {"labels": [0], "ids": [text], "n_events": 1}
         meta["digest"] = digest_of({"digit": digit, "text": text})
         write_meta(folder, meta)
         store.store("signature", meta["digest"], folder)

@@ -55,8 +55,8 @@ def said(rule: Rule, value: Any) -> str:
         (Number(0, 9, above=True), 0, "0; expected a number above 0 to 9"),
         (Number(0, 9), float("nan"), "nan; expected a number from 0 to 9"),
         (Number(0, 9), True, "True; expected a number from 0 to 9"),
-        (Choice("a", "b", "c"), "d", "'d'; expected one of a, b, c"),
-        (Choice("a", "b"), ["a"], "['a']; expected a or b"),
+        (Choice(("a", "b", "c")), "d", "'d'; expected one of a, b, c"),
+        (Choice(("a", "b")), ["a"], "['a']; expected a or b"),
         (Text(3, "/", blank=False), " ", "' '; expected a text of 1 to 3 letters without '/'"),
         (Text(9, whole=True), "\udcff", r"'\udcff'; expected a text of at most 9 letters without '\x00'"),
         (Maybe(Items(Whole(0, 1), 2, 2)), 1, "1; expected a list of 2 values, each an integer from 0 to 1"),
@@ -146,7 +146,7 @@ def test_every_kind_of_rule_has_words_of_its_own() -> None:
         waiting += (kinds := waiting.pop().__subclasses__())
         found |= set(kinds)
     assert {sast_deploy.studies.sweep.keys.Section, Whole, Plain} <= found
-    assert all("__str__" in vars(kind) for kind in found), found
+    assert all({"__str__", "_words"} & vars(kind).keys() for kind in found), found
 
 
 def test_a_problem_says_in_which_part_of_a_file_it_is() -> None:

@@ -14,7 +14,8 @@ from sast_deploy.data.camera.digits import digit_images, digits_split, enlarge
 from sast_deploy.data.camera.idx import read_idx, read_mnist
 from sast_deploy.data.camera.matching import part_starts
 from sast_deploy.data.camera.pixelmodel import PixelModel, simulate_recording
-from sast_deploy.data.camera.saccade import read_marker, recording_key, simulate_dataset, simulate_mnist
+from sast_deploy.data.camera.saccade import read_marker, recording_key, simulate_mnist
+from sast_deploy.data.camera.sessions import session_model
 from sast_deploy.data.events import read_nmnist
 
 
@@ -46,21 +47,22 @@ def tree(root):
     return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
 
 
-def test_a_data_set_is_the_recordings_in_nmnists_layout_and_a_marker(tmp_path):
-    labels = [4, 4, 7]
-    out = simulate_dataset(images(3), labels, tmp_path / "out", "Train", seed=5, first_number=12)
-    files = ["SIMULATED.json", "Train/4/00012.bin", "Train/4/00013.bin", "Train/7/00014.bin"]
-    assert sorted(tree(out)) == files
-    expected = simulate_recording(images(3)[1], seed=5, number=recording_key(13, "Train"))
-    assert read_nmnist(out / "Train/4/00013.bin").tobytes() == expected.tobytes()
+def test_a_data_set_is_the_recordings_in_nmnists_layout_and_a_marker(mnist, tmp_path):
+    out = simulate_mnist(mnist, tmp_path / "out", 4, 1, seed=5)
+    recordings = ["Test/0/00001.bin", "Train/0/00001.bin", "Train/0/00004.bin", "Train/1/00002.bin"]
+    assert sorted(tree(out)) == ["SIMULATED.json", *recordings, "Train/2/00003.bin"]
+    model = session_model(PixelModel(), 4, "Train")
+    expected = simulate_recording(images(6)[3], seed=5, number=recording_key(4, "Train"), model=model)
+    assert read_nmnist(out / "Train/0/00004.bin").tobytes() == expected.tobytes()
     marker = read_marker(out)
     assert marker["simulated"] is True
     assert "not camera data" in marker["note"]
-    assert marker["counts"] == {"Train": {"4": 2, "7": 1}}
+    assert marker["counts"] == {"Train": {"0": 2, "1": 1, "2": 1}, "Test": {"0": 1}}
     assert marker["seed"] == 5
+    assert marker["session_onsets"] is True
     assert marker["generator_version"] == saccade.GENERATOR_VERSION
     assert marker["model"]["threshold_on"] == PixelModel().threshold_on
-    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["mnist", "out"]
 
 
 def test_mnist_is_simulated_from_idx_files_and_the_splits_noise_differs(mnist, tmp_path):
@@ -89,21 +91,21 @@ def test_a_used_folder_is_left_alone(mnist, tmp_path):
     assert tree(tmp_path / "out") == {"mine.txt": b"keep me"}
 
 
-def test_an_empty_folder_is_used(tmp_path):
+def test_an_empty_folder_is_used(mnist, tmp_path):
     (tmp_path / "out").mkdir()
-    simulate_dataset(images(1), [0], tmp_path / "out", "Test")
+    simulate_mnist(mnist, tmp_path / "out", 1, 1)
     assert (tmp_path / "out/Test/0/00001.bin").is_file()
 
 
-def test_an_empty_folder_behind_a_link_is_used_and_the_link_stays(tmp_path):
+def test_an_empty_folder_behind_a_link_is_used_and_the_link_stays(mnist, tmp_path):
     (tmp_path / "there").mkdir()
     (tmp_path / "out").symlink_to("there")
-    simulate_dataset(images(1), [0], tmp_path / "out", "Test")
+    simulate_mnist(mnist, tmp_path / "out", 1, 1)
     assert (tmp_path / "out").is_symlink()
     assert (tmp_path / "there/Test/0/00001.bin").is_file()
 
 
-def test_a_failure_midway_leaves_nothing(tmp_path, monkeypatch):
+def test_a_failure_midway_leaves_nothing(mnist, tmp_path, monkeypatch):
     calls = []
 
     def fail_at_two(*arguments, **options):
@@ -114,23 +116,8 @@ def test_a_failure_midway_leaves_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(saccade, "simulate_recording", fail_at_two)
     with pytest.raises(OutputError, match="No space left on device"):
-        simulate_dataset(images(3), [0, 1, 2], tmp_path / "out", "Train")
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("labels", "first", "split", "message"),
-    [([0], 1, "Train", r"labels of shape \(1,\)"), ([0, 1], 0, "Train", "image numbers 0 to 1"),
-     ([0, 1], 1, "train", "split 'train'"), ([0, 1], 99_999, "Test", "image numbers")],
-)  # fmt: skip
-def test_contradictory_arguments_are_refused(tmp_path, labels, first, split, message):
-    with pytest.raises(DataError, match=message):
-        simulate_dataset(images(2), labels, tmp_path / "out", split, first_number=first)
-
-
-def test_no_images_are_refused(tmp_path):
-    with pytest.raises(DataError, match="no images for Train"):
-        simulate_dataset(images(0), [], tmp_path / "out", "Train")
+        simulate_mnist(mnist, tmp_path / "out", 3, 1)
+    assert list(tmp_path.iterdir()) == [mnist]
 
 
 def test_a_damaged_marker_is_refused(tmp_path):

@@ -19,6 +19,7 @@ import h5py
 import numpy as np
 import torch
 
+from sast_deploy.base.versions import package_versions
 from sast_deploy.cli import run
 from sast_deploy.data import FrameOptions, load_frames
 from sast_deploy.data.events import EVENT, write_nmnist
@@ -27,7 +28,7 @@ from sast_deploy.program.profile import load_profile
 from sast_deploy.studies.sweep.choices import DataChoice, NetworkChoice, RecipeChoice
 from sast_deploy.studies.tables.records import Record, raw_text
 from sast_deploy.training import loop
-from sast_deploy.training.checkpoint import Checkpoint, package_versions, save_checkpoint
+from sast_deploy.training.checkpoint import Checkpoint, save_checkpoint
 from sast_deploy.training.network.network import Network, NetworkSpec
 from sast_deploy.training.recipes import PAPER
 from tests import programs, stockfiles

@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sast_deploy.base.text import printable
-from sast_deploy.data.camera.idx import Split
-from sast_deploy.data.camera.matching import MatchedRecording, matched_recordings, twin
+from sast_deploy.data.camera.matching import Pair, matched_recordings
 from sast_deploy.data.camera.path import KNOT_US, Knots
 from sast_deploy.data.camera.pixelmodel import PixelModel
 from sast_deploy.data.camera.register import measure_path
@@ -42,27 +41,25 @@ _LAST_KNOT = 62  # 310 ms
 class Matched:
     """Real recordings and the images they show."""
 
-    matches: list[MatchedRecording]
+    pairs: list[Pair]
     recordings: list[Events]
-    split: Split = "Train"
 
     def mean_onsets(self, model: PixelModel) -> NDArray[np.float64]:
         """Mean shift of the three saccades over the recordings; milliseconds."""
-        onsets = [session_model(model, match.number, self.split).onset_us for match in self.matches]
+        onsets = [session_model(model, pair.number, pair.split).onset_us for pair in self.pairs]
         mean: NDArray[np.float64] = np.mean(onsets, axis=0) / 1000
         return mean
 
     def simulate(self, model: PixelModel) -> EventStatistics:
         """Statistics of the same images through `model`."""
-        return statistics(twin(match, self.split, model, seed=0) for match in self.matches)
+        return statistics(pair.simulated(model, seed=0) for pair in self.pairs)
 
 
-def fit(data: Matched, *, start: PixelModel | None = None, rounds: int = 3) -> PixelModel:
-    """The pixel model whose recordings of `data.images` resemble `data.recordings` most."""
-    model = PixelModel() if start is None else start
-    real = statistics(data.recordings)
+def fit(data: Matched, rounds: int = 3) -> PixelModel:
+    """The pixel model whose recordings of the images resemble `data.recordings` most."""
+    model, real = PixelModel(), statistics(data.recordings)
     on, off = measure_noise(real)
-    measured = measure_path(data.recordings, [match.image for match in data.matches])
+    measured = measure_path(data.recordings, [np.asarray(pair.other) for pair in data.pairs])
     model = dataclasses.replace(model, noise_on_hz=on, noise_off_hz=off, path=measured[: _LAST_KNOT + 1])
     for _ in range(rounds):
         model = fit_speed(model, data, real)
@@ -152,18 +149,16 @@ def _distance(real: EventStatistics, simulated: EventStatistics) -> NDArray[np.f
     ])  # fmt: skip
 
 
-_AS_WRITTEN = argparse.RawDescriptionHelpFormatter
-
-
 def main() -> None:
     """Fit on the training recordings of a folder and print the result."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=_AS_WRITTEN)
+    as_written = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_written)
     parser.add_argument("--real", type=Path, required=True, help="folder with Train/<label>/<id>.bin")
     parser.add_argument("--mnist-dir", type=Path, required=True, help="folder with MNIST's idx files")
     parser.add_argument("--every", type=int, default=4, help="take each n-th recording")
     options = parser.parse_args()
     found = matched_recordings(options.real, options.mnist_dir, "Train")[:: options.every]
-    data = Matched(found, [match.events() for match in found])
+    data = Matched(found, [pair.events() for pair in found])
     for name, value in dataclasses.asdict(fit(data)).items():
         print(printable(f"{name} = {value}"))
 

@@ -12,18 +12,15 @@ from pathlib import Path
 import numpy as np
 
 from sast_deploy.base.errors import DataError
-from sast_deploy.base.files import file_digest
 from sast_deploy.base.progress import track
 from sast_deploy.data.camera.idx import Split
-from sast_deploy.data.camera.matching import common_recordings, matched_recordings, part_starts, twin
+from sast_deploy.data.camera.matching import Pair, common_recordings, matched_recordings, part_starts
 from sast_deploy.data.camera.pixelmodel import PixelModel
 from sast_deploy.data.camera.statistics import STEPS, EventStatistics, matched_cosine, statistics
-from sast_deploy.data.events import read_nmnist
 from sast_deploy.data.readers.nmnist import find_nmnist
 from sast_deploy.data.readers.official import nmnist_provenance
 
 TOLERANCE = 0.10  # largest relative difference of a row that counts
-SUMMING = "what is compared"  # of a bar
 MAX_RECORDINGS = 1000  # compared unless the caller wants another number
 
 
@@ -51,23 +48,17 @@ class Row:
 
 @dataclass(frozen=True, eq=False)
 class Likeness:
-    """The verdict, its rows and what the picture needs.
+    """The rows of the verdict, and what the picture needs.
 
     Args:
         rows: the table.
         title: what was compared, one line.
-        matched_cosine: mean cosine between real and simulated frames of the same image number.
-        count_correlation: correlation of the event counts over the image numbers.
-        map_correlation: correlation of the mean events of a (bin, polarity, row, column).
         real, simulated: the statistics.
         numbers, labels: image numbers and digits, in the order of the statistics.
     """
 
     rows: tuple[Row, ...]
     title: str
-    matched_cosine: float
-    count_correlation: float
-    map_correlation: float
     real: EventStatistics
     simulated: EventStatistics
     numbers: tuple[int, ...]
@@ -77,6 +68,22 @@ class Likeness:
     def ok(self) -> bool:
         """Whether every checked row is within 10 % of the real recordings."""
         return all(row.ok for row in self.rows)
+
+    @property
+    def matched_cosine(self) -> float:
+        """Mean cosine between real and simulated frames of the same image number."""
+        return matched_cosine(self.real, self.simulated)
+
+    @property
+    def count_correlation(self) -> float:
+        """Correlation of the event counts over the image numbers; NaN for fewer than two."""
+        few = len(self.numbers) < 2
+        return float("nan") if few else float(np.corrcoef(self.real.counts, self.simulated.counts)[0, 1])
+
+    @property
+    def map_correlation(self) -> float:
+        """Correlation of the mean events of a (bin, polarity, row, column)."""
+        return float(np.corrcoef(*(s.frames.mean(axis=0).ravel() for s in (self.real, self.simulated)))[0, 1])
 
     def verdict(self) -> tuple[str, str]:
         """Two lines: the similarities, and whether all is within 10 %."""
@@ -112,26 +119,15 @@ def compare(
         DataError: nothing to compare: folders without recordings or without a common image number, labels
             that contradict each other, neither or both of `simulated_root` and `mnist_dir`.
     """
-    if mnist_dir is not None and simulated_root is None:
-        found = part_starts(matched_recordings(real_root, mnist_dir, split), limit)
-        simulated = (twin(m, split, model or PixelModel(), seed) for m in found)
-        real = [(m.path, m.number, m.label) for m in found]
-        against = f"MNIST images of the same numbers, simulated with seed {seed}"
-    elif simulated_root is not None and mnist_dir is None:
-        pairs = part_starts(common_recordings(real_root, simulated_root, split), limit)
-        simulated = (read_nmnist(pair[1]) for pair in pairs)
-        real = [(path, number, label) for path, _, number, label in pairs]
-        against = str(simulated_root)
-    else:
-        raise DataError("give either a simulated data set or MNIST's idx files", where="compare")
-    shown = track(simulated, "simulated recordings", len(real))
-    return _likeness(
-        statistics(read_nmnist(path) for path, _, _ in real),
-        statistics(shown),
-        title=f"{len(real)} recordings of {split} against {against}; they are {_origin(real_root)}",
-        numbers=tuple(number for _, number, _ in real),
-        labels=tuple(label for _, _, label in real),
-    )
+    pairs, sensor = _pairs(real_root, simulated_root, mnist_dir, split, limit), model or PixelModel()
+    others = (pair.simulated(sensor, seed) for pair in pairs)
+    real = statistics(pair.events() for pair in pairs)
+    simulated = statistics(track(others, "simulated recordings", len(pairs)))
+    against = simulated_root or f"MNIST images of the same numbers, simulated with seed {seed}"
+    origin = nmnist_provenance(find_nmnist(real_root) or real_root)
+    title = f"{len(pairs)} recordings of {split} against {against}; they are {origin}"
+    numbers, labels = tuple(pair.number for pair in pairs), tuple(pair.label for pair in pairs)
+    return Likeness(_rows(real, simulated), title, real, simulated, numbers, labels)
 
 
 def recordings_digest(
@@ -139,58 +135,36 @@ def recordings_digest(
 ) -> str:
     """SHA-256 over what `compare` takes: numbers, labels, recordings and images. Raises DataError."""
     sha = hashlib.sha256()
-    if mnist_dir is not None:
-        for found in track(part_starts(matched_recordings(real_root, mnist_dir, split), limit), SUMMING):
-            sha.update(f"{found.number} {found.label} {file_digest(found.path)}".encode())
-            sha.update(found.image.tobytes())
-    elif simulated_root is not None:
-        common = part_starts(common_recordings(real_root, simulated_root, split), limit)
-        for *paths, number, label in track(common, SUMMING):
-            sha.update(f"{number} {label} {' '.join(file_digest(path) for path in paths)}".encode())
+    for pair in track(_pairs(real_root, simulated_root, mnist_dir, split, limit), "what is compared"):
+        sha.update(pair.content())
     return sha.hexdigest()
 
 
-def _origin(root: Path) -> str:
-    return nmnist_provenance(find_nmnist(root) or root)
-
-
-def _likeness(
-    real: EventStatistics,
-    simulated: EventStatistics,
-    title: str,
-    numbers: tuple[int, ...],
-    labels: tuple[int, ...],
-) -> Likeness:
-    maps = [one.frames.mean(axis=0).ravel() for one in (real, simulated)]
-    few = len(numbers) < 2
-    return Likeness(
-        rows=_rows(real, simulated),
-        title=title,
-        matched_cosine=matched_cosine(real, simulated),
-        count_correlation=float("nan") if few else float(np.corrcoef(real.counts, simulated.counts)[0, 1]),
-        map_correlation=float(np.corrcoef(*maps)[0, 1]),
-        real=real,
-        simulated=simulated,
-        numbers=numbers,
-        labels=labels,
-    )
+def _pairs(
+    real_root: Path, simulated_root: Path | None, mnist_dir: Path | None, split: Split, limit: int | None
+) -> list[Pair]:
+    if mnist_dir is not None and simulated_root is None:
+        return part_starts(matched_recordings(real_root, mnist_dir, split), limit)
+    if simulated_root is not None and mnist_dir is None:
+        return part_starts(common_recordings(real_root, simulated_root, split), limit)
+    raise DataError("give either a simulated data set or MNIST's idx files", where="compare")
 
 
 def _rows(real: EventStatistics, simulated: EventStatistics) -> tuple[Row, ...]:
-    def row(quantity: str, checked: bool, *values: float) -> Row:
-        return Row(quantity, float(values[0]), float(values[1]), checked)
+    both = zip(_quantities(real), _quantities(simulated), strict=True)
+    return tuple(Row(name, float(here), float(there), checked) for (name, checked, here), (*_, there) in both)
 
-    both = (real, simulated)
-    rows = [
-        row("events per recording", True, *(s.counts.mean() for s in both)),
-        row("ON / OFF events", True, *(s.on_off for s in both)),
-        row(f"frame density, T={STEPS} (%)", True, *(100 * s.density for s in both)),
+
+def _quantities(s: EventStatistics) -> list[tuple[str, bool, float]]:
+    """(what, whether it is checked, how much) of one side."""
+    used = zip(("1", "2", "3", "4", "5 or more"), s.occupancy, strict=True)
+    return [
+        ("events per recording", True, s.counts.mean()),
+        ("ON / OFF events", True, s.on_off),
+        (f"frame density, T={STEPS} (%)", True, 100 * s.density),
+        *((f"events in bin {k + 1} of {STEPS}", True, events) for k, events in enumerate(s.per_bin)),
+        ("standard deviation of events", False, s.counts.std()),
+        ("largest count of a frame", False, s.largest),
+        *((f"entries with {name} (%)", False, 100 * share) for name, share in used),
+        ("median interval of a pixel (ms)", False, s.intervals_us[3] / 1000),
     ]
-    for k in range(STEPS):
-        rows.append(row(f"events in bin {k + 1} of {STEPS}", True, *(s.per_bin[k] for s in both)))
-    rows.append(row("standard deviation of events", False, *(s.counts.std() for s in both)))
-    rows.append(row("largest count of a frame", False, *(s.largest for s in both)))
-    for k, name in enumerate(("1", "2", "3", "4", "5 or more")):
-        rows.append(row(f"entries with {name} (%)", False, *(100 * s.occupancy[k] for s in both)))
-    rows.append(row("median interval of a pixel (ms)", False, *(s.intervals_us[3] / 1000 for s in both)))
-    return tuple(rows)

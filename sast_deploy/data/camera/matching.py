@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sast_deploy.base.errors import DataError
+from sast_deploy.base.files import file_digest
 from sast_deploy.data.camera.idx import Split, read_mnist
 from sast_deploy.data.camera.pixelmodel import PixelModel, simulate_recording
 from sast_deploy.data.camera.saccade import recording_key
@@ -22,26 +23,41 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, eq=False)
-class MatchedRecording:
-    """A real recording and the MNIST image it shows."""
+class Pair:
+    """A real recording, and what is held against it.
+
+    Fields:
+        path: the real recording.
+        split, number, label: of the MNIST image that it shows; number is 1-based.
+        other: that image, (28, 28) uint8, or a recording that was simulated of it.
+    """
 
     path: Path
-    number: int  # 1-based
+    split: Split
+    number: int
     label: int
-    image: NDArray[np.uint8]  # (28, 28)
+    other: NDArray[np.uint8] | Path
 
     def events(self) -> Events:
         """The real events. Raises DataError."""
         return read_nmnist(self.path)
 
+    def simulated(self, model: PixelModel, seed: int) -> Events:
+        """The other recording; of an image the one that `simulate_mnist` makes. Raises DataError."""
+        if isinstance(self.other, Path):
+            return read_nmnist(self.other)
+        model, key = session_model(model, self.number, self.split), recording_key(self.number, self.split)
+        return simulate_recording(self.other, seed=seed, number=key, model=model)
 
-def twin(match: MatchedRecording, split: Split, model: PixelModel, seed: int) -> Events:
-    """The simulated recording that `simulate_mnist` makes of the same image number."""
-    model = session_model(model, match.number, split)
-    return simulate_recording(match.image, seed=seed, number=recording_key(match.number, split), model=model)
+    def content(self) -> bytes:
+        """What tells this pair from others. Raises DataError."""
+        head = f"{self.number} {self.label} {file_digest(self.path)}"
+        if isinstance(self.other, Path):
+            return f"{head} {file_digest(self.other)}".encode()
+        return head.encode() + self.other.tobytes()
 
 
-def matched_recordings(real_root: Path, mnist_dir: Path, split: Split) -> list[MatchedRecording]:
+def matched_recordings(real_root: Path, mnist_dir: Path, split: Split) -> list[Pair]:
     """The real recordings of a split with the MNIST images they show, by number.
 
     Raises:
@@ -56,14 +72,12 @@ def matched_recordings(real_root: Path, mnist_dir: Path, split: Split) -> list[M
         if labels[number - 1] != label:
             expected = f"{labels[number - 1]}, MNIST's label of image {number}"
             raise DataError(f"label {label}", where=path, expected=expected)
-        found.append(MatchedRecording(path, number, label, images[number - 1]))
+        found.append(Pair(path, split, number, label, images[number - 1]))
     return found
 
 
-def common_recordings(
-    real_root: Path, simulated_root: Path, split: Split
-) -> list[tuple[Path, Path, int, int]]:
-    """(real file, simulated file, number, label) of the numbers that both folders have. Raises DataError."""
+def common_recordings(real_root: Path, simulated_root: Path, split: Split) -> list[Pair]:
+    """The real recordings whose numbers the simulated folder has, by number. Raises DataError."""
     if os.path.realpath(real_root) == os.path.realpath(simulated_root):
         raise DataError("the same folder twice", where=simulated_root, expected="a simulated data set")
     real, simulated = _real(real_root, split), _numbered(simulated_root, split)
@@ -75,7 +89,7 @@ def common_recordings(
         if real[number][1] != simulated[number][1]:
             raise DataError(f"label {simulated[number][1]}", where=simulated[number][0],
                             expected=f"{real[number][1]}, the real label of number {number}")  # fmt: skip
-    return [(real[n][0], simulated[n][0], n, real[n][1]) for n in common]
+    return [Pair(real[n][0], split, n, real[n][1], simulated[n][0]) for n in common]
 
 
 def _real(root: Path, split: Split) -> dict[int, tuple[Path, int]]:

@@ -7,9 +7,10 @@ come from SplitMix64 of (key, counter): no state, hence no order to depend on.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sast_deploy.base.compiled import compiled
 from sast_deploy.data.events import NMNIST_SENSOR
@@ -53,55 +54,69 @@ def look_up(ink: Any, scale: Any, table: Any, levels: Any) -> None:
             levels[i, j] = table[min(int(ink[i, j] * scale + 0.5), last)]
 
 
-@compiled()
-def _sample(levels: Any, width: Any, i: Any, down: Any, right: Any) -> Any:
-    """L between the samples i, i + 1, i + width and i + width + 1 of the flat fine grid, bilinear."""
-    top = levels[i] + (levels[i + 1] - levels[i]) * right
-    bottom = levels[i + width] + (levels[i + width + 1] - levels[i + width]) * right
-    return top + (bottom - top) * down
+class Scene(NamedTuple):
+    """What the pixels see.
 
-
-@compiled()
-def expose(
-    levels: Any, width: Any, corners: Any, weights: Any, step: Any, factors: Any,
-    on: Any, off: Any, noise: Any, refractory: Any, key: Any, packed: Any,
-) -> Any:  # fmt: skip
-    """All pixels through the whole recording; the number of packed events, -1 when there are too many.
-
-    levels (grid * width,) L on the fine grid; corners (n,) and weights (n, 2) where pixel (0, 0) samples it
-    every `step` us; factors (pixels,) threshold mismatch.
+    levels: (grid * width,) L on the fine grid, `width` samples a row. corners (n,), weights (n, 2): where
+    pixel (0, 0) samples it every `step` us: flat index above and left, fractions (down, right).
     """
+
+    levels: NDArray[np.float64]
+    width: int
+    corners: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    step: float
+
+
+class Sensor(NamedTuple):
+    """What the pixels are: thresholds, their relative noise, blind time in us, (pixels,) factors of both."""
+
+    on: float
+    off: float
+    noise: float
+    refractory: float
+    factors: NDArray[np.float64]
+
+
+@compiled()
+def _level(scene: Any, base: Any, k: Any) -> Any:
+    """L at moment k of the pixel whose samples begin at `base`: bilinear between four of the fine grid."""
+    levels, i, right = scene.levels, base + scene.corners[k], scene.weights[k, 1]
+    top = levels[i] + (levels[i + 1] - levels[i]) * right
+    i += scene.width
+    bottom = levels[i] + (levels[i + 1] - levels[i]) * right
+    return top + (bottom - top) * scene.weights[k, 0]
+
+
+@compiled()
+def expose(scene: Any, sensor: Any, key: Any, packed: Any) -> Any:
+    """All pixels through the whole recording; the number of packed events, -1 when there are too many."""
     count = 0
     for pixel in range(SENSOR * SENSOR):
-        base = (pixel // SENSOR * width + pixel % SENSOR) * SUB
+        base = (pixel // SENSOR * scene.width + pixel % SENSOR) * SUB
         blank = True
-        for k in range(0, len(corners), _COARSE):
-            blank = blank and levels[base + corners[k]] == 0.0
+        for k in range(0, len(scene.corners), _COARSE):
+            blank = blank and scene.levels[base + scene.corners[k]] == 0.0
         if not blank:
-            count = _pixel(
-                levels, width, base, corners, weights, step, on * factors[pixel], off * factors[pixel],
-                noise, refractory, key + np.uint64(pixel << 16), pixel, packed, count,
-            )  # fmt: skip
+            count = _pixel(scene, sensor, base, key + np.uint64(pixel << 16), pixel, packed, count)
             if count < 0:
                 return -1
     return count
 
 
 @compiled()
-def _pixel(
-    levels: Any, width: Any, base: Any, corners: Any, weights: Any, step: Any, on: Any, off: Any,
-    noise: Any, refractory: Any, key: Any, pixel: Any, packed: Any, count: Any,
-) -> Any:  # fmt: skip
+def _pixel(scene: Any, sensor: Any, base: Any, key: Any, pixel: Any, packed: Any, count: Any) -> Any:
     """One pixel's events appended to `packed`; the new count, or -1 when it is full."""
-    draws = 2
+    draws, step, noise = 2, scene.step, sensor.noise
+    on, off = sensor.on * sensor.factors[pixel], sensor.off * sensor.factors[pixel]
     rise, fall = on * (1.0 + noise * _gaussian(key, 0)), off * (1.0 + noise * _gaussian(key, 1))
-    level = _sample(levels, width, base + corners[0], weights[0, 0], weights[0, 1])
+    level = _level(scene, base, 0)
     # The pixel remembers some earlier moment: nothing says that it was reset just before the start.
     reference = level - rise + (rise + fall) * _uniform(key, 2)
     ready, blind = 0.0, False
-    for k in range(1, len(corners)):
+    for k in range(1, len(scene.corners)):
         begin, end = (k - 1) * step, k * step
-        before, level = level, _sample(levels, width, base + corners[k], weights[k, 0], weights[k, 1])
+        before, level = level, _level(scene, base, k)
         while not blind or ready < end:
             if blind:
                 reference = before + (level - before) * ((max(ready, begin) - begin) / step)
@@ -120,7 +135,7 @@ def _pixel(
             draws += 2
             rise = on * (1.0 + noise * _gaussian(key, draws))
             fall = off * (1.0 + noise * _gaussian(key, draws + 1))
-            ready, blind = moment + refractory, True
+            ready, blind = moment + sensor.refractory, True
     return count
 
 

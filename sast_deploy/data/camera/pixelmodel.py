@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from sast_deploy.base.errors import DataError
 from sast_deploy.data.camera.path import KNOTS, PATH_STEP_US, PAUSES_US, Knots, image_path
-from sast_deploy.data.camera.pixelkernel import SENSOR, SUB, background, expose, look_up
+from sast_deploy.data.camera.pixelkernel import SENSOR, SUB, Scene, Sensor, background, expose, look_up
 from sast_deploy.data.events import EVENT, Events
 
 IMAGE = 28  # MNIST's images are 28 pixels high and wide
@@ -125,15 +125,15 @@ def simulate_recording(
     image = np.asarray(image)
     if image.shape != (IMAGE, IMAGE) or image.dtype != np.uint8:
         raise DataError(f"an image of shape {image.shape}, {image.dtype}", expected="(28, 28) uint8")
-    corners, weights = _path_samples(model.path)
-    dice = _dice(seed, number)
-    packed = np.empty(_MAX_EVENTS, dtype=np.int64)
-    count = expose(
-        _log_luminance(image, model).ravel(), _GRID, corners, weights, float(PATH_STEP_US),
-        _mismatch(seed, model.mismatch), model.threshold_on, model.threshold_off, model.threshold_noise,
-        float(model.refractory_us), dice[3], packed,
+    dice, levels = _dice(seed, number), _log_luminance(image, model).ravel()
+    scene = Scene(levels, _GRID, *_path_samples(model.path), float(PATH_STEP_US))
+    sensor = Sensor(
+        model.threshold_on, model.threshold_off, model.threshold_noise, float(model.refractory_us),
+        _mismatch(seed, model.mismatch),
     )  # fmt: skip
-    last = (len(corners) - 1) * PATH_STEP_US
+    packed = np.empty(_MAX_EVENTS, dtype=np.int64)
+    count = expose(scene, sensor, dice[3], packed)
+    last = (len(scene.corners) - 1) * PATH_STEP_US
     if count >= 0:
         length = float(last + _LATEST_US)
         on, off = (rate * length * 1e-6 * SENSOR**2 for rate in (model.noise_on_hz, model.noise_off_hz))

@@ -9,7 +9,6 @@ A folder is built under a temporary name and renamed when it is complete, so the
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 import shutil
@@ -20,13 +19,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from sast_deploy.base.errors import DataError, OutputError
 from sast_deploy.base.files import NAME_LETTERS, new_folder, sweep_leftovers
 from sast_deploy.base.progress import track
 from sast_deploy.base.reading import Expected
 from sast_deploy.base.reading.documents import read_json
+from sast_deploy.data.cache import digest_of
 from sast_deploy.data.camera.digits import digit_images, digits_split
 from sast_deploy.data.camera.idx import Split, read_mnist
 from sast_deploy.data.camera.pixelmodel import PixelModel, simulate_recording
@@ -34,59 +34,13 @@ from sast_deploy.data.camera.sessions import session_model
 from sast_deploy.data.events import encode_nmnist
 from sast_deploy.data.readers.nmnist import MARKER, MARKER_BYTES
 
-__all__ = [
-    "DIGITS_SEED", "GENERATOR_VERSION", "PixelModel", "build_digits", "read_marker",
-    "recording_key", "simulate_dataset", "simulate_mnist", "simulate_recording",
-]  # fmt: skip
-
 GENERATOR_VERSION = 3  # raise it whenever the same seed would give other bytes
 DIGITS_SEED = 0
 _MARKER_IS = "the marker of a simulated data set"
 
 
-def simulate_dataset(
-    images: NDArray[np.uint8],
-    labels: ArrayLike,
-    out: Path,
-    split: Split,
-    *,
-    model: PixelModel | None = None,
-    seed: int = 0,
-    first_number: int = 1,
-    source: str = "images given by the caller",
-) -> Path:
-    """Simulate a recording of every image and write them as one split of a new data set folder.
-
-    Args:
-        images: (n, 28, 28) uint8 ink.
-        labels: (n,) integers.
-        out: the new folder; it may exist if it is empty.
-        split: "Train" or "Test".
-        model: the sensor; None takes the calibrated one.
-        seed: the sensor and its noise; a recording depends on image, seed, its number and the model only.
-        first_number: number of images[0]; the others follow.
-        source: what the images are, for the marker.
-
-    Returns:
-        `out`.
-
-    Raises:
-        DataError: no images, shapes that do not match, `out` exists and is not empty.
-        OutputError: `out` cannot be written.
-    """
-    numbers = np.arange(first_number, first_number + len(images))
-    part = _Part(split, images, np.asarray(labels, dtype=np.int64), numbers)
-    return _write(Path(out), [part], model or PixelModel(), seed, {"source": source})
-
-
 def simulate_mnist(
-    idx_folder: Path,
-    out: Path,
-    n_train: int = 60_000,
-    n_test: int = 10_000,
-    *,
-    seed: int = 0,
-    model: PixelModel | None = None,
+    idx_folder: Path, out: Path, n_train: int = 60_000, n_test: int = 10_000, *, seed: int = 0
 ) -> Path:
     """A simulated N-MNIST from MNIST's idx files: the first `n_train` training and `n_test` test images.
 
@@ -103,11 +57,10 @@ def simulate_mnist(
         images, labels = read_mnist(idx_folder, split)
         if not 0 < count <= len(images):
             raise DataError(f"{count} {split} images", where=idx_folder, expected=f"1 to {len(images)}")
-        numbers = np.arange(1, count + 1)
-        parts.append(_Part(split, images[:count], labels[:count].astype(np.int64), numbers, sessions=True))
+        parts.append(_Part(split, images[:count], labels[:count].astype(np.int64), np.arange(1, count + 1)))
     selection = f"first {n_train} train, first {n_test} test"
     about = {"source": "MNIST (LeCun, Cortes, Burges)", "selection": selection}
-    return _write(Path(out), parts, model or PixelModel(), seed, about)
+    return _write(Path(out), parts, _marker(parts, seed, about, session_onsets=True))
 
 
 def build_digits(cache_dir: Path) -> Path:
@@ -119,26 +72,24 @@ def build_digits(cache_dir: Path) -> Path:
         OutputError: `cache_dir` cannot be written.
     """
     images, labels = digit_images()
-    numbers = np.arange(1, len(images) + 1)
     train, test = digits_split(labels, DIGITS_SEED)
     parts = [
-        _Part("Train", images[train], labels[train], numbers[train]),
-        _Part("Test", images[test], labels[test], numbers[test]),
+        _Part("Train", images[train], labels[train], train + 1),
+        _Part("Test", images[test], labels[test], test + 1),
     ]
     about = {
         "source": "scikit-learn's load_digits (UCI optdigits test set), 8x8 pixels enlarged to MNIST's size",
         "selection": f"stratified by digit: {len(test)} test; writers are in both splits",
     }
-    marker = _marker(parts, PixelModel(), DIGITS_SEED, about)
-    key = hashlib.sha256(json.dumps(marker, sort_keys=True).encode()).hexdigest()[:12]
-    root = Path(cache_dir) / f"digits-saccade-{key}"
+    marker = _marker(parts, DIGITS_SEED, about, session_onsets=False)
+    root = Path(cache_dir) / f"digits-saccade-{digest_of(marker)[:12]}"
     there = root.is_dir()  # before it is judged: a folder appears whole, so what is there in part is damaged
     if _is_whole(root, marker):
         return root
     if there:
         shutil.rmtree(root, ignore_errors=True)
     try:
-        return _write(root, parts, PixelModel(), DIGITS_SEED, about)
+        return _write(root, parts, marker)
     except OutputError as error:
         raise OutputError(str(error), todo="set SAST_CACHE_DIR or --cache-dir to one") from error
 
@@ -165,25 +116,16 @@ class _Part:
     images: NDArray[np.uint8]  # (n, 28, 28)
     labels: NDArray[np.int64]  # (n,)
     numbers: NDArray[np.int64]  # (n,), 1-based
-    sessions: bool = False  # take N-MNIST's saccade onsets of these numbers
-
-    def __post_init__(self) -> None:
-        if self.split not in ("Train", "Test"):
-            raise DataError(f"split {self.split!r}", expected="Train or Test")
-        if len(self.images) == 0:
-            raise DataError(f"no images for {self.split}", expected="at least one")
-        if self.labels.shape != (len(self.images),):
-            found = f"labels of shape {self.labels.shape}"
-            raise DataError(found, expected=f"({len(self.images)},), one an image")
-        if self.numbers[0] < 1 or self.numbers[-1] > 99_999:
-            raise DataError(f"image numbers {self.numbers[0]} to {self.numbers[-1]}", expected="1 to 99999")
 
     def counts(self) -> dict[str, int]:
         digits, counts = np.unique(self.labels, return_counts=True)
         return {str(d): int(c) for d, c in zip(digits, counts, strict=True)}
 
 
-def _marker(parts: list[_Part], model: PixelModel, seed: int, about: dict[str, str]) -> dict[str, Any]:
+def _marker(
+    parts: list[_Part], seed: int, about: dict[str, str], *, session_onsets: bool
+) -> dict[str, Any]:
+    """What makes a data set; session_onsets: with N-MNIST's saccade onsets of the same numbers."""
     marker = {
         "simulated": True,
         "note": "SIMULATED by a saccade pixel model; not camera data",
@@ -191,8 +133,8 @@ def _marker(parts: list[_Part], model: PixelModel, seed: int, about: dict[str, s
         "generator": "sast_deploy.data.camera.saccade",
         "generator_version": GENERATOR_VERSION,
         "seed": seed,
-        "model": dataclasses.asdict(model),
-        "session_onsets": any(part.sessions for part in parts),
+        "model": dataclasses.asdict(PixelModel()),
+        "session_onsets": session_onsets,
         "counts": {part.split: part.counts() for part in parts},
     }
     return cast(dict[str, Any], json.loads(json.dumps(marker)))  # lists for tuples, as when it is read again
@@ -210,22 +152,20 @@ def _is_whole(root: Path, marker: dict[str, Any]) -> bool:
     )
 
 
-def _write(
-    out: Path, parts: list[_Part], model: PixelModel, seed: int, about: dict[str, str]
-) -> Path:
+def _write(out: Path, parts: list[_Part], marker: dict[str, Any]) -> Path:
     total = sum(len(part.images) for part in parts)
+    model, seed = PixelModel(), marker["seed"]
     with _new_folder(out) as folder:
         jobs = ((part, i) for part in parts for i in range(len(part.images)))
         for part, i in track(jobs, "simulating recordings", total):
             number = int(part.numbers[i])
             path = folder / part.split / str(part.labels[i]) / f"{number:05d}.bin"
             key = recording_key(number, part.split)
-            sensor = session_model(model, number, part.split) if part.sessions else model
+            sensor = session_model(model, number, part.split) if marker["session_onsets"] else model
             events = simulate_recording(part.images[i], seed=seed, number=key, model=sensor)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(encode_nmnist(events, path.name))
-        text = json.dumps(_marker(parts, model, seed, about), indent=2)
-        (folder / MARKER).write_text(text + "\n", encoding="utf-8")
+        (folder / MARKER).write_text(json.dumps(marker, indent=2) + "\n", encoding="utf-8")
     return out
 
 

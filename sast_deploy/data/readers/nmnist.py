@@ -16,7 +16,6 @@ import socket
 import sys
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +25,7 @@ from sast_deploy.base.reading.documents import read_json
 from sast_deploy.base.rules import Table, Text, refuse
 from sast_deploy.data.cache import notice
 from sast_deploy.data.events import NMNIST_SENSOR, read_event_bytes
-from sast_deploy.data.recordings import Recording, Recordings, folder_signature
+from sast_deploy.data.recordings import Recording, Recordings, Source, folder_signature
 
 if TYPE_CHECKING:  # a run that finds its frames in the cache compiles nothing
     from sast_deploy.data.frames import Binner, Frames
@@ -41,15 +40,8 @@ MARKER_BYTES = 1 << 20
 LAYOUT = "Train/<digit>/<number>.bin"
 
 
-@dataclass(frozen=True)
-class NmnistFolder:
-    """A folder with `Train` and perhaps `Test` in N-MNIST's layout; a `Source`."""
-
-    root: Path
-    dataset: str = "nmnist"
-    provenance: str = ""
-    simulated: bool = False
-    default_size: tuple[int, int] | None = None
+class NmnistFolder(Source):
+    """A folder with `Train` and perhaps `Test` in N-MNIST's layout."""
 
     def signature(self) -> str:
         """Digest of the state of all files in Train and Test."""

@@ -24,6 +24,9 @@ NAMES = (
 )
 TONIC_PREFIX = "tonic:"
 TONIC_ALIASES = {"dvsgesture": "DVSGesture", "cifar10dvs": "CIFAR10DVS"}
+# 128 x 128 pixels are summed to 48 x 48 unless a size is asked for: row y goes to y * 48 // 128, columns
+# alike, so that a frame pixel collects 2 or 3 sensor rows and columns.
+DEFAULT_SIZES = {"DVSGesture": (48, 48), "CIFAR10DVS": (48, 48)}
 DIGITS_PROVENANCE = (
     "SIMULATED: scikit-learn's 1,797 handwritten digits through a saccade and pixel model (no camera data)"
 )
@@ -57,7 +60,9 @@ def find_source(
         from sast_deploy.data.readers.tonic_sets import TonicSource
 
         name = TONIC_ALIASES.get(dataset, dataset.removeprefix(TONIC_PREFIX))
-        return TonicSource(dataset, name, root, download=download)
+        provenance = f"recordings of tonic.datasets.{name} from {root / name}"
+        size = DEFAULT_SIZES.get(name)
+        return TonicSource(root, dataset, provenance, False, size, class_name=name, download=download)
     raise DataError(f"unknown data set {dataset!r}", expected=f"one of {', '.join(NAMES)}")
 
 
@@ -76,7 +81,7 @@ def _real(root: Path, folder: Path) -> Source:
             f"{MARKER} says that this is no camera data but simulated from {source}", where=folder,
             expected="real N-MNIST recordings", todo=f"--dataset nmnist-simulated --data-root {root}",
         )
-    return NmnistFolder(folder, provenance=nmnist_provenance(folder))
+    return NmnistFolder(folder, "nmnist", nmnist_provenance(folder))
 
 
 def _download(root: Path, allowed: bool) -> Path:

@@ -21,7 +21,7 @@ import numpy as np
 
 from sast_deploy.base.errors import DataError, InstallationError
 from sast_deploy.data.cache import notice
-from sast_deploy.data.events import EVENT, Events
+from sast_deploy.data.events import FIELDS, to_events
 from sast_deploy.data.readers.nmnist import (
     MARKER,
     no_download,
@@ -29,41 +29,24 @@ from sast_deploy.data.readers.nmnist import (
     simulated_marker,
     tonic_download,
 )
-from sast_deploy.data.recordings import Recording, Recordings, folder_signature
+from sast_deploy.data.recordings import Recording, Recordings, Source, folder_signature
 
 if TYPE_CHECKING:  # a run that finds its frames in the cache compiles nothing
     from sast_deploy.data.frames import Binner, Frames
 
-FIELDS = ("x", "y", "t", "p")
-# 128 x 128 pixels are summed to 48 x 48 unless a size is asked for: row y goes to y * 48 // 128, columns
-# alike, so that a frame pixel collects 2 or 3 sensor rows and columns.
-DEFAULT_SIZES = {"DVSGesture": (48, 48), "CIFAR10DVS": (48, 48)}
 
 
 @dataclass(frozen=True)
-class TonicSource:
-    """The tonic data set `class_name` in `root`/`class_name`; a `Source`."""
+class TonicSource(Source):
+    """The tonic data set `class_name` in `root`/`class_name`; download: fetch it where it is not there."""
 
-    dataset: str
-    class_name: str
-    root: Path
-    simulated: bool = False
+    class_name: str = ""
     download: bool = True
 
     @property
     def place(self) -> Path:
         """Where tonic keeps the data set."""
         return self.root / self.class_name
-
-    @property
-    def provenance(self) -> str:
-        """One honest sentence."""
-        return f"recordings of tonic.datasets.{self.class_name} from {self.place}"
-
-    @property
-    def default_size(self) -> tuple[int, int] | None:
-        """(height, width) of the frames where none is asked for."""
-        return DEFAULT_SIZES.get(self.class_name)
 
     def signature(self) -> str:
         """Digest of the state of all files of the data set. Raises DataError for a simulated folder."""
@@ -216,20 +199,3 @@ def sensor_of(data_set: Any, name: str) -> tuple[int, int]:
     if size is None or len(size) != 3 or size[2] != 2:
         raise DataError(f"tonic.datasets.{name} has sensor size {size}", expected="(width, height, 2)")
     return int(size[1]), int(size[0])
-
-
-def to_events(raw: Any, where: Path) -> Events:
-    """tonic's structured events as dtype EVENT. Raises DataError for values that EVENT cannot hold."""
-    events = np.empty(raw["t"].size, EVENT)
-    for name in FIELDS:
-        values = np.ravel(raw[name])
-        if values.dtype.kind not in "iub":
-            what = f"{name} of type {values.dtype}"
-            raise DataError(what, where=where, expected="integers (t in microseconds)")
-        limits = np.iinfo(EVENT[name])
-        outside = np.flatnonzero((values < int(limits.min)) | (values > int(limits.max)))
-        if outside.size:
-            what = f"event {outside[0]} has {name} = {values[outside[0]]}"
-            raise DataError(what, where=where, expected=f"{limits.min} to {limits.max}")
-        events[name] = values
-    return events

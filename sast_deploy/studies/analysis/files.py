@@ -9,7 +9,7 @@ from typing import Any
 
 from sast_deploy import __version__
 from sast_deploy.base.files import input_digest, write_text
-from sast_deploy.base.outputs import RUN_KEY, Kind, Run, json_kind, picture_kind
+from sast_deploy.base.outputs import ORIGIN_KEY, Kind, Origin, json_kind, picture_kind
 from sast_deploy.data.request import DataRequest
 from sast_deploy.netx.export import FRAMES
 from sast_deploy.reports.run import WHOLE
@@ -24,16 +24,16 @@ PICTURES: dict[str, tuple[tuple[str, ...], Any]] = {
 }  # fmt: skip
 
 
-def _run(found: dict[str, Any]) -> Run:
-    return {FRAMES: [each["frames"] for each in found["checkpoints"].values()], **found[RUN_KEY]}
+def _origin(found: dict[str, Any]) -> Origin:
+    return {FRAMES: [each["frames"] for each in found["checkpoints"].values()], **found[ORIGIN_KEY]}
 
 
 ANALYSIS = json_kind(
-    "JSON file of an analysis", lambda found: found.get("format") == FORMAT, _run, mark=f'"{FORMAT}"'
+    "JSON file of an analysis", lambda found: found.get("format") == FORMAT, _origin, mark=f'"{FORMAT}"'
 )
 
 
-def analysis_run(
+def analysis_origin(
     checkpoints: Iterable[Path], parts: Iterable[str], data: DataRequest, samples: int | None, seed: int
 ) -> dict[str, Any]:
     """What an analysis depends on, but for the digest of its frames."""
@@ -54,12 +54,12 @@ def _pictures(path: Path, parts: Collection[str]) -> dict[Path, Any]:
 
 
 def write_analysis(
-    results: dict[str, dict[str, Any]], comparisons: Iterable[Duel], path: Path, made: Run
+    results: dict[str, dict[str, Any]], comparisons: Iterable[Duel], path: Path, made: Origin
 ) -> list[Path]:
     """Write the JSON file and the pictures of the parts that have one; their paths. Raises OutputError."""
     content = {
         "format": FORMAT, "version": 1, "package": __version__,
-        "checkpoints": results, "comparisons": [plain(each) for each in comparisons], RUN_KEY: made,
+        "checkpoints": results, "comparisons": [plain(each) for each in comparisons], ORIGIN_KEY: made,
     }  # fmt: skip
     write_text(path, json.dumps(content, indent=1) + "\n")
     pictures = _pictures(path, {part for found in results.values() for part in found})

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sast_deploy.base.outputs import Run, save_figure
+from sast_deploy.base.outputs import Origin, save_figure
 from sast_deploy.base.text import percent, pictured
 from sast_deploy.studies.analysis.tables import FORWARDS
 
@@ -29,7 +29,7 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def draw_margins(results: Results, path: Path, made: Run | None = None) -> None:
+def draw_margins(results: Results, path: Path, made: Origin | None = None) -> None:
     """Histograms of u - theta, a column per layer, a row per kind of spike. Raises OutputError."""
     shown = {name: result["margins"] for name, result in results.items()}
     layers = max(len(found["hard"]) for found in shown.values())
@@ -65,7 +65,7 @@ def _margin_panel(axis: Any, shown: Mapping[str, Any], key: str, index: int) -> 
     axis.legend(frameon=False, title="within ±0.2", loc="upper right", fontsize=8, title_fontsize=8)
 
 
-def draw_corruption(results: Results, path: Path, made: Run | None = None) -> None:
+def draw_corruption(results: Results, path: Path, made: Origin | None = None) -> None:
     """Accuracy under event drop and under weight noise, whichever was measured. Raises OutputError."""
     kinds = [kind for kind in ("drop", "noise") if any(kind in result for result in results.values())]
     labels = {
@@ -120,7 +120,7 @@ def _colour(number: int) -> str:
 
 
 @contextmanager
-def _figure(width: float, height: float, path: Path, run: Run | None) -> Iterator[Any]:
+def _figure(width: float, height: float, path: Path, origin: Origin | None) -> Iterator[Any]:
     """A figure of so many inches that is saved when its block ends well."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -130,4 +130,4 @@ def _figure(width: float, height: float, path: Path, run: Run | None) -> Iterato
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
-        save_figure(figure, path, 130, run)
+        save_figure(figure, path, 130, origin)

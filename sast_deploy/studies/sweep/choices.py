@@ -198,5 +198,5 @@ DATA = _any_of({
 NETWORK = _any_of({
     "kind": _SPEC["kind"], "hidden": OneOrMore(COUNT), "strides": OneOrMore(COUNT), **SHARED,
 })  # fmt: skip
-RECIPE = _any_of({"base": Choice(*RECIPES), **CHANGES})
+RECIPE = _any_of({"base": Choice(tuple(RECIPES)), **CHANGES})
 TUNING = _any_of({**CHANGES, **ruled(FineTuning)})

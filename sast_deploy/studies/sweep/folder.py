@@ -26,7 +26,7 @@ FORMAT, VERSION = "sast-deploy-run", 1
 ANY = known({})  # an object
 PLAN_FILE = "study.json"  # beside the runs' folders: the runs that there will be
 LOG_HEAD = "sast-deploy sweep\n"  # of error.log and output.log
-ANY_RUN: Mapping[str, Any] = {}
+ANY_ORIGIN: Mapping[str, Any] = {}
 TODO = "move it away, or choose another -o"
 
 
@@ -64,7 +64,7 @@ class RunFolder:
             return
         for path, kind in self._written().items():
             if path.is_symlink() or path.parent.is_symlink():
-                check_output(path, kind, ANY_RUN)
+                check_output(path, kind, ANY_ORIGIN)
         different = config_differences(manifest.get("config", {}), self.run.config)
         if different:
             raise TrainingError(
@@ -155,7 +155,7 @@ def planned_runs(names: Iterable[str]) -> dict[str, Any]:
     return {"runs": dict.fromkeys(names, True)}
 
 
-_kind = partial(json_kind, run=lambda _: ANY_RUN, todo=TODO)
+_kind = partial(json_kind, origin=lambda _: ANY_ORIGIN, todo=TODO)
 PLANNED = json_kind(
     "plan of a sweep",
     lambda found: set(found) == {"runs"} and PLAN.fits(found),
@@ -165,7 +165,7 @@ PLANNED = json_kind(
 MANIFEST_KIND = _kind("manifest of a run", lambda found: bool(found.get("config")))
 RESULTS = _kind("file of results", lambda found: found.get("format") == FORMAT)
 STAGE = _kind("record of a stage", is_stage)
-LOG = Kind("log of a sweep", LOG_HEAD.encode(), lambda _: True, lambda _: ANY_RUN, TODO)
+LOG = Kind("log of a sweep", LOG_HEAD.encode(), lambda _: True, lambda _: ANY_ORIGIN, TODO)
 
 
 def config_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:

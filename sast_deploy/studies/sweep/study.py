@@ -54,7 +54,7 @@ HEAD = Table({
 _AXES: dict[str, Rule] = {
     **dict.fromkeys(("data", "network", "recipe"), Text()), "seed": SEED, **CHANGES, **SHARED,
 }  # fmt: skip
-_MEASURED = dict(zip(MEASURED, (Text(), OneOf(*ANALYSES), Text()), strict=True))
+_MEASURED = dict(zip(MEASURED, (Text(), OneOf(ANALYSES), Text()), strict=True))
 _GRID: dict[str, Rule] = {
     **{key: OneOrMore(rule) for key, rule in _AXES.items()},
     **{key: OneOrMore(rule, empty=True) for key, rule in _MEASURED.items()},

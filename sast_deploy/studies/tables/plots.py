@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sast_deploy.base.outputs import Run, save_figure
+from sast_deploy.base.outputs import Origin, save_figure
 from sast_deploy.base.text import pictured
 from sast_deploy.studies.tables.analysed import amounts_of
 from sast_deploy.studies.tables.build import by_data
@@ -27,7 +27,7 @@ ACCURACY, GAP = "hard-spike accuracy, %", "gap between smooth and\nhard spikes, 
 # Label, line style, x, mean, sd. Dashed ones are gaps, which have a panel of their own below accuracies.
 Curve = tuple[str, str, list[float], list[float], list[float]]
 Drawn = tuple[str, str, tuple[str, ...], Iterable[Curve], bool]  # title, x, y by panel, curves, logarithmic
-Writer = Callable[[Run | None], Path]
+Writer = Callable[[Origin | None], Path]
 
 
 def pictures(records: tuple[Record, ...], folder: Path) -> dict[Path, Writer]:
@@ -110,8 +110,9 @@ def _points(wanted: list[tuple[float, Group, Value]]) -> tuple[list[float], list
 
 
 def _picture(
-    path: Path, title: str, x: str, y: tuple[str, ...], curves: Iterable[Curve], log: bool, run: Run | None
-) -> Path:
+    path: Path, title: str, x: str, y: tuple[str, ...], curves: Iterable[Curve], log: bool,
+    origin: Origin | None,
+) -> Path:  # fmt: skip
     """y: the label of each panel."""
     from matplotlib.figure import Figure
 
@@ -139,5 +140,5 @@ def _picture(
         panels[-1].minorticks_off()
     panels[0].set_title(pictured(title), fontsize="small")
     panels[0].legend(fontsize="x-small")
-    save_figure(figure, path, DPI, run)
+    save_figure(figure, path, DPI, origin)
     return path

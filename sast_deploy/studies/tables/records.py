@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sast_deploy.base.errors import DataError
-from sast_deploy.base.outputs import Run, json_kind
+from sast_deploy.base.outputs import Origin, json_kind
 from sast_deploy.base.reading import Expected
 from sast_deploy.base.reading.documents import read_json
 from sast_deploy.base.rules import refuse, shown
@@ -35,7 +35,7 @@ class Record:
 
     Fields:
         name: the run's.
-        config: what made the checkpoint (see `sast_deploy.studies.sweep.Run.config`).
+        config: what made the checkpoint (see `sast_deploy.studies.sweep.Origin.config`).
         data: `DataInfo` as plain values; {} for a run that has not begun.
         train, float, profiles, analysis, ablations: the stages' results, as in results.json.
         manifest: code, packages and digests.
@@ -183,7 +183,7 @@ def _read(path: Path) -> dict[str, Any]:
     return found
 
 
-def records_run(records: Iterable[Record]) -> Run:
+def records_origin(records: Iterable[Record]) -> Origin:
     """Of tables and their pictures: every finished run's checkpoint, and all that was measured of it.
 
     More of both is no loss. Runs of one name are told apart by what makes each this run and no other.
@@ -216,5 +216,5 @@ def _untimed(value: Any) -> Any:
 
 RAW = json_kind(
     "JSON file of runs", lambda found: found.get("format") == RAW_FORMAT,
-    lambda found: records_run(map(record_of, found["runs"])), mark=f'"{RAW_FORMAT}"',
+    lambda found: records_origin(map(record_of, found["runs"])), mark=f'"{RAW_FORMAT}"',
 )  # fmt: skip
