@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import inspect
 import re
 import shutil
 import sys
@@ -103,6 +104,7 @@ def generated() -> dict[Path, dict[str, str]]:
     """Document -> mark -> what stands between `<!-- mark: ... -->` and `<!-- end of mark -->`."""
     return {
         ROOT / "docs" / "commands.md": {"help": help_texts()},
+        ROOT / "docs" / "api.md": {"names": names()},
         ROOT / "docs" / "architecture.md": {"tree": tree(), "flow": flow(), "imports": arrows()},
     }
 
@@ -139,6 +141,19 @@ def help_texts() -> str:
 
     outer = click.Context(cli, info_name="sast-deploy", terminal_width=100, max_content_width=100)
     return "\n\n".join(each(cli, outer, 2))
+
+
+def names() -> str:
+    """Every public name with its signature and its docstring, examples included."""
+    import sast_deploy
+
+    def each(name: str) -> str:
+        thing = getattr(sast_deploy, name)
+        signature = re.sub(r"<[^<>]*>", "...", str(inspect.signature(thing))) if callable(thing) else ""
+        shown = re.sub(r": '[^']*'| -> (?:'[^']*'|None)", "", signature).replace(" = ", "=")
+        return f"### {name}\n\n```text\n{name}{shown}\n\n{inspect.getdoc(thing)}\n```"
+
+    return "\n\n".join(each(name) for name in sast_deploy.__all__ if name != "__version__")
 
 
 def tree() -> str:

@@ -326,3 +326,12 @@ def test_the_site_builds_without_a_warning(tmp_path: Path, monkeypatch: pytest.M
     folders = {"docs_dir": str(tmp_path / "pages"), "site_dir": str(tmp_path / "site")}
     build(config.load_config(str(ROOT / "mkdocs.yml"), strict=True, **folders))
     assert (tmp_path / "site" / "index.html").exists()
+
+
+def test_where_new_things_go_is_there() -> None:
+    """The answers of architecture.md name files that exist."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = text.partition("## Where things are")[2].partition("\n## ")[0]
+    named = re.findall(r"`((?:sast_deploy|profiles)/[\w/.]*)`", table)
+    assert len(named) > 20
+    assert [path for path in named if not (ROOT / path).exists()] == []
