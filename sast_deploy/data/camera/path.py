@@ -68,6 +68,11 @@ TEST_KNOTS: Knots = (
 )
 
 
+def as_knots(path: NDArray[np.float64]) -> Knots:
+    """Positions (n, 2) as they are written down: to a hundredth of a pixel."""
+    return tuple((round(float(x), 2), round(float(y), 2)) for x, y in path)
+
+
 def image_path(path: Knots) -> NDArray[np.float64]:
     """Position of the image every millisecond, (n, 2) float64: x, y in pixels; Catmull-Rom between knots."""
     knots = np.array(path)
