@@ -1,6 +1,6 @@
 """Fits the pixel model and its path to real N-MNIST recordings.
 
-    python -m sast_deploy.data.camera.fitting --real <N-MNIST folder> --mnist-dir <idx folder>
+    python -m tools.camera.fitting --real <N-MNIST folder> --mnist-dir <idx folder>
 
 prints the parameters and knots that stand as defaults in `pixelmodel.py` and `path.py`.
 Three things are measured in turn: the path (registration), the noise (corners the digit never reaches), then,
@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from sast_deploy.base.text import printable
 from sast_deploy.data.camera.matching import Pair, matched_recordings
-from sast_deploy.data.camera.path import KNOT_US, as_knots
+from sast_deploy.data.camera.path import KNOT_US
 from sast_deploy.data.camera.pixelmodel import PixelModel
-from sast_deploy.data.camera.register import measure_path
 from sast_deploy.data.camera.sessions import session_model
 from sast_deploy.data.camera.statistics import EventStatistics, matched_cosine, statistics
 from sast_deploy.data.events import Events
+from tools.camera.register import as_knots, measure_path
 
 _FITTED = (
     "threshold_on", "threshold_off", "refractory_us", "ink_luminance", "blur_px", "magnification", "mismatch",

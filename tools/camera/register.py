@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sast_deploy.data.camera.path import KNOT_US, Knots, as_knots
+from sast_deploy.data.camera.path import KNOT_US, Knots
 from sast_deploy.data.events import Events
 
 _SIZE = 48  # pixels of the periodic field; 34 for the sensor and room for the shift
@@ -36,6 +36,11 @@ def measure_path(recordings: Sequence[Events], images: Sequence[NDArray[np.uint8
         slope, offset = np.polyfit(middle[_MOVING], position[_MOVING, axis], 1)
         knots.append(offset + slope * travelled)
     return as_knots(np.stack(knots, axis=1))
+
+
+def as_knots(path: NDArray[np.float64]) -> Knots:
+    """Positions (n, 2) as they are written down: to a hundredth of a pixel."""
+    return tuple((round(float(x), 2), round(float(y), 2)) for x, y in path)
 
 
 def _register(
