@@ -24,7 +24,7 @@ from pathlib import Path
 
 from sast_deploy.base.errors import BusyError, OutputError, SastError
 from sast_deploy.base.reading import Expected, open_regular
-from sast_deploy.base.reading.files import HDF5_MARK, NPY_MARK, ZIP_MARK
+from sast_deploy.base.reading.files import HDF5_MARK, NPY_MARK, ZIP_MARK, irregular
 
 MOST_LINKS = 40  # that the kernel follows
 PROC = Path("/proc")  # where /dev/stdout and /dev/fd lead
@@ -35,10 +35,6 @@ STALE_SECONDS = 24 * 3600
 NAME_LETTERS = 40  # of a file that are in the name of its temporary one
 HOLDER = re.compile(rb"\d+ on .*\n?")  # what is in a lock file
 State = tuple[int, int, int, int]  # device, inode, bytes, time of change
-SPECIAL = {
-    stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device",
-    stat.S_IFBLK: "device",
-}  # fmt: skip
 
 
 @dataclass
@@ -120,7 +116,7 @@ def _land(temporary: Path, target: Path) -> None:
     if watched is None:
         os.replace(temporary, output_target(target))
         return
-    with _turn(target.parent):
+    with turn(target.parent):
         for _ in range(LOCK_TRIES):
             now = state_of(target)
             if now not in (None, watched.seen):
@@ -151,9 +147,12 @@ def _is_new(temporary: Path, target: Path) -> bool:
 
 
 @contextmanager
-def _turn(folder: Path) -> Iterator[None]:
-    """One process at a time looks at what is in a folder and renames. Raises BusyError."""
-    handle, until = -1, time.monotonic() + HOLD_SECONDS
+def turn(folder: Path, seconds: float = HOLD_SECONDS) -> Iterator[None]:
+    """One process at a time looks at what is in a folder and renames; the kernel ends it with the process.
+
+    Raises BusyError after so many seconds; OSError: there is no such folder.
+    """
+    handle, until = -1, time.monotonic() + seconds
     try:
         with suppress(PermissionError):  # a folder that may be written to but not read
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -226,14 +225,14 @@ def output_target(path: Path) -> Path:
             raise OutputError("is a link that leads in a circle", where=path)
         if target != path and not target.parent.is_dir():
             raise OutputError(f"is a link into a folder that is not there, {target.parent}", where=path)
-        kind = stat.S_IFMT(target.stat().st_mode)
+        mode = target.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         return target
     except (OSError, RuntimeError) as error:  # Python 3.12 and older: RuntimeError for folders in a circle
         reason = _reason(error, path) if isinstance(error, OSError) else str(error)
         raise OutputError(f"cannot be written: {reason}", where=path) from error
-    if kind in SPECIAL:
-        raise OutputError(f"is a {SPECIAL[kind]}", where=path, expected="the name of a file")
+    if not stat.S_ISREG(mode):
+        raise OutputError(f"is {irregular(mode)}", where=path, expected="the name of a file")
     return target
 
 
@@ -334,8 +333,7 @@ def _holder(handle: int) -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` (UTF-8) to `path` atomically. Raises OutputError."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_bytes(path, text.encode())
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
@@ -347,11 +345,10 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes, as 64 hexadecimal digits. Raises SastError: no regular file."""
     with open_regular(path, Expected("a file", SastError)) as file:
-        return (
-            hashlib.file_digest(file, "sha256").hexdigest()
-            if hasattr(hashlib, "file_digest")
-            else hashlib.sha256(file.read()).hexdigest()
-        )
+        sha = hashlib.sha256()
+        while block := file.read(1 << 20):
+            sha.update(block)
+        return sha.hexdigest()
 
 
 def _reason(error: OSError, path: Path) -> str:

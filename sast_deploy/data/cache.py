@@ -14,9 +14,9 @@ every chunk of frames carries a CRC-32 that is checked when the folder is opened
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
+import math
 import os
 import shutil
 import zlib
@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sast_deploy.base.errors import DataError, OutputError
-from sast_deploy.base.files import new_folder, remove_stale, write_text
+from sast_deploy.base.files import new_folder, remove_stale, turn, write_text
 from sast_deploy.base.progress import say
 from sast_deploy.base.reading import Expected
 from sast_deploy.base.reading.arrays import read_npy
@@ -105,7 +105,7 @@ class FrameCache:
     def store(self, signature: str, digest: str, built: Path) -> Entry:
         """Move the finished folder `built` to its name and enter it in the index; returns it opened."""
         target = self._frames_folder(digest)
-        with self._locked():
+        with _caching(self.folder), turn(target.parent, math.inf):
             existing = self._open(target) if target.is_dir() else None
             if existing is None:
                 self._replace(target, built)
@@ -127,18 +127,6 @@ class FrameCache:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Waits until no other process judges or replaces folders; the kernel ends it with the process."""
-        with _caching(self.folder):
-            handle = os.open(self.folder / "frames", os.O_RDONLY)
-        try:
-            with contextlib.suppress(OSError):  # a file system without locks
-                fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
 
     def _frames_folder(self, digest: str) -> Path:
         return self.folder / "frames" / digest

@@ -19,16 +19,16 @@ from typing import Any
 import h5py
 import numpy as np
 
+from sast_deploy.base import rules
 from sast_deploy.base.errors import CompileError, NetFileError, ProfileError
 from sast_deploy.base.files import write_bytes
 from sast_deploy.base.reading.documents import parse_json
 from sast_deploy.base.reading.files import NET
 from sast_deploy.base.reading.hdf5 import DAMAGED_HDF5, identify_hdf5, open_hdf5, read_dataset
-from sast_deploy.base.rules import refuse
 from sast_deploy.netx.known_answers import KnownAnswers, read_known, write_known
 from sast_deploy.netx.metadata import NET_FILE
-from sast_deploy.netx.program_group import EXPECTED, RECOMPILE, put, read_program, text, write_program
-from sast_deploy.netx.stock_view import StockLayer, stock_layers
+from sast_deploy.netx.program_group import EXPECTED, RECOMPILE, put, read_program, refuse, text, write_program
+from sast_deploy.netx.stock_view import stock_layers
 from sast_deploy.program.profile import Profile, parse_profile
 from sast_deploy.program.program import Program
 
@@ -74,7 +74,7 @@ def profile_of(net: NetFile, where: Path | str) -> Profile:
     except ProfileError as error:
         raise NetFileError(str(error), todo=RECOMPILE) from error
     if found.arithmetic != net.program.arithmetic:
-        raise NetFileError("/sast/profile has other rules than the program", where=where, todo=RECOMPILE)
+        refuse(where, "/sast/profile has other rules than the program")
     return found
 
 
@@ -164,18 +164,18 @@ def _read(file: h5py.File, path: Path) -> NetFile:
         )
     covered = int(version) > UNCOVERED
     if not covered and DIGEST in sast:
-        raise NetFileError("was altered: a file of version 1 has no digest", where=path, todo=RECOMPILE)
+        refuse(path, "was altered: a file of version 1 has no digest")
     program = read_program(sast["program"], path)
     if program.digest() != text(sast, "program_digest"):
-        raise NetFileError("was altered: the program does not match its digest", where=path, todo=RECOMPILE)
+        refuse(path, "was altered: the program does not match its digest")
     strict = read_dataset(sast, "strict_reset")
     if strict.shape != () or strict.dtype != np.bool_:
-        raise NetFileError("strict_reset is no truth value", where=path, todo=RECOMPILE)
+        refuse(path, "strict_reset is no truth value")
     _check_stock_view(file, program, bool(strict), path)
     known, facts = read_known(sast, program, path), _metadata(sast, path)
     # Last, since the other digests say where.
     if covered and sast_digest(sast) != text(sast, DIGEST):
-        raise NetFileError("was altered: /sast does not match its digest", where=path, todo=RECOMPILE)
+        refuse(path, "was altered: /sast does not match its digest")
     profile = text(sast, "profile")
     return NetFile(program, profile, **facts, strict_reset=bool(strict), known=known, covered=covered)
 
@@ -184,16 +184,15 @@ def _metadata(sast: h5py.Group, path: Path) -> dict[str, Json]:
     # Files from before calibration have no record of it.
     found = {name: text(sast, name) for name in METADATA if name in sast or name != "calibration"}
     values = {name: parse_json(each, f"{path} /sast/{name}", EXPECTED) for name, each in found.items()}
-    refuse(NET_FILE.problems(values, ""), f"{path} /sast", NetFileError, RECOMPILE)
+    rules.refuse(NET_FILE.problems(values, ""), f"{path} /sast", NetFileError, RECOMPILE)
     return values
 
 
 def _check_stock_view(file: h5py.File, program: Program, strict: bool, path: Path) -> None:
     try:
-        layers: list[StockLayer] = stock_layers(program, strict)
+        layers = stock_layers(program, strict)
     except CompileError as error:
-        what = f"holds a program that no file can: {error}"
-        raise NetFileError(what, where=path, todo=RECOMPILE) from error
+        refuse(path, f"holds a program that no file can: {error}")
     if len(file["layer"]) != len(layers):
         raise NetFileError(
             f"was altered: {len(file['layer'])} stock layers", where=path, expected=str(len(layers))

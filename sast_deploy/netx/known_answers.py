@@ -8,17 +8,16 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
-from sast_deploy.base.errors import NetFileError
 from sast_deploy.base.reading.documents import parse_json
 from sast_deploy.base.reading.hdf5 import read_dataset
 from sast_deploy.base.rules import shown
-from sast_deploy.netx.program_group import EXPECTED, RECOMPILE
+from sast_deploy.netx.program_group import EXPECTED, refuse
 from sast_deploy.program.program import Program
 
 GROUP = "known_answers"
@@ -67,7 +66,7 @@ def read_known(sast: h5py.Group, program: Program, path: Path) -> KnownAnswers |
     group = sast[GROUP]
     number = read_dataset(group, "samples")
     if number.shape != () or number.dtype.kind not in "iu":
-        _refuse(path, f"/sast/{GROUP}/samples is {number.dtype} {number.shape}, not one integer")
+        refuse(path, f"/sast/{GROUP}/samples is {number.dtype} {number.shape}, not one integer")
     if not number:
         return None
     sizes = [math.prod(program.shapes()[index + 1]) for index, _ in program.spiking()]
@@ -83,10 +82,10 @@ def read_known(sast: h5py.Group, program: Program, path: Path) -> KnownAnswers |
     found["trace_digests"] = hashlib.sha256(digests).hexdigest()
     for name, checksum in found.items():
         if checksums[name] != checksum:
-            _refuse(path, f"was altered: /sast/{GROUP}/{name} does not match its checksum")
+            refuse(path, f"was altered: /sast/{GROUP}/{name} does not match its checksum")
     samples = {len(array) for _, array in _arrays(known)} | {len(known.digests)}
     if samples != {int(number)} or known.frames.max() > program.input_max:
-        _refuse(path, f"/sast/{GROUP} holds vectors that are none of this program")
+        refuse(path, f"/sast/{GROUP} holds vectors that are none of this program")
     return known
 
 
@@ -94,7 +93,7 @@ def _digests(content: bytes, path: Path) -> tuple[str, ...]:
     place = f"/sast/{GROUP}/trace_digests"
     found = parse_json(content, f"{path} {place}", EXPECTED)
     if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
-        _refuse(path, f"{place} is {shown(found)}, not a list of digests")
+        refuse(path, f"{place} is {shown(found)}, not a list of digests")
     return tuple(found)
 
 
@@ -107,12 +106,8 @@ def _array(
     if not right or any(want not in (None, size) for want, size in zip(shape, found.shape, strict=True)):
         wanted = ", ".join("samples" if want is None else str(want) for want in shape)
         is_what = f"{found.dtype} {found.shape}, not {np.dtype(dtype)} ({wanted})"
-        _refuse(path, f"/sast/{GROUP}/{name} is {is_what}")
+        refuse(path, f"/sast/{GROUP}/{name} is {is_what}")
     return found
-
-
-def _refuse(path: Path, what: str) -> NoReturn:
-    raise NetFileError(what, where=path, todo=RECOMPILE)
 
 
 def _arrays(known: KnownAnswers) -> Iterator[tuple[str, npt.NDArray[Any]]]:

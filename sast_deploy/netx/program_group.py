@@ -63,14 +63,14 @@ def read_program(group: h5py.Group, path: Path) -> Program:
     _check_names(layers, {str(index) for index in range(len(layers))}, set(), path)
     classes = parse_json(_value(group, "classes", LABEL, path), path, EXPECTED)
     if not isinstance(classes, list):
-        _refuse(f"{group.name}/classes", "no list", "a list of texts", path)
+        refuse(path, f"{group.name}/classes has no list", "a list of texts")
     plain = {name: _value(group, name, rule, path) for name, rule in PROGRAM.items() if name in group}
     parts = tuple(_read_layer(layers[str(index)], path) for index in range(len(layers)))
     try:
         rules = _read_rules(group["arithmetic"], path)
         return Program(classes=tuple(classes), arithmetic=rules, layers=parts, **plain)
     except ValueError as error:
-        raise _wrong(group, error, path) from error
+        refuse(path, f"{group.name} holds a wrong value: {error}")
 
 
 def put(group: h5py.File | h5py.Group, name: str, value: Any) -> None:
@@ -105,7 +105,7 @@ def _read_rules(group: h5py.Group, path: Path) -> Arithmetic:
 
 def _read_layer(group: h5py.Group, path: Path) -> Layer:
     if "kind" not in group or text(group, "kind") not in KINDS:
-        _refuse(group.name, "no kind of layer", f"kind {', '.join(KINDS)}", path)
+        refuse(path, f"{group.name} has no kind of layer", f"kind {', '.join(KINDS)}")
     kind = KINDS[text(group, "kind")]
     rules = ruled(kind)
     optional = {name for name, rule in rules.items() if isinstance(rule, Ints) and rule.optional}
@@ -114,7 +114,7 @@ def _read_layer(group: h5py.Group, path: Path) -> Layer:
     try:
         return kind(**values)
     except ValueError as error:
-        raise _wrong(group, error, path) from error
+        refuse(path, f"{group.name} holds a wrong value: {error}")
 
 
 def _value(group: h5py.Group, name: str, rule: Rule, path: Path) -> Any:
@@ -123,7 +123,7 @@ def _value(group: h5py.Group, name: str, rule: Rule, path: Path) -> Any:
     integers, place = stored.dtype.kind in "iu", f"{group.name}/{name}"
     if isinstance(rule, Ints) and integers:
         if stored.size and (stored.min() < INT32.min or stored.max() > INT32.max):
-            _refuse(place, f"{stored.min()}..{stored.max()}", str(rule), path)
+            refuse(path, f"{place} has {stored.min()}..{stored.max()}", str(rule))
         return stored.astype(np.int32)
     if isinstance(rule, Whole) and integers and stored.shape == ():
         return int(stored)
@@ -132,19 +132,16 @@ def _value(group: h5py.Group, name: str, rule: Rule, path: Path) -> Any:
     value = stored[()]
     if isinstance(rule, Text | Choice) and isinstance(value, bytes | str):
         return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
-    _refuse(place, f"{stored.dtype} {stored.shape}", str(rule), path)
+    refuse(path, f"{place} has {stored.dtype} {stored.shape}", str(rule))
 
 
 def _check_names(group: h5py.Group, wanted: set[str], allowed: set[str], path: Path) -> None:
     if missing := sorted(wanted - set(group)):
-        _refuse(group.name, f"no {missing[0]}", f"{', '.join(sorted(wanted))}", path)
+        refuse(path, f"{group.name} has no {missing[0]}", ", ".join(sorted(wanted)))
     if unknown := sorted(set(group) - wanted - allowed):
-        _refuse(group.name, f"an unknown {unknown[0]!r}", f"{', '.join(sorted(wanted | allowed))}", path)
+        refuse(path, f"{group.name} has an unknown {unknown[0]!r}", ", ".join(sorted(wanted | allowed)))
 
 
-def _refuse(where: str, found: str, expected: str, path: Path) -> NoReturn:
-    raise NetFileError(f"{where} has {found}", where=path, expected=expected, todo=RECOMPILE)
-
-
-def _wrong(group: h5py.Group, error: ValueError, path: Path) -> NetFileError:
-    return NetFileError(f"{group.name} holds a wrong value: {error}", where=path, todo=RECOMPILE)
+def refuse(path: Path | str, what: str, expected: str | None = None) -> NoReturn:
+    """Raise the NetFileError for a file that is to be compiled again."""
+    raise NetFileError(what, where=path, expected=expected, todo=RECOMPILE)

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from sast_deploy.base.errors import DataError
-from sast_deploy.data.camera.fitting import measure_noise
 from sast_deploy.data.camera.likeness import Likeness, Row, compare
 from sast_deploy.data.camera.matching import matched_recordings
 from sast_deploy.data.camera.path import KNOTS
 from sast_deploy.data.camera.pixelmodel import EVENT, PixelModel, simulate_recording
-from sast_deploy.data.camera.register import measure_path
 from sast_deploy.data.camera.saccade import simulate_mnist
 from sast_deploy.data.camera.statistics import statistics
 from sast_deploy.show.camera import draw, likeness_table
+from tools.camera.fitting import measure_noise
+from tools.camera.register import measure_path
 
 CHECKED = ["events per recording", "ON / OFF events", "frame density, T=10 (%)",
            *(f"events in bin {k} of 10" for k in range(1, 11))]  # fmt: skip

@@ -24,6 +24,7 @@ import pytest
 import torch
 
 from sast_deploy.base.errors import DataError, ProfileError, SastError, UsageError
+from sast_deploy.base.files import turn
 from sast_deploy.base.settings import Settings, ruled
 from sast_deploy.data import DataInfo, FrameOptions
 from sast_deploy.data.camera.idx import read_idx
@@ -533,8 +534,6 @@ def build(cache: Path, digit: int = 0, text: str = "a") -> str:
 
 def test_builders_of_one_cache_do_not_disturb_each_other(tmp_path: Path) -> None:
     """Every builder finds folders of others that appear and vanish, damaged ones among them."""
-    from sast_deploy.data.cache import FrameCache
-
     errors: list[BaseException] = []
 
     def work(seed: int) -> None:
@@ -543,7 +542,7 @@ def test_builders_of_one_cache_do_not_disturb_each_other(tmp_path: Path) -> None
             for _ in range(25):
                 digest = build(tmp_path, int(rng.integers(2)))
                 # Not between a builder's writing and its look at what it wrote: that is an error.
-                with suppress(FileNotFoundError), FrameCache(tmp_path)._locked():
+                with suppress(FileNotFoundError), turn(tmp_path / "frames", 60.0):
                     if rng.random() < 0.3:
                         (tmp_path / "frames" / digest / "meta.json").write_text("{")
         except BaseException as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 
 import numpy as np
 import pytest
@@ -14,9 +13,10 @@ from sast_deploy.data.camera.digits import digit_images, digits_split, enlarge
 from sast_deploy.data.camera.idx import read_idx, read_mnist
 from sast_deploy.data.camera.matching import part_starts
 from sast_deploy.data.camera.pixelmodel import PixelModel, simulate_recording
-from sast_deploy.data.camera.saccade import read_marker, recording_key, simulate_mnist
+from sast_deploy.data.camera.saccade import recording_key, simulate_mnist
 from sast_deploy.data.camera.sessions import session_model
 from sast_deploy.data.events import read_nmnist
+from sast_deploy.data.readers.nmnist import read_marker
 
 
 def images(n):
@@ -118,14 +118,6 @@ def test_a_failure_midway_leaves_nothing(mnist, tmp_path, monkeypatch):
     with pytest.raises(OutputError, match="No space left on device"):
         simulate_mnist(mnist, tmp_path / "out", 3, 1)
     assert list(tmp_path.iterdir()) == [mnist]
-
-
-def test_a_damaged_marker_is_refused(tmp_path):
-    assert read_marker(tmp_path) is None
-    for text in ("{", "[]", json.dumps({"simulated": False})):
-        (tmp_path / saccade.MARKER).write_text(text)
-        with pytest.raises(DataError, match="expected the marker of a simulated data set"):
-            read_marker(tmp_path)
 
 
 def test_idx_files_plain_and_compressed(mnist):

@@ -9,8 +9,8 @@ import pytest
 from sast_deploy.data.cache import default_cache_dir
 from sast_deploy.data.camera import saccade
 from sast_deploy.data.camera.digits import digit_images
-from sast_deploy.data.camera.saccade import build_digits, read_marker
-from sast_deploy.data.readers.nmnist import MARKER
+from sast_deploy.data.camera.saccade import build_digits
+from sast_deploy.data.readers.nmnist import MARKER, read_marker
 
 pytestmark = pytest.mark.slow
 

@@ -78,7 +78,7 @@ def open_regular(path: Path | str, expected: Expected) -> BinaryIO:
     mode = os.fstat(handle).st_mode
     if not stat.S_ISREG(mode):
         os.close(handle)
-        expected.refuse(f"is {_irregular(mode)}", path, expected.making)
+        expected.refuse(f"is {irregular(mode)}", path, expected.making)
     return os.fdopen(handle, "rb")
 
 
@@ -152,6 +152,7 @@ def _unopened(error: OSError) -> str:
     return f"cannot be read: {error.strerror}"
 
 
-def _irregular(mode: int) -> str:
+def irregular(mode: int) -> str:
+    """What a file is that is no regular one, by its mode."""
     kinds = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"))
     return next((name for test, name in kinds if test(mode)), "a device")

@@ -1,1 +1,1 @@
-"""A simulated event camera before a moving picture, and how its parameters were measured."""
+"""A simulated event camera before a moving picture; tools/camera measured its parameters."""

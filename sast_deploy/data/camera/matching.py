@@ -94,7 +94,7 @@ def common_recordings(real_root: Path, simulated_root: Path, split: Split) -> li
 
 def _real(root: Path, split: Split) -> dict[int, tuple[Path, int]]:
     """`_numbered` of camera recordings. Raises DataError for a simulated data set."""
-    folder = find_nmnist(Path(root)) or Path(root)
+    folder = find_nmnist(root) or root
     if simulated_marker(folder) is not None:
         what = f"{MARKER} says that this is no camera data"
         raise DataError(what, where=folder, expected="real recordings")
@@ -103,7 +103,7 @@ def _real(root: Path, split: Split) -> dict[int, tuple[Path, int]]:
 
 def _numbered(root: Path, split: Split) -> dict[int, tuple[Path, int]]:
     """Image number -> (file, label) of the recordings of a split."""
-    folder = find_nmnist(Path(root)) or Path(root)
+    folder = find_nmnist(root) or root
     if not (folder / split).is_dir():
         raise DataError(f"no folder {split}", where=root, expected=f"{split}/<label>/<id>.bin")
     numbered = {}

@@ -4,10 +4,10 @@ N-MNIST's sensor stood before a screen on a pan-tilt head and made three micro-s
 along a triangle (Orchard et al. 2015). Seen from the sensor the image goes right and down, right and
 up, and back to the left.
 
-`data.camera.register.measure_path` finds where it stood: in every 5 ms the picture (ON events - OFF
+`tools.camera.register.measure_path` finds where it stood: in every 5 ms the picture (ON events - OFF
 events) is explained as -v . grad L(x - p) with the image of the same number; p comes from the best match,
 v from its size, and the integral of v agrees with p to 0.1 pixel (mean), which fixes v's unit.
-`sast_deploy.data.camera.fitting.fit_speed` then scales the speed in every 5 ms until the simulated events per
+`tools.camera.fitting.fit_speed` then scales the speed in every 5 ms until the simulated events per
 millisecond are the real ones; that moves no knot by more than 0.4 pixel.
 """
 

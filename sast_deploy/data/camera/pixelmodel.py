@@ -45,7 +45,7 @@ _LATEST_US = 10_000  # largest |onset| + jitter of the third saccade
 class PixelModel:
     """Parameters of the simulated sensor and display.
 
-    The defaults are `sast_deploy.data.camera.fitting.fit` run on 1,000 real N-MNIST training recordings
+    The defaults are `tools.camera.fitting.fit` run on 1,000 real N-MNIST training recordings
     matched with their MNIST images by number.
 
     Args:

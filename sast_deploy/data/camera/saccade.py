@@ -24,19 +24,16 @@ from numpy.typing import NDArray
 from sast_deploy.base.errors import DataError, OutputError
 from sast_deploy.base.files import NAME_LETTERS, new_folder, sweep_leftovers
 from sast_deploy.base.progress import track
-from sast_deploy.base.reading import Expected
-from sast_deploy.base.reading.documents import read_json
 from sast_deploy.data.cache import digest_of
 from sast_deploy.data.camera.digits import digit_images, digits_split
 from sast_deploy.data.camera.idx import Split, read_mnist
 from sast_deploy.data.camera.pixelmodel import PixelModel, simulate_recording
 from sast_deploy.data.camera.sessions import session_model
 from sast_deploy.data.events import encode_nmnist
-from sast_deploy.data.readers.nmnist import MARKER, MARKER_BYTES
+from sast_deploy.data.readers.nmnist import MARKER, read_marker
 
 GENERATOR_VERSION = 3  # raise it whenever the same seed would give other bytes
 DIGITS_SEED = 0
-_MARKER_IS = "the marker of a simulated data set"
 
 
 def simulate_mnist(
@@ -99,17 +96,6 @@ def recording_key(number: int, split: Split) -> int:
     return 2 * number + (split == "Test")
 
 
-def read_marker(root: Path) -> dict[str, Any] | None:
-    """What made the simulated data set at `root`; None without a marker. Raises DataError if damaged."""
-    path = Path(root) / MARKER
-    if not path.is_file():
-        return None
-    marker = read_json(path, Expected(_MARKER_IS, DataError), MARKER_BYTES)
-    if not isinstance(marker, dict) or marker.get("simulated") is not True:
-        raise DataError("does not say simulated: true", where=path, expected=_MARKER_IS)
-    return marker
-
-
 @dataclass(frozen=True, eq=False)
 class _Part:
     split: Split
@@ -142,13 +128,10 @@ def _marker(
 
 def _is_whole(root: Path, marker: dict[str, Any]) -> bool:
     """Whether `root` carries this marker and as many recordings as it promises."""
-    if not (root / MARKER).is_file() or read_marker(root) != marker:
-        return False
-    counts = marker["counts"]
-    return all(
+    return read_marker(root) == marker and all(
         len(list((root / split / label).glob("*.bin"))) == count
-        for split in counts
-        for label, count in counts[split].items()
+        for split, counts in marker["counts"].items()
+        for label, count in counts.items()
     )
 
 

@@ -6,7 +6,7 @@ events of a quiet time bin by half, so a simulated recording that is compared wi
 same number takes the onsets of that number. The first 1,000 training recordings also creep more between the
 first two saccades than the later ones, and in the Test recordings the image stands 0.75 pixel higher.
 
-Measured with `fitting.measure_onsets`: the shift in time that lays the simulated curve of
+Measured with `tools.camera.fitting.measure_onsets`: the shift in time that lays the simulated curve of
 events per millisecond over the real one, about 100 recordings a row; Test: numbers 1 to 100 only.
 """
 

@@ -17,7 +17,7 @@ import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sast_deploy.base.errors import DataError
 from sast_deploy.base.reading import Expected
@@ -74,14 +74,20 @@ def find_nmnist(data_root: Path) -> Path | None:
     return None
 
 
-def simulated_marker(root: Path) -> str | None:
-    """The source named by the marker file of a simulated folder; None where there is no marker."""
+def read_marker(root: Path) -> dict[str, Any] | None:
+    """What made the simulated data set at `root`; None where there is no marker. Raises DataError."""
     path = root / MARKER
     if not path.exists():
         return None
-    marker = read_json(path, MARKED, MARKER_BYTES)
+    marker: dict[str, Any] = read_json(path, MARKED, MARKER_BYTES)
     refuse(Table({"source": Text()}, ("source",), open=True).problems(marker, ""), path, DataError)
-    return str(marker.get("source", "unknown source"))
+    return marker
+
+
+def simulated_marker(root: Path) -> str | None:
+    """The source named by the marker file of a simulated folder; None where there is no marker."""
+    marker = read_marker(root)
+    return None if marker is None else str(marker.get("source", "unknown source"))
 
 
 def list_split(root: Path, split: str) -> tuple[Recording, ...]:

@@ -63,55 +63,42 @@ class TonicSource(Source):
         """
         kind = event_class(self.class_name)
         split = "train" in inspect.signature(kind).parameters
-        arguments: list[dict[str, bool]] = [{"train": True}, {"train": False}] if split else [{}]
-        parts = [construct(kind, self, **each) for each in arguments]
-        return _Reader(self, parts).recordings()
-
-
-class _Reader:
-    """Reads recordings of the constructed data sets, training part first; indices run through all parts."""
-
-    def __init__(self, source: TonicSource, parts: list[Any]) -> None:
-        self._source = source
-        self._parts = parts
-        targets = [target for part in parts for target in part.targets]
-        if not targets:
-            raise DataError("tonic finds no recordings", where=source.place)
-        self._classes = class_names(parts[0], targets, source.place)
-        self._sensor = sensor_of(parts[0], source.class_name)
-
-    def recordings(self) -> Recordings:
-        train = self._list("train", self._parts[0], 0)
-        test = self._list("test", self._parts[1], len(train)) if len(self._parts) > 1 else ()
+        arguments = {"train": {"train": True}, "test": {"train": False}} if split else {"train": {}}
+        parts = {name: construct(kind, self, **each) for name, each in arguments.items()}
+        samples = [(name, index) for name, part in parts.items() for index in range(len(part.targets))]
+        if not samples:
+            raise DataError("tonic finds no recordings", where=self.place)
+        targets = [parts[name].targets[index] for name, index in samples]
+        classes = class_names(parts["train"], targets, self.place)
+        found: dict[str, list[Recording]] = {"train": [], "test": []}
+        for number, (name, index) in enumerate(samples):
+            label = _label(targets[number], classes, f"{name} recording {index}", self.place)
+            found[name].append(Recording(_name(name, parts[name], index), label, number))
+        train, test = (tuple(sorted(each, key=lambda one: one.id)) for each in found.values())
         if not train:
-            raise DataError("tonic finds no training recordings", where=self._source.place)
-        return Recordings(self._sensor, self._classes, train, test or None, self._frame)
+            raise DataError("tonic finds no training recordings", where=self.place)
 
-    def _list(self, name: str, part: Any, first: int) -> tuple[Recording, ...]:
-        found = []
-        for index, target in enumerate(part.targets):
-            known = self._classes if isinstance(target, str) else range(len(self._classes))
-            if target not in known:
-                what = f"{name} recording {index} has label {target!r}"
-                names = ", ".join(map(str, known))
-                raise DataError(what, where=self._source.place, expected=f"one of {names}")
-            label = known.index(target)
-            found.append(Recording(self._name(name, part, index), label, first + index))
-        return tuple(sorted(found, key=lambda recording: recording.id))
+        def frame(recording: Recording, binner: Binner, out: Frames) -> tuple[int, bytes]:
+            (name, index), where = samples[recording.index], self.place / recording.id
+            events = to_events(_read(parts[name], index, where), where)
+            return binner.from_events(events, out, where), hashlib.sha256(events.tobytes()).digest()
 
-    def _name(self, name: str, part: Any, index: int) -> str:
-        stored = part.data[index] if index < len(part.data) else None
-        if isinstance(stored, (str, Path)):
-            return Path(os.path.relpath(stored, part.location_on_system)).as_posix()
-        return f"{name}/{index:06d}"
+        return Recordings(sensor_of(parts["train"], self.class_name), classes, train, test or None, frame)
 
-    def _frame(self, recording: Recording, binner: Binner, out: Frames) -> tuple[int, bytes]:
-        index, part = recording.index, self._parts[0]
-        if index >= len(part.targets):
-            index, part = index - len(part.targets), self._parts[1]
-        where = self._source.place / recording.id
-        events = to_events(_read(part, index, where), where)
-        return binner.from_events(events, out, where), hashlib.sha256(events.tobytes()).digest()
+
+def _label(target: Any, classes: tuple[str, ...], what: str, where: Path) -> int:
+    known = classes if isinstance(target, str) else range(len(classes))
+    if target not in known:
+        expected = f"one of {', '.join(map(str, known))}"
+        raise DataError(f"{what} has label {target!r}", where=where, expected=expected)
+    return known.index(target)
+
+
+def _name(split: str, part: Any, index: int) -> str:
+    stored = part.data[index] if index < len(part.data) else None
+    if isinstance(stored, (str, Path)):
+        return Path(os.path.relpath(stored, part.location_on_system)).as_posix()
+    return f"{split}/{index:06d}"
 
 
 def _read(part: Any, index: int, where: Path) -> Any:

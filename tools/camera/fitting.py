@@ -1,6 +1,6 @@
 """Fits the pixel model and its path to real N-MNIST recordings.
 
-    python -m sast_deploy.data.camera.fitting --real <N-MNIST folder> --mnist-dir <idx folder>
+    python -m tools.camera.fitting --real <N-MNIST folder> --mnist-dir <idx folder>
 
 prints the parameters and knots that stand as defaults in `pixelmodel.py` and `path.py`.
 Three things are measured in turn: the path (registration), the noise (corners the digit never reaches), then,
@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from sast_deploy.base.text import printable
 from sast_deploy.data.camera.matching import Pair, matched_recordings
-from sast_deploy.data.camera.path import KNOT_US, Knots
+from sast_deploy.data.camera.path import KNOT_US
 from sast_deploy.data.camera.pixelmodel import PixelModel
-from sast_deploy.data.camera.register import measure_path
 from sast_deploy.data.camera.sessions import session_model
 from sast_deploy.data.camera.statistics import EventStatistics, matched_cosine, statistics
 from sast_deploy.data.events import Events
+from tools.camera.register import as_knots, measure_path
 
 _FITTED = (
     "threshold_on", "threshold_off", "refractory_us", "ink_luminance", "blur_px", "magnification", "mismatch",
@@ -106,12 +106,8 @@ def fit_speed(model: PixelModel, data: Matched, real: EventStatistics, rounds: i
         knots = np.array(model.path)
         moved = np.concatenate([[[0.0, 0.0]], np.cumsum(np.diff(knots, axis=0) * ratio[:, None], axis=0)])
         moved += (knots - moved).mean(axis=0)
-        model = dataclasses.replace(model, path=_as_knots(moved))
+        model = dataclasses.replace(model, path=as_knots(moved))
     return model
-
-
-def _as_knots(path: NDArray[np.float64]) -> Knots:
-    return tuple((round(float(x), 2), round(float(y), 2)) for x, y in path)
 
 
 def _fit_pixel(model: PixelModel, data: Matched, real: EventStatistics) -> PixelModel:

@@ -35,7 +35,12 @@ def measure_path(recordings: Sequence[Events], images: Sequence[NDArray[np.uint8
         middle = (travelled[1:] + travelled[:-1]) / 2
         slope, offset = np.polyfit(middle[_MOVING], position[_MOVING, axis], 1)
         knots.append(offset + slope * travelled)
-    return tuple((round(float(x), 2), round(float(y), 2)) for x, y in zip(*knots, strict=True))
+    return as_knots(np.stack(knots, axis=1))
+
+
+def as_knots(path: NDArray[np.float64]) -> Knots:
+    """Positions (n, 2) as they are written down: to a hundredth of a pixel."""
+    return tuple((round(float(x), 2), round(float(y), 2)) for x, y in path)
 
 
 def _register(
