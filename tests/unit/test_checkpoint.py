@@ -12,13 +12,13 @@ import pytest
 import torch
 
 from sast_deploy.base.errors import CheckpointError, OutputError
+from sast_deploy.base.versions import package_versions
 from sast_deploy.compiler.floatnet import FloatConv2d, FloatDense, FloatPool, FloatReadout
 from sast_deploy.training.checkpoint import (
     FORMAT_VERSION,
     Checkpoint,
     load_checkpoint,
     load_network,
-    package_versions,
     save_checkpoint,
     to_float_network,
 )
