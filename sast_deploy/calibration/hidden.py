@@ -42,10 +42,9 @@ def choose_hidden(
 
 
 def _scalings(task: Task, threshold: Float64Array) -> list[Scaling]:
-    profile = task.profile
-    if task.points is None:
-        return [choose_scaling(task.real, threshold, profile, task.input_max)]
-    return candidates(task.aim, threshold, task.points, profile, task.input_max)
+    if not task.options.search or task.seen.points is None:
+        return [choose_scaling(task.real, threshold, task.profile, task.input_max)]
+    return candidates(task.aim, threshold, task.seen.points, task.profile, task.input_max)
 
 
 def _integers(task: Task, layer: SpikingLayer, threshold: Float64Array, scaling: Scaling) -> SpikingLayer:

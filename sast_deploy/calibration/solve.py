@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,10 @@ from sast_deploy.calibration.hidden import choose_hidden
 from sast_deploy.calibration.moments import Moments, compensated, measure
 from sast_deploy.calibration.place import Place
 from sast_deploy.calibration.readout import choose_readout
-from sast_deploy.calibration.rounding import Feedback, prepare
+from sast_deploy.calibration.rounding import prepare
 from sast_deploy.calibration.scales import moment_points
 from sast_deploy.calibration.targets import Frames, Targets, leak_of, real_weights
-from sast_deploy.calibration.task import Options, Task
+from sast_deploy.calibration.task import Options, Seen, Task
 from sast_deploy.compiler.choice import LayerChoice
 from sast_deploy.compiler.floatnet import FloatNetwork, FloatPool, FloatReadout, FloatSpiking
 from sast_deploy.compiler.quantize import Float64Array
@@ -24,15 +24,6 @@ from sast_deploy.program.program import Program, Readout, SumPool
 from sast_deploy.program.sums import Weighted, input_maxima, layer_inputs, pooled
 
 Array = npt.NDArray[Any]
-
-
-@dataclass(frozen=True, eq=False)
-class _Seen:
-    """What a layer's inputs tell, where a step needs it."""
-
-    moments: Moments
-    feedback: tuple[Feedback, ...]
-    points: Float64Array | None
 
 
 @dataclass(eq=False)
@@ -48,7 +39,7 @@ class Solver:
     program: Program
     frames: Frames
     targets: Targets
-    first: _Seen | None = field(default=None)
+    first: Seen | None = None
 
     def choices(self, options: Options) -> dict[int, LayerChoice]:
         """Every weighted layer's choice, by its index."""
@@ -82,37 +73,26 @@ class Solver:
             real = real - real.mean(axis=0)
         profile = replace(self.profile, clipping="mse") if options.clipping else self.profile
         aim, seen = self._look(index, layer, real, x, wanted, options)
-        return Task(
-            layer=layer,
-            real=real,
-            aim=aim,
-            bias=trained.bias.astype(np.float64),
-            x=x,
-            input_max=input_maxima(self.program)[index],
-            moments=seen.moments if seen else None,
-            feedback=seen.feedback if seen and options.rounding else (),
-            points=seen.points if seen and options.search else None,
-            profile=profile,
-            options=options,
-            alpha=leak_of(self.network, index),
-            centred=centred,
-        )
+        bias, largest = trained.bias.astype(np.float64), input_maxima(self.program)[index]
+        alpha = leak_of(self.network, index)
+        return Task(layer, real, aim, bias, x, largest, seen, profile, options, alpha=alpha, centred=centred)
 
     def _look(
         self, index: int, layer: Weighted, real: Float64Array, x: Array, wanted: Array, options: Options
-    ) -> tuple[Float64Array, _Seen | None]:
+    ) -> tuple[Float64Array, Seen]:
         """What the layer's integers should be, and what its inputs tell."""
         if not options.measures:
-            return real, None
+            return real, Seen()
+        leak = leak_of(self.network, index)
         if x is self.frames:
             if self.first is None:
-                moments = measure(layer, x, x, leak_of(self.network, index))
-                self.first = _Seen(moments, prepare(moments), self._points(layer, real, moments))
+                moments = measure(layer, x, x, leak)
+                self.first = Seen(moments, prepare(moments), self._points(layer, real, moments))
             return real, self.first
-        moments = measure(layer, x, wanted, leak_of(self.network, index))
+        moments = measure(layer, x, wanted, leak)
         aim = compensated(real, moments) if options.rounding else real
         feedback = prepare(moments) if options.rounding else ()
-        return aim, _Seen(moments, feedback, self._points(layer, aim, moments) if options.search else None)
+        return aim, Seen(moments, feedback, self._points(layer, aim, moments) if options.search else None)
 
     def _points(self, layer: Weighted, aim: Float64Array, moments: Moments) -> Float64Array | None:
         """The search's clipping points; None for a readout, which has one for all, and for scale "unit"."""

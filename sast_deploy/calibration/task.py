@@ -37,14 +37,25 @@ class Options:
 
 
 @dataclass(frozen=True, eq=False)
+class Seen:
+    """What a layer's inputs tell; without what no step of the pass needs.
+
+    points: clipping points (neurons,) that the search found.
+    """
+
+    moments: Moments | None = None
+    feedback: tuple[Feedback, ...] = ()
+    points: Float64Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Task:
     """One weighted layer in one pass.
 
     layer: of any program of the network, for its geometry. real: trained weights per unit of the integer
     inputs, (neurons, d). aim: what the integers should be, in the same unit. bias: trained, (neurons,).
-    x: the integer network's inputs (n, T, *in_shape), up to input_max. moments: None where no step measures.
-    feedback: empty where rounding is to the nearest. points: clipping points (neurons,) that the search
-    found, or None. alpha: the layer's leak. centred: as in `LayerChoice`.
+    x: the integer network's inputs (n, T, *in_shape), up to input_max. alpha: the layer's leak. centred: as
+    in `LayerChoice`.
     """
 
     layer: Weighted
@@ -53,9 +64,7 @@ class Task:
     bias: Float64Array
     x: npt.NDArray[Any]
     input_max: int
-    moments: Moments | None
-    feedback: tuple[Feedback, ...]
-    points: Float64Array | None
+    seen: Seen
     profile: Profile
     options: Options
     alpha: float
@@ -65,10 +74,10 @@ class Task:
         """The layer's integer weights, in its shape."""
         limit, shape = self.profile.weight_max, self.layer.weight.shape
         nearest = quantize(self.aim, scaling.factor, scaling.exponent, limit)
-        if not self.feedback:
+        if not self.options.rounding:
             return frozen_ints(nearest.reshape(shape))
         scaled = self.aim * (scaling.factor / 2.0**scaling.exponent)[:, None]
-        found = round_with_feedback(scaled, self.feedback, limit)
+        found = round_with_feedback(scaled, self.seen.feedback, limit)
         too_wide = self._beyond_accumulator(found, scaling.exponent)
         return frozen_ints(np.where(too_wide[:, None], nearest, found).reshape(shape))
 
@@ -77,11 +86,11 @@ class Task:
 
         Against the float network's own inputs; of a readout, which does not leak, after the last step.
         """
-        if self.moments is None:
+        if (moments := self.seen.moments) is None:
             return np.zeros(len(self.real))
-        groups = len(self.moments.mean)
+        groups = len(moments.mean)
         rows = (weight.reshape(len(weight), -1) * 2.0**scaling.exponent, self.real * scaling.factor[:, None])
-        means = (self.moments.mean, self.moments.wanted)
+        means = (moments.mean, moments.wanted)
         sums = [
             np.concatenate([part @ mean for part, mean in zip(np.split(row, groups), of, strict=True)])
             for row, of in zip(rows, means, strict=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -55,7 +54,8 @@ class IntegerNetwork:
 
     def run(self, x: Tensor, k: float) -> IntegerStates:
         """Every state, for `x` (time, batch, C*H*W) float32 = count / clip; k: surrogate slope factor."""
-        values, unit, largest = self._inputs(x), 1.0 / self.clip, self.clip
+        values = self.network.shaped(x if self._exact_shares else (x * self.clip).round_())
+        unit, largest = 1.0 / self.clip, self.clip
         layers, parameter = [], self.network.get_parameter
         for index in range(len(self.network.layers)):
             weight, bias = parameter(f"layers.{index}.weight"), parameter(f"layers.{index}.bias")
@@ -69,12 +69,10 @@ class IntegerNetwork:
 
     @property
     def _exact_shares(self) -> bool:
-        """Whether count / clip is exact: then so is (clip W)(count / clip), without a pass over the input."""
+        """Whether count / clip is exact: then so is (clip W)(count / clip), without a pass over the input
+        that makes counts of it.
+        """
         return self.clip & (self.clip - 1) == 0
-
-    def _inputs(self, x: Tensor) -> Tensor:
-        """The first layer's inputs: counts, or exact shares of `clip`."""
-        return self.network.shaped(x if self._exact_shares else (x * self.clip).round_())
 
     def _spike(
         self, index: int, integers: IntegerLayer, values: Tensor, largest: int, k: float
@@ -95,7 +93,9 @@ class IntegerNetwork:
 
     def _read_out(self, spikes: Tensor) -> tuple[Tensor, float]:
         """Integer logits and the real value of one: sum_t (shift(W s_t, e) + b), maps summed over space."""
-        integers, steps = self._readout(spikes.shape[3:], len(spikes)), len(spikes)
+        layer, steps, unit = self.network.readout, len(spikes), 1.0 / math.prod(spikes.shape[3:])
+        clamp = self._clamp(len(self.network.layers))
+        integers = integer_readout(layer.weight, layer.bias, self.profile, unit, steps, clamp)
         exponent = integers.exponent
         totals = spikes.flatten(3).sum(3) if spikes.ndim > 3 else spikes
         if exponent >= 0:
@@ -105,11 +105,6 @@ class IntegerNetwork:
         rounded = exact + (shift(sums, exponent, self.profile.arithmetic.shift_rounding) - exact).detach()
         logits = rounded.sum(0) + steps * integers.bias.double()
         return logits, 1.0 / (float(integers.factor[0]) * steps)
-
-    def _readout(self, area: Sequence[int], steps: int) -> IntegerLayer:
-        layer, index = self.network.readout, len(self.network.layers)
-        unit = 1.0 / math.prod(area)
-        return integer_readout(layer.weight, layer.bias, self.profile, unit, steps, self._clamp(index))
 
     def _clamp(self, index: int) -> Clamp | None:
         """What brings the weights of layer `index` between remembered clipping points."""

@@ -29,7 +29,7 @@ import numpy.typing as npt
 
 from sast_deploy.base.rules import INT32, Instance, Ints, Items, Text, Whole
 from sast_deploy.base.settings import Checked
-from sast_deploy.program.fixedpoint import Arithmetic, QFormat, shift
+from sast_deploy.program.fixedpoint import Arithmetic, IntArray, QFormat, divide_pow2_array, shift
 from sast_deploy.program.geometry import Axis
 
 LEAK_BITS = 12
@@ -61,6 +61,11 @@ def frozen_ints(values: npt.ArrayLike) -> Int32Array:
 def per_neuron(values: Int32Array, neurons: int) -> Int32Array:
     """(neurons,) from one value for the layer, one per channel (C, H, W order) or one per neuron."""
     return values.repeat(neurons // len(values))
+
+
+def leak(values: IntArray, decay: npt.NDArray[Any], rounding: str) -> IntArray:
+    """values * (4096 - decay) / 4096, rounded: what one step leaves of membranes or currents, int64."""
+    return divide_pow2_array(values * (NO_DECAY_FILTER - decay), LEAK_BITS, rounding)
 
 
 # Parameters of a layer that has no current filter and no delays; shared, since they are read-only.
@@ -274,6 +279,11 @@ class Program(Checked):
         for index, layer in enumerate(self.layers):
             if isinstance(layer, (Dense, Conv2d)):
                 yield index, layer
+
+    def clears(self, layer: SpikingLayer, step: int) -> bool:
+        """Whether u, c and s of the layer are cleared before a step (from 0) of a sample."""
+        interval = self.reset_interval
+        return step == 0 or (interval > 0 and step % interval == layer.reset_offset)
 
     def digest(self) -> str:
         """SHA-256 (64 hexadecimal digits) over every field, arrays as little-endian int32 in C order."""

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sast_deploy.program.fixedpoint import Arithmetic, QFormat, divide_pow2_array, fit_array, shift_array
-from sast_deploy.program.program import CURRENT, LEAK_BITS, NO_DECAY_FILTER, SpikingLayer, per_neuron
+from sast_deploy.program.fixedpoint import Arithmetic, QFormat, fit_array, shift_array
+from sast_deploy.program.program import CURRENT, NO_DECAY_FILTER, SpikingLayer, leak, per_neuron
 from sast_deploy.program.sums import Int64Array
 
 
@@ -116,5 +116,4 @@ class Growth:
         return Interval(np.where(can_fire, both.low, quiet.low), np.where(can_fire, both.high, quiet.high))
 
     def _leak(self, values: Int64Array, decay: Int64Array) -> Int64Array:
-        kept = values * ((1 << LEAK_BITS) - decay)
-        return divide_pow2_array(kept, LEAK_BITS, self.rules.leak_rounding)
+        return leak(values, decay, self.rules.leak_rounding)

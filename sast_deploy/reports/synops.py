@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.program.geometry import taps
-from sast_deploy.program.program import Conv2d, Dense, Layer, Program, Readout, Shape, SumPool, layer_label
+from sast_deploy.program.program import Conv2d, Program, Shape, SumPool, layer_label
+from sast_deploy.program.sums import Int64Array, Weighted
 
 Float64Array = npt.NDArray[np.float64]
-Int64Array = npt.NDArray[np.int64]
 CHUNK = 64  # samples looked at in one go, so that memory does not grow with their number
 
 
@@ -39,15 +39,17 @@ class LayerOps:
     dense: int
 
 
-def fan_out(layer: Layer, in_shape: Shape, nonzero_only: bool) -> Int64Array:
+def fan_out(layer: Weighted, in_shape: Shape, nonzero_only: bool) -> Int64Array:
     """int64 (inputs,): accumulations that one nonzero input triggers, C, H, W order."""
-    if isinstance(layer, Conv2d):
-        return _conv_fan_out(layer, in_shape, nonzero_only)
-    if isinstance(layer, SumPool):
-        raise ValueError("a pool's fan-out is that of the layer behind it")
     counted = layer.weight != 0 if nonzero_only else np.ones_like(layer.weight)
-    total: Int64Array = counted.sum(axis=0, dtype=np.int64)
-    return total
+    if not isinstance(layer, Conv2d):
+        return np.asarray(counted.sum(axis=0, dtype=np.int64))
+    groups = counted.reshape(layer.groups, -1, *layer.weight.shape[1:])
+    per_tap = groups.sum(axis=1, dtype=np.int64).reshape(-1, *layer.weight.shape[2:])  # (C, kH, kW)
+    fan = np.zeros(in_shape, dtype=np.int64)
+    for dy, dx, inputs, _ in taps(*layer.axes(in_shape)):
+        fan[inputs] += per_tap[:, dy, dx, None, None]
+    return fan.ravel()
 
 
 def count_operations(
@@ -84,7 +86,7 @@ def _inputs(frames: npt.NDArray[np.integer[Any]]) -> tuple[Float64Array, bool]:
     return total / len(frames), bool(graded)
 
 
-def _weighted(program: Program) -> Iterator[tuple[int, Dense | Conv2d | Readout, list[int]]]:
+def _weighted(program: Program) -> Iterator[tuple[int, Weighted, list[int]]]:
     """(index, layer, indices of the pools right before it) of every layer with weights."""
     pools: list[int] = []
     for index, layer in enumerate(program.layers):
@@ -106,13 +108,3 @@ def _through(pools: list[int], program: Program, fan: Int64Array) -> Int64Array:
         fine[:, : spread.shape[1], : spread.shape[2]] = spread
         fan = fine.ravel()
     return fan
-
-
-def _conv_fan_out(layer: Conv2d, in_shape: Shape, nonzero_only: bool) -> Int64Array:
-    counted = layer.weight != 0 if nonzero_only else np.ones_like(layer.weight)
-    groups = counted.reshape(layer.groups, -1, *layer.weight.shape[1:])
-    per_tap = groups.sum(axis=1, dtype=np.int64).reshape(-1, *layer.weight.shape[2:])  # (C, kH, kW)
-    fan = np.zeros(in_shape, dtype=np.int64)
-    for dy, dx, inputs, _ in taps(*layer.axes(in_shape)):
-        fan[inputs] += per_tap[:, dy, dx, None, None]
-    return fan.ravel()

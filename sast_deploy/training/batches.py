@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,19 +20,17 @@ Batch = tuple[Tensor, Tensor]
 Indices = NDArray[np.int64]
 
 
+@dataclass(eq=False)
 class BatchFeeder:
     """Reads chosen samples of frames (n, T, C, H, W) uint8, which may be a memory map, as network input.
 
     A batch is (x, y): x (T, batch, C*H*W) float32 = count / clip in [0, 1], y (batch,) int64 labels.
     """
 
-    def __init__(
-        self, frames: NDArray[np.uint8], labels: NDArray[np.int64], clip: int, device: torch.device
-    ) -> None:
-        self.frames = frames
-        self.labels = labels
-        self.clip = clip
-        self.device = device
+    frames: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    clip: int
+    device: torch.device
 
     def batch(
         self, indices: Indices, recipe: Recipe | None = None, rng: np.random.Generator | None = None

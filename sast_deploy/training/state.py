@@ -161,7 +161,9 @@ class RunFiles:
             TrainingError: a training lives here, or none to resume. BusyError: another process is at work
                 here. OutputError: as `outputs.check_output`.
         """
-        self._check(inputs, resume or overwrite)
+        check_output(self.checkpoint, CHECKPOINT, inputs=inputs, overwrite=resume or overwrite)
+        for path, kind in ((self.metrics, METRICS), (self.resume, UNFINISHED)):
+            check_output(path, kind, REWRITTEN, inputs=inputs, overwrite=resume or overwrite)
         if resume and not (self.resume.exists() or self.checkpoint.exists()):
             raise TrainingError("nothing to resume", where=self.resume, todo="start without --resume")
         with ExitStack() as held:
@@ -173,11 +175,6 @@ class RunFiles:
             else:
                 self.refuse_overwriting()
             yield
-
-    def _check(self, inputs: Iterable[Path], overwrite: bool) -> None:
-        check_output(self.checkpoint, CHECKPOINT, inputs=inputs, overwrite=overwrite)
-        for path, kind in ((self.metrics, METRICS), (self.resume, UNFINISHED)):
-            check_output(path, kind, REWRITTEN, inputs=inputs, overwrite=overwrite)
 
     def refuse_another(self) -> None:
         """Raise TrainingError if a training of another output lives in this folder."""

@@ -92,9 +92,7 @@ class Trainer:
         sums, times = np.zeros(2), np.zeros(self.steps)
         for number, (climb, descend) in enumerate(self._pairs(index)):
             start = time.perf_counter()
-            losses = self.sam.step(
-                partial(self._fetched_loss, climb, k), partial(self._fetched_loss, descend, k)
-            )
+            losses = self.sam.step(partial(self._loss, climb, k), partial(self._loss, descend, k))
             loss, norm = (float(value) for value in losses)
             _check_finite(index, loss, norm)
             sums += loss, norm
@@ -119,14 +117,11 @@ class Trainer:
         for indices in minibatches(self.fitted, self.recipe.batch, rng):
             yield partial(self.feeder.batch, indices, self.recipe, rng)
 
-    def _fetched_loss(self, fetch: Fetch, k: float) -> Tensor:
-        return self._loss(fetch(), k)
-
-    def _loss(self, batch: Batch, k: float) -> Tensor:
+    def _loss(self, fetch: Fetch, k: float) -> Tensor:
         """Cross-entropy, and the penalty on synaptic operations where the recipe asks for it."""
-        recipe = self.recipe
-        spikes, logits = self._forward(batch[0], k)
-        loss = cross_entropy(logits, batch[1], recipe.label_smoothing)
+        (x, labels), recipe = fetch(), self.recipe
+        spikes, logits = self._forward(x, k)
+        loss = cross_entropy(logits, labels, recipe.label_smoothing)
         return loss + recipe.synops * hidden_operations(self.network.spec, spikes) if recipe.synops else loss
 
     def _forward(self, x: Tensor, k: float) -> tuple[list[Tensor], Tensor]:

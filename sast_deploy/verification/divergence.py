@@ -96,7 +96,7 @@ def _arithmetic(
     arriving = [shift(a, layer.weight_exp, rules.shift_rounding) for a in sums]
     current, cleared = 0, True
     for t, c in enumerate(arriving):
-        cleared = _cleared(program, layer, t)
+        cleared = program.clears(layer, t)
         left = 0 if cleared else _leak(current, u_decay, rules.leak_rounding)
         current = c if u_decay == NO_DECAY_FILTER else fit(left + c, CURRENT, "wrap")
     u, s = (0, 0) if cleared else _value(reference, at.sample, at.step - 1, at.number, at.neuron)
@@ -113,11 +113,6 @@ def _arithmetic(
         f"  by the rule: {kept} + {current} + {bias} - {reset} = {total}, in {rules.state} {after}; "
         f"{after} {rules.comparison} {vth}: spike {fires}",
     ]
-
-
-def _cleared(program: Program, layer: SpikingLayer, t: int) -> bool:
-    interval = program.reset_interval
-    return t == 0 or (interval > 0 and t % interval == layer.reset_offset)
 
 
 def _leak(state: int, decay: int, rounding: str) -> int:

@@ -12,15 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.engines.frames import Frames
-from sast_deploy.program.fixedpoint import Arithmetic, divide_pow2_array, fit_array, shift_array
+from sast_deploy.program.fixedpoint import Arithmetic, fit_array, shift_array
 from sast_deploy.program.program import (
     CURRENT,
-    LEAK_BITS,
     NO_DECAY_FILTER,
     Conv2d,
     Dense,
     Program,
     SpikingLayer,
+    leak,
     per_neuron,
 )
 from sast_deploy.program.record import SpikeRecord, Trace
@@ -53,11 +53,11 @@ class Mutant:
 @dataclass(frozen=True, eq=False)
 class LayerView:
     """One spiking layer as an engine lived it: int64 inputs (samples, time, *in_shape), u and s
-    (samples, time, neurons).
+    (samples, time, neurons); cleared: bool (time,), whether that was so before a step.
     """
 
     layer: SpikingLayer
-    interval: int
+    cleared: npt.NDArray[np.bool_]
     train: Int64Array
     u: Int64Array
     s: Int64Array
@@ -95,7 +95,7 @@ class LayerView:
         for values, kept in ((self.u, mutant.keeps_membrane), (self.s, mutant.keeps_spike)):
             before = np.zeros_like(values)
             before[:, 1:] = values[:, :-1]
-            before[:, self._cleared()] = 0
+            before[:, self.cleared] = 0
             if kept:
                 before[mutant.lanes :, 0] = values[: -mutant.lanes, -1]
             found.append(before)
@@ -110,10 +110,10 @@ class LayerView:
             return np.asarray(arriving + bias)
         if mutant.filtered_bias:
             arriving, bias = arriving + np.where(filtered, bias, 0), np.where(filtered, 0, bias)
-        held, cleared = np.zeros_like(arriving[:, 0]), self._cleared()
+        held = np.zeros_like(arriving[:, 0])
         for t in range(arriving.shape[1]):
-            held = np.zeros_like(held) if cleared[t] else held
-            left = divide_pow2_array(held * (NO_DECAY_FILTER - u_decay), LEAK_BITS, rules.leak_rounding)
+            held = np.zeros_like(held) if self.cleared[t] else held
+            left = leak(held, u_decay, rules.leak_rounding)
             wrapped = fit_array(left + arriving[:, t], CURRENT, "wrap")
             held = np.where(filtered, wrapped, arriving[:, t])
             arriving[:, t] = held
@@ -136,14 +136,8 @@ class LayerView:
             sums[:, 1:] += self.s[:, :-1] @ recurrent.T.astype(np.int64)
         return sums
 
-    def _cleared(self) -> npt.NDArray[np.bool_]:
-        t = np.arange(self.u.shape[1])
-        again = (self.interval > 0) & (t % max(self.interval, 1) == self.layer.reset_offset)
-        return np.asarray((t == 0) | again, dtype=np.bool_)
-
     def _leak(self, u: Int64Array, rules: Arithmetic) -> Int64Array:
-        kept = u * ((1 << LEAK_BITS) - self._per_neuron(self.layer.v_decay))
-        return divide_pow2_array(kept, LEAK_BITS, rules.leak_rounding)
+        return leak(u, self._per_neuron(self.layer.v_decay), rules.leak_rounding)
 
     def _per_neuron(self, values: npt.NDArray[np.int32]) -> Int64Array:
         return per_neuron(values, self.u.shape[2]).astype(np.int64)
@@ -155,7 +149,8 @@ def layer_views(program: Program, frames: Frames, record: SpikeRecord) -> list[L
     trains, found = layer_inputs(program, frames, [trace.spikes for trace in traces]), []
     for (index, layer), trace in zip(program.spiking(), traces, strict=True):
         u, s = trace.membrane.astype(np.int64), trace.spikes.astype(np.int64)
-        found.append(LayerView(layer, program.reset_interval, trains[index], u, s))
+        cleared = np.array([program.clears(layer, t) for t in range(u.shape[1])])
+        found.append(LayerView(layer, cleared, trains[index], u, s))
     return found
 
 

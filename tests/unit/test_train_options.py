@@ -84,7 +84,7 @@ def test_the_same_minibatch_twice_is_fetched_once() -> None:
     fetched, seen = trainer.feeder.batch, []
     trainer.feeder.batch = lambda i, *rest: seen.append(list(i)) or fetched(i, *rest)  # type: ignore
     losses, original = [], trainer._loss
-    trainer._loss = lambda batch, k: losses.append(batch) or original(batch, k)  # type: ignore
+    trainer._loss = lambda fetch, k: losses.append(fetch()) or original(fetch, k)  # type: ignore
     trainer.epoch(0, lambda: None)
     assert sorted(i for part in seen for i in part) == sorted(trainer.fitted)
     assert all(a[0] is b[0] for a, b in zip(losses[::2], losses[1::2], strict=True))
@@ -104,7 +104,7 @@ def test_straight_through_trains_the_network_that_is_deployed() -> None:
     """The loss of a step is that of hard spikes, and the first layer still gets a gradient."""
     trainer = Trainer(SPEC, QUICK.replace(forward="hard", init="lsuv"), tiny_set(), 0, 0.15, "cpu")
     x, y = trainer.feeder.batch(trainer.fitted)
-    loss = trainer._loss((x, y), 25.0)
+    loss = trainer._loss(lambda: (x, y), 25.0)
     with torch.no_grad():
         hard = torch.nn.functional.cross_entropy(trainer.network(x, hard=True), y)
     assert float(loss.detach()) == float(hard)

@@ -24,7 +24,6 @@ from sast_deploy.program.sums import Weighted
 UINT8_MAX = 255
 
 
-
 @dataclass(frozen=True)
 class Widths:
     """The integer types of one layer.

@@ -11,8 +11,8 @@ from lava.magma.core.model.py.ports import PyInPort, PyOutPort
 from lava.magma.core.model.py.type import LavaPyType
 
 from sast_deploy.engines.lava.processes.layer import LayerModel, LayerProcess
-from sast_deploy.program.fixedpoint import divide_pow2_array, fit_array, shift_array
-from sast_deploy.program.program import CURRENT, LEAK_BITS, NO_DECAY_FILTER, per_neuron
+from sast_deploy.program.fixedpoint import fit_array, shift_array
+from sast_deploy.program.program import CURRENT, NO_DECAY_FILTER, leak, per_neuron
 
 
 class LIF(LayerProcess):
@@ -51,7 +51,7 @@ class PyLIF(LayerModel):
         """Receive weighted sums, update every neuron, send spikes."""
         samples, step = self.clock.at(self.time_step)
         arriving = shift_array(self.inp.recv(), self.layer.weight_exp, self.rules.shift_rounding)
-        if self._cleared_at(step):
+        if self.program.clears(self.layer, step):
             # The remembered spike goes too: else a sample would start with its predecessor's reset.
             self.c, self.u, self.s = np.zeros((3, *arriving.shape), np.int64)
         self.c = self._current(arriving)
@@ -60,23 +60,17 @@ class PyLIF(LayerModel):
         self._record(samples, step)
         self.out.send(self.s)
 
-    def _cleared_at(self, step: int) -> bool:
-        interval = self.program.reset_interval
-        return step == 0 or bool(interval and step % interval == self.layer.reset_offset)
-
     def _current(self, arriving: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         if not self.filtered:
             return arriving
-        kept = fit_array(self._leak(self.c, self.u_decay) + arriving, CURRENT, "wrap")
+        kept = fit_array(leak(self.c, self.u_decay, self.rules.leak_rounding) + arriving, CURRENT, "wrap")
         return np.where(self.u_decay == NO_DECAY_FILTER, arriving, kept)
 
     def _reset(self) -> npt.NDArray[np.int64]:
+        rounding = self.rules.leak_rounding
         if self.rules.reset == "subtract":
-            return np.asarray(self._leak(self.u, self.v_decay) - self.vth * self.s)
-        return self._leak(np.where(self.s, 0, self.u), self.v_decay)
-
-    def _leak(self, state: npt.NDArray[np.int64], decay: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        return divide_pow2_array(state * ((1 << LEAK_BITS) - decay), LEAK_BITS, self.rules.leak_rounding)
+            return np.asarray(leak(self.u, self.v_decay, rounding) - self.vth * self.s)
+        return leak(np.where(self.s, 0, self.u), self.v_decay, rounding)
 
     def _record(self, samples: slice, step: int) -> None:
         valid, record = samples.stop - samples.start, self.results.record
