@@ -38,7 +38,7 @@ WORK = {
     "verify": "sast_deploy.api.verify",
     "inspect": "sast_deploy.api.inspect",
     "sweep": "sast_deploy.studies.sweep.sweep.plan",
-    "tables": "sast_deploy.studies.tables.load_records",
+    "tables": "sast_deploy.studies.tables.records.load_records",
     "data info": "sast_deploy.data.request.load_frames",
     "data simulate": "sast_deploy.data.camera.saccade.simulate_mnist",
     "data compare": "sast_deploy.data.camera.likeness.compare",

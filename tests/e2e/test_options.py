@@ -275,7 +275,7 @@ HANDED = {
     "sast_deploy.studies.sweep.sweep.sweep": END,
     "sast_deploy.studies.sweep.workers.LocalWorkers": ON,
     "sast_deploy.studies.sweep.raycluster.RayWorkers": END,
-    "sast_deploy.studies.tables.markdown": ON,
+    "sast_deploy.studies.tables.table.markdown": ON,
     "sast_deploy.data.camera.saccade.simulate_mnist": END,
     "sast_deploy.data.camera.likeness.compare": ON,
     "sast_deploy.studies.tables.plots.pictures": ON,

@@ -79,7 +79,7 @@ WORK = (
     "sast_deploy.training.train.train", "sast_deploy.finetuning.finetune",
     "sast_deploy.engines.fast.run_fast", "sast_deploy.engines.lava.run_lava",
     "sast_deploy.engines.reference.run_reference", "sast_deploy.api.inspect",
-    "sast_deploy.studies.analysis.study.measure", "sast_deploy.studies.tables.make_tables",
+    "sast_deploy.studies.analysis.study.measure", "sast_deploy.studies.tables.build.make_tables",
     "sast_deploy.studies.sweep.sweep.sweep",
     "sast_deploy.data.camera.saccade.simulate_mnist", "sast_deploy.data.camera.likeness.compare",
     "sast_deploy.engines.stockrun.run_in_chunks",
