@@ -2,9 +2,10 @@
 
 SynOps per sample = sum_t sum_l sum_n z * F: z = 1 for a presynaptic spike (for graded input: a count
 that is not zero), F = the accumulations it triggers, zero weights included, accumulations beyond a
-convolution's border not. A pool has no neurons; a spike that enters it is charged what its window
-triggers in the layer behind. Effective operations leave out zero weights and are called ACs for binary
-and MACs for graded input, as in NeuroBench v2.3.0.
+convolution's border not; a layer's own spikes through its recurrent weights are among its operations, and a
+spike counts whether or not what it triggers arrives before the last step. A pool has no neurons; a spike that
+enters it is charged what its window triggers in the layer behind. Effective operations leave out zero weights
+and are called ACs for binary and MACs for graded input, as in NeuroBench v2.3.0.
 """
 
 from __future__ import annotations
@@ -72,6 +73,11 @@ def count_operations(
         kind = "MAC" if number == 0 and graded else "AC"
         dense = int(fan_out(layer, shape, False).sum()) * program.steps
         synops, effective = float(spikes @ every), float(spikes @ nonzero)
+        if isinstance(layer, Dense) and layer.recurrent is not None:
+            own = sources[number + 1]
+            synops += float(own.sum()) * len(layer.recurrent)
+            effective += float(own @ np.count_nonzero(layer.recurrent, axis=0))
+            dense += layer.recurrent.size * program.steps
         found.append(LayerOps(layer_label(index, layer), synops, effective, kind, dense))
     return tuple(found)
 

@@ -54,3 +54,18 @@ def test_a_spike_before_a_pool_is_charged_the_layer_behind():
     assert pooled.sum() > 0
     assert behind.synops == pytest.approx(pooled.sum() * 3 / 6)
     assert count_operations(program, frames, record.counts)[0].operation == "AC"
+
+
+def test_recurrent_weights_count_for_the_layers_own_spikes():
+    rng = np.random.default_rng(5)
+    program = fc_program(rng)
+    recurrent = frozen_ints(rng.integers(-3, 4, (9, 9)) * (rng.random((9, 9)) < 0.5))
+    fed_back = replace(program, layers=(replace(program.layers[0], recurrent=recurrent), *program.layers[1:]))
+    frames = random_frames(rng, program, 4)
+    counts = run_reference(fed_back, frames).counts
+    plain, found = (count_operations(each, frames, counts)[0] for each in (program, fed_back))
+    spikes = counts[0].mean(axis=0)
+    assert found.synops - plain.synops == pytest.approx(spikes.sum() * 9)
+    by_hand = sum(spikes[j] for j in range(9) for i in range(9) if recurrent[i, j])
+    assert found.effective - plain.effective == pytest.approx(by_hand)
+    assert found.dense - plain.dense == 9 * 9 * program.steps
