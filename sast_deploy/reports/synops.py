@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.program.geometry import taps
-from sast_deploy.program.program import Conv2d, Program, Shape, SumPool, layer_label
+from sast_deploy.program.program import Conv2d, Dense, Program, Shape, SumPool, layer_label
 from sast_deploy.program.sums import Int64Array, Weighted
 
 Float64Array = npt.NDArray[np.float64]
