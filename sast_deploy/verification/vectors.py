@@ -30,8 +30,10 @@ CANDIDATES = (16, 2048)
 LARGE = 100_000  # membrane potentials in a vector: beyond it the dense one would take the reference seconds
 
 
-def make_known_answers(program: Program) -> KnownAnswers:
-    """The program's vectors and their answers."""
+def make_known_answers(program: Program) -> KnownAnswers | None:
+    """The program's vectors and their answers; None where a byte does not hold its inputs, as files do."""
+    if program.input_min < 0 or program.input_max > np.iinfo(np.uint8).max:
+        return None
     frames = choose_frames(program)
     record = run_reference(program, frames, trace=True)
     return KnownAnswers(frames, record.counts, record.logits, trace_digests(record))

@@ -288,3 +288,14 @@ def test_somebody_elses_network_is_loaded_and_run_as_stock_lava_does(tmp_path: P
             wrong()
     with pytest.raises(sast.SastError, match=r"labels of int64 \(2,\)"):
         sast.simulate(net, frames, [0, 1])
+
+
+def test_counts_beyond_a_byte_have_no_known_answers_and_run_all_the_same(tmp_path: Path) -> None:
+    layers = [sast.FloatDense(np.eye(2) * 0.01, leak=0.5)]
+    net = sast.compile(sast.FloatNetwork(layers, 2, steps=3, input_max=1000)).save(tmp_path / "a.net")
+    assert sast.load(tmp_path / "a.net").file.known is None
+    frames = np.full((2, 3, 2), 1000)
+    assert sast.simulate(net, frames, check=None).report.run.difference is None
+    assert sast.verify(net, frames, engines=["fast"]).ok
+    with pytest.raises(sast.SastError, match="holds no known answers"):
+        sast.verify(net)
