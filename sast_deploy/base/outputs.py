@@ -23,6 +23,7 @@ from sast_deploy.base.reading.documents import parse_json, read_json
 from sast_deploy.base.reading.files import BROKEN_ZIP, Expected, read_bytes
 
 Origin = Mapping[str, Any]
+Found = Origin | bool | None  # in a file, see Kind.read
 ORIGIN_KEY = "made_from"  # of a JSON file
 ORIGIN_MEMBER = "run"  # of an .npz
 OURS_NPZ = ({"logits.npy", "run.npy"}, {"logits.npy", "spikes.npy", "membranes.npy", "latency.npy"})
@@ -48,15 +49,14 @@ class Kind:
     Fields:
         name: for messages, as "report".
         mark: regular expression that the first HEAD_BYTES bytes match, from their beginning.
-        ours: whether a file that begins so is one that we wrote; None where it is too damaged to say.
-        origin: what made a file of ours; None where it does not say.
+        read: what made a file that begins so; True where it is ours and does not say, False where it is none
+            of ours, None where it is too damaged to tell.
         todo: what to do where something is in the way; default: choose another name, or --overwrite.
     """
 
     name: str
     mark: bytes
-    ours: Callable[[Path], bool | None]
-    origin: Callable[[Path], Origin | None] = lambda _: None
+    read: Callable[[Path], Found]
     todo: str = ""
 
 
@@ -80,11 +80,11 @@ class _Output:
             raise OutputError("is what this command reads", where=self.path, todo=todo)
         if not (head := _head(target, self.path)):
             return
-        ours = self.kind.ours(target) if re.match(self.kind.mark, head, re.DOTALL) else False
-        if ours is False:
+        found = self.kind.read(target) if re.match(self.kind.mark, head, re.DOTALL) else False
+        if found is False:
             todo = self.kind.todo or f"choose another name for the {self.kind.name}"
             raise OutputError("is a file of another kind", where=self.path, todo=todo)
-        if not overwrite and (loss := self._loss(target, ours is None, changed)):
+        if not overwrite and (loss := self._loss(found, changed)):
             todo = self.kind.todo or f"--overwrite replaces it, or name another file with {self.option}"
             since = "has changed since this command began: it " if changed else ""
             raise OutputError(f"{since}holds a {loss}", where=self.path, todo=todo)
@@ -93,12 +93,12 @@ class _Output:
         """Raise OutputError where what has come to lie there would be lost. --overwrite did not mean that."""
         self.check(output_target(self.path), overwrite=False, changed=True)
 
-    def _loss(self, target: Path, damaged: bool, changed: bool) -> str:
-        if damaged:
+    def _loss(self, found: Found, changed: bool) -> str:
+        if found is None:
             return f"damaged {self.kind.name} that does not say which run made it"
         if self.origin is None:
             return f"new {self.kind.name}" if changed else ""
-        loss = _loss(self.kind.origin(target), self.origin)
+        loss = _loss(found, self.origin)
         return f"{self.kind.name} {loss}" if loss else ""
 
 
@@ -153,14 +153,14 @@ def check_output_folder(path: Path) -> None:
     check_folder(output_target(path).parent, path)
 
 
-def _loss(old: Origin | None, new: Origin) -> str:
+def _loss(old: Origin | bool, new: Origin) -> str:
     """What is lost where a file of origin `old` becomes one of `new`; '' for the same.
 
-    What `new` does not name is not known yet, nor what of LATER an older file does not. A mapping inside an
-    origin holds parts: more are no loss.
+    What `new` does not name is not known yet, nor what of LATER an older file does not; one that names
+    nothing takes any place. A mapping inside an origin holds parts: more are no loss.
     """
-    if old is None:
-        return "that does not say which run made it"
+    if isinstance(old, bool):
+        return "that does not say which run made it" if new else ""
     new = json.loads(json.dumps(new))
     known = [key for key in new if key in old or key not in LATER]
     keys = [key for key in known if _is_lost(old.get(key), new[key])]
@@ -203,7 +203,7 @@ def _shown(value: Any) -> str:
 def json_kind(
     name: str,
     is_ours: Callable[[dict[str, Any]], bool],
-    origin: Callable[[dict[str, Any]], Origin | None],
+    origin: Callable[[dict[str, Any]], Any] = lambda _: None,
     *,
     mark: str = "",
     todo: str = "",
@@ -213,24 +213,23 @@ def json_kind(
     origin: what made one, from all that it holds; it may be without its ORIGIN_KEY, damaged, or cut off.
     """
 
-    def read(path: Path) -> Any:
-        return read_json(path, _EXPECTED, LONGEST)
-
-    def ours(path: Path) -> bool | None:
+    def read(path: Path) -> Found:
         try:
-            found = read(path)
+            found = read_json(path, _EXPECTED, LONGEST)
         except OutputError:
             return None
-        return isinstance(found, dict) and is_ours(found)
-
-    def made_from(path: Path) -> Origin | None:
+        if not isinstance(found, dict) or not is_ours(found):
+            return False
         try:
-            made = origin(read(path))
-        except (OutputError, TypeError, LookupError, AttributeError):
-            return None
-        return made if isinstance(made, dict) else None
+            return _said(origin(found))
+        except (TypeError, LookupError, AttributeError):
+            return True
 
-    return Kind(name, rb"\s*\{.*" + re.escape(mark).encode(), ours, made_from, todo)
+    return Kind(name, rb"\s*\{.*" + re.escape(mark).encode(), read, todo)
+
+
+def _said(made: Any) -> Found:
+    return made if isinstance(made, dict) else True
 
 
 def with_origin(text: str, origin: Origin) -> str:
@@ -238,54 +237,48 @@ def with_origin(text: str, origin: Origin) -> str:
     return json.dumps({**json.loads(text), ORIGIN_KEY: origin}, indent=2) + "\n"
 
 
-def members(path: Path) -> set[str] | None:
-    """The names in a zip archive; None for a damaged one."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return set(archive.namelist())
-    except BROKEN_ZIP:
-        return None
-
-
-def _npz_ours(path: Path) -> bool | None:
-    names = members(path)
-    return names if names is None else any(names >= each for each in OURS_NPZ)
-
-
-def npz_origin(path: Path) -> Origin | None:
-    """What made an .npz file, from its member `run`; None without one."""
+def _read_npz(path: Path) -> Found:
     import numpy as np
 
     from sast_deploy.base.reading.arrays import BROKEN
 
     try:
         with zipfile.ZipFile(path) as archive:
-            if archive.getinfo(f"{ORIGIN_MEMBER}.npy").file_size > LONGEST:
-                return None
-        with np.load(path, allow_pickle=False) as content:
-            made = parse_json(str(content[ORIGIN_MEMBER]), path, _EXPECTED)
-    except (OutputError, *BROKEN, *BROKEN_ZIP):
+            sizes = {each.filename: each.file_size for each in archive.infolist()}
+    except BROKEN_ZIP:
         return None
-    return made if isinstance(made, dict) else None
+    if not any(sizes.keys() >= each for each in OURS_NPZ):
+        return False
+    if sizes.get(f"{ORIGIN_MEMBER}.npy", 0) > LONGEST:
+        return True
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            return _said(parse_json(str(content[ORIGIN_MEMBER]), path, _EXPECTED))
+    except (OutputError, *BROKEN, *BROKEN_ZIP):
+        return True
 
 
-NPZ = Kind("file of spikes", rb"PK\x03\x04.{26}logits\.npy", _npz_ours, npz_origin)
+NPZ = Kind("file of spikes", rb"PK\x03\x04.{26}logits\.npy", _read_npz)
 
 
 def picture_kind(path: Path) -> Kind:
     """The kind of picture that a name's suffix asks for. Raises OutputError for one that we cannot draw."""
     mark, end, _ = _PICTURES[_suffix(path)]
-    return Kind("picture", mark, partial(_picture_ours, end=end), _picture_origin)
+    return Kind("picture", mark, partial(_read_picture, end=end))
 
 
-def _picture_ours(path: Path, end: bytes) -> bool | None:
+def _read_picture(path: Path, end: bytes) -> Found:
     try:
         content = read_bytes(path, _EXPECTED, LONGEST)
     except OutputError:
         return False  # ours are small
-    if _IN_PICTURE.search(content):
+    found = _IN_PICTURE.search(content)
+    if found is None:
+        return False if content.rstrip().endswith(end) else None
+    try:
+        return _said(parse_json(base64.b64decode(found[1]), path, _EXPECTED))
+    except (OutputError, ValueError):
         return True
-    return False if content.rstrip().endswith(end) else None
 
 
 def save_figure(figure: Any, path: Path, dpi: int, origin: Origin | None = None) -> None:
@@ -303,12 +296,3 @@ def _suffix(path: Path) -> str:
     if suffix not in _PICTURES:
         raise OutputError(f"no picture is called {suffix or 'so'}", where=path, expected=", ".join(_PICTURES))
     return suffix
-
-
-def _picture_origin(path: Path) -> Origin | None:
-    try:
-        found = _IN_PICTURE.search(read_bytes(path, _EXPECTED, LONGEST))
-        made = parse_json(base64.b64decode(found[1]), path, _EXPECTED) if found else None
-    except (OutputError, ValueError):
-        return None
-    return made if isinstance(made, dict) else None

@@ -47,5 +47,10 @@ def percent_given(share: float) -> str:
     return f"{100 * share:g} %"
 
 
+def first_line(error: Exception) -> str:
+    """The first line of what an error says, or its name where it says nothing."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
 def _acts(character: str) -> bool:
     return unicodedata.category(character) in _ACTING

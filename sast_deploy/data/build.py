@@ -39,24 +39,24 @@ def split_recordings(
     Raises:
         DataError: no test recordings and no holdout, or both; a fraction that holds nothing.
     """
-    if recordings.test is None and split.fraction is None:
+    if recordings.test is not None:
+        if split.fraction is not None:
+            raise OwnTestSplitError(
+                f"holdout {split.fraction:g} beside the data set's own test split of {len(recordings.test)}",
+                where=where, todo="leave out --holdout",
+            )
+        return {"train": recordings.train, "test": recordings.test}
+    if split.fraction is None:
         raise DataError(
             "there is no test split", where=where, expected="a Test folder, "
             "or --holdout 0.2 for a stratified fifth of the training recordings",
         )
-    if recordings.test is not None and split.fraction is not None:
-        raise OwnTestSplitError(
-            f"holdout {split.fraction:g} beside the data set's own test split of {len(recordings.test)}",
-            where=where, todo="leave out --holdout",
-        )
-    if recordings.test is not None:
-        return {"train": recordings.train, "test": recordings.test}
-    labels = [recording.label for recording in recordings.train]
-    if not 0.0 < float(split.fraction or 0.0) < 1.0:
+    if not 0.0 < split.fraction < 1.0:
         raise DataError(f"--holdout {split.fraction:g}", expected="a share between 0 and 1, both excluded")
-    kept, held = stratified_split(labels, float(split.fraction or 0.0), split.seed)
-    parts = {"train": kept, "test": held}
-    return {name: tuple(recordings.train[i] for i in indices) for name, indices in parts.items()}
+    parts = stratified_split([each.label for each in recordings.train], split.fraction, split.seed)
+    return {
+        name: tuple(recordings.train[i] for i in part) for name, part in zip(SPLITS, parts, strict=True)
+    }
 
 
 def build(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sast_deploy.base.errors import NetFileError, OutputError, SastError
-from sast_deploy.base.outputs import Kind, Origin, check_output
+from sast_deploy.base.outputs import Found, Kind, Origin, check_output
 from sast_deploy.netx.file import NetFile, is_export, read_net, write_net
 from sast_deploy.program.profile import Profile, parse_profile
 
@@ -50,14 +50,16 @@ def net_origin(net: NetFile) -> dict[str, Any]:
     return made if checkpoint else {**made, "program": net.program.digest()}
 
 
-def _origin_of_file(path: Path) -> Origin | None:
+def _read_origin(path: Path) -> Found:
+    if not (ours := is_export(path)):
+        return ours
     try:
         return net_origin(read_net(path))
     except (SastError, LookupError, TypeError):
-        return None  # a stranger's, damaged, or of a newer version
+        return True  # of a newer version
 
 
-EXPORT = Kind(".net file", rb"\x89HDF\r\n\x1a\n", is_export, _origin_of_file)
+EXPORT = Kind(".net file", rb"\x89HDF\r\n\x1a\n", _read_origin)
 EXPORTS = Path("netx_exports")
 
 
@@ -90,8 +92,8 @@ class Export:
 
     def _default(self, made: Origin) -> Path:
         path = EXPORTS / f"{self.stem}.net"
-        there = EXPORT.origin(path) if path.is_file() else None
-        taken = there is not None and there["checkpoint"] != made["checkpoint"]
+        there = EXPORT.read(path) if path.is_file() else None
+        taken = isinstance(there, dict) and there["checkpoint"] != made["checkpoint"]
         return EXPORTS / f"{self.stem}-{made['checkpoint'][:8]}.net" if taken else path
 
 

@@ -79,14 +79,10 @@ def _metrics_ours(path: Path) -> bool | None:
 REWRITTEN: Origin = {}  # epoch by epoch: any of the kind is no loss, once the training may begin
 APART = "give each a folder of its own, -o FOLDER/ckpt.pt"
 _TORCH = rb"PK\x03\x04.*data\.pkl"
-CHECKPOINT = Kind("checkpoint", _TORCH, partial(holds_format, form=CHECKPOINT_FORMAT), lambda _: REWRITTEN)
-UNFINISHED = Kind(
-    "unfinished training", _TORCH, partial(holds_format, form=FORMAT), lambda _: REWRITTEN,
-    todo=f"a training writes it: {APART}",
-)  # fmt: skip
-METRICS = Kind(
-    "training's metrics", rb'\{"epoch": \d+, ', _metrics_ours, lambda _: REWRITTEN, UNFINISHED.todo
-)
+CHECKPOINT = Kind("checkpoint", _TORCH, partial(holds_format, form=CHECKPOINT_FORMAT))
+_TODO = f"a training writes it: {APART}"
+UNFINISHED = Kind("unfinished training", _TORCH, partial(holds_format, form=FORMAT), _TODO)
+METRICS = Kind("training's metrics", rb'\{"epoch": \d+, ', _metrics_ours, _TODO)
 
 State = dict[str, Tensor]
 Setting = dict[str, Any]

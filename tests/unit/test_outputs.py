@@ -82,7 +82,7 @@ WORK = (
     "sast_deploy.studies.analysis.study.measure", "sast_deploy.studies.tables.build.make_tables",
     "sast_deploy.studies.sweep.sweep.sweep",
     "sast_deploy.data.camera.saccade.simulate_mnist", "sast_deploy.data.camera.likeness.compare",
-    "sast_deploy.engines.stockrun.run_in_chunks",
+    "sast_deploy.commands.stock.run_in_chunks",
 )  # fmt: skip
 
 
@@ -561,7 +561,7 @@ def test_the_suffix_decides_what_a_picture_is(ending: str, mark: bytes, tmp_path
     path = tmp_path / f"x.{ending}"
     save_figure(Figure(figsize=(1, 1)), path, 50, made)
     assert path.read_bytes().startswith(mark)
-    assert picture_kind(path).origin(path) == made
+    assert picture_kind(path).read(path) == made
 
 
 @pytest.mark.parametrize("line", ["inspect a.net --json -", "tables runs --json -"])

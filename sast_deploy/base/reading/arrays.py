@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.base.reading.files import NPY_MARK, Expected, open_regular
+from sast_deploy.base.text import first_line
 
 DIMENSIONS, LONGEST_REASON = 32, 100  # NumPy 1 knows no more dimensions; and characters
 HEAD = 1 << 16  # bytes; NumPy itself refuses headers of more than 10,000
@@ -38,8 +39,7 @@ def read_npy(path: Path, expected: Expected) -> npt.NDArray[Any]:
         try:
             shape, fortran, dtype = _header(head)
         except BROKEN as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            expected.refuse(f"has no readable header ({reason[:LONGEST_REASON]})", path)
+            expected.refuse(f"has no readable header ({first_line(error)[:LONGEST_REASON]})", path)
         offset, size = head.tell(), os.fstat(file.fileno()).st_size
         if dtype.kind not in NUMBERS or dtype.hasobject or dtype.names:
             frames = "make frames of them first: counts (samples, time, C, H, W)" if dtype.names else None

@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 import json
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sast_deploy.base.reading.files import TEXTS, Expected, identify, read_bytes
+from sast_deploy.base.text import first_line
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -32,35 +35,29 @@ def read_toml(path: Path, expected: Expected) -> tuple[dict[str, Any], str]:
 
 def parse_json(text: str | bytes, where: Path | str, expected: Expected) -> Any:
     """The value of a JSON text. Raises `expected.error`: no JSON, cut off, nested more than 64 deep."""
-    try:
-        value = json.loads(text)
-    except RecursionError:
-        expected.refuse("is nested too deeply", where)
-    except ValueError as error:  # UnicodeDecodeError and integers of thousands of digits among them
-        expected.refuse(f"is no JSON, or cut off ({_line(error)})", where)
-    _check_depth(value, where, expected)
-    return value
+    return _parsed(partial(json.loads, text), "is no JSON, or cut off ({})", where, expected)
 
 
 def parse_toml(text: str, where: Path | str, expected: Expected) -> dict[str, Any]:
     """The tables of a TOML text. Raises `expected.error`: no TOML, nested more than 64 deep."""
+    tables: dict[str, Any] = _parsed(partial(tomllib.loads, text), "is not valid TOML: {}", where, expected)
+    return tables
+
+
+def _parsed(parse: Callable[[], Any], wrong: str, where: Path | str, expected: Expected) -> Any:
     try:
-        value: dict[str, Any] = tomllib.loads(text)
+        value = parse()
     except RecursionError:
         expected.refuse("is nested too deeply", where)
-    except ValueError as error:
-        expected.refuse(f"is not valid TOML: {_line(error)}", where)
-    _check_depth(value, where, expected)
-    return value
-
-
-def _check_depth(value: Any, where: Path | str, expected: Expected) -> None:
+    except ValueError as error:  # UnicodeDecodeError and integers of thousands of digits among them
+        expected.refuse(wrong.format(first_line(error)), where)
     level, depth = [value], 0
     while level:
         if depth > DEPTH:
             expected.refuse(f"is nested more than {DEPTH} deep", where)
         parts = [each.values() if isinstance(each, dict) else each for each in level if _nested(each)]
         level, depth = [each for part in parts for each in part if _nested(each)], depth + 1
+    return value
 
 
 def _nested(value: Any) -> bool:
@@ -75,7 +72,3 @@ def _text(path: Path, expected: Expected, limit: int) -> str:
         return content.decode("utf-8")
     except UnicodeDecodeError:
         expected.refuse_kind(path)
-
-
-def _line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

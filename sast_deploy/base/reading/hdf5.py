@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.base.reading.files import HDF5_MARK, NET, STOCK, Expected, open_regular
+from sast_deploy.base.text import first_line
 
 DAMAGED_HDF5 = "a truncated or damaged HDF5 file"
 OBJECTS = 100_000  # groups and datasets of one file
@@ -123,7 +124,7 @@ class _Survey:
 
 
 def _reason(error: Exception) -> str:
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    text = first_line(error)
     if isinstance(error, OSError) and ("lock file" in text or error.errno in (errno.EAGAIN, errno.EACCES)):
         return "is locked: another process has it open for writing"
     if "truncated" in text:

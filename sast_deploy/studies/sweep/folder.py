@@ -155,7 +155,7 @@ def planned_runs(names: Iterable[str]) -> dict[str, Any]:
     return {"runs": dict.fromkeys(names, True)}
 
 
-_kind = partial(json_kind, origin=lambda _: ANY_ORIGIN, todo=TODO)
+_kind = partial(json_kind, todo=TODO)
 PLANNED = json_kind(
     "plan of a sweep",
     lambda found: set(found) == {"runs"} and PLAN.fits(found),
@@ -165,7 +165,7 @@ PLANNED = json_kind(
 MANIFEST_KIND = _kind("manifest of a run", lambda found: bool(found.get("config")))
 RESULTS = _kind("file of results", lambda found: found.get("format") == FORMAT)
 STAGE = _kind("record of a stage", is_stage)
-LOG = Kind("log of a sweep", LOG_HEAD.encode(), lambda _: True, lambda _: ANY_ORIGIN, TODO)
+LOG = Kind("log of a sweep", LOG_HEAD.encode(), lambda _: True, TODO)
 
 
 def config_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
