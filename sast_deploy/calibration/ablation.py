@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from sast_deploy.base.errors import CompileError
 from sast_deploy.calibration.objective import Score, score
@@ -33,10 +32,6 @@ class AblationRow:
     choose: Score | None
     test: Score | None
     refused: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return asdict(self)
 
 
 def ablate(

@@ -56,7 +56,8 @@ class Solver:
                 found[index] = choose_readout(task, self.targets.logits)
                 continue
             place = Place(built, index, self.frames, next(trains), self._leak_above(index))
-            chosen, scaling = choose_hidden(task, layer, self._threshold(index), place)
+            threshold = np.asarray(self.network.layers[index].threshold, np.float64)  # type: ignore[union-attr]
+            chosen, scaling = choose_hidden(task, layer, threshold, place)
             found[index] = LayerChoice(scaling, chosen.weight, chosen.bias, chosen.vth)
             x = place.spikes(chosen).reshape(*x.shape[:2], *self.program.shapes()[index + 1])
             built = replace(built, layers=(*built.layers[:index], chosen, *built.layers[index + 1 :]))
@@ -105,6 +106,3 @@ class Solver:
         above = range(index + 1, len(self.network.layers))
         spiking = (i for i in above if isinstance(self.network.layers[i], FloatSpiking))
         return leak_of(self.network, next(spiking, index))
-
-    def _threshold(self, index: int) -> Float64Array:
-        return np.asarray(self.network.layers[index].threshold, np.float64)  # type: ignore[union-attr]

@@ -109,16 +109,12 @@ def _run(network: FloatNetwork, program: Program, frames: Frames) -> Targets:
         if isinstance(integer, SumPool):
             x = pooled(integer, x, program.arithmetic.shift_rounding)
         elif isinstance(layer, FloatReadout):
-            return Targets(tuple(spikes), _logits(layer, weight, x))
+            mean = x.reshape(*x.shape[:2], -1).mean(axis=1, dtype=np.float64)
+            return Targets(tuple(spikes), np.asarray(mean @ np.asarray(weight).T + layer.bias, np.float64))
         elif isinstance(layer, FloatSpiking) and weight is not None:
             spikes.append(_spike(network, index, layer, integer, weight, x))
             x = spikes[-1].reshape(*x.shape[:2], *shapes[index + 1])
     raise ValueError("a float network ends in a readout")
-
-
-def _logits(layer: FloatReadout, weight: Float64Array | None, x: npt.NDArray[Any]) -> Float64Array:
-    mean = x.reshape(*x.shape[:2], -1).mean(axis=1, dtype=np.float64)
-    return np.asarray(mean @ np.asarray(weight).T + layer.bias, dtype=np.float64)
 
 
 def _spike(

@@ -30,8 +30,7 @@ def evaluate_command(checkpoint: Path, data: DataRequest, device: str) -> None:
     from sast_deploy.show.evaluation import evaluation_table
     from sast_deploy.training.batches import pick_device
     from sast_deploy.training.checkpoint import load_checkpoint
-    from sast_deploy.training.evaluate import evaluate
-    from sast_deploy.training.surrogate_tails import tail_warning
+    from sast_deploy.training.evaluate import evaluate, tail_warning
 
     pick_device(device)
     trained = load_checkpoint(checkpoint)

@@ -82,9 +82,9 @@ def train_command(
     Beside the checkpoint: metrics.jsonl, one line per epoch, and resume.pt while unfinished.
     """
     from sast_deploy.training.batches import pick_device
+    from sast_deploy.training.evaluate import tail_warning
     from sast_deploy.training.network.network import network_spec
     from sast_deploy.training.state import RunFiles
-    from sast_deploy.training.surrogate_tails import tail_warning
     from sast_deploy.training.train import train
 
     if run["resume"]:

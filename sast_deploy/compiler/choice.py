@@ -53,23 +53,15 @@ def check_choice(choice: LayerChoice, shape: Shape, profile: Profile, where: str
     exponent, low, high = choice.scaling.exponent, profile.exponent_min, profile.exponent_max
     if not low <= exponent <= high:
         raise CompileError(f"chosen exponent {exponent}", where=where, expected=f"{low}..{high}")
-    if choice.weight is not None:
-        _need_shape(choice.weight, shape, where, "weights")
-        limit = profile.weight_max
-        if np.abs(choice.weight).max() > limit:
-            raise CompileError(
-                f"chosen weights reach {np.abs(choice.weight).max()}",
-                where=where,
-                expected=f"at most {limit}",
-            )
-    for name, values in (("biases", choice.bias), ("thresholds", choice.vth)):
+    limit, grid, per_neuron = profile.weight_max, profile.grid, shape[:1]
+    parts = {"weights": (choice.weight, shape)}
+    parts |= {"biases": (choice.bias, per_neuron), "thresholds": (choice.vth, per_neuron)}
+    for name, (values, wanted) in parts.items():
         if values is None:
             continue
-        _need_shape(values, shape[:1], where, name)
-        if (values % profile.grid).any():
-            raise CompileError(f"chosen {name}", where=where, expected=f"multiples of {profile.grid}")
-
-
-def _need_shape(values: Int32Array, shape: Shape, where: str, what: str) -> None:
-    if values.shape != shape:
-        raise CompileError(f"chosen {what} of shape {values.shape}", where=where, expected=f"{shape}")
+        if values.shape != wanted:
+            raise CompileError(f"chosen {name} of shape {values.shape}", where=where, expected=f"{wanted}")
+        if name == "weights" and (reach := np.abs(values).max()) > limit:
+            raise CompileError(f"chosen weights reach {reach}", where=where, expected=f"at most {limit}")
+        if name != "weights" and (values % grid).any():
+            raise CompileError(f"chosen {name}", where=where, expected=f"multiples of {grid}")

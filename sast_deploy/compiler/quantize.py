@@ -89,7 +89,9 @@ def choose_scaling(
     """
     form = profile.arithmetic.state
     if profile.weight_scale == "unit":
-        exponent = _smallest_exponent(np.abs(weights).max() * form.one, profile)
+        largest = max(np.abs(weights).max() * form.one, 1e-30)  # fits at the smallest exponent that is enough
+        exponent = math.ceil(math.log2(largest / profile.weight_max))
+        exponent = min(max(exponent, profile.exponent_min), profile.exponent_max)
         return Scaling(exponent, np.full(len(weights), float(form.one)))
     points = _points(weights, profile)
     per_exponent = profile.weight_max / points
@@ -173,9 +175,3 @@ def _points(weights: Float64Array, profile: Profile) -> Float64Array:
     points = clipping_points(weights, profile.weight_max, profile.clipping)
     # A neuron without any weight only integrates its bias; the others' typical scale serves it.
     return np.where(points > 0, points, np.median(points[points > 0]))
-
-
-def _smallest_exponent(largest_lsbs: float, profile: Profile) -> int:
-    """The smallest exponent at which the largest weight still fits."""
-    exponent = math.ceil(math.log2(max(largest_lsbs, 1e-30) / profile.weight_max))
-    return min(max(exponent, profile.exponent_min), profile.exponent_max)

@@ -36,7 +36,9 @@ class Results:
     def __init__(self, program: Program, samples: int, steps: int, traces: bool) -> None:
         shapes = program.shapes()
         self.shapes = [shapes[index + 1] for index, _ in program.spiking()]
-        self.integrates, self.samples, self.steps = integrates(program), samples, steps
+        *_, (_, last) = program.spiking()
+        self.integrates = bool((last.vth >= program.arithmetic.state.high).all())  # it never fires
+        self.samples, self.steps = samples, steps
         self.logits = allocate((samples, len(program.classes)), np.int64)
         self.counts = [allocate((samples, prod(shape)), np.int32) for shape in self.shapes]
         self.kept: dict[int, Trace] = {}
@@ -74,12 +76,6 @@ class Results:
             found[f"spikes{name}"] = kept.spikes.reshape(shape)
             found[f"membranes{name}"] = kept.membrane.reshape(shape)
         return found
-
-
-def integrates(program: Program) -> bool:
-    """Whether the last layer never fires: its membrane potentials are the answer then."""
-    *_, (_, last) = program.spiking()
-    return bool((last.vth >= program.arithmetic.state.high).all())
 
 
 def run_in_chunks(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -64,13 +64,3 @@ class ClippingMemory:
         points = (self.shares[index] * largest)[:, None]
         clamped: Float64Array = np.clip(parts, -points, points).reshape(weights.shape)
         return clamped
-
-
-def searches(profile: Profile) -> bool:
-    """Whether the profile's clipping points take a search."""
-    return profile.clipping != "none" and profile.weight_scale != "unit"
-
-
-def without_clipping(profile: Profile) -> Profile:
-    """The profile for weights that are clamped already."""
-    return replace(profile, clipping="none")

@@ -9,9 +9,8 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sast_deploy.finetuning.arithmetic import exact_dtype, shift
-from sast_deploy.finetuning.clipping import ClippingMemory, searches
-from sast_deploy.finetuning.lif import LayerRules, integer_lif
+from sast_deploy.finetuning.clipping import ClippingMemory
+from sast_deploy.finetuning.lif import LayerRules, exact_dtype, integer_lif, shift
 from sast_deploy.finetuning.quantized import Clamp, IntegerLayer, integer_layer, integer_readout
 from sast_deploy.program.profile import Profile
 from sast_deploy.program.program import LEAK_BITS
@@ -108,10 +107,11 @@ class IntegerNetwork:
 
     def _clamp(self, index: int) -> Clamp | None:
         """What brings the weights of layer `index` between remembered clipping points."""
-        if self.memory is None or not searches(self.profile):
-            return None
-        together = self.profile.weight_scale == "layer" or index == len(self.network.layers)
-        return partial(self.memory.clamp, index, self.profile, together)
+        profile, memory = self.profile, self.memory
+        if memory is None or profile.clipping == "none" or profile.weight_scale == "unit":
+            return None  # no search that would be too slow
+        together = profile.weight_scale == "layer" or index == len(self.network.layers)
+        return partial(memory.clamp, index, profile, together)
 
 
 def weighted_sums(layer: nn.Module, weight: Tensor, values: Tensor) -> Tensor:

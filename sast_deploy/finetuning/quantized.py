@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,6 @@ from sast_deploy.compiler.quantize import (
     on_grid,
     quantize,
 )
-from sast_deploy.finetuning.clipping import without_clipping
 from sast_deploy.program.profile import Profile
 
 Clamp = Callable[[Float64Array], Float64Array]
@@ -72,7 +71,7 @@ def integer_layer(
     clamp: brings the weights between clipping points found before; without it the profile's are found.
     """
     real, thresholds = _real(weight, unit), theta.detach().cpu().numpy().astype(np.float64)
-    used, profile = (real, profile) if clamp is None else (clamp(real), without_clipping(profile))
+    used, profile = _clamped(real, clamp, profile)
     scaling = choose_scaling(used.reshape(len(used), -1), thresholds, profile, input_max)
     vth = torch.from_numpy(on_grid(thresholds, scaling.factor, profile.grid)).to(weight)
     return _layer(weight, bias, real, used, unit, scaling, profile, vth)
@@ -83,7 +82,7 @@ def integer_readout(
 ) -> IntegerLayer:
     """The integers of a readout: weight (classes, n), bias (classes,), float32; steps: T."""
     real, total_bias = _real(weight, unit), float(bias.detach().abs().max()) * steps
-    used, profile = (real, profile) if clamp is None else (clamp(real), without_clipping(profile))
+    used, profile = _clamped(real, clamp, profile)
     scaling = choose_readout_scaling(used, total_bias, profile)
     return _layer(weight, bias, real, used, unit, scaling, profile, bias.new_empty(0))
 
@@ -91,6 +90,11 @@ def integer_readout(
 def _real(weight: Tensor, unit: float) -> Float64Array:
     real: Float64Array = np.multiply(weight.detach().cpu().numpy(), unit, dtype=np.float64)
     return real
+
+
+def _clamped(real: Float64Array, clamp: Clamp | None, profile: Profile) -> tuple[Float64Array, Profile]:
+    """The weights clamped, and the profile for what is clamped already."""
+    return (real, profile) if clamp is None else (clamp(real), replace(profile, clipping="none"))
 
 
 def _layer(

@@ -259,9 +259,12 @@ class Program(Checked):
         for index, (low, high) in enumerate(self.input_ranges()):
             _need(-low <= INT32.max and high <= INT32.max, f"layer {index}: inputs {low}..{high}")
 
-    def input_ranges(self) -> list[tuple[int, int]]:
-        """The smallest and the largest input of every layer: counts, spikes, or what pools make of them."""
-        ranges, ends = [], (self.input_min, self.input_max)
+    def input_ranges(self, first: tuple[int, int] | None = None) -> list[tuple[int, int]]:
+        """The smallest and the largest input of every layer: counts, spikes, or what pools make of them.
+
+        first: of the first layer; None: the program's.
+        """
+        ranges, ends = [], first or (self.input_min, self.input_max)
         for layer in self.layers:
             ranges.append(ends)
             ends = _output_range(layer, *ends, self.arithmetic.shift_rounding)

@@ -36,9 +36,7 @@ def weighted_sums(layer: Weighted, x: Int64Array, weight: Int32Array) -> Int64Ar
     weight: the layer's own, or another of its shape. Delays and recurrent weights are not applied.
     """
     exact = _exact_type(weight, x)
-    values, factors = x.astype(exact), weight.astype(exact)
-    total = _convolve(layer, values, factors) if isinstance(layer, Conv2d) else _matrix(values, factors)
-    return np.asarray(total).astype(np.int64)
+    return real_sums(layer, x.astype(exact), weight.astype(exact)).astype(np.int64)
 
 
 def real_sums(layer: Weighted, x: npt.NDArray[Any], weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -46,7 +44,9 @@ def real_sums(layer: Weighted, x: npt.NDArray[Any], weight: npt.NDArray[Any]) ->
 
     weight: real weights of the layer's shape; only the geometry is the layer's.
     """
-    return _convolve(layer, x, weight) if isinstance(layer, Conv2d) else _matrix(x, weight)
+    if isinstance(layer, Conv2d):
+        return _convolve(layer, x, weight)
+    return np.asarray(x.reshape(len(x), -1) @ weight.T)
 
 
 def pooled(layer: SumPool, x: npt.NDArray[np.integer[Any]], rounding: str) -> Int64Array:
@@ -70,11 +70,6 @@ def weighted_bound(weight: Int32Array, x_max: int) -> int:
 def _exact_type(weight: Int32Array, x: Int64Array) -> type[np.float64] | type[np.int64]:
     largest = int(np.abs(x).max()) if x.size else 0
     return np.float64 if weighted_bound(weight, largest) < FLOAT64_EXACT else np.int64
-
-
-def _matrix(x: npt.NDArray[Any], weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    product: npt.NDArray[Any] = x.reshape(len(x), -1) @ weight.T
-    return product
 
 
 def _convolve(layer: Conv2d, x: npt.NDArray[Any], weight: npt.NDArray[Any]) -> npt.NDArray[Any]:

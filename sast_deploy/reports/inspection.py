@@ -136,6 +136,7 @@ def _summary_of(net: NetFile, path: Path | None) -> dict[str, str]:
     program, rules = net.program, net.program.arithmetic
     profile = profile_of(net, path or program.name) if net.profile_text else None
     metrics = net.checkpoint.get("metrics", {}).get("test", {})
+    tested = f" on {metrics['samples']} test samples" if "samples" in metrics else ""
     stock = "loads it" if stock_loads(program) and not net.strict_reset else "refuses it"
     if stock == "loads it" and rules.reset == "subtract":
         stock += " and resets to ZERO where the program subtracts"
@@ -152,7 +153,7 @@ def _summary_of(net: NetFile, path: Path | None) -> dict[str, str]:
         "data": str(net.data.get("provenance", "not recorded")),
         "checkpoint": " ".join(str(net.checkpoint.get(key, "")) for key in ("name", "digest")).strip(),
         "calibration": _calibration_of(net),
-        "float accuracy": f"{percent(metrics['hard'])} with hard spikes{_tested(metrics)}"
+        "float accuracy": f"{percent(metrics['hard'])} with hard spikes{tested}"
         if "hard" in metrics
         else "not recorded",
         "stock NetX": stock,
@@ -169,10 +170,6 @@ def _arithmetic_of(program: Program) -> str:
         f"{rules.leak_rounding}, shift {rules.shift_rounding}, fires at {rules.comparison}, "
         f"reset {rules.reset}"
     )
-
-
-def _tested(metrics: Mapping[str, Any]) -> str:
-    return f" on {metrics['samples']} test samples" if "samples" in metrics else ""
 
 
 def _calibration_of(net: NetFile) -> str:

@@ -1,9 +1,16 @@
-"""How a checkpoint does before quantization: surrogate accuracy, hard-spike accuracy, transfer gap, rates."""
+"""How a checkpoint does before quantization: surrogate accuracy, hard-spike accuracy, transfer gap, rates.
+
+Part of a layer's activity is the surrogate's tail: a neuron far below its threshold still emits
+sigma(u - theta) ~ 1 / (pi k (theta - u)) while it is trained, and a layer above can add up hundreds of these.
+Hard spikes have none of it. Where this share is large, so is the gap between smooth and hard spikes
+(docs/sast-study.md).
+"""
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,11 +19,15 @@ import torch
 
 from sast_deploy.base.errors import UsageError
 from sast_deploy.base.progress import track
+from sast_deploy.base.text import percent
 from sast_deploy.data import FrameSplit
 from sast_deploy.reports.accuracy import Accuracy
 from sast_deploy.training.batches import BatchFeeder, Indices, fitting_threads, pick_device
 from sast_deploy.training.checkpoint import Checkpoint, load_network
 from sast_deploy.training.network.network import Network, cross_entropy
+from sast_deploy.training.recipes import Recipe
+
+LARGE = 0.15  # networks with a gap of several points have more of it, others less than 0.1
 
 
 @dataclass(frozen=True)
@@ -117,3 +128,28 @@ def score(network: Network, feeder: BatchFeeder, indices: Indices, *, hard: bool
         correct += int((logits.argmax(1) == y).sum())
         loss += float(cross_entropy(logits, y)) * len(y)
     return correct / len(indices), loss / len(indices)
+
+
+def tail_shares(smooth: Sequence[float], hard: Sequence[float]) -> tuple[float, ...]:
+    """1 - hard / smooth for each LIF layer, of its mean spikes per neuron and step; at least 0."""
+    return tuple(max(0.0, 1.0 - h / s) if s > 0 else 0.0 for s, h in zip(smooth, hard, strict=True))
+
+
+def tail_warning(recipe: Recipe, smooth: Sequence[float], hard: Sequence[float]) -> str | None:
+    """One line that names the layers with a `LARGE` share; None where there are none.
+
+    A network that was trained with hard spikes forward never used the tails.
+    """
+    if recipe.forward == "hard":
+        return None
+    found = [
+        f"layer {index} ({percent(share)}: {h:.4f} hard spikes per neuron and step, {s:.4f} smooth)"
+        for index, (share, h, s) in enumerate(zip(tail_shares(smooth, hard), hard, smooth, strict=True))
+        if share > LARGE
+    ]
+    if not found:
+        return None
+    return (
+        f"WARNING: the surrogate's tails, which hard spikes do not have, are much of {', '.join(found)}; "
+        "train with --set init=lsuv, whose neurons fire from the start, or with --set forward=hard"
+    )

@@ -51,12 +51,14 @@ class SAM:
         `loss_climb` and `loss_descend` evaluate the loss on B and on B' at the current weights, with the
         graph attached; `loss_climb` is not called when rho is 0.
         """
-        offsets = self._climb(loss_climb) if self.rho > 0 else None
+        origin = self._climb(loss_climb) if self.rho > 0 else None
         self.optimizer.zero_grad()
         loss = loss_descend()
         loss.backward()  # type: ignore[no-untyped-call]
-        if offsets is not None:
-            self._return(offsets)
+        if origin is not None:
+            with torch.no_grad():
+                for p, w in zip(self.parameters, origin, strict=True):
+                    p.copy_(w)  # not w + eps - eps, which differs from w by rounding
         self.optimizer.step()
         return loss.detach(), self._grad_norm()
 
@@ -79,11 +81,6 @@ class SAM:
         for p in self.parameters if self.adaptive else ():
             if p.grad is not None and p.ndim > 1:  # weights are matrices and kernels, biases are vectors
                 p.grad.mul_(p.abs() + self.eta)
-
-    @torch.no_grad()
-    def _return(self, origin: list[Tensor]) -> None:
-        for p, w in zip(self.parameters, origin, strict=True):
-            p.copy_(w)  # not w + eps - eps, which differs from w by rounding
 
     @torch.no_grad()
     def _grad_norm(self) -> Tensor:

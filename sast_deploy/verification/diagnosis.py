@@ -42,9 +42,9 @@ def unseen(
 ) -> tuple[str, ...]:
     """Names of the mutants that a right engine's `record` of these frames could not tell from the rules."""
     views = layer_views(program, frames, record)
-    seen = {m.name: False for m in mutants(program, lanes)}
+    seen: dict[str, bool] = {}
     for mutant in mutants(program, lanes):
-        seen[mutant.name] = seen[mutant.name] or not all(view.obeys(mutant) for view in views)
+        seen[mutant.name] = seen.get(mutant.name, False) or not all(view.obeys(mutant) for view in views)
     return tuple(name for name, found in seen.items() if not found)
 
 

@@ -16,7 +16,7 @@ from sast_deploy.engines.reference import run_reference
 from sast_deploy.netx.known_answers import KnownAnswers
 from sast_deploy.program.fixedpoint import fit_array, shift_array
 from sast_deploy.program.program import Conv2d, Dense, Program, SpikingLayer, per_neuron
-from sast_deploy.program.record import SpikeRecord, Trace
+from sast_deploy.program.record import SpikeRecord
 from sast_deploy.program.sums import fan_in, weighted_sums
 from sast_deploy.proofs.bounds import bound_neurons
 
@@ -41,7 +41,14 @@ def make_known_answers(program: Program) -> KnownAnswers | None:
 
 def trace_digests(record: SpikeRecord) -> tuple[str, ...]:
     """One SHA-256 per sample over every membrane potential and spike; see KnownAnswers."""
-    return tuple(_digest(record.traces or (), sample) for sample in range(len(record.logits)))
+    found = []
+    for sample in range(len(record.logits)):
+        sha = hashlib.sha256()
+        for trace in record.traces or ():
+            sha.update(np.ascontiguousarray(trace.membrane[sample], dtype="<i4").tobytes())
+            sha.update(np.ascontiguousarray(trace.spikes[sample], dtype=np.uint8).tobytes())
+        found.append(sha.hexdigest())
+    return tuple(found)
 
 
 def wrong_answer(known: KnownAnswers, record: SpikeRecord) -> str | None:
@@ -108,11 +115,3 @@ def _at_threshold(rng: np.random.Generator, layer: SpikingLayer, program: Progra
     reached = shift_array(sums, layer.weight_exp, rules.shift_rounding) + per_neuron(layer.bias, neurons)
     hits = fit_array(reached, rules.state, rules.overflow) == per_neuron(layer.vth, neurons)
     return frames[int(hits.any(axis=1).argmax())] if hits.any() else default
-
-
-def _digest(traces: tuple[Trace, ...], sample: int) -> str:
-    sha = hashlib.sha256()
-    for trace in traces:
-        sha.update(np.ascontiguousarray(trace.membrane[sample], dtype="<i4").tobytes())
-        sha.update(np.ascontiguousarray(trace.spikes[sample], dtype=np.uint8).tobytes())
-    return sha.hexdigest()

@@ -7,7 +7,6 @@ RUN_DIR/job.npz names a witness below and holds its arguments; RUN_DIR/found.npz
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from pathlib import Path
 
@@ -167,6 +166,4 @@ def main(run_dir):
 if __name__ == "__main__":
     from sast_deploy.engines.lava import child
 
-    code = child.main(main)
-    sys.stdout.flush()
-    os._exit(code)
+    child.main(main)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -374,7 +374,7 @@ def test_ablation_has_a_row_for_every_option():
     ]
     assert [row.name for row in rows] == names
     assert rows[-1].test.loss < 0.8 * rows[2].test.loss
-    assert json.loads(json.dumps([row.to_dict() for row in rows]))[0]["name"] == names[0]
+    assert json.loads(json.dumps([asdict(row) for row in rows]))[0]["name"] == names[0]
 
 
 def test_where_the_compiler_refuses_the_network_every_row_says_so():

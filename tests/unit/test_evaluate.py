@@ -13,10 +13,9 @@ from sast_deploy.data import FrameSplit
 from sast_deploy.reports.accuracy import Accuracy
 from sast_deploy.show.evaluation import evaluation_table
 from sast_deploy.training.checkpoint import load_checkpoint
-from sast_deploy.training.evaluate import EvaluationResult, evaluate
+from sast_deploy.training.evaluate import EvaluationResult, evaluate, tail_shares, tail_warning
 from sast_deploy.training.network.network import NetworkSpec
 from sast_deploy.training.recipes import PAPER
-from sast_deploy.training.surrogate_tails import tail_shares, tail_warning
 from sast_deploy.training.train import train
 from tests.tinydata import SHAPE, tiny_set
 

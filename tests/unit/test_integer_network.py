@@ -16,15 +16,14 @@ from sast_deploy.base.versions import package_versions
 from sast_deploy.compiler import compile_network
 from sast_deploy.engines.reference import run_reference
 from sast_deploy.finetuning import IntegerNetwork
-from sast_deploy.finetuning.arithmetic import exact_dtype, fit_, round_, shift
-from sast_deploy.finetuning.lif import LayerRules, integer_lif
+from sast_deploy.finetuning.lif import LayerRules, exact_dtype, fit_, integer_lif, round_, shift
 from sast_deploy.finetuning.quantized import integer_layer
 from sast_deploy.program.fixedpoint import OVERFLOWS, ROUNDINGS, Arithmetic, QFormat, divide_pow2, fit
 from sast_deploy.program.profile import Profile, load_profile, parse_profile, profile_names
 from sast_deploy.training.augment import network_input
 from sast_deploy.training.checkpoint import Checkpoint, load_network, to_float_network
+from sast_deploy.training.network.lif import arctan_spike
 from sast_deploy.training.network.network import Network, NetworkSpec, cross_entropy
-from sast_deploy.training.network.surrogate import arctan_spike
 from sast_deploy.training.recipes import PAPER
 from sast_deploy.training.train import train
 from tests.tinydata import CLIP, SHAPE, tiny_set

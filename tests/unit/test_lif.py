@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from sast_deploy.training.network import lif as lif_module
-from sast_deploy.training.network.lif import Reset, lif, lif_states
-from sast_deploy.training.network.surrogate import arctan_slope, arctan_spike, step
+from sast_deploy.training.network.lif import Reset, arctan_slope, arctan_spike, lif, lif_states, step
 
 
 def random_layer(seed: int, steps: int = 6) -> tuple[torch.Tensor, torch.Tensor]:

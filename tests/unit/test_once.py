@@ -18,7 +18,7 @@ def test_the_label_of_a_layer():
     homes = {name for name, text in SOURCES.items() if re.search(r"layer \{[^}]*\} \(\{", text)}
     assert {name for name in homes if not name.startswith("netx/foreign/")} <= {
         "program/program.py",
-        "training/surrogate_tails.py",  # a share in the brackets, not a kind
+        "training/evaluate.py",  # a share in the brackets, not a kind
     }
 
 

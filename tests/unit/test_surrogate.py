@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from sast_deploy.training.network.surrogate import arctan_slope, arctan_spike, step
+from sast_deploy.training.network.lif import arctan_slope, arctan_spike, step
 
 # sigma(x) = 1/2 + arctan(25 x)/pi at 25 x = 0, +-1, +-sqrt(3), where arctan is 0, pi/4, pi/3
 TABLE = [

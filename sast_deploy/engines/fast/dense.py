@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.engines.fast.neurons import RECURRENT
-from sast_deploy.engines.fast.plan import Plan, SpikingPlan
+from sast_deploy.engines.fast.plan import SpikingPlan
 from sast_deploy.program.program import Dense
 
 INT8_MAX = np.iinfo(np.int8).max
@@ -23,20 +23,13 @@ DENSE_FROM = 0.25  # share of nonzero inputs from which the dense product is the
 WORTH_IMPORTING = 1e11  # additions of rows that take about as long as importing torch
 
 
-def possible(plan: Plan) -> bool:
-    """Whether the layer is a plain dense product in int8 and int32."""
-    return (
-        isinstance(plan, SpikingPlan)
-        and isinstance(plan.layer, Dense)
-        and plan.widths.weight is np.int8
-        and plan.rules[RECURRENT] < 0
-        and not plan.synapses.delays.any()
-    )
+def worthwhile(plan: SpikingPlan, density: float, rows: int) -> bool:
+    """Whether `rows` more inputs of such density are faster in a dense product, torch's import included.
 
-
-def worthwhile(plan: Plan, density: float, rows: int) -> bool:
-    """Whether `rows` more inputs of such density are faster in a dense product, torch's import included."""
-    if density < DENSE_FROM or not possible(plan) or not isinstance(plan, SpikingPlan):
+    Only a layer that is a plain product in int8 and int32 can have one.
+    """
+    plain = isinstance(plan.layer, Dense) and plan.rules[RECURRENT] < 0 and not plan.synapses.delays.any()
+    if density < DENSE_FROM or not plain or plan.widths.weight is not np.int8:
         return False
     work = density * rows * plan.synapses.weight.size
     return ("torch" in sys.modules or work > WORTH_IMPORTING) and exact_here()

@@ -17,13 +17,12 @@ from sast_deploy.engines.fast.dense import NO_SUMS, dense_sums, worthwhile
 from sast_deploy.engines.fast.neurons import MOST, UNCHECKED
 from sast_deploy.engines.fast.plan import (
     Array,
+    Inputs,
     PoolPlan,
     ReadoutPlan,
     SpikingPlan,
-    frame_inputs,
     make_plans,
     stored_size,
-    stored_type,
 )
 from sast_deploy.engines.frames import Frames, check_shape, check_values
 from sast_deploy.program.program import Program, Readout
@@ -77,8 +76,8 @@ class FastEngine:
             if number is not None and number < 1:
                 raise DataError(f"{name} = {number}", where="fast", expected="at least 1")
         self.program, self.plans = program, make_plans(program)
-        self.input_type = stored_type(frame_inputs(program))
-        self.threads = threads or available_cores()
+        self.input_type = Inputs(program.input_min, program.input_max).stored_type
+        self.threads = threads or len(os.sched_getaffinity(0))
         widest = max(stored_size(int(np.prod(shape))) for shape in program.shapes()[1:])
         self.batch = batch or max(1, min(TILE_MAX, TILE_BYTES // (widest * max(program.steps, 1))))
         self._pool = ThreadPoolExecutor(self.threads, "fast")  # starts threads when there is work
@@ -201,14 +200,6 @@ def channels_first(values: Array, shape: tuple[int, ...]) -> Array:
     maps = values.reshape(*values.shape[:-1], height, width, channels)
     first: Array = np.moveaxis(maps, -1, -3).reshape(values.shape)
     return first
-
-
-def available_cores() -> int:
-    """Processor cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on Linux
-        return os.cpu_count() or 1
 
 
 def _read_only(array: Array) -> Array:

@@ -39,18 +39,23 @@ UNITY = 1 << LEAK_BITS
 
 @dataclass(frozen=True)
 class Inputs:
-    """The range of a layer's inputs: their largest magnitude, and whether any may be negative."""
+    """The range of a layer's inputs, and the type in which they are stored."""
 
-    x_max: int
-    signed: bool = False
+    low: int
+    high: int
 
     @property
-    def wide(self) -> bool:
-        """Whether uint8 does not hold them."""
-        return self.signed or self.x_max > UINT8_MAX
+    def x_max(self) -> int:
+        """The largest magnitude."""
+        return max(-self.low, self.high)
+
+    @property
+    def stored_type(self) -> type[Any]:
+        """uint8 where that holds them."""
+        return np.int32 if self.low < 0 or self.high > UINT8_MAX else np.uint8
 
 
-SPIKES = Inputs(1)
+SPIKES = Inputs(0, 1)
 
 
 class Synapses(NamedTuple):
@@ -123,30 +128,20 @@ def make_plans(program: Program) -> tuple[Plan, ...]:
         CompileError: a layer whose intermediate results need more than 64 bits.
     """
     plans: list[Plan] = []
-    inputs = frame_inputs(program)
+    # Frames may be all that their type holds, where that is wide enough.
+    ends = program.input_ranges((program.input_min, max(program.input_max, -program.input_min, UINT8_MAX)))
+    ranges = [Inputs(*pair) for pair in ends]
     for index, layer in enumerate(program.layers):
         if isinstance(layer, SumPool):
-            plan, inputs = _plan_pool(program, layer, index, inputs)
-            plans.append(plan)
+            plans.append(_plan_pool(program, layer, index, ranges))
         else:
             make = _plan_readout if isinstance(layer, Readout) else _plan_spiking
-            plans.append(make(program, index, inputs))
-            inputs = SPIKES
+            plans.append(make(program, index, ranges[index]))
     for made in plans:
         for array in (*vars(made).values(), *getattr(made, "synapses", ())):
             if isinstance(array, np.ndarray):
                 array.flags.writeable = False  # so that kernels need not expect writes: 8 % less time
     return tuple(plans)
-
-
-def frame_inputs(program: Program) -> Inputs:
-    """The range of the frames: 0..255, all that their type holds, where that is wide enough."""
-    return Inputs(max(program.input_max, -program.input_min, UINT8_MAX), program.input_min < 0)
-
-
-def stored_type(inputs: Inputs) -> type[Any]:
-    """The type in which inputs are stored."""
-    return np.int32 if inputs.wide else np.uint8
 
 
 def padded(size: int, multiple: int) -> int:
@@ -159,25 +154,17 @@ def stored_size(size: int) -> int:
     return padded(size, WORD)
 
 
-def pooled(layer: SumPool, inputs: Inputs) -> Inputs:
-    """An upper bound of the pool's outputs."""
-    total = inputs.x_max * layer.kernel[0] * layer.kernel[1]
-    x_max = total << layer.exponent if layer.exponent >= 0 else (total >> -layer.exponent) + 1
-    return Inputs(x_max, inputs.signed)
-
-
-def _plan_pool(program: Program, layer: SumPool, index: int, inputs: Inputs) -> tuple[PoolPlan, Inputs]:
-    """The plan and the range of its outputs."""
-    shapes, outputs = program.shapes(), pooled(layer, inputs)
+def _plan_pool(program: Program, layer: SumPool, index: int, ranges: list[Inputs]) -> PoolPlan:
+    before, after = program.shapes()[index : index + 2]
     rules = rule_constants(program.arithmetic, layer.exponent)
-    return PoolPlan(layer, shapes[index], shapes[index + 1], stored_type(outputs), rules), outputs
+    return PoolPlan(layer, before, after, ranges[index + 1].stored_type, rules)
 
 
 def _plan_readout(program: Program, index: int, inputs: Inputs) -> ReadoutPlan:
     layer, in_shape = program.layers[index], program.shapes()[index]
     assert isinstance(layer, Readout)
     label = layer_label(index, layer)
-    widths = choose_widths(layer, inputs.x_max, program.arithmetic, label, inputs.signed)
+    widths = choose_widths(layer, inputs.x_max, program.arithmetic, label, inputs.low < 0)
     weight = _rows([_input_order(layer.weight, in_shape, index == 0).T], widths)
     rules = rule_constants(program.arithmetic, layer.weight_exp)
     rules[BINARY] = inputs == SPIKES
@@ -189,7 +176,7 @@ def _plan_spiking(program: Program, index: int, inputs: Inputs) -> SpikingPlan:
     layer, (in_shape, out_shape) = program.layers[index], program.shapes()[index : index + 2]
     assert isinstance(layer, (Dense, Conv2d))
     label = layer_label(index, layer)
-    widths = choose_widths(layer, inputs.x_max, program.arithmetic, label, inputs.signed)
+    widths = choose_widths(layer, inputs.x_max, program.arithmetic, label, inputs.low < 0)
     if isinstance(layer, Conv2d):
         groups, tables, delays = layer.groups, [_conv_table(layer)], layer.delay.astype(np.int64)
         unit, units = in_shape[0] // groups, in_shape[1] * in_shape[2] * groups
@@ -203,7 +190,7 @@ def _plan_spiking(program: Program, index: int, inputs: Inputs) -> SpikingPlan:
     rules = rule_constants(program.arithmetic, layer.weight_exp)
     rules[INTERVAL], rules[OFFSET] = program.reset_interval, layer.reset_offset
     rules[BINARY], rules[RECURRENT] = inputs == SPIKES, -1
-    checks = index == 0 and stored_type(inputs) is np.uint8 and program.input_max < UINT8_MAX
+    checks = index == 0 and inputs.stored_type is np.uint8 and program.input_max < UINT8_MAX
     rules[MOST] = program.input_max if checks else UNCHECKED
     if isinstance(layer, Dense) and layer.recurrent is not None:
         rules[RECURRENT] = len(delays) * delay_rows

@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -30,15 +30,18 @@ class ActorError(Exception):
     """A Lava process ended while the network was running."""
 
 
-def main(run: Callable[[Path], None]) -> int:
-    """Run a job and report its failure; returns the exit code."""
-    run_dir = Path(sys.argv[1])
+def main(run: Callable[[Path], None]) -> NoReturn:
+    """Run a job, report its failure and end the process, whatever Lava's threads and destructors may do."""
+    code = _run(run, Path(sys.argv[1]))
+    sys.stdout.flush()
+    os._exit(code)  # everything that matters is on its way
+
+
+def _run(run: Callable[[Path], None], run_dir: Path) -> int:
     try:
         run(run_dir)
     except ImportError as error:
-        from sast_deploy.base.versions import (
-            missing_package,  # here: its imports take time, which every run pays
-        )
+        from sast_deploy.base.versions import missing_package  # here, as its own imports take time
 
         found = missing_package(error)
         return _report(run_dir, f"Lava cannot be imported: {found}", SETUP_HINT)
@@ -127,7 +130,4 @@ def _report(run_dir: Path, what: str, todo: str | None) -> int:
 
 
 if __name__ == "__main__":
-    code = main(run_program)
-    # Lava's threads and destructors may hang at exit; everything that matters is on its way.
-    sys.stdout.flush()
-    os._exit(code)
+    main(run_program)

@@ -57,7 +57,6 @@ def run_lava(
     else:
         program, where = read_net(Path(source)).program, str(source)
     _check(program, frames, where)
-    _check_open_files(program)
     batch = choose_batch(program, len(frames)) if batch is None else batch
     if batch < 1:
         raise DataError(f"batch = {batch}", where="Lava", expected="at least 1")
@@ -99,16 +98,6 @@ def open_files(program: Program) -> int:
     return FILES + FILES_EACH * (1 + 2 * len(program.layers) - pooling + recurrent)
 
 
-def _check_open_files(program: Program) -> None:
-    """Lava hangs where a process may open too few files. Raises LavaError."""
-    allowed, needed = resource.getrlimit(resource.RLIMIT_NOFILE)[0], open_files(program)
-    if 0 <= allowed < needed:  # RLIM_INFINITY is -1
-        raise LavaError(
-            f"Lava needs {needed} open files for this network", where="ulimit -n",
-            expected=f"more than the {allowed} allowed here", todo="raise it: ulimit -n 1024",
-        )  # fmt: skip
-
-
 def _check(program: Program, frames: Frames, where: str) -> None:
     check_frames(program, frames, where)
     if not len(frames) or not frames.shape[1]:
@@ -116,6 +105,12 @@ def _check(program: Program, frames: Frames, where: str) -> None:
     problem = unfit_layer(program, frames.shape[1])
     if problem:
         raise LavaError(problem, where=where, expected="sums that int64 and float64 hold exactly")
+    allowed, needed = resource.getrlimit(resource.RLIMIT_NOFILE)[0], open_files(program)
+    if 0 <= allowed < needed:  # Lava would hang; RLIM_INFINITY is -1
+        raise LavaError(
+            f"Lava needs {needed} open files for this network", where="ulimit -n",
+            expected=f"more than the {allowed} allowed here", todo="raise it: ulimit -n 1024",
+        )  # fmt: skip
 
 
 def _prepare(run_dir: Path, program: Program, frames: Frames, batch: int, trace: bool) -> None:

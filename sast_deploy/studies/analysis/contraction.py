@@ -32,8 +32,8 @@ import torch
 from torch import Tensor
 
 from sast_deploy.studies.analysis.stream import Stream
+from sast_deploy.training.network.lif import arctan_slope
 from sast_deploy.training.network.network import Network, NetworkSpec
-from sast_deploy.training.network.surrogate import arctan_slope
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
 BINS = 4096  # of ln gamma: quantiles are exact to 0.3 %

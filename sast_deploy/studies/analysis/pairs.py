@@ -13,8 +13,8 @@ from sast_deploy.base.progress import track
 from sast_deploy.studies.analysis.lipschitz import LipschitzBound, lipschitz_bound, time_gain
 from sast_deploy.studies.analysis.stream import Stream, batch_size
 from sast_deploy.training.batches import fitting_threads
+from sast_deploy.training.network.lif import arctan_slope
 from sast_deploy.training.network.network import Network
-from sast_deploy.training.network.surrogate import arctan_slope
 
 SAMPLES = 32  # inputs the search starts from
 DISTANCES = (1e-4, 1e-2, 1.0)  # of the disturbed input from the sample, Euclidean over all steps and pixels

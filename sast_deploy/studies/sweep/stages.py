@@ -84,7 +84,7 @@ class Measuring:
         profile, network = load_profile(stage.profile), to_float_network(self.checkpoint)
         test = Samples(self.data.test.frames, self.data.test.labels)
         rows = ablate(network, profile, f"{self.checkpoint.name}-{profile.name}", *self._calibration, test)
-        return {"profile": profile.name, "rows": [row.to_dict() for row in rows]}
+        return {"profile": profile.name, "rows": [asdict(row) for row in rows]}
 
     def _analysis(self, stage: Stage) -> dict[str, Any]:
         counts = unclipped_test(self.job.run.data) if stage.subject == "drop" else None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sast_deploy.studies.tables.records import Record
-from sast_deploy.training.surrogate_tails import tail_shares
+from sast_deploy.training.evaluate import tail_shares
 
 Value = Callable[[Record], float | None]
 

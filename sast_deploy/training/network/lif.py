@@ -1,4 +1,6 @@
-"""The leaky integrate-and-fire recursion over time, with its gradient written by hand."""
+"""The arctan spike function, the step it becomes on deployment, and the leaky integrate-and-fire recursion
+over time, with its gradient written by hand.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +10,36 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from sast_deploy.training.network.surrogate import arctan_slope_, step
-
 CHUNK = 1 << 18  # membranes whose slopes are computed in one go: they stay in the processor's cache
 Reset = Literal["subtract", "zero"]
 
 
+def arctan_spike(x: Tensor, k: float) -> Tensor:
+    """Smooth spike sigma(x) = 1/2 + arctan(k x) / pi, in (0, 1); sigma(0) = 1/2.
+
+    `x` is the distance u - theta of the membrane from its threshold, of any shape; `k` > 0 is the slope
+    factor (25 in the papers). sigma tends to `step` as k grows. Source: Nicholson, arXiv 2603.18039.
+    """
+    return torch.atan(x * k) / math.pi + 0.5
+
+
+def arctan_slope(x: Tensor, k: float) -> Tensor:
+    """Derivative sigma'(x) = k / (pi (1 + (k x)^2)); its maximum, at x = 0, is k / pi."""
+    return (k / math.pi) / (1.0 + (x * k) ** 2)
+
+
+def arctan_slope_(x: Tensor, k: float) -> Tensor:
+    """`arctan_slope` in place of `x`, bit for bit the same."""
+    return x.mul_(k).square_().add_(1.0).reciprocal_().mul_(k / math.pi)
+
+
+def step(x: Tensor) -> Tensor:
+    """Hard spike H(x): 1 where x >= 0, else 0 (H(0) = 1), in the dtype of `x`."""
+    return (x >= 0).to(x.dtype)
+
+
 class _LIF(torch.autograd.Function):
-    """Forward: `_integrate`, smooth or hard. Backward: back-propagation through time, sigma' for either.
+    """Forward: `lif_states`, smooth or hard. Backward: back-propagation through time, sigma' for either.
 
     With g_t = dL/ds_t from the layers above and d_t = dL/du_t = dL/dI_t, reset by subtraction gives
 
@@ -33,7 +57,7 @@ class _LIF(torch.autograd.Function):
     def forward(
         ctx: Any, current: Tensor, theta: Tensor, alpha: float, k: float, hard: bool, reset: Reset
     ) -> Tensor:
-        membrane, spikes = _integrate(current, theta, alpha, None if hard else k, reset)
+        membrane, spikes = lif_states(current, theta, alpha, None if hard else k, reset)
         ctx.save_for_backward(membrane, theta, *((spikes,) if reset == "zero" else ()))
         ctx.alpha, ctx.k = alpha, k
         return spikes
@@ -57,10 +81,11 @@ class _LIF(torch.autograd.Function):
         return delta, None, None, None, None, None
 
 
-def _integrate(
-    current: Tensor, theta: Tensor, alpha: float, k: float | None, reset: Reset
+@torch.no_grad()
+def lif_states(
+    current: Tensor, theta: Tensor, alpha: float, k: float | None, reset: Reset = "subtract"
 ) -> tuple[Tensor, Tensor]:
-    """Membranes and spikes over time; `k` None means the hard step."""
+    """Membranes u and spikes s of `lif`, each the shape of `current`; k None: of the step H. No gradient."""
     membrane = torch.empty_like(current)
     spikes = torch.empty_like(current)
     for t, u in enumerate(membrane):
@@ -100,11 +125,3 @@ def lif(
     """
     spikes: Tensor = _LIF.apply(current, theta, alpha, k, hard, reset)  # type: ignore[no-untyped-call]
     return spikes
-
-
-@torch.no_grad()
-def lif_states(
-    current: Tensor, theta: Tensor, alpha: float, k: float | None, reset: Reset = "subtract"
-) -> tuple[Tensor, Tensor]:
-    """Membranes u and spikes s of `lif`, each the shape of `current`; k None: of the step H, no gradient."""
-    return _integrate(current, theta, alpha, k, reset)

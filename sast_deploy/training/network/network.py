@@ -60,7 +60,9 @@ class NetworkSpec(Settings, called="network", error=UsageError, later=ADDED_LATE
     def __post_init__(self) -> None:
         super().__post_init__()
         expected = len(self.hidden) if self.kind == "conv" else 0
-        _check(len(self.strides) == expected, f"{len(self.strides)} strides for {self.kind}", f"{expected}")
+        if len(self.strides) != expected:
+            found = f"{len(self.strides)} strides for {self.kind}"
+            raise UsageError(found, where="network", expected=f"{expected}")
 
 
 def network_spec(
@@ -205,8 +207,3 @@ def state_shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
 def cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """Mean cross-entropy over the batch."""
     return functional.cross_entropy(logits, labels, label_smoothing=label_smoothing)
-
-
-def _check(condition: bool, found: str, expected: str) -> None:
-    if not condition:
-        raise UsageError(found, where="network", expected=expected)
