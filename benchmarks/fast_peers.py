@@ -65,8 +65,7 @@ def snntorch_run(program: Program) -> Run:
 
 
 def spikingjelly_run(program: Program) -> Run:
-    from spikingjelly.activation_based import functional as jelly
-    from spikingjelly.activation_based import neuron
+    from spikingjelly.activation_based import functional as jelly, neuron
 
     def neurons(layer: Dense | Conv2d) -> Neurons:
         tau = 1.0 / (1.0 - decay(layer))

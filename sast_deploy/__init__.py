@@ -16,74 +16,72 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from sast_deploy.api import Net as Net
-    from sast_deploy.api import Simulation as Simulation
-    from sast_deploy.api import compile as compile
-    from sast_deploy.api import inputs as inputs
-    from sast_deploy.api import inspect as inspect
-    from sast_deploy.api import load as load
-    from sast_deploy.api import simulate as simulate
-    from sast_deploy.api import verify as verify
+    from sast_deploy.api import (
+        Net as Net,
+        Simulation as Simulation,
+        compile as compile,
+        inputs as inputs,
+        inspect as inspect,
+        load as load,
+        simulate as simulate,
+        verify as verify,
+    )
     from sast_deploy.base.errors import SastError as SastError
-    from sast_deploy.base.progress import Observer as Observer
-    from sast_deploy.base.progress import observe as observe
-    from sast_deploy.compiler.floatnet import FloatConv2d as FloatConv2d
-    from sast_deploy.compiler.floatnet import FloatDense as FloatDense
-    from sast_deploy.compiler.floatnet import FloatNetwork as FloatNetwork
-    from sast_deploy.compiler.floatnet import FloatPool as FloatPool
-    from sast_deploy.compiler.floatnet import FloatReadout as FloatReadout
-    from sast_deploy.data import DataInfo as DataInfo
-    from sast_deploy.data import FrameOptions as FrameOptions
-    from sast_deploy.data import FrameSet as FrameSet
-    from sast_deploy.data import FrameSplit as FrameSplit
-    from sast_deploy.data import load_frames as load_frames
+    from sast_deploy.base.progress import Observer as Observer, observe as observe
+    from sast_deploy.compiler.floatnet import (
+        FloatConv2d as FloatConv2d,
+        FloatDense as FloatDense,
+        FloatNetwork as FloatNetwork,
+        FloatPool as FloatPool,
+        FloatReadout as FloatReadout,
+    )
+    from sast_deploy.data import (
+        DataInfo as DataInfo,
+        FrameOptions as FrameOptions,
+        FrameSet as FrameSet,
+        FrameSplit as FrameSplit,
+        load_frames as load_frames,
+    )
     from sast_deploy.data.frames import frames_from_events as frames_from_events
     from sast_deploy.data.request import DataRequest as DataRequest
     from sast_deploy.engines.registry import LavaOptions as LavaOptions
     from sast_deploy.finetuning.finetune import finetune as finetune
     from sast_deploy.netx.foreign.stocknet import StockUse as StockUse
-    from sast_deploy.program.profile import Profile as Profile
-    from sast_deploy.program.profile import load_profile as load_profile
+    from sast_deploy.program.profile import Profile as Profile, load_profile as load_profile
     from sast_deploy.program.program import Program as Program
-    from sast_deploy.program.record import SpikeRecord as SpikeRecord
-    from sast_deploy.program.record import Trace as Trace
+    from sast_deploy.program.record import SpikeRecord as SpikeRecord, Trace as Trace
     from sast_deploy.reports.run import Report as Report
-    from sast_deploy.training.checkpoint import Checkpoint as Checkpoint
-    from sast_deploy.training.checkpoint import load_checkpoint as load_checkpoint
+    from sast_deploy.training.checkpoint import Checkpoint as Checkpoint, load_checkpoint as load_checkpoint
     from sast_deploy.training.evaluate import evaluate as evaluate
-    from sast_deploy.training.network.network import NetworkSpec as NetworkSpec
-    from sast_deploy.training.network.network import network_spec as network_spec
-    from sast_deploy.training.recipes import Recipe as Recipe
-    from sast_deploy.training.recipes import recipe as recipe
+    from sast_deploy.training.network.network import NetworkSpec as NetworkSpec, network_spec as network_spec
+    from sast_deploy.training.recipes import Recipe as Recipe, recipe as recipe
     from sast_deploy.training.train import train as train
     from sast_deploy.verification.comparison import Verification as Verification
 
-# Public name -> the module that has it; a test compares this with what type checkers see above.
-_HOMES = {
-    **dict.fromkeys(("Net", "Simulation"), "api"),
-    **dict.fromkeys(("compile", "inputs", "inspect", "load", "simulate", "verify"), "api"),
-    "SastError": "base.errors",
-    **dict.fromkeys(("Observer", "observe"), "base.progress"),
-    **dict.fromkeys(
-        ("FloatConv2d", "FloatDense", "FloatNetwork", "FloatPool", "FloatReadout"), "compiler.floatnet"
-    ),
-    **dict.fromkeys(("DataInfo", "FrameOptions", "FrameSet", "FrameSplit", "load_frames"), "data"),
-    "frames_from_events": "data.frames",
-    "DataRequest": "data.request",
-    "LavaOptions": "engines.registry",
-    "finetune": "finetuning.finetune",
-    "StockUse": "netx.foreign.stocknet",
-    **dict.fromkeys(("Profile", "load_profile"), "program.profile"),
-    "Program": "program.program",
-    **dict.fromkeys(("SpikeRecord", "Trace"), "program.record"),
-    "Report": "reports.run",
-    **dict.fromkeys(("Checkpoint", "load_checkpoint"), "training.checkpoint"),
-    "evaluate": "training.evaluate",
-    **dict.fromkeys(("NetworkSpec", "network_spec"), "training.network.network"),
-    **dict.fromkeys(("Recipe", "recipe"), "training.recipes"),
-    "train": "training.train",
-    "Verification": "verification.comparison",
+# The public names of each module; a test compares them with what type checkers see above.
+_NAMES = {
+    "api": ("Net", "Simulation", "compile", "inputs", "inspect", "load", "simulate", "verify"),
+    "base.errors": ("SastError",),
+    "base.progress": ("Observer", "observe"),
+    "compiler.floatnet": ("FloatConv2d", "FloatDense", "FloatNetwork", "FloatPool", "FloatReadout"),
+    "data": ("DataInfo", "FrameOptions", "FrameSet", "FrameSplit", "load_frames"),
+    "data.frames": ("frames_from_events",),
+    "data.request": ("DataRequest",),
+    "engines.registry": ("LavaOptions",),
+    "finetuning.finetune": ("finetune",),
+    "netx.foreign.stocknet": ("StockUse",),
+    "program.profile": ("Profile", "load_profile"),
+    "program.program": ("Program",),
+    "program.record": ("SpikeRecord", "Trace"),
+    "reports.run": ("Report",),
+    "training.checkpoint": ("Checkpoint", "load_checkpoint"),
+    "training.evaluate": ("evaluate",),
+    "training.network.network": ("NetworkSpec", "network_spec"),
+    "training.recipes": ("Recipe", "recipe"),
+    "training.train": ("train",),
+    "verification.comparison": ("Verification",),
 }
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = ["__version__", *_HOMES]
 
 

@@ -40,10 +40,8 @@ from sast_deploy.base.rules import (
 )
 from sast_deploy.base.text import encodable
 from sast_deploy.data import FrameSet
-from sast_deploy.training.checkpoint import FORMAT as CHECKPOINT_FORMAT
-from sast_deploy.training.checkpoint import save_plain, state_problems
-from sast_deploy.training.network.network import ADDED_LATER as NETWORK_ADDED
-from sast_deploy.training.network.network import NetworkSpec, state_shapes
+from sast_deploy.training.checkpoint import FORMAT as CHECKPOINT_FORMAT, save_plain, state_problems
+from sast_deploy.training.network.network import ADDED_LATER as NETWORK_ADDED, NetworkSpec, state_shapes
 from sast_deploy.training.recipes import ADDED_LATER as RECIPE_ADDED
 
 FORMAT = "sast-deploy-resume"

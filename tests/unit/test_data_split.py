@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from sast_deploy.base.errors import DataError
 from sast_deploy.data.split import held_per_class, stratified_split

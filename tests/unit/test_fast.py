@@ -14,15 +14,22 @@ import pytest
 
 from sast_deploy.base.compiled import source_digest
 from sast_deploy.base.errors import DataError
-from sast_deploy.engines.fast import FastEngine, dense, run_fast
-from sast_deploy.engines.fast import engine as engine_module
+from sast_deploy.engines.fast import FastEngine, dense, engine as engine_module, run_fast
 from sast_deploy.engines.fast.kernels import run_spiking
 from sast_deploy.engines.reference import run_reference
 from sast_deploy.program.fixedpoint import Arithmetic, QFormat
 from sast_deploy.program.program import Program, SumPool, frozen_ints
 from sast_deploy.program.record import first_difference
-from tests.programs import RULES, conv_program, fc_program, random_frames, readout, rich_program, vectorised
-from tests.programs import dense as dense_layer
+from tests.programs import (
+    RULES,
+    conv_program,
+    dense as dense_layer,
+    fc_program,
+    random_frames,
+    readout,
+    rich_program,
+    vectorised,
+)
 
 PROGRAMS = {"fc": fc_program, "conv": conv_program, "rich": rich_program}
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from sast_deploy.base.errors import CompileError
-from sast_deploy.engines.fast import bounds, run_fast
-from sast_deploy.engines.fast import plan as plans
+from sast_deploy.engines.fast import bounds, plan as plans, run_fast
 from sast_deploy.engines.fast.bounds import choose_widths, largest_intermediate, largest_sum
 from sast_deploy.engines.reference import run_reference
 from sast_deploy.program.fixedpoint import Arithmetic, QFormat

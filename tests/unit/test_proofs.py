@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from sast_deploy.engines.reference import run_reference
 from sast_deploy.program.fixedpoint import QFormat, fit_array

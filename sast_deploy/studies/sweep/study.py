@@ -12,8 +12,7 @@ from typing import Any, TypeVar
 from sast_deploy.base.errors import ProfileError, UsageError
 from sast_deploy.base.reading import Expected
 from sast_deploy.base.reading.documents import read_toml
-from sast_deploy.base.rules import SEED, Number, Rule, Table, Text, Whole, refuse, shown
-from sast_deploy.base.rules import Choice as OneOf
+from sast_deploy.base.rules import SEED, Choice as OneOf, Number, Rule, Table, Text, Whole, refuse, shown
 from sast_deploy.data.readers.sources import EMBEDDED
 from sast_deploy.studies import ANALYSES
 from sast_deploy.studies.sweep.choices import (
