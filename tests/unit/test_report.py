@@ -25,7 +25,7 @@ FACTS = {
     "net": {"path": "a.net", "digest": "d", "program_digest": "p" * 64},
     "profile": "loihi-int4",
     "data": {
-        "provenance": "SIMULATED: digits", "holdout": 0.2, "holdout_seed": 3,
+        "dataset": "digits-saccade", "provenance": "SIMULATED: digits", "holdout": 0.2, "holdout_seed": 3,
         "test_samples": 20, "unlike_training": None,
     },
     "checkpoint": {"digest": "c", "metrics": {"test": {"hard": 0.9, "surrogate": 0.95, "samples": 20}}},
