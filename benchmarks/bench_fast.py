@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import platform
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -118,7 +119,9 @@ def operations(load: Workload, record, engine: FastEngine) -> dict:
 
 def lava(load: Workload, samples: tuple[int, int]) -> dict:
     """Rates of stock Lava, start left out, and of our batched Lava processes, start included."""
-    from sast_deploy.engines.lava import run_lava, run_stock
+    sys.path.append(str(Path(__file__).resolve().parents[1]))  # the judge is a tool beside the package
+    from sast_deploy.engines.lava import run_lava
+    from tools.stocklava import run_stock
 
     found, (few, many) = {}, samples
     try:

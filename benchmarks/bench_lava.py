@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -19,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from sast_deploy.base.text import percent
-from sast_deploy.engines.lava import run_lava, run_stock
+from sast_deploy.engines.lava import run_lava
 from sast_deploy.netx.file import NetFile, write_net
 from sast_deploy.program.fixedpoint import Arithmetic, QFormat
 from sast_deploy.program.program import Dense, Program, Readout, frozen_ints
@@ -29,6 +30,9 @@ RULES = Arithmetic(QFormat(16, 8), 8, "saturate", "toward-zero", "half-up", ">="
 
 
 def main() -> None:
+    sys.path.append(str(Path(__file__).resolve().parents[1]))  # the judge is a tool beside the package
+    from tools.stocklava import run_stock
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--samples", type=int, default=10_000)
     parser.add_argument("--stock-samples", type=int, default=200)

@@ -10,7 +10,7 @@ import pytest
 
 from sast_deploy.base.errors import NetFileError
 from sast_deploy.engines.fast import run_fast
-from sast_deploy.engines.lava import StockOptions, run_lava, run_stock
+from sast_deploy.engines.lava import run_lava
 from sast_deploy.engines.reference import run_reference
 from sast_deploy.netx.foreign.frames import stock_frames
 from sast_deploy.netx.foreign.reader import read_stock
@@ -18,6 +18,7 @@ from sast_deploy.netx.foreign.stocknet import StockUse
 from sast_deploy.program.record import first_difference
 from tests.programs import vectorised
 from tests.stockfiles import FLATTEN, conv, dense, image, integers, integrator, neuron, write_stock
+from tools.stocklava import StockOptions, run_stock
 
 pytestmark = pytest.mark.slow
 

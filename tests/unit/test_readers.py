@@ -459,7 +459,6 @@ METHODS = {"read_text", "read_bytes", "open"}
 OWN = {
     "sast_deploy.base.compiled": "the package's own source",
     "sast_deploy.data": "Source.open lists recordings",
-    "sast_deploy.data.cache": "the folder whose lock it holds",
     "sast_deploy.data.camera.idx": "unpacks what reading.open_regular opened",
     "sast_deploy.doctor": "the installation",
     "sast_deploy.base.files": "what it has just written, and the head of an output",
@@ -468,8 +467,6 @@ OWN = {
     "sast_deploy.program.profile": "the profiles of the package",
     "sast_deploy.engines.lava.child": "the folder of this run, for this user alone",
     "sast_deploy.engines.lava.shared": "the folder of this run",
-    "sast_deploy.engines.lava.stock": "the folder of this run",
-    "sast_deploy.engines.lava.stock_child": "the folder of this run",
     "sast_deploy.engines.lava.supervisor": "the folder of this run",
     "sast_deploy.program.record": "its own temporary file",
     "sast_deploy.base.streams": "the null device",

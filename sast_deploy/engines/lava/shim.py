@@ -58,21 +58,6 @@ class AnonymousMemory:
         self.buf = memoryview(mmap.mmap(-1, max(size, 1)))
 
 
-def widen_conv_groups() -> None:
-    """Let stock convolutions have more than 127 channels; call after `prepare`, for stock networks only.
-
-    Their process model passes `groups` on as int8, and `channels % groups` of NumPy 2 refuses a Python
-    integer that int8 cannot hold, where NumPy 1 widened it. The values are the same.
-    """
-    utils = importlib.import_module("lava.proc.conv.utils")
-    original: Callable[..., Any] = utils.conv
-
-    def conv(*arguments: Any) -> Any:
-        return original(*arguments[:-1], int(arguments[-1]))
-
-    vars(utils)["conv"] = conv
-
-
 def _import_with_hashable_byte_encoder() -> None:
     original: Callable[..., Any] = dataclasses.dataclass
 

@@ -1,4 +1,4 @@
-"""The same .net file on unmodified stock NetX and stock Lava processes: a witness and a yardstick.
+"""A .net file on unmodified stock NetX and stock Lava processes: the tests' judge, the benchmarks' yardstick.
 
 One sample at a time, one Lava time step after the other, as NetX users run their networks. Stock neurons
 reset to zero, so the spikes of a program that resets by subtraction differ, without a warning.
@@ -75,7 +75,7 @@ def run_stock(
         np.save(run_dir / "frames.npy", frames)
         job = {"net": str(Path(net_path).resolve()), "record": record, **asdict(options or StockOptions())}
         (run_dir / "job.json").write_text(json.dumps(job), encoding="utf-8")
-        child = "sast_deploy.engines.lava.stock_child"
+        child = "tools.stocklava.child"
         for _ in Watch(child, run_dir, len(frames), Limits(timeout, timeout)):
             pass
         try:

@@ -1,13 +1,15 @@
-"""The child process of stock.py: stock NetX, stock source, stock sinks, Lava's own defaults.
+"""The child process: stock NetX, stock source, stock sinks, Lava's own defaults.
 
-Lava is changed only as shim.py says: so that it can be imported, and leaves no shared memory behind.
+Lava is changed only as shim.py says, so that it can be imported and leaves no shared memory behind, and where
+NumPy 2 refuses what NumPy 1 took.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,27 @@ from sast_deploy.engines.lava import shim
 from sast_deploy.engines.lava.child import main
 
 
+def widen_conv_groups() -> None:
+    """Let stock convolutions have more than 127 channels; call after `shim.prepare`.
+
+    Their process model passes `groups` on as int8, and `channels % groups` of NumPy 2 refuses a Python
+    integer that int8 cannot hold, where NumPy 1 widened it. The values are the same.
+    """
+    utils = importlib.import_module("lava.proc.conv.utils")
+    original: Callable[..., Any] = utils.conv
+
+    def conv(*arguments: Any) -> Any:
+        return original(*arguments[:-1], int(arguments[-1]))
+
+    vars(utils)["conv"] = conv
+
+
 def run_stock_network(run_dir: Path) -> None:
     """Build the stock network of a job, run it, write stock.npz."""
     job = json.loads((run_dir / "job.json").read_text(encoding="utf-8"))
     began = time.perf_counter()
     shim.prepare()
-    shim.widen_conv_groups()
+    widen_conv_groups()
     from lava.lib.dl.netx.hdf5 import Network
     from lava.magma.core.run_configs import Loihi2SimCfg
 
