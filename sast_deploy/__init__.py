@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sast_deploy.compiler.floatnet import FloatNetwork as FloatNetwork
     from sast_deploy.compiler.floatnet import FloatPool as FloatPool
     from sast_deploy.compiler.floatnet import FloatReadout as FloatReadout
+    from sast_deploy.compiler.floatnet import FloatUpsample as FloatUpsample
     from sast_deploy.data import DataInfo as DataInfo
     from sast_deploy.data import FrameOptions as FrameOptions
     from sast_deploy.data import FrameSet as FrameSet
@@ -65,7 +66,8 @@ _HOMES = {
     "SastError": "base.errors",
     **dict.fromkeys(("Observer", "observe"), "base.progress"),
     **dict.fromkeys(
-        ("FloatConv2d", "FloatDense", "FloatNetwork", "FloatPool", "FloatReadout"), "compiler.floatnet"
+        ("FloatConv2d", "FloatDense", "FloatNetwork", "FloatPool", "FloatReadout", "FloatUpsample"),
+        "compiler.floatnet",
     ),
     **dict.fromkeys(("DataInfo", "FrameOptions", "FrameSet", "FrameSplit", "load_frames"), "data"),
     "frames_from_events": "data.frames",

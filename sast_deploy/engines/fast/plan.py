@@ -27,9 +27,9 @@ from sast_deploy.program.program import (
     Dense,
     Program,
     Readout,
+    Resampling,
     Shape,
     SpikingLayer,
-    SumPool,
     layer_label,
 )
 
@@ -91,10 +91,10 @@ class SpikingPlan:
 
 
 @dataclass(frozen=True, eq=False)
-class PoolPlan:
-    """A sum pool; its outputs are stored as out_type."""
+class ResamplingPlan:
+    """A sum pool or an upsampling; its outputs are stored as out_type."""
 
-    layer: SumPool
+    layer: Resampling
     in_shape: Shape
     out_shape: Shape
     out_type: type[Any]
@@ -113,7 +113,7 @@ class ReadoutPlan:
     rules: Array
 
 
-Plan = SpikingPlan | PoolPlan | ReadoutPlan
+Plan = SpikingPlan | ResamplingPlan | ReadoutPlan
 
 
 def make_plans(program: Program) -> tuple[Plan, ...]:
@@ -125,8 +125,8 @@ def make_plans(program: Program) -> tuple[Plan, ...]:
     plans: list[Plan] = []
     inputs = frame_inputs(program)
     for index, layer in enumerate(program.layers):
-        if isinstance(layer, SumPool):
-            plan, inputs = _plan_pool(program, layer, index, inputs)
+        if isinstance(layer, Resampling):
+            plan, inputs = _plan_resampling(program, layer, index, inputs)
             plans.append(plan)
         else:
             make = _plan_readout if isinstance(layer, Readout) else _plan_spiking
@@ -159,18 +159,21 @@ def stored_size(size: int) -> int:
     return padded(size, WORD)
 
 
-def pooled(layer: SumPool, inputs: Inputs) -> Inputs:
-    """An upper bound of the pool's outputs."""
-    total = inputs.x_max * layer.kernel[0] * layer.kernel[1]
+def resampled(layer: Resampling, inputs: Inputs) -> Inputs:
+    """An upper bound of the layer's outputs."""
+    total = inputs.x_max * layer.area
     x_max = total << layer.exponent if layer.exponent >= 0 else (total >> -layer.exponent) + 1
     return Inputs(x_max, inputs.signed)
 
 
-def _plan_pool(program: Program, layer: SumPool, index: int, inputs: Inputs) -> tuple[PoolPlan, Inputs]:
+def _plan_resampling(
+    program: Program, layer: Resampling, index: int, inputs: Inputs
+) -> tuple[ResamplingPlan, Inputs]:
     """The plan and the range of its outputs."""
-    shapes, outputs = program.shapes(), pooled(layer, inputs)
+    shapes, outputs = program.shapes(), resampled(layer, inputs)
     rules = rule_constants(program.arithmetic, layer.exponent)
-    return PoolPlan(layer, shapes[index], shapes[index + 1], stored_type(outputs), rules), outputs
+    plan = ResamplingPlan(layer, shapes[index], shapes[index + 1], stored_type(outputs), rules)
+    return plan, outputs
 
 
 def _plan_readout(program: Program, index: int, inputs: Inputs) -> ReadoutPlan:
