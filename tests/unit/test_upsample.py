@@ -13,6 +13,8 @@ from sast_deploy.calibration.targets import run_float
 from sast_deploy.compiler import compile_network
 from sast_deploy.compiler.floatnet import FloatConv2d, FloatDense, FloatNetwork, FloatReadout, FloatUpsample
 from sast_deploy.engines.fast import run_fast
+from sast_deploy.engines.lava.exact import unfit_layer
+from sast_deploy.engines.lava.run import open_files
 from sast_deploy.engines.reference import run_reference, synapses
 from sast_deploy.netx.file import NetFile, read_net, write_net
 from sast_deploy.netx.stock_view import stock_loads
@@ -103,6 +105,15 @@ def test_a_file_keeps_it_and_stock_netx_refuses_it(tmp_path):
     behind = replace(program, layers=(first, program.layers[1], replace(last, weight=last.weight[:, :24])))
     assert not stock_loads(program)
     assert not stock_loads(behind)
+
+
+def test_lava_starts_one_process_for_it_and_bounds_the_sums_behind_it():
+    """Eight layers, five without neurons: 11 processes and the source, seven files each, and 12 more."""
+    program = decoder_program(np.random.default_rng(0))
+    assert open_files(program) == 12 + 7 * 12
+    assert unfit_layer(program, program.steps) is None
+    wide = replace(program, layers=(*program.layers[:7], replace(program.layers[7], weight_exp=31)))
+    assert unfit_layer(wide, 1 << 30).startswith("layer 7: weighted sums reach")
 
 
 def test_its_digest_stays():
