@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         FloatNetwork as FloatNetwork,
         FloatPool as FloatPool,
         FloatReadout as FloatReadout,
+        FloatUpsample as FloatUpsample,
     )
     from sast_deploy.data import (
         DataInfo as DataInfo,
@@ -63,7 +64,9 @@ _NAMES = {
     "api": ("Net", "Simulation", "compile", "inputs", "inspect", "load", "simulate", "verify"),
     "base.errors": ("SastError",),
     "base.progress": ("Observer", "observe"),
-    "compiler.floatnet": ("FloatConv2d", "FloatDense", "FloatNetwork", "FloatPool", "FloatReadout"),
+    "compiler.floatnet": (
+        "FloatConv2d", "FloatDense", "FloatNetwork", "FloatPool", "FloatReadout", "FloatUpsample",
+    ),
     "data": ("DataInfo", "FrameOptions", "FrameSet", "FrameSplit", "load_frames"),
     "data.frames": ("frames_from_events",),
     "data.request": ("DataRequest",),
@@ -80,7 +83,7 @@ _NAMES = {
     "training.recipes": ("Recipe", "recipe"),
     "training.train": ("train",),
     "verification.comparison": ("Verification",),
-}
+}  # fmt: skip
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = ["__version__", *_HOMES]
 

@@ -24,8 +24,10 @@ from sast_deploy.program.program import (
     Layer,
     Program,
     Readout,
+    Resampling,
     Shape,
     SumPool,
+    Upsample,
     frozen_ints,
 )
 from sast_deploy.program.record import SpikeRecord
@@ -83,17 +85,21 @@ def any_rules(choose: Choices, weight_bits: int | None = None) -> Arithmetic:
     )
 
 
-def any_program(choose: Choices, rules: Arithmetic | None = None) -> Program:
-    """One to three layers of any kind and geometry, and mostly a readout."""
+def any_program(choose: Choices, rules: Arithmetic | None = None, upsamples: bool = False) -> Program:
+    """One to three layers of any kind and geometry, and mostly a readout.
+
+    upsamples: whether one of them may be an upsampling; each seed's program from before there were any stays.
+    """
     rules = rules or any_rules(choose)
     interval = choose.pick((0, 0, 0, 1, 2, 5))
     shape = first = (choose.pick((1, 2, 3, 4)), choose.pick(SIZES), choose.pick(SIZES))
     layers: list[Layer] = []
     for _ in range(choose.integer(1, 3)):
-        makers = (_any_dense, _any_conv, _any_pool) if len(shape) == 3 else (_any_dense,)
+        of_maps = (_any_conv, _any_pool, _any_upsample)[: 2 + upsamples]
+        makers = (_any_dense, *of_maps) if len(shape) == 3 else (_any_dense,)
         layers.append(choose.pick(makers)(choose, rules, shape, interval))
         shape = layers[-1].out_shape(shape)
-    if isinstance(layers[-1], SumPool) or choose.pick((True, True, False)):
+    if isinstance(layers[-1], Resampling) or choose.pick((True, True, False)):
         layers.append(_any_readout(choose, rules, shape))
         shape = layers[-1].out_shape(shape)
     largest, neurons = choose.pick((1, 4, 255)), sum(_neurons(first, layers))
@@ -170,6 +176,11 @@ def _any_axis(choose: Choices, size: int) -> tuple[int, int, int, int]:
 def _any_pool(choose: Choices, rules: Arithmetic, shape: Shape, interval: int) -> SumPool:
     rows, columns = (choose.integer(1, min(size, 3)) for size in shape[1:])
     return SumPool((rows, columns), choose.pick((0, 0, -1, -3)))
+
+
+def _any_upsample(choose: Choices, rules: Arithmetic, shape: Shape, interval: int) -> Upsample:
+    rows, columns = (choose.integer(1, 3 if size < 8 else 1) for size in shape[1:])
+    return Upsample((rows, columns))
 
 
 def _any_readout(choose: Choices, rules: Arithmetic, shape: Shape) -> Readout:
@@ -259,7 +270,7 @@ def _layer_features(program: Program) -> dict[str, bool]:
     convs = [layer for layer in program.layers if isinstance(layer, Conv2d)]
     denses = [layer for layer in program.layers if isinstance(layer, Dense)]
     pools = [(x, y) for x, y in zip(program.layers, program.shapes(), strict=False) if isinstance(x, SumPool)]
-    weighted = [layer for layer in program.layers if not isinstance(layer, SumPool)]
+    weighted = [layer for layer in program.layers if not isinstance(layer, Resampling)]
     axes = [
         axis for x in convs for axis in zip(x.weight.shape[2:], x.stride, x.padding, x.dilation, strict=True)
     ]

@@ -8,7 +8,14 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from sast_deploy.compiler.floatnet import FloatConv2d, FloatDense, FloatNetwork, FloatPool, FloatReadout
+from sast_deploy.compiler.floatnet import (
+    FloatConv2d,
+    FloatDense,
+    FloatNetwork,
+    FloatPool,
+    FloatReadout,
+    FloatUpsample,
+)
 from sast_deploy.program.profile import load_profile, parse_profile
 
 
@@ -43,6 +50,8 @@ def float_trace(network: FloatNetwork, frames: np.ndarray):
     for layer in network.layers:
         if isinstance(layer, FloatPool):
             train = _maps(train, lambda maps, kernel=layer.kernel: functional.avg_pool2d(maps, kernel))
+        elif isinstance(layer, FloatUpsample):
+            train = train.repeat(layer.factors[1], axis=4).repeat(layer.factors[0], axis=3)
         elif isinstance(layer, FloatReadout):
             return traces, _arriving(layer, train).mean(axis=1) + layer.bias
         else:

@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional
 
 from sast_deploy.program.fixedpoint import Arithmetic, QFormat
-from sast_deploy.program.program import Conv2d, Dense, Program, Readout, SumPool, frozen_ints
+from sast_deploy.program.program import Conv2d, Dense, Program, Readout, SumPool, Upsample, frozen_ints
 from sast_deploy.program.record import SpikeRecord, Trace
 
 RULES = Arithmetic(QFormat(8, 4), 4, "saturate", "toward-zero", "half-up", ">=", "subtract")
@@ -107,6 +107,21 @@ def rich_program(rng, rules=RULES, steps=9):
     return Program("rich", (2, 8, 6), 3, steps, ("a", "b", "c"), rules, layers, reset_interval=4)
 
 
+def decoder_program(rng, rules=RULES, steps=4):
+    """Upsamplings of frames and of spikes; in front of a convolution, of a pool and of the readout."""
+    layers = (
+        Upsample((1, 2)),
+        conv(rng, 2, 3, stride=(2, 2)),
+        Upsample((2, 3)),
+        replace(conv(rng, 3, 4, kernel=(2, 3), stride=(1, 2), padding=(0, 1)), vth=frozen_ints([2, 4, 6, 8])),
+        Upsample((3, 1)),
+        SumPool((2, 2)),
+        Upsample((1, 2)),
+        readout(rng, 4 * 4 * 6, 3),
+    )
+    return Program("decoder", (2, 4, 4), 3, steps, ("a", "b", "c"), rules, layers)
+
+
 def random_frames(rng, program, samples, density=0.4):
     shape = (samples, program.steps, *program.input_shape)
     counts = rng.integers(1, program.input_max + 1, shape)
@@ -122,7 +137,9 @@ def vectorised(program: Program, frames: np.ndarray) -> SpikeRecord:
     traces, logits = [], None
     for layer in program.layers:
         total = _product(layer, train)
-        if isinstance(layer, SumPool):
+        if isinstance(layer, Upsample):
+            train = total
+        elif isinstance(layer, SumPool):
             train = _scaled(total, layer.exponent, rules.shift_rounding)
         elif isinstance(layer, Readout):
             per_step = _scaled(total, layer.weight_exp, rules.shift_rounding) + layer.bias
@@ -176,6 +193,9 @@ def _delayed(train, steps):
 
 
 def _product(layer, train):
+    if isinstance(layer, Upsample):
+        maps = torch.from_numpy(train).flatten(0, 1)
+        return functional.interpolate(maps, scale_factor=layer.factors).unflatten(0, train.shape[:2]).numpy()
     if isinstance(layer, SumPool):
         area = layer.kernel[0] * layer.kernel[1]
         maps = torch.from_numpy(train).flatten(0, 1)

@@ -17,11 +17,11 @@ from sast_deploy.calibration.scales import moment_points
 from sast_deploy.calibration.targets import Frames, Targets, leak_of, real_weights
 from sast_deploy.calibration.task import Options, Seen, Task
 from sast_deploy.compiler.choice import LayerChoice
-from sast_deploy.compiler.floatnet import FloatNetwork, FloatPool, FloatReadout, FloatSpiking
+from sast_deploy.compiler.floatnet import FloatNetwork, FloatReadout, FloatResampling, FloatSpiking
 from sast_deploy.compiler.quantize import Float64Array
 from sast_deploy.program.profile import Profile
-from sast_deploy.program.program import Program, Readout, SumPool
-from sast_deploy.program.sums import Weighted, input_maxima, layer_inputs, pooled
+from sast_deploy.program.program import Program, Readout, Resampling
+from sast_deploy.program.sums import Weighted, input_maxima, layer_inputs, resampled
 
 Array = npt.NDArray[Any]
 
@@ -48,8 +48,8 @@ class Solver:
         found: dict[int, LayerChoice] = {}
         x: Array = self.frames
         for index, layer in enumerate(self.program.layers):
-            if isinstance(layer, SumPool):
-                x = pooled(layer, x, self.program.arithmetic.shift_rounding)
+            if isinstance(layer, Resampling):
+                x = resampled(layer, x, self.program.arithmetic.shift_rounding)
                 continue
             task = self._task(index, layer, x, wanted[index], options)
             if isinstance(layer, Readout):
@@ -66,7 +66,7 @@ class Solver:
     def _task(self, index: int, layer: Weighted, x: Array, wanted: Array, options: Options) -> Task:
         trained = self.network.layers[index]
         weights = real_weights(self.network)[index]
-        if isinstance(trained, FloatPool) or weights is None:
+        if isinstance(trained, FloatResampling) or weights is None:
             raise ValueError(f"layer {index} of program and network differ")
         real = weights.reshape(len(weights), -1)
         centred = isinstance(trained, FloatReadout) and options.measures

@@ -25,13 +25,13 @@ from sast_deploy.compiler.floatnet import (
     FloatDense,
     FloatLayer,
     FloatNetwork,
-    FloatPool,
     FloatReadout,
+    FloatResampling,
     FloatSpiking,
 )
 from sast_deploy.compiler.quantize import Float64Array
-from sast_deploy.program.program import Conv2d, Dense, Program, Readout, SumPool
-from sast_deploy.program.sums import pooled, real_sums
+from sast_deploy.program.program import Conv2d, Dense, Program, Readout, Resampling
+from sast_deploy.program.sums import real_sums, resampled
 
 CHUNK = 1 << 24  # numbers of one layer that are held at once
 Frames = npt.NDArray[np.uint8]
@@ -58,7 +58,7 @@ def check_calibratable(network: FloatNetwork) -> None:
 def _unknown(network: FloatNetwork, layer: FloatLayer) -> Iterator[str]:
     if isinstance(layer, FloatDense) and layer.recurrent is not None:
         yield "recurrent weights"
-    if not isinstance(layer, FloatPool) and layer.delay.any():
+    if not isinstance(layer, FloatResampling) and layer.delay.any():
         yield "delays"
     if isinstance(layer, FloatSpiking):
         if layer.current_leak is not None and layer.current_leak.any():
@@ -76,12 +76,12 @@ def leak_of(network: FloatNetwork, index: int) -> float:
 
 
 def real_weights(network: FloatNetwork) -> list[Float64Array | None]:
-    """Weights per unit of the integer inputs, for every layer; None for a pool."""
+    """Weights per unit of the integer inputs, for every layer; None for one without any."""
     found: list[Float64Array | None] = []
     unit = 1.0 / network.input_clip
     for layer in network.layers:
-        if isinstance(layer, FloatPool):
-            unit /= layer.kernel[0] * layer.kernel[1]
+        if isinstance(layer, FloatResampling):
+            unit /= layer.area
             found.append(None)
             continue
         found.append(layer.weight.astype(np.float64) * unit)
@@ -106,8 +106,8 @@ def _run(network: FloatNetwork, program: Program, frames: Frames) -> Targets:
     shapes = program.shapes()
     layers = zip(network.layers, program.layers, real_weights(network), strict=True)
     for index, (layer, integer, weight) in enumerate(layers):
-        if isinstance(integer, SumPool):
-            x = pooled(integer, x, program.arithmetic.shift_rounding)
+        if isinstance(integer, Resampling):
+            x = resampled(integer, x, program.arithmetic.shift_rounding)
         elif isinstance(layer, FloatReadout):
             mean = x.reshape(*x.shape[:2], -1).mean(axis=1, dtype=np.float64)
             return Targets(tuple(spikes), np.asarray(mean @ np.asarray(weight).T + layer.bias, np.float64))

@@ -17,6 +17,7 @@ from sast_deploy.compiler.floatnet import (
     FloatNetwork,
     FloatPool,
     FloatReadout,
+    FloatResampling,
     FloatSpiking,
 )
 from sast_deploy.compiler.quantize import (
@@ -40,6 +41,7 @@ from sast_deploy.program.program import (
     Program,
     Readout,
     SumPool,
+    Upsample,
     frozen_ints,
     per_neuron,
 )
@@ -129,11 +131,10 @@ class _Builder:
 
     def _layer(self, layer: FloatLayer, index: int) -> Layer:
         where, choice = f"layer {index}", self.choices.get(index)
-        if isinstance(layer, FloatPool):
+        if isinstance(layer, FloatResampling):
             # The mean over a window is its sum in units of 1 / window size.
-            area = layer.kernel[0] * layer.kernel[1]
-            self.input_unit, self.input_max = self.input_unit / area, self.input_max * area
-            return SumPool(layer.kernel)
+            self.input_unit, self.input_max = self.input_unit / layer.area, self.input_max * layer.area
+            return SumPool(layer.kernel) if isinstance(layer, FloatPool) else Upsample(layer.factors)
         real = layer.weight.astype(np.float64) * self.input_unit
         if choice is not None:
             check_choice(choice, real.shape, self.profile, where)

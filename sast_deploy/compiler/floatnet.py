@@ -41,6 +41,7 @@ from sast_deploy.program.program import (
     Pools,
     Positive,
     Shape,
+    Upsamples,
     frozen_ints,
 )
 
@@ -154,6 +155,20 @@ class FloatPool(Pools):
 
 
 @dataclass(frozen=True, eq=False)
+class FloatUpsample(Upsamples):
+    """Nearest-neighbour upsampling by `factors` (rows, columns): copies; one number: both.
+
+    >>> sast.FloatUpsample(2).out_shape((4, 8, 8))
+    (4, 16, 16)
+    """
+
+    factors: Positive
+
+    def __init__(self, factors: Pair) -> None:
+        _keep(self, factors=_pair(factors))
+
+
+@dataclass(frozen=True, eq=False)
 class FloatReadout(Flattens):
     """Sum over time without spikes. weight: float32 (classes, in). bias: (classes,). delay: int32 (1,).
 
@@ -170,7 +185,8 @@ class FloatReadout(Flattens):
 
 
 FloatSpiking = FloatDense | FloatConv2d
-FloatLayer = FloatSpiking | FloatPool | FloatReadout
+FloatResampling = FloatPool | FloatUpsample
+FloatLayer = FloatSpiking | FloatResampling | FloatReadout
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,14 +263,15 @@ class FloatNetwork:
         for index, layer in enumerate(layers):
             _need(isinstance(layer, FloatLayer), f"layer {index} is {type(layer).__name__}", "a FloatLayer")
         _need(any(isinstance(layer, FloatSpiking) for layer in layers), "no layer spikes", "one at least")
-        _need(not isinstance(layers[-1], FloatPool), "a pool is last", "a readout, or a layer that spikes")
+        last = f"{type(layers[-1]).__name__} is last"
+        _need(not isinstance(layers[-1], FloatResampling), last, "a readout, or a layer that spikes")
         early = any(isinstance(layer, FloatReadout) for layer in layers[:-1])
         _need(not early, "a readout before the last layer", "one at most, and last")
         largest = self.input_max
         for index, (layer, shape) in enumerate(zip(layers, self.shapes()[1:], strict=True)):
             where, size = f"layer {index} has", math.prod(shape)
             _need(size <= SIZE_MAX, f"{where} {size:,} values", f"at most {SIZE_MAX:,}")
-            largest = largest * math.prod(layer.kernel) if isinstance(layer, FloatPool) else 1
+            largest = largest * layer.area if isinstance(layer, FloatResampling) else 1
             _need(largest <= INT32.max, f"{where} sums up to {largest:,}", f"at most {INT32.max:,}")
 
     def _check_leaks(self) -> None:

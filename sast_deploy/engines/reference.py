@@ -27,6 +27,7 @@ from sast_deploy.program.program import (
     Shape,
     SpikingLayer,
     SumPool,
+    Upsample,
     per_neuron,
 )
 from sast_deploy.program.record import SpikeRecord, empty_record
@@ -195,6 +196,8 @@ class _Reference:
             total = self.synapses[index].arrive(t)
             if isinstance(layer, SumPool):
                 values = [shift(a, layer.exponent, self.program.arithmetic.shift_rounding) for a in total]
+            elif isinstance(layer, Upsample):
+                values = total
             elif isinstance(layer, Readout):
                 self._read_out(layer, total, result)
             else:
@@ -225,6 +228,8 @@ def synapses(layer: Layer, in_shape: Shape) -> Fanout:
         return _conv_synapses(layer, in_shape)
     if isinstance(layer, SumPool):
         return _pool_synapses(layer, in_shape)
+    if isinstance(layer, Upsample):
+        return _upsample_synapses(layer, in_shape)
     delays = np.broadcast_to(layer.delay, layer.weight.shape).T.tolist()
     return [_by_delay(*column) for column in zip(layer.weight.T.tolist(), delays, strict=True)]
 
@@ -266,4 +271,13 @@ def _pool_synapses(layer: SumPool, in_shape: Shape) -> Fanout:
             for x in range(columns * layer.kernel[1]):
                 i = (c * rows + y // layer.kernel[0]) * columns + x // layer.kernel[1]
                 fanout[(c * height + y) * width + x].append((slice(i, i + 1), [1], 0))
+    return fanout
+
+
+def _upsample_synapses(layer: Upsample, in_shape: Shape) -> Fanout:
+    channels, height, width = in_shape
+    fanout: Fanout = [[] for _ in range(channels * height * width)]
+    for i, (c, y, x) in enumerate(np.ndindex(layer.out_shape(in_shape))):
+        j = (c * height + y // layer.factors[0]) * width + x // layer.factors[1]
+        fanout[j].append((slice(i, i + 1), [1], 0))
     return fanout

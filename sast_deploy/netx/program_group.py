@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 import h5py
 import numpy as np
@@ -21,14 +21,14 @@ from sast_deploy.base.reading.hdf5 import read_dataset
 from sast_deploy.base.rules import INT32, Choice, Ints, Items, Rule, Text, Whole
 from sast_deploy.base.settings import ruled
 from sast_deploy.program.fixedpoint import Arithmetic, QFormat
-from sast_deploy.program.program import ADDED_LATER, LABEL, Conv2d, Dense, Layer, Program, Readout, SumPool
+from sast_deploy.program.program import ADDED_LATER, LABEL, Layer, Program
 
 RECOMPILE = "compile the checkpoint again"
 EXPECTED = Expected(
     "a .net file that `sast-deploy compile` wrote", NetFileError, RECOMPILE,
     "`sast-deploy compile CHECKPOINT` writes one",
 )  # fmt: skip
-KINDS: Mapping[str, type[Layer]] = {kind.kind: kind for kind in (Dense, Conv2d, SumPool, Readout)}
+KINDS: Mapping[str, type[Layer]] = {kind.kind: kind for kind in get_args(Layer)}
 PARTS = ("classes", "arithmetic", "layers")  # written otherwise than as one dataset of the field's name
 PROGRAM = {name: rule for name, rule in ruled(Program).items() if name not in PARTS}
 RULES = {name: rule for name, rule in ruled(Arithmetic).items() if name != "state"}

@@ -16,7 +16,8 @@ import numpy as np
 
 from sast_deploy.base.errors import CompileError
 from sast_deploy.program.lava_constants import BIAS_MANT_MAX, MANTISSA_SHIFT, VTH_MANT_MAX, WEIGHT_MAX
-from sast_deploy.program.program import Conv2d, Dense, Program, Readout, Shape, SumPool
+from sast_deploy.program.program import Conv2d, Dense, Program, Readout, Shape, SumPool, Upsample, frozen_ints
+from sast_deploy.program.sums import transposed
 
 STOCK_NEURON = b"CUBA"
 STRICT_NEURON = b"SAST_LIF_SUBTRACT"
@@ -28,7 +29,7 @@ def stock_layers(program: Program, strict_reset: bool) -> list[StockLayer]:
     """Datasets of every /layer/<i> group, in order; keys are paths below the group.
 
     A pool right before the readout is folded into it by repeating its weights, since stock NetX has no
-    pooling; any other pool is written as layer type `pool`, which stock NetX refuses.
+    pooling; any other pool, and an upsampling, is written as a layer type that stock NetX refuses.
 
     Raises:
         CompileError: a weight times 2**weight_exp beyond what stock NetX loads unharmed.
@@ -41,6 +42,8 @@ def stock_layers(program: Program, strict_reset: bool) -> list[StockLayer]:
             if isinstance(program.layers[index + 1], Readout):
                 continue
             layers.append({"type": b"pool", "shape": np.array(after), "kernel": np.array(layer.kernel)})
+        elif isinstance(layer, Upsample):
+            layers.append({"type": b"upsample", "shape": np.array(after), "factors": np.array(layer.factors)})
         elif isinstance(layer, Conv2d):
             layers.append(_conv(layer, after, program, strict_reset, index))
         else:
@@ -54,8 +57,9 @@ def stock_layers(program: Program, strict_reset: bool) -> list[StockLayer]:
 
 
 def stock_loads(program: Program) -> bool:
-    """Whether stock NetX can load the file at all: it has no pooling layer of its own."""
-    return all(layer["type"] != b"pool" for layer in stock_layers(program, strict_reset=False))
+    """Whether stock NetX can load the file at all: it has neither pools nor upsamplings."""
+    types = {layer["type"] for layer in stock_layers(program, strict_reset=False)}
+    return types.isdisjoint((b"pool", b"upsample"))
 
 
 def _dense(layer: Dense | Readout, program: Program, strict: bool, index: int) -> StockLayer:
@@ -138,8 +142,5 @@ def _held(values: np.ndarray, limit: int, what: str, index: int) -> np.ndarray:
 
 def _unpooled(readout: Readout, pool: SumPool, fine: Shape, coarse: Shape) -> Readout:
     """The readout that does from unpooled spikes what `readout` does after `pool`."""
-    weight = readout.weight.reshape(-1, *coarse)
-    full = np.zeros((len(weight), *fine), dtype=np.int32)
-    repeated = weight.repeat(pool.kernel[0], axis=2).repeat(pool.kernel[1], axis=3)
-    full[:, :, : repeated.shape[2], : repeated.shape[3]] = repeated
-    return Readout(full.reshape(len(weight), -1), readout.bias, readout.weight_exp)
+    full = transposed(pool, readout.weight.reshape(-1, *coarse), fine)
+    return Readout(frozen_ints(full.reshape(len(full), -1)), readout.bias, readout.weight_exp)

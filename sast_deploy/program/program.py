@@ -113,12 +113,29 @@ class Convolves:
 class Pools:
     """The geometry of windows `kernel` (rows, columns), stride = kernel."""
 
+    @property
+    def area(self: Any) -> int:
+        """Inputs that one output sums."""
+        return math.prod(self.kernel)
+
     def out_shape(self: Any, in_shape: Shape) -> Shape:
         """(C, H // kH, W // kW); rows and columns that fill no window are dropped."""
         _need(len(in_shape) == 3, f"pool {self.kernel} after {in_shape}")
         channels, height, width = in_shape
         _need(height >= self.kernel[0] and width >= self.kernel[1], f"pool {self.kernel} after {in_shape}")
         return (channels, height // self.kernel[0], width // self.kernel[1])
+
+
+class Upsamples:
+    """The geometry of copies, `factors` (rows, columns) of each input."""
+
+    area: ClassVar[int] = 1  # as a pool's
+
+    def out_shape(self: Any, in_shape: Shape) -> Shape:
+        """(C, H * fH, W * fW)."""
+        _need(len(in_shape) == 3, f"upsample {self.factors} after {in_shape}")
+        channels, height, width = in_shape
+        return (channels, height * self.factors[0], width * self.factors[1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,6 +205,15 @@ class SumPool(Checked, Pools):
 
 
 @dataclass(frozen=True, eq=False)
+class Upsample(Checked, Upsamples):
+    """Nearest neighbour: out[c, y, x] = in[c, y // fH, x // fW] with `factors` (fH, fW); no neurons."""
+
+    kind: ClassVar[str] = "upsample"
+    exponent: ClassVar[int] = 0
+    factors: Positive
+
+
+@dataclass(frozen=True, eq=False)
 class Readout(Checked, Flattens):
     """Non-spiking output: logits = sum_t (shift(W s_(t - delay), weight_exp) + bias).
 
@@ -201,7 +227,8 @@ class Readout(Checked, Flattens):
     delay: OneDelay = field(default_factory=lambda: NO_DELAY)
 
 
-Layer = Dense | Conv2d | SumPool | Readout
+Resampling = SumPool | Upsample
+Layer = Dense | Conv2d | Resampling | Readout
 SpikingLayer = Dense | Conv2d
 
 
@@ -240,7 +267,7 @@ class Program(Checked):
         for shape in shapes:
             _need(math.prod(shape) <= SIZE_MAX, f"a layer of {shape}, more than {SIZE_MAX:,} values")
         self._check_values()
-        _need(not isinstance(self.layers[-1], SumPool), "a last layer that neither reads out nor spikes")
+        _need(not isinstance(self.layers[-1], Resampling), "a last layer that neither reads out nor spikes")
         _need(not any(isinstance(layer, Readout) for layer in self.layers[:-1]), "a readout that is not last")
         logits = int(np.prod(shapes[-1]))
         _need(logits == len(self.classes), f"{logits} logits for {len(self.classes)} classes")
@@ -296,9 +323,9 @@ class Program(Checked):
 
 
 def _output_range(layer: Layer, low: int, high: int, rounding: str) -> tuple[int, int]:
-    if not isinstance(layer, SumPool):
+    if not isinstance(layer, Resampling):
         return 0, 1
-    low, high = (shift(end * math.prod(layer.kernel), layer.exponent, rounding) for end in (low, high))
+    low, high = (shift(end * layer.area, layer.exponent, rounding) for end in (low, high))
     return low, high
 
 

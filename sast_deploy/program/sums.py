@@ -14,7 +14,17 @@ import numpy.typing as npt
 
 from sast_deploy.program.fixedpoint import shift_array
 from sast_deploy.program.geometry import taps
-from sast_deploy.program.program import Conv2d, Dense, Int32Array, Program, Readout, Shape, SumPool
+from sast_deploy.program.program import (
+    Conv2d,
+    Dense,
+    Int32Array,
+    Program,
+    Readout,
+    Resampling,
+    Shape,
+    SumPool,
+    Upsample,
+)
 
 # Integers up to these magnitudes, and so every partial sum below them in any order, are exact.
 FLOAT32_EXACT, FLOAT64_EXACT = 1 << 24, 1 << 53
@@ -26,7 +36,7 @@ Spikes = Sequence[npt.NDArray[np.uint8]]
 def weighted_layers(program: Program) -> Iterator[tuple[int, Weighted]]:
     """(index in `layers`, layer) of every layer that has weights."""
     for index, layer in enumerate(program.layers):
-        if not isinstance(layer, SumPool):
+        if not isinstance(layer, Resampling):
             yield index, layer
 
 
@@ -49,12 +59,22 @@ def real_sums(layer: Weighted, x: npt.NDArray[Any], weight: npt.NDArray[Any]) ->
     return np.asarray(x.reshape(len(x), -1) @ weight.T)
 
 
-def pooled(layer: SumPool, x: npt.NDArray[np.integer[Any]], rounding: str) -> Int64Array:
-    """shift(sum of every window, exponent): integers (..., C, H, W) -> int64 (..., C, H // kH, W // kW)."""
+def resampled(layer: Resampling, x: npt.NDArray[np.integer[Any]], rounding: str) -> Int64Array:
+    """Copies, or shift(sum of every window, exponent): integers (..., C, H, W) -> int64 (..., *out_shape)."""
+    if isinstance(layer, Upsample):
+        return x.astype(np.int64).repeat(layer.factors[1], axis=-1).repeat(layer.factors[0], axis=-2)
     (height, width), (rows, columns) = layer.kernel, layer.out_shape(x.shape[-3:])[1:]
     whole = x[..., : rows * height, : columns * width]
     windows = whole.reshape(*x.shape[:-2], rows, height, columns, width).sum(axis=(-3, -1), dtype=np.int64)
     return shift_array(windows, layer.exponent, rounding)
+
+
+def transposed(layer: Resampling, x: npt.NDArray[np.integer[Any]], in_shape: Shape) -> Int64Array:
+    """Sums over each input's outputs, without the shift: integers (..., *out_shape) -> (..., *in_shape)."""
+    twin = SumPool(layer.factors) if isinstance(layer, Upsample) else Upsample(layer.kernel)
+    seen, sums = resampled(twin, x, "floor"), np.zeros((*x.shape[:-3], *in_shape), np.int64)
+    sums[..., : seen.shape[-2], : seen.shape[-1]] = seen  # what fills no window leads nowhere
+    return sums
 
 
 def input_maxima(program: Program) -> list[int]:
@@ -96,8 +116,8 @@ def layer_inputs(
     shapes, trains, found = program.shapes(), iter(spikes), {}
     train: npt.NDArray[Any] = np.asarray(frames, kind)
     for index, layer in enumerate(program.layers):
-        if isinstance(layer, SumPool):
-            train = pooled(layer, train, program.arithmetic.shift_rounding)
+        if isinstance(layer, Resampling):
+            train = resampled(layer, train, program.arithmetic.shift_rounding)
             continue
         found[index] = train
         if not isinstance(layer, Readout):

@@ -3,9 +3,10 @@
 SynOps per sample = sum_t sum_l sum_n z * F: z = 1 for a presynaptic spike (for graded input: a count
 that is not zero), F = the accumulations it triggers, zero weights included, accumulations beyond a
 convolution's border not; a layer's own spikes through its recurrent weights are among its operations, and a
-spike counts whether or not what it triggers arrives before the last step. A pool has no neurons; a spike that
-enters it is charged what its window triggers in the layer behind. Effective operations leave out zero weights
-and are called ACs for binary and MACs for graded input, as in NeuroBench v2.3.0.
+spike counts whether or not what it triggers arrives before the last step. Pools and upsamplings have no
+neurons; a spike that enters one is charged what its window, or all its copies, trigger in the layer behind.
+Effective operations leave out zero weights and are called ACs for binary and MACs for graded input, as in
+NeuroBench v2.3.0.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.program.geometry import taps
-from sast_deploy.program.program import Conv2d, Dense, Program, Shape, SumPool, layer_label
-from sast_deploy.program.sums import Int64Array, Weighted
+from sast_deploy.program.program import Conv2d, Dense, Program, Resampling, Shape, layer_label
+from sast_deploy.program.sums import Int64Array, Weighted, transposed
 
 Float64Array = npt.NDArray[np.float64]
+_Between = tuple[Resampling, Shape, Shape]  # a layer without neurons, shapes before and behind it
 CHUNK = 64  # samples looked at in one go, so that memory does not grow with their number
 
 
@@ -66,10 +68,10 @@ def count_operations(
     nonzero_inputs, graded = _inputs(frames)
     sources = [nonzero_inputs, *(count.mean(axis=0, dtype=np.float64) for count in counts)]
     found = []
-    for number, (index, layer, pools) in enumerate(_weighted(program)):
+    for number, (index, layer, between) in enumerate(_weighted(program)):
         shape = program.shapes()[index]
         spikes: Float64Array = sources[number]
-        every, nonzero = (_through(pools, program, fan_out(layer, shape, only)) for only in (False, True))
+        every, nonzero = (_through(between, fan_out(layer, shape, only)) for only in (False, True))
         kind = "MAC" if number == 0 and graded else "AC"
         dense = int(fan_out(layer, shape, False).sum()) * program.steps
         synops, effective = float(spikes @ every), float(spikes @ nonzero)
@@ -92,25 +94,20 @@ def _inputs(frames: npt.NDArray[np.integer[Any]]) -> tuple[Float64Array, bool]:
     return total / len(frames), bool(graded)
 
 
-def _weighted(program: Program) -> Iterator[tuple[int, Weighted, list[int]]]:
-    """(index, layer, indices of the pools right before it) of every layer with weights."""
-    pools: list[int] = []
-    for index, layer in enumerate(program.layers):
-        if isinstance(layer, SumPool):
-            pools.append(index)
-        else:
-            yield index, layer, pools
-            pools = []
-
-
-def _through(pools: list[int], program: Program, fan: Int64Array) -> Int64Array:
-    """Fan-out seen by the neurons in front of the pools, given that of the pooled values."""
+def _weighted(program: Program) -> Iterator[tuple[int, Weighted, list[_Between]]]:
+    """(index, layer, what stands right before it) of every layer with weights."""
+    between: list[_Between] = []
     shapes = program.shapes()
-    for index in reversed(pools):
-        layer = program.layers[index]
-        kernel = layer.kernel if isinstance(layer, SumPool) else (1, 1)
-        fine = np.zeros(shapes[index], dtype=np.int64)
-        spread = fan.reshape(shapes[index + 1]).repeat(kernel[0], axis=1).repeat(kernel[1], axis=2)
-        fine[:, : spread.shape[1], : spread.shape[2]] = spread
-        fan = fine.ravel()
-    return fan
+    for index, layer in enumerate(program.layers):
+        if isinstance(layer, Resampling):
+            between.append((layer, shapes[index], shapes[index + 1]))
+        else:
+            yield index, layer, between
+            between = []
+
+
+def _through(between: list[_Between], fan: Int64Array) -> Int64Array:
+    """Fan-out seen by the neurons in front of pools and upsamplings, given that of what these give."""
+    for layer, before, after in reversed(between):
+        fan = transposed(layer, fan.reshape(after), before)
+    return fan.ravel()

@@ -14,7 +14,7 @@ from sast_deploy.netx.file import NetFile, write_net
 from sast_deploy.program.fixedpoint import Arithmetic, QFormat
 from sast_deploy.program.program import Readout, SumPool, frozen_ints
 from sast_deploy.program.record import first_difference
-from tests.programs import random_frames, rich_program, vectorised
+from tests.programs import decoder_program, random_frames, rich_program, vectorised
 
 pytestmark = pytest.mark.slow
 
@@ -52,6 +52,14 @@ def test_every_feature_of_a_program(make, case, tmp_path):
     assert all(0 < trace.spikes.mean() < 1 for trace in record.traces)
     assert isinstance(program.layers[-1], Readout) == (make is rich_program)
     assert any(isinstance(layer, SumPool) and layer.exponent for layer in program.layers)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_upsamplings(case, tmp_path):
+    rng = np.random.default_rng([9, *str(case).encode()])
+    program = decoder_program(rng, Arithmetic(QFormat(8, 4), 4, *case))
+    record = check(program, random_frames(rng, program, samples=5), tmp_path / "decoder.net", batch=2)
+    assert all(0 < trace.spikes.mean() < 1 for trace in record.traces)
 
 
 def test_the_frames_say_how_many_steps_there_are(tmp_path):

@@ -6,6 +6,7 @@ Of batches of many samples the reference runs three; the other two run all.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -13,21 +14,24 @@ import pytest
 
 from sast_deploy.engines.fast import run_fast
 from sast_deploy.engines.reference import run_reference
-from sast_deploy.program.program import Program
+from sast_deploy.program.program import Program, Upsample
 from sast_deploy.program.record import SpikeRecord, evenly_spread, first_difference, select
-from tests.anyprogram import Seeded, any_frames, any_program, any_samples, features
+from tests.anyprogram import Choices, Seeded, any_frames, any_program, any_samples, features
 from tests.programs import vectorised
 
 pytestmark = pytest.mark.slow
 
 PROGRAMS, CHUNKS = 2000, 20
+UPSAMPLED = 400  # further programs, which may have upsamplings
 RUNS_OF_EACH = 15  # the fewest programs that have any one feature
 
 
-def run_one(seed: int) -> tuple[Counter[str], list[str]]:
+def run_one(
+    seed: int, make: Callable[[Choices], Program] = any_program
+) -> tuple[Counter[str], list[str]]:
     """What the program of a seed has, and the disagreements of its engines."""
     choose = Seeded(17, seed)
-    program = any_program(choose)
+    program = make(choose)
     frames = any_frames(choose, program, any_samples(choose, program))
     expected = vectorised(program, frames)
     batch = choose.pick((None, 1, 3, len(frames)))
@@ -82,3 +86,24 @@ def test_the_programs_that_ran_have_every_feature(one_thread: None) -> None:
     rare = {name: counts[name] for name in names if counts[name] < RUNS_OF_EACH}
     assert not rare
     assert len(names) > 80
+
+
+def test_all_engines_agree_on_programs_with_upsamplings(one_thread: None) -> None:
+    """In front of every kind of layer; of frames, of their sums, which uint8 does not hold, and of spikes."""
+    seen, disagreements = Counter[str](), list[str]()
+
+    def make(choose: Choices) -> Program:
+        program = any_program(choose, upsamples=True)
+        for index, layer in enumerate(program.layers):
+            if isinstance(layer, Upsample):
+                before = {each.kind for each in program.layers[:index]} - {"upsample"}
+                of = {"": "frames", "pool": "pooled frames"}.get("".join(before), "spikes")
+                seen.update({f"before {program.layers[index + 1].kind}", of})
+        return program
+
+    for seed in range(UPSAMPLED):
+        disagreements += run_one(seed, make)[1]
+    assert disagreements == []
+    kinds = ("dense", "conv", "pool", "upsample", "readout")
+    assert set(seen) == {*(f"before {kind}" for kind in kinds), "frames", "pooled frames", "spikes"}
+    assert min(seen.values()) >= RUNS_OF_EACH, seen

@@ -140,6 +140,6 @@ def test_train_says_which_recipe_a_conv_network_needs(
     monkeypatch.setattr("sast_deploy.data.request.load_frames", lambda *_, **__: tiny_set())
     quick = ["train", "--dataset", "nmnist", "--network", "conv", "--epochs", "1", "--rho", "0"]
     assert run([*quick, "--recipe", "best", "-o", str(tmp_path / "a" / "ckpt.pt")]) == 0
-    assert "note: by best the deeper maps" in capsys.readouterr().out
+    assert "note: by best+ the deeper maps" in capsys.readouterr().out
     assert run([*quick, "--recipe", "best-conv", "-o", str(tmp_path / "b" / "ckpt.pt")]) == 0
     assert "note:" not in capsys.readouterr().out

@@ -16,11 +16,20 @@ from sast_deploy.engines.fast import run_fast
 from sast_deploy.engines.reference import run_reference
 from sast_deploy.program.fixedpoint import Arithmetic, QFormat
 from sast_deploy.program.profile import LAYOUT, SCHEMA
-from sast_deploy.program.program import ADDED_LATER, Dense, Layer, Program, Readout, SumPool, frozen_ints
+from sast_deploy.program.program import (
+    ADDED_LATER,
+    Dense,
+    Layer,
+    Program,
+    Readout,
+    SumPool,
+    Upsample,
+    frozen_ints,
+)
 from tests.programs import conv_program, rich_program
 
 RICH = rich_program(np.random.default_rng(0))
-GOOD = (*RICH.layers, RICH.arithmetic, RICH.arithmetic.state, RICH)
+GOOD = (*RICH.layers, Upsample((2, 1)), RICH.arithmetic, RICH.arithmetic.state, RICH)
 OBJECTS = {type(each).__name__: each for each in GOOD}
 
 

@@ -17,7 +17,14 @@ from sast_deploy.calibration.place import Place
 from sast_deploy.calibration.targets import run_float
 from sast_deploy.calibration.task import Task
 from sast_deploy.compiler import compile_network
-from sast_deploy.compiler.floatnet import FloatConv2d, FloatDense, FloatNetwork, FloatPool, FloatReadout
+from sast_deploy.compiler.floatnet import (
+    FloatConv2d,
+    FloatDense,
+    FloatNetwork,
+    FloatPool,
+    FloatReadout,
+    FloatUpsample,
+)
 from sast_deploy.compiler.quantize import gain_errors
 from sast_deploy.engines.fast import run_fast
 from sast_deploy.engines.reference import run_reference
@@ -118,7 +125,9 @@ def test_a_network_fills_in_what_follows():
     assert network.classes == ("a", "b")
 
 
-@pytest.mark.parametrize("kind", [FloatDense, FloatConv2d, FloatPool, FloatReadout, FloatNetwork])
+@pytest.mark.parametrize(
+    "kind", [FloatDense, FloatConv2d, FloatPool, FloatUpsample, FloatReadout, FloatNetwork]
+)
 def test_every_field_has_a_rule(kind):
     by_hand = {"layers", "alpha", "classes"} if kind is FloatNetwork else set()
     assert {each.name for each in fields(kind)} == set(ruled(kind)) | by_hand
@@ -169,7 +178,7 @@ def test_a_wrong_layer_is_refused_by_name(changes, message):
         (lambda: network((CONV, OUT)), r"layer 1: weight \(2, 3\) after \(3, 2, 2\)"),
         (lambda: network((CONV, CONV, OUT)), r"layer 1: weight \(3, 2, 2, 2\) after \(3, 2, 2\)"),
         (lambda: network((CONV, FloatPool(3), OUT)), r"layer 1: pool \(3, 3\) after \(3, 2, 2\)"),
-        (lambda: network((CONV, POOL)), "a pool is last; expected a readout, or a layer that spikes"),
+        (lambda: network((CONV, POOL)), "FloatPool is last; expected a readout, or a layer that spikes"),
         (lambda: network((FloatReadout(np.ones((2, 18))),)), "no layer spikes; expected one at least"),
         (lambda: network((OUT, CONV)), "a readout before the last layer; expected one at most, and last"),
         (lambda: network(("dense", OUT)), "layer 0 is str; expected a FloatLayer"),

@@ -12,7 +12,7 @@ from torch.nn import functional
 from sast_deploy.engines.reference import synapses
 from sast_deploy.program.geometry import Axis, taps
 from sast_deploy.program.program import SumPool
-from sast_deploy.program.sums import fan_in, pooled, weighted_sums
+from sast_deploy.program.sums import fan_in, resampled, weighted_sums
 from tests.programs import GEOMETRIES, conv
 
 AXES = [
@@ -85,5 +85,5 @@ def test_fan_in_is_the_references_list(geometry):
 
 def test_a_pool_drops_the_remainder_and_does_not_overflow():
     inputs = np.arange(2 * 5 * 3, dtype=np.uint8).reshape(1, 2, 5, 3)
-    assert pooled(SumPool((2, 3)), inputs, "floor").tolist() == [[[[15], [51]], [[105], [141]]]]
-    assert pooled(SumPool((2, 2)), np.full((1, 1, 2, 2), 255, np.uint8), "floor").tolist() == [[[[1020]]]]
+    assert resampled(SumPool((2, 3)), inputs, "floor").tolist() == [[[[15], [51]], [[105], [141]]]]
+    assert resampled(SumPool((2, 2)), np.full((1, 1, 2, 2), 255, np.uint8), "floor").tolist() == [[[[1020]]]]

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import get_args
 
 import h5py
 import numpy as np
@@ -260,15 +261,7 @@ def mend(file: h5py.File) -> bool:
 @contextmanager
 def unchecked() -> Iterator[None]:
     """Within it, programs of any nonsense can be constructed."""
-    kinds = (
-        program.Dense,
-        program.Conv2d,
-        program.SumPool,
-        program.Readout,
-        program.Program,
-        Arithmetic,
-        QFormat,
-    )
+    kinds = (*get_args(program.Layer), program.Program, Arithmetic, QFormat)
     checked = [kind for kind in kinds if "__post_init__" in vars(kind)]
     before = {kind: kind.__post_init__ for kind in checked}  # type: ignore[attr-defined]
     for kind in checked:

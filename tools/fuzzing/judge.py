@@ -17,7 +17,7 @@ from sast_deploy.cli import run
 from sast_deploy.engines.fast import run_fast
 from sast_deploy.engines.reference import run_reference
 from sast_deploy.program.fixedpoint import OVERFLOWS, ROUNDINGS
-from sast_deploy.program.program import Conv2d, Dense, Program, Readout, SumPool
+from sast_deploy.program.program import Conv2d, Dense, Program, Readout, Resampling, SumPool
 from sast_deploy.program.record import first_difference
 from tools.fuzzing.values import Rng, pick
 
@@ -149,8 +149,8 @@ def _frames(rng: Rng, program: Program, steps: int) -> Any:
 def _synapses(program: Program, index: int) -> int:
     layer, shapes = program.layers[index], program.shapes()
     outputs = int(np.prod(shapes[index + 1], dtype=object))
-    if isinstance(layer, SumPool):
-        return outputs * layer.kernel[0] * layer.kernel[1]
+    if isinstance(layer, Resampling):
+        return outputs * layer.area
     return outputs * int(np.prod(layer.weight.shape[1:], dtype=object))
 
 
@@ -183,9 +183,10 @@ def doubts(program: Program, compiled: bool) -> Any:
 
 
 def _layer_doubts(layer: Any, program: Program) -> Any:
-    if isinstance(layer, SumPool):
-        if min(layer.kernel) < 1 or not -32 <= layer.exponent <= 32:
-            yield "pool kernel or exponent"
+    if isinstance(layer, Resampling):
+        sizes = layer.kernel if isinstance(layer, SumPool) else layer.factors
+        if min(sizes) < 1 or not -32 <= layer.exponent <= 32:
+            yield f"{layer.kind} sizes or exponent"
         return
     outputs = len(layer.weight)
     limit = 1 << (program.arithmetic.weight_bits - 1)

@@ -18,14 +18,14 @@ from sast_deploy.engines.fast.neurons import MOST, UNCHECKED
 from sast_deploy.engines.fast.plan import (
     Array,
     Inputs,
-    PoolPlan,
     ReadoutPlan,
+    ResamplingPlan,
     SpikingPlan,
     make_plans,
     stored_size,
 )
 from sast_deploy.engines.frames import Frames, check_shape, check_values
-from sast_deploy.program.program import Program, Readout
+from sast_deploy.program.program import Flattens, Program, Readout, SumPool
 from sast_deploy.program.record import SpikeRecord, empty_record
 
 TILE_BYTES = 1 << 20  # what the spikes of one tile may take: about a core's second-level cache
@@ -119,8 +119,8 @@ class FastEngine:
             check_values(self.program, run.frames[tile], self.program.name)
         x, number, record = self._load(run.frames[tile]), 0, run.record
         for plan in self.plans:
-            if isinstance(plan, PoolPlan):
-                x = _pool(plan, x)
+            if isinstance(plan, ResamplingPlan):
+                x = _resample(plan, x)
             elif isinstance(plan, ReadoutPlan):
                 _read_out(plan, x, record.logits[tile])
             else:
@@ -141,7 +141,7 @@ class FastEngine:
         size = int(np.prod(self.program.input_shape))
         flat = np.ascontiguousarray(frames, self.input_type).reshape(samples, steps, size)
         channels = self.program.input_shape[0]
-        as_map = self.program.layers[0].kind in ("conv", "pool") and channels > 1
+        as_map = not isinstance(self.program.layers[0], Flattens) and channels > 1
         if as_map or stored_size(size) != size:
             x = np.zeros((samples, steps, stored_size(size)), flat.dtype)
             if as_map:
@@ -178,9 +178,15 @@ class FastEngine:
         return _read_only(spikes), found
 
 
-def _pool(plan: PoolPlan, x: Array) -> Array:
+def _resample(plan: ResamplingPlan, x: Array) -> Array:
     out = np.zeros((*x.shape[:2], stored_size(int(np.prod(plan.out_shape)))), plan.out_type)
-    kernels.run_pool(x, np.array(plan.in_shape), *plan.layer.kernel, plan.rules, out)
+    if isinstance(plan.layer, SumPool):
+        kernels.run_pool(x, np.array(plan.in_shape), *plan.layer.kernel, plan.rules, out)
+    else:
+        (channels, height, width), (rows, columns) = plan.in_shape, plan.layer.factors
+        maps = x[..., : channels * height * width].reshape(-1, height, width, channels)
+        copies = maps.repeat(columns, axis=2).repeat(rows, axis=1)
+        out[..., : int(np.prod(plan.out_shape))] = copies.reshape(*x.shape[:2], -1)
     return _read_only(out)
 
 

@@ -27,9 +27,9 @@ from sast_deploy.program.program import (
     Dense,
     Program,
     Readout,
+    Resampling,
     Shape,
     SpikingLayer,
-    SumPool,
     layer_label,
 )
 
@@ -96,10 +96,10 @@ class SpikingPlan:
 
 
 @dataclass(frozen=True, eq=False)
-class PoolPlan:
-    """A sum pool; its outputs are stored as out_type."""
+class ResamplingPlan:
+    """A sum pool or an upsampling; its outputs are stored as out_type."""
 
-    layer: SumPool
+    layer: Resampling
     in_shape: Shape
     out_shape: Shape
     out_type: type[Any]
@@ -118,7 +118,7 @@ class ReadoutPlan:
     rules: Array
 
 
-Plan = SpikingPlan | PoolPlan | ReadoutPlan
+Plan = SpikingPlan | ResamplingPlan | ReadoutPlan
 
 
 def make_plans(program: Program) -> tuple[Plan, ...]:
@@ -132,8 +132,8 @@ def make_plans(program: Program) -> tuple[Plan, ...]:
     ends = program.input_ranges((program.input_min, max(program.input_max, -program.input_min, UINT8_MAX)))
     ranges = [Inputs(*pair) for pair in ends]
     for index, layer in enumerate(program.layers):
-        if isinstance(layer, SumPool):
-            plans.append(_plan_pool(program, layer, index, ranges))
+        if isinstance(layer, Resampling):
+            plans.append(_plan_resampling(program, layer, index, ranges))
         else:
             make = _plan_readout if isinstance(layer, Readout) else _plan_spiking
             plans.append(make(program, index, ranges[index]))
@@ -154,10 +154,12 @@ def stored_size(size: int) -> int:
     return padded(size, WORD)
 
 
-def _plan_pool(program: Program, layer: SumPool, index: int, ranges: list[Inputs]) -> PoolPlan:
+def _plan_resampling(
+    program: Program, layer: Resampling, index: int, ranges: list[Inputs]
+) -> ResamplingPlan:
     before, after = program.shapes()[index : index + 2]
     rules = rule_constants(program.arithmetic, layer.exponent)
-    return PoolPlan(layer, before, after, ranges[index + 1].stored_type, rules)
+    return ResamplingPlan(layer, before, after, ranges[index + 1].stored_type, rules)
 
 
 def _plan_readout(program: Program, index: int, inputs: Inputs) -> ReadoutPlan:

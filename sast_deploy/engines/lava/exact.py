@@ -8,8 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.program.geometry import taps
-from sast_deploy.program.program import Conv2d, Dense, Int32Array, Program, SumPool
-from sast_deploy.program.sums import FLOAT32_EXACT, FLOAT64_EXACT, input_maxima, weighted_bound
+from sast_deploy.program.program import Conv2d, Dense, Int32Array, Program
+from sast_deploy.program.sums import (
+    FLOAT32_EXACT,
+    FLOAT64_EXACT,
+    input_maxima,
+    weighted_bound,
+    weighted_layers,
+)
 
 # Shifted sums and logits are kept in int64 with room for bias and threshold.
 INT64_ROOM = 1 << 61
@@ -24,10 +30,9 @@ def exact_type(weight: Int32Array, x_max: int) -> FloatType:
 
 def unfit_layer(program: Program, steps: int) -> str | None:
     """Why a program is too wide for `steps` steps on the Lava processes, or None where it is not."""
-    for index, (layer, x_max) in enumerate(zip(program.layers, input_maxima(program), strict=True)):
-        if isinstance(layer, SumPool):
-            continue
-        bound = weighted_bound(layer.weight, x_max)
+    maxima = input_maxima(program)
+    for index, layer in weighted_layers(program):
+        bound = weighted_bound(layer.weight, maxima[index])
         if isinstance(layer, Dense) and layer.recurrent is not None:
             bound += weighted_bound(layer.recurrent, 1)
         if bound >= FLOAT64_EXACT or (bound << max(layer.weight_exp, 0)) * steps >= INT64_ROOM:

@@ -19,7 +19,7 @@ from sast_deploy.engines.lava.exact import unfit_layer
 from sast_deploy.engines.lava.shared import create_record, open_record, share_frames
 from sast_deploy.engines.lava.supervisor import Limits, Watch
 from sast_deploy.netx.file import read_net
-from sast_deploy.program.program import Conv2d, Dense, Program, Readout, Shape, SumPool
+from sast_deploy.program.program import Conv2d, Dense, Program, Readout, Resampling, Shape
 from sast_deploy.program.record import SpikeRecord
 
 # A Lava time step costs about 2 ms however few samples it carries; beyond this, more samples gain nothing.
@@ -94,8 +94,8 @@ def _floats(layer: object, before: Shape, after: Shape) -> int:
 def open_files(program: Program) -> int:
     """About how many files a run holds open at once: semaphores and pipes between a source and all layers."""
     recurrent = sum(isinstance(layer, Dense) and layer.recurrent is not None for layer in program.layers)
-    pooling = sum(isinstance(layer, SumPool) for layer in program.layers)
-    return FILES + FILES_EACH * (1 + 2 * len(program.layers) - pooling + recurrent)
+    single = sum(isinstance(layer, Resampling) for layer in program.layers)
+    return FILES + FILES_EACH * (1 + 2 * len(program.layers) - single + recurrent)
 
 
 def _check(program: Program, frames: Frames, where: str) -> None:

@@ -13,20 +13,20 @@ from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
 from sast_deploy.engines.lava.processes.neuron import LIF, Accumulator
-from sast_deploy.engines.lava.processes.synapse import Pool, Recurrence, Synapse
+from sast_deploy.engines.lava.processes.synapse import Recurrence, Resample, Synapse
 from sast_deploy.engines.lava.shared import BatchClock, Results
-from sast_deploy.program.program import Dense, Program, Readout, SumPool, layer_label
+from sast_deploy.program.program import Dense, Program, Readout, Resampling, layer_label
 
 
 class Block(AbstractProcess):  # type: ignore[misc]
-    """One layer, as NetX builds them: inp -> synapse -> neuron -> out; a pooling layer has no neuron.
+    """One layer, as NetX builds them: inp -> synapse -> neuron -> out; a resampling layer has no neuron.
 
     recurrence: neuron -> recurrence -> neuron, or None.
     """
 
     def __init__(
         self,
-        synapse: Synapse | Pool,
+        synapse: Synapse | Resample,
         neuron: LIF | Accumulator | None = None,
         recurrence: Recurrence | None = None,
     ) -> None:
@@ -69,8 +69,8 @@ class ProgramNetwork(Network):  # type: ignore[misc]
 
     def _block(self, index: int) -> Block:
         layer, parts = self._program.layers[index], (self._program, index, self._clock, self._results)
-        if isinstance(layer, SumPool):
-            return Block(Pool(*parts))
+        if isinstance(layer, Resampling):
+            return Block(Resample(*parts))
         if isinstance(layer, Readout):
             return Block(Synapse(*parts), Accumulator(*parts))
         recurrent = isinstance(layer, Dense) and layer.recurrent is not None

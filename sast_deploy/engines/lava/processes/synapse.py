@@ -1,4 +1,4 @@
-"""Synapses: weighted sums of a dense, convolutional or pooling layer, exact integers.
+"""Synapses: weighted sums of a dense, convolutional or resampling layer, exact integers.
 
 Received, computed and sent within one time step, so a layer adds no latency but its own delays.
 """
@@ -13,24 +13,24 @@ from lava.magma.core.decorator import implements
 from sast_deploy.engines.lava.exact import convolve, exact_type
 from sast_deploy.engines.lava.processes.layer import LayerModel, LayerProcess
 from sast_deploy.program.program import Conv2d
-from sast_deploy.program.sums import input_maxima, pooled
+from sast_deploy.program.sums import input_maxima, resampled
 
 
-class Pool(LayerProcess):
-    """Pooled values of one layer: inp (batch, inputs) -> out int64 (batch, outputs), no delay."""
+class Resample(LayerProcess):
+    """A pool or an upsampling: inp (batch, inputs) -> out int64 (batch, outputs), no delay."""
 
     part, first = "synapse", True
 
 
-@implements(proc=Pool)
-class PyPool(LayerModel):
-    """Process model of Pool."""
+@implements(proc=Resample)
+class PyResample(LayerModel):
+    """Process model of Resample."""
 
     def run_spk(self) -> None:
-        """Receive the inputs, send the pooled values."""
+        """Receive the inputs, send their sums or copies."""
         inputs = self.inp.recv()
         images = inputs.reshape(len(inputs), *self.program.shapes()[self.index])
-        self.out.send(pooled(self.layer, images, self.rules.shift_rounding).reshape(len(inputs), -1))
+        self.out.send(resampled(self.layer, images, self.rules.shift_rounding).reshape(len(inputs), -1))
 
 
 class Synapse(LayerProcess):
