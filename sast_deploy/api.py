@@ -151,9 +151,8 @@ def compile(
         CheckpointError, ProfileError, DataError: what was named cannot be used. CompileError: integers cannot
             represent the network: which layer, what, what to do.
 
-    >>> import sast_deploy as sast
-    >>> network = sast.FloatNetwork([sast.FloatDense([[0.5, -0.5], [1.0, 0.25]], leak=0.5)], 2, steps=8)
-    >>> sast.compile(network, "loihi-int4").program.layers[0].weight.tolist()
+    >>> own = sast.FloatNetwork([sast.FloatDense([[0.5, -0.5], [1.0, 0.25]], leak=0.5)], 2, steps=8)
+    >>> sast.compile(own, "loihi-int4").program.layers[0].weight.tolist()
     [[7, -7], [7, 2]]
     """
     trained, real, source = _trained(network, source)
@@ -262,10 +261,8 @@ def inputs(
 
     name: what reports and errors call the frames.
 
-    >>> import sast_deploy as sast
-    >>> net = sast.compile(sast.FloatNetwork([sast.FloatDense([[1.0]], leak=0.5)], 1, steps=2))
-    >>> sast.inputs(net, [[[1], [0]]]).frames.shape
-    (1, 2, 1, 1, 1)
+    >>> sast.inputs(net, frames).frames.shape
+    (2, 4, 2, 1, 1)
     """
     if isinstance(frames, Inputs):
         return frames
@@ -296,11 +293,8 @@ def simulate(
     Raises:
         DataError: frames that do not fit, or no data set where none are given. LavaError: Lava is missing.
 
-    >>> import numpy as np, sast_deploy as sast
-    >>> network = sast.FloatNetwork([sast.FloatDense(np.eye(2), leak=0.5)], 2, steps=3)
-    >>> net = sast.compile(network)
-    >>> sast.simulate(net, np.array([[[1, 0], [1, 0], [0, 0]]]), labels=[0]).predictions
-    array([0])
+    >>> sast.simulate(net, frames, labels).predictions
+    array([0, 1])
     """
     if isinstance(net.content, StockNet):
         return _simulate_stock(net.content, frames, labels, engine, trace, lava, stock or StockUse())
@@ -354,9 +348,7 @@ def verify(
 
     Raises as `simulate`.
 
-    >>> import numpy as np, sast_deploy as sast
-    >>> network = sast.FloatNetwork([sast.FloatDense(np.eye(2), leak=0.5)], 2, steps=3)
-    >>> sast.verify(sast.compile(network), engines=["fast"]).ok
+    >>> sast.verify(net, frames, engines=["fast"]).ok
     True
     """
     program, known = net.program, net.file.known
@@ -377,8 +369,6 @@ def verify(
 def inspect(net: Net, frames: npt.ArrayLike | Inputs | None = None) -> Inspection:
     """What a network is and what is proved of it for every input; with `frames`, how many states saturate.
 
-    >>> import sast_deploy as sast
-    >>> net = sast.compile(sast.FloatNetwork([sast.FloatDense([[1.0]], leak=0.5)], 1, steps=2))
     >>> sast.inspect(net).layers[0].saturating
     0
     """

@@ -26,8 +26,6 @@ from sast_deploy.studies import ANALYSES
 if TYPE_CHECKING:
     from sast_deploy.data.request import DataRequest
 
-RANDOM = {"drop", "noise", "contraction"}  # the parts that draw
-
 
 def _parts(_context: click.Context, _parameter: click.Parameter, text: str) -> list[str]:
     chosen = [name.strip() for name in text.split(",") if name.strip()]
@@ -91,7 +89,7 @@ def analyse_command(
     from sast_deploy.training.batches import pick_device
     from sast_deploy.training.checkpoint import load_checkpoint
 
-    if not RANDOM & set(parts):
+    if not {"drop", "noise", "contraction"} & set(parts):  # the parts that draw
         refuse_ignored(["seed"], f"with --parts {','.join(parts)}, which draw nothing")
     pick_device(device)
     path = output or checkpoints[0].parent / ("comparison.json" if checkpoints[1:] else "analysis.json")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -13,28 +12,24 @@ from sast_deploy.base.errors import Exit
 from sast_deploy.commands.options import Titled
 
 
-@dataclass
 class _Debug:
     """Whether --debug was given; set while click parses, read when an error is shown."""
 
-    on: bool = False
-
-
-_debug = _Debug()
+    on = False
 
 
 def wants_traceback() -> bool:
     """Whether the command line that ran last had --debug."""
-    return _debug.on
+    return _Debug.on
 
 
 def forget_debug() -> None:
     """Before a new command line is parsed."""
-    _debug.on = False
+    _Debug.on = False
 
 
 def _set_debug(_context: click.Context, _parameter: click.Parameter, value: bool) -> None:
-    _debug.on |= value  # the group may have it, or the command
+    _Debug.on |= value  # the group may have it, or the command
 
 
 def _debug_option() -> click.Option:

@@ -9,15 +9,7 @@ import click
 
 from sast_deploy.base.errors import UsageError
 from sast_deploy.commands.command import Command
-from sast_deploy.commands.options import (
-    COUNT,
-    OUTPUT,
-    PATH,
-    example,
-    option,
-    refuse_ignored,
-    titled,
-)
+from sast_deploy.commands.options import COUNT, OUTPUT, PATH, example, option, refuse_ignored, titled
 from sast_deploy.commands.own_frames import OF_STOCK, own_frames
 from sast_deploy.commands.shared import (
     BATCH,

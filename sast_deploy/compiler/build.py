@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sast_deploy.base.errors import CompileError
-from sast_deploy.base.text import encodable
+from sast_deploy.base.text import encodable, percent
 from sast_deploy.compiler.choice import LayerChoice, check_choice
 from sast_deploy.compiler.floatnet import (
     FloatConv2d,
@@ -46,13 +46,7 @@ from sast_deploy.program.program import (
     per_neuron,
 )
 from sast_deploy.program.sums import weighted_layers
-from sast_deploy.proofs.bounds import (
-    LayerProof,
-    NeuronBounds,
-    bound_neurons,
-    prove,
-    signed_bits,
-)
+from sast_deploy.proofs.bounds import LayerProof, NeuronBounds, bound_neurons, prove, signed_bits
 from sast_deploy.proofs.intervals import firing_limit
 
 INT32_MAX = (1 << 31) - 1
@@ -191,7 +185,7 @@ class _Builder:
         if error[worst] >= LEAK_ERROR:
             self.warnings.append(
                 f"{where}: {name} {leak[worst]:.6g} (neuron {worst}) becomes {4096 - decay[worst]:.0f}/4096: "
-                f"a constant input's sum over {steps} steps changes by {error[worst]:.2%}"
+                f"a constant input's sum over {steps} steps changes by {percent(error[worst])}"
             )
         return frozen_ints(decay[:1] if (decay == decay[0]).all() else decay)
 

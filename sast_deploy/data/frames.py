@@ -38,7 +38,6 @@ def frames_from_events(
 
     Raises DataError: no events, other fields, off the sensor, back in time; frames larger than the sensor.
 
-    >>> import numpy as np, sast_deploy as sast
     >>> events = np.array([(0, 0, 5, 1), (1, 0, 9, 0)], [("x", int), ("y", int), ("t", int), ("p", int)])
     >>> sast.frames_from_events(events, (1, 2), sast.FrameOptions(steps=2)).tolist()
     [[[[0, 0]], [[1, 0]]], [[[0, 1]], [[0, 0]]]]

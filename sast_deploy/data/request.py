@@ -44,9 +44,7 @@ class DataRequest:
         if self.dataset == EMBEDDED and self.data_root is not None:
             raise UsageError(f"--data-root with {EMBEDDED}, which lies in no folder", todo="leave it out")
         if self.holdout is None and self.holdout_seed is not None:
-            raise UsageError(
-                "--holdout-seed without --holdout", todo="add --holdout SHARE, or leave it out"
-            )
+            raise UsageError("--holdout-seed without --holdout", todo="add --holdout SHARE, or leave it out")
 
     def identity(self, recorded: DataInfo | None) -> dict[str, Any]:
         """What tells this test split from others, before it is loaded; recorded: what it falls back on."""

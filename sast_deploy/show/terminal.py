@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sast_deploy.base.progress import Observer
 from sast_deploy.base.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
+
+    Bar = tuple[Progress, TaskID]
 
 
 class Terminal(Observer):
@@ -23,7 +25,7 @@ class Terminal(Observer):
         self._console, self._tasks = console, 0
         self._bars: Progress | None = None
 
-    def begin(self, what: str, total: int | None) -> Any:
+    def begin(self, what: str, total: int | None) -> Bar:
         """A bar; the first one loads rich, which `--help` has no use for."""
         if self._bars is None:
             from sast_deploy.show.bars import progress_bar
@@ -31,38 +33,33 @@ class Terminal(Observer):
             self._bars = progress_bar(self._console)
             self._bars.start()
         self._tasks += 1
-        return self._bars.add_task(what, total=total, text="")
+        return self._bars, self._bars.add_task(what, total=total, text="")
 
-    def advance(self, task: Any, steps: int) -> None:
+    def advance(self, task: Bar, steps: int) -> None:
         """The bar grows."""
-        if self._bars is not None:
-            self._bars.advance(task, steps)
+        task[0].advance(task[1], steps)
 
-    def tell(self, task: Any, text: str) -> None:
+    def tell(self, task: Bar, text: str) -> None:
         """The text beside the bar."""
-        if self._bars is not None:
-            self._bars.update(task, text=text)
+        task[0].update(task[1], text=text)
 
-    def end(self, task: Any) -> None:
+    def end(self, task: Bar) -> None:
         """The last bar stays as it is; one within another vanishes."""
-        if self._bars is None:
-            return
         self._tasks -= 1
         if self._tasks:
-            self._bars.remove_task(task)
+            task[0].remove_task(task[1])
         else:
-            self._bars.stop()
+            task[0].stop()
             self._bars = None
 
     def say(self, line: str) -> None:
         """A line above the bars."""
-        if self._console is not None:
-            from rich.text import Text
-
-            self._console.print(Text(printable(line)), soft_wrap=True)
-        elif self._bars is None or self._bars.disable:
+        console = self._console
+        if console is None and self._bars is not None and not self._bars.disable:
+            console = self._bars.console
+        if console is None:
             print(printable(line), file=sys.stderr, flush=True)
         else:
             from rich.text import Text
 
-            self._bars.console.print(Text(printable(line)), soft_wrap=True)
+            console.print(Text(printable(line)), soft_wrap=True)

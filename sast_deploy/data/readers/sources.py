@@ -19,9 +19,7 @@ from sast_deploy.data.readers.official import nmnist_provenance
 from sast_deploy.data.recordings import Source
 
 EMBEDDED = "digits-saccade"  # built again where it is gone
-NAMES = (
-    "auto", "nmnist", EMBEDDED, "nmnist-simulated", "dvsgesture", "cifar10dvs", "tonic:<ClassName>",
-)
+NAMES = ("auto", "nmnist", EMBEDDED, "nmnist-simulated", "dvsgesture", "cifar10dvs", "tonic:<ClassName>")
 TONIC_PREFIX = "tonic:"
 TONIC_ALIASES = {"dvsgesture": "DVSGesture", "cifar10dvs": "CIFAR10DVS"}
 # 128 x 128 pixels are summed to 48 x 48 unless a size is asked for: row y goes to y * 48 // 128, columns
