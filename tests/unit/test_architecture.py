@@ -169,3 +169,28 @@ def test_the_library_prints_nothing(path: Path) -> None:
     program = any(isinstance(node, ast.If) and "__main__" in ast.unparse(node.test) for node in tree.body)
     assert program or not called & {"print", "click.echo", "sys.stdout.write", "sys.stderr.write"}
     assert not packages(path) & {"rich", "click"}
+
+
+def test_the_house_stays_small() -> None:
+    """What a newcomer meets: few modules at the top, commands on a screen or two, short lists of parameters."""
+    top = [path for path in PACKAGE.iterdir() if path.suffix == ".py"]
+    assert len(top) <= 8
+    long = {path.name: n for path in (PACKAGE / "commands").glob("*.py") if (n := lines_of(path)) > 120}
+    assert long == {}
+    wide = {
+        f"{module_name(path)}.{node.name}": count
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef) and (count := parameters_of(node)) > 10
+    }
+    assert wide == {}
+
+
+def lines_of(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())
+
+
+def parameters_of(node: ast.FunctionDef) -> int:
+    """Without self and cls."""
+    names = [each.arg for each in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+    return len(names) - (names[:1] in (["self"], ["cls"]))
