@@ -172,7 +172,7 @@ def test_the_library_prints_nothing(path: Path) -> None:
 
 
 def test_the_house_stays_small() -> None:
-    """What a newcomer meets: few modules at the top, commands on a screen or two, short lists of parameters."""
+    """What a newcomer meets: few modules at the top, short commands, short lists of parameters."""
     top = [path for path in PACKAGE.iterdir() if path.suffix == ".py"]
     assert len(top) <= 8
     long = {path.name: n for path in (PACKAGE / "commands").glob("*.py") if (n := lines_of(path)) > 120}
