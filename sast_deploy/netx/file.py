@@ -23,8 +23,8 @@ from sast_deploy.base import rules
 from sast_deploy.base.errors import CompileError, NetFileError, ProfileError
 from sast_deploy.base.files import write_bytes
 from sast_deploy.base.reading.documents import parse_json
-from sast_deploy.base.reading.files import NET
-from sast_deploy.base.reading.hdf5 import DAMAGED_HDF5, identify_hdf5, open_hdf5, read_dataset
+from sast_deploy.base.reading.files import DAMAGED_HDF5, NET, identify_hdf5
+from sast_deploy.base.reading.hdf5 import open_hdf5, read_dataset
 from sast_deploy.netx.known_answers import KnownAnswers, read_known, write_known
 from sast_deploy.netx.metadata import NET_FILE
 from sast_deploy.netx.program_group import EXPECTED, RECOMPILE, put, read_program, refuse, text, write_program

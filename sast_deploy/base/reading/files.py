@@ -17,6 +17,9 @@ HEAD_BYTES = 512
 HDF5_MARK, ZIP_MARK, NPY_MARK = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04", b"\x93NUMPY"
 GZIP_MARK, PICKLE_MARK = b"\x1f\x8b", b"\x80"
 LFS_MARK = b"version https://git-lfs.github.com/spec/"
+DAMAGED_HDF5 = "a truncated or damaged HDF5 file"
+# What h5py raises for what is damaged inside a file that opens.
+DAMAGED = (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, IndexError, OverflowError)
 CHECKPOINT, NET, STOCK = "a checkpoint", "a .net file of ours", "a stock NetX file"
 # What to do with one of these where another kind of file is expected.
 MENDING = {
@@ -110,8 +113,6 @@ def identify(path: Path | str, expected: Expected | None = None) -> str:
     with open_regular(path, expected or Expected("a file", SastError)) as file:
         head = file.read(HEAD_BYTES)
         if head.startswith(HDF5_MARK):
-            from sast_deploy.base.reading.hdf5 import identify_hdf5
-
             return identify_hdf5(Path(path))
         if head.startswith(ZIP_MARK):
             return _identify_zip(file)
@@ -121,6 +122,29 @@ def identify(path: Path | str, expected: Expected | None = None) -> str:
         if head.startswith(mark):
             return kind
     return "a text" if _is_text(head) else "of an unknown kind"
+
+
+def identify_hdf5(path: Path) -> str:
+    """Which kind of HDF5 file this is, from the names in its root."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            names = set(file)
+            if names & {"model_weights", "optimizer_weights"} or "keras_version" in file.attrs:
+                return "a Keras model"
+    except BlockingIOError:
+        return "an HDF5 file that another process has open for writing"
+    except DAMAGED:
+        return DAMAGED_HDF5
+    if "sast" in names:
+        return NET
+    return STOCK if "layer" in names else f"an HDF5 file without /layer (it has {_listed(names)})"
+
+
+def _listed(names: set[str]) -> str:
+    return ", ".join(sorted(names)[:3]) + (", ..." if len(names) > 3 else "") if names else "nothing"
+
 
 
 def _identify_zip(file: BinaryIO) -> str:

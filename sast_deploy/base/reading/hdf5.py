@@ -13,10 +13,9 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from sast_deploy.base.reading.files import HDF5_MARK, NET, STOCK, Expected, open_regular
+from sast_deploy.base.reading.files import DAMAGED, HDF5_MARK, Expected, open_regular
 from sast_deploy.base.text import first_line
 
-DAMAGED_HDF5 = "a truncated or damaged HDF5 file"
 OBJECTS = 100_000  # groups and datasets of one file
 DEPTH = 8
 # What all datasets together may unpack to: so much, and so many times the file's own size.
@@ -24,8 +23,6 @@ UNPACKED, RATIO = 64 << 20, 64
 FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32", 4: "szip", 32000: "lzf"}  # HDF5's registered numbers
 KINDS = "buifS"  # NumPy's kinds of dtype that are read; and HDF5's texts of any length, a few at a time
 FEW = 16
-# What h5py raises for what is damaged inside a file that opens.
-DAMAGED = (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, IndexError, OverflowError)
 
 
 @contextmanager
@@ -50,22 +47,6 @@ def open_hdf5(path: Path, expected: Expected, roots: tuple[str, ...]) -> Iterato
         expected.refuse("is locked: another process has it open for writing", path)
     except DAMAGED as error:
         expected.refuse(_reason(error), path)
-
-
-def identify_hdf5(path: Path) -> str:
-    """Which kind of HDF5 file this is, from the names in its root."""
-    try:
-        with h5py.File(path, "r") as file:
-            names = set(file)
-            if names & {"model_weights", "optimizer_weights"} or "keras_version" in file.attrs:
-                return "a Keras model"
-    except BlockingIOError:
-        return "an HDF5 file that another process has open for writing"
-    except DAMAGED:
-        return DAMAGED_HDF5
-    if "sast" in names:
-        return NET
-    return STOCK if "layer" in names else f"an HDF5 file without /layer (it has {_listed(names)})"
 
 
 def read_dataset(group: h5py.Group, name: str) -> npt.NDArray[Any]:
@@ -130,7 +111,3 @@ def _reason(error: Exception) -> str:
     if "truncated" in text:
         return "is truncated: the end of the file is missing"
     return f"is damaged ({text})"
-
-
-def _listed(names: set[str]) -> str:
-    return ", ".join(sorted(names)[:3]) + (", ..." if len(names) > 3 else "") if names else "nothing"
