@@ -7,19 +7,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from sast_deploy import api
 from sast_deploy.base.errors import Exit, SastError
 from sast_deploy.base.files import file_digest
-from sast_deploy.calibration import Samples, ablate, calibrate
+from sast_deploy.calibration import Samples, ablate
 from sast_deploy.calibration.data import calibration_samples
-from sast_deploy.compiler import Compilation, compile_network
 from sast_deploy.data import FrameSet
 from sast_deploy.data.cache import digest_of
-from sast_deploy.engines.fast import run_fast
-from sast_deploy.engines.reference import run_reference
 from sast_deploy.finetuning import finetune
 from sast_deploy.program.profile import Profile, load_profile
-from sast_deploy.program.record import evenly_spread, first_difference, select
-from sast_deploy.reports.synops import count_operations
 from sast_deploy.studies.analysis.study import analyse
 from sast_deploy.studies.sweep.choices import FineTuneChoice
 from sast_deploy.studies.sweep.frames import unclipped_test
@@ -67,18 +63,12 @@ class Measuring:
         }
 
     def _profile(self, stage: Stage) -> dict[str, Any]:
-        profile = load_profile(stage.profile)
-        name = f"{self.checkpoint.name}-{profile.name}"
-        if stage.way == PLAIN:
-            compilation = compile_network(to_float_network(self.checkpoint), profile, name)
-            return self._deployed(compilation, profile)
         if stage.finetune is not None:
-            return self._finetuned(stage, stage.finetune, profile, name)
-        fit, choose = self._calibration
-        calibrated = calibrate(
-            to_float_network(self.checkpoint), profile, name, fit, choose, seed=CALIBRATION_SEED
-        )
-        return self._deployed(calibrated.compilation, profile) | {"calibration": calibrated.to_dict()}
+            return self._finetuned(stage, stage.finetune, load_profile(stage.profile))
+        own = None if stage.way == PLAIN else self.data
+        net = api.compile(self.checkpoint, stage.profile, calibrate=own, seed=CALIBRATION_SEED)
+        calibration = {} if net.calibrated is None else {"calibration": net.calibrated.to_dict()}
+        return self._deployed(net) | calibration
 
     def _ablation(self, stage: Stage) -> dict[str, Any]:
         profile, network = load_profile(stage.profile), to_float_network(self.checkpoint)
@@ -96,7 +86,7 @@ class Measuring:
         """What calibration is fitted to, and what judges it: the trainer's own two parts."""
         return calibration_samples(self.checkpoint, self.data, CALIBRATION_SEED)
 
-    def _finetuned(self, stage: Stage, choice: FineTuneChoice, profile: Profile, name: str) -> dict[str, Any]:
+    def _finetuned(self, stage: Stage, choice: FineTuneChoice, profile: Profile) -> dict[str, Any]:
         """Fine-tuned in a folder of its own, where an interrupted fine-tuning is continued."""
         start = file_digest(self.folder / "ckpt.pt")
         mark = digest_of({"start": start, "inputs": dict(stage.inputs)})[:12]
@@ -106,36 +96,31 @@ class Measuring:
             seed=self.checkpoint.seeds["train"], source=start, device=self.job.device,
             resume=files.resume.exists() or files.checkpoint.exists(),
         )  # fmt: skip
-        deployed = compile_network(to_float_network(result.checkpoint), profile, name)
+        net = api.compile(result.checkpoint, profile, name=f"{self.checkpoint.name}-{profile.name}")
         metrics = result.checkpoint.metrics
         floats = {key: metrics["test"][key] for key in ("surrogate", "hard")}
         keys = ("epochs", "epoch", "seconds", "step_ms", "peak_memory_mb")
         training = {key: metrics[key] for key in keys}
-        return self._deployed(deployed, profile) | {"finetune": {**training, **floats}}
+        return self._deployed(net) | {"finetune": {**training, **floats}}
 
-    def _deployed(self, compilation: Compilation, profile: Profile) -> dict[str, Any]:
+    def _deployed(self, net: api.Net) -> dict[str, Any]:
         """The integer program on the whole test split, checked against the reference on a few samples."""
-        test, program = self.data.test, compilation.program
-        record = run_fast(program, test.frames)
-        chosen = evenly_spread(len(test), self.job.check)
-        if len(chosen):
-            expected = run_reference(program, test.frames[chosen])
-            difference = first_difference(select(record, chosen), expected, chosen)
-            if difference:
-                raise DisagreementError(f"fast against the reference: {difference}", where=program.name)
-        operations = count_operations(program, test.frames, record.counts)
-        correct = int((record.predictions == test.labels).sum())
-        rates = [float(count.mean()) / program.steps for count in record.counts]
+        test, program = self.data.test, net.program
+        report = api.simulate(net, test.frames, test.labels, check=self.job.check).report
+        if report.run.difference:
+            raise DisagreementError(report.run.difference, where=program.name)
+        if report.accuracy is None or net.compilation is None:
+            raise ValueError("labels, and a network just compiled, have both")
         return {
-            "profile": profile.name,
-            "accuracy": correct / len(test),
-            "correct": correct,
+            "profile": net.profile.name,
+            "accuracy": report.accuracy.value,
+            "correct": report.accuracy.correct,
             "samples": len(test),
-            "synops": sum(layer.synops for layer in operations),
-            "effective": sum(layer.effective for layer in operations),
-            "layers": [asdict(layer) for layer in operations],
-            "rates": rates,
-            "weight_error": [layer.error for layer in compilation.layers],
+            "synops": report.synops,
+            "effective": sum(layer.effective for layer in report.operations),
+            "layers": [asdict(layer) for layer in report.operations],
+            "rates": list(report.firing_rates.values()),
+            "weight_error": [layer.error for layer in net.compilation.layers],
             "program": program.digest(),
-            "checked": len(chosen),
+            "checked": report.run.checked,
         }
