@@ -260,14 +260,14 @@ def test_debug_shows_the_traceback():
 
 
 def test_an_internal_error_is_one_line_too(capsys, monkeypatch):
-    import sast_deploy.base.reading.files
     from sast_deploy.base.reading.files import NET
 
     def broken(_path):
         raise ZeroDivisionError("division by zero")
 
     monkeypatch.setattr("sast_deploy.api.read_net", broken)
-    monkeypatch.setattr(sast_deploy.base.reading.files, "identify", lambda _path, _expected: NET)
+    for module in ("sast_deploy.api", "sast_deploy.base.reading.files"):
+        monkeypatch.setattr(f"{module}.identify", lambda _path, _expected: NET)
     line = complaint(["simulate", "x.net"], capsys, code=70)
     assert (
         line

@@ -34,12 +34,12 @@ from sast_deploy.base.errors import SastError
 from sast_deploy.training.train import train
 from tests.e2e.test_resume import PLAN, SAMPLES, SPEC
 from tests.tinydata import tiny_set
-write_metrics = train_state.write_metrics
+write_metrics = state.write_metrics
 def slowly(*arguments):
     write_metrics(*arguments)
     time.sleep(0.1)  # the test may wake late on a busy machine, and must not find the training over
 if "--slow" in sys.argv:
-    train_state.write_metrics = slowly
+    state.write_metrics = slowly
 try:
     train(SPEC, PLAN, tiny_set(SAMPLES), Path(sys.argv[1]), resume="--resume" in sys.argv)
 except SastError as error:

@@ -230,8 +230,8 @@ def test_a_leak_between_two_integers_is_a_warning_where_it_matters():
     assert compiled(one_layer(leak=0.5, steps=1000)).warnings == ()
     changes = ": a constant input's sum over 1000 steps changes by"
     assert compiled(one_layer(leak=[0.5, 0.999, 0.9], current_leak=0.995, steps=1000)).warnings == (
-        f"layer 0: leak 0.999 (neuron 1) becomes 4092/4096{changes} 0.99%",
-        f"layer 0: current_leak 0.995 (neuron 0) becomes 4076/4096{changes} 2.31%",
+        f"layer 0: leak 0.999 (neuron 1) becomes 4092/4096{changes} 0.99 %",
+        f"layer 0: current_leak 0.995 (neuron 0) becomes 4076/4096{changes} 2.31 %",
     )
 
 
