@@ -4,7 +4,8 @@
     simulate  Net, frames -> Simulation                    verify    Net -> Verification
     inspect   Net -> Inspection
 
-Silent: who wants to hear how far it is observes (`base.progress`). Errors are SastErrors, one line each.
+Silent: who wants to hear how far it is observes (`base.progress`). Errors are SastErrors, one line each;
+only an object that cannot be, such as a FloatDense with NaN among its weights, is a ValueError.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ from sast_deploy.base.errors import CompileError, NetFileError, UsageError, abou
 from sast_deploy.base.files import file_digest
 from sast_deploy.base.outputs import check_output
 from sast_deploy.base.reading.files import STOCK, identify
+from sast_deploy.base.rules import COUNT, SEED, Choice, Flag, Instance, Items, Maybe, Text, Whole, refuse
 from sast_deploy.base.versions import package_versions
 from sast_deploy.compiler import Compilation, compile_network
 from sast_deploy.compiler.floatnet import FloatNetwork
 from sast_deploy.data.request import DataRequest
-from sast_deploy.engines.registry import EngineName, LavaOptions, run_engine
+from sast_deploy.engines.registry import ENGINES, EngineName, LavaOptions, run_engine
 from sast_deploy.engines.stockrun import run_in_chunks
 from sast_deploy.netx.export import EXPORT, net_origin
 from sast_deploy.netx.file import NetFile, profile_of, read_net, write_net
@@ -59,6 +61,22 @@ if TYPE_CHECKING:
     from sast_deploy.training.checkpoint import Checkpoint
 
 File = str | PathLike[str]
+_ENGINE, _PATH = Choice(tuple(ENGINES)), Instance((str, PathLike))
+_ARGUMENTS = {
+    "name": Maybe(Text(blank=False)), "seed": SEED, "strict_reset": Flag(), "source": Maybe(_PATH),
+    "data": Maybe(Instance((DataRequest,))), "samples": Maybe(Whole(1, COUNT.high)), "check": Maybe(COUNT),
+    "trace": Flag(), "engine": _ENGINE, "engines": Items(_ENGINE, fewest=1), "path": _PATH,
+    "lava": Maybe(Instance((LavaOptions,))), "stock": Maybe(Instance((StockUse,))),
+    "known_answers_only": Flag(),
+}  # fmt: skip
+
+
+def _check(**arguments: Any) -> None:
+    """Refuse, as a UsageError, an argument that is not what all of these functions mean by its name."""
+    todo = "sast.load(path) makes one" if "net" in arguments else None
+    rules = {**_ARGUMENTS, "net": Instance((Net,))}
+    for name, value in arguments.items():
+        refuse(rules[name].problems(value, name), None, UsageError, todo if name == "net" else None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +129,7 @@ class Net:
 
         Raises OutputError: it cannot be written, or another network lies there and may not go.
         """
+        _check(path=path)
         path = Path(path)
         check_output(path, EXPORT, net_origin(self.file), overwrite=overwrite, option="path")
         write_net(path, self.file)
@@ -123,6 +142,7 @@ def load(path: File) -> Net:
     >>> sast.load(net.save("mine.net").path).program.digest() == net.program.digest()
     True
     """
+    _check(path=path)
     path = Path(path)
     return Net(read_stock(path) if identify(path, EXPECTED) == STOCK else read_net(path), path)
 
@@ -143,9 +163,11 @@ def compile(
     network: a checkpoint or its path, or a FloatNetwork of your own. profile: one that ships with the
     package, the path of a .toml, or a Profile. name: for people; default: the checkpoint's and the profile's.
     calibrate: data to choose the integers on: a DataRequest, the checkpoint's own FrameSet, or (frames,
-    labels), of which half judge what the other half proposes; `steps` of calibration, default all; `seed`
-    draws the samples. strict_reset: write a neuron type that stock NetX, which resets to zero, refuses.
-    source: where a Checkpoint was read from, for the record.
+    labels) as `simulate` takes them, counts up to 255, half of which judge what the other half proposes;
+    `steps` of calibration, default all; `seed` draws them. strict_reset: write a neuron type that stock NetX,
+    which resets to zero, refuses. source: where a Checkpoint was read from, for the record.
+
+    What the compiler alters, as where profile and network reset differently, stands in the Net's `warnings`.
 
     Raises:
         CheckpointError, ProfileError, DataError: what was named cannot be used. CompileError: integers cannot
@@ -155,6 +177,9 @@ def compile(
     >>> sast.compile(own, "loihi-int4").program.layers[0].weight.tolist()
     [[7, -7], [7, 2]]
     """
+    _check(name=name, seed=seed, strict_reset=strict_reset, source=source)
+    if steps is not None and calibrate is None:
+        raise UsageError("steps of calibration without calibrate", expected="both, or neither")
     trained, real, source = _trained(network, source)
     target = profile if isinstance(profile, Profile) else load_profile(str(profile))
     called = name or f"{'network' if trained is None else trained.name}-{target.name}"
@@ -188,6 +213,8 @@ def _trained(
         return None, network, None
     from sast_deploy.training.checkpoint import Checkpoint, load_checkpoint, to_float_network
 
+    kinds = Instance((Checkpoint, FloatNetwork, str, PathLike))
+    refuse(kinds.problems(network, "network"), None, UsageError)
     if not isinstance(network, Checkpoint):
         source = network
         network = load_checkpoint(Path(network))
@@ -264,6 +291,7 @@ def inputs(
     >>> sast.inputs(net, frames).frames.shape
     (2, 4, 2, 1, 1)
     """
+    _check(net=net, data=data, samples=samples)
     if isinstance(frames, Inputs):
         return frames
     return net_inputs(net.file, net.name, frames, labels, data, samples, name)
@@ -296,8 +324,11 @@ def simulate(
     >>> sast.simulate(net, frames, labels).predictions
     array([0, 1])
     """
+    _check(net=net, engine=engine, check=check, trace=trace, lava=lava, stock=stock, samples=samples)
     if isinstance(net.content, StockNet):
         return _simulate_stock(net.content, frames, labels, engine, trace, lava, stock or StockUse())
+    if stock is not None:
+        raise UsageError("stock is for stock NetX files", where=net.name, todo="leave it out")
     given = inputs(net, frames, labels, data=data, samples=samples)
     start = time.perf_counter()
     record = run_engine(engine, net.program, given.frames, trace=trace, lava=lava)
@@ -351,6 +382,7 @@ def verify(
     >>> sast.verify(net, frames, engines=["fast"]).ok
     True
     """
+    _check(net=net, engines=list(engines), known_answers_only=known_answers_only, lava=lava)
     program, known = net.program, net.file.known
     chosen, rows, unseen = load_engines(engines, program, lava), [], None
     if known is not None:
@@ -369,10 +401,14 @@ def verify(
 def inspect(net: Net, frames: npt.ArrayLike | Inputs | None = None) -> Inspection:
     """What a network is and what is proved of it for every input; with `frames`, how many states saturate.
 
+    Its notes say, too, what the compiler altered, where the network was compiled and not loaded.
+
     >>> sast.inspect(net).layers[0].saturating
     0
     """
+    _check(net=net)
     if isinstance(net.content, StockNet):
         return inspect_stock(net.content)
     saturation = None if frames is None else count_saturated(net.program, inputs(net, frames).frames)
-    return inspect_net(net.file, net.path, saturation)
+    found = inspect_net(net.file, net.path, saturation)
+    return replace(found, notes=(*net.warnings, *found.notes))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +12,15 @@ import numpy.typing as npt
 from sast_deploy.base.errors import CheckpointError, DataError, UsageError
 from sast_deploy.calibration.samples import Samples, draw
 from sast_deploy.calibration.steps import CHOOSE_SAMPLES, FIT_SAMPLES, STEPS, Calibrated, calibrate
+from sast_deploy.compiler import compile_network
 from sast_deploy.compiler.floatnet import FloatNetwork
 from sast_deploy.data import FrameSet
 from sast_deploy.data.request import DataRequest, load_recorded
 from sast_deploy.data.split import stratified_split
+from sast_deploy.engines.frames import as_frames
 from sast_deploy.program.profile import Profile
+from sast_deploy.program.program import Program
+from sast_deploy.reports.inputs import checked_labels
 from sast_deploy.training.batches import Indices
 from sast_deploy.training.checkpoint import Checkpoint
 
@@ -44,7 +48,10 @@ def calibrate_on(
             record its validation part. DataError: data that do not fit.
     """
     if isinstance(data, tuple):
-        fit, choose, facts = _halves(network, *data, seed)
+        if len(data) != len(get_args(Arrays)):
+            raise UsageError(f"calibration on {len(data)} arrays", expected="(frames, labels)")
+        program = compile_network(network, profile, name).program
+        fit, choose, facts = _halves(program, *data, seed)
     elif trained is None:
         raise UsageError("calibration on a data set, without a checkpoint", expected="(frames, labels)")
     else:
@@ -58,14 +65,13 @@ def calibrate_on(
 
 
 def _halves(
-    network: FloatNetwork, frames: npt.ArrayLike, labels: npt.ArrayLike, seed: int
+    program: Program, frames: npt.ArrayLike, labels: npt.ArrayLike, seed: int
 ) -> tuple[Samples, Samples, dict[str, Any]]:
-    array, truth = np.asarray(frames), np.asarray(labels)
-    wanted = (network.steps, *network.input_shape)
-    if array.dtype != np.uint8 or array.shape[1:] != wanted or truth.shape != array.shape[:1]:
-        found = f"{array.dtype} {array.shape} with labels {truth.shape}"
-        raise DataError(found, where="calibration", expected=f"uint8 (samples, {wanted}), a label each")
-    first, second = stratified_split(truth.astype(np.int64), 0.5, seed)
+    found = as_frames(program, frames, "calibration")
+    if found.max(initial=0) > np.iinfo(np.uint8).max:
+        raise DataError(f"counts up to {found.max()}", where="calibration", expected="at most 255")
+    array, truth = found.astype(np.uint8), checked_labels(labels, len(found), len(program.classes))
+    first, second = stratified_split(truth, 0.5, seed)
     digest = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
     facts = {"data": {"requested": "arrays", "dataset": "arrays", "frame_digest": digest}}
     return *(Samples(array[part], truth[part]) for part in (first, second)), facts  # type: ignore[return-value]

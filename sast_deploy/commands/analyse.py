@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sast_deploy.base.errors import Exit, UsageError
-from sast_deploy.commands.command import Command
+from sast_deploy.commands.command import command
 from sast_deploy.commands.options import (
     COUNT,
     OUTPUT,
     PATH,
     SEED,
     console,
-    example,
     option,
     refuse_ignored,
     titled,
@@ -34,14 +33,10 @@ def _parts(_context: click.Context, _parameter: click.Parameter, text: str) -> l
     return chosen
 
 
-@click.command(
-    "analyse",
-    cls=Command,
-    short_help="Robustness, margins, contraction, thresholds; compare checkpoints.",
-    epilog=example(
-        "sast-deploy analyse runs/sast/ckpt.pt",
-        "sast-deploy analyse runs/baseline/ckpt.pt runs/sast/ckpt.pt --parts drop,margins",
-    ),
+@command(
+    "analyse", "Robustness, margins, contraction, thresholds; compare checkpoints.",
+    "sast-deploy analyse runs/sast/ckpt.pt",
+    "sast-deploy analyse runs/baseline/ckpt.pt runs/sast/ckpt.pt --parts drop,margins",
 )
 @click.argument("checkpoints", type=PATH, nargs=-1, required=True)
 @titled(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -103,3 +103,13 @@ class Group(click.Group):
         for title, names in self.sections.items():
             with formatter.section(title):
                 formatter.write_dl([(name, self.commands[name].get_short_help_str()) for name in names])
+
+
+def command(
+    name: str, short_help: str, *examples: str, of: Any = click, help: str | None = None
+) -> Callable[[Callable[..., Any]], Command]:
+    """Makes a function a command, of the group `of` if any; its help ends with runnable lines."""
+    epilog = "Example:\n\n\b\n" + "\n".join(f"  {line}" for line in examples)
+    settings = {"short_help": short_help, "epilog": epilog, "help": help}
+    made: Callable[..., Command] = of.command(name, cls=Command, **settings)
+    return made

@@ -9,16 +9,14 @@ from typing import Any, Literal
 import click
 
 from sast_deploy.base.errors import Exit, UsageError
-from sast_deploy.commands.command import Command
-from sast_deploy.commands.options import COUNT, OUTPUT, PATH, SEED, console, example, refuse_ignored
+from sast_deploy.commands.command import command
+from sast_deploy.commands.options import COUNT, OUTPUT, PATH, SEED, console, refuse_ignored
 from sast_deploy.commands.shared import overwrite_option
 
 
-@click.command(
-    "compare",
-    cls=Command,
-    short_help="Compare simulated recordings with real ones.",
-    epilog=example("sast-deploy data compare --real data/NMNIST --mnist-dir data/mnist -o compare.png"),
+@command(
+    "compare", "Compare simulated recordings with real ones.",
+    "sast-deploy data compare --real data/NMNIST --mnist-dir data/mnist -o compare.png",
 )
 @click.option("--real", type=PATH, required=True, help="Folder of real N-MNIST recordings.")
 @click.option("--simulated", type=PATH, help="Folder of simulated recordings; or")

@@ -10,22 +10,18 @@ import click
 
 from sast_deploy.base.errors import UsageError
 from sast_deploy.commands.calibrating import calibration_frames, calibration_options
-from sast_deploy.commands.command import Command
-from sast_deploy.commands.options import OUTPUT, PATH, console, example, option, refuse_ignored, titled
+from sast_deploy.commands.command import command
+from sast_deploy.commands.options import OUTPUT, PATH, console, option, refuse_ignored, titled
 from sast_deploy.commands.shared import FOLDERS, folder_options, overwrite_option
 
 if TYPE_CHECKING:
     from sast_deploy.data.request import DataRequest
 
 
-@click.command(
-    "compile",
-    cls=Command,
-    short_help="A checkpoint to an integer program, as NetX HDF5.",
-    epilog=example(
-        "sast-deploy compile runs/sast/ckpt.pt --profile loihi-int4",
-        "sast-deploy compile runs/sast/ckpt.pt --profile loihi-int4 --calibrate nmnist",
-    ),
+@command(
+    "compile", "A checkpoint to an integer program, as NetX HDF5.",
+    "sast-deploy compile runs/sast/ckpt.pt --profile loihi-int4",
+    "sast-deploy compile runs/sast/ckpt.pt --profile loihi-int4 --calibrate nmnist",
 )
 @click.argument("checkpoint", type=PATH)
 @titled(
@@ -91,8 +87,8 @@ def compile_command(
         if calibrate_steps and "clipping" in steps and profile.clipping == "mse":
             out.print(f"step clipping: what {profile.name} does anyway")
     net = api.compile(
-        trained, profile, calibrate=frames, steps=steps, seed=seed or 0, strict_reset=strict_reset,
-        source=checkpoint,
+        trained, profile, calibrate=frames, steps=steps if calibrate else None, seed=seed or 0,
+        strict_reset=strict_reset, source=checkpoint,
     )  # fmt: skip
     written = export.write(net.file, made)
     if net.compilation is not None:

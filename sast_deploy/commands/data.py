@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from sast_deploy.base.text import percent
-from sast_deploy.commands.command import Command, Group
+from sast_deploy.commands.command import Group, command
 from sast_deploy.commands.compare import compare_command
-from sast_deploy.commands.options import COUNT, OUTPUT, PATH, SEED, console, example
+from sast_deploy.commands.options import COUNT, OUTPUT, PATH, SEED, console
 from sast_deploy.commands.shared import data_options, frame_options
 
 if TYPE_CHECKING:
@@ -24,11 +24,10 @@ def data_group() -> None:
     """Look at recordings, simulate N-MNIST, compare simulated with real recordings."""
 
 
-@data_group.command(
-    "info",
-    cls=Command,
-    short_help="Samples, classes, events and density of a data set.",
-    epilog=example("sast-deploy data info --dataset auto"),
+@command(
+    "info", "Samples, classes, events and density of a data set.",
+    "sast-deploy data info --dataset auto",
+    of=data_group,
 )
 @data_options("auto")
 @frame_options
@@ -54,13 +53,10 @@ def info_command(data: DataRequest, frames: FrameOptions) -> None:
         out.print(f"classes without samples: {', '.join(framed.info.missing_classes)}")
 
 
-@data_group.command(
-    "simulate",
-    cls=Command,
-    short_help="Make a simulated N-MNIST from MNIST's images.",
-    epilog=example(
-        "sast-deploy data simulate --mnist-dir data/mnist -o data/simulated --train 600 --test 100"
-    ),
+@command(
+    "simulate", "Make a simulated N-MNIST from MNIST's images.",
+    "sast-deploy data simulate --mnist-dir data/mnist -o data/simulated --train 600 --test 100",
+    of=data_group,
 )
 @click.option("--mnist-dir", type=PATH, required=True, help="Folder with MNIST's idx files, .gz or plain.")
 @click.option("-o", "--output", type=OUTPUT, required=True, help="New folder: Train|Test/<label>/<id>.bin.")

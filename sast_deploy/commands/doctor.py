@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import click
-
 from sast_deploy.base.errors import Exit
-from sast_deploy.commands.command import Command
-from sast_deploy.commands.options import console, example
+from sast_deploy.commands.command import command
+from sast_deploy.commands.options import console
 
 
-@click.command(
-    "doctor",
-    cls=Command,
-    short_help="What is installed, what is missing, how to mend it.",
-    epilog=example("sast-deploy doctor"),
+@command(
+    "doctor", "What is installed, what is missing, how to mend it.",
+    "sast-deploy doctor",
 )
 def doctor_command() -> int:
     """Check the installation; every failing line ends with the command that mends it.

@@ -7,19 +7,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sast_deploy.commands.command import Command
-from sast_deploy.commands.options import PATH, console, example, titled
+from sast_deploy.commands.command import command
+from sast_deploy.commands.options import PATH, console, titled
 from sast_deploy.commands.shared import DEVICE, data_options
 
 if TYPE_CHECKING:
     from sast_deploy.data.request import DataRequest
 
 
-@click.command(
-    "evaluate",
-    cls=Command,
-    short_help="Surrogate accuracy, hard-spike accuracy, transfer gap.",
-    epilog=example("sast-deploy evaluate runs/sast/ckpt.pt"),
+@command(
+    "evaluate", "Surrogate accuracy, hard-spike accuracy, transfer gap.",
+    "sast-deploy evaluate runs/sast/ckpt.pt",
 )
 @click.argument("checkpoint", type=PATH)
 @data_options(None)

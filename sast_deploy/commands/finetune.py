@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sast_deploy.base.errors import UsageError
-from sast_deploy.commands.command import Command
+from sast_deploy.commands.command import command
 from sast_deploy.commands.options import (
     PATH,
     SEED,
     Finite,
     console,
-    example,
     gathered,
     option,
     refuse_ignored,
@@ -28,11 +27,9 @@ if TYPE_CHECKING:
     from sast_deploy.data.request import DataRequest
 
 
-@click.command(
-    "finetune",
-    cls=Command,
-    short_help="Train on with a profile's integers in the forward pass.",
-    epilog=example("sast-deploy finetune runs/sast/ckpt.pt --profile loihi-int4 -o runs/sast-int4/ckpt.pt"),
+@command(
+    "finetune", "Train on with a profile's integers in the forward pass.",
+    "sast-deploy finetune runs/sast/ckpt.pt --profile loihi-int4 -o runs/sast-int4/ckpt.pt",
 )
 @click.argument("checkpoint", type=PATH)
 @titled(

@@ -8,23 +8,19 @@ from typing import TYPE_CHECKING
 import click
 
 from sast_deploy.base.errors import Exit, UsageError
-from sast_deploy.commands.command import Command
-from sast_deploy.commands.options import COUNT, OUTPUT, PATH, console, example, option, refuse_ignored, titled
+from sast_deploy.commands.command import command
+from sast_deploy.commands.options import COUNT, OUTPUT, PATH, console, option, refuse_ignored, titled
 from sast_deploy.commands.shared import DATA_OPTIONS, data_options, overwrite_option
 
 if TYPE_CHECKING:
     from sast_deploy.data.request import DataRequest
 
 
-@click.command(
-    "inspect",
-    cls=Command,
-    short_help="What a .net file is, what is proved of it, which limits it meets.",
-    epilog=example(
-        "sast-deploy inspect netx_exports/sast-loihi-int8.net",
-        "sast-deploy inspect netx_exports/sast-loihi-int8.net --samples 100 --json facts.json",
-        "sast-deploy inspect netx_exports/sast-loihi-stock.net --fail-on-limits",
-    ),
+@command(
+    "inspect", "What a .net file is, what is proved of it, which limits it meets.",
+    "sast-deploy inspect netx_exports/sast-loihi-int8.net",
+    "sast-deploy inspect netx_exports/sast-loihi-int8.net --samples 100 --json facts.json",
+    "sast-deploy inspect netx_exports/sast-loihi-stock.net --fail-on-limits",
 )
 @click.argument("net", type=PATH)
 @titled(

@@ -103,11 +103,6 @@ def refuse_ignored(names: Iterable[str], reason: str, todo: str = "leave it out"
             raise UsageError(f"{options[name]} {reason}", todo=todo)
 
 
-def example(*lines: str) -> str:
-    """The epilog of a command's help: runnable lines."""
-    return "Example:\n\n\b\n" + "\n".join(f"  {line}" for line in lines)
-
-
 def console() -> Out:
     """Standard output, on which a name is never markup and no number is cut."""
     from sast_deploy.show.blocks import Out

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sast_deploy.commands.options import COUNT, OUTPUT, PATH, gathered, option
+
+if TYPE_CHECKING:
+    from sast_deploy.data.request import DataRequest
+    from sast_deploy.engines.registry import LavaOptions
 
 OF_STOCK = ("input_shape", "steps", "reset_interval", "message_bits")
 
@@ -35,3 +41,24 @@ own_frames = gathered(
     option("-o", "--output", type=OUTPUT, help="Default: runs/<net name>/spikes.npz, for our own files "
            "runs/<net name>/<input name>/spikes.npz"),
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the command line asks for; see the help of `sast-deploy simulate`."""
+
+    samples: int | None
+    check: int | None
+    engine: Any
+    data: DataRequest
+    lava: LavaOptions
+    report: Path | None
+    overwrite: bool
+    input_path: Path | None
+    labels_path: Path | None
+    steps: int | None
+    reset_interval: int | None
+    message_bits: int | None
+    input_shape: tuple[int, int, int] | None
+    traces: bool
+    output: Path | None

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from sast_deploy import api
-from sast_deploy.base.errors import Exit
+from sast_deploy.base.errors import DataError, Exit, about
 from sast_deploy.base.files import file_digest, input_digest, write_text
 from sast_deploy.base.outputs import NPZ, ORIGIN_MEMBER, check_output, with_origin
 from sast_deploy.commands.options import console, refuse_ignored
+from sast_deploy.commands.own_frames import Wanted
 from sast_deploy.commands.shared import DATA_OPTIONS
 from sast_deploy.data.request import recorded_data
 from sast_deploy.engines.stockrun import write_npz
@@ -24,27 +25,6 @@ from sast_deploy.reports.inputs import Inputs
 from sast_deploy.reports.run import REPORT, simulate_run
 from sast_deploy.show.report import print_report
 
-if TYPE_CHECKING:
-    from sast_deploy.data.request import DataRequest
-    from sast_deploy.engines.registry import LavaOptions
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What the command line asks for; see the help of `sast-deploy simulate`."""
-
-    samples: int | None
-    check: int | None
-    engine: Any
-    data: DataRequest
-    lava: LavaOptions
-    report: Path | None
-    overwrite: bool
-    input_path: Path | None
-    labels_path: Path | None
-    traces: bool
-    output: Path | None
-
 
 def simulate_ours(path: Path, wanted: Wanted) -> int:
     """Run, print and write the report; with frames of the person's own the answers too. The exit code."""
@@ -53,13 +33,14 @@ def simulate_ours(path: Path, wanted: Wanted) -> int:
     else:
         refuse_ignored(DATA_OPTIONS, "with --input: your own frames are run")
     net = api.load(path)
+    inputs = None if wanted.input_path is None else _inputs(net, wanted)  # their own faults come first
     report, spikes, made = _outputs(path, net, wanted)
     read = [each for each in (path, wanted.input_path, wanted.labels_path) if each is not None]
     guard = partial(check_output, inputs=read, overwrite=wanted.overwrite)
     guard(report, REPORT, made, option="--report")
     if spikes is not None:
         guard(spikes, NPZ, made)
-    inputs = _inputs(net, wanted)
+    inputs = inputs or _inputs(net, wanted)
     made[FRAMES] = inputs.facts["frame_digest"]
     guard(report, REPORT, made, option="--report")
     out, what = console(), inputs.facts["dataset"] or wanted.input_path
@@ -96,7 +77,8 @@ def _inputs(net: api.Net, wanted: Wanted) -> Inputs:
         return api.inputs(net, data=wanted.data, samples=wanted.samples)
     labels = None if wanted.labels_path is None else load_array(wanted.labels_path)
     frames, name = load_array(wanted.input_path), str(wanted.input_path)
-    found = api.inputs(net, frames, labels, samples=wanted.samples, name=name)
+    with about(wanted.labels_path, DataError):  # of frames, it is named already
+        found = api.inputs(net, frames, labels, samples=wanted.samples, name=name)
     return replace(found, facts={**found.facts, "frame_digest": file_digest(wanted.input_path)})
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sast_deploy.base.errors import UsageError
-from sast_deploy.commands.command import Command
-from sast_deploy.commands.options import COUNT, OUTPUT, PATH, example, option, refuse_ignored, titled
-from sast_deploy.commands.own_frames import OF_STOCK, own_frames
+from sast_deploy.commands.command import command
+from sast_deploy.commands.options import COUNT, OUTPUT, PATH, option, refuse_ignored, titled
+from sast_deploy.commands.own_frames import OF_STOCK, Wanted, own_frames
 from sast_deploy.commands.shared import (
     BATCH,
     DATA_OPTIONS,
@@ -37,16 +37,12 @@ def _samples(_context: click.Context, _parameter: click.Parameter, text: str) ->
     return int(text)
 
 
-@click.command(
-    "simulate",
-    cls=Command,
-    short_help="Run a .net file on its test split, or on your own frames, and report.",
-    epilog=example(
-        "sast-deploy simulate",
-        "sast-deploy simulate netx_exports/sast-loihi-int4.net --check all",
-        "sast-deploy simulate netx_exports/sast-loihi-int4.net --input frames.npy --labels labels.npy",
-        "sast-deploy simulate theirs.net --input spikes.npy --steps 64 -o spikes.npz",
-    ),
+@command(
+    "simulate", "Run a .net file on its test split, or on your own frames, and report.",
+    "sast-deploy simulate",
+    "sast-deploy simulate netx_exports/sast-loihi-int4.net --check all",
+    "sast-deploy simulate netx_exports/sast-loihi-int4.net --input frames.npy --labels labels.npy",
+    "sast-deploy simulate theirs.net --input spikes.npy --steps 64 -o spikes.npz",
 )
 @click.argument("net", type=PATH, required=False)
 @titled(
@@ -60,7 +56,8 @@ def _samples(_context: click.Context, _parameter: click.Parameter, text: str) ->
 @data_options(None)
 @own_frames
 @lava_options(BATCH, STALL, TIMEOUT)
-@titled("Output", option("--report", type=OUTPUT, help="Default: runs/<net name>/report.json"))
+@titled("Output", option("--report", type=OUTPUT, help="Default: runs/<net name>/report.json; with --input "
+                       "runs/<net name>/<input name>/report.json"))
 @overwrite_option("a report or spikes")
 def simulate_command(
     net: Path | None,
@@ -79,8 +76,8 @@ def simulate_command(
     NetX file, runs on the array --input, with the results that stock Lava gives.
     """
     from sast_deploy.base.reading.files import NET, STOCK, identify
-    from sast_deploy.commands.running import Wanted, simulate_ours
-    from sast_deploy.commands.stock import StockWanted, simulate_stock
+    from sast_deploy.commands.running import simulate_ours
+    from sast_deploy.commands.stock import simulate_stock
     from sast_deploy.netx.export import newest_export
     from sast_deploy.netx.foreign.reader import STOCK_FILE
     from sast_deploy.netx.program_group import EXPECTED
@@ -95,13 +92,11 @@ def simulate_command(
         refuse_ignored(
             LAVA_OPTIONS, f"is Lava's, and this runs on {engine}", "leave it out, or --backend lava"
         )
+    wanted = Wanted(samples, check, engine, data, lava, report, overwrite, **own)
     if stock:
-        own.pop("labels_path")
-        simulate_stock(path, StockWanted(**own, engine=engine, lava=lava, overwrite=overwrite))
+        simulate_stock(path, wanted)
         return 0
     refuse_ignored(OF_STOCK, "is for stock NetX files", f"sast-deploy wrote {path}: leave the option out")
     if engine == "reference":
         refuse_ignored(["check"], "with --backend reference: the reference would check itself")
-    for key in OF_STOCK:
-        own.pop(key)
-    return simulate_ours(path, Wanted(samples, check, engine, data, lava, report, overwrite, **own))
+    return simulate_ours(path, wanted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,47 +14,21 @@ from sast_deploy.base.errors import UsageError
 from sast_deploy.base.files import input_digest
 from sast_deploy.base.outputs import NPZ, ORIGIN_MEMBER, check_output
 from sast_deploy.commands.options import console
-from sast_deploy.engines.registry import LavaOptions
+from sast_deploy.commands.own_frames import Wanted
 from sast_deploy.engines.stockrun import run_in_chunks, write_npz
 from sast_deploy.netx.foreign.frames import StockFrames, load_array, stock_frames
 from sast_deploy.netx.foreign.lava_range import StockProgram
 from sast_deploy.netx.foreign.reader import read_stock
-from sast_deploy.program.program import Shape
 from sast_deploy.show.stock import print_stock_run
 
-NO_MATTER = ("input_path", "output", "lava", "overwrite")  # to the spikes
 
-
-@dataclass(frozen=True)
-class StockWanted:
-    """What the command line asks for; see the help of `sast-deploy simulate`."""
-
-    input_path: Path | None
-    input_shape: Shape | None
-    steps: int | None
-    reset_interval: int | None
-    message_bits: int | None
-    engine: str
-    output: Path | None
-    traces: bool
-    lava: LavaOptions
-    overwrite: bool
-
-    def made_from(self, path: Path) -> dict[str, Any]:
-        """What the spikes of the network at `path` depend on."""
-        files = {"network": input_digest(path), "input": self.input_path and input_digest(self.input_path)}
-        numbers = {"reset_interval": self.reset_interval or 0, "message_bits": self.message_bits or 0}
-        options = {key: value for key, value in asdict(self).items() if key not in NO_MATTER}
-        return {**files, **options, **numbers}
-
-
-def simulate_stock(path: Path, wanted: StockWanted) -> None:
+def simulate_stock(path: Path, wanted: Wanted) -> None:
     """Run a stock NetX file and write the last layer's spikes, membrane potentials and logits.
 
     Raises:
         UsageError: no input. DataError, NetFileError: an array or a file that cannot be used.
     """
-    output, made = wanted.output or Path("runs") / path.stem / "spikes.npz", wanted.made_from(path)
+    output, made = wanted.output or Path("runs") / path.stem / "spikes.npz", _made_from(path, wanted)
     read = [each for each in (path, wanted.input_path) if each is not None]
     check_output(output, NPZ, made, inputs=read, overwrite=wanted.overwrite)
     stock, inputs = _load(path, wanted)
@@ -66,19 +40,18 @@ def simulate_stock(path: Path, wanted: StockWanted) -> None:
     out = console()
     out.print(
         f"{path}: stock NetX network, {len(inputs)} samples x {inputs.use.steps} steps on {wanted.engine} "
-        f"in {seconds:.2f} s, latency {stock.net.latency} steps",
+        f"in {seconds:.2f} s, latency {stock.net.latency} steps"
     )
     print_stock_run(stock, results, inputs.notes, out)
     out.print(f"wrote {output}")
 
 
-def _load(path: Path, wanted: StockWanted) -> tuple[StockProgram, StockFrames]:
+def _load(path: Path, wanted: Wanted) -> tuple[StockProgram, StockFrames]:
     if wanted.input_path is None:
         raise UsageError(
-            "was not written by sast-deploy, so no data belongs to it",
-            where=path,
+            "was not written by sast-deploy, so no data belongs to it", where=path,
             todo="name its input, --input frames.npy: (samples, time, C, H, W), (time, C, H, W) or (time, n)",
-        )
+        )  # fmt: skip
     array, net = load_array(wanted.input_path), read_stock(path)
     named, said = (",".join(map(str, shape or ())) for shape in (wanted.input_shape, net.input_shape))
     if named and said and named != said:
@@ -86,3 +59,14 @@ def _load(path: Path, wanted: StockWanted) -> tuple[StockProgram, StockFrames]:
     bits, shape = wanted.message_bits or 0, wanted.input_shape
     inputs = stock_frames(array, net, wanted.steps, bits, wanted.input_path, shape)
     return net.program(replace(inputs.use, reset_interval=wanted.reset_interval or 0)), inputs
+
+
+def _made_from(path: Path, wanted: Wanted) -> dict[str, Any]:
+    """What the spikes of the network at `path` depend on."""
+    return {
+        "network": input_digest(path),
+        "input": wanted.input_path and input_digest(wanted.input_path),
+        "input_shape": wanted.input_shape, "steps": wanted.steps,
+        "engine": wanted.engine, "traces": wanted.traces,
+        "reset_interval": wanted.reset_interval or 0, "message_bits": wanted.message_bits or 0,
+    }  # fmt: skip

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from sast_deploy.base.errors import Exit
-from sast_deploy.commands.command import Command
-from sast_deploy.commands.options import COUNT, OUTPUT, PATH, console, example, refuse_ignored
+from sast_deploy.commands.command import command
+from sast_deploy.commands.options import COUNT, OUTPUT, PATH, console, refuse_ignored
 from sast_deploy.commands.study_schema import SCHEMA
 
 if TYPE_CHECKING:
@@ -20,14 +20,10 @@ if TYPE_CHECKING:
     from sast_deploy.studies.sweep.sweep import Outcome
 
 
-@click.command(
-    "sweep",
-    cls=Command,
-    short_help="A grid of trainings and measurements, resumable.",
-    epilog=example(
-        "sast-deploy sweep examples/paper-smoke.toml --dry-run",
-        "sast-deploy sweep examples/paper-nmnist.toml --data-root data --jobs 4",
-    ),
+@command(
+    "sweep", "A grid of trainings and measurements, resumable.",
+    "sast-deploy sweep examples/paper-smoke.toml --dry-run",
+    "sast-deploy sweep examples/paper-nmnist.toml --data-root data --jobs 4",
     help="Run every training and measurement of the grid in STUDY that is not finished yet.\n\n"
     "Killed at any moment and started again it repeats nothing that was finished and continues a training "
     "after its last finished epoch. Exit code 4 if a run failed; the others are finished all the "

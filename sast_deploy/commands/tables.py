@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from sast_deploy.base.text import printable
-from sast_deploy.commands.command import Command
-from sast_deploy.commands.options import OUTPUT, PATH, console, example, refuse_ignored
+from sast_deploy.commands.command import command
+from sast_deploy.commands.options import OUTPUT, PATH, console, refuse_ignored
 from sast_deploy.commands.shared import overwrite_option
 
 if TYPE_CHECKING:
@@ -18,14 +18,10 @@ if TYPE_CHECKING:
     from sast_deploy.show.blocks import Table
 
 
-@click.command(
-    "tables",
-    cls=Command,
-    short_help="The paper's tables from the runs of a sweep.",
-    epilog=example(
-        "sast-deploy tables runs/paper-nmnist",
-        "sast-deploy tables runs/paper-nmnist --markdown --json benchmarks/results/nmnist.json",
-    ),
+@command(
+    "tables", "The paper's tables from the runs of a sweep.",
+    "sast-deploy tables runs/paper-nmnist",
+    "sast-deploy tables runs/paper-nmnist --markdown --json benchmarks/results/nmnist.json",
 )
 @click.argument("runs", type=PATH, nargs=-1, required=True)
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown instead.")

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sast_deploy.commands.command import Command
+from sast_deploy.commands.command import command
 from sast_deploy.commands.options import (
     SEED,
     SHARE,
     Finite,
     console,
-    example,
     gathered,
     option,
     refuse_ignored,
@@ -38,11 +37,9 @@ def _recipe(recipe_name: str | None, kind: str, **values: Any) -> dict[str, Any]
     return {"kind": kind, "recipe": changed(recipe(recipe_name or RECOMMENDED[kind]), values)}
 
 
-@click.command(
-    "train",
-    cls=Command,
-    short_help="Frames to a SAST checkpoint.",
-    epilog=example("sast-deploy train --dataset nmnist --rho 0.3 -o runs/sast/ckpt.pt"),
+@command(
+    "train", "Frames to a SAST checkpoint.",
+    "sast-deploy train --dataset nmnist --rho 0.3 -o runs/sast/ckpt.pt",
 )
 @data_options("auto")
 @frame_options

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from sast_deploy.base.errors import Exit
-from sast_deploy.commands.command import Command
-from sast_deploy.commands.options import COUNT, PATH, console, example, option, refuse_ignored, titled
+from sast_deploy.commands.command import command
+from sast_deploy.commands.options import COUNT, PATH, console, option, refuse_ignored, titled
 from sast_deploy.commands.shared import DATA_OPTIONS, STALL, TIMEOUT, data_options, lava_options
 
 if TYPE_CHECKING:
@@ -20,14 +20,10 @@ DEFAULT_SAMPLES = 20
 NAMES: tuple[EngineName, ...] = ("reference", "fast", "lava")
 
 
-@click.command(
-    "verify",
-    cls=Command,
-    short_help="Compare all engines, value by value, and replay the known answers.",
-    epilog=example(
-        "sast-deploy verify netx_exports/sast-loihi-int8.net",
-        "sast-deploy verify netx_exports/sast-loihi-int8.net --known-answers-only --backend fast",
-    ),
+@command(
+    "verify", "Compare all engines, value by value, and replay the known answers.",
+    "sast-deploy verify netx_exports/sast-loihi-int8.net",
+    "sast-deploy verify netx_exports/sast-loihi-int8.net --known-answers-only --backend fast",
 )
 @click.argument("net", type=PATH)
 @titled(

@@ -189,6 +189,11 @@ FloatResampling = FloatPool | FloatUpsample
 FloatLayer = FloatSpiking | FloatResampling | FloatReadout
 
 
+def _plain(number: Any) -> Any:
+    """NumPy's integers as Python's: a largest count is what `frames.max()` returns."""
+    return number.item() if isinstance(number, np.integer) else number
+
+
 @dataclass(frozen=True, eq=False)
 class FloatNetwork:
     """A network in floating point, ready to compile.
@@ -227,11 +232,14 @@ class FloatNetwork:
         classes: Iterable[str] | None = None,
         reset: str = "subtract",
     ) -> None:
-        shape = (input_shape,) if isinstance(input_shape, int) else tuple(input_shape)
+        shape = tuple(np.atleast_1d(np.asarray(input_shape)).tolist())
         largest = input_clip if input_max is None else input_max
+        if isinstance(layers, FloatLayer) or not isinstance(layers, Iterable):
+            raise ValueError(f"FloatNetwork.layers = a {type(layers).__name__}; expected a list of layers")
         _keep(
-            self, layers=tuple(layers), input_shape=(*shape, 1, 1) if len(shape) == 1 else shape, steps=steps,
-            alpha=alpha, input_clip=input_clip, input_max=largest, classes=classes, reset=reset,
+            self, layers=tuple(layers), input_shape=(*shape, 1, 1) if len(shape) == 1 else shape,
+            steps=_plain(steps), alpha=alpha, input_clip=_plain(input_clip), input_max=_plain(largest),
+            classes=classes, reset=reset,
         )  # fmt: skip
         self._check_layers()
         self._check_leaks()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sast_deploy.base.compiled import compiled
 from sast_deploy.base.errors import DataError
+from sast_deploy.base.rules import Instance, Items, Maybe, Whole, refuse
 from sast_deploy.data.events import (
     EVENT_BYTES,
     FIELDS,
@@ -26,6 +27,7 @@ from sast_deploy.data.options import FrameOptions
 
 Frames = NDArray[np.uint8]
 POLARITIES = 2
+_SENSOR = Items(Whole(1, 1 << 16), 2, 2)
 
 
 def frames_from_events(
@@ -47,6 +49,8 @@ def frames_from_events(
         raise DataError(
             f"fields {', '.join(names) or 'none'}", where="events", expected="one row of x, y, t, p"
         )
+    refuse(_SENSOR.problems(sensor, "sensor"), None, DataError)
+    refuse(Maybe(Instance((FrameOptions,))).problems(options, "options"), None, DataError)
     binner = Binner(sensor, options or FrameOptions())
     frames = np.empty(binner.shape, np.uint8)
     binner.from_events(to_events(events, "events"), frames, "events")

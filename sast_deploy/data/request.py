@@ -112,7 +112,7 @@ def recorded_data(net: NetFile, where: Path | str) -> tuple[DataInfo, FrameOptio
     todo, program = "compile the checkpoint again", net.program
     if not net.data:
         raise NetFileError(
-            "no data set belongs to it", where=where, todo="name its input, --input FRAMES.npy"
+            "no data set belongs to it", where=where, todo="give frames of your own (--input FRAMES.npy)"
         )
     try:
         data, frames = DataInfo.from_dict(net.data), FrameOptions.from_dict(net.frames)

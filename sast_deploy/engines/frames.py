@@ -69,7 +69,10 @@ def as_frames(program: Program, array: npt.ArrayLike, where: Path | str) -> Fram
     if found.dtype.kind == "b":
         found = found.astype(np.uint8)
     elif found.dtype.kind == "f":
-        whole = found.astype(np.int32)
+        if not np.isfinite(found).all():
+            raise DataError("values that are not finite", where=where, expected="counts of events")
+        with np.errstate(invalid="ignore"):  # what int32 cannot hold becomes another number, and is refused
+            whole = found.astype(np.int32)
         if not np.array_equal(whole, found):
             raise DataError("numbers with fractions", where=where, expected="counts of events")
         found = whole

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
 from sast_deploy.base.errors import UsageError
 from sast_deploy.base.progress import track
+from sast_deploy.base.rules import AMOUNT, COUNT, Maybe, Whole
+from sast_deploy.base.settings import Checked
 from sast_deploy.engines.frames import Frames
 from sast_deploy.program.program import Program
 from sast_deploy.program.record import SpikeRecord
@@ -18,7 +20,7 @@ Progress = Callable[[Iterable[int]], Iterable[int]]
 
 
 @dataclass(frozen=True)
-class LavaOptions:
+class LavaOptions(Checked):
     """What only Lava makes use of; none of it changes a result.
 
     batch: samples that advance together; None: what fits memory. stall: seconds without a finished time step
@@ -28,9 +30,9 @@ class LavaOptions:
     LavaOptions(batch=None, stall=120.0, timeout=60.0)
     """
 
-    batch: int | None = None
-    stall: float = 120.0
-    timeout: float | None = None
+    batch: Annotated[int | None, Maybe(Whole(1, COUNT.high))] = None
+    stall: Annotated[float, AMOUNT] = 120.0
+    timeout: Annotated[float | None, Maybe(AMOUNT)] = None
 
 
 class Engine(Protocol):

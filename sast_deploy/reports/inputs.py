@@ -57,6 +57,8 @@ def net_inputs(
             raise UsageError("labels without frames", expected="both, or neither")
         return _own_split(net, where, data or DataRequest(), samples)
     array = as_frames(net.program, frames, name)
+    if not len(array):
+        raise DataError("no samples", where=name, expected="at least one")
     truth = None if labels is None else checked_labels(labels, len(array), len(net.program.classes))
     chosen = evenly_spread(len(array), samples)
     facts = given_frames(name, len(array))
@@ -76,7 +78,7 @@ def checked_labels(labels: npt.ArrayLike, samples: int, classes: int) -> npt.NDA
     array = np.asarray(labels)
     if array.dtype.kind not in "iu" or array.shape != (samples,):
         found = f"labels of {array.dtype} {array.shape}"
-        raise DataError(found, where="labels", expected=f"integers ({samples},), one for each sample")
+        raise DataError(found, expected=f"integers ({samples},), one for each sample")
     if len(array) and not 0 <= array.min() <= array.max() < classes:
-        raise DataError(f"labels {array.min()}..{array.max()}", where="labels", expected=f"0..{classes - 1}")
+        raise DataError(f"labels {array.min()}..{array.max()}", expected=f"0..{classes - 1}")
     return array.astype(np.int64)

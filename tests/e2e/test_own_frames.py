@@ -89,13 +89,15 @@ def test_another_run_is_not_replaced_and_the_same_one_is(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["simulate", "bare.net"], "bare.net: no data set belongs to it; name its input, --input FRAMES.npy"),
+        (["simulate", "bare.net"], "bare.net: no data set belongs to it; give frames of your own"),
         (["simulate", "bare.net", "--input", "labels.npy"], "labels.npy: shape (7,); expected (samples"),
         (["simulate", "bare.net", "--input", "short.npy"], "short.npy: 3 time steps; expected 10"),
-        ([*OWN, "--labels", "far.npy"], "labels 0..99; expected 0.."),
-        ([*OWN, "--labels", "frames.npy"], "labels of uint8 (7, 10, 2"),
+        ([*OWN, "--labels", "far.npy"], "far.npy: labels 0..99; expected 0.."),
+        ([*OWN, "--labels", "frames.npy"], "frames.npy: labels of uint8 (7, 10, 2"),
         (["simulate", "bare.net", "--input", "bare.net"], "bare.net: is a .net file of ours; expected"),
         ([*OWN, "--report", "frames.npy"], "is what this command reads"),
+        ([*OWN, "--labels", "nowhere.npy"], "nowhere.npy: no such file"),
+        (["simulate", "bare.net", "--input", "nan.npy"], "nan.npy: values that are not finite"),
         (["verify", "bare.net", "--input", "short.npy"], "short.npy: 3 time steps; expected 10"),
         (["inspect", "bare.net", "--samples", "3"], "no data set belongs to it"),
     ],
@@ -105,6 +107,7 @@ def test_what_does_not_fit_is_one_line(
 ) -> None:
     np.save("short.npy", np.load("frames.npy")[:, :3])
     np.save("far.npy", np.array([0, 1, 2, 0, 1, 2, 99]))
+    np.save("nan.npy", np.where(np.load("frames.npy"), np.nan, 0))
     assert run(words) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert says in line
@@ -118,3 +121,12 @@ def test_verify_takes_known_answers_alone_or_frames(here: Path, capsys: pytest.C
     assert "frames given" not in printed
     assert run(["verify", "bare.net", "--backend", "fast", "--input", "frames.npy"]) == 0
     assert "frames given" in capsys.readouterr().out
+
+
+def test_what_is_wrong_with_labels_comes_before_what_lies_where_the_report_goes(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*OWN, "--backend", "fast"]) == 0
+    capsys.readouterr()
+    assert run([*OWN, "--backend", "fast", "--labels", "nowhere.npy"]) == 2
+    assert capsys.readouterr().err.startswith("error: nowhere.npy: no such file")

@@ -45,6 +45,11 @@ def net() -> sast.Net:
 
 
 FRAMES = np.array([[[1, 0]] * 4, [[0, 1]] * 4, [[1, 1]] * 4])
+EVENTS = np.array([(0, 0, 5, 1)], [("x", int), ("y", int), ("t", int), ("p", int)])
+
+
+def own_network() -> sast.FloatNetwork:
+    return sast.FloatNetwork([sast.FloatDense([[0.5, -0.5], [1.0, 0.25]], leak=0.5)], 2, steps=4)
 
 
 def test_type_checkers_see_what_there_is() -> None:
@@ -151,6 +156,7 @@ def test_a_difference_stands_in_the_report(net: sast.Net, monkeypatch: pytest.Mo
     assert not sast.verify(net, FRAMES, engines=["fast"]).ok
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     ("frames", "labels", "says"),
     [
@@ -161,6 +167,9 @@ def test_a_difference_stands_in_the_report(net: sast.Net, monkeypatch: pytest.Mo
         (FRAMES, [0, 1], r"labels of int64 \(2,\); expected integers \(3,\)"),
         (FRAMES, [0, 1, 2], r"labels 0..2; expected 0..1"),
         (FRAMES, [0.0, 1, 1], "labels of float64"),
+        (FRAMES[:0], None, "frames: no samples; expected at least one"),
+        (np.full((3, 4, 2), np.nan), None, "frames: values that are not finite"),
+        (np.full((3, 4, 2), 1e30), None, "frames: numbers with fractions"),
         (None, [0], "labels without frames"),
         (None, None, "no data set belongs to it"),
     ],
@@ -170,6 +179,59 @@ def test_frames_and_labels_that_do_not_fit_are_refused(
 ) -> None:
     with pytest.raises(sast.SastError, match=says):
         sast.simulate(net, frames, labels)
+
+
+@pytest.mark.filterwarnings("error")  # of NumPy's, on the way to our own
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda net: sast.simulate("mine.net", FRAMES), "net = 'mine.net'; expected a Net; sast.load"),
+        (lambda net: sast.inspect("mine.net"), "expected a Net"),
+        (lambda net: sast.verify(None), "expected a Net"),
+        (lambda net: sast.simulate(net, FRAMES, samples=0), "samples = 0; expected an integer from 1"),
+        (lambda net: sast.verify(net, FRAMES, samples=2.5), "samples = 2.5; expected an integer"),
+        (lambda net: sast.simulate(net, FRAMES, check=-1), "check = -1; expected an integer from 0"),
+        (lambda net: sast.simulate(net, FRAMES, check="all"), "check = 'all'; expected an integer"),
+        (lambda net: sast.simulate(net, FRAMES, engine="quick"), "expected one of reference, fast, lava"),
+        (lambda net: sast.simulate(net, FRAMES, lava={"batch": 3}), "lava = dict of 1; expected"),
+        (lambda net: sast.simulate(net, FRAMES, stock=sast.StockUse(steps=3)), "is for stock NetX files"),
+        (lambda net: sast.verify(net, FRAMES, engines=[]), "engines = .*; expected a list of 1 to"),
+        (lambda net: sast.verify(net, FRAMES[:0], engines=["fast"]), "frames: no samples"),
+        (lambda net: sast.compile(42), "network = 42; expected a Checkpoint or FloatNetwork"),
+        (lambda net: sast.compile(own_network(), name="a\0"), "name = .*; expected a text"),
+        (lambda net: sast.compile(own_network(), seed=1.5), "seed = 1.5; expected an integer"),
+        (lambda net: sast.compile(own_network(), steps=["rounding"]), "steps .* without calibrate"),
+        (lambda net: sast.compile(own_network(), calibrate=(FRAMES, [0, 1, 7])), "labels 0..7; expected"),
+        (lambda net: sast.compile(own_network(), calibrate=(FRAMES, [0, 1, np.nan])), "labels of float64"),
+        (lambda net: sast.compile(own_network(), calibrate=(FRAMES, [0], [1])), "calibration on 3 arrays"),
+        (lambda net: sast.load(None), "path = None; expected a str or PathLike"),
+        (lambda net: net.save(None), "path = None; expected a str or PathLike"),
+        (lambda net: sast.frames_from_events(EVENTS, (0, 4)), r"sensor\[0\] = 0; expected an integer from 1"),
+        (lambda net: sast.frames_from_events(EVENTS, 4), "sensor = 4; expected a list of 2"),
+        (lambda net: sast.frames_from_events(EVENTS, (4, 4), {}), "options = an empty dict; expected a"),
+    ],
+)  # fmt: skip
+def test_arguments_of_another_kind_are_refused_in_one_line(net: sast.Net, call: Any, says: str) -> None:
+    with pytest.raises(sast.SastError, match=says) as refused:
+        call(net)
+    assert "\n" not in str(refused.value)
+
+
+def test_objects_that_cannot_be_are_refused_where_they_are_made() -> None:
+    for make in (lambda: sast.LavaOptions(batch=0), lambda: sast.LavaOptions(stall=-1.0),
+                 lambda: sast.StockUse(message_bits=40), lambda: sast.StockUse(steps=-5),
+                 lambda: sast.FloatNetwork(None, 2, 4)):  # fmt: skip
+        with pytest.raises(ValueError, match="expected"):
+            make()
+
+
+def test_integers_of_numpy_will_do_for_a_network_and_an_altered_reset_is_told() -> None:
+    layers = [sast.FloatDense([[0.5, -0.5], [1.0, 0.25]], leak=0.5)]
+    network = sast.FloatNetwork(layers, np.array([2]), np.int64(4), input_max=FRAMES.max(), reset="zero")
+    assert (network.input_shape, type(network.steps), type(network.input_max)) == ((2, 1, 1), int, int)
+    net = sast.compile(network, "loihi-int8")
+    assert any("reset" in note for note in net.warnings)
+    assert set(net.warnings) <= set(sast.inspect(net).notes)
 
 
 def test_frames_and_a_data_set_are_one_too_many(net: sast.Net) -> None:
@@ -225,7 +287,7 @@ def test_calibration_on_arrays_and_on_the_own_data() -> None:
     assert net.file.calibration["data"]["dataset"] == "arrays"
     with pytest.raises(sast.SastError, match="calibration on a data set, without a checkpoint"):
         sast.compile(network, calibrate=sast.DataRequest("nmnist"))
-    with pytest.raises(sast.SastError, match=r"expected uint8 \(samples"):
+    with pytest.raises(sast.SastError, match="calibration: 1 time steps; expected 4"):
         sast.compile(network, calibrate=(arrays[0][:, :1], arrays[1]))
 
 

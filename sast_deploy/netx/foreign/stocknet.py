@@ -18,9 +18,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 from sast_deploy.base.errors import NetFileError
-from sast_deploy.base.rules import INT32
+from sast_deploy.base.rules import INT32, Whole
+from sast_deploy.base.settings import Checked
 from sast_deploy.netx.foreign.lava_range import StockProgram, refuse_layer
 from sast_deploy.program.fixedpoint import Arithmetic, QFormat
 from sast_deploy.program.lava_constants import BIAS_MANT_MAX, BIAS_MANT_MIN, MANTISSA_SHIFT, UV_BITS
@@ -34,7 +36,7 @@ INCONSISTENT = "inconsistent program: "  # how the checks of programs begin
 
 
 @dataclass(frozen=True)
-class StockUse:
+class StockUse(Checked):
     """How a network is used: what a user of stock NetX passes to `hdf5.Network`, and the input's range.
 
     steps: T of a sample. message_bits: 0, any nonzero input is a spike; else inputs are graded.
@@ -47,9 +49,9 @@ class StockUse:
     0
     """
 
-    steps: int = 1
-    message_bits: int = 0
-    reset_interval: int = 0
+    steps: Annotated[int, Whole(1, INT32.max)] = 1
+    message_bits: Annotated[int, Whole(0, 32)] = 0
+    reset_interval: Annotated[int, Whole(0, INT32.max)] = 0
     reset_offset: int = 0
     input_min: int = 0
     input_max: int | None = None

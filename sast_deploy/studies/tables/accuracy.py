@@ -7,13 +7,7 @@ from collections.abc import Iterator
 
 from sast_deploy.show.blocks import Table
 from sast_deploy.studies.sweep.choices import DEFAULTS
-from sast_deploy.studies.tables.groups import (
-    NAMES_AND_LENGTH,
-    PAPERS_NOTE,
-    Group,
-    baseline_of,
-    compared_with,
-)
+from sast_deploy.studies.tables.groups import NAMES_AND_LENGTH, PAPERS_NOTE, Group, baseline_of, compared_with
 from sast_deploy.studies.tables.paper import COST, MATCHED, Swap, paper_set, swap_row
 from sast_deploy.studies.tables.table import (
     NOTHING,
