@@ -21,16 +21,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from sast_deploy.base import rules
 from sast_deploy.base.errors import CompileError, NetFileError, UsageError, about
 from sast_deploy.base.files import file_digest
 from sast_deploy.base.outputs import check_output
 from sast_deploy.base.reading.files import STOCK, identify
-from sast_deploy.base.rules import COUNT, SEED, Choice, Flag, Instance, Items, Maybe, Text, Whole, refuse
 from sast_deploy.base.versions import package_versions
 from sast_deploy.compiler import Compilation, compile_network
 from sast_deploy.compiler.floatnet import FloatNetwork
 from sast_deploy.data.request import DataRequest
-from sast_deploy.engines.registry import ENGINES, EngineName, LavaOptions, run_engine
+from sast_deploy.engines import ENGINE_NAMES, EngineName
+from sast_deploy.engines.registry import LavaOptions, run_engine
 from sast_deploy.engines.stockrun import run_in_chunks
 from sast_deploy.netx.export import EXPORT, net_origin
 from sast_deploy.netx.file import NetFile, profile_of, read_net, write_net
@@ -61,22 +62,33 @@ if TYPE_CHECKING:
     from sast_deploy.training.checkpoint import Checkpoint
 
 File = str | PathLike[str]
-_ENGINE, _PATH = Choice(tuple(ENGINES)), Instance((str, PathLike))
-_ARGUMENTS = {
-    "name": Maybe(Text(blank=False)), "seed": SEED, "strict_reset": Flag(), "source": Maybe(_PATH),
-    "data": Maybe(Instance((DataRequest,))), "samples": Maybe(Whole(1, COUNT.high)), "check": Maybe(COUNT),
-    "trace": Flag(), "engine": _ENGINE, "engines": Items(_ENGINE, fewest=1), "path": _PATH,
-    "lava": Maybe(Instance((LavaOptions,))), "stock": Maybe(Instance((StockUse,))),
-    "known_answers_only": Flag(),
+_ENGINE, _PATH, _Maybe = rules.Choice(ENGINE_NAMES), rules.Instance((str, PathLike)), rules.Maybe
+_ARGUMENTS: dict[str, rules.Rule] = {
+    "path": _PATH, "source": _Maybe(_PATH), "name": _Maybe(rules.Text(blank=False)), "seed": rules.SEED,
+    "strict_reset": rules.Flag(), "trace": rules.Flag(), "known_answers_only": rules.Flag(),
+    "data": _Maybe(rules.Instance((DataRequest,))), "steps": _Maybe(rules.Items(rules.Text())),
+    "samples": _Maybe(rules.Whole(1, rules.COUNT.high)), "check": _Maybe(rules.COUNT),
+    "engine": _ENGINE, "engines": rules.Items(_ENGINE, fewest=1), "overwrite": rules.Flag(),
+    "lava": _Maybe(rules.Instance((LavaOptions,))), "stock": _Maybe(rules.Instance((StockUse,))),
 }  # fmt: skip
 
 
 def _check(**arguments: Any) -> None:
     """Refuse, as a UsageError, an argument that is not what all of these functions mean by its name."""
-    todo = "sast.load(path) makes one" if "net" in arguments else None
-    rules = {**_ARGUMENTS, "net": Instance((Net,))}
     for name, value in arguments.items():
-        refuse(rules[name].problems(value, name), None, UsageError, todo if name == "net" else None)
+        todo = "sast.load(path) makes one" if name == "net" else None
+        rules.refuse(_ARGUMENTS[name].problems(value, name), None, UsageError, todo)
+
+
+def _refuse_idle(why: str, **arguments: Any) -> None:
+    """Refuse, as a UsageError, what is given (is not None) though nothing would come of it."""
+    if given := [name for name, value in arguments.items() if value is not None]:
+        raise UsageError(f"{' and '.join(given)} {why}", todo="leave it out")
+
+
+def _listed(names: object) -> object:
+    """A collection of names as a list; a text alone is none, and stays what it is."""
+    return list(names) if isinstance(names, Collection) and not isinstance(names, str) else names
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +114,8 @@ class Net:
         if isinstance(self.content, NetFile):
             return self.content
         what = "a stock NetX file that sast-deploy did not write: no data and no known answers belong to it"
-        raise UsageError(what, where=self.path, todo="simulate it on frames of your own")
+        todo = f"run it on your own input, `sast-deploy simulate {self.path} --input ARRAY.npy`"
+        raise UsageError(what, where=self.path, todo=todo)
 
     @cached_property
     def program(self) -> Program:
@@ -129,11 +142,14 @@ class Net:
 
         Raises OutputError: it cannot be written, or another network lies there and may not go.
         """
-        _check(path=path)
+        _check(path=path, overwrite=overwrite)
         path = Path(path)
         check_output(path, EXPORT, net_origin(self.file), overwrite=overwrite, option="path")
         write_net(path, self.file)
         return replace(self, path=path)
+
+
+_ARGUMENTS["net"] = rules.Instance((Net,))
 
 
 def load(path: File) -> Net:
@@ -177,9 +193,9 @@ def compile(
     >>> sast.compile(own, "loihi-int4").program.layers[0].weight.tolist()
     [[7, -7], [7, 2]]
     """
-    _check(name=name, seed=seed, strict_reset=strict_reset, source=source)
-    if steps is not None and calibrate is None:
-        raise UsageError("steps of calibration without calibrate", expected="both, or neither")
+    _check(name=name, seed=seed, strict_reset=strict_reset, source=source, steps=_listed(steps))
+    if calibrate is None:
+        _refuse_idle("without calibrate", steps=steps)
     trained, real, source = _trained(network, source)
     target = profile if isinstance(profile, Profile) else load_profile(str(profile))
     called = name or f"{'network' if trained is None else trained.name}-{target.name}"
@@ -213,8 +229,8 @@ def _trained(
         return None, network, None
     from sast_deploy.training.checkpoint import Checkpoint, load_checkpoint, to_float_network
 
-    kinds = Instance((Checkpoint, FloatNetwork, str, PathLike))
-    refuse(kinds.problems(network, "network"), None, UsageError)
+    kinds = rules.Instance((Checkpoint, FloatNetwork, str, PathLike))
+    rules.refuse(kinds.problems(network, "network"), None, UsageError)
     if not isinstance(network, Checkpoint):
         source = network
         network = load_checkpoint(Path(network))
@@ -293,6 +309,7 @@ def inputs(
     """
     _check(net=net, data=data, samples=samples)
     if isinstance(frames, Inputs):
+        _refuse_idle("with Inputs, which hold their own", labels=labels)
         return frames
     return net_inputs(net.file, net.name, frames, labels, data, samples, name)
 
@@ -326,9 +343,10 @@ def simulate(
     """
     _check(net=net, engine=engine, check=check, trace=trace, lava=lava, stock=stock, samples=samples)
     if isinstance(net.content, StockNet):
+        replayed = None if check == 0 else str(check)
+        _refuse_idle("with a stock NetX file", data=data, samples=samples, check=replayed)
         return _simulate_stock(net.content, frames, labels, engine, trace, lava, stock or StockUse())
-    if stock is not None:
-        raise UsageError("stock is for stock NetX files", where=net.name, todo="leave it out")
+    _refuse_idle("is for stock NetX files", stock=stock)
     given = inputs(net, frames, labels, data=data, samples=samples)
     start = time.perf_counter()
     record = run_engine(engine, net.program, given.frames, trace=trace, lava=lava)
@@ -352,12 +370,17 @@ def _simulate_stock(
     """With the results that stock Lava gives, latency included; on frames, since no data belong to it."""
     if frames is None or isinstance(frames, Inputs):
         raise UsageError("a stock NetX file without frames", where=net.path, expected="frames of your own")
-    given = stock_frames(np.asarray(frames), net, None, use.message_bits, "frames", use.input_shape)
-    stock = net.program(replace(given.use, reset_interval=use.reset_interval))
+    asked = replace(StockUse(), message_bits=use.message_bits, input_shape=use.input_shape)
+    if replace(use, reset_interval=0) != asked:
+        expected = "message_bits, reset_interval and input_shape; frames and file say the rest"
+        raise UsageError(f"stock = {use}", where=net.path, expected=expected)
+    array, shape = np.asarray(frames), use.input_shape
+    given = stock_frames(array, net, None, use.message_bits, "frames", shape, use.reset_interval)
+    stock = net.program(given.use)
+    truth = None if labels is None else checked_labels(labels, len(given), len(stock.program.classes))
     start = time.perf_counter()
     results = run_in_chunks(stock, given, engine, trace, lava)
     run = Execution(engine, round(time.perf_counter() - start, 3))
-    truth = None if labels is None else checked_labels(labels, len(given), len(stock.program.classes))
     facts = facts_of_stock(net.path, stock.program, len(given))
     report = make_report(stock.program, given.chunk(0, len(given)), truth, results.record, run, facts)
     return Simulation(results.record, report, truth)
@@ -369,7 +392,7 @@ def verify(
     *,
     data: DataRequest | None = None,
     samples: int | None = 20,
-    engines: Collection[EngineName] = ("reference", "fast", "lava"),
+    engines: Collection[EngineName] = ENGINE_NAMES,
     known_answers_only: bool = False,
     lava: LavaOptions | None = None,
 ) -> Verification:
@@ -382,13 +405,15 @@ def verify(
     >>> sast.verify(net, frames, engines=["fast"]).ok
     True
     """
-    _check(net=net, engines=list(engines), known_answers_only=known_answers_only, lava=lava)
+    _check(net=net, engines=_listed(engines), known_answers_only=known_answers_only, lava=lava)
+    own_data = None if data == DataRequest() else data
+    if known_answers_only:
+        _refuse_idle("with known_answers_only", frames=frames, data=own_data)
     program, known = net.program, net.file.known
     chosen, rows, unseen = load_engines(engines, program, lava), [], None
     if known is not None:
         rows += replay_known(program, known, chosen)
-    own_data = net.file.data or data not in (None, DataRequest())
-    if not known_answers_only and (frames is not None or own_data):
+    if not known_answers_only and (frames is not None or own_data is not None or net.file.data):
         given = inputs(net, frames, data=data, samples=samples)
         rows += compare(program, given.frames, chosen, given.origin)
     if not rows:
@@ -408,6 +433,7 @@ def inspect(net: Net, frames: npt.ArrayLike | Inputs | None = None) -> Inspectio
     """
     _check(net=net)
     if isinstance(net.content, StockNet):
+        _refuse_idle("with a stock NetX file", frames=frames)
         return inspect_stock(net.content)
     saturation = None if frames is None else count_saturated(net.program, inputs(net, frames).frames)
     found = inspect_net(net.file, net.path, saturation)

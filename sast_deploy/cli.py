@@ -20,7 +20,7 @@ from sast_deploy.base.streams import prepare_streams
 from sast_deploy.base.text import printable
 from sast_deploy.base.versions import missing_package
 from sast_deploy.commands.analyse import analyse_command
-from sast_deploy.commands.command import Command, Group, forget_debug, wants_traceback
+from sast_deploy.commands.command import Group, forget_debug, wants_traceback
 from sast_deploy.commands.compile import compile_command
 from sast_deploy.commands.data import data_group
 from sast_deploy.commands.doctor import doctor_command
@@ -70,7 +70,6 @@ def cli() -> None:
     """Deploy SAST-trained spiking networks: train, compile to INT8/INT4, run bit-accurately on Lava."""
 
 
-cli.command_class = Command
 for command in (
     train_command,
     finetune_command,

@@ -1,6 +1,6 @@
 """The parts of the documents that the code itself writes, and the pages of the site.
 
-    python tools/documents.py                        # docs/commands.md, docs/architecture.md
+    python tools/documents.py                        # docs/api.md, docs/commands.md, docs/architecture.md
     python tools/documents.py --pages build/pages    # the documents and what they link to, for mkdocs
 
 `make docs` does both. tests/unit/test_documents.py fails where a document is not what this would write.
@@ -139,7 +139,8 @@ def help_texts() -> str:
                 inner = click.Context(child, context, name, terminal_width=100, max_content_width=100)
                 yield from each(child, inner, 3)
 
-    outer = click.Context(cli, info_name="sast-deploy", terminal_width=100, max_content_width=100)
+    settings = {**cli.context_settings, "terminal_width": 100, "max_content_width": 100}
+    outer = click.Context(cli, info_name="sast-deploy", **settings)
     return "\n\n".join(each(cli, outer, 2))
 
 
@@ -221,16 +222,8 @@ def order() -> list[str]:
     test = _parsed(ROOT / "tests" / "unit" / "test_architecture.py")
     for node in test.body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "ORDER":
-            return list(_flat(ast.literal_eval(node.value)))
+            return list(ast.literal_eval(node.value))
     raise ValueError("tests/unit/test_architecture.py: no ORDER")
-
-
-def _flat(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, (tuple, list, set, frozenset)):
-        for item in sorted(value) if isinstance(value, (set, frozenset)) else value:
-            yield from _flat(item)
 
 
 def arrows() -> str:

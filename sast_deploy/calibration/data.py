@@ -10,16 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.base.errors import CheckpointError, DataError, UsageError
+from sast_deploy.base.rules import shown
 from sast_deploy.calibration.samples import Samples, draw
 from sast_deploy.calibration.steps import CHOOSE_SAMPLES, FIT_SAMPLES, STEPS, Calibrated, calibrate
-from sast_deploy.compiler import compile_network
 from sast_deploy.compiler.floatnet import FloatNetwork
 from sast_deploy.data import FrameSet
 from sast_deploy.data.request import DataRequest, load_recorded
 from sast_deploy.data.split import stratified_split
 from sast_deploy.engines.frames import as_frames
 from sast_deploy.program.profile import Profile
-from sast_deploy.program.program import Program
 from sast_deploy.reports.inputs import checked_labels
 from sast_deploy.training.batches import Indices
 from sast_deploy.training.checkpoint import Checkpoint
@@ -47,16 +46,19 @@ def calibrate_on(
         UsageError: a data set for a network without a checkpoint. CheckpointError: a checkpoint that does not
             record its validation part. DataError: data that do not fit.
     """
-    if isinstance(data, tuple):
+    if isinstance(data, tuple | list):
         if len(data) != len(get_args(Arrays)):
             raise UsageError(f"calibration on {len(data)} arrays", expected="(frames, labels)")
-        program = compile_network(network, profile, name).program
-        fit, choose, facts = _halves(program, *data, seed)
+        fit, choose, facts = _halves(network, *data, seed)
     elif trained is None:
         raise UsageError("calibration on a data set, without a checkpoint", expected="(frames, labels)")
     else:
         if isinstance(data, DataRequest):
             data = load_recorded(trained.name, trained.data, trained.frames, data)
+        if not isinstance(data, FrameSet):
+            found = f"calibrate = {shown(data)}"
+            raise UsageError(found, expected="a DataRequest, a FrameSet or (frames, labels)")
+        _check_shape(trained, data)
         fit, choose = calibration_samples(trained, data, seed)
         facts = {"data": data.info.to_dict(), "unlike_training": data.info.unlike(trained.data)}
     wanted = STEPS if steps is None else steps
@@ -65,16 +67,22 @@ def calibrate_on(
 
 
 def _halves(
-    program: Program, frames: npt.ArrayLike, labels: npt.ArrayLike, seed: int
+    network: FloatNetwork, frames: npt.ArrayLike, labels: npt.ArrayLike, seed: int
 ) -> tuple[Samples, Samples, dict[str, Any]]:
-    found = as_frames(program, frames, "calibration")
+    found = as_frames(network, frames, "calibration")
     if found.max(initial=0) > np.iinfo(np.uint8).max:
         raise DataError(f"counts up to {found.max()}", where="calibration", expected="at most 255")
-    array, truth = found.astype(np.uint8), checked_labels(labels, len(found), len(program.classes))
+    array, truth = found.astype(np.uint8), checked_labels(labels, len(found), len(network.classes))
     first, second = stratified_split(truth, 0.5, seed)
     digest = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
     facts = {"data": {"requested": "arrays", "dataset": "arrays", "frame_digest": digest}}
     return *(Samples(array[part], truth[part]) for part in (first, second)), facts  # type: ignore[return-value]
+
+
+def _check_shape(trained: Checkpoint, data: FrameSet) -> None:
+    wanted, found = (trained.frames.steps, *trained.network.input_shape), data.train.frames.shape[1:]
+    if found != wanted:
+        raise DataError(f"frames of shape {found}", where="calibration", expected=f"{wanted}")
 
 
 def validation_share(checkpoint: Checkpoint) -> float:

@@ -94,7 +94,7 @@ def calibrate(
 
     Raises:
         UsageError: an unknown step. CompileError: what `compile_network` refuses without calibration, and a
-            network with more than calibration knows (reference.py).
+            network with more than calibration knows (targets.py).
     """
     ordered = [step for step in ordered_steps(steps) if step != "clipping" or profile.clipping != "mse"]
     work = Workbench(network, profile, name, fit, choose, seed)

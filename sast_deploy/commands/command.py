@@ -56,7 +56,7 @@ class Command(click.Command):
         for parameter in self.get_params(ctx):
             title = parameter.title if isinstance(parameter, Titled) else ""
             record = parameter.get_help_record(ctx)
-            if record is not None:
+            if record is not None and not isinstance(parameter, click.Argument):
                 titles.setdefault(title, []).append(record)
         plain = titles.pop("", [])
         for title, records in [*titles.items(), ("Options" if not titles else "General", plain)]:

@@ -91,6 +91,6 @@ def compile_command(
         strict_reset=strict_reset, source=checkpoint,
     )  # fmt: skip
     written = export.write(net.file, made)
-    if net.compilation is not None:
-        print_compilation(net.file, net.compilation, net.calibrated, out)
+    assert net.compilation is not None
+    print_compilation(net.file, net.compilation, net.calibrated, out)
     out.print(f"wrote {written}")

@@ -21,7 +21,7 @@ from sast_deploy.commands.options import (
     titled,
 )
 from sast_deploy.commands.shared import DEVICE, data_options
-from sast_deploy.commands.training import CHANGES, changed, parse_changes, training_output, written
+from sast_deploy.commands.training import CHANGES, changed, claim, parse_changes, training_output, written
 
 if TYPE_CHECKING:
     from sast_deploy.data.request import DataRequest
@@ -79,7 +79,6 @@ def finetune_command(
     from sast_deploy.show.evaluation import finetuning_lines
     from sast_deploy.training.batches import pick_device
     from sast_deploy.training.checkpoint import load_checkpoint
-    from sast_deploy.training.state import RunFiles
 
     if run["resume"]:
         refuse_ignored(["overwrite"], "with --resume", "give one of them")
@@ -90,10 +89,7 @@ def finetune_command(
     recipe = changed(replace(FINETUNE, **named).recipe(trained.recipe), values)
     if "k_start" in parse_changes(values["changes"]):
         raise UsageError("--set k_start changes nothing here", todo="the slope is --k all the time")
-    claim = RunFiles(path).claim(
-        resume=run["resume"], overwrite=run["overwrite"], inputs=(checkpoint, Path(profile_name))
-    )
-    click.get_current_context().with_resource(claim)  # held until the command ends
+    claim(path, run, inputs=(checkpoint, Path(profile_name)))
     found, out = load_recorded(checkpoint, trained.data, trained.frames, data), console()
     out.print(f"{checkpoint} -> {profile.name}; data: {found.info.provenance}")
     out.print(*found.info.warning(trained.data))

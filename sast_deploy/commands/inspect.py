@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sast_deploy.base.errors import Exit, UsageError
+from sast_deploy.base.errors import Exit
 from sast_deploy.commands.command import command
 from sast_deploy.commands.options import COUNT, OUTPUT, PATH, console, option, refuse_ignored, titled
 from sast_deploy.commands.shared import DATA_OPTIONS, data_options, overwrite_option
@@ -53,7 +53,7 @@ def inspect_command(
     from sast_deploy import api
     from sast_deploy.base.files import input_digest, write_text
     from sast_deploy.base.outputs import STDOUT, check_output, with_origin
-    from sast_deploy.base.reading.files import STOCK, identify
+    from sast_deploy.base.reading.files import identify
     from sast_deploy.netx.export import FRAMES
     from sast_deploy.netx.program_group import EXPECTED
     from sast_deploy.proofs.limits import broken_limits
@@ -62,7 +62,7 @@ def inspect_command(
 
     if samples is None:
         refuse_ignored(DATA_OPTIONS, "without --samples: no data are looked at", "add --samples N")
-    kind = identify(net, EXPECTED)
+    identify(net, EXPECTED)  # what is wrong with the file comes first
     made = inspection_origin(input_digest(net), samples, data)
     if json_path in (None, STDOUT):
         refuse_ignored(["overwrite"], "without --json FILE")
@@ -72,7 +72,6 @@ def inspect_command(
             check_output(json_path, INSPECTION, made, inputs=(net,), overwrite=overwrite, option="--json")
 
     check()
-    refuse_without_data(net, kind == STOCK and samples is not None)
     loaded, inputs = api.load(net), None
     if samples:
         inputs = api.inputs(loaded, data=data, samples=samples)
@@ -88,13 +87,3 @@ def inspect_command(
             out.print(f"wrote {json_path}")
         print_inspection(found, out)
     return Exit.CHECK_FAILED if fail_on_limits and broken_limits(found.limits) else Exit.OK
-
-
-def refuse_without_data(net: Path, wanted: bool) -> None:
-    """Raise UsageError where data are `wanted` of a stranger's file, which carries none."""
-    if wanted:
-        raise UsageError(
-            "a stock NetX file that sast-deploy did not write: no data and no known answers belong to it",
-            where=net,
-            todo=f"run it on your own input, `sast-deploy simulate {net} --input ARRAY.npy`",
-        )

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from sast_deploy.show.blocks import Out
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-Decorator = Callable[[Function], Function]
 PATH = click.Path(path_type=Path)  # an input, or where inputs and caches lie
 OUTPUT = click.Path(path_type=Path)  # what a command writes: it calls `outputs.check_output` before any work
 SEED = click.IntRange(0, 2**63 - 1)

@@ -34,7 +34,7 @@ def simulate_ours(path: Path, wanted: Wanted) -> int:
         refuse_ignored(DATA_OPTIONS, "with --input: your own frames are run")
     net = api.load(path)
     inputs = None if wanted.input_path is None else _inputs(net, wanted)  # their own faults come first
-    report, spikes, made = _outputs(path, net, wanted)
+    report, spikes, made = _outputs(path, net, wanted, inputs)
     read = [each for each in (path, wanted.input_path, wanted.labels_path) if each is not None]
     guard = partial(check_output, inputs=read, overwrite=wanted.overwrite)
     guard(report, REPORT, made, option="--report")
@@ -57,16 +57,18 @@ def simulate_ours(path: Path, wanted: Wanted) -> int:
     return Exit.CHECK_FAILED if run.report.run.difference else Exit.OK
 
 
-def _outputs(path: Path, net: api.Net, wanted: Wanted) -> tuple[Path, Path | None, dict[str, Any]]:
+def _outputs(
+    path: Path, net: api.Net, wanted: Wanted, given: Inputs | None
+) -> tuple[Path, Path | None, dict[str, Any]]:
     """The report, the file of answers for frames of the person's own, and what both depend on."""
     place, spikes = Path("runs") / path.stem, None
-    if wanted.input_path is None:
+    if wanted.input_path is None or given is None:
         test = wanted.data.identity(recorded_data(net.file, path)[0])
     else:
         place /= wanted.input_path.stem
         spikes = wanted.output or place / "spikes.npz"
-        files = {"input": wanted.input_path, "labels": wanted.labels_path}
-        digests = {name: each and input_digest(each) for name, each in files.items()}
+        labels = wanted.labels_path and input_digest(wanted.labels_path)
+        digests = {"input": given.facts["frame_digest"], "labels": labels}
         test = {"data": None, "folder": None, "holdout": None, **digests, "traces": wanted.traces}
     made = simulate_run(net.file, test, wanted.samples, wanted.check, wanted.engine)
     return wanted.report or place / "report.json", spikes, made

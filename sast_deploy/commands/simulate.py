@@ -21,6 +21,7 @@ from sast_deploy.commands.shared import (
     lava_options,
     overwrite_option,
 )
+from sast_deploy.engines import ENGINE_NAMES
 
 if TYPE_CHECKING:
     from sast_deploy.data.request import DataRequest
@@ -50,7 +51,7 @@ def _samples(_context: click.Context, _parameter: click.Parameter, text: str) ->
     option("--samples", type=COUNT, help="Only N samples, evenly spread."),
     option("--check", default="100", show_default=True, metavar="N|all|none", callback=_samples,
            help="Samples, evenly spread, that the reference replays in Python integers."),
-    option("--backend", type=click.Choice(["reference", "fast", "lava"]),
+    option("--backend", type=click.Choice(ENGINE_NAMES),
            help="Default: lava; for other people's files fast."),
 )  # fmt: skip
 @data_options(None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +55,9 @@ def _load(path: Path, wanted: Wanted) -> tuple[StockProgram, StockFrames]:
     named, said = (",".join(map(str, shape or ())) for shape in (wanted.input_shape, net.input_shape))
     if named and said and named != said:
         raise UsageError(f"--input-shape {named}", where=path, expected=f"{said}, as the file says")
-    bits, shape = wanted.message_bits or 0, wanted.input_shape
-    inputs = stock_frames(array, net, wanted.steps, bits, wanted.input_path, shape)
-    return net.program(replace(inputs.use, reset_interval=wanted.reset_interval or 0)), inputs
+    bits, shape, interval = wanted.message_bits or 0, wanted.input_shape, wanted.reset_interval or 0
+    inputs = stock_frames(array, net, wanted.steps, bits, wanted.input_path, shape, interval)
+    return net.program(inputs.use), inputs
 
 
 def _made_from(path: Path, wanted: Wanted) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from sast_deploy.commands.options import (
     titled,
 )
 from sast_deploy.commands.shared import DEVICE, data_options, frame_options
-from sast_deploy.commands.training import CHANGES, changed, training_output, written
+from sast_deploy.commands.training import CHANGES, changed, claim, training_output, written
 
 if TYPE_CHECKING:
     from sast_deploy.data import FrameOptions
@@ -81,7 +81,6 @@ def train_command(
     from sast_deploy.training.batches import pick_device
     from sast_deploy.training.evaluate import tail_warning
     from sast_deploy.training.network.network import network_spec
-    from sast_deploy.training.state import RunFiles
     from sast_deploy.training.train import train
 
     if run["resume"]:
@@ -93,9 +92,7 @@ def train_command(
     spec_of: Any = partial(network_spec, kind, **neurons)
     spec_of((2, 34, 34), 10)
 
-    # Held until the command ends.
-    claim = RunFiles(output).claim(resume=run["resume"], overwrite=run["overwrite"])
-    click.get_current_context().with_resource(claim)
+    claim(output, run)
     found, out = data.load(frames), console()
     out.print(f"data: {found.info.provenance}", f"recipe: {_described(recipe)}")
     if kind == "conv" and recipe.forward == "surrogate" and recipe.init == "torch":

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
 
 from sast_deploy.base.errors import UsageError
 from sast_deploy.commands.options import OUTPUT, Function, option, titled
@@ -63,6 +65,14 @@ def parse_changes(changes: tuple[str, ...]) -> dict[str, float | str]:
         except ValueError:
             found[key] = text  # the recipe says which values it takes
     return found
+
+
+def claim(path: Path, run: Mapping[str, Any], inputs: Iterable[Path] = ()) -> None:
+    """Hold the files of a training until the command ends. Raises as `RunFiles.claim`."""
+    from sast_deploy.training.state import RunFiles
+
+    held = RunFiles(path).claim(resume=run["resume"], overwrite=run["overwrite"], inputs=inputs)
+    click.get_current_context().with_resource(held)
 
 
 def written(path: Path, already_finished: bool) -> str:

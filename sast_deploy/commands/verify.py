@@ -11,13 +11,14 @@ from sast_deploy.base.errors import Exit
 from sast_deploy.commands.command import command
 from sast_deploy.commands.options import COUNT, PATH, console, option, refuse_ignored, titled
 from sast_deploy.commands.shared import DATA_OPTIONS, STALL, TIMEOUT, data_options, lava_options
+from sast_deploy.engines import ENGINE_NAMES
 
 if TYPE_CHECKING:
     from sast_deploy.data.request import DataRequest
-    from sast_deploy.engines.registry import EngineName, LavaOptions
+    from sast_deploy.engines import EngineName
+    from sast_deploy.engines.registry import LavaOptions
 
 DEFAULT_SAMPLES = 20
-NAMES: tuple[EngineName, ...] = ("reference", "fast", "lava")
 
 
 @command(
@@ -30,7 +31,7 @@ NAMES: tuple[EngineName, ...] = ("reference", "fast", "lava")
     "Comparison",
     option("--samples", type=COUNT, default=DEFAULT_SAMPLES, show_default=True,
            help="Test samples, evenly spread."),
-    option("--backend", "backends", type=click.Choice(NAMES), multiple=True,
+    option("--backend", "backends", type=click.Choice(ENGINE_NAMES), multiple=True,
            help="Only this engine beside the reference; may be repeated."),
     option("--known-answers-only", is_flag=True, help="Replay the file's own vectors; needs no data."),
     option("--input", "input_path", type=PATH, metavar="NPY", help="Frames of your own, not the test split."),
@@ -53,10 +54,7 @@ def verify_command(
     missing: leave it out with --backend.
     """
     from sast_deploy import api
-    from sast_deploy.base.reading.files import STOCK, identify
-    from sast_deploy.commands.inspect import refuse_without_data
     from sast_deploy.netx.foreign.frames import load_array
-    from sast_deploy.netx.program_group import EXPECTED
     from sast_deploy.show.verification import print_verification
 
     if known_answers_only:
@@ -64,14 +62,13 @@ def verify_command(
         refuse_ignored(alone, "with --known-answers-only, which needs no data")
     if input_path is not None:
         refuse_ignored(DATA_OPTIONS, "with --input: your own frames are run")
-    if "lava" not in (backends or NAMES):
+    if "lava" not in (backends or ENGINE_NAMES):
         refuse_ignored(("stall", "timeout"), "is Lava's, which --backend leaves out")
-    refuse_without_data(net, identify(net, EXPECTED) == STOCK)
     loaded, frames = api.load(net), None
     if input_path is not None:
         frames = api.inputs(loaded, load_array(input_path), samples=samples, name=str(input_path))
     found = api.verify(
-        loaded, frames, data=data, samples=samples, engines=backends or NAMES,
+        loaded, frames, data=data, samples=samples, engines=backends or ENGINE_NAMES,
         known_answers_only=known_answers_only, lava=lava,
     )  # fmt: skip
     print_verification(loaded.name, loaded.file, found, console())

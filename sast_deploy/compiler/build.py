@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sast_deploy.base.errors import CompileError
+from sast_deploy.base.rules import INT32
 from sast_deploy.base.text import encodable, percent
 from sast_deploy.compiler.choice import LayerChoice, check_choice
 from sast_deploy.compiler.floatnet import (
@@ -49,7 +50,6 @@ from sast_deploy.program.sums import weighted_layers
 from sast_deploy.proofs.bounds import LayerProof, NeuronBounds, bound_neurons, prove, signed_bits
 from sast_deploy.proofs.intervals import firing_limit
 
-INT32_MAX = (1 << 31) - 1
 # A leak's rounding is worth a word where it changes the sum of a constant input over all steps by so much: a
 # quarter of what rounding to 8 bits may change in a neuron's largest weight.
 LEAK_ERROR = 1e-3
@@ -147,7 +147,7 @@ class _Builder:
             real = real - real.mean(axis=0)
         scaling, weight = choice.scaling, choice.weights(real, self.profile)
         bias = choice.lsbs(layer.bias, choice.bias, self.profile)
-        self._bound(np.abs(bias), INT32_MAX // self.network.steps, where, "bias")
+        self._bound(np.abs(bias), INT32.max // self.network.steps, where, "bias")
         self._note(where, real, weight, scaling)
         return Readout(frozen_ints(weight), frozen_ints(bias), scaling.exponent, layer.delay)
 
@@ -202,7 +202,7 @@ class _Builder:
             )
         self._bound(vth, rules.state.high - (rules.comparison == ">"), where, "threshold")
         self._bound(np.abs(bias), rules.state.high, where, "bias")
-        empty = np.flatnonzero(~weight.reshape(len(weight), -1).any(axis=1))
+        empty = np.flatnonzero(~weight.any(axis=1))
         if len(empty):
             self.warnings.append(f"{where}: {len(empty)} neurons have no weight left ({_some(empty)})")
 
@@ -226,7 +226,7 @@ class _Builder:
                 where=where,
                 todo='use scale = "layer" or "neuron", a lower exponent_min, or more weight bits',
             )
-        step = (2.0**scaling.exponent / scaling.factor).reshape(-1, *[1] * (real.ndim - 1))
+        step = (2.0**scaling.exponent / scaling.factor)[:, None]
         error = np.sqrt(((weight * step - real) ** 2).mean() / (real**2).mean())
         clipped = float((np.abs(real) > step * (self.profile.weight_max + 0.5)).mean())
         self.losses.append((clipped, float(error)))

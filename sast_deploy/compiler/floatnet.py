@@ -23,7 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -212,6 +212,7 @@ class FloatNetwork:
     ('0', '1')
     """
 
+    input_min: ClassVar[int] = 0  # of counts
     layers: tuple[FloatLayer, ...]
     input_shape: Annotated[tuple[int, int, int], Items(Whole(1, SIZE_MAX), 3, 3)]
     steps: Annotated[int, Whole(1, STEPS_MAX)]

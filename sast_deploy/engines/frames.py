@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.base.errors import DataError
-from sast_deploy.program.program import Program
+
+if TYPE_CHECKING:
+    from sast_deploy.compiler.floatnet import FloatNetwork
+    from sast_deploy.program.program import Program
 
 Frames = npt.NDArray[np.integer[Any]]
+Progress = Callable[[Iterable[int]], Iterable[int]]  # wraps the finished samples
+Takes: TypeAlias = "Program | FloatNetwork"  # what has an input_shape, steps, input_min and input_max
 CHUNK = 16 << 20  # bytes looked at in one go: frames may be mapped from a file
 
 
-def check_frames(program: Program, frames: Frames, where: Path | str) -> None:
+def check_frames(program: Takes, frames: Frames, where: Path | str) -> None:
     """Raise DataError for frames that are not integers input_min..input_max of the program's shape.
 
     frames: (samples, time, C, H, W), of any integer type; there may be no samples or steps.
@@ -26,7 +32,7 @@ def check_frames(program: Program, frames: Frames, where: Path | str) -> None:
         check_values(program, frames[start : start + rows], where)
 
 
-def check_shape(program: Program, frames: Frames, where: Path | str) -> None:
+def check_shape(program: Takes, frames: Frames, where: Path | str) -> None:
     """The part of `check_frames` that needs no values."""
     if not isinstance(frames, np.ndarray) or isinstance(frames, np.ma.MaskedArray):
         found = f"frames of {type(frames).__name__}"
@@ -38,7 +44,7 @@ def check_shape(program: Program, frames: Frames, where: Path | str) -> None:
     raise DataError(found, where=where, expected=f"integers (samples, time, {shape}), such as uint8")
 
 
-def check_values(program: Program, frames: Frames, where: Path | str) -> None:
+def check_values(program: Takes, frames: Frames, where: Path | str) -> None:
     """The part of `check_frames` that reads every value."""
     held = np.iinfo(frames.dtype)
     low = int(frames.min(initial=0)) if held.min < program.input_min else 0
@@ -48,7 +54,7 @@ def check_values(program: Program, frames: Frames, where: Path | str) -> None:
         raise DataError(f"frames with values {low}..{high}", where=where, expected=wanted)
 
 
-def as_frames(program: Program, array: npt.ArrayLike, where: Path | str) -> Frames:
+def as_frames(program: Takes, array: npt.ArrayLike, where: Path | str) -> Frames:
     """Somebody's array as frames (samples, time, C, H, W) of the program, without a copy where that can be.
 
     array: of that shape or without samples; with n = C * H * W inputs in a row in place of C, H, W; integers,

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Protocol
 
 from sast_deploy.base.errors import UsageError
 from sast_deploy.base.progress import track
 from sast_deploy.base.rules import AMOUNT, COUNT, Maybe, Whole
 from sast_deploy.base.settings import Checked
-from sast_deploy.engines.frames import Frames
+from sast_deploy.engines.frames import Frames, Progress
 from sast_deploy.program.program import Program
 from sast_deploy.program.record import SpikeRecord
-
-EngineName = Literal["reference", "fast", "lava"]
-Progress = Callable[[Iterable[int]], Iterable[int]]
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def finetune(
             expected=f"{wanted} in the network's {len(checkpoint.data.classes)}",
         )
     start = {"start": weights_digest(checkpoint), "start.seed": checkpoint.seeds["train"]}
-    target = {"profile": profile.name, "profile.digest": hashlib.sha256(profile.text.encode()).hexdigest()}
+    target = {"profile": profile.name, "profile.digest": profile.digest}
     own = {"backward_k": recipe.k, "clip": recipe.clip, "seed": seed, "validation": validation}
     training = {**recipe.training.to_dict(), **own}
     setting = {**checkpoint.network.to_dict(), **data_setting(data), **start, **target, **training}

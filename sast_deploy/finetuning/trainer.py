@@ -23,7 +23,7 @@ from sast_deploy.program.profile import Profile
 from sast_deploy.training.batches import Indices
 from sast_deploy.training.checkpoint import Checkpoint, load_network, to_float_network
 from sast_deploy.training.network.lif import Reset
-from sast_deploy.training.network.network import cross_entropy
+from sast_deploy.training.network.network import NetworkSpec, cross_entropy
 from sast_deploy.training.state import Line, Unfinished
 from sast_deploy.training.trainer import Trainer
 
@@ -51,14 +51,18 @@ class FineTrainer(Trainer):
         device: str,
         source: str = "",
     ) -> None:
+        self.origin, self.profile, self.source, self.k = origin, profile, source, recipe.k
         super().__init__(origin.network, recipe.training, data, seed, validation_share(origin), device)
-        self.fitted, self.held = training_parts(origin, data)
-        self._use(load_network(replace(origin, network=replace(origin.network, k=recipe.k))))
-        self.origin, self.profile, self.source = origin, profile, source
         self.points = start_points(self.network, profile, recipe.clip) if recipe.clip else {}
         self._clamp()
         self.memory = ClippingMemory()
         self.integers = IntegerNetwork(self.network, profile, origin.frames.clip, self.memory)
+
+    def _parts(self, validation: float) -> tuple[Indices, Indices]:
+        return training_parts(self.origin, self.data)
+
+    def _start(self, spec: NetworkSpec) -> None:
+        self._use(load_network(replace(self.origin, network=replace(spec, k=self.k))))
 
     def begin(self, state: Unfinished) -> None:
         """The history begins with the checkpoint as it came. Raises CompileError."""

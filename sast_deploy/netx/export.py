@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ def compile_origin(
     """What a .net file depends on. checkpoint: digest. calibration: `calibration_origin`, or {}."""
     return {
         "checkpoint": checkpoint,
-        "profile": [profile.name, hashlib.sha256(profile.text.encode()).hexdigest()],
+        "profile": [profile.name, profile.digest],
         "strict reset": strict_reset,
         "calibration": "none",
         **calibration,
@@ -51,12 +50,10 @@ def net_origin(net: NetFile) -> dict[str, Any]:
 
 
 def _read_origin(path: Path) -> Found:
-    if not (ours := is_export(path)):
-        return ours
     try:
         return net_origin(read_net(path))
     except (SastError, LookupError, TypeError):
-        return True  # of a newer version
+        return is_export(path)  # True: of a newer version
 
 
 EXPORT = Kind(".net file", rb"\x89HDF\r\n\x1a\n", _read_origin)

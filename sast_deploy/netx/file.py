@@ -36,7 +36,6 @@ FORMAT = "sast-deploy-net"
 FORMAT_VERSION = 2  # 1 had no digest over all of /sast
 UNCOVERED = 1
 DIGEST = "digest"
-METADATA = ("frames", "data", "checkpoint", "calibration", "created")
 Json = Mapping[str, Any]
 
 
@@ -96,7 +95,7 @@ def write_net(path: Path, net: NetFile) -> None:
         put(sast, "format_version", FORMAT_VERSION)
         put(sast, "strict_reset", net.strict_reset)
         put(sast, "profile", net.profile_text)
-        for name in METADATA:
+        for name in NET_FILE.fields:
             put(sast, name, json.dumps(getattr(net, name), sort_keys=True))
         put(sast, "program_digest", net.program.digest())
         write_program(sast.create_group("program"), net.program)
@@ -181,8 +180,8 @@ def _read(file: h5py.File, path: Path) -> NetFile:
 
 
 def _metadata(sast: h5py.Group, path: Path) -> dict[str, Json]:
-    # Files from before calibration have no record of it.
-    found = {name: text(sast, name) for name in METADATA if name in sast or name != "calibration"}
+    kept = (name for name in NET_FILE.fields if name in sast or name not in NET_FILE.optional)
+    found = {name: text(sast, name) for name in kept}
     values = {name: parse_json(each, f"{path} /sast/{name}", EXPECTED) for name, each in found.items()}
     rules.refuse(NET_FILE.problems(values, ""), f"{path} /sast", NetFileError, RECOMPILE)
     return values

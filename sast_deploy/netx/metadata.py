@@ -52,4 +52,4 @@ NET_FILE = Table({
     "checkpoint": known({"name": Text(255), "path": Text(), "digest": Text(255), "seeds": SEEDS,
                          "metrics": METRICS, "recipe": Plain()}),
     "calibration": Table(_CALIBRATION, open=True, void=True), "created": Named(Text(255)),
-}, optional=("calibration",))  # fmt: skip
+}, optional=("calibration",))  # fmt: skip; older files have none

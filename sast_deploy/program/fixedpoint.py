@@ -50,6 +50,10 @@ class QFormat(Checked):
         """Largest representable integer, 2**(bits-1) - 1."""
         return (1 << (self.bits - 1)) - 1
 
+    def lowest(self, overflow: str) -> int:
+        """The smallest integer that an overflow rule leaves."""
+        return -self.high if overflow == "saturate-symmetric" else self.low
+
     @property
     def one(self) -> int:
         """The integer that stands for 1.0."""

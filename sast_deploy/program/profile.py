@@ -6,6 +6,7 @@ profiles/README.md explains every key. The files ship inside the wheel as `sast_
 from __future__ import annotations
 
 import difflib
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from importlib import resources
@@ -45,6 +46,11 @@ class Profile(Checked):
     accumulator_bits: Annotated[int, Whole(8, 31)]
     excess: Annotated[str, Choice(("refuse", "rescale"))]
     text: Annotated[str, Text(TOML_BYTES, without="")]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of its text (64 hexadecimal digits)."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
 
     @property
     def weight_max(self) -> int:

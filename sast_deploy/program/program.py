@@ -304,6 +304,11 @@ class Program(Checked):
             shapes.append(layer.out_shape(shapes[-1]))
         return tuple(shapes)
 
+    @property
+    def byte_inputs(self) -> bool:
+        """Whether uint8 holds every input."""
+        return self.input_min >= 0 and self.input_max <= np.iinfo(np.uint8).max
+
     def spiking(self) -> Iterator[tuple[int, SpikingLayer]]:
         """(index in `layers`, layer) of every layer that has neurons."""
         for index, layer in enumerate(self.layers):

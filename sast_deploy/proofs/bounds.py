@@ -105,7 +105,7 @@ def states_at_the_ends(program: Program, membranes: Sequence[npt.NDArray[np.int3
     Every saturated one does; one that came to lie there by chance counts too.
     """
     form, overflow = program.arithmetic.state, program.arithmetic.overflow
-    lowest = -form.high if overflow == "saturate-symmetric" else form.low
+    lowest = form.lowest(overflow)
     if overflow == "wrap":
         return [None] * len(membranes)
     return [int(((u == lowest) | (u == form.high)).sum()) for u in membranes]
@@ -159,10 +159,12 @@ def _bounds(growth: Growth, sums: Interval, settled: bool) -> NeuronBounds:
 
 def _proof(program: Program, index: int, layer: Weighted, bounds: NeuronBounds) -> LayerProof:
     low, high, left = int(bounds.sums.low.min()), int(bounds.sums.high.max()), max(layer.weight_exp, 0)
-    neurons, bits, zeros = len(bounds.sums.low), signed_bits(low << left, high << left), layer.weight == 0
+    neurons, bits, zeros = len(bounds.sums.low), signed_bits(low << left, high << left), [layer.weight == 0]
+    if isinstance(layer, Dense) and layer.recurrent is not None:
+        zeros.append(layer.recurrent == 0)
     proof = LayerProof(
         index, layer_label(index, layer), layer.weight.shape, neurons, layer.weight_exp, low, high, bits,
-        zero_weights=float(zeros.mean()),
+        zero_weights=float(np.hstack([each.ravel() for each in zeros]).mean()),
     )  # fmt: skip
     if isinstance(layer, Readout):
         return proof

@@ -38,8 +38,7 @@ class Interval:
 
     def leaves(self, form: QFormat, overflow: str) -> np.ndarray:
         """bool (neurons,): whether a value of the interval is outside the format."""
-        lowest = -form.high if overflow == "saturate-symmetric" else form.low
-        return np.asarray((self.low < lowest) | (self.high > form.high))
+        return np.asarray((self.low < form.lowest(overflow)) | (self.high > form.high))
 
     def fitted(self, form: QFormat, overflow: str) -> Interval:
         """What `fit` makes of the interval."""
@@ -83,8 +82,7 @@ class Growth:
 
     def widen(self) -> None:
         """Assume that states and filtered currents may take every value of their formats."""
-        low = np.full_like(self.bias.low, -self.rules.state.high)
-        low -= self.rules.overflow != "saturate-symmetric"
+        low = np.full_like(self.bias.low, self.rules.state.lowest(self.rules.overflow))
         self.state = Interval(low, np.full_like(low, self.rules.state.high))
         self.held = Interval(np.full_like(low, CURRENT.low), np.full_like(low, CURRENT.high))
 

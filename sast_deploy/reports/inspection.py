@@ -17,7 +17,7 @@ from sast_deploy.engines.registry import run_engine
 from sast_deploy.netx.file import NetFile, profile_of
 from sast_deploy.netx.foreign.stocknet import StockNet, StockUse
 from sast_deploy.netx.stock_view import stock_loads
-from sast_deploy.program.program import Program, Readout, layer_label
+from sast_deploy.program.program import Dense, Program, Readout, layer_label
 from sast_deploy.program.sums import weighted_layers
 from sast_deploy.proofs.bounds import LayerProof, bound_neurons, prove, states_at_the_ends
 from sast_deploy.proofs.limits import LimitCheck, check_limits, verdict
@@ -126,9 +126,12 @@ def footprints(program: Program) -> list[Footprint]:
     for index, layer in weighted_layers(program):
         others = layer.bias.size + (0 if isinstance(layer, Readout) else layer.vth.size)
         weight_bits, state_bits = program.arithmetic.weight_bits, program.arithmetic.state.bits
-        packed = layer.weight.size * weight_bits + others * state_bits
-        bytes_ = layer.weight.size * _element(weight_bits) + others * _element(state_bits)
-        found.append(Footprint(layer_label(index, layer), layer.weight.size, packed, bytes_))
+        weights = layer.weight.size
+        if isinstance(layer, Dense) and layer.recurrent is not None:
+            weights += layer.recurrent.size
+        packed = weights * weight_bits + others * state_bits
+        bytes_ = weights * _element(weight_bits) + others * _element(state_bits)
+        found.append(Footprint(layer_label(index, layer), weights, packed, bytes_))
     return found
 
 

@@ -71,9 +71,10 @@ def count_operations(
     for number, (index, layer, between) in enumerate(_weighted(program)):
         shape = program.shapes()[index]
         spikes: Float64Array = sources[number]
-        every, nonzero = (_through(between, fan_out(layer, shape, only)) for only in (False, True))
+        fans = fan_out(layer, shape, False), fan_out(layer, shape, True)
+        every, nonzero = (_through(between, fan) for fan in fans)
         kind = "MAC" if number == 0 and graded else "AC"
-        dense = int(fan_out(layer, shape, False).sum()) * program.steps
+        dense = int(fans[0].sum()) * program.steps
         synops, effective = float(spikes @ every), float(spikes @ nonzero)
         if isinstance(layer, Dense) and layer.recurrent is not None:
             own = sources[number + 1]

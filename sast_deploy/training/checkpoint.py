@@ -1,7 +1,7 @@
 """ckpt.pt: what `train` writes and `compile` and `evaluate` read; and its conversion to NumPy.
 
-The file is a `torch.save` of plain values and tensors, read by a reader of our own (reading/torchfile.py)
-that runs no code from the file and believes no size in it.
+The file is a `torch.save` of plain values and tensors, read by a reader of our own
+(base/reading/torchfile.py) that runs no code from the file and believes no size in it.
 """
 
 from __future__ import annotations

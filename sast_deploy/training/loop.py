@@ -59,8 +59,8 @@ class Loop:
         files = self.files
         if self.resume and files.checkpoint.exists() and not files.resume.exists():
             return TrainResult(files.checkpoint, self._finished(), already_finished=True)
-        if not self.resume and not self.overwrite:
-            files.refuse_overwriting()
+        if not self.resume:
+            files.refuse_other_owner() if self.overwrite else files.refuse_overwriting()
         state = load_unfinished(files, self.setting) if self.resume else Unfinished()
         training = make()
         if self.resume:

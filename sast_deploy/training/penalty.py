@@ -17,9 +17,9 @@ def hidden_operations(spec: NetworkSpec, layers: list[Tensor]) -> Tensor:
 
         sum_l sum_n F_ln mean_b sum_t s^l_tbn / (T sum_l sum_n F_ln),
 
-    F_ln the accumulations that a spike of neuron n of layer l triggers (synops.py); the sum above runs over
-    the hidden layers, the one below over the input as well. Operations that input events trigger do not
-    depend on any weight, hence not on training: they are left out (pruning reduces those).
+    F_ln the accumulations that a spike of neuron n of layer l triggers (reports/synops.py); the sum above
+    runs over the hidden layers, the one below over the input as well. Operations that input events trigger
+    do not depend on any weight, hence not on training: they are left out (pruning reduces those).
 
     Args:
         spec: the network's.

@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ from sast_deploy.base.text import encodable
 from sast_deploy.data import FrameSet
 from sast_deploy.training.checkpoint import FORMAT as CHECKPOINT_FORMAT, save_plain, state_problems
 from sast_deploy.training.network.network import ADDED_LATER as NETWORK_ADDED, NetworkSpec, state_shapes
+from sast_deploy.training.prune import narrowed_spec
 from sast_deploy.training.recipes import ADDED_LATER as RECIPE_ADDED
 
 FORMAT = "sast-deploy-resume"
@@ -170,14 +171,18 @@ class RunFiles:
                 self.refuse_overwriting()
             yield
 
-    def refuse_another(self) -> None:
-        """Raise TrainingError if a training of another output lives in this folder."""
+    def refuse_other_owner(self) -> None:
+        """Raise TrainingError if the unfinished training here is another output's."""
         if (owner := self._owner()) not in (None, self.checkpoint.name):
             first = self.checkpoint.with_name(str(owner))
             raise TrainingError(
                 f"is the unfinished training of {first}", where=self.resume,
                 todo=f"finish that with --resume -o {first}, or {APART}",
             )  # fmt: skip
+
+    def refuse_another(self) -> None:
+        """Raise TrainingError if a training of another output lives in this folder."""
+        self.refuse_other_owner()
         if self.metrics.exists() and not self.resume.exists() and not self.checkpoint.exists():
             raise TrainingError("is another training's", where=self.metrics, todo=APART)
 
@@ -289,7 +294,7 @@ def _state_shapes(state: Any, spec: NetworkSpec, setting: Setting) -> dict[str, 
     """Shapes of the weights of such a network, whose first layer pruning has made as narrow as theirs."""
     width = getattr(state.get("theta_0"), "size", 0) if isinstance(state, dict) else 0
     narrow = setting["prune"] and 1 <= width <= spec.hidden[0]
-    return state_shapes(replace(spec, hidden=(width, *spec.hidden[1:])) if narrow else spec)
+    return state_shapes(narrowed_spec(spec, width) if narrow else spec)
 
 
 def _moment_problems(optimizer: Any, shapes: list[tuple[int, ...]]) -> Iterator[Problem]:

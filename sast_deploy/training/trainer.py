@@ -17,7 +17,7 @@ from sast_deploy.base.text import percent
 from sast_deploy.base.versions import package_versions
 from sast_deploy.data import FrameSet
 from sast_deploy.data.split import stratified_split
-from sast_deploy.training.batches import Batch, BatchFeeder, minibatches, pick_device
+from sast_deploy.training.batches import Batch, BatchFeeder, Indices, minibatches, pick_device
 from sast_deploy.training.checkpoint import Checkpoint
 from sast_deploy.training.evaluate import evaluate, score
 from sast_deploy.training.initialise import scale_layers
@@ -57,13 +57,21 @@ class Trainer:
         self.data = data
         self.seed = seed
         self.device = pick_device(device)
-        self.fitted, self.held = stratified_split(data.train.labels, validation, seed)
+        self.fitted, self.held = self._parts(validation)
         self.feeder = BatchFeeder(data.train.frames, data.train.labels, data.options.clip, self.device)
         self.steps = -(-len(self.fitted) // recipe.batch)  # per epoch
         self.mean: State = {}
         self.width = spec.hidden[0]  # before pruning
-        self._use(Network(spec, seed))
-        if recipe.init == "lsuv":
+        self._start(spec)
+
+    def _parts(self, validation: float) -> tuple[Indices, Indices]:
+        """Which training samples are fitted, and which are held out."""
+        return stratified_split(self.data.train.labels, validation, self.seed)
+
+    def _start(self, spec: NetworkSpec) -> None:
+        """Use the network that training begins with."""
+        self._use(Network(spec, self.seed))
+        if self.recipe.init == "lsuv":
             scale_layers(self.network, self._sample(0, INIT))
 
     def _use(self, network: Network) -> None:

@@ -5,12 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from sast_deploy.base.progress import track
+from sast_deploy.engines.frames import Frames
 from sast_deploy.engines.reference import run_reference
 from sast_deploy.engines.registry import ENGINES, LavaOptions, prepare
 from sast_deploy.netx.known_answers import KnownAnswers
@@ -21,7 +18,6 @@ from sast_deploy.verification.diagnosis import diagnose, unseen
 from sast_deploy.verification.divergence import explain, first_divergence
 from sast_deploy.verification.vectors import wrong_answer
 
-Frames = npt.NDArray[np.integer[Any]]
 Engine = Callable[[Frames], SpikeRecord]  # runs (samples, time, C, H, W) and keeps traces
 
 REFERENCE, KNOWN = "reference", "known answers"
@@ -31,8 +27,8 @@ REFERENCE, KNOWN = "reference", "known answers"
 class Comparison:
     """One engine on one set of inputs.
 
-    data: "known answers" or "test split". values: membrane potentials, spikes and logits compared.
-    problem: lines for a person, the first one a summary; empty where everything agrees.
+    data: "known answers", "test split" or "frames given". values: membrane potentials, spikes and
+    logits compared. problem: lines for a person, the first one a summary; empty where everything agrees.
     """
 
     engine: str
@@ -67,9 +63,6 @@ def load_engines(
     names: Collection[str], program: Program, lava: LavaOptions | None = None
 ) -> dict[str, Engine]:
     """The named engines and the reference. Batches are half of the samples, so that states serve two each."""
-    for name in names:
-        prepare(name, program)  # refuses one that is none
-
     def engine(name: str) -> Engine:
         return lambda frames: prepare(name, program, lava=lava, batch=half(len(frames)))(frames, trace=True)
 
@@ -133,14 +126,14 @@ def _problem(
     program: Program, frames: Frames, reference: SpikeRecord, record: SpikeRecord, engine: str
 ) -> tuple[str, ...]:
     """Where and how a record is not the reference's, and which broken rule would explain it."""
+    difference = first_difference(reference, record)
+    if difference is None:
+        return ()
     divergence = first_divergence(reference, record)
-    if divergence is not None:
-        lines = explain(program, frames, reference, divergence, engine)
-    else:
-        difference = first_difference(reference, record)
-        if difference is None:
-            return ()
+    if divergence is None:
         lines = [f"first difference: {difference} of {engine}"]
+    else:
+        lines = explain(program, frames, reference, divergence, engine)
     names = diagnose(program, frames, record, lanes=(1, half(len(frames))))
     return (*lines, f"  consistent with: {', or '.join(names) if names else 'no mistake that has a name'}")
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from sast_deploy.engines.frames import Frames
-from sast_deploy.program.fixedpoint import divide_pow2, fit, shift
+from sast_deploy.engines.reference import leak
+from sast_deploy.program.fixedpoint import fit, shift
 from sast_deploy.program.program import (
     CURRENT,
-    LEAK_BITS,
     NO_DECAY_FILTER,
     Dense,
     Program,
@@ -97,10 +97,10 @@ def _arithmetic(
     current, cleared = 0, True
     for t, c in enumerate(arriving):
         cleared = program.clears(layer, t)
-        left = 0 if cleared else _leak(current, u_decay, rules.leak_rounding)
+        left = 0 if cleared else leak(current, u_decay, rules.leak_rounding)
         current = c if u_decay == NO_DECAY_FILTER else fit(left + c, CURRENT, "wrap")
     u, s = (0, 0) if cleared else _value(reference, at.sample, at.step - 1, at.number, at.neuron)
-    kept = _leak(u if rules.reset == "subtract" else u * (1 - s), v_decay, rules.leak_rounding)
+    kept = leak(u if rules.reset == "subtract" else u * (1 - s), v_decay, rules.leak_rounding)
     reset = vth * s if rules.reset == "subtract" else 0
     total = kept + current + bias - reset
     after = fit(total, rules.state, rules.overflow)
@@ -113,10 +113,6 @@ def _arithmetic(
         f"  by the rule: {kept} + {current} + {bias} - {reset} = {total}, in {rules.state} {after}; "
         f"{after} {rules.comparison} {vth}: spike {fires}",
     ]
-
-
-def _leak(state: int, decay: int, rounding: str) -> int:
-    return divide_pow2(state * ((1 << LEAK_BITS) - decay), LEAK_BITS, rounding)
 
 
 def _value(record: SpikeRecord, sample: int, step: int, number: int, neuron: int) -> tuple[int, int]:

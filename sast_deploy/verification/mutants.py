@@ -120,16 +120,15 @@ class LayerView:
         return np.asarray(arriving + bias)
 
     def _sums(self, mutant: Mutant) -> Int64Array:
-        if mutant.swapped not in self.known_sums:
-            self.known_sums[mutant.swapped] = self._weigh(mutant.swapped)
-        return self.known_sums[mutant.swapped]
-
-    def _weigh(self, swapped: bool) -> Int64Array:
         weight = self.layer.weight
-        if swapped and isinstance(self.layer, Conv2d) and weight.shape[2] == weight.shape[3]:
-            weight = np.ascontiguousarray(weight.swapaxes(2, 3))
-        elif swapped:
-            return self.known_sums.get(False, self._weigh(False))
+        square = isinstance(self.layer, Conv2d) and weight.shape[2] == weight.shape[3]
+        swapped = mutant.swapped and square
+        if swapped not in self.known_sums:
+            used = np.ascontiguousarray(weight.swapaxes(2, 3)) if swapped else weight
+            self.known_sums[swapped] = self._weigh(used)
+        return self.known_sums[swapped]
+
+    def _weigh(self, weight: npt.NDArray[np.int32]) -> Int64Array:
         sums = sums_over_time(self.layer, self.train, weight)
         recurrent = self.layer.recurrent if isinstance(self.layer, Dense) else None
         if recurrent is not None:

@@ -32,7 +32,7 @@ LARGE = 100_000  # membrane potentials in a vector: beyond it the dense one woul
 
 def make_known_answers(program: Program) -> KnownAnswers | None:
     """The program's vectors and their answers; None where a byte does not hold its inputs, as files do."""
-    if program.input_min < 0 or program.input_max > np.iinfo(np.uint8).max:
+    if not program.byte_inputs:
         return None
     frames = choose_frames(program)
     record = run_reference(program, frames, trace=True)

@@ -7,6 +7,8 @@ import doctest
 import inspect
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ import pytest
 
 import sast_deploy as sast
 from sast_deploy.base.children import child_environment
-from sast_deploy.training.checkpoint import save_checkpoint
+from sast_deploy.training.checkpoint import save_checkpoint, to_float_network
 from tests.stockfiles import dense, write_stock
 from tests.tinydata import tiny_set
 from tests.tinynets import random_checkpoint
@@ -196,11 +198,19 @@ def test_frames_and_labels_that_do_not_fit_are_refused(
         (lambda net: sast.simulate(net, FRAMES, lava={"batch": 3}), "lava = dict of 1; expected"),
         (lambda net: sast.simulate(net, FRAMES, stock=sast.StockUse(steps=3)), "is for stock NetX files"),
         (lambda net: sast.verify(net, FRAMES, engines=[]), "engines = .*; expected a list of 1 to"),
+        (lambda net: sast.verify(net, FRAMES, engines="fast"), "engines = 'fast'; expected a list"),
+        (lambda net: sast.verify(net, FRAMES, engines=5), "engines = 5; expected a list"),
+        (lambda net: sast.verify(net, FRAMES, engines=None), "engines = None; expected a list"),
+        (lambda net: sast.verify(net, FRAMES, known_answers_only=True), "frames with known_answers_only"),
+        (lambda net: net.save("a.net", overwrite="no"), "overwrite = 'no'; expected"),
+        (lambda net: sast.simulate(net, sast.inputs(net, FRAMES), [0, 1, 1]), "labels with Inputs"),
         (lambda net: sast.verify(net, FRAMES[:0], engines=["fast"]), "frames: no samples"),
         (lambda net: sast.compile(42), "network = 42; expected a Checkpoint or FloatNetwork"),
         (lambda net: sast.compile(own_network(), name="a\0"), "name = .*; expected a text"),
         (lambda net: sast.compile(own_network(), seed=1.5), "seed = 1.5; expected an integer"),
-        (lambda net: sast.compile(own_network(), steps=["rounding"]), "steps .* without calibrate"),
+        (lambda net: sast.compile(own_network(), steps=["rounding"]), "steps without calibrate"),
+        (lambda net: sast.compile(own_network(), steps=5, calibrate=(FRAMES, [0])), "steps = 5; expected"),
+        (lambda net: sast.compile(own_network(), calibrate=5), "without a checkpoint"),
         (lambda net: sast.compile(own_network(), calibrate=(FRAMES, [0, 1, 7])), "labels 0..7; expected"),
         (lambda net: sast.compile(own_network(), calibrate=(FRAMES, [0, 1, np.nan])), "labels of float64"),
         (lambda net: sast.compile(own_network(), calibrate=(FRAMES, [0], [1])), "calibration on 3 arrays"),
@@ -263,8 +273,6 @@ def test_saved_loaded_and_never_replaced_by_another(net: sast.Net, tmp_path: Pat
 
 def test_a_checkpoint_compiles_as_the_command_does(tmp_path: Path) -> None:
     from sast_deploy.cli import run
-    from sast_deploy.training.checkpoint import save_checkpoint
-
     save_checkpoint(tmp_path / "ckpt.pt", random_checkpoint())
     assert run(["compile", str(tmp_path / "ckpt.pt"), "-o", str(tmp_path / "a.net")]) == 0
     theirs, ours = sast.load(tmp_path / "a.net"), sast.compile(tmp_path / "ckpt.pt")
@@ -278,8 +286,6 @@ def test_calibration_on_arrays_and_on_the_own_data() -> None:
     net = sast.compile(trained, "loihi-int2", calibrate=data)
     assert net.calibrated is not None
     assert net.file.calibration["data"]["frame_digest"] == data.info.frame_digest
-    from sast_deploy.training.checkpoint import to_float_network
-
     network = to_float_network(trained)
     arrays = np.asarray(data.train.frames), data.train.labels
     net = sast.compile(network, "loihi-int2", calibrate=arrays, steps=["rounding"])
@@ -287,6 +293,12 @@ def test_calibration_on_arrays_and_on_the_own_data() -> None:
     assert net.file.calibration["data"]["dataset"] == "arrays"
     with pytest.raises(sast.SastError, match="calibration on a data set, without a checkpoint"):
         sast.compile(network, calibrate=sast.DataRequest("nmnist"))
+    for wrong in (5, "nmnist"):
+        with pytest.raises(sast.SastError, match=f"calibrate = {wrong!r}; expected a DataRequest"):
+            sast.compile(trained, calibrate=wrong)  # type: ignore[arg-type]
+    short = replace(data, train=replace(data.train, frames=data.train.frames[:, :1]))
+    with pytest.raises(sast.SastError, match=r"calibration: frames of shape \(1, .*; expected \(4, "):
+        sast.compile(trained, calibrate=short)
     with pytest.raises(sast.SastError, match="calibration: 1 time steps; expected 4"):
         sast.compile(network, calibrate=(arrays[0][:, :1], arrays[1]))
 
@@ -348,8 +360,18 @@ def test_somebody_elses_network_is_loaded_and_run_as_stock_lava_does(tmp_path: P
     for wrong in (lambda: sast.simulate(net), lambda: sast.verify(net), lambda: net.save(tmp_path / "a.net")):
         with pytest.raises(sast.SastError, match=r"theirs\.net: a stock NetX file"):
             wrong()
-    with pytest.raises(sast.SastError, match=r"labels of int64 \(2,\)"):
-        sast.simulate(net, frames, [0, 1])
+    calls: list[tuple[str, Callable[[], object]]] = [
+        (r"labels of int64 \(2,\)", lambda: sast.simulate(net, frames, [0, 1])),
+        ("samples with a stock NetX file", lambda: sast.simulate(net, frames, samples=2)),
+        ("check with a stock NetX file", lambda: sast.simulate(net, frames, check=2)),
+        ("frames with a stock NetX file", lambda: sast.inspect(net, frames)),
+        ("stock = StockUse", lambda: sast.simulate(net, frames, stock=sast.StockUse(steps=3))),
+        ("expected numbers, a sample at least", lambda: sast.simulate(net, frames[:0])),
+        ("expected numbers, a sample at least", lambda: sast.simulate(net, frames.astype(str))),
+    ]
+    for says, call in calls:
+        with pytest.raises(sast.SastError, match=says):
+            call()
 
 
 def test_counts_beyond_a_byte_have_no_known_answers_and_run_all_the_same(tmp_path: Path) -> None:

@@ -23,7 +23,6 @@ DOCUMENTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for p
 README = DOCUMENTS["README.md"]
 EVERYTHING = "\n".join(DOCUMENTS.values())
 README_LINES = 150
-FRONT_DOOR = hasattr(sast_deploy, "FloatNetwork")
 NAMES = {*COMMANDS, *(name.split()[0] for name in COMMANDS)}  # with those of groups
 
 FENCE = re.compile(r"^(<!-- runs -->\n)?```(\w*)\n(.*?)^```$", flags=re.M | re.S)
@@ -119,10 +118,9 @@ def test_every_command_is_documented_and_has_a_runnable_example(name: str) -> No
 def test_every_option_in_a_sentence_is_one(name: str) -> None:
     options = {option for command in COMMANDS.values() for given in command.params for option in given.opts}
     scripts = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tools").glob("*.py"))
-    coming = set() if FRONT_DOOR else {"--labels"}
     for span in spans(DOCUMENTS[name]):
         for option in re.findall(r"--[\w-]+", span) if span.startswith("--") else ():
-            assert option in {*options, *coming, "--help"} or f'"{option}"' in scripts
+            assert option in {*options, "--help"} or f'"{option}"' in scripts
 
 
 def make_words() -> tuple[set[str], set[str]]:
@@ -175,8 +173,6 @@ def test_python_blocks_that_are_marked_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for content in marked(DOCUMENTS[name]):
-        if "sast." in content and not FRONT_DOOR:
-            pytest.skip("there is no sast_deploy.api yet")
         exec(compile(content, name, "exec"), {"__name__": "__main__"})
 
 
@@ -193,7 +189,6 @@ def test_a_marked_block_is_found_and_a_mark_without_one_too() -> None:
         marked("<!-- runs -->\n\n```python\nx = 1\n```\n")
 
 
-@pytest.mark.skipif(not FRONT_DOOR, reason="there is no sast_deploy.api yet")
 def test_every_name_of_the_front_door_in_a_block_exists() -> None:
     for _, language, content in fences(EVERYTHING):
         if language == "python":

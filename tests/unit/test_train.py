@@ -256,6 +256,9 @@ def test_an_unfinished_run_is_not_overwritten_by_accident(interrupted: Path) -> 
     with pytest.raises(TrainingError, match=r"unfinished.*--resume.*--overwrite"):
         run(interrupted)
     assert interrupted.with_name("resume.pt").read_bytes() == before
+    with pytest.raises(TrainingError, match=r"is the unfinished training of .*ckpt\.pt"):
+        run(interrupted.with_name("another.pt"), overwrite=True)
+    assert interrupted.with_name("resume.pt").read_bytes() == before
     run(interrupted, overwrite=True)
     assert interrupted.exists()
 

@@ -21,6 +21,7 @@ from sast_deploy.program.profile import load_profile
 from sast_deploy.program.program import Conv2d
 from sast_deploy.program.record import SpikeRecord
 from sast_deploy.program.sums import fan_in, layer_inputs, sums_over_time
+from sast_deploy.proofs.bounds import prove
 from sast_deploy.reports.inspection import footprints
 from sast_deploy.verification.comparison import compare, load_engines
 from sast_deploy.verification.diagnosis import diagnose
@@ -252,6 +253,17 @@ def test_four_bit_weights_take_four_bits(program):
     eight = compile_network(float_fc(), load_profile("loihi-int8"), "t").program
     assert footprints(eight)[0].packed_bits == 360 * 8 + 18 * 16
     assert footprints(eight)[0].neurobench_bytes == 360 + 18 * 2
+
+
+def test_recurrent_weights_are_memory_and_may_be_zero_too():
+    program = rich_program(np.random.default_rng(0))
+    layer, bits = program.layers[2], program.arithmetic.weight_bits
+    assert layer.recurrent is not None
+    found = next(each for each in footprints(program) if each.weights == layer.weight.size + 49)
+    assert found.packed_bits == found.weights * bits + 14 * program.arithmetic.state.bits
+    facts = next(each for each in prove(program) if each.shape == layer.weight.shape)
+    zeros = (layer.weight == 0).sum() + (layer.recurrent == 0).sum()
+    assert facts.zero_weights == zeros / found.weights
 
 
 def test_a_convolution_names_channel_row_and_column():

@@ -146,7 +146,6 @@ def _listed(names: set[str]) -> str:
     return ", ".join(sorted(names)[:3]) + (", ..." if len(names) > 3 else "") if names else "nothing"
 
 
-
 def _identify_zip(file: BinaryIO) -> str:
     try:
         with zipfile.ZipFile(file) as archive:

@@ -17,7 +17,7 @@ from sast_deploy.data.camera.pixelmodel import PixelModel, simulate_recording
 from sast_deploy.data.camera.saccade import recording_key
 from sast_deploy.data.camera.sessions import session_model
 from sast_deploy.data.events import Events, read_nmnist
-from sast_deploy.data.readers.nmnist import MARKER, find_nmnist, list_split, simulated_marker
+from sast_deploy.data.readers.nmnist import find_nmnist, list_split, refuse_simulated
 
 Item = TypeVar("Item")
 
@@ -95,9 +95,7 @@ def common_recordings(real_root: Path, simulated_root: Path, split: Split) -> li
 def _real(root: Path, split: Split) -> dict[int, tuple[Path, int]]:
     """`_numbered` of camera recordings. Raises DataError for a simulated data set."""
     folder = find_nmnist(root) or root
-    if simulated_marker(folder) is not None:
-        what = f"{MARKER} says that this is no camera data"
-        raise DataError(what, where=folder, expected="real recordings")
+    refuse_simulated(folder)
     return _numbered(root, split)
 
 

@@ -84,6 +84,13 @@ def read_marker(root: Path) -> dict[str, Any] | None:
     return marker
 
 
+def refuse_simulated(folder: Path) -> None:
+    """Raise DataError for a folder whose marker says that no camera recorded it."""
+    if simulated_marker(folder) is not None:
+        what = f"{MARKER} says that this is no camera data"
+        raise DataError(what, where=folder, expected="real recordings")
+
+
 def simulated_marker(root: Path) -> str | None:
     """The source named by the marker file of a simulated folder; None where there is no marker."""
     marker = read_marker(root)

@@ -23,10 +23,9 @@ from sast_deploy.base.errors import DataError, InstallationError
 from sast_deploy.data.cache import notice
 from sast_deploy.data.events import FIELDS, to_events
 from sast_deploy.data.readers.nmnist import (
-    MARKER,
     no_download,
+    refuse_simulated,
     remove_if_empty,
-    simulated_marker,
     tonic_download,
 )
 from sast_deploy.data.recordings import Recording, Recordings, Source, folder_signature
@@ -50,9 +49,7 @@ class TonicSource(Source):
 
     def signature(self) -> str:
         """Digest of the state of all files of the data set. Raises DataError for a simulated folder."""
-        if self.place.is_dir() and simulated_marker(self.place) is not None:
-            what = f"{MARKER} says that this is no camera data"
-            raise DataError(what, where=self.place, expected="real recordings")
+        refuse_simulated(self.place)
         return folder_signature(self.place)
 
     def open(self) -> Recordings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -17,20 +17,18 @@ from sast_deploy.engines.fast.dense import NO_SUMS, dense_sums, worthwhile
 from sast_deploy.engines.fast.neurons import MOST, UNCHECKED
 from sast_deploy.engines.fast.plan import (
     Array,
-    Inputs,
     ReadoutPlan,
     ResamplingPlan,
     SpikingPlan,
     make_plans,
     stored_size,
 )
-from sast_deploy.engines.frames import Frames, check_shape, check_values
+from sast_deploy.engines.frames import Frames, Progress, check_shape, check_values
 from sast_deploy.program.program import Flattens, Program, Readout, SumPool
 from sast_deploy.program.record import SpikeRecord, empty_record
 
 TILE_BYTES = 1 << 20  # what the spikes of one tile may take: about a core's second-level cache
 TILE_MIN, TILE_MAX = 4, 256
-Progress = Callable[[Iterable[int]], Iterable[int]]
 
 
 def run_fast(
@@ -76,7 +74,7 @@ class FastEngine:
             if number is not None and number < 1:
                 raise DataError(f"{name} = {number}", where="fast", expected="at least 1")
         self.program, self.plans = program, make_plans(program)
-        self.input_type = Inputs(program.input_min, program.input_max).stored_type
+        self.input_type = np.uint8 if program.byte_inputs else np.int32
         self.threads = threads or len(os.sched_getaffinity(0))
         widest = max(stored_size(int(np.prod(shape))) for shape in program.shapes()[1:])
         self.batch = batch or max(1, min(TILE_MAX, TILE_BYTES // (widest * max(program.steps, 1))))

@@ -53,7 +53,7 @@ def rule_constants(arithmetic: Arithmetic, weight_exp: int) -> npt.NDArray[np.in
     rules[LEAK_HALF : LEAK_EVEN + 1] = division(LEAK_BITS, arithmetic.leak_rounding)
     rules[ZERO] = arithmetic.reset == "zero"
     rules[LOW], rules[HIGH] = state.low, state.high
-    rules[CLIP_LOW] = -state.high if overflow == "saturate-symmetric" else state.low
+    rules[CLIP_LOW] = state.lowest(overflow)
     rules[MASK] = (1 << state.bits) - 1 if overflow == "wrap" else -1
     return rules
 

@@ -6,7 +6,6 @@ import json
 import pickle
 import resource
 import tempfile
-from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import h5py
 import numpy as np
 
 from sast_deploy.base.errors import DataError, LavaError
-from sast_deploy.engines.frames import Frames, check_frames
+from sast_deploy.engines.frames import Frames, Progress, check_frames
 from sast_deploy.engines.lava.exact import unfit_layer
 from sast_deploy.engines.lava.shared import create_record, open_record, share_frames
 from sast_deploy.engines.lava.supervisor import Limits, Watch
@@ -38,7 +37,7 @@ def run_lava(
     batch: int | None = None,
     stall: float = 120.0,
     timeout: float | None = None,
-    progress: Callable[[Iterable[int]], Iterable[int]] = iter,
+    progress: Progress = iter,
 ) -> SpikeRecord:
     """Run every sample of `frames` through a program, in Lava processes.
 
@@ -116,8 +115,8 @@ def _check(program: Program, frames: Frames, where: str) -> None:
 def _prepare(run_dir: Path, program: Program, frames: Frames, batch: int, trace: bool) -> None:
     """Lay out the run folder."""
     create_record(run_dir, program, len(frames), frames.shape[1], trace)
-    uint8 = program.input_min >= 0 and program.input_max <= np.iinfo(np.uint8).max
-    shared = share_frames(run_dir, frames.astype(np.uint8 if uint8 else np.int32, copy=False))
+    kind = np.uint8 if program.byte_inputs else np.int32
+    shared = share_frames(run_dir, frames.astype(kind, copy=False))
     with h5py.File(run_dir / "empty.net", "w") as file:
         file.create_group("layer")  # what NetX opens; its layers are built from the program
     job = {"frames": shared, "batch": batch, "trace": trace}

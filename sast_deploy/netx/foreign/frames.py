@@ -69,18 +69,20 @@ def image_shape(array: npt.NDArray[Any]) -> Shape | None:
 
 def stock_frames(
     array: npt.NDArray[Any], net: StockNet, steps: int | None, message_bits: int, where: Path | str,
-    input_shape: Shape | None = None,
+    input_shape: Shape | None = None, reset_interval: int = 0,
 ) -> StockFrames:  # fmt: skip
     """Frames of `steps` steps from (samples, T, C, H, W), (T, C, H, W) or, with `steps`, (C, H, W).
 
     Where the network takes n inputs in a row, (samples, T, n), (T, n) or (n,) will do; also for C H W = n.
     Numbers become integers as in stock Lava, which drops fractions. steps: None for T + latency.
-    input_shape: (C, H, W), where the file does not say it.
+    input_shape: (C, H, W), where the file does not say it. reset_interval: as in StockUse.
 
     Raises:
         NetFileError: the network does not take `input_shape`, or needs it. DataError: another shape, values
             that are not finite or beyond 32 bits, biases beyond 16 bits.
     """
+    if array.dtype.kind not in "buif" or not array.size:
+        raise DataError(f"{array.dtype} {array.shape}", where=where, expected="numbers, a sample at least")
     train = _train(array, net.inputs(input_shape, image_shape(array)), steps, where)
     steps = train.shape[1] + net.latency if steps is None else steps
     found = _survey(train[:, :steps], net.transform, where)
@@ -90,7 +92,7 @@ def stock_frames(
     low = min(0, found.low) if bias is None and not binary else 0
     high = 1 if binary else max(1, found.high - (bias or 0))
     offset = int(bias is None)  # a spike reaches the first neurons one step late, a bias at once
-    use = StockUse(steps, message_bits, 0, offset, low, high, bias, train.shape[2:])
+    use = StockUse(steps, message_bits, reset_interval, offset, low, high, bias, train.shape[2:])
     return StockFrames(train, use, net.transform, notes)
 
 

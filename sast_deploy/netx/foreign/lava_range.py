@@ -19,16 +19,15 @@ import numpy.typing as npt
 from sast_deploy.base.errors import NetFileError
 from sast_deploy.base.rules import INT32
 from sast_deploy.program import sums
-from sast_deploy.program.fixedpoint import divide_pow2_array
 from sast_deploy.program.lava_constants import WEIGHT_MIN
 from sast_deploy.program.program import (
     CURRENT,
-    LEAK_BITS,
     NO_DECAY_FILTER,
     Conv2d,
     Dense,
     Program,
     SpikingLayer,
+    leak,
     per_neuron,
 )
 from sast_deploy.program.record import SpikeRecord
@@ -139,11 +138,8 @@ def _currents(
     if isinstance(layer, Dense) and layer.recurrent is not None:
         total[:, 1:] += spikes[:, :-1].astype(np.int64) @ layer.recurrent.T.astype(np.int64)
     arriving = total << layer.weight_exp
-    keep = (1 << LEAK_BITS) - per_neuron(layer.u_decay, arriving.shape[2]).astype(np.int64)
-    current, interval = np.zeros_like(arriving), program.reset_interval
+    decay, current = per_neuron(layer.u_decay, arriving.shape[2]), np.zeros_like(arriving)
     for t in range(arriving.shape[1]):
-        cleared = t == 0 or (interval and t % interval == layer.reset_offset)
-        last = np.zeros_like(arriving[:, 0]) if cleared else current[:, t - 1]
-        kept = divide_pow2_array(last * keep, LEAK_BITS, program.arithmetic.leak_rounding)
-        current[:, t] = kept + arriving[:, t]
+        last = np.zeros_like(arriving[:, 0]) if program.clears(layer, t) else current[:, t - 1]
+        current[:, t] = leak(last, decay, program.arithmetic.leak_rounding) + arriving[:, t]
     return current

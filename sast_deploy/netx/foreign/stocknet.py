@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Annotated
 
 from sast_deploy.base.errors import NetFileError
-from sast_deploy.base.rules import INT32, Whole
+from sast_deploy.base.rules import INT32, Items, Maybe, Whole
 from sast_deploy.base.settings import Checked
 from sast_deploy.netx.foreign.lava_range import StockProgram, refuse_layer
 from sast_deploy.program.fixedpoint import Arithmetic, QFormat
@@ -31,6 +31,7 @@ from sast_deploy.proofs.bounds import signed_bits
 
 STOCK_STATE = QFormat(UV_BITS, MANTISSA_SHIFT)
 PIXEL_BITS = 8
+_INT32 = Whole(INT32.min, INT32.max)
 SUPPORTED = "input, dense, dense_rec, conv, flatten with CUBA or LOIHI neurons"
 INCONSISTENT = "inconsistent program: "  # how the checks of programs begin
 
@@ -52,11 +53,11 @@ class StockUse(Checked):
     steps: Annotated[int, Whole(1, INT32.max)] = 1
     message_bits: Annotated[int, Whole(0, 32)] = 0
     reset_interval: Annotated[int, Whole(0, INT32.max)] = 0
-    reset_offset: int = 0
-    input_min: int = 0
-    input_max: int | None = None
-    input_bias: int | None = None
-    input_shape: Shape | None = None
+    reset_offset: Annotated[int, Whole(0, INT32.max)] = 0
+    input_min: Annotated[int, _INT32] = 0
+    input_max: Annotated[int | None, Maybe(_INT32)] = None
+    input_bias: Annotated[int | None, Maybe(_INT32)] = None
+    input_shape: Annotated[Shape | None, Maybe(Items(Whole(1, INT32.max), 3, 3))] = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from sast_deploy.base.text import percent
 from sast_deploy.show.blocks import Out, Table
 from sast_deploy.studies.analysis.duel import Duel
 
-Result = Mapping[str, Any]  # what `analyse` returns, with "test" (see compare.accuracies) beside the parts
+Result = Mapping[str, Any]  # what `analyse` returns, with "test" (see duel.accuracies) beside the parts
 Row = tuple[str, list[str]]
 
 _MISSING = "-"

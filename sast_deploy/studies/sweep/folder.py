@@ -65,7 +65,7 @@ class RunFolder:
         for path, kind in self._written().items():
             if path.is_symlink() or path.parent.is_symlink():
                 check_output(path, kind, ANY_ORIGIN)
-        different = config_differences(manifest.get("config", {}), self.run.config)
+        different = config_differences(manifest["config"], self.run.config)
         if different:
             raise TrainingError(
                 f"was started with {different}", where=self.path,

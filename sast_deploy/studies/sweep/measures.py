@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -77,4 +76,4 @@ def ablation_stage(profile: str) -> Stage:
 
 
 def _profile_digest(name: str) -> str:
-    return hashlib.sha256(load_profile(name).text.encode()).hexdigest()
+    return load_profile(name).digest

@@ -67,7 +67,7 @@ def frame_tables(groups: tuple[Group, ...]) -> Iterator[Table | None]:
 
 def rates(each: Group) -> list[float]:
     """Hard-spike rates of the LIF layers of one of the runs; [] if none is measured."""
-    return next((list(run.float["hard_rates"]) for run in each.runs.values() if run.float), [])
+    return next((list(run.float.get("hard_rates", [])) for run in each.runs.values() if run.float), [])
 
 
 def _row(each: Group, study: FrameStudy, layers: int) -> Row:

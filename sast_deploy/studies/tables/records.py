@@ -35,7 +35,7 @@ class Record:
 
     Fields:
         name: the run's.
-        config: what made the checkpoint (see `sast_deploy.studies.sweep.Origin.config`).
+        config: what made the checkpoint (see `sast_deploy.studies.sweep.study.Run.config`).
         data: `DataInfo` as plain values; {} for a run that has not begun.
         train, float, profiles, analysis, ablations: the stages' results, as in results.json.
         manifest: code, packages and digests.
