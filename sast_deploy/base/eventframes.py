@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import operator
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import prod
 from typing import Any, TypeVar
@@ -14,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sast_deploy.base.errors import DataError
+from sast_deploy.base.threads import in_order, processors
 
 Dense = NDArray[np.uint8]
 Shape = tuple[int, int, int, int, int]
@@ -205,9 +204,8 @@ class EventFrames:
 
 def _in_parts(rows: int, work: int, run: Callable[[int, int], Result]) -> list[Result]:
     """run(first, last) over all rows, by as many threads as processors where the work is worth it."""
-    parts = min(len(os.sched_getaffinity(0)), max(1, work // PART), max(1, rows))
-    if parts == 1:
-        return [run(0, rows)]
+    parts = min(processors(), max(1, work // PART), max(1, rows))
     cuts = [rows * part // parts for part in range(parts + 1)]
-    with ThreadPoolExecutor(parts) as pool:
-        return list(pool.map(run, cuts[:-1], cuts[1:]))
+    if parts == 1:
+        return [run(*cuts)]
+    return list(in_order(lambda part: run(cuts[part], cuts[part + 1]), range(parts)))
