@@ -21,7 +21,6 @@ import os
 import shutil
 import zlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -36,6 +35,7 @@ from sast_deploy.base.reading import Expected
 from sast_deploy.base.reading.arrays import read_npy
 from sast_deploy.base.reading.documents import read_json
 from sast_deploy.base.rules import COUNT, Items, Table, Text, Whole, refuse
+from sast_deploy.base.threads import in_order
 from sast_deploy.data.options import MAX_CLASSES, FrameOptions
 
 FORMAT_VERSION = 1
@@ -203,9 +203,8 @@ def check_frames(frames: NDArray[np.uint8], record: dict[str, Any]) -> None:
     if list(frames.shape) != record["shape"] or frames.dtype != np.uint8:
         raise ValueError(f"shape {frames.shape} instead of {record['shape']}")
     starts = range(0, len(frames), CHUNK)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        sums = list(pool.map(lambda start: zlib.crc32(frames[start : start + CHUNK].data), starts))
-    if sums != record["crc32"]:
+    sums = in_order(lambda start: zlib.crc32(frames[start : start + CHUNK].data), starts)
+    if list(sums) != record["crc32"]:
         raise ValueError("the checksum of the frames differs")
 
 
