@@ -49,7 +49,7 @@ def package_versions() -> dict[str, str]:
 
 @cache
 def machine_digest() -> str:
-    """Digest of what speed depends on: the processor, how many there are for us, versions of what computes."""
+    """Digest of what speed depends on: processor, how many there are for us, versions."""
     lines: set[str] = set()
     with suppress(OSError):
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
