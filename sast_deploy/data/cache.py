@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sast_deploy.base.errors import DataError, OutputError
-from sast_deploy.base.files import new_folder, remove_stale, turn, write_text
+from sast_deploy.base.files import default_cache_dir, new_folder, remove_stale, turn, write_text
 from sast_deploy.base.progress import say
 from sast_deploy.base.reading import Expected
 from sast_deploy.base.reading.arrays import read_npy
@@ -56,12 +56,6 @@ META = Table({
     "options": FrameOptions.rule(), "classes": Items(Text(1024), 1, MAX_CLASSES),
     **dict.fromkeys(SPLITS, _SPLIT),
 })  # fmt: skip
-
-
-def default_cache_dir() -> Path:
-    """$SAST_CACHE_DIR, else ~/.cache/sast-deploy."""
-    named = os.environ.get("SAST_CACHE_DIR")
-    return Path(named).expanduser() if named else Path.home() / ".cache" / "sast-deploy"
 
 
 def digest_of(value: Any) -> str:
