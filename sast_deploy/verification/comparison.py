@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from sast_deploy.base.progress import track
 from sast_deploy.engines.frames import Frames
 from sast_deploy.engines.reference import run_reference
@@ -129,12 +131,12 @@ def _problem(
     difference = first_difference(reference, record)
     if difference is None:
         return ()
-    divergence = first_divergence(reference, record)
+    divergence, array = first_divergence(reference, record), np.asarray(frames)
     if divergence is None:
         lines = [f"first difference: {difference} of {engine}"]
     else:
-        lines = explain(program, frames, reference, divergence, engine)
-    names = diagnose(program, frames, record, lanes=(1, half(len(frames))))
+        lines = explain(program, array, reference, divergence, engine)
+    names = diagnose(program, array, record, lanes=(1, half(len(array))))
     return (*lines, f"  consistent with: {', or '.join(names) if names else 'no mistake that has a name'}")
 
 
