@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.base.errors import DataError
+from sast_deploy.base.eventframes import EventFrames
 
 if TYPE_CHECKING:
     from sast_deploy.compiler.floatnet import FloatNetwork
     from sast_deploy.program.program import Program
 
-Frames = npt.NDArray[np.integer[Any]]
+Frames = npt.NDArray[np.integer[Any]] | EventFrames
 Progress = Callable[[Iterable[int]], Iterable[int]]  # wraps the finished samples
 Takes: TypeAlias = "Program | FloatNetwork"  # what has an input_shape, steps, input_min and input_max
 CHUNK = 16 << 20  # bytes looked at in one go: frames may be mapped from a file
@@ -34,7 +35,7 @@ def check_frames(program: Takes, frames: Frames, where: Path | str) -> None:
 
 def check_shape(program: Takes, frames: Frames, where: Path | str) -> None:
     """The part of `check_frames` that needs no values."""
-    if not isinstance(frames, np.ndarray) or isinstance(frames, np.ma.MaskedArray):
+    if not isinstance(frames, np.ndarray | EventFrames) or isinstance(frames, np.ma.MaskedArray):
         found = f"frames of {type(frames).__name__}"
     elif frames.dtype.kind not in "iu" or frames.ndim != 5 or frames.shape[2:] != program.input_shape:
         found = f"frames of {frames.dtype} {frames.shape}"
@@ -47,7 +48,7 @@ def check_shape(program: Takes, frames: Frames, where: Path | str) -> None:
 def check_values(program: Takes, frames: Frames, where: Path | str) -> None:
     """The part of `check_frames` that reads every value."""
     held = np.iinfo(frames.dtype)
-    low = int(frames.min(initial=0)) if held.min < program.input_min else 0
+    low = int(np.asarray(frames).min(initial=0)) if held.min < program.input_min else 0
     high = int(frames.max(initial=0)) if held.max > program.input_max else 0
     if low < program.input_min or high > program.input_max:
         wanted = f"{program.input_min}..{program.input_max}, as the program says"
