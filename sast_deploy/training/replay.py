@@ -7,6 +7,7 @@ step, which the step finds by a counter of its own, and loss and norm are read o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ class Replay:
         else:
             frames, each = self.feeder.frames, width * len(streams)
             room = device_room(self.device) if self.room is None else self.room
-            self.window = min(steps, max(1, room // (each * frames[0].nbytes)))
+            self.window = min(steps, max(1, room // (each * math.prod(frames.shape[1:]))))
             shape = (self.window * each, *frames.shape[1:])
             self.pool = torch.zeros(shape, dtype=torch.uint8, device=self.device)
         rows = [self._rows(draws, 0, steps) for draws in streams]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from threading import Lock
@@ -33,7 +34,8 @@ def device_room(device: torch.device) -> int:
 
 def make_feeder(split: FrameSplit, clip: int, device: torch.device) -> BatchFeeder:
     """What feeds minibatches of `split`: from the GPU's memory where that holds all frames."""
-    if device.type != "cuda" or (split not in _resident and split.frames.nbytes > device_room(device)):
+    cuda, size = device.type == "cuda", math.prod(split.frames.shape)
+    if not cuda or (split not in _resident and size > device_room(device)):
         return BatchFeeder(split.frames, split.labels, clip, device)
     with _lock:  # once, for however many trainings
         if split not in _resident:
