@@ -327,7 +327,7 @@ def _type_for(most: int, kinds: Sequence[tuple[int, type]]) -> np.dtype[Any]:
 
 
 def _integers(sums: Array, kind: np.dtype[Any]) -> Array:
-    """Whole numbers of any type as integers: by way of int64, since floats stay floats in an array of objects."""
+    """Whole numbers as integers: by way of int64, since floats would stay floats in an array of objects."""
     return (sums.astype(np.int64) if sums.dtype.kind == "f" and kind.hasobject else sums).astype(kind)
 
 
