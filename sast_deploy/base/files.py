@@ -48,6 +48,12 @@ class _Watched:
 _watched: dict[str, _Watched] = {}  # by real path
 
 
+def default_cache_dir() -> Path:
+    """$SAST_CACHE_DIR, else ~/.cache/sast-deploy."""
+    named = os.environ.get("SAST_CACHE_DIR")
+    return Path(named).expanduser() if named else Path.home() / ".cache" / "sast-deploy"
+
+
 def state_of(path: Path) -> State | None:
     """What tells a file, not what it leads to, from another or a changed one; None where there is none."""
     try:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import numpy as np
 
 from sast_deploy.base.errors import DataError, OwnTestSplitError
 from sast_deploy.base.progress import task
+from sast_deploy.base.threads import in_order
 from sast_deploy.data.cache import (
     CHUNK,
     CODEC_VERSION,
@@ -111,15 +110,4 @@ def _framed_chunks(
         pairs = zip(part, chunk, strict=True)
         return chunk, [(sample, recordings.frame(sample, binner, out)) for sample, out in pairs]
 
-    waiting: deque[Future[tuple[Frames, Records]]] = deque()
-    with ThreadPoolExecutor(recordings.threads) as pool:
-        try:
-            for start in range(0, len(samples), CHUNK):
-                waiting.append(pool.submit(frame_chunk, start))
-                if len(waiting) > recordings.threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+    return in_order(frame_chunk, range(0, len(samples), CHUNK), recordings.threads)

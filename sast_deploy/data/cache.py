@@ -21,7 +21,6 @@ import os
 import shutil
 import zlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -30,12 +29,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sast_deploy.base.errors import DataError, OutputError
-from sast_deploy.base.files import new_folder, remove_stale, turn, write_text
+from sast_deploy.base.files import default_cache_dir, new_folder, remove_stale, turn, write_text
 from sast_deploy.base.progress import say
 from sast_deploy.base.reading import Expected
 from sast_deploy.base.reading.arrays import read_npy
 from sast_deploy.base.reading.documents import read_json
 from sast_deploy.base.rules import COUNT, Items, Table, Text, Whole, refuse
+from sast_deploy.base.threads import in_order
 from sast_deploy.data.options import MAX_CLASSES, FrameOptions
 
 FORMAT_VERSION = 1
@@ -56,12 +56,6 @@ META = Table({
     "options": FrameOptions.rule(), "classes": Items(Text(1024), 1, MAX_CLASSES),
     **dict.fromkeys(SPLITS, _SPLIT),
 })  # fmt: skip
-
-
-def default_cache_dir() -> Path:
-    """$SAST_CACHE_DIR, else ~/.cache/sast-deploy."""
-    named = os.environ.get("SAST_CACHE_DIR")
-    return Path(named).expanduser() if named else Path.home() / ".cache" / "sast-deploy"
 
 
 def digest_of(value: Any) -> str:
@@ -203,9 +197,8 @@ def check_frames(frames: NDArray[np.uint8], record: dict[str, Any]) -> None:
     if list(frames.shape) != record["shape"] or frames.dtype != np.uint8:
         raise ValueError(f"shape {frames.shape} instead of {record['shape']}")
     starts = range(0, len(frames), CHUNK)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        sums = list(pool.map(lambda start: zlib.crc32(frames[start : start + CHUNK].data), starts))
-    if sums != record["crc32"]:
+    sums = in_order(lambda start: zlib.crc32(frames[start : start + CHUNK].data), starts)
+    if list(sums) != record["crc32"]:
         raise ValueError("the checksum of the frames differs")
 
 

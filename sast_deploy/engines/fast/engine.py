@@ -14,6 +14,8 @@ import numpy.typing as npt
 from sast_deploy.base.errors import DataError
 from sast_deploy.engines.fast import kernels
 from sast_deploy.engines.fast.dense import NO_SUMS, dense_sums, worthwhile
+from sast_deploy.engines.fast.events import WORD
+from sast_deploy.engines.fast.lanes import BYTES
 from sast_deploy.engines.fast.neurons import MOST, UNCHECKED
 from sast_deploy.engines.fast.plan import (
     Array,
@@ -140,7 +142,7 @@ class FastEngine:
         flat = np.ascontiguousarray(frames, self.input_type).reshape(samples, steps, size)
         channels = self.program.input_shape[0]
         as_map = not isinstance(self.program.layers[0], Flattens) and channels > 1
-        if as_map or stored_size(size) != size:
+        if as_map or size % WORD or size < BYTES:
             x = np.zeros((samples, steps, stored_size(size)), flat.dtype)
             if as_map:
                 kernels.channels_last(_read_only(flat), channels, x)
@@ -163,10 +165,13 @@ class FastEngine:
         if dense and number == 0:
             check_values(self.program, run.frames[tile], self.program.name)
         sums = dense_sums(plan, x) if dense else NO_SUMS
-        rows = np.empty(plan.room, plan.index_type)
-        found = kernels.run_spiking(
-            x, sums, plan.synapses, rows, plan.vectors, plan.rules, spikes, counts, membrane
-        )
+        if plan.lanes is not None:
+            found = kernels.run_lanes(x, sums, plan.lanes, plan.rules, spikes, counts, membrane)
+        else:
+            rows = np.empty(plan.room, plan.index_type)
+            found = kernels.run_spiking(
+                x, sums, plan.synapses, rows, plan.vectors, plan.rules, spikes, counts, membrane
+            )
         if is_map:
             record.counts[number][tile] = channels_first(counts, plan.out_shape)
         if record.traces is not None:
