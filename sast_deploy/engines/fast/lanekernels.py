@@ -71,14 +71,15 @@ def sum_widely(
 
 @compiled(error_model="numpy")
 def run_places(
-    layer: Any, index: Any, starts: Any, values: Any, u: Any, still: Any, before: Any, rules: Any, fired: Any,
-    outputs: int, sums: Any, total: Any, ranges: Any, one: Any,
+    layer: Any, events: Any, u: Any, still: Any, before: Any, rules: Any, fired: Any, outputs: int,
+    scratch: Any,
 ) -> None:  # pragma: no cover
     """One step of all places from the listed events.
 
-    A place without events, whose last step without events changed nothing, is not computed again. sums,
-    total, ranges, one: scratch.
+    A place without events, whose last step without events changed nothing, is not computed again. events:
+    index, starts, values. scratch: sums, total, ranges and one range.
     """
+    (index, starts, values), (sums, total, ranges, one) = events, scratch
     weight, segment_of, segments, binary = layer.weight, layer.segment_of, layer.segments, rules[BINARY]
     narrow, wide, lanes = layer.narrow, layer.wide, layer.weight.shape[1]
     groups, narrow_rows = wide.shape[1] // lanes, layer.narrow_rows
@@ -91,13 +92,13 @@ def run_places(
             n += end - begin
         if n == 0 and still[place]:
             continue
-        at, here, constants = place * lanes, place * outputs, place % groups * lanes
+        at = (0, place * lanes, place % groups * lanes, place * outputs)
         if n <= narrow_rows:
             sum_listed(sums, index, ranges, count, weight, values, binary)
-            moved = step_lanes(sums, 0, u, at, before, narrow, constants, rules, fired, here, lanes)
+            moved = step_lanes(sums, u, before, narrow, rules, fired, at, lanes)
         else:
             sum_widely(total, sums, index, ranges, count, weight, values, binary, layer.wide_rows, one)
-            moved = step_lanes(total, 0, u, at, before, wide, constants, rules, fired, here, lanes)
+            moved = step_lanes(total, u, before, wide, rules, fired, at, lanes)
         still[place] = n == 0 and moved == 0
 
 
@@ -162,7 +163,7 @@ def run_counted(
                 sum_counted(total, sums, ordered, ranges, groups, weight, layer.unit_rows, one, no_values)
                 found += n
             fired = spikes[sample, t]
-            step_lanes(total, 0, u, 0, before, layer.wide, 0, rules, fired, 0, lanes)
+            step_lanes(total, u, before, layer.wide, rules, fired, (0, 0, 0, 0), lanes)
             fired[lanes:] = 0
             before = fired
             if len(membrane):
@@ -201,10 +202,8 @@ def run_lanes(
                 values[i] = x[sample, t, index[i]]
             fired = spikes[sample, t]
             fired[:] = 0
-            run_places(
-                layer, index, starts, values, u, still, before, rules, fired, outputs, sums, total, ranges,
-                one,
-            )  # fmt: skip
+            listed = (index, starts, values)
+            run_places(layer, listed, u, still, before, rules, fired, outputs, (sums, total, ranges, one))
             found += events
             before = fired
             for place in range(places if len(membrane) else 0):
@@ -232,10 +231,11 @@ def run_given(
             sums, fired = given[sample, t], spikes[sample, t]
             fired[:] = 0
             for place in range(places):
-                at, here, constants = place * lanes, place * outputs, place % groups * lanes
-                step_lanes(sums, at, u, at, before, layer.wide, constants, rules, fired, here, lanes)
+                low = place * lanes
+                at = (low, low, place % groups * lanes, place * outputs)
+                step_lanes(sums, u, before, layer.wide, rules, fired, at, lanes)
                 for k in range(outputs if len(membrane) else 0):
-                    membrane[sample, t, here + k] = u[at + k]
+                    membrane[sample, t, place * outputs + k] = u[low + k]
             before = fired
         count_spikes(spikes[sample], counts[sample])
     return 0

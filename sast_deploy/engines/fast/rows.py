@@ -126,7 +126,7 @@ def _sum_rows(valued: bool) -> Any:
 
         return types.void(sums, index, ranges, types.int64, weight, values), generate
 
-    typed.__doc__ = """sums[k] <- sum over r < count and begin_r <= i < end_r of weight[index[i] + offset_r, k].
+    typed.__doc__ = """sums[k] <- weight[index[i] + offset_r, k] over r < count and begin_r <= i < end_r.
 
         Each times values[i], where they have values. sums: int16, a row long. index: uint16 or int32.
         ranges: int64 (count or more, 3): begin, end, offset. weight: int8 (rows, whole vectors), without

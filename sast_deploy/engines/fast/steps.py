@@ -12,6 +12,7 @@ from sast_deploy.engines.fast.emit import (
     INT,
     LANES,
     LONG,
+    POINTER,
     SHORT,
     Builder,
     Value,
@@ -140,41 +141,45 @@ def _neurons_body(function: Any, work: Any, state: Any, quick: bool) -> None:
 
 @emitted
 def step_lanes(
-    typing: Any, total: Any, total_at: Any, u: Any, u_at: Any, before: Any, vectors: Any, vectors_at: Any,
-    rules: Any, spikes: Any, at: Any, lanes: Any,
-) -> Any:  # fmt: skip
+    typing: Any, total: Any, u: Any, before: Any, vectors: Any, rules: Any, spikes: Any, at: Any, lanes: Any
+) -> Any:
     """One step of `lanes` neurons, whole vectors; not 0 if a membrane changed or one fired.
 
     total: weighted sums, int16 or int32, in which all is reckoned; the plan knows that it fits. u: membranes,
-    as wide or narrower. before, spikes: bytes of 0 or 1, from `at` on: of the step before, and out. vectors:
-    (5, neurons) of the total's type. Sums, membranes and vectors start where the arguments say.
+    as wide or narrower. before, spikes: bytes of 0 or 1: of the step before, and out. vectors: (5, neurons)
+    of the total's type. at: where these neurons' sums, membranes, constants and spikes begin.
     """
-    integer = types.int64
 
     def generate(context: Any, b: Builder, signature: Any, values: Any) -> Value:
-        kinds, pointer = signature.args, BYTE.as_pointer()
-        work, state = (ir.IntType(kinds[i].dtype.bitwidth) for i in (0, 2))
-        data = {i: data_of(context, b, kinds[i], values[i]) for i in (0, 2, 4, 5, 7, 8)}
-        table = context.make_array(kinds[5])(context, b, values[5])
+        kinds = signature.args
+        work, state = (ir.IntType(kinds[i].dtype.bitwidth) for i in (0, 1))
+        data = [data_of(context, b, kind, value) for kind, value in zip(kinds[:6], values[:6], strict=True)]
+        table = context.make_array(kinds[3])(context, b, values[3])
         gap = tools.unpack_tuple(b, table.shape, 2)[1]
-        arguments = (pointer, pointer, pointer, pointer, LONG, pointer, pointer, LONG)
-        functions = []
-        for quick in (False, True)[: 1 + (work.width == state.width == SHORT.width)]:
-            name = f"sast.neurons.{work.width}.{state.width}{'.quick' * quick}"
-            function, new = function_of(b, name, LONG, arguments)
-            if new:
-                _neurons_body(function, work, state, quick)
-            functions.append(function)
+        sums_at, membranes_at, constants_at, spikes_at = tools.unpack_tuple(b, values[6], 4)
         given = (
-            after(b, data[0], values[1], work), after(b, data[2], values[3], state),
-            b.gep(data[4], [values[9]]), after(b, data[5], values[6], work), gap, data[7],
-            b.gep(data[8], [values[9]]), b.sdiv(values[10], LONG(LANES)),
+            after(b, data[0], sums_at, work), after(b, data[1], membranes_at, state),
+            b.gep(data[2], [spikes_at]), after(b, data[3], constants_at, work), gap, data[4],
+            b.gep(data[5], [spikes_at]), b.sdiv(values[7], LONG(LANES)),
         )  # fmt: skip
-        if len(functions) == 1:
-            return b.call(functions[0], given)
-        entry = load(b, b.gep(data[7], [LONG(8 * QUICK)]), LONG)
-        return b.call(b.select(b.icmp_signed("!=", entry, LONG(0)), functions[1], functions[0]), given)
+        general = _neurons(b, work, state, quick=False)
+        if not work.width == state.width == SHORT.width:
+            return b.call(general, given)
+        quick = b.icmp_signed("!=", load(b, b.gep(data[4], [LONG(8 * QUICK)]), LONG), LONG(0))
+        return b.call(b.select(quick, _neurons(b, work, state, quick=True), general), given)
 
-    return integer(
-        total, integer, u, integer, before, vectors, integer, rules, spikes, integer, integer
-    ), generate
+    integer = types.int64
+    return integer(total, u, before, vectors, rules, spikes, _FOUR, integer), generate
+
+
+numba_types: Any = types
+_FOUR = numba_types.UniTuple(types.int64, 4)
+
+
+def _neurons(b: Builder, work: Any, state: Any, quick: bool) -> Any:
+    arguments = (POINTER, POINTER, POINTER, POINTER, LONG, POINTER, POINTER, LONG)
+    name = f"sast.neurons.{work.width}.{state.width}{'.quick' * quick}"
+    function, new = function_of(b, name, LONG, arguments)
+    if new:
+        _neurons_body(function, work, state, quick)
+    return function
