@@ -135,6 +135,14 @@ def first_difference(
     return None
 
 
+def differing_samples(left: SpikeRecord, right: SpikeRecord) -> npt.NDArray[np.int64]:
+    """int64, increasing: the samples in which any spike count or logit of two records differs."""
+    differs = (left.logits != right.logits).any(axis=1)
+    for a, b in zip(left.counts, right.counts, strict=True):
+        differs |= (a != b).any(axis=1)
+    return np.flatnonzero(differs).astype(np.int64)
+
+
 def first_unequal_state(left: SpikeRecord, right: SpikeRecord) -> list[tuple[int, int, int, int]]:
     """(sample, step, spiking layer, neuron) of the first membrane potential or spike in which traces differ;
     none or one of them.

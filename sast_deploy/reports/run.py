@@ -33,13 +33,15 @@ class Execution:
     """How a simulation was done.
 
     backend: the engine's name. seconds: wall time of the simulation, start of Lava included.
-    checked: samples replayed by the reference. difference: first difference found, None for none.
+    checked: samples replayed by a specification, the vectorised one or the reference. difference: first
+    difference found, None for none. by_reference: samples of the checked ones that the reference replayed.
     """
 
     backend: str
     seconds: float
     checked: int = 0
     difference: str | None = None
+    by_reference: int = 0
 
 
 @dataclass(frozen=True, eq=False)

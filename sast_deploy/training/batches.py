@@ -74,11 +74,14 @@ def fitting_threads(spec: NetworkSpec, device: torch.device) -> Iterator[None]:
     After the first layer, which has threads of its own (sparse.py), their products are so small that torch's
     threads wait for each other longer than they work: with two threads on two processors that others use too,
     an epoch took 10 to 20 times as long. The result no longer depends on the number of processors either.
+    On a GPU convolutions add in an order that is the same every time.
     """
-    before = torch.get_num_threads()
+    before, cudnn = torch.get_num_threads(), torch.backends.cudnn.deterministic
     if spec.kind == "fc" and device.type == "cpu":
         torch.set_num_threads(1)
+    torch.backends.cudnn.deterministic = cudnn or device.type == "cuda"
     try:
         yield
     finally:
         torch.set_num_threads(before)
+        torch.backends.cudnn.deterministic = cudnn
