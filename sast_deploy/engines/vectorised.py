@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.base.errors import CompileError
-from sast_deploy.engines.frames import Frames, Progress, check_frames
+from sast_deploy.engines.frames import Array, Frames, Progress, check_frames
 from sast_deploy.program.fixedpoint import Arithmetic
 from sast_deploy.program.program import (
     Conv2d,
@@ -107,10 +107,10 @@ class _Network:
         rows = batch or max(1, self.columns // max(1, self.steps))
         for start in range(0, len(frames), rows):
             samples = slice(start, min(start + rows, len(frames)))
-            self._run_samples(frames[samples], samples, record, watch)
+            self._run_samples(np.asarray(frames[samples]), samples, record, watch)
             yield from range(samples.start, samples.stop)
 
-    def _run_samples(self, frames: Frames, samples: slice, record: SpikeRecord, watch: Watch | None) -> None:
+    def _run_samples(self, frames: Array, samples: slice, record: SpikeRecord, watch: Watch | None) -> None:
         for part in self.parts:
             part.start(len(frames))
         for counts in record.counts:
