@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.base.errors import CompileError
-from sast_deploy.engines.frames import Array, Frames, Progress, check_frames
+from sast_deploy.engines.frames import Frames, Progress, check_frames
 from sast_deploy.program.fixedpoint import Arithmetic
 from sast_deploy.program.program import (
     Conv2d,
