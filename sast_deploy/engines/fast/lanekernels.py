@@ -53,16 +53,17 @@ def sum_listed(
         sum_valued_rows(sums, index, ranges, counts, lists, weight, values)
 
 
-@compiled(error_model="numpy")
+@inlined
 def sum_widely(
-    total: Any, sums: Any, index: Any, ranges: Any, weight: Any, values: Any, binary: int, most: int, one: Any
+    total: Any, sums: Any, index: Any, ranges: Any, count: int, weight: Any, values: Any, binary: int,
+    most: int, one: Any,
 ) -> None:  # pragma: no cover
     """total <- the same sums of one list in 32 bits; those of 16 bits take in `most` events each.
 
     one: scratch, a range and its number.
     """
     (part, single), total[:] = one, 0
-    for r in range(len(ranges)):
+    for r in range(count):
         begin, part[0, 2] = ranges[r, 0], ranges[r, 2]
         while begin < ranges[r, 1]:
             part[0, 0], part[0, 1] = begin, min(ranges[r, 1], begin + most)
@@ -102,9 +103,10 @@ def run_places(
         group = place % groups if groups > 1 else 0
         active[lists, PLACE], active[lists, GROUP], counts[lists] = place, group, filled - first
         if wide:
-            sum_widely(
-                total, sums, index, ranges[first:filled], weight, values, binary, layer.wide_rows, one
-            )
+            for r in range(filled - first):
+                ranges[r] = ranges[first + r]
+            count = filled - first
+            sum_widely(total, sums, index, ranges, count, weight, values, binary, layer.wide_rows, one)
             step_places(total, u, before, layer.wide, rules, fired, active, (1, outputs, lanes))
             still[place] = 0
             filled = np.uint64(0)
@@ -141,7 +143,7 @@ def make_scratch(layer: Any) -> Any:  # pragma: no cover
     )  # fmt: skip
 
 
-@compiled(error_model="numpy")
+@inlined
 def sum_counted(
     scratch: Any, index: Any, ranges: Any, groups: int, weight: Any, most: int, none: Any
 ) -> None:  # pragma: no cover
@@ -195,14 +197,13 @@ def run_counted(
                 begin, end = starts[sample * steps + t], starts[sample * steps + t + 1]
                 if begin < end and sizes[end - 1] > most:
                     return -1
-                groups = find_ranges(sizes, begin, end, ranges)
-                sum_counted(scratch, listed, ranges, groups, weight, layer.unit_rows, no_values)
-                found += end - begin
+                n, groups = end - begin, find_ranges(sizes, begin, end, ranges)
+                ordered[:n] = listed[begin:end]
             else:
                 n = find_counts(x[sample, t], size, index, found_counts)
                 groups = sort_by_count(found_counts, index, n, peak, ordered, ranges)
-                sum_counted(scratch, ordered, ranges, groups, weight, layer.unit_rows, no_values)
-                found += n
+            sum_counted(scratch, ordered, ranges, groups, weight, layer.unit_rows, no_values)
+            found += n
             fired = spikes[sample, t]
             step_places(scratch[1], u, before, layer.wide, rules, fired, scratch[4], (1, outputs, lanes))
             fired[lanes:] = 0
@@ -313,7 +314,7 @@ def largest_byte(x: Any, size: int) -> int:  # pragma: no cover
     return int(most)
 
 
-@compiled(error_model="numpy")
+@inlined
 def count_spikes(spikes: Any, channels: int, few: Any, counts: Any) -> None:  # pragma: no cover
     """counts (C H W) <- sums over the steps of spikes (T, H W C or more). few: scratch, uint8, H W C."""
     size = np.uint64(len(counts))
