@@ -188,9 +188,9 @@ def step_places(
 
     total: weighted sums (lists, lanes), int16 or int32, in which all is reckoned; the plan knows that it
     fits. u: membranes (places * lanes,), as wide or narrower. before, spikes: bytes of 0 or 1 (places *
-    outputs and a vector more): of the step before, and out. vectors: (5, groups * lanes) of the total's type. active:
-    int64 (lists or more, 3): place and group; out: not 0 if a membrane changed or one fired. sizes: lists,
-    outputs of a place, lanes of a place.
+    outputs and a vector more): of the step before, and out. vectors: (5, groups * lanes) of the total's type.
+    active: int64 (lists or more, 3): place and group; out: not 0 if a membrane changed or one fired. sizes:
+    lists, outputs of a place, lanes of a place.
     """
 
     def generate(context: Any, b: Builder, signature: Any, values: Any) -> Value:
