@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from sast_deploy.base.children import child_environment, python_command
 from sast_deploy.base.errors import Exit, SastError
+from sast_deploy.base.files import default_cache_dir
 from sast_deploy.base.text import printable
 from sast_deploy.base.versions import (
     LAVA_INSTALL,
@@ -71,7 +72,7 @@ class Check:
 def diagnose() -> list[Check]:
     """All checks, in a few seconds. Never raises for what it finds."""
     installed = [_python(), *_packages(), _torch_build(), *_lava()]
-    return [*installed, _shared_memory(), *_cache(), _data(), _profiles()]
+    return [*installed, _shared_memory(), *_cache(), *_measured(), _data(), _profiles()]
 
 
 def healthy(checks: list[Check]) -> bool:
@@ -178,11 +179,6 @@ def _shared_memory() -> Check:
 
 def _cache() -> Iterator[Check]:
     name, wanted, remedy = "frame cache", "a writable folder", "export SAST_CACHE_DIR=/some/writable/folder"
-    try:
-        from sast_deploy.data.cache import default_cache_dir
-    except ImportError as error:
-        yield Check(name, f"cannot look: {error}", wanted, ok=False, remedy=MEND_PACKAGES)
-        return
     folder = default_cache_dir()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -194,6 +190,20 @@ def _cache() -> Iterator[Check]:
     free, wanted = shutil.disk_usage(folder).free, f"{DISK_WANTED // MIB} MiB"
     remedy = "export SAST_CACHE_DIR=/a/folder/on/a/larger/disk"
     yield Check("free disk", f"{free // MIB} MiB", wanted, free >= DISK_WANTED, remedy, essential=False)
+
+
+def _measured() -> Iterator[Check]:
+    """What was fastest here, of everything that was ever asked."""
+    try:
+        from sast_deploy.base.measured import VARIABLE, answers
+    except ImportError as error:
+        found, wanted = f"cannot look: {error}", "what was fastest here"
+        yield Check("measured", found, wanted, ok=False, remedy=MEND_PACKAGES, essential=False)
+        return
+    for answer in answers():
+        times = ", ".join(f"{name} {1e3 * seconds:.3g} ms" for name, seconds in answer.seconds.items())
+        wanted = f"{VARIABLE}={answer.question.split()[0]}=NAME decides otherwise"
+        yield Check(f"fastest: {answer.question}", f"{answer.fastest} ({times})", wanted, ok=True)
 
 
 def _data() -> Check:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 import platform
 import re
 import shlex
 import sys
+from contextlib import suppress
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +28,8 @@ LAVA_INSTALL = (
 )  # fmt: skip
 # Distributions that are called otherwise than what they let one import.
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "cv2": "opencv-python", "PIL": "pillow", "yaml": "pyyaml"}
+# Lines of /proc/cpuinfo that tell a processor, on x86 and on ARM.
+_PROCESSOR = ("vendor_id", "cpu family", "model", "stepping", "cache size", "flags", "CPU ", "Features")
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
@@ -38,6 +45,18 @@ def package_versions() -> dict[str, str]:
     """Versions of what shapes a checkpoint's or a program's numbers."""
     found = {name: installed_version(name) or "missing" for name in ("torch", "numpy")}
     return {"sast-deploy": __version__, **found, "python": platform.python_version()}
+
+
+@cache
+def machine_digest() -> str:
+    """Digest of what speed depends on: processor, how many there are for us, versions."""
+    lines: set[str] = set()
+    with suppress(OSError):
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        lines = {line for line in text.splitlines() if line.startswith(_PROCESSOR)}
+    versions = [installed_version(name) for name in ("numpy", "numba", "llvmlite", "torch")]
+    about = [platform.machine(), sorted(lines), len(os.sched_getaffinity(0)), versions]
+    return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
 
 def pinned_versions() -> dict[str, str]:

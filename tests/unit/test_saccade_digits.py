@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from sast_deploy.data.cache import default_cache_dir
+from sast_deploy.base.files import default_cache_dir
 from sast_deploy.data.camera import saccade
 from sast_deploy.data.camera.digits import digit_images
 from sast_deploy.data.camera.saccade import build_digits
