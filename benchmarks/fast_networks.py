@@ -17,7 +17,6 @@ from sast_deploy.program.profile import load_profile
 from sast_deploy.program.program import Program
 
 SHAPE, STEPS, COUNT_MAX, CLASSES = (2, 34, 34), 10, 4, tuple("0123456789")
-PROFILE = "loihi-int8"
 COUNT_SHARES = (0.446, 0.214, 0.150, 0.190)  # of counts 1..4 among the nonzero pixels of N-MNIST frames
 RANDOM_SAMPLES = 4000  # which take a millisecond each to make
 CONV_SAMPLES = 1000  # at once: a record holds a count per neuron, 150 kB for each sample
@@ -82,7 +81,7 @@ def random_frames(samples: int, density: float, shares: tuple[float, ...]) -> np
 
 
 def compiled(network: FloatNetwork) -> Program:
-    return compile_network(network, load_profile(PROFILE), "bench").program
+    return compile_network(network, load_profile("loihi-int8"), "bench").program
 
 
 def written(path: Path, program: Program) -> Path:

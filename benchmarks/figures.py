@@ -253,9 +253,8 @@ def full_table(results: Sequence[Result]) -> str:
 
 def short_table(results: Sequence[Result]) -> str:
     """The README's rows."""
-    all_of_it = "speed, all of it in [docs/speed.md](docs/speed.md)"
-    head = f"| {all_of_it} | worst of {len(results)} processors | best |"
-    lines = [head, "|---|---|---|"]
+    what = "speed, all of it in [docs/speed.md](docs/speed.md)"
+    lines = [f"| {what} | worst of {len(results)} processors | best |", "|---|---|---|"]
     for row in ROWS:
         if row.readme and (found := ends(row, results)) is not None:
             worst, best = (cell(row, results[k].figures) for k in found)
