@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 PART = 1 << 20  # entries or events that a thread is worth starting for
 
 
-def index_type(shape: Shape) -> type[np.uint16] | type[np.int32]:
+def index_type(shape: tuple[int, ...]) -> type[np.uint16] | type[np.int32]:
     """What holds a position in a row of C * H * W entries."""
     return np.uint16 if prod(shape[2:]) <= 1 << 16 else np.int32
 
@@ -136,6 +136,16 @@ class EventFrames:
         made._hold()
         return made
 
+    @classmethod
+    def joined(cls, parts: Sequence[EventFrames]) -> EventFrames:
+        """The samples of all parts, one or more of equal shape but for their number, one after the other."""
+        before = np.cumsum([0, *(len(part.index) for part in parts)])
+        starts = [part.starts[1:] + events for part, events in zip(parts, before, strict=False)]
+        return cls._trusted(
+            (sum(map(len, parts)), *parts[0].shape[1:]), np.concatenate([np.zeros(1, np.int64), *starts]),
+            np.concatenate([part.index for part in parts]), np.concatenate([part.count for part in parts]),
+        )  # fmt: skip
+
     def __len__(self) -> int:
         return self.shape[0]
 
@@ -148,7 +158,13 @@ class EventFrames:
         """The largest entry, `initial` at least."""
         return int(self.count.max(initial=initial))
 
-    def __getitem__(self, samples: Any) -> Any:
+    @overload
+    def __getitem__(self, samples: slice | NDArray[Any]) -> EventFrames: ...
+
+    @overload
+    def __getitem__(self, samples: int) -> Dense: ...
+
+    def __getitem__(self, samples: slice | NDArray[Any] | int) -> EventFrames | Dense:
         """Chosen samples: a slice or an array of integers or truth values gives EventFrames, without a copy
         of events for a slice; an integer gives the array (T, C, H, W) of one sample.
 

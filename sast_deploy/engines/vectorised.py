@@ -110,7 +110,7 @@ class _Network:
             self._run_samples(np.asarray(frames[samples]), samples, record, watch)
             yield from range(samples.start, samples.stop)
 
-    def _run_samples(self, frames: Frames, samples: slice, record: SpikeRecord, watch: Watch | None) -> None:
+    def _run_samples(self, frames: Array, samples: slice, record: SpikeRecord, watch: Watch | None) -> None:
         for part in self.parts:
             part.start(len(frames))
         for counts in record.counts:

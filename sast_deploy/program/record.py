@@ -7,15 +7,18 @@ import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.base.errors import OutputError
+from sast_deploy.base.eventframes import EventFrames
 
 ROWS = 64  # samples that are looked at or copied together
 IN_MEMORY = 64 << 20  # bytes of one array of a record that are kept in memory
+
+Samples = TypeVar("Samples", bound="npt.NDArray[Any] | EventFrames")
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,14 +164,16 @@ def _first_unequal(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> list[tuple[int, 
     return []
 
 
-def take(array: npt.NDArray[Any], samples: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-    """array[samples], increasing indices: itself where those are all, else a copy made by `allocate`."""
+def take(array: Samples, samples: npt.NDArray[np.int64]) -> Samples:
+    """array[samples], increasing indices: itself where those are all, else a copy, made by `allocate`."""
     if len(samples) == len(array):
         return array
+    if isinstance(array, EventFrames):
+        return array[samples]  # type: ignore[return-value]
     found = allocate((len(samples), *array.shape[1:]), array.dtype)
     for start in range(0, len(samples), ROWS):
         found[start : start + ROWS] = array[samples[start : start + ROWS]]
-    return found
+    return found  # type: ignore[return-value]
 
 
 def select(record: SpikeRecord, samples: npt.NDArray[np.int64]) -> SpikeRecord:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sast_deploy.base.compiled import compiled
+from sast_deploy.base.eventframes import EventFrames
 from sast_deploy.training.recipes import Recipe
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # splitmix64's constants (Steele et al., OOPSLA 2014)
@@ -59,11 +61,24 @@ def apply_changes(frames: NDArray[np.uint8], changes: Changes, clip: int) -> NDA
     return out.reshape(steps, batch, -1)
 
 
-def network_input(frames: NDArray[np.uint8], clip: int) -> NDArray[np.float32]:
+def network_input(frames: NDArray[np.uint8] | EventFrames, clip: int) -> NDArray[np.float32]:
     """Network input, (T, batch, C*H*W) float32 in [0, 1], of frames (batch, T, C, H, W) uint8."""
+    if isinstance(frames, EventFrames):
+        x = np.zeros((frames.shape[1], len(frames), prod(frames.shape[2:])), np.float32)
+        _expand(frames.starts, frames.index, frames.count, np.float32(1.0 / clip), x)
+        return x
     flat = frames.reshape(*frames.shape[:2], -1).swapaxes(0, 1)
-    x: NDArray[np.float32] = np.multiply(flat, np.float32(1.0 / clip), dtype=np.float32, order="C")
-    return x
+    return np.asarray(np.multiply(flat, np.float32(1.0 / clip), dtype=np.float32, order="C"))
+
+
+@compiled()
+def _expand(starts, index, count, unit, x):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """x[t, b] = the events of step t of sample b, counts times `unit`; x is 0 before."""
+    steps, batch, _ = x.shape
+    for b in range(batch):
+        for t in range(steps):
+            for k in range(starts[b * steps + t], starts[b * steps + t + 1]):
+                x[t, b, index[k]] = np.float32(count[k]) * unit
 
 
 @compiled()

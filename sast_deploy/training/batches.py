@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sast_deploy.base.errors import UsageError
+from sast_deploy.base.eventframes import EventFrames
 from sast_deploy.training.augment import apply_changes, draw_changes, network_input
 from sast_deploy.training.network.network import NetworkSpec
 from sast_deploy.training.recipes import Recipe
@@ -22,12 +23,12 @@ Indices = NDArray[np.int64]
 
 @dataclass(eq=False)
 class BatchFeeder:
-    """Reads chosen samples of frames (n, T, C, H, W) uint8, which may be a memory map, as network input.
+    """Reads chosen samples of frames (n, T, C, H, W) uint8, mapped or events or neither, as network input.
 
     A batch is (x, y): x (T, batch, C*H*W) float32 = count / clip in [0, 1], y (batch,) int64 labels.
     """
 
-    frames: NDArray[np.uint8]
+    frames: NDArray[np.uint8] | EventFrames
     labels: NDArray[np.int64]
     clip: int
     device: torch.device
@@ -36,9 +37,9 @@ class BatchFeeder:
         self, indices: Indices, recipe: Recipe | None = None, rng: np.random.Generator | None = None
     ) -> Batch:
         """The samples at `indices`, changed at random by `rng` where the recipe says so."""
-        frames = np.asarray(self.frames[indices])
+        frames = self.frames[indices]
         if recipe is not None and rng is not None and recipe.augments:
-            x = apply_changes(frames, draw_changes(recipe, len(indices), rng), self.clip)
+            x = apply_changes(np.asarray(frames), draw_changes(recipe, len(indices), rng), self.clip)
         else:
             x = network_input(frames, self.clip)
         labels = torch.from_numpy(np.ascontiguousarray(self.labels[indices]))
@@ -73,11 +74,14 @@ def fitting_threads(spec: NetworkSpec, device: torch.device) -> Iterator[None]:
     After the first layer, which has threads of its own (sparse.py), their products are so small that torch's
     threads wait for each other longer than they work: with two threads on two processors that others use too,
     an epoch took 10 to 20 times as long. The result no longer depends on the number of processors either.
+    On a GPU convolutions add in an order that is the same every time.
     """
-    before = torch.get_num_threads()
+    before, cudnn = torch.get_num_threads(), torch.backends.cudnn.deterministic
     if spec.kind == "fc" and device.type == "cpu":
         torch.set_num_threads(1)
+    torch.backends.cudnn.deterministic = cudnn or device.type == "cuda"
     try:
         yield
     finally:
         torch.set_num_threads(before)
+        torch.backends.cudnn.deterministic = cudnn

@@ -154,12 +154,12 @@ def _problem(
     difference = first_difference(reference, record)
     if difference is None:
         return ()
-    divergence = first_divergence(reference, record)
+    divergence, array = first_divergence(reference, record), np.asarray(frames)
     if divergence is None:
         lines = [f"first difference: {difference} of {engine}"]
     else:
-        lines = explain(program, frames, reference, divergence, engine)
-    names = diagnose(program, frames, record, lanes=(1, half(len(frames))))
+        lines = explain(program, array, reference, divergence, engine)
+    names = diagnose(program, array, record, lanes=(1, half(len(array))))
     return (*lines, f"  consistent with: {', or '.join(names) if names else 'no mistake that has a name'}")
 
 

@@ -14,7 +14,6 @@ import numpy as np
 
 from sast_deploy.base.compiled import compiled, inlined
 from sast_deploy.engines.fast.events import ROWS, add_rows, find_nonzeros
-from sast_deploy.engines.fast.lanes import BYTES, find_events, step_lanes, sum_rows, sum_valued_rows
 from sast_deploy.engines.fast.neurons import (
     BINARY,
     FILTERED,
@@ -28,8 +27,6 @@ from sast_deploy.engines.fast.neurons import (
     scale,
     step_neurons,
 )
-
-SMALL_UNIT = 16  # inputs of a unit, below which events are counted rather than units looked at one by one
 
 
 @inlined
@@ -234,143 +231,3 @@ def channels_last(x: Any, channels: int, out: Any) -> None:  # pragma: no cover
             for c in range(channels):
                 for pixel in range(pixels):
                     target[pixel * channels + c] = source[c * pixels + pixel]
-
-
-@inlined
-def list_units(x: Any, unit_of: Any, index: Any, starts: Any) -> int:  # pragma: no cover
-    """Positions of the nonzero inputs of one step, and where each unit's start; their number.
-
-    x: (size,). unit_of: the unit of each input. index: with room for them and 64 more. starts: (units + 1,).
-    """
-    units, size = len(starts) - 1, len(unit_of)
-    unit = size // units
-    if units > 1 and unit < SMALL_UNIT:
-        starts[:] = 0
-        for i in range(find_events(x, 0, size, index, 0)):
-            starts[1 + unit_of[index[i]]] += 1
-        for j in range(units):
-            starts[j + 1] += starts[j]
-    else:
-        starts[0] = 0
-        for j in range(units):
-            starts[j + 1] = find_events(x, j * unit, unit, index, starts[j])
-    return starts[units]
-
-
-@inlined
-def sum_listed(
-    sums: Any, index: Any, ranges: Any, count: int, weight: Any, values: Any, binary: int
-) -> None:  # pragma: no cover
-    """sums <- rows of weights of the listed events of some ranges, times their values."""
-    if binary:
-        sum_rows(sums, index, ranges, count, weight, values)
-    else:
-        sum_valued_rows(sums, index, ranges, count, weight, values)
-
-
-@compiled(error_model="numpy")
-def sum_widely(
-    total: Any, sums: Any, index: Any, ranges: Any, count: int, weight: Any, values: Any, binary: int, most: int
-) -> None:  # pragma: no cover
-    """total <- the same sums in 32 bits; those of 16 bits take in `most` events each."""
-    one, total[:] = np.empty((1, 3), np.int64), 0
-    for r in range(count):
-        begin, one[0, 2] = ranges[r, 0], ranges[r, 2]
-        while begin < ranges[r, 1]:
-            one[0, 0], one[0, 1] = begin, min(ranges[r, 1], begin + most)
-            sum_listed(sums, index, one, 1, weight, values, binary)
-            for k in range(len(sums)):
-                total[k] += sums[k]
-            begin += most
-
-
-@compiled(error_model="numpy")
-def run_places(
-    layer: Any, index: Any, starts: Any, values: Any, u: Any, still: Any, before: Any, rules: Any, fired: Any,
-    outputs: int,
-) -> None:  # pragma: no cover
-    """One step of all places from the listed events.
-
-    A place without events, whose last step without events changed nothing, is not computed again.
-    """
-    weight, segment_of, segments, binary = layer.weight, layer.segment_of, layer.segments, rules[BINARY]
-    narrow, wide, lanes = layer.narrow, layer.wide, layer.weight.shape[1]
-    groups, narrow_rows = wide.shape[1] // lanes, layer.narrow_rows
-    sums, total, ranges = np.empty(lanes, np.int16), np.empty(lanes, np.int32), np.empty((layer.room, 3), np.int64)
-    for place in range(len(still)):
-        first, count = segment_of[place], segment_of[place + 1] - segment_of[place]
-        n = 0
-        for r in range(count):
-            begin, end = starts[segments[first + r, 0]], starts[segments[first + r, 1]]
-            ranges[r, 0], ranges[r, 1], ranges[r, 2] = begin, end, segments[first + r, 2]
-            n += end - begin
-        if n == 0 and still[place]:
-            continue
-        at, here, constants = place * lanes, place * outputs, place % groups * lanes
-        if n <= narrow_rows:
-            sum_listed(sums, index, ranges, count, weight, values, binary)
-            moved = step_lanes(sums, 0, u, at, before, narrow, constants, rules, fired, here, lanes)
-        else:
-            sum_widely(total, sums, index, ranges, count, weight, values, binary, layer.wide_rows)
-            moved = step_lanes(total, 0, u, at, before, wide, constants, rules, fired, here, lanes)
-        still[place] = n == 0 and moved == 0
-
-
-@compiled(error_model="numpy")
-def run_lanes(
-    x: Any, given: Any, layer: Any, rules: Any, spikes: Any, counts: Any, membrane: Any
-) -> int:  # pragma: no cover
-    """`run_spiking` of layers that vectors of 16 and 32 bits hold; see `Lanes` in plan.py.
-
-    x: (samples, T, size or more), at least 64 bytes a step. given: weighted sums (samples, T, places * lanes).
-    """
-    samples, steps = x.shape[:2]
-    lanes, places = layer.weight.shape[1], len(layer.segment_of) - 1
-    groups, outputs = layer.wide.shape[1] // lanes, counts.shape[1] // places
-    index = np.empty(len(layer.unit_of) + BYTES, layer.index.dtype)
-    starts, values = np.empty(layer.units + 1, np.int64), np.empty(len(index), np.int16)
-    u, none, still = np.empty(places * lanes, layer.state.dtype), np.zeros(spikes.shape[2], np.uint8), layer.resting.copy()
-    found = 0
-    for sample in range(samples):
-        if len(given) == 0 and rules[MOST] < UNCHECKED and exceeds(x[sample], rules[MOST]):
-            return -1
-        before = none
-        for t in range(steps):
-            if t == 0 or (rules[INTERVAL] > 0 and t % rules[INTERVAL] == rules[OFFSET]):
-                u[:] = 0
-                still[:] = layer.resting
-                before = none
-            fired = spikes[sample, t]
-            if len(given):
-                for place in range(places):
-                    at = place * lanes
-                    step_lanes(
-                        given[sample, t], at, u, at, before, layer.wide, place % groups * lanes, rules, fired,
-                        place * outputs, lanes,
-                    )  # fmt: skip
-            else:
-                events = list_units(x[sample, t], layer.unit_of, index, starts)
-                for i in range(0 if rules[BINARY] else events):
-                    values[i] = x[sample, t, index[i]]
-                run_places(layer, index, starts, values, u, still, before, rules, fired, outputs)
-                found += events
-            before = fired
-            for place in range(places if len(membrane) else 0):
-                for k in range(outputs):
-                    membrane[sample, t, place * outputs + k] = u[place * lanes + k]
-        count_spikes(spikes[sample], counts[sample])
-    return found
-
-
-@inlined
-def count_spikes(spikes: Any, counts: Any) -> None:  # pragma: no cover
-    """counts <- sums over the steps of spikes (T, size or more)."""
-    counts[:] = 0
-    few = np.empty(len(counts), np.uint8)
-    for first in range(0, spikes.shape[0], 255):
-        few[:] = 0
-        for t in range(first, min(first + 255, spikes.shape[0])):
-            for k in range(len(counts)):
-                few[k] += spikes[t, k]
-        for k in range(len(counts)):
-            counts[k] += few[k]
