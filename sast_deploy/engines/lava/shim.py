@@ -5,8 +5,8 @@ Lava 0.10.0 and lava-dl 0.6.0 are the last releases. `prepare()` mends, in memor
 - Python 3.11+ refuses `ByteEncoder`, an unhashable dataclass, as a default value.
 - `lava.lib.dl.netx.hdf5` imports torch, torchvision, OpenCV and matplotlib for one function that only
   resonate-and-fire neurons use.
-- Stock convolutions import scipy.signal, and scipy.sparse has NumPy load f2py and its tests: half a second for
-  what nothing needs. They are loaded on first use.
+- Stock convolutions import scipy.signal, and scipy.sparse has NumPy load f2py and its tests: half a second,
+  and nothing needs them. They are loaded on first use.
 - The compiler executes every module of a folder anew for each process there: once for each class will do.
 - Connections live in /dev/shm. Where that is too small Lava hangs without a word, and where its processes
   are killed they stay. Its actors are forked, so anonymous shared memory serves and leaves nothing behind.
