@@ -89,6 +89,7 @@ class FrameCache:
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = Path(folder) if folder is not None else default_cache_dir()
+        self._told: set[str] = set()
 
     def find(self, signature: str) -> Entry | None:
         """The entry for this signature; None if there is none, or if it is damaged (said on stderr)."""
@@ -99,7 +100,7 @@ class FrameCache:
             index = read_json(path, CACHED, INDEX_BYTES)
             refuse(INDEX.problems(index, ""), path, DataError)
         except DataError:
-            notice("the cached frames' index is damaged; building the frames again")
+            self._tell("the cached frames' index is damaged; building the frames again")
             return None
         entry = self._frames_folder(index["digest"])
         return self._open(entry) if entry.is_dir() else None
@@ -171,8 +172,13 @@ class FrameCache:
             for folder in frames.glob(pattern):
                 remove_stale(folder)
 
-    @staticmethod
-    def _open(folder: Path) -> Entry | None:
+    def _tell(self, text: str) -> None:
+        """A notice, once: what is damaged is looked at again when it is this process's turn to build."""
+        if text not in self._told:
+            notice(text)
+        self._told.add(text)
+
+    def _open(self, folder: Path) -> Entry | None:
         """Open and check a folder; None and a line on stderr if anything in it is not as written."""
         try:
             meta = read_json(folder / "meta.json", CACHED)
@@ -185,7 +191,7 @@ class FrameCache:
                 frames[split] = open_frames(folder, split, meta[split])
                 check_frames(frames[split], meta[split])
         except (DataError, ValueError) as error:
-            notice(f"cached frames in {folder} are damaged ({error}); building them again")
+            self._tell(f"cached frames in {folder} are damaged ({error}); building them again")
             return None
         return Entry(meta, frames)
 

@@ -176,7 +176,7 @@ def test_a_damaged_entry_is_built_again_with_a_notice(load, tmp_path, builds, ca
     assert np.array_equal(second.train.frames, expected)
     assert second.train.labels.tolist() == [0, 0, 1, 1]
     assert len(builds) == 2
-    assert f"cached frames in {folder} are damaged" in capsys.readouterr().err
+    assert capsys.readouterr().err.count(f"cached frames in {folder} are damaged") == 1
     load()
     assert len(builds) == 2
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
@@ -184,7 +184,7 @@ def test_a_damaged_entry_is_built_again_with_a_notice(load, tmp_path, builds, ca
 
 def test_events_beyond_a_frame_are_refused_whatever_their_checksum(load, tmp_path, builds):
     first = load()
-    folder, lists = entry(tmp_path, first), first.test.frames
+    folder, lists = entry(tmp_path, first), first.test.frames[np.arange(1)]  # a copy: the file is written to
     meta = json.loads((folder / "meta.json").read_text())
     index = lists.index.copy()
     index[lists.starts[1] - 1] = 2 * 34 * 34
