@@ -25,7 +25,7 @@ from sast_deploy.data.events import EVENT, NMNIST_SENSOR, read_event_bytes, writ
 from sast_deploy.data.frames import Binner
 from sast_deploy.data.readers.nmnist import find_nmnist, list_split
 
-TARGET = 5000  # samples per second on two cores
+TARGET = 20_000  # samples per second on two cores
 MEAN_EVENTS = 4110  # of the real recordings
 
 
