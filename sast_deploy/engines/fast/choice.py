@@ -7,6 +7,7 @@ torch takes longer than many a run, so a product is thought of only where it wou
 from __future__ import annotations
 
 import sys
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,7 @@ def _faster(plan: SpikingPlan, density: float) -> bool:
 
 
 def _inputs(plan: SpikingPlan, samples: int, density: float) -> npt.NDArray[np.uint8]:
-    size = int(np.prod(plan.in_shape))
+    size = prod(plan.in_shape)
     x = np.zeros((samples, STEPS, stored_size(size)), np.uint8)
     x[:, :, :size] = np.random.default_rng(0).random((samples, STEPS, size)) < density
     x.flags.writeable = False
@@ -73,7 +74,7 @@ def _inputs(plan: SpikingPlan, samples: int, density: float) -> npt.NDArray[np.u
 
 
 def _room(plan: SpikingPlan, samples: int) -> Out:
-    size = int(np.prod(plan.out_shape))
+    size = prod(plan.out_shape)
     spikes = np.zeros((samples, STEPS, stored_size(size)), np.uint8)
     membrane = np.empty((0, STEPS, size), plan.vectors.dtype)
     return plan.rules, spikes, np.empty((samples, size), np.int32), membrane

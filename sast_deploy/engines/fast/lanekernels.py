@@ -14,8 +14,9 @@ from sast_deploy.engines.fast.emit import BYTES
 from sast_deploy.engines.fast.listing import find_counts, find_events, find_ranges, sort_by_count
 from sast_deploy.engines.fast.neurons import BINARY, INTERVAL, MOST, OFFSET, UNCHECKED
 from sast_deploy.engines.fast.rows import sum_rows, sum_valued_rows
-from sast_deploy.engines.fast.steps import step_lanes
+from sast_deploy.engines.fast.steps import GROUP, MOVED, PLACE, step_places
 
+FEW = 16  # places whose sums wait in the first-level cache for the step of their neurons
 SMALL_UNIT = 16  # inputs of a unit, below which events are counted rather than units looked at one by one
 
 
@@ -43,29 +44,31 @@ def list_units(x: Any, unit_of: Any, index: Any, starts: Any) -> int:  # pragma:
 
 @inlined
 def sum_listed(
-    sums: Any, index: Any, ranges: Any, count: int, weight: Any, values: Any, binary: int
+    sums: Any, index: Any, ranges: Any, counts: Any, lists: int, weight: Any, values: Any, binary: int
 ) -> None:  # pragma: no cover
-    """sums <- rows of weights of the listed events of some ranges, times their values."""
+    """sums <- rows of weights of the events that each list's ranges name, times their values."""
     if binary:
-        sum_rows(sums, index, ranges, count, weight, values)
+        sum_rows(sums, index, ranges, counts, lists, weight, values)
     else:
-        sum_valued_rows(sums, index, ranges, count, weight, values)
+        sum_valued_rows(sums, index, ranges, counts, lists, weight, values)
 
 
 @compiled(error_model="numpy")
 def sum_widely(
-    total: Any, sums: Any, index: Any, ranges: Any, count: int, weight: Any, values: Any, binary: int,
-    most: int, one: Any,
+    total: Any, sums: Any, index: Any, ranges: Any, weight: Any, values: Any, binary: int, most: int, one: Any
 ) -> None:  # pragma: no cover
-    """total <- the same sums in 32 bits; those of 16 bits take in `most` events each. one: scratch (1, 3)."""
-    total[:] = 0
-    for r in range(count):
-        begin, one[0, 2] = ranges[r, 0], ranges[r, 2]
+    """total <- the same sums of one list in 32 bits; those of 16 bits take in `most` events each.
+
+    one: scratch, a range and its number.
+    """
+    (part, single), total[:] = one, 0
+    for r in range(len(ranges)):
+        begin, part[0, 2] = ranges[r, 0], ranges[r, 2]
         while begin < ranges[r, 1]:
-            one[0, 0], one[0, 1] = begin, min(ranges[r, 1], begin + most)
-            sum_listed(sums, index, one, 1, weight, values, binary)
-            for k in range(len(sums)):
-                total[k] += sums[k]
+            part[0, 0], part[0, 1] = begin, min(ranges[r, 1], begin + most)
+            sum_listed(sums, index, part, single, 1, weight, values, binary)
+            for k in range(total.shape[1]):
+                total[0, k] += sums[0, k]
             begin += most
 
 
@@ -74,51 +77,89 @@ def run_places(
     layer: Any, events: Any, u: Any, still: Any, before: Any, rules: Any, fired: Any, outputs: int,
     scratch: Any,
 ) -> None:  # pragma: no cover
-    """One step of all places from the listed events.
+    """One step of all places from the listed events, a few places at a time.
 
     A place without events, whose last step without events changed nothing, is not computed again. events:
-    index, starts, values. scratch: sums, total, ranges and one range.
+    index, starts, values. scratch: see `make_scratch`.
     """
-    (index, starts, values), (sums, total, ranges, one) = events, scratch
-    weight, segment_of, segments, binary = layer.weight, layer.segment_of, layer.segments, rules[BINARY]
-    narrow, wide, lanes = layer.narrow, layer.wide, layer.weight.shape[1]
-    groups, narrow_rows = wide.shape[1] // lanes, layer.narrow_rows
+    (index, starts, values), (sums, total, ranges, counts, active, one) = events, scratch
+    weight, segment_of, seen, offsets = layer.weight, layer.segment_of, layer.seen, layer.offsets
+    lanes, binary, at = weight.shape[1], rules[BINARY], (index, ranges, counts)
+    groups, lists, filled = layer.wide.shape[1] // lanes, 0, np.uint64(0)
     for place in range(len(still)):
-        first, count = segment_of[place], segment_of[place + 1] - segment_of[place]
-        n = 0
-        for r in range(count):
-            begin, end = starts[segments[first + r, 0]], starts[segments[first + r, 1]]
-            ranges[r, 0], ranges[r, 1], ranges[r, 2] = begin, end, segments[first + r, 2]
+        first, n = filled, 0
+        for s in range(segment_of[place], segment_of[place + 1]):
+            begin, end = starts[seen[s, 0]], starts[seen[s, 1]]
+            ranges[filled, 0], ranges[filled, 1], ranges[filled, 2] = begin, end, offsets[s]
             n += end - begin
+            filled += np.uint64(end > begin)
         if n == 0 and still[place]:
             continue
-        at = (0, place * lanes, place % groups * lanes, place * outputs)
-        if n <= narrow_rows:
-            sum_listed(sums, index, ranges, count, weight, values, binary)
-            moved = step_lanes(sums, u, before, narrow, rules, fired, at, lanes)
-        else:
-            sum_widely(total, sums, index, ranges, count, weight, values, binary, layer.wide_rows, one)
-            moved = step_lanes(total, u, before, wide, rules, fired, at, lanes)
-        still[place] = n == 0 and moved == 0
+        wide = n > layer.narrow_rows
+        if wide and lists > 0:
+            run_few(layer, at, values, u, still, before, rules, fired, (lists, outputs, lanes), scratch)
+            lists = 0
+        group = place % groups if groups > 1 else 0
+        active[lists, PLACE], active[lists, GROUP], counts[lists] = place, group, filled - first
+        if wide:
+            sum_widely(
+                total, sums, index, ranges[first:filled], weight, values, binary, layer.wide_rows, one
+            )
+            step_places(total, u, before, layer.wide, rules, fired, active, (1, outputs, lanes))
+            still[place] = 0
+            filled = np.uint64(0)
+            continue
+        lists += 1
+        if lists == FEW:
+            run_few(layer, at, values, u, still, before, rules, fired, (lists, outputs, lanes), scratch)
+            lists, filled = 0, np.uint64(0)
+    if lists > 0:
+        run_few(layer, at, values, u, still, before, rules, fired, (lists, outputs, lanes), scratch)
+
+
+@compiled(error_model="numpy")
+def run_few(
+    layer: Any, at: Any, values: Any, u: Any, still: Any, before: Any, rules: Any, fired: Any, sizes: Any,
+    scratch: Any,
+) -> None:  # pragma: no cover
+    """The places that are listed, in 16 bits."""
+    (index, ranges, counts), (sums, _, _, _, active, _) = at, scratch
+    sum_listed(sums, index, ranges, counts, sizes[0], layer.weight, values, rules[BINARY])
+    step_places(sums, u, before, layer.narrow, rules, fired, active, sizes)
+    for i in range(sizes[0]):
+        still[active[i, PLACE]] = counts[i] == 0 and active[i, MOVED] == 0
+
+
+@inlined
+def make_scratch(layer: Any) -> Any:  # pragma: no cover
+    """Sums of few places in 16 bits and of one in 32, ranges and their numbers, places, one range."""
+    lanes, single = layer.weight.shape[1], np.ones(1, np.int64)
+    return (
+        np.empty((FEW, lanes), np.int16), np.empty((1, lanes), np.int32),
+        np.empty(((FEW + 1) * layer.room + 1, 3), np.int64), np.empty(FEW, np.int64),
+        np.zeros((FEW, 3), np.int64), (np.empty((1, 3), np.int64), single),
+    )  # fmt: skip
 
 
 @compiled(error_model="numpy")
 def sum_counted(
-    total: Any, sums: Any, index: Any, ranges: Any, groups: int, weight: Any, most: int, one: Any, none: Any
+    scratch: Any, index: Any, ranges: Any, groups: int, weight: Any, most: int, none: Any
 ) -> None:  # pragma: no cover
     """total <- sums of the rows of events, times their counts: one product for all events of a count.
 
-    ranges: (begin, end, count); sums of 16 bits take in `most` rows each. one: scratch (1, 3). none: empty.
+    ranges: (begin, end, count); sums of 16 bits take in `most` rows each. scratch: the total is its second.
+    none: no values.
     """
+    sums, total, _, _, _, (one, single) = scratch
     one[0, 2] = 0
     total[:] = 0
     for r in range(groups):
         begin, end, count = ranges[r, 0], ranges[r, 1], np.int32(ranges[r, 2])
         while begin < end:
             one[0, 0], one[0, 1] = begin, min(end, begin + most)
-            sum_rows(sums, index, one, 1, weight, none)
-            for k in range(len(sums)):
-                total[k] += count * sums[k]
+            sum_rows(sums, index, one, single, 1, weight, none)
+            for k in range(total.shape[1]):
+                total[0, k] += count * sums[0, k]
             begin = one[0, 1]
 
 
@@ -136,9 +177,9 @@ def run_counted(
     weight, lanes, size, outputs = layer.weight, layer.weight.shape[1], len(layer.unit_of), counts.shape[1]
     index, ordered = np.empty(size + BYTES, layer.listed.dtype), np.empty(size + BYTES, layer.listed.dtype)
     found_counts, ranges = np.zeros(size + BYTES, np.uint8), np.empty((256, 3), np.int64)
-    sums, total, one = np.empty(lanes, np.int16), np.empty(lanes, np.int32), np.empty((1, 3), np.int64)
-    u, none, no_values = np.empty(lanes, layer.state.dtype), np.zeros(spikes.shape[2], np.uint8), sums[:0]
-    most, found = rules[MOST], 0
+    scratch, no_values = make_scratch(layer), np.empty(0, np.int16)
+    u, none = np.empty(lanes, layer.state.dtype), np.zeros(spikes.shape[2], np.uint8)
+    most, found, few = rules[MOST], 0, np.empty(outputs, np.uint8)
     for sample in range(samples):
         peak = 0
         if len(starts) == 0:
@@ -155,20 +196,20 @@ def run_counted(
                 if begin < end and sizes[end - 1] > most:
                     return -1
                 groups = find_ranges(sizes, begin, end, ranges)
-                sum_counted(total, sums, listed, ranges, groups, weight, layer.unit_rows, one, no_values)
+                sum_counted(scratch, listed, ranges, groups, weight, layer.unit_rows, no_values)
                 found += end - begin
             else:
                 n = find_counts(x[sample, t], size, index, found_counts)
                 groups = sort_by_count(found_counts, index, n, peak, ordered, ranges)
-                sum_counted(total, sums, ordered, ranges, groups, weight, layer.unit_rows, one, no_values)
+                sum_counted(scratch, ordered, ranges, groups, weight, layer.unit_rows, no_values)
                 found += n
             fired = spikes[sample, t]
-            step_lanes(total, u, before, layer.wide, rules, fired, (0, 0, 0, 0), lanes)
+            step_places(scratch[1], u, before, layer.wide, rules, fired, scratch[4], (1, outputs, lanes))
             fired[lanes:] = 0
             before = fired
             if len(membrane):
                 membrane[sample, t] = u[:outputs]
-        count_spikes(spikes[sample], counts[sample])
+        count_spikes(spikes[sample], layer.channels, few, counts[sample])
     return found
 
 
@@ -185,9 +226,8 @@ def run_lanes(
     index = np.empty(len(layer.unit_of) + BYTES, layer.listed.dtype)
     starts, values = np.empty(layer.units + 1, np.int64), np.empty(len(index), np.int16)
     u, none = np.empty(places * lanes, layer.state.dtype), np.zeros(spikes.shape[2], np.uint8)
-    sums, total = np.empty(lanes, np.int16), np.empty(lanes, np.int32)
-    ranges, one = np.empty((layer.room, 3), np.int64), np.empty((1, 3), np.int64)
-    still, found = np.empty(places, np.uint8), 0
+    scratch, still, found = make_scratch(layer), np.empty(places, np.uint8), 0
+    few = np.empty(places * outputs, np.uint8)
     for sample in range(samples):
         if rules[MOST] < UNCHECKED and largest_byte(x[sample], len(layer.unit_of)) > rules[MOST]:
             return -1
@@ -203,13 +243,13 @@ def run_lanes(
             fired = spikes[sample, t]
             fired[:] = 0
             listed = (index, starts, values)
-            run_places(layer, listed, u, still, before, rules, fired, outputs, (sums, total, ranges, one))
+            run_places(layer, listed, u, still, before, rules, fired, outputs, scratch)
             found += events
             before = fired
             for place in range(places if len(membrane) else 0):
                 for k in range(outputs):
                     membrane[sample, t, place * outputs + k] = u[place * lanes + k]
-        count_spikes(spikes[sample], counts[sample])
+        count_spikes(spikes[sample], layer.channels, few, counts[sample])
     return found
 
 
@@ -222,22 +262,24 @@ def run_given(
     lanes, places, outputs = layer.weight.shape[1], len(layer.resting), counts.shape[1] // len(layer.resting)
     groups = layer.wide.shape[1] // lanes
     u, none = np.empty(places * lanes, layer.state.dtype), np.zeros(spikes.shape[2], np.uint8)
+    active, few = np.zeros((places, 3), np.int64), np.empty(places * outputs, np.uint8)
+    for place in range(places):
+        active[place, PLACE], active[place, GROUP] = place, place % groups
     for sample in range(samples):
         before = none
         for t in range(steps):
             if starts_anew(t, rules):
                 u[:] = 0
                 before = none
-            sums, fired = given[sample, t], spikes[sample, t]
+            fired = spikes[sample, t]
             fired[:] = 0
-            for place in range(places):
-                low = place * lanes
-                at = (low, low, place % groups * lanes, place * outputs)
-                step_lanes(sums, u, before, layer.wide, rules, fired, at, lanes)
-                for k in range(outputs if len(membrane) else 0):
-                    membrane[sample, t, place * outputs + k] = u[low + k]
+            sizes = (places, outputs, lanes)
+            step_places(given[sample, t], u, before, layer.wide, rules, fired, active, sizes)
             before = fired
-        count_spikes(spikes[sample], counts[sample])
+            for place in range(places if len(membrane) else 0):
+                for k in range(outputs):
+                    membrane[sample, t, place * outputs + k] = u[place * lanes + k]
+        count_spikes(spikes[sample], layer.channels, few, counts[sample])
     return 0
 
 
@@ -271,15 +313,20 @@ def largest_byte(x: Any, size: int) -> int:  # pragma: no cover
     return int(most)
 
 
-@inlined
-def count_spikes(spikes: Any, counts: Any) -> None:  # pragma: no cover
-    """counts <- sums over the steps of spikes (T, size or more)."""
+@compiled(error_model="numpy")
+def count_spikes(spikes: Any, channels: int, few: Any, counts: Any) -> None:  # pragma: no cover
+    """counts (C H W) <- sums over the steps of spikes (T, H W C or more). few: scratch, uint8, H W C."""
+    size = np.uint64(len(counts))
+    pixels, width = size // np.uint64(channels), np.uint64(channels)
     counts[:] = 0
-    few = np.empty(len(counts), np.uint8)
     for first in range(0, spikes.shape[0], 255):
         few[:] = 0
         for t in range(first, min(first + 255, spikes.shape[0])):
-            for k in range(len(counts)):
+            for k in range(len(few)):
                 few[k] += spikes[t, k]
-        for k in range(len(counts)):
-            counts[k] += few[k]
+        for low in range(np.uint64(0), pixels, np.uint64(64)):  # few cache lines at a time
+            for c in range(width):
+                for pixel in range(low, min(low + np.uint64(64), pixels)):
+                    counts[c * pixels + pixel] += few[pixel * width + c]
+
+
