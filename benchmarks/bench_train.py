@@ -49,13 +49,13 @@ Cost = tuple[float, float]  # seconds of wall time, seconds of processor time
 def random_feeder() -> BatchFeeder:
     rng = np.random.default_rng(0)
     frames = (rng.random((1024, STEPS, *SHAPE)) < DENSITY).astype(np.uint8)
-    return BatchFeeder(frames, rng.integers(0, CLASSES, 1024), CLIP, CPU)
+    return BatchFeeder(frames, rng.integers(0, CLASSES, 1024), CLIP, CPU, events=True)
 
 
 def recorded_feeder(dataset: str, data_root: Path | None) -> BatchFeeder:
     data = load_frames(dataset, FrameOptions(), data_root=data_root)
     print(data.info.summary())
-    return BatchFeeder(data.train.frames, data.train.labels, data.options.clip, CPU)
+    return BatchFeeder(data.train.frames, data.train.labels, data.options.clip, CPU, events=True)
 
 
 def training_pass(network: Network, x: torch.Tensor, y: torch.Tensor) -> Callable[[], None]:
@@ -107,12 +107,12 @@ def multiplications(network: Network, x: torch.Tensor) -> int:
 
 def optimizer_step(kind: str, feeder: BatchFeeder, plan: Recipe, rho: float) -> Callable[[], object]:
     network = Network(network_spec(kind, SHAPE, CLASSES))  # type: ignore[arg-type]
-    sam = SAM(network.parameters(), torch.optim.AdamW(network.parameters(), plan.lr), rho)
+    sam = SAM(network.parameters(), torch.optim.AdamW(network.parameters(), plan.lr, fused=True), rho)
     rng = np.random.default_rng(0)
 
     def loss() -> torch.Tensor:
         indices = rng.choice(len(feeder.labels), BATCH[kind], replace=False)
-        x, y = feeder.batch(indices, plan, rng)
+        x, y = feeder.inputs(indices, plan, rng) if kind == "fc" else feeder.batch(indices, plan, rng)
         return cross_entropy(network(x), y)
 
     return lambda: sam.step(loss, loss)

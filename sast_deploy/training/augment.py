@@ -7,12 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sast_deploy.base.compiled import compiled
+from sast_deploy.training.kernels.changes import changed_counts
 from sast_deploy.training.recipes import Recipe
-
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # splitmix64's constants (Steele et al., OOPSLA 2014)
-_MIX1 = np.uint64(0xBF58476D1CE4E5B9)
-_MIX2 = np.uint64(0x94D049BB133111EB)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,10 +49,16 @@ def apply_changes(frames: NDArray[np.uint8], changes: Changes, clip: int) -> NDA
     Every event moves to the nearest new pixel; events that leave the frame are lost, counts that meet add
     up and are clipped at `clip` as in the data layer.
     """
-    batch, steps, *shape = frames.shape
-    out = np.zeros((steps, batch, *shape), np.float32)
-    _scatter(frames, changes.affine, changes.drop, changes.seed, np.float32(1.0 / clip), out)
-    return out.reshape(steps, batch, -1)
+    counts = change_counts(np.ascontiguousarray(frames), np.arange(len(frames)), changes, clip)
+    x: NDArray[np.float32] = np.multiply(counts, np.float32(1.0 / clip), dtype=np.float32)
+    return x
+
+
+def change_counts(
+    frames: NDArray[np.uint8], indices: NDArray[np.int64], changes: Changes, clip: int
+) -> NDArray[np.uint8]:
+    """`apply_changes`, still as counts, to the samples at `indices` of C-ordered frames (n, T, C, H, W)."""
+    return changed_counts(frames, indices, changes.affine, changes.drop, changes.seed, clip)
 
 
 def network_input(frames: NDArray[np.uint8], clip: int) -> NDArray[np.float32]:
@@ -64,39 +66,3 @@ def network_input(frames: NDArray[np.uint8], clip: int) -> NDArray[np.float32]:
     flat = frames.reshape(*frames.shape[:2], -1).swapaxes(0, 1)
     x: NDArray[np.float32] = np.multiply(flat, np.float32(1.0 / clip), dtype=np.float32, order="C")
     return x
-
-
-@compiled()
-def _thin(count, drop, state):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Keep each of `count` events with probability 1 - drop; returns (kept, next state)."""
-    kept = 0
-    for _ in range(count):
-        state += _GOLDEN
-        z = (state ^ (state >> np.uint64(30))) * _MIX1
-        z = (z ^ (z >> np.uint64(27))) * _MIX2
-        z ^= z >> np.uint64(31)
-        if (z >> np.uint64(11)) * (1.0 / 9007199254740992.0) >= drop:
-            kept += 1
-    return kept, state
-
-
-@compiled()
-def _scatter(frames, affine, drop, seed, unit, out):  # type: ignore[no-untyped-def]  # pragma: no cover
-    batch, steps, channels, height, width = frames.shape
-    cx, cy = (width - 1) / 2.0, (height - 1) / 2.0
-    for b in range(batch):
-        a = affine[b]
-        state = seed[b]
-        for t in range(steps):
-            for c in range(channels):
-                for y in range(height):
-                    for x in range(width):
-                        count = int(frames[b, t, c, y, x])
-                        if count == 0:
-                            continue
-                        if drop[b] > 0.0:
-                            count, state = _thin(count, drop[b], state)
-                        nx = int(np.floor(a[0, 0] * (x - cx) + a[0, 1] * (y - cy) + a[0, 2] + cx + 0.5))
-                        ny = int(np.floor(a[1, 0] * (x - cx) + a[1, 1] * (y - cy) + a[1, 2] + cy + 0.5))
-                        if 0 <= nx < width and 0 <= ny < height:
-                            out[t, b, c, ny, nx] = min(out[t, b, c, ny, nx] + unit * count, np.float32(1.0))

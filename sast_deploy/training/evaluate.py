@@ -100,7 +100,8 @@ def evaluate(
             todo="train it again on frames like these",
         )
     start = time.perf_counter()
-    feeder = BatchFeeder(split.frames, split.labels, checkpoint.frames.clip, pick_device(device))
+    here, events = pick_device(device), checkpoint.network.kind == "fc"
+    feeder = BatchFeeder(split.frames, split.labels, checkpoint.frames.clip, here, events)
     network = load_network(checkpoint).to(feeder.device)
     correct = np.zeros(2, np.int64)
     rates = np.zeros((2, len(network.layers)))

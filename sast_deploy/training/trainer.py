@@ -17,11 +17,12 @@ from sast_deploy.base.text import percent
 from sast_deploy.base.versions import package_versions
 from sast_deploy.data import FrameSet
 from sast_deploy.data.split import stratified_split
-from sast_deploy.training.batches import Batch, BatchFeeder, Indices, minibatches, pick_device
+from sast_deploy.training.batches import BatchFeeder, Indices, minibatches, pick_device
 from sast_deploy.training.checkpoint import Checkpoint
 from sast_deploy.training.evaluate import evaluate, score
 from sast_deploy.training.initialise import scale_layers
 from sast_deploy.training.network.network import Network, NetworkSpec, cross_entropy
+from sast_deploy.training.network.sparse import Input
 from sast_deploy.training.penalty import hidden_operations
 from sast_deploy.training.prune import least_important, narrowed, narrowed_moments, narrowed_spec
 from sast_deploy.training.recipes import Recipe
@@ -31,7 +32,7 @@ from sast_deploy.training.state import Line, State, Unfinished
 CLIMB, DESCEND, INIT, PRUNE = range(4)  # separate streams of random numbers: B and B' are independent
 SAMPLE = 256  # training samples that decide initial scales and what is pruned
 
-Fetch = Callable[[], Batch]
+Fetch = Callable[[], tuple[Input, Tensor]]
 
 
 class Trainer:
@@ -58,7 +59,9 @@ class Trainer:
         self.seed = seed
         self.device = pick_device(device)
         self.fitted, self.held = self._parts(validation)
-        self.feeder = BatchFeeder(data.train.frames, data.train.labels, data.options.clip, self.device)
+        self.feeder = BatchFeeder(
+            data.train.frames, data.train.labels, data.options.clip, self.device, spec.kind == "fc"
+        )
         self.steps = -(-len(self.fitted) // recipe.batch)  # per epoch
         self.mean: State = {}
         self.width = spec.hidden[0]  # before pruning
@@ -79,7 +82,7 @@ class Trainer:
         recipe = self.recipe
         self.network = network.to(self.device)
         self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay
+            self.network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
         )
         self.sam = SAM(
             self.network.parameters(), self.optimizer, recipe.rho, adaptive=recipe.sharpness == "asam"
@@ -123,7 +126,7 @@ class Trainer:
     def _batches(self, index: int, stream: int) -> Iterator[Fetch]:
         rng = np.random.default_rng((self.seed, index, stream))
         for indices in minibatches(self.fitted, self.recipe.batch, rng):
-            yield partial(self.feeder.batch, indices, self.recipe, rng)
+            yield partial(self.feeder.inputs, indices, self.recipe, rng)
 
     def _loss(self, fetch: Fetch, k: float) -> Tensor:
         """Cross-entropy, and the penalty on synaptic operations where the recipe asks for it."""
@@ -132,7 +135,7 @@ class Trainer:
         loss = cross_entropy(logits, labels, recipe.label_smoothing)
         return loss + recipe.synops * hidden_operations(self.network.spec, spikes) if recipe.synops else loss
 
-    def _forward(self, x: Tensor, k: float) -> tuple[list[Tensor], Tensor]:
+    def _forward(self, x: Input, k: float) -> tuple[list[Tensor], Tensor]:
         """Every layer's spikes, and the logits."""
         spikes = self.network.spikes(x, hard=self.recipe.forward == "hard", k=k)
         return spikes, self.network.logits(spikes[-1])
@@ -163,7 +166,12 @@ class Trainer:
             self._use(Network(narrowed_spec(self.network.spec, width)))
         self.network.load_state_dict(weights)
         # Its settings are the recipe's: a file says no more than the moments.
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": optimizer["state"]})
+        parameters = list(self.network.parameters())
+        moments = {
+            index: {key: _laid_out(value, parameters[index]) for key, value in entry.items()}
+            for index, entry in optimizer["state"].items()
+        }
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
 
     @torch.no_grad()
     def _after_step(self, step: int) -> None:
@@ -245,6 +253,11 @@ def limit_weights(weight: Tensor, limit: float) -> None:
     fan_in = tuple(range(1, weight.ndim))
     bound = limit * weight.square().mean(fan_in, keepdim=True).sqrt()
     weight.clamp_(-bound, bound)
+
+
+def _laid_out(moment: Tensor, parameter: Tensor) -> Tensor:
+    """In memory as the parameter: the fused AdamW walks through memory and asks for no strides."""
+    return torch.empty_like(parameter).copy_(moment) if moment.ndim else moment
 
 
 def _copy(state: State, device: torch.device) -> State:

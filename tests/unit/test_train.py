@@ -154,8 +154,8 @@ def test_the_climb_and_the_descent_see_independent_minibatches() -> None:
     assert (orders[0] == orders[1]).sum() < 8
     seen: list[list[int]] = []
     trainer = Trainer(SPEC, QUICK, tiny_set(), 0, 0.15, "cpu")
-    original = trainer.feeder.batch
-    trainer.feeder.batch = lambda i, *rest: seen.append(list(i)) or original(i, *rest)  # type: ignore
+    original = trainer.feeder.inputs
+    trainer.feeder.inputs = lambda i, *rest: seen.append(list(i)) or original(i, *rest)  # type: ignore
     trainer.epoch(0, lambda: None)
     climbed, descended = (sorted(i for batch in part for i in batch) for part in (seen[::2], seen[1::2]))
     assert climbed == descended == sorted(trainer.fitted)

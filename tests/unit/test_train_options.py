@@ -81,8 +81,8 @@ def test_every_option_changes_the_training_and_it_still_learns(
 def test_the_same_minibatch_twice_is_fetched_once() -> None:
     plan = QUICK.replace(pairing="same", drop=0.2)
     trainer = Trainer(SPEC, plan, tiny_set(), 0, 0.15, "cpu")
-    fetched, seen = trainer.feeder.batch, []
-    trainer.feeder.batch = lambda i, *rest: seen.append(list(i)) or fetched(i, *rest)  # type: ignore
+    fetched, seen = trainer.feeder.inputs, []
+    trainer.feeder.inputs = lambda i, *rest: seen.append(list(i)) or fetched(i, *rest)  # type: ignore
     losses, original = [], trainer._loss
     trainer._loss = lambda fetch, k: losses.append(fetch()) or original(fetch, k)  # type: ignore
     trainer.epoch(0, lambda: None)

@@ -1,0 +1,97 @@
+"""Events of frames moved and dropped at random, sample by sample."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sast_deploy.base.compiled import compiled, inlined
+from sast_deploy.training.kernels.threads import share
+from sast_deploy.training.kernels.vectors import BITS, lowest_bit, nonzero_bits
+
+OPERATIONS = 4  # of one pixel and step, about
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # splitmix64's constants (Steele et al., OOPSLA 2014)
+_MIX1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX2 = np.uint64(0x94D049BB133111EB)
+
+Counts = NDArray[np.uint8]
+
+
+def changed_counts(
+    frames: Counts,
+    indices: NDArray[np.int64],
+    affine: NDArray[np.float64],
+    drop: NDArray[np.float64],
+    seed: NDArray[np.uint64],
+    clip: int,
+) -> Counts:
+    """Counts (T, batch, C*H*W) of the samples at `indices` of C-ordered frames (n, T, C, H, W), changed.
+
+    affine (batch, 2, 3), drop and seed (batch,) as in `augment.Changes`. Counts that meet add up to `clip`.
+    """
+    steps, (height, width) = frames.shape[1], frames.shape[3:]
+    rows = frames.reshape(len(frames) * steps, -1)
+    out = np.zeros((steps, len(indices), rows.shape[1]), np.uint8)
+    numbers = affine, drop, seed, clip, height, width
+    cost = OPERATIONS * steps * rows.shape[1]
+    share(len(indices), lambda low, high: _change(rows, indices, *numbers, out, low, high), cost)
+    return out
+
+
+@inlined
+def _thin(count, drop, state):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Keep each of `count` events with probability 1 - drop; returns (kept, next state)."""
+    kept = 0
+    for _ in range(count):
+        state += _GOLDEN
+        z = (state ^ (state >> np.uint64(30))) * _MIX1
+        z = (z ^ (z >> np.uint64(27))) * _MIX2
+        z ^= z >> np.uint64(31)
+        if (z >> np.uint64(11)) * (1.0 / 9007199254740992.0) >= drop:
+            kept += 1
+    return kept, state
+
+
+@compiled()
+def _aim(a, height, width, target):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Where the events of each pixel of each channel go; -1: out of the frame."""
+    cx, cy, pixels = (width - 1) / 2.0, (height - 1) / 2.0, height * width
+    for y in range(height):
+        for x in range(width):
+            nx = int(np.floor(a[0, 0] * (x - cx) + a[0, 1] * (y - cy) + a[0, 2] + cx + 0.5))
+            ny = int(np.floor(a[1, 0] * (x - cx) + a[1, 1] * (y - cy) + a[1, 2] + cy + 0.5))
+            inside = 0 <= nx < width and 0 <= ny < height
+            target[y * width + x] = ny * width + nx if inside else -1
+    for at in range(pixels, len(target)):
+        target[at] = target[at - pixels] + pixels if target[at - pixels] >= 0 else -1
+
+
+@inlined
+def _move(count, drop, state, clip, to, row):  # type: ignore[no-untyped-def]  # pragma: no cover
+    if drop > 0.0:
+        count, state = _thin(count, drop, state)
+    if to >= 0:
+        row[to] = min(row[to] + count, clip)
+    return state
+
+
+@compiled()
+def _change(rows, indices, affine, drop, seed, clip, height, width, out, low, high):  # type: ignore[no-untyped-def]  # pragma: no cover
+    steps, size = out.shape[0], rows.shape[1]
+    whole = size // BITS * BITS
+    target = np.empty(size, np.int32)
+    for b in range(low, high):
+        _aim(affine[b], height, width, target)
+        state = seed[b]
+        for t in range(steps):
+            source, row = indices[b] * steps + t, out[t, b]
+            for at in range(0, whole, BITS):
+                bits = nonzero_bits(rows, source, at)
+                while bits != 0:
+                    from_ = at + lowest_bit(bits)
+                    bits &= bits - np.uint64(1)
+                    state = _move(int(rows[source, from_]), drop[b], state, clip, target[from_], row)
+            for from_ in range(whole, size):
+                if rows[source, from_] != 0:
+                    state = _move(int(rows[source, from_]), drop[b], state, clip, target[from_], row)
