@@ -132,7 +132,7 @@ def test_rho_zero_is_plain_adam(tmp_path: Path) -> None:
     """The same trajectory as a loop with torch's own Adam over the same minibatches, bit for bit."""
     data, plan = tiny_set(), QUICK.replace(rho=0, epochs=2)
     ours, plain = (Trainer(SPEC, plan, data, 0, 0.15, "cpu") for _ in range(2))
-    adam = torch.optim.Adam(plain.network.parameters(), plan.lr)
+    adam = torch.optim.Adam(plain.network.parameters(), plan.lr, fused=True)
     for epoch in range(2):
         ours.epoch(epoch, lambda: None)
         adam.param_groups[0]["lr"] = plan.learning_rate(epoch)
