@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from sast_deploy.data import FrameOptions, load_frames
-from sast_deploy.data.events import EVENT, NMNIST_SENSOR, read_bytes, write_nmnist
+from sast_deploy.data.events import EVENT, NMNIST_SENSOR, read_event_bytes, write_nmnist
 from sast_deploy.data.frames import Binner
 from sast_deploy.data.readers.nmnist import find_nmnist, list_split
 
@@ -116,15 +116,15 @@ def measure(data_root: Path | None, samples: int, work: Path) -> None:
         forget(paths)
 
     warm_up = np.empty(binner.shape, np.uint8)
-    binner.from_nmnist(read_bytes(paths[0]), warm_up, paths[0])
+    binner.from_nmnist(read_event_bytes(paths[0]), warm_up, paths[0])
     rows = [("whole, files not in memory", *best_of_three(whole, no_cache_nothing_in_memory))]
     rows.append(("whole, files in memory", *best_of_three(whole, no_cache)))
     second = seconds(whole)
 
-    contents = [read_bytes(path) for path in paths]
+    contents = [read_event_bytes(path) for path in paths]
     out = np.empty((len(paths), *binner.shape), np.uint8)
     count = in_threads(lambda i: binner.from_nmnist(contents[i], out[i], paths[i]), len(paths), threads)
-    read = in_threads(lambda i: read_bytes(paths[i]), len(paths), threads)
+    read = in_threads(lambda i: read_event_bytes(paths[i]), len(paths), threads)
     count()  # touches the pages of `out` once
     rows.append(("frames from bytes in memory", *best_of_three(count, list)))
     rows.append(("limit: reading the files", *best_of_three(read, list)))

@@ -31,7 +31,7 @@ from torch.nn import functional
 
 from sast_deploy.base.text import percent
 from sast_deploy.data import FrameOptions, load_frames
-from sast_deploy.training.batches import BatchFeeder
+from sast_deploy.training.batches import BatchFeeder, EventFeeder
 from sast_deploy.training.network.network import Network, cross_entropy, network_spec
 from sast_deploy.training.process_memory import kept_memory, peak_memory_mb
 from sast_deploy.training.recipes import RECIPES, Recipe
@@ -49,13 +49,13 @@ Cost = tuple[float, float]  # seconds of wall time, seconds of processor time
 def random_feeder() -> BatchFeeder:
     rng = np.random.default_rng(0)
     frames = (rng.random((1024, STEPS, *SHAPE)) < DENSITY).astype(np.uint8)
-    return BatchFeeder(frames, rng.integers(0, CLASSES, 1024), CLIP, CPU, events=True)
+    return EventFeeder(frames, rng.integers(0, CLASSES, 1024), CLIP, CPU)
 
 
 def recorded_feeder(dataset: str, data_root: Path | None) -> BatchFeeder:
     data = load_frames(dataset, FrameOptions(), data_root=data_root)
     print(data.info.summary())
-    return BatchFeeder(data.train.frames, data.train.labels, data.options.clip, CPU, events=True)
+    return EventFeeder(data.train.frames, data.train.labels, data.options.clip, CPU)
 
 
 def training_pass(network: Network, x: torch.Tensor, y: torch.Tensor) -> Callable[[], None]:

@@ -62,9 +62,7 @@ SECTIONS = {
 }
 
 
-@click.group(
-    cls=Group, sections=SECTIONS, epilog=EXAMPLE, context_settings={"help_option_names": ["-h", "--help"]}
-)
+@click.group(cls=Group, sections=SECTIONS, epilog=EXAMPLE)
 @click.version_option(__version__, prog_name="sast-deploy")
 def cli() -> None:
     """Deploy SAST-trained spiking networks: train, compile to INT8/INT4, run bit-accurately on Lava."""

@@ -48,6 +48,7 @@ FLOW = (
     ("proofs", "bound_neurons"),
     ("proofs", "check_limits"),
     ("engines", "run_reference"),
+    ("engines", "run_vectorised"),
     ("engines", "run_fast"),
     ("engines", "run_lava"),
     ("verification", "compare"),

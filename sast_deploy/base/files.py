@@ -153,12 +153,15 @@ def _is_new(temporary: Path, target: Path) -> bool:
 
 
 @contextmanager
-def turn(folder: Path, seconds: float = HOLD_SECONDS) -> Iterator[None]:
+def turn(
+    folder: Path, seconds: float = HOLD_SECONDS, busy: Callable[[], None] = lambda: None
+) -> Iterator[None]:
     """One process at a time looks at what is in a folder and renames; the kernel ends it with the process.
 
-    Raises BusyError after so many seconds; OSError: there is no such folder.
+    busy: called once where another one holds it. Raises BusyError after so many seconds; OSError: there is no
+    such folder.
     """
-    handle, until = -1, time.monotonic() + seconds
+    handle, until, told = -1, time.monotonic() + seconds, False
     try:
         with suppress(PermissionError):  # a folder that may be written to but not read
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -169,6 +172,9 @@ def turn(folder: Path, seconds: float = HOLD_SECONDS) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() > until:
                     raise BusyError("another process holds it", where=folder, todo="try again") from None
+                if not told:
+                    busy()
+                told = True
                 time.sleep(0.01)
             except OSError:  # a file system that locks no folders; new names are safe there all the same
                 break

@@ -69,7 +69,7 @@ def calibrate_on(
 def _halves(
     network: FloatNetwork, frames: npt.ArrayLike, labels: npt.ArrayLike, seed: int
 ) -> tuple[Samples, Samples, dict[str, Any]]:
-    found = as_frames(network, frames, "calibration")
+    found = np.asarray(as_frames(network, frames, "calibration"))
     if found.max(initial=0) > np.iinfo(np.uint8).max:
         raise DataError(f"counts up to {found.max()}", where="calibration", expected="at most 255")
     array, truth = found.astype(np.uint8), checked_labels(labels, len(found), len(network.classes))

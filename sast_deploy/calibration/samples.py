@@ -8,13 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.base.errors import DataError
+from sast_deploy.base.eventframes import EventFrames
 
 
 @dataclass(frozen=True, eq=False)
 class Samples:
     """frames: uint8 (n, T, C, H, W), counts as the program reads them. labels: int64 (n,)."""
 
-    frames: npt.NDArray[np.uint8]
+    frames: npt.NDArray[np.uint8] | EventFrames
     labels: npt.NDArray[np.int64]
 
     def __post_init__(self) -> None:
@@ -35,7 +36,7 @@ def subsample(samples: Samples, count: int, seed: int) -> Samples:
 
 
 def draw(
-    frames: npt.NDArray[np.uint8],
+    frames: npt.NDArray[np.uint8] | EventFrames,
     labels: npt.NDArray[np.int64],
     indices: npt.NDArray[np.int64],
     count: int,

@@ -139,7 +139,7 @@ class Workbench:
         self.fit = subsample(fit, max(1, min(FIT_SAMPLES, FIT_SPIKES // widest)), seed)
         self.choose = subsample(choose, max(1, min(CHOOSE_SAMPLES, CHOOSE_SPIKES // widest)), seed)
         targets = run_float(network, program, self.fit.frames)
-        self.solver = Solver(network, profile, program, self.fit.frames, targets)
+        self.solver = Solver(network, profile, program, np.asarray(self.fit.frames), targets)
         self.wanted = run_float(network, program, self.choose.frames).logits
 
     def compile(self, options: Options, profile: Profile | None = None) -> tuple[Compilation | None, str]:

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.base.errors import CompileError
+from sast_deploy.base.eventframes import EventFrames
 from sast_deploy.compiler.floatnet import (
     FloatDense,
     FloatLayer,
@@ -89,11 +90,12 @@ def real_weights(network: FloatNetwork) -> list[Float64Array | None]:
     return found
 
 
-def run_float(network: FloatNetwork, program: Program, frames: Frames) -> Targets:
+def run_float(network: FloatNetwork, program: Program, frames: Frames | EventFrames) -> Targets:
     """Spikes and logits of frames uint8 (n, T, C, H, W). program: any of this network, for its geometry."""
     widest = max(int(np.prod(shape)) for shape in program.shapes())
     size = max(1, CHUNK // (widest * network.steps))
-    parts = [_run(network, program, frames[low : low + size]) for low in range(0, len(frames), size)]
+    chunks = (np.asarray(frames[low : low + size]) for low in range(0, len(frames), size))
+    parts = [_run(network, program, chunk) for chunk in chunks]
     layers = zip(*(part.spikes for part in parts), strict=True)
     return Targets(
         tuple(np.concatenate(layer) for layer in layers), np.concatenate([part.logits for part in parts])

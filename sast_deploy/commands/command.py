@@ -43,11 +43,14 @@ def _debug_option() -> click.Option:
     )
 
 
+HELP = {"help_option_names": ["-h", "--help"]}  # click keeps the option of the first context it sees
+
+
 class Command(click.Command):
     """A command that takes --debug; its options stand under their titles, its example below."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
-        super().__init__(*arguments, **settings)
+        super().__init__(*arguments, **{"context_settings": HELP, **settings})
         self.params.append(_debug_option())
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -73,7 +76,7 @@ class Group(click.Group):
     def __init__(
         self, *arguments: Any, sections: Mapping[str, tuple[str, ...]] | None = None, **settings: Any
     ) -> None:
-        super().__init__(*arguments, **settings)
+        super().__init__(*arguments, **{"context_settings": HELP, **settings})
         self.params.append(_debug_option())
         self.sections = sections
 

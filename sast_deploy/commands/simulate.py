@@ -50,7 +50,8 @@ def _samples(_context: click.Context, _parameter: click.Parameter, text: str) ->
     "Run",
     option("--samples", type=COUNT, help="Only N samples, evenly spread."),
     option("--check", default="100", show_default=True, metavar="N|all|none", callback=_samples,
-           help="Samples, evenly spread, that the reference replays in Python integers."),
+           help="Samples, evenly spread, that the vectorised specification replays, and a few of them the "
+                "reference, in Python integers."),
     option("--backend", type=click.Choice(ENGINE_NAMES),
            help="Default: lava; for other people's files fast."),
 )  # fmt: skip

@@ -61,14 +61,23 @@ def load_frames(
     if options.size is None:
         options = replace(options, size=source.default_size)
     split = Holdout(holdout, holdout_seed)
-    entry = cache.find(_signature(source, options, split))
-    if entry is None:
-        from sast_deploy.data.build import build  # compiles kernels; not needed for cached frames
-
-        recordings = source.open()  # may download, hence the new signature; taken before a recording is read
-        signature = _signature(source, options, split)
-        entry = build(cache, signature, recordings, options, split, source.root)
+    entry = cache.find(_signature(source, options, split)) or _built(cache, source, options, split)
     return _frame_set(dataset, source, entry, split)
+
+
+def _built(cache: FrameCache, source: Source, options: FrameOptions, split: Holdout) -> Entry:
+    """The frames, built by this process, or by one that did it just now. Raises DataError, OutputError."""
+    from sast_deploy.data.build import build  # compiles kernels; not needed for cached frames
+
+    with cache.alone(source.dataset, source.root):
+        entry = cache.find(_signature(source, options, split))
+        if entry is None:
+            recordings = source.open()  # may download, so the signature is new; taken before one is read
+            signature = _signature(source, options, split)
+            entry = cache.find(signature) or build(
+                cache, signature, recordings, options, split, source.root
+            )
+    return entry
 
 
 def _signature(source: Source, options: FrameOptions, split: Holdout) -> str:

@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sast_deploy.base.errors import DataError, OwnTestSplitError
+from sast_deploy.base.eventframes import EventFrames, index_type
 from sast_deploy.base.progress import task
+from sast_deploy.base.threads import in_order
 from sast_deploy.data.cache import (
+    ARRAY,
     CHUNK,
     CODEC_VERSION,
+    EVENTS,
+    LISTS,
     SPLITS,
     Entry,
     FrameCache,
+    checksum,
     digest_of,
-    frames_file,
+    growing_file,
+    open_frames,
     write_meta,
 )
-from sast_deploy.data.frames import Binner, Frames
+from sast_deploy.data.frames import Binner
 from sast_deploy.data.options import FrameOptions
 from sast_deploy.data.recordings import NAMES, Recording, Recordings
 from sast_deploy.data.split import Holdout, stratified_split
+
+SCRATCH = 1 << 19  # bytes of frames that become events while they are in a core's cache
 
 
 def split_recordings(
@@ -82,19 +90,59 @@ def _write_split(
     folder: Path, name: str, samples: tuple[Recording, ...], recordings: Recordings, binner: Binner,
     content: Any,
 ) -> dict[str, Any]:
-    n_events, checksums, shape = 0, [], (len(samples), *binner.shape)
-    with frames_file(folder, name, shape) as file, task(f"{name} frames", len(samples)) as framed:
+    """Write the frames of a split as events, or as an array where that takes less room; its part of meta."""
+    shape, n_events = (len(samples), *binner.shape), 0
+    checksums: list[int] = []
+    with task(f"{name} frames", len(samples)) as framed, _list_files(folder, name, shape) as append:
         for chunk, records in _framed_chunks(samples, recordings, binner):
-            file.write(chunk.data)
-            checksums.append(zlib.crc32(chunk.data))
+            append(chunk)
+            checksums.append(checksum(chunk))
             for sample, (events, digest) in records:
                 n_events += events
                 content.update(f"{name} {sample.id} {sample.label} ".encode(errors=NAMES) + digest)
             framed.advance(len(chunk))
     labels, ids = [sample.label for sample in samples], [sample.id for sample in samples]
-    return {
-        "shape": list(shape), "crc32": checksums, "labels": labels, "ids": ids, "n_events": n_events,
+    record = {
+        "shape": list(shape), "coding": EVENTS, "crc32": checksums, "labels": labels, "ids": ids,
+        "n_events": n_events,
     }  # fmt: skip
+    size = sum((folder / f"{name}.{each}.npy").stat().st_size for each in LISTS)
+    return record if size < prod(shape) else _as_array(folder, name, record)
+
+
+@contextmanager
+def _list_files(folder: Path, name: str, shape: tuple[int, ...]) -> Iterator[Callable[[EventFrames], None]]:
+    """The files of a split's events, and what appends samples to them. Raises OutputError."""
+    kinds = np.int64, index_type(shape), np.uint8
+    with ExitStack() as files:
+        starts, index, count = (
+            files.enter_context(growing_file(folder / f"{name}.{each}.npy", kind))
+            for each, kind in zip(LISTS, kinds, strict=True)
+        )
+        events = 0
+        starts(np.zeros(1, np.int64))
+
+        def append(chunk: EventFrames) -> None:
+            nonlocal events
+            starts(chunk.starts[1:] + events)
+            index(chunk.index)
+            count(chunk.count)
+            events += len(chunk.index)
+
+        yield append
+
+
+def _as_array(folder: Path, name: str, record: dict[str, Any]) -> dict[str, Any]:
+    """Write the frames as an array in place of the lists; their part of meta."""
+    lists, checksums = open_frames(folder, name, record), []
+    with growing_file(folder / f"{name}.npy", np.uint8, tuple(record["shape"][1:])) as append:
+        for start in range(0, len(lists), CHUNK):
+            chunk = np.asarray(lists[start : start + CHUNK])
+            append(chunk)
+            checksums.append(checksum(chunk))
+    for each in LISTS:
+        (folder / f"{name}.{each}.npy").unlink()
+    return {**record, "coding": ARRAY, "crc32": checksums}
 
 
 Records = list[tuple[Recording, tuple[int, bytes]]]
@@ -102,24 +150,18 @@ Records = list[tuple[Recording, tuple[int, bytes]]]
 
 def _framed_chunks(
     samples: tuple[Recording, ...], recordings: Recordings, binner: Binner
-) -> Iterator[tuple[Frames, Records]]:
+) -> Iterator[tuple[EventFrames, Records]]:
     """Frame the samples in chunks, in order; a few chunks at most are in memory at once."""
+    room = max(1, min(CHUNK, SCRATCH // prod(binner.shape)))
 
-    def frame_chunk(start: int) -> tuple[Frames, Records]:
-        part = samples[start : start + CHUNK]
-        chunk = np.empty((len(part), *binner.shape), np.uint8)
-        pairs = zip(part, chunk, strict=True)
-        return chunk, [(sample, recordings.frame(sample, binner, out)) for sample, out in pairs]
+    def frame_chunk(start: int) -> tuple[EventFrames, Records]:
+        scratch, parts, records = np.empty((room, *binner.shape), np.uint8), [], []
+        end = min(start + CHUNK, len(samples))
+        for first in range(start, end, room):
+            part = samples[first : min(first + room, end)]
+            pairs = zip(part, scratch, strict=False)
+            records += [(sample, recordings.frame(sample, binner, out)) for sample, out in pairs]
+            parts.append(EventFrames.from_dense(scratch[: len(part)]))
+        return EventFrames.joined(parts), records
 
-    waiting: deque[Future[tuple[Frames, Records]]] = deque()
-    with ThreadPoolExecutor(recordings.threads) as pool:
-        try:
-            for start in range(0, len(samples), CHUNK):
-                waiting.append(pool.submit(frame_chunk, start))
-                if len(waiting) > recordings.threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+    return in_order(frame_chunk, range(0, len(samples), CHUNK), recordings.threads)

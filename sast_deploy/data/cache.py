@@ -1,7 +1,10 @@
 """Frames on disk: one read-only folder per content digest, found by the state of the recordings' files.
 
     <cache>/index/<signature>.json      signature -> digest
-    <cache>/frames/<digest>/            meta.json, train.npy, test.npy
+    <cache>/frames/<digest>/            meta.json and for each split its events, as EventFrames holds them:
+                                        train.starts.npy, train.index.npy, train.count.npy;
+                                        or, where an array takes less room and before version 2, train.npy
+    <cache>/turns/                      what processes lock that want the same frames at the same time
 
 The *digest* names the frames: SHA-256 over every recording's name, label and bytes, the frame options, the
 split and the codec version; it is the same on every machine. The *signature* finds it without reading a
@@ -20,39 +23,44 @@ import math
 import os
 import shutil
 import zlib
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sast_deploy.base.errors import DataError, OutputError
+from sast_deploy.base.eventframes import EventFrames
 from sast_deploy.base.files import default_cache_dir, new_folder, remove_stale, turn, write_text
 from sast_deploy.base.progress import say
 from sast_deploy.base.reading import Expected
 from sast_deploy.base.reading.arrays import read_npy
 from sast_deploy.base.reading.documents import read_json
-from sast_deploy.base.rules import COUNT, Items, Table, Text, Whole, refuse
+from sast_deploy.base.rules import COUNT, Choice, Items, Table, Text, Whole, refuse
+from sast_deploy.base.threads import in_order
 from sast_deploy.data.options import MAX_CLASSES, FrameOptions
 
-FORMAT_VERSION = 1
+CachedFrames = NDArray[np.uint8] | EventFrames
+FORMAT_VERSION = 2  # 1 had arrays only
 CODEC_VERSION = 1  # raise it when the same recordings and options give other frames than before
 SPLITS = ("train", "test")
 CHUNK = 256  # samples per checksum
 INDEX_BYTES = 1 << 16
 CACHED = Expected("frames as they were written", DataError)
 _DIGEST = Text(64, "/\0.", blank=False)
+ARRAY, EVENTS = "array", "events"
+LISTS = ("starts", "index", "count")
 _SPLIT = Table({
     "shape": Items(Whole(0, 1 << 32), 5, 5), "crc32": Items(Whole(0, (1 << 32) - 1), 0, 1 << 24),
     "labels": Items(Whole(0, MAX_CLASSES - 1), 0, 1 << 28), "ids": Items(Text(), 0, 1 << 28),
-    "n_events": COUNT,
-})  # fmt: skip
+    "n_events": COUNT, "coding": Choice((ARRAY, EVENTS)),
+}, ("coding",))  # fmt: skip
 INDEX = Table({"digest": _DIGEST}, open=True)
 META = Table({
-    "format_version": Whole(FORMAT_VERSION, FORMAT_VERSION), "digest_of_rest": _DIGEST, "digest": _DIGEST,
+    "format_version": Whole(1, FORMAT_VERSION), "digest_of_rest": _DIGEST, "digest": _DIGEST,
     "options": FrameOptions.rule(), "classes": Items(Text(1024), 1, MAX_CLASSES),
     **dict.fromkeys(SPLITS, _SPLIT),
 })  # fmt: skip
@@ -73,7 +81,7 @@ class Entry:
     """An opened cache folder: `meta` (plain values) and memory-mapped `frames` per split."""
 
     meta: dict[str, Any]
-    frames: dict[str, NDArray[np.uint8]]
+    frames: dict[str, CachedFrames]
 
 
 class FrameCache:
@@ -108,6 +116,21 @@ class FrameCache:
             raise OutputError("frames differ from what was written", where=target, expected="a sound disk")
         write_text(self.folder / "index" / f"{signature}.json", json.dumps({"digest": digest}))
         return existing
+
+    @contextlib.contextmanager
+    def alone(self, dataset: str, root: Path) -> Iterator[None]:
+        """One process at a time opens a data set and builds its frames; the others wait, and say so.
+
+        The kernel ends the turn of a process that is killed. Raises OutputError.
+        """
+        # A few folders that stay: one that is removed while somebody waits for it would be held twice.
+        folder = self.folder / "turns" / digest_of([dataset, os.path.realpath(root)])[:2]
+        wait = f"another process is preparing {dataset} from {root}; waiting for it"
+        with contextlib.ExitStack() as stack:
+            with _caching(self.folder):
+                folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(turn(folder, math.inf, lambda: notice(wait)))
+            yield
 
     @contextlib.contextmanager
     def workspace(self) -> Iterator[Path]:
@@ -150,10 +173,11 @@ class FrameCache:
             refuse(META.problems(meta, ""), folder / "meta.json", DataError)
             if meta.pop("digest_of_rest") != digest_of(meta):
                 raise ValueError("meta.json was altered")
-            frames = {split: read_npy(folder / f"{split}.npy", CACHED) for split in SPLITS}
+            frames = {}
             for split in SPLITS:
-                check_frames(frames[split], meta[split])
                 _check_samples(meta, split)
+                frames[split] = open_frames(folder, split, meta[split])
+                check_frames(frames[split], meta[split])
         except (DataError, ValueError) as error:
             notice(f"cached frames in {folder} are damaged ({error}); building them again")
             return None
@@ -161,17 +185,36 @@ class FrameCache:
 
 
 @contextlib.contextmanager
-def frames_file(folder: Path, split: str, shape: tuple[int, ...]) -> Iterator[BinaryIO]:
-    """The new .npy file of a split, open after its header. Raises OutputError where writing fails.
+def growing_file(
+    path: Path, dtype: Any, row: tuple[int, ...] = ()
+) -> Iterator[Callable[[NDArray[Any]], None]]:
+    """A new .npy file of rows of that shape, and what appends rows. Raises OutputError where writing fails.
 
     Written, not memory-mapped: a full disk makes a write fail, but kills whoever fills a mapping. Not synced:
     what a crash spoils has a wrong checksum.
     """
-    path = folder / f"{split}.npy"
+    rows, write_header = 0, cast(Any, np.lib.format.write_array_header_1_0)
+
+    def header() -> None:  # NumPy leaves room in it for a number that grows
+        file.seek(0)
+        write_header(file, {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": (rows, *row)})
+
+    def append(array: NDArray[Any]) -> None:
+        nonlocal rows
+        file.write(array.data)
+        rows += len(array)
+
     with _caching(path), open(path, "wb") as file:
-        write_header: Any = np.lib.format.write_array_header_1_0
-        write_header(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-        yield file
+        header()
+        yield append
+        header()
+
+
+def open_frames(folder: Path, split: str, record: dict[str, Any]) -> CachedFrames:
+    """The frames of a split, mapped. Raises DataError: they are not there, or cannot be what was written."""
+    if record.get("coding", ARRAY) == ARRAY:
+        return read_npy(folder / f"{split}.npy", CACHED)
+    return EventFrames(record["shape"], *(read_npy(folder / f"{split}.{name}.npy", CACHED) for name in LISTS))
 
 
 def write_meta(folder: Path, meta: dict[str, Any]) -> None:
@@ -192,15 +235,20 @@ def _check_samples(meta: dict[str, Any], split: str) -> None:
         raise ValueError(f"label {max(record['labels'])} of {classes} classes")
 
 
-def check_frames(frames: NDArray[np.uint8], record: dict[str, Any]) -> None:
+def check_frames(frames: CachedFrames, record: dict[str, Any]) -> None:
     """Raise ValueError unless `frames` have the shape and the checksums of `record`."""
     if list(frames.shape) != record["shape"] or frames.dtype != np.uint8:
         raise ValueError(f"shape {frames.shape} instead of {record['shape']}")
     starts = range(0, len(frames), CHUNK)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        sums = list(pool.map(lambda start: zlib.crc32(frames[start : start + CHUNK].data), starts))
-    if sums != record["crc32"]:
+    if list(in_order(lambda start: checksum(frames[start : start + CHUNK]), starts)) != record["crc32"]:
         raise ValueError("the checksum of the frames differs")
+
+
+def checksum(chunk: CachedFrames) -> int:
+    """CRC-32 of an array's bytes, or of those of all lists of events one after the other."""
+    if isinstance(chunk, np.ndarray):
+        return zlib.crc32(chunk.data)
+    return reduce(lambda crc, name: zlib.crc32(getattr(chunk, name).data, crc), LISTS, 0)
 
 
 @contextlib.contextmanager

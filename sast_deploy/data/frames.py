@@ -79,8 +79,9 @@ class Binner:
             )
         self.sensor = sensor
         self.shape = (options.steps, POLARITIES, height, width)
-        self._rows = np.arange(sensor[0]) * height // sensor[0]
-        self._columns = np.arange(sensor[1]) * width // sensor[1]
+        rows, columns = np.arange(sensor[0]) * height // sensor[0], np.arange(sensor[1]) * width // sensor[1]
+        # Where an event goes within a step: (polarity, row, column) as one number, of p, y and x.
+        self._places = (np.arange(POLARITIES) * height * width, rows * width, columns)
         self._clip = options.clip
         self._by_time = options.binning == "time"
         self._duration = options.duration_us or 0
@@ -88,7 +89,9 @@ class Binner:
     def from_events(self, events: Events, out: Frames, where: Path | str) -> int:
         """Check `events` (dtype EVENT) and write their frames to `out`; returns the number of events."""
         check_events(events, self.sensor, where)
-        self._count(events["x"], events["y"], events["t"], events["p"], out)
+        planes, rows, columns = self._places
+        places = planes[events["p"]] + rows[events["y"]] + columns[events["x"]]
+        _count(places, events["t"], self._by_time, self._duration, self._clip, self._steps(out))
         return len(events)
 
     def from_nmnist(self, data: bytes, out: Frames, where: Path | str) -> int:
@@ -96,51 +99,62 @@ class Binner:
         check_length(len(data), where)
         if self.sensor != NMNIST_SENSOR:
             raise DataError(f"sensor {self.sensor}", where=where, expected=f"N-MNIST's {NMNIST_SENSOR}")
-        raw = np.frombuffer(data, np.uint8)
-        n = len(raw) // EVENT_BYTES
-        x, y, p = np.empty(n, np.uint8), np.empty(n, np.uint8), np.empty(n, np.uint8)
-        t = np.empty(n, np.int64)
-        n_events = _decode(raw, self.sensor[1], self.sensor[0], x, y, t, p)
+        raw = np.frombuffer(data, np.uint8).reshape(-1, EVENT_BYTES)
+        options = self._by_time, self._duration, self._clip
+        n_events = _count_nmnist(raw, *self._places, *options, self._steps(out))
         if n_events <= 0:
             check_events(decode_nmnist(data, where), self.sensor, where)  # the slow path words the error
             raise DataError("is malformed", where=where, expected="N-MNIST events")
-        self._count(x[:n_events], y[:n_events], t[:n_events], p[:n_events], out)
         return int(n_events)
 
-    def _count(self, x: Any, y: Any, t: Any, p: Any, out: Frames) -> None:
+    def _steps(self, out: Frames) -> Frames:
+        """`out` in zeros, as (steps, places)."""
         out[...] = 0
-        _accumulate(x, y, t, p, self._rows, self._columns, self._by_time, self._duration, self._clip, out)
+        return out.reshape(self.shape[0], -1)
 
 
 @compiled()
-def _decode(raw: Any, width: int, height: int, x: Any, y: Any, t: Any, p: Any) -> int:
-    """Unpack N-MNIST bytes; the number of events, or -1 at the first one off the sensor or back in time."""
+def _count_nmnist(
+    raw: Any, planes: Any, rows: Any, columns: Any, by_time: bool, duration: int, clip: int, out: Any
+) -> int:
+    """Count the events of N-MNIST bytes (n, 5) into out; how many, or -1 where one is off the sensor or late.
+
+    Sensor and order are checked, so that nothing is written past the end.
+    """
     n, late, previous = 0, 0, -1
-    for start in range(0, len(raw) - EVENT_BYTES + 1, EVENT_BYTES):
-        if raw[start + 1] == OVERFLOW_Y:
+    places, times = np.empty(len(raw), np.int64), np.empty(len(raw), np.int64)
+    for k in range(len(raw)):
+        x, y, high = raw[k, 0], raw[k, 1], np.int64(raw[k, 2])
+        if y == OVERFLOW_Y:
             late += OVERFLOW_US
             continue
-        high, middle, low = np.int64(raw[start + 2]), np.int64(raw[start + 3]), np.int64(raw[start + 4])
-        time = ((high & 0x7F) << 16) + (middle << 8) + low + late
-        if raw[start] >= width or raw[start + 1] >= height or time < previous:
+        time = ((high & 0x7F) << 16) + (np.int64(raw[k, 3]) << 8) + raw[k, 4] + late
+        if x >= len(columns) or y >= len(rows) or time < previous:
             return -1
-        x[n], y[n], t[n], p[n] = raw[start], raw[start + 1], time, high >> 7
+        places[n], times[n] = planes[high >> 7] + rows[y] + columns[x], time
         previous = time
         n += 1
+    if n:
+        _count(places[:n], times[:n], by_time, duration, clip, out)
     return n
 
 
 @compiled()
-def _accumulate(
-    x: Any, y: Any, t: Any, p: Any, rows: Any, columns: Any, by_time: bool, duration: int, clip: int, out: Any
-) -> None:
-    """Count events (in order of time, on the sensor) into out (T, 2, H, W), stopping at clip."""
-    n, steps, first = len(t), out.shape[0], t[0]
+def _count(places: Any, times: Any, by_time: bool, duration: int, clip: int, out: Any) -> None:
+    """Count events (in order of time, each at its place) into out (steps, places), stopping at clip.
+
+    Steps only ever grow: the next one is looked for from the last, which saves a division an event.
+    """
+    n, steps, first = len(times), out.shape[0], times[0]
     if duration > 0:
-        n = np.searchsorted(t, first + duration)
-    span = duration if duration > 0 else t[n - 1] - first + 1
+        n = np.searchsorted(times, first + duration)
+    span = n
+    if by_time:
+        span = duration if duration > 0 else times[n - 1] - first + 1
+    step = 0
     for k in range(n):
-        step = (t[k] - first) * steps // span if by_time else k * steps // n
-        row, column = rows[y[k]], columns[x[k]]
-        if out[step, p[k], row, column] < clip:
-            out[step, p[k], row, column] += np.uint8(1)
+        passed = times[k] - first if by_time else k
+        while passed * steps >= (step + 1) * span and step < steps - 1:
+            step += 1
+        if out[step, places[k]] < clip:
+            out[step, places[k]] += np.uint8(1)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sast_deploy.base.errors import DataError
+from sast_deploy.base.eventframes import EventFrames
 from sast_deploy.base.progress import track
 from sast_deploy.base.rules import COUNT, FRACTION, SEED, Items, Maybe, Text
 from sast_deploy.base.settings import Settings
@@ -22,7 +24,8 @@ class FrameSplit:
     """Samples of one split.
 
     Fields:
-        frames: (n, T, 2, H, W) unsigned bytes, 0..clip, memory-mapped and read-only.
+        frames: (n, T, 2, H, W) unsigned bytes, 0..clip, memory-mapped and read-only: as events, or as an
+            array where that takes less room; `np.asarray` of samples chosen from either is an array.
         labels: (n,) int64 class indices into DataInfo.classes, read-only.
         ids: n names such as "Train/7/00123.bin", unique within the data set.
         n_events: events in all its recordings, before clipping and dropping.
@@ -31,7 +34,7 @@ class FrameSplit:
     (4, 2, 6, 6)
     """
 
-    frames: NDArray[np.uint8]
+    frames: NDArray[np.uint8] | EventFrames
     labels: NDArray[np.int64]
     ids: tuple[str, ...]
     n_events: int
@@ -41,9 +44,10 @@ class FrameSplit:
 
     def part(self, indices: NDArray[np.int64]) -> FrameSplit:
         """These samples alone, in this order; their events in proportion: recordings are not read again."""
-        frames, labels = np.asarray(self.frames[indices]), self.labels[indices]
-        for array in (frames, labels):
-            array.setflags(write=False)
+        frames, labels = self.frames[indices], self.labels[indices]
+        labels.setflags(write=False)
+        if isinstance(frames, np.ndarray):
+            frames.setflags(write=False)
         events = round(self.n_events * len(indices) / len(self))
         return FrameSplit(frames, labels, tuple(self.ids[i] for i in indices), events)
 
@@ -178,8 +182,12 @@ def _describe(name: str, split: FrameSplit, n_classes: int, clip: int) -> SplitS
     )
 
 
-def _histogram(chunk: NDArray[np.uint8]) -> NDArray[np.int64]:
+def _histogram(chunk: NDArray[np.uint8] | EventFrames) -> NDArray[np.int64]:
     """How often each of 256 values occurs; pairs of bytes are counted, which takes half the time."""
+    if isinstance(chunk, EventFrames):
+        listed = np.bincount(chunk.count, minlength=256)
+        listed[0] = prod(chunk.shape) - len(chunk.count)
+        return listed
     flat = chunk.reshape(-1)
     even = len(flat) & ~1
     pairs = np.bincount(flat[:even].view(np.uint16), minlength=1 << 16).reshape(256, 256)

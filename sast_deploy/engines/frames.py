@@ -10,12 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.base.errors import DataError
+from sast_deploy.base.eventframes import EventFrames
 
 if TYPE_CHECKING:
     from sast_deploy.compiler.floatnet import FloatNetwork
     from sast_deploy.program.program import Program
 
-Frames = npt.NDArray[np.integer[Any]]
+Array = npt.NDArray[np.integer[Any]]
+Frames = Array | EventFrames  # `np.asarray` of samples chosen from either is an array
 Progress = Callable[[Iterable[int]], Iterable[int]]  # wraps the finished samples
 Takes: TypeAlias = "Program | FloatNetwork"  # what has an input_shape, steps, input_min and input_max
 CHUNK = 16 << 20  # bytes looked at in one go: frames may be mapped from a file
@@ -24,7 +26,7 @@ CHUNK = 16 << 20  # bytes looked at in one go: frames may be mapped from a file
 def check_frames(program: Takes, frames: Frames, where: Path | str) -> None:
     """Raise DataError for frames that are not integers input_min..input_max of the program's shape.
 
-    frames: (samples, time, C, H, W), of any integer type; there may be no samples or steps.
+    frames: (samples, time, C, H, W), of any integer type or as events; there may be no samples or steps.
     """
     check_shape(program, frames, where)
     rows = max(1, CHUNK // max(1, frames[:1].nbytes))
@@ -34,7 +36,7 @@ def check_frames(program: Takes, frames: Frames, where: Path | str) -> None:
 
 def check_shape(program: Takes, frames: Frames, where: Path | str) -> None:
     """The part of `check_frames` that needs no values."""
-    if not isinstance(frames, np.ndarray) or isinstance(frames, np.ma.MaskedArray):
+    if not isinstance(frames, np.ndarray | EventFrames) or isinstance(frames, np.ma.MaskedArray):
         found = f"frames of {type(frames).__name__}"
     elif frames.dtype.kind not in "iu" or frames.ndim != 5 or frames.shape[2:] != program.input_shape:
         found = f"frames of {frames.dtype} {frames.shape}"
@@ -47,7 +49,8 @@ def check_shape(program: Takes, frames: Frames, where: Path | str) -> None:
 def check_values(program: Takes, frames: Frames, where: Path | str) -> None:
     """The part of `check_frames` that reads every value."""
     held = np.iinfo(frames.dtype)
-    low = int(frames.min(initial=0)) if held.min < program.input_min else 0
+    signed = isinstance(frames, np.ndarray) and held.min < program.input_min
+    low = int(np.min(frames, initial=0)) if signed else 0
     high = int(frames.max(initial=0)) if held.max > program.input_max else 0
     if low < program.input_min or high > program.input_max:
         wanted = f"{program.input_min}..{program.input_max}, as the program says"
@@ -62,6 +65,9 @@ def as_frames(program: Takes, array: npt.ArrayLike, where: Path | str) -> Frames
 
     Raises DataError: another shape, another number of steps than the program's, values it does not take.
     """
+    if isinstance(array, EventFrames):
+        check_frames(program, array, where)
+        return array
     found, inputs = np.asarray(array), program.input_shape
     for tail in (inputs, (int(np.prod(inputs)),)):
         if found.shape[-len(tail) :] == tail and found.ndim - len(tail) in (1, 2):

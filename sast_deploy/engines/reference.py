@@ -158,7 +158,9 @@ class Synapses:
         return self.pending.pop(t, [0] * self.outputs)
 
     def _sum(self, t: int) -> list[int]:
-        return self.pending.setdefault(t, [0] * self.outputs)
+        if t not in self.pending:
+            self.pending[t] = [0] * self.outputs
+        return self.pending[t]
 
 
 @dataclass

@@ -71,6 +71,12 @@ def _reference(program: Program, _: LavaOptions, __: int | None) -> Engine:
     return partial(run_reference, program)
 
 
+def _vectorised(program: Program, _: LavaOptions, batch: int | None) -> Engine:
+    from sast_deploy.engines.vectorised import run_vectorised
+
+    return partial(run_vectorised, program, batch=batch)
+
+
 def _fast(program: Program, _: LavaOptions, batch: int | None) -> Engine:
     from sast_deploy.engines.fast import FastEngine
 
@@ -84,4 +90,6 @@ def _lava(program: Program, lava: LavaOptions, batch: int | None) -> Engine:
 
 
 Prepare = Callable[[Program, LavaOptions, "int | None"], Engine]
-ENGINES: Mapping[str, Prepare] = {"reference": _reference, "fast": _fast, "lava": _lava}
+ENGINES: Mapping[str, Prepare] = {
+    "reference": _reference, "vectorised": _vectorised, "fast": _fast, "lava": _lava,
+}  # fmt: skip

@@ -41,6 +41,7 @@ class FineTrainer(Trainer):
     """
 
     kind = "fine-tuning"
+    capturable = False  # scales and clipping points are searched by the processor
 
     def __init__(
         self,
@@ -75,13 +76,13 @@ class FineTrainer(Trainer):
         self.memory.forget()
         return super().epoch(index, advance)
 
-    def _forward(self, x: Input, k: float) -> tuple[list[Tensor], Tensor]:
-        states = self.integers.run(x, k)
+    def _forward(self, x: Input, k: float | Tensor) -> tuple[list[Tensor], Tensor]:
+        states = self.integers.run(x, float(k))
         return [spikes for _, spikes in states.layers], states.real_logits()
 
-    def _after_step(self, step: int) -> None:
+    def _after_step(self, share: float | Tensor) -> None:
         self._clamp()
-        super()._after_step(step)
+        super()._after_step(share)
 
     @torch.no_grad()
     def _clamp(self) -> None:

@@ -7,15 +7,18 @@ import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.base.errors import OutputError
+from sast_deploy.base.eventframes import EventFrames
 
 ROWS = 64  # samples that are looked at or copied together
 IN_MEMORY = 64 << 20  # bytes of one array of a record that are kept in memory
+
+Samples = TypeVar("Samples", bound="npt.NDArray[Any] | EventFrames")
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +135,14 @@ def first_difference(
     return None
 
 
+def differing_samples(left: SpikeRecord, right: SpikeRecord) -> npt.NDArray[np.int64]:
+    """int64, increasing: the samples in which any spike count or logit of two records differs."""
+    differs = (left.logits != right.logits).any(axis=1)
+    for a, b in zip(left.counts, right.counts, strict=True):
+        differs |= (a != b).any(axis=1)
+    return np.flatnonzero(differs).astype(np.int64)
+
+
 def first_unequal_state(left: SpikeRecord, right: SpikeRecord) -> list[tuple[int, int, int, int]]:
     """(sample, step, spiking layer, neuron) of the first membrane potential or spike in which traces differ;
     none or one of them.
@@ -153,14 +164,16 @@ def _first_unequal(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> list[tuple[int, 
     return []
 
 
-def take(array: npt.NDArray[Any], samples: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-    """array[samples], increasing indices: itself where those are all, else a copy made by `allocate`."""
+def take(array: Samples, samples: npt.NDArray[np.int64]) -> Samples:
+    """array[samples], increasing indices: itself where those are all, else a copy, made by `allocate`."""
     if len(samples) == len(array):
         return array
+    if isinstance(array, EventFrames):
+        return array[samples]  # type: ignore[no-any-return]
     found = allocate((len(samples), *array.shape[1:]), array.dtype)
     for start in range(0, len(samples), ROWS):
         found[start : start + ROWS] = array[samples[start : start + ROWS]]
-    return found
+    return found  # type: ignore[return-value]
 
 
 def select(record: SpikeRecord, samples: npt.NDArray[np.int64]) -> SpikeRecord:

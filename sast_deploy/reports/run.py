@@ -16,6 +16,7 @@ from sast_deploy import __version__
 from sast_deploy.base.files import file_digest
 from sast_deploy.base.outputs import ORIGIN_KEY, Origin, json_kind
 from sast_deploy.base.versions import LAVA_VERSIONS, installed_version
+from sast_deploy.engines.frames import Frames
 from sast_deploy.netx.export import FRAMES
 from sast_deploy.netx.file import NetFile, profile_of
 from sast_deploy.program.program import Program, layer_label
@@ -32,13 +33,15 @@ class Execution:
     """How a simulation was done.
 
     backend: the engine's name. seconds: wall time of the simulation, start of Lava included.
-    checked: samples replayed by the reference. difference: first difference found, None for none.
+    checked: samples replayed by a specification, the vectorised one or the reference. difference: first
+    difference found, None for none. by_reference: samples of the checked ones that the reference replayed.
     """
 
     backend: str
     seconds: float
     checked: int = 0
     difference: str | None = None
+    by_reference: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +99,7 @@ def _interval(accuracy: Accuracy) -> dict[str, Any]:
 
 def make_report(
     program: Program,
-    frames: npt.NDArray[np.integer[Any]],
+    frames: Frames,
     labels: npt.NDArray[np.int64] | None,
     record: SpikeRecord,
     run: Execution,

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sast_deploy.base.eventframes import EventFrames
+from sast_deploy.engines.frames import Frames
 from sast_deploy.program.geometry import taps
 from sast_deploy.program.program import Conv2d, Dense, Program, Resampling, Shape, layer_label
 from sast_deploy.program.sums import Int64Array, Weighted, transposed
@@ -56,7 +57,7 @@ def fan_out(layer: Weighted, in_shape: Shape, nonzero_only: bool) -> Int64Array:
 
 
 def count_operations(
-    program: Program, frames: npt.NDArray[np.integer[Any]], counts: tuple[npt.NDArray[np.int32], ...]
+    program: Program, frames: Frames, counts: tuple[npt.NDArray[np.int32], ...]
 ) -> tuple[LayerOps, ...]:
     """Operations of every weighted layer.
 
@@ -85,12 +86,16 @@ def count_operations(
     return tuple(found)
 
 
-def _inputs(frames: npt.NDArray[np.integer[Any]]) -> tuple[Float64Array, bool]:
+def _inputs(frames: Frames) -> tuple[Float64Array, bool]:
     """Mean over the samples of each input's nonzero steps, (inputs,), and whether any is not 0 or 1."""
     total, graded = np.zeros(int(np.prod(frames.shape[2:])), np.int64), False
     for start in range(0, len(frames), CHUNK):
-        chunk = frames[start : start + CHUNK].reshape(-1, len(total))
-        total += np.count_nonzero(chunk, axis=0)
+        chunk = frames[start : start + CHUNK]
+        if isinstance(chunk, EventFrames):
+            total += np.bincount(chunk.index, minlength=len(total))
+            graded = graded or chunk.max() > 1
+            continue
+        total += np.count_nonzero(chunk.reshape(-1, len(total)), axis=0)
         graded = graded or chunk.max(initial=0) > 1 or chunk.min(initial=0) < 0
     return total / len(frames), bool(graded)
 

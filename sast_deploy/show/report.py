@@ -83,7 +83,9 @@ def _check(run: Execution) -> str:
         return "not done"
     if run.difference is not None:
         return f"DIFFERS: {run.difference}"
-    return f"{counted(run.checked, 'sample')} replayed: spike counts, logits and predictions identical"
+    identical = f"{counted(run.checked, 'sample')} replayed: spike counts, logits and predictions identical"
+    some = f"all by the vectorised specification, {run.by_reference} by the reference"
+    return f"{identical}; {'all by the reference' if run.by_reference == run.checked else some}"
 
 
 def _operations(report: Report) -> Table:

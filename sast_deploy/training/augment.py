@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sast_deploy.base.eventframes import EventFrames
 from sast_deploy.training.kernels.changes import changed_counts
+from sast_deploy.training.kernels.events import listed_rows
 from sast_deploy.training.recipes import Recipe
 
 
@@ -43,26 +45,36 @@ def draw_changes(recipe: Recipe, batch: int, rng: np.random.Generator) -> Change
     )
 
 
-def apply_changes(frames: NDArray[np.uint8], changes: Changes, clip: int) -> NDArray[np.float32]:
+def apply_changes(
+    frames: NDArray[np.uint8] | EventFrames, changes: Changes, clip: int
+) -> NDArray[np.float32]:
     """Changed network input, (T, batch, C*H*W) float32 in [0, 1], of frames (batch, T, C, H, W) uint8.
 
     Every event moves to the nearest new pixel; events that leave the frame are lost, counts that meet add
     up and are clipped at `clip` as in the data layer.
     """
-    counts = change_counts(np.ascontiguousarray(frames), np.arange(len(frames)), changes, clip)
-    x: NDArray[np.float32] = np.multiply(counts, np.float32(1.0 / clip), dtype=np.float32)
-    return x
+    counts = change_counts(frames, np.arange(len(frames)), changes, clip)
+    return np.asarray(np.multiply(counts, np.float32(1.0 / clip), dtype=np.float32))
 
 
 def change_counts(
-    frames: NDArray[np.uint8], indices: NDArray[np.int64], changes: Changes, clip: int
+    frames: NDArray[np.uint8] | EventFrames, indices: NDArray[np.int64], changes: Changes, clip: int
 ) -> NDArray[np.uint8]:
-    """`apply_changes`, still as counts, to the samples at `indices` of C-ordered frames (n, T, C, H, W)."""
-    return changed_counts(frames, indices, changes.affine, changes.drop, changes.seed, clip)
+    """`apply_changes`, still as counts, to the samples at `indices` of frames (n, T, C, H, W)."""
+    held = frames if isinstance(frames, EventFrames) else np.ascontiguousarray(frames)
+    return changed_counts(held, indices, changes.affine, changes.drop, changes.seed, clip)
 
 
-def network_input(frames: NDArray[np.uint8], clip: int) -> NDArray[np.float32]:
+def network_input(frames: NDArray[np.uint8] | EventFrames, clip: int) -> NDArray[np.float32]:
     """Network input, (T, batch, C*H*W) float32 in [0, 1], of frames (batch, T, C, H, W) uint8."""
+    if isinstance(frames, EventFrames):
+        steps = frames.shape[1]
+        rows = listed_rows(frames, time_first(np.arange(len(frames)), steps), 1.0 / clip)
+        return rows.dense().reshape(steps, len(frames), -1)
     flat = frames.reshape(*frames.shape[:2], -1).swapaxes(0, 1)
-    x: NDArray[np.float32] = np.multiply(flat, np.float32(1.0 / clip), dtype=np.float32, order="C")
-    return x
+    return np.asarray(np.multiply(flat, np.float32(1.0 / clip), dtype=np.float32, order="C"))
+
+
+def time_first(samples: NDArray[np.int64], steps: int) -> NDArray[np.int64]:
+    """Where, among rows (sample, step), those of (step, sample) are, for the chosen samples."""
+    return (samples * steps + np.arange(steps)[:, None]).reshape(-1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,14 +12,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sast_deploy.base.errors import UsageError
+from sast_deploy.base.eventframes import EventFrames
+from sast_deploy.data import FrameSplit
 from sast_deploy.training.augment import (
     Changes,
     apply_changes,
     change_counts,
     draw_changes,
     network_input,
+    time_first,
 )
-from sast_deploy.training.kernels.events import event_rows
+from sast_deploy.training.kernels.events import event_rows, listed_rows
 from sast_deploy.training.network.network import NetworkSpec
 from sast_deploy.training.network.sparse import EventInput, Input
 from sast_deploy.training.recipes import Recipe
@@ -31,42 +33,29 @@ Indices = NDArray[np.int64]
 
 @dataclass(eq=False)
 class BatchFeeder:
-    """Reads chosen samples of frames (n, T, C, H, W) uint8, which may be a memory map, as network input.
+    """Reads chosen samples of frames (n, T, C, H, W) uint8, mapped or events or neither, as network input.
 
     A batch is (x, y): x (T, batch, C*H*W) float32 = count / clip in [0, 1], y (batch,) int64 labels.
-    events: whether `inputs` are lists of events, for a fully connected network on the processor.
     """
 
-    frames: NDArray[np.uint8]
+    frames: NDArray[np.uint8] | EventFrames
     labels: NDArray[np.int64]
     clip: int
     device: torch.device
-    events: bool = False
 
     def batch(
         self, indices: Indices, recipe: Recipe | None = None, rng: np.random.Generator | None = None
     ) -> Batch:
         """The samples at `indices`, changed at random by `rng` where the recipe says so."""
-        frames, changes = np.asarray(self.frames[indices]), _changes(len(indices), recipe, rng)
+        frames, changes = self.frames[indices], self._changes(len(indices), recipe, rng)
         x = network_input(frames, self.clip) if changes is None else apply_changes(frames, changes, self.clip)
         return torch.from_numpy(x).to(self.device), self._labels(indices)
 
     def inputs(
         self, indices: Indices, recipe: Recipe | None = None, rng: np.random.Generator | None = None
     ) -> tuple[Input, Tensor]:
-        """The same as `batch`, x as its events where these are wanted: no dense copy of it is made then."""
-        if not self.events or self.device.type != "cpu":
-            return self.batch(indices, recipe, rng)
-        frames, steps = np.ascontiguousarray(self.frames), self.frames.shape[1]
-        changes = _changes(len(indices), recipe, rng)
-        if changes is None:
-            counts, order = frames, (indices * steps + np.arange(steps)[:, None]).reshape(-1)
-        else:
-            counts = change_counts(frames, indices, changes, self.clip)
-            order = np.arange(steps * len(indices))
-        rows = counts.reshape(-1, math.prod(frames.shape[2:]))
-        x = EventInput(steps, event_rows(rows, order, unit=1.0 / self.clip))
-        return x, self._labels(indices)
+        """As `batch`, in whatever form the network takes fastest."""
+        return self.batch(indices, recipe, rng)
 
     def in_order(self, indices: Indices, size: int = 256) -> Iterator[tuple[Input, Tensor]]:
         """All samples at `indices`, unchanged, in that order, as `inputs`."""
@@ -76,11 +65,38 @@ class BatchFeeder:
     def _labels(self, indices: Indices) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(self.labels[indices])).to(self.device)
 
+    @staticmethod
+    def _changes(batch: int, recipe: Recipe | None, rng: np.random.Generator | None) -> Changes | None:
+        if recipe is None or rng is None or not recipe.augments:
+            return None
+        return draw_changes(recipe, batch, rng)
 
-def _changes(batch: int, recipe: Recipe | None, rng: np.random.Generator | None) -> Changes | None:
-    if recipe is None or rng is None or not recipe.augments:
-        return None
-    return draw_changes(recipe, batch, rng)
+
+@dataclass(eq=False)
+class EventFeeder(BatchFeeder):
+    """For a fully connected network on the processor: `inputs` are lists of events, and x is never made."""
+
+    def inputs(
+        self, indices: Indices, recipe: Recipe | None = None, rng: np.random.Generator | None = None
+    ) -> tuple[Input, Tensor]:
+        """As `batch`, x by its events."""
+        steps, unit = self.frames.shape[1], 1.0 / self.clip
+        changes = self._changes(len(indices), recipe, rng)
+        if changes is not None:
+            counts = change_counts(self.frames, indices, changes, self.clip).reshape(steps * len(indices), -1)
+            rows = event_rows(counts, np.arange(len(counts)), unit=unit)
+        elif isinstance(self.frames, EventFrames):
+            rows = listed_rows(self.frames, time_first(indices, steps), unit)
+        else:
+            frames = np.ascontiguousarray(self.frames).reshape(len(self.frames) * steps, -1)
+            rows = event_rows(frames, time_first(indices, steps), unit=unit)
+        return EventInput(steps, rows), self._labels(indices)
+
+
+def feeder_of(split: FrameSplit, clip: int, device: torch.device, spec: NetworkSpec) -> BatchFeeder:
+    """What feeds minibatches of `split`, from where it is, to such a network on `device`."""
+    kind = EventFeeder if spec.kind == "fc" and device.type == "cpu" else BatchFeeder
+    return kind(split.frames, split.labels, clip, device)
 
 
 def minibatches(indices: Indices, size: int, rng: np.random.Generator) -> list[Indices]:
@@ -106,11 +122,14 @@ def fitting_threads(spec: NetworkSpec, device: torch.device) -> Iterator[None]:
     After the first layer, which has threads of its own (sparse.py), their products are so small that torch's
     threads wait for each other longer than they work: with two threads on two processors that others use too,
     an epoch took 10 to 20 times as long. The result no longer depends on the number of processors either.
+    On a GPU convolutions add in an order that is the same every time.
     """
-    before = torch.get_num_threads()
+    before, cudnn = torch.get_num_threads(), torch.backends.cudnn.deterministic
     if spec.kind == "fc" and device.type == "cpu":
         torch.set_num_threads(1)
+    torch.backends.cudnn.deterministic = cudnn or device.type == "cuda"
     try:
         yield
     finally:
         torch.set_num_threads(before)
+        torch.backends.cudnn.deterministic = cudnn

@@ -25,17 +25,17 @@ def hidden_operations(spec: NetworkSpec, layers: list[Tensor]) -> Tensor:
         spec: the network's.
         layers: spikes of every LIF layer, (time, batch, *layer), as `Network.spikes` returns them.
     """
-    total, *fan_outs = (fan.to(layers[0]) for fan in _fan_outs(spec))
+    total, *fan_outs = _fan_outs(spec, layers[0].device)
     found = [(s.mean((0, 1)) * fan).sum() for s, fan in zip(layers, fan_outs, strict=True)]
     return torch.stack(found).sum() / total
 
 
 @lru_cache
-def _fan_outs(spec: NetworkSpec) -> tuple[Tensor, ...]:
+def _fan_outs(spec: NetworkSpec, device: torch.device) -> tuple[Tensor, ...]:
     """Dense operations of one step, then every LIF layer's fan-out, to broadcast against one of its maps."""
     sizes, maps = _sources(spec)
     dense = sum(size * float(fan.mean()) for size, fan in zip(sizes, maps, strict=True))
-    return (torch.tensor(dense), *maps[1:])
+    return tuple(fan.to(device) for fan in (torch.tensor(dense), *maps[1:]))
 
 
 def _sources(spec: NetworkSpec) -> tuple[list[int], list[Tensor]]:

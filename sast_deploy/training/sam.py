@@ -57,8 +57,7 @@ class SAM:
         loss.backward()  # type: ignore[no-untyped-call]
         if origin is not None:
             with torch.no_grad():
-                for p, w in zip(self.parameters, origin, strict=True):
-                    p.copy_(w)  # not w + eps - eps, which differs from w by rounding
+                torch._foreach_copy_(self.parameters, origin)  # w + eps - eps differs from w by rounding
         self.optimizer.step()
         return loss.detach(), self._grad_norm()
 
@@ -71,9 +70,9 @@ class SAM:
             scale = self.rho / (self._grad_norm() + self.delta)
             self._stretch()
             origin = [p.clone() for p in self.parameters]
-            for p in self.parameters:
-                if p.grad is not None:
-                    p.add_(p.grad * scale)
+            moved = [p for p in self.parameters if p.grad is not None]
+            steps = torch._foreach_mul(self._grads(), scale)
+            torch._foreach_add_(moved, list(steps))
         return origin
 
     def _stretch(self) -> None:
@@ -85,5 +84,8 @@ class SAM:
     @torch.no_grad()
     def _grad_norm(self) -> Tensor:
         """||g||_2 over all parameters together, not layer by layer."""
-        norm: Tensor = torch.stack([p.grad.norm() for p in self.parameters if p.grad is not None]).norm()
+        norm: Tensor = torch.stack(torch._foreach_norm(self._grads())).norm()
         return norm
+
+    def _grads(self) -> list[Tensor]:
+        return [p.grad for p in self.parameters if p.grad is not None]

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sast_deploy.base.errors import TrainingError, UsageError
+from sast_deploy.base.progress import say
 from sast_deploy.base.text import percent
 from sast_deploy.base.versions import package_versions
 from sast_deploy.data import FrameSet
 from sast_deploy.data.split import stratified_split
-from sast_deploy.training.batches import BatchFeeder, Indices, minibatches, pick_device
+from sast_deploy.training.augment import draw_changes
+from sast_deploy.training.batches import Indices, minibatches, pick_device
 from sast_deploy.training.checkpoint import Checkpoint
 from sast_deploy.training.evaluate import evaluate, score
 from sast_deploy.training.initialise import scale_layers
@@ -26,25 +28,29 @@ from sast_deploy.training.network.sparse import Input
 from sast_deploy.training.penalty import hidden_operations
 from sast_deploy.training.prune import least_important, narrowed, narrowed_moments, narrowed_spec
 from sast_deploy.training.recipes import Recipe
+from sast_deploy.training.replay import Draws, Fetch, Replay
+from sast_deploy.training.resident import make_feeder
 from sast_deploy.training.sam import SAM
 from sast_deploy.training.state import Line, State, Unfinished
 
 CLIMB, DESCEND, INIT, PRUNE = range(4)  # separate streams of random numbers: B and B' are independent
 SAMPLE = 256  # training samples that decide initial scales and what is pruned
 
-Fetch = Callable[[], tuple[Input, Tensor]]
+Values = NDArray[np.float64]  # (steps, 2): loss and norm of the gradient
 
 
 class Trainer:
     """Trains on a part of `data.train` and validates on the rest; only `test` looks at `data.test`.
 
     Everything random is drawn from generators keyed by (seed, epoch, stream), so an epoch depends on the
-    weights and moments it starts from and on nothing else.
+    weights and moments it starts from and on nothing else. On a GPU an epoch is a row of replays of one
+    captured step (replay.py).
 
     Raises UsageError: a validation share outside (0, 1), a negative seed, an unknown device.
     """
 
     kind = "training"
+    capturable = True  # a step needs nothing from the processor
 
     def __init__(
         self, spec: NetworkSpec, recipe: Recipe, data: FrameSet, seed: int, validation: float, device: str
@@ -59,9 +65,10 @@ class Trainer:
         self.seed = seed
         self.device = pick_device(device)
         self.fitted, self.held = self._parts(validation)
-        self.feeder = BatchFeeder(
-            data.train.frames, data.train.labels, data.options.clip, self.device, spec.kind == "fc"
-        )
+        self.replays = self.capturable and self.device.type == "cuda"
+        if self.device.type == "cuda" and not self.capturable:
+            say(f"{self.kind} starts every step from Python: the processor has a part in it")
+        self.feeder = make_feeder(data.train, data.options.clip, self.device, spec)
         self.steps = -(-len(self.fitted) // recipe.batch)  # per epoch
         self.mean: State = {}
         self.width = spec.hidden[0]  # before pruning
@@ -79,11 +86,14 @@ class Trainer:
 
     def _use(self, network: Network) -> None:
         """Train `network` from here on, with an optimizer of its own."""
-        recipe = self.recipe
+        recipe, lr = self.recipe, self.recipe.lr
         self.network = network.to(self.device)
+        graph = {"lr": torch.tensor(lr, device=self.device), "capturable": True}
+        options: dict[str, Any] = graph if self.replays else {"lr": lr}
         self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
+            self.network.parameters(), weight_decay=recipe.weight_decay, fused=True, **options
         )
+        self.replay: Replay | None = None
         self.sam = SAM(
             self.network.parameters(), self.optimizer, recipe.rho, adaptive=recipe.sharpness == "asam"
         )
@@ -97,29 +107,80 @@ class Trainer:
         Returns the means of loss and gradient norm, and the median of a step's wall time in milliseconds.
         """
         self._prune(index)
+        self._set_rate(self.recipe.learning_rate(index))
+        start = time.perf_counter()
+        values, median = self._replayed(index, advance) if self.replays else self._stepped(index, advance)
+        if median is None:
+            median = (time.perf_counter() - start) / self.steps
+        loss, norm = values.sum(0) / self.steps
+        return {"loss": float(loss), "grad_norm": float(norm), "step_ms": round(1e3 * median, 3)}
+
+    def _stepped(self, index: int, advance: Callable[[], None]) -> tuple[Values, float]:
+        """An epoch step by step: every step's loss and norm, and the median of its wall time in seconds."""
         k = self.recipe.slope(index, self.network.spec.k)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.learning_rate(index)
-        sums, times = np.zeros(2), np.zeros(self.steps)
-        for number, (climb, descend) in enumerate(self._pairs(index)):
+        values, times = np.zeros((self.steps, 2)), np.zeros(self.steps)
+        for number, pair in enumerate(self._pairs(index)):
             start = time.perf_counter()
-            losses = self.sam.step(partial(self._loss, climb, k), partial(self._loss, descend, k))
-            loss, norm = (float(value) for value in losses)
-            _check_finite(index, loss, norm)
-            sums += loss, norm
-            self._after_step(index * self.steps + number)
+            found = self._step(pair, k, self._share(index * self.steps + number))
+            values[number] = [float(value) for value in found]
+            _check_finite(index, values[number])
             times[number] = time.perf_counter() - start
             advance()
-        loss, norm = sums / self.steps
-        median = round(1e3 * float(np.median(times)), 3)
-        return {"loss": float(loss), "grad_norm": float(norm), "step_ms": median}
+        return values, float(np.median(times))
 
-    def _pairs(self, index: int) -> Iterator[tuple[Fetch, Fetch]]:
+    def _replayed(self, index: int, advance: Callable[[], None]) -> tuple[Values, None]:
+        """The same on a GPU, which tells no step from the next."""
+        if self.replay is None:
+            self._settle()
+            self.replay = Replay(self.feeder, self._step, self._changing)
+        both = self.recipe.rho and self.recipe.pairing == "independent"
+        draws = [self._draws(index, stream) for stream in ((CLIMB, DESCEND) if both else (DESCEND,))]
+        shares = [self._share(number) for number in range(index * self.steps, (index + 1) * self.steps)]
+        values = self.replay.run(draws, self.recipe.slope(index, self.network.spec.k), shares, advance)
+        _check_finite(index, values)
+        return values, None
+
+    def _settle(self) -> None:
+        """Make what the optimizer and the running mean would only make in their first step."""
+        if self.recipe.ema and not self.mean:
+            self.mean = _copy(self.network.state_dict(), self.device)
+        if not self.optimizer.state:
+            before = _copy(self.network.state_dict(), self.device)
+            for parameter in self.network.parameters():
+                parameter.grad = torch.zeros_like(parameter)
+            self.optimizer.step()
+            self.network.load_state_dict(before)
+            for moment in self._moments():
+                moment.zero_()
+
+    def _moments(self) -> list[Tensor]:
+        return [value for each in self.optimizer.state.values() for value in each.values()]
+
+    def _changing(self) -> list[Tensor]:
+        """All that a step changes."""
+        return [*self.network.parameters(), *self.mean.values(), *self._moments()]
+
+    def _set_rate(self, rate: float) -> None:
+        for group in self.optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):  # which a graph reads
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+
+    def _step(self, pair: Sequence[Fetch], k: float | Tensor, share: float | Tensor) -> tuple[Tensor, Tensor]:
+        """One optimizer step on the first and the last of `pair`; its loss and its gradient's norm.
+
+        share: the weight of the new weights in their running mean.
+        """
+        found = self.sam.step(partial(self._loss, pair[0], k), partial(self._loss, pair[-1], k))
+        self._after_step(share)
+        return found
+
+    def _pairs(self, index: int) -> Iterator[Sequence[Fetch]]:
         """What fetches the minibatches of SAM's two passes, B and B', step by step."""
         if self.recipe.pairing == "same":
             for fetch in self._batches(index, DESCEND):
-                once = cache(fetch)  # the same augmentation as well
-                yield once, once
+                yield [cache(fetch)]  # the same augmentation as well
         else:
             yield from zip(self._batches(index, CLIMB), self._batches(index, DESCEND), strict=True)
 
@@ -128,14 +189,21 @@ class Trainer:
         for indices in minibatches(self.fitted, self.recipe.batch, rng):
             yield partial(self.feeder.inputs, indices, self.recipe, rng)
 
-    def _loss(self, fetch: Fetch, k: float) -> Tensor:
+    def _draws(self, index: int, stream: int) -> Draws:
+        """What `_batches` would draw, all of it at once."""
+        recipe, rng = self.recipe, np.random.default_rng((self.seed, index, stream))
+        parts = minibatches(self.fitted, recipe.batch, rng)
+        changes = [draw_changes(recipe, len(part), rng) for part in parts] if recipe.augments else None
+        return Draws(parts, changes)
+
+    def _loss(self, fetch: Fetch, k: float | Tensor) -> Tensor:
         """Cross-entropy, and the penalty on synaptic operations where the recipe asks for it."""
         (x, labels), recipe = fetch(), self.recipe
         spikes, logits = self._forward(x, k)
         loss = cross_entropy(logits, labels, recipe.label_smoothing)
         return loss + recipe.synops * hidden_operations(self.network.spec, spikes) if recipe.synops else loss
 
-    def _forward(self, x: Input, k: float) -> tuple[list[Tensor], Tensor]:
+    def _forward(self, x: Input, k: float | Tensor) -> tuple[list[Tensor], Tensor]:
         """Every layer's spikes, and the logits."""
         spikes = self.network.spikes(x, hard=self.recipe.forward == "hard", k=k)
         return spikes, self.network.logits(spikes[-1])
@@ -172,18 +240,25 @@ class Trainer:
             for index, entry in optimizer["state"].items()
         }
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
+        self.replay = None  # its graphs know the old ones' places in memory
+
+    def _share(self, step: int) -> float:
+        """Weight of the weights after `step`, from 0, in their running mean."""
+        decay = min(self.recipe.ema, (1 + step) / (10 + step))  # a short memory while the weights travel
+        return 1.0 - decay if step else 1.0
 
     @torch.no_grad()
-    def _after_step(self, step: int) -> None:
+    def _after_step(self, share: float | Tensor) -> None:
         """Clip outlying weights and advance the running mean, where the recipe asks for it."""
         if self.recipe.weight_limit:
             for name, parameter in self.network.named_parameters():
                 if name.endswith("weight"):
                     limit_weights(parameter, self.recipe.weight_limit)
         if self.recipe.ema:
-            decay = min(self.recipe.ema, (1 + step) / (10 + step))  # a short memory while the weights travel
-            for key, value in self.network.state_dict().items():
-                self.mean.setdefault(key, value.clone()).lerp_(value, 1.0 - decay)
+            current = self.network.state_dict()
+            self.mean = self.mean or _copy(current, self.device)
+            for key, value in current.items():
+                self.mean[key].lerp_(value, share)
 
     def judged(self, index: int) -> Line:
         """`validate` after epoch `index`, with that epoch's slope factor and learning rate."""
@@ -219,7 +294,7 @@ class Trainer:
         """Copy everything that the next epoch depends on into `state`."""
         state.weights = _copy(self.network.state_dict(), torch.device("cpu"))
         state.mean = _copy(self.mean, torch.device("cpu"))
-        state.optimizer = self.optimizer.state_dict()
+        state.optimizer = _plain(self.optimizer.state_dict())
 
     def restore(self, state: Unfinished) -> None:
         """The inverse of `capture`."""
@@ -264,8 +339,19 @@ def _copy(state: State, device: torch.device) -> State:
     return {key: value.detach().to(device, copy=True) for key, value in state.items()}
 
 
-def _check_finite(index: int, loss: float, norm: float) -> None:
-    if not (math.isfinite(loss) and math.isfinite(norm)):
+def _plain(optimizer: dict[str, Any]) -> dict[str, Any]:
+    """A copy of an optimizer's `state_dict()` as one on the processor has it."""
+    groups = [{**group, "lr": float(group["lr"])} for group in optimizer["param_groups"]]
+    state = {key: _copy(each, torch.device("cpu")) for key, each in optimizer["state"].items()}
+    return {"state": state, "param_groups": groups}
+
+
+def _check_finite(index: int, values: Values) -> None:
+    """Raise TrainingError if any loss or norm, (..., 2), of epoch `index` is not finite."""
+    found = values.reshape(-1, 2)
+    wrong = found[~np.isfinite(found).all(1)]
+    if len(wrong):
+        loss, norm = wrong[0]
         raise TrainingError(
             f"the loss is {loss} and its gradient's norm {norm} in epoch {index + 1}",
             expected="finite numbers",

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+
+import numpy as np
 
 from sast_deploy.base.progress import track
 from sast_deploy.engines.frames import Frames
 from sast_deploy.engines.reference import run_reference
 from sast_deploy.engines.registry import ENGINES, LavaOptions, prepare
+from sast_deploy.engines.vectorised import run_vectorised
 from sast_deploy.netx.known_answers import KnownAnswers
 from sast_deploy.program.program import Program
-from sast_deploy.program.record import SpikeRecord, evenly_spread, first_difference, select, take
+from sast_deploy.program.record import (
+    SpikeRecord,
+    differing_samples,
+    evenly_spread,
+    first_difference,
+    select,
+    take,
+)
 from sast_deploy.reports.inputs import Inputs
 from sast_deploy.verification.diagnosis import diagnose, unseen
 from sast_deploy.verification.divergence import explain, first_divergence
+from sast_deploy.verification.exercise import Exercise
 from sast_deploy.verification.vectors import wrong_answer
 
 Engine = Callable[[Frames], SpikeRecord]  # runs (samples, time, C, H, W) and keeps traces
 
-REFERENCE, KNOWN = "reference", "known answers"
+REFERENCE, VECTORISED, KNOWN = "reference", "vectorised", "known answers"
 
 
 @dataclass(frozen=True)
@@ -81,18 +92,32 @@ def replay_known(program: Program, known: KnownAnswers, engines: Mapping[str, En
 
 def replay(
     program: Program, inputs: Inputs, record: SpikeRecord, samples: int | None, engine: str
-) -> tuple[int, str | None]:
-    """(samples replayed, first difference): the reference on `samples` evenly spread ones, None for all.
+) -> tuple[int, str | None, int]:
+    """(samples replayed, first difference, samples of these that the reference replayed).
 
-    engine: whose `record` it is.
+    samples: so many evenly spread ones, None for all. engine: whose `record` it is. The vectorised
+    specification replays all of them, the reference the few that exercise most, among them the first that
+    differs, so that it has the last word; of a run of the vectorised one it replays all.
     """
     chosen = evenly_spread(len(inputs.frames), samples)
     if len(chosen) == 0:
-        return 0, None
-    replayed = take(inputs.frames, chosen)
-    expected = run_reference(program, replayed, progress=lambda n: track(n, "reference check"))
-    difference = first_difference(select(record, chosen), expected, inputs.numbers[chosen])
-    return len(chosen), f"{engine.capitalize()} against the reference: {difference}" if difference else None
+        return 0, None, 0
+    frames, records = take(inputs.frames, chosen), {engine: select(record, chosen)}
+    few = np.arange(len(chosen))
+    if engine != VECTORISED:
+        exercise = Exercise(program, len(chosen))
+
+        def progress(each: Iterable[int]) -> Iterable[int]:
+            return track(each, "vectorised check", len(frames))
+
+        records[VECTORISED] = run_vectorised(program, frames, progress=progress, watch=exercise)
+        few = exercise.few(differing_samples(*records.values()))
+    expected = run_reference(program, frames[few], progress=lambda each: track(each, "reference check"))
+    for name, found in records.items():
+        difference = first_difference(select(found, few), expected, inputs.numbers[chosen[few]])
+        if difference is not None:
+            return len(chosen), f"{name.capitalize()} against the reference: {difference}", len(few)
+    return len(chosen), None, len(few)
 
 
 def blind_spots(program: Program, known: KnownAnswers, engine: Engine) -> tuple[str, ...]:
@@ -129,12 +154,12 @@ def _problem(
     difference = first_difference(reference, record)
     if difference is None:
         return ()
-    divergence = first_divergence(reference, record)
+    divergence, array = first_divergence(reference, record), np.asarray(frames)
     if divergence is None:
         lines = [f"first difference: {difference} of {engine}"]
     else:
-        lines = explain(program, frames, reference, divergence, engine)
-    names = diagnose(program, frames, record, lanes=(1, half(len(frames))))
+        lines = explain(program, array, reference, divergence, engine)
+    names = diagnose(program, array, record, lanes=(1, half(len(array))))
     return (*lines, f"  consistent with: {', or '.join(names) if names else 'no mistake that has a name'}")
 
 

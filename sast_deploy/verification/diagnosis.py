@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from sast_deploy.engines.frames import Frames
+from sast_deploy.engines.frames import Array
 from sast_deploy.program.fixedpoint import OVERFLOWS, ROUNDINGS, Arithmetic, shift_array
 from sast_deploy.program.program import Program, Readout
 from sast_deploy.program.record import SpikeRecord
@@ -22,7 +22,7 @@ from sast_deploy.verification.mutants import Mutant, layer_views
 
 
 def diagnose(
-    program: Program, frames: Frames, record: SpikeRecord, lanes: tuple[int, ...] = (1,)
+    program: Program, frames: Array, record: SpikeRecord, lanes: tuple[int, ...] = (1,)
 ) -> tuple[str, ...]:
     """Names of all mutants that explain the record of an engine that ran `frames`; empty where none does.
 
@@ -38,7 +38,7 @@ def diagnose(
 
 
 def unseen(
-    program: Program, frames: Frames, record: SpikeRecord, lanes: tuple[int, ...] = (1,)
+    program: Program, frames: Array, record: SpikeRecord, lanes: tuple[int, ...] = (1,)
 ) -> tuple[str, ...]:
     """Names of the mutants that a right engine's `record` of these frames could not tell from the rules."""
     views = layer_views(program, frames, record)
@@ -90,7 +90,7 @@ def _other_rules(rules: Arithmetic) -> Iterator[tuple[str, Arithmetic]]:
     yield name, replace(rules, reset=reset)
 
 
-def _readout_mutants(program: Program, frames: Frames, record: SpikeRecord) -> Iterator[str]:
+def _readout_mutants(program: Program, frames: Array, record: SpikeRecord) -> Iterator[str]:
     """Mistakes after the last spike: the neurons obey the rules, counts or logits do not."""
     traces = record.traces or ()
     sums = zip(record.counts, traces, strict=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sast_deploy.engines.frames import Frames
+from sast_deploy.engines.frames import Array
 from sast_deploy.engines.reference import leak
 from sast_deploy.program.fixedpoint import fit, shift
 from sast_deploy.program.program import (
@@ -47,7 +47,7 @@ def first_divergence(expected: SpikeRecord, found: SpikeRecord) -> Divergence | 
 
 
 def explain(
-    program: Program, frames: Frames, reference: SpikeRecord, at: Divergence, engine: str
+    program: Program, frames: Array, reference: SpikeRecord, at: Divergence, engine: str
 ) -> list[str]:
     """Lines for a person: both values, the inputs of that step, and the rule's arithmetic with numbers."""
     index, layer = list(program.spiking())[at.number]

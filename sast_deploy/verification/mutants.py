@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from sast_deploy.engines.frames import Frames
+from sast_deploy.engines.frames import Array
 from sast_deploy.program.fixedpoint import Arithmetic, fit_array, shift_array
 from sast_deploy.program.program import (
     CURRENT,
@@ -142,7 +142,7 @@ class LayerView:
         return per_neuron(values, self.u.shape[2]).astype(np.int64)
 
 
-def layer_views(program: Program, frames: Frames, record: SpikeRecord) -> list[LayerView]:
+def layer_views(program: Program, frames: Array, record: SpikeRecord) -> list[LayerView]:
     """Every spiking layer of a record with traces, in order."""
     traces: tuple[Trace, ...] = record.traces or ()
     trains, found = layer_inputs(program, frames, [trace.spikes for trace in traces]), []

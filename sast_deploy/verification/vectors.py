@@ -1,4 +1,4 @@
-"""Choose known-answer vectors for a program and let the reference answer them; compare answers later.
+"""Choose known-answer vectors for a program and let the specifications answer them; compare answers later.
 
 The inputs follow from the program alone, no data set is needed, and each has a purpose: moderate activity,
 membrane potentials driven to both ends of their range around spikes, dense input, and a first step that takes
@@ -13,12 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.engines.reference import run_reference
+from sast_deploy.engines.vectorised import run_vectorised
 from sast_deploy.netx.known_answers import KnownAnswers
 from sast_deploy.program.fixedpoint import fit_array, shift_array
 from sast_deploy.program.program import Conv2d, Dense, Program, SpikingLayer, per_neuron
-from sast_deploy.program.record import SpikeRecord
+from sast_deploy.program.record import SpikeRecord, first_difference, select
 from sast_deploy.program.sums import fan_in, weighted_sums
 from sast_deploy.proofs.bounds import bound_neurons
+from sast_deploy.verification.exercise import Exercise
 
 Frames = npt.NDArray[np.uint8]
 
@@ -31,11 +33,20 @@ LARGE = 100_000  # membrane potentials in a vector: beyond it the dense one woul
 
 
 def make_known_answers(program: Program) -> KnownAnswers | None:
-    """The program's vectors and their answers; None where a byte does not hold its inputs, as files do."""
+    """The program's vectors and their answers; None where a byte does not hold its inputs, as files do.
+
+    The vectorised specification answers all, the reference as many as it can in a second, at least one.
+    RuntimeError where the two disagree, a fault of ours or of the machine's arithmetic.
+    """
     if not program.byte_inputs:
         return None
     frames = choose_frames(program)
-    record = run_reference(program, frames, trace=True)
+    exercise = Exercise(program, len(frames))
+    record = run_vectorised(program, frames, trace=True, watch=exercise)
+    few = exercise.few()
+    difference = first_difference(select(record, few), run_reference(program, frames[few], trace=True), few)
+    if difference is not None:
+        raise RuntimeError(f"vectorised against the reference, on a known-answer vector: {difference}")
     return KnownAnswers(frames, record.counts, record.logits, trace_digests(record))
 
 

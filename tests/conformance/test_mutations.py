@@ -10,7 +10,7 @@ import pytest
 
 from sast_deploy.compiler import compile_network
 from sast_deploy.compiler.floatnet import FloatConv2d, FloatNetwork, FloatPool, FloatReadout
-from sast_deploy.engines import reference
+from sast_deploy.engines import reference, vectorised as second
 from sast_deploy.program.fixedpoint import fit
 from sast_deploy.program.profile import load_profile
 from sast_deploy.program.program import Conv2d, frozen_ints
@@ -179,6 +179,88 @@ def test_a_wrong_neuron_is_named(name, neurons, wanted, monkeypatch):
     problem = report_of(name, monkeypatch, "Neurons", neurons)
     assert named(problem) == wanted, "\n".join(problem)
     assert problem[0].startswith("first difference: sample ")
+
+
+TRUE_ARRAYS = second._Neurons
+
+
+class FloorArrays(TRUE_ARRAYS):
+    def _leak(self, values, keeps):
+        return second._divided(values * keeps, 12, "floor")
+
+
+class StrictArrays(TRUE_ARRAYS):
+    def step(self, total):
+        super().step(total)
+        self.spiked = (self.membrane > self.vth).astype(np.uint8)
+        return self.spiked
+
+
+class UnsaturatedArrays(TRUE_ARRAYS):
+    def __init__(self, layer, size, rules, most):
+        super().__init__(layer, size, replace(rules, state=replace(rules.state, bits=30)), most)
+
+
+class ResetEarlyArrays(TRUE_ARRAYS):
+    def step(self, total):
+        self.spiked = np.zeros_like(self.spiked)
+        spikes = super().step(total)
+        self.membrane = self.membrane - self.vth * spikes
+        return spikes
+
+
+class ResetBeforeLeakArrays(TRUE_ARRAYS):
+    def step(self, total):
+        self.membrane, self.spiked = self.membrane - self.vth * self.spiked, np.zeros_like(self.spiked)
+        return super().step(total)
+
+
+class SaturatesFirstArrays(TRUE_ARRAYS):
+    def step(self, total):
+        before, self.spiked = self.spiked, np.zeros_like(self.spiked)
+        super().step(total)
+        self.membrane = self.membrane - self.vth * before
+        self.spiked = (self.membrane >= self.vth).astype(np.uint8)
+        return self.spiked
+
+
+class RemembersSpikeArrays(TRUE_ARRAYS):
+    def clear(self, samples):
+        before = getattr(self, "spiked", None)
+        super().clear(samples)
+        self.spiked = self.spiked if before is None else before
+
+
+class RemembersMembraneArrays(TRUE_ARRAYS):
+    def clear(self, samples):
+        before = getattr(self, "membrane", None)
+        super().clear(samples)
+        self.membrane = self.membrane if before is None else before
+
+
+ARRAYS = [
+    (FloorArrays, "leak rounded floor instead of toward-zero"),
+    (StrictArrays, "> instead of >="),
+    (UnsaturatedArrays, "no saturation"),
+    (ResetEarlyArrays, "reset one step early"),
+    (ResetBeforeLeakArrays, "reset before the leak"),
+    (SaturatesFirstArrays, "saturation before the reset"),
+    (RemembersSpikeArrays, "remembered spike not cleared between samples"),
+    (RemembersMembraneArrays, "membrane potential not cleared between samples"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["fc loihi-int8", "conv loihi-int4"])
+@pytest.mark.parametrize(("neurons", "wanted"), ARRAYS, ids=[n.__name__ for n, _ in ARRAYS])
+def test_a_wrong_neuron_of_the_vectorised_specification_is_named(name, neurons, wanted, monkeypatch):
+    def engine(frames):
+        with monkeypatch.context() as patch:
+            patch.setattr(second, "_Neurons", neurons)
+            return second.run_vectorised(program(name), frames, trace=True, batch=half(len(frames)))
+
+    problem = report_of(name, monkeypatch, engine=engine)
+    assert named(problem) == wanted, "\n".join(problem)
 
 
 @pytest.mark.parametrize("name", COMPILED)

@@ -348,6 +348,35 @@ def test_stopped_in_the_middle(name: str, stop: signal.Signals, here: Path) -> N
     assert not any(alive(child) for child in children)
 
 
+def test_a_simulation_of_recordings_stopped_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
+    mnist = write_mnist(tmp_path / "mnist", 20_000)
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    process = start(
+        ["data", "simulate", "--mnist-dir", str(mnist), "-o", str(tmp_path / "out"), "--train", "20000",
+         "--test", "1"],
+        stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    signal.signal(signal.SIGINT, before)
+    wait_for(lambda: len([*tmp_path.glob(".out.*.tmp/Train/*/*.bin")]) > 100, process)
+    os.killpg(process.pid, signal.SIGINT)
+    err = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == Exit.INTERRUPTED, err
+    assert "Traceback" not in err
+    assert [path.name for path in tmp_path.iterdir()] == ["mnist"]
+
+
+def write_mnist(folder: Path, n: int) -> Path:
+    """Idx files of `n` training images and as many of test, each a bar."""
+    folder.mkdir()
+    images = np.zeros((n, 28, 28), np.uint8)
+    images[:, 6:22, 12:16] = 255
+    for stem in ("train", "t10k"):
+        for kind, values in (("images-idx3", images), ("labels-idx1", np.arange(n) % 10)):
+            header = bytes([0, 0, 8, values.ndim]) + np.array(values.shape, ">u4").tobytes()
+            (folder / f"{stem}-{kind}-ubyte").write_bytes(header + values.astype(np.uint8).tobytes())
+    return folder
+
+
 def test_an_interrupt_within_an_exec_ends_with_our_code(tmp_path: Path) -> None:
     """CPython remembers one, and ends `python -m` by that signal whatever the code."""
     (tmp_path / "stopped.py").write_text(

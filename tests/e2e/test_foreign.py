@@ -42,7 +42,7 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["reference", "fast", "lava"])
+@pytest.mark.parametrize("backend", ["reference", "vectorised", "fast", "lava"])
 def test_spikes_in_spikes_out(backend, folder, capsys):
     assert run(["simulate", "flat.net", "--input", "one.npy", "--backend", backend, "-o", "out.npz"]) == 0
     text = capsys.readouterr().out
@@ -156,7 +156,7 @@ def arrays(path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["reference", "fast", "lava"])
+@pytest.mark.parametrize("backend", ["reference", "vectorised", "fast", "lava"])
 def test_chunks_and_traces_change_no_value(backend, folder, monkeypatch):
     """Samples one by one, in files instead of memory: the same arrays; with --traces those of all layers."""
     options = ["simulate", "flat.net", "--input", "many.npy", "--message-bits", "2", "--backend", backend]
@@ -180,7 +180,7 @@ def test_chunks_and_traces_change_no_value(backend, folder, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["reference", "fast"])
+@pytest.mark.parametrize("backend", ["reference", "vectorised", "fast"])
 def test_memory_is_flat_in_the_number_of_samples(backend, folder, monkeypatch):
     monkeypatch.setitem(stockrun.CHUNK_BYTES, backend, 5_000)
     monkeypatch.setattr(record, "IN_MEMORY", 0)

@@ -17,6 +17,7 @@ from sast_deploy.cli import run
 from sast_deploy.data.cache import SPLITS, FrameCache, check_frames
 from sast_deploy.engines.fast import run_fast
 from sast_deploy.engines.reference import run_reference
+from sast_deploy.engines.vectorised import run_vectorised
 from sast_deploy.netx.file import read_net, write_net
 from sast_deploy.studies.tables.build import make_tables
 from sast_deploy.studies.tables.records import load_records, raw_text
@@ -55,7 +56,7 @@ def test_a_net_file_is_read_written_and_read_again_as_the_same_program(name, tmp
 
 
 @pytest.mark.parametrize("name", NETS)
-@pytest.mark.parametrize("engine", [run_reference, run_fast])
+@pytest.mark.parametrize("engine", [run_reference, run_vectorised, run_fast])
 def test_its_known_answers_still_hold(name, engine, tmp_path):
     net = read_net(unpacked(name, tmp_path))
     record = engine(net.program, net.known.frames, trace=True)

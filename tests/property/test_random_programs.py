@@ -1,4 +1,4 @@
-"""2,000 random programs of every kind: the reference, its second derivation and `fast`, value by value.
+"""2,000 random programs of every kind: the reference, the second specification and `fast`, value by value.
 
 Of batches of many samples the reference runs three; the other two run all.
 """

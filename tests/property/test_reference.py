@@ -1,4 +1,4 @@
-"""The reference against an independent, vectorised derivation, over random programs and all rules."""
+"""The two specifications, the reference and the vectorised one, over random programs and all rules."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.strategies import cases
 @pytest.mark.slow
 @settings(max_examples=150)
 @given(cases())
-def test_any_program_agrees_with_the_second_derivation(case):
+def test_any_program_agrees_with_the_second_specification(case):
     program, frames = case
     got, expected = run_reference(program, frames, trace=True), vectorised(program, frames)
     assert first_difference(got, expected) is None

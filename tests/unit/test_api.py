@@ -194,7 +194,7 @@ def test_frames_and_labels_that_do_not_fit_are_refused(
         (lambda net: sast.verify(net, FRAMES, samples=2.5), "samples = 2.5; expected an integer"),
         (lambda net: sast.simulate(net, FRAMES, check=-1), "check = -1; expected an integer from 0"),
         (lambda net: sast.simulate(net, FRAMES, check="all"), "check = 'all'; expected an integer"),
-        (lambda net: sast.simulate(net, FRAMES, engine="quick"), "expected one of reference, fast, lava"),
+        (lambda net: sast.simulate(net, FRAMES, engine="quick"), "one of reference, vectorised, fast, lava"),
         (lambda net: sast.simulate(net, FRAMES, lava={"batch": 3}), "lava = dict of 1; expected"),
         (lambda net: sast.simulate(net, FRAMES, stock=sast.StockUse(steps=3)), "is for stock NetX files"),
         (lambda net: sast.verify(net, FRAMES, engines=[]), "engines = .*; expected a list of 1 to"),
@@ -338,7 +338,8 @@ def test_work_tells_an_observer_and_nobody_else(net: sast.Net, capsys: pytest.Ca
     assert heard == []
     with sast.observe(Listener()):
         sast.simulate(net, FRAMES, check=2)
-    assert heard == [("fast", 3), 1, 1, 1, ("reference check", 2), 1, 1]
+    checks = ("vectorised check", 2), 1, 1, ("reference check", 2), 1, 1
+    assert heard == [("fast", 3), 1, 1, 1, *checks]
     assert capsys.readouterr() == ("", "")
 
 

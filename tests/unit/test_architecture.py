@@ -23,7 +23,7 @@ ORDER = (
 )  # fmt: skip
 BEFORE_TRAINING = ORDER[: ORDER.index("training")]
 LAVA_HOME = "sast_deploy.engines.lava"
-TORCH_BEFORE_TRAINING = {"sast_deploy.engines.fast.dense"}
+TORCH_BEFORE_TRAINING = {"sast_deploy.engines.fast.product"}
 HEAVY = {"torch", "tonic", "lava", "numba", "h5py", "sklearn", "matplotlib", "scipy", "librosa"}
 
 

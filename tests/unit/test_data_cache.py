@@ -1,21 +1,26 @@
 from __future__ import annotations
 
+import json
 import os
 import resource
 import shutil
 import subprocess
 import sys
+import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from sast_deploy.base.errors import OutputError
+from sast_deploy.base.eventframes import EventFrames
 from sast_deploy.base.progress import observe
 from sast_deploy.data import FrameOptions, load_frames
-from sast_deploy.data.events import write_nmnist
+from sast_deploy.data.cache import FORMAT_VERSION, LISTS, digest_of
+from sast_deploy.data.events import read_nmnist, write_nmnist
 from sast_deploy.show.terminal import Terminal
-from tests.unit.data_samples import random_events, write_folder
+from tests.unit.data_samples import random_events, slow_frames, write_folder
 
 OPTIONS = FrameOptions(steps=2)
 
@@ -45,6 +50,12 @@ def builds(monkeypatch):
     return calls
 
 
+def bases(array):
+    while array is not None:
+        yield array
+        array = getattr(array, "base", None)
+
+
 def entry(tmp_path, frame_set):
     return tmp_path / "cache" / "frames" / frame_set.info.frame_digest
 
@@ -52,18 +63,21 @@ def entry(tmp_path, frame_set):
 def test_the_second_time_nothing_is_built(load, builds):
     first, second = load(), load()
     assert len(builds) == 1
-    assert isinstance(second.train.frames, np.memmap)
-    assert np.array_equal(first.train.frames, second.train.frames)
+    assert isinstance(second.train.frames, EventFrames)
+    for name in LISTS:
+        array = getattr(second.train.frames, name)
+        assert any(isinstance(each, np.memmap) for each in bases(array))
+        assert np.array_equal(array, getattr(first.train.frames, name))
     assert first.info == second.info
 
 
-def test_a_cached_run_imports_neither_tonic_nor_numba_nor_torch(load, root, tmp_path):
+def test_a_cached_run_imports_neither_tonic_nor_torch(load, root, tmp_path):
     load()
     code = (
         "import sys; from pathlib import Path; from sast_deploy.data import FrameOptions, load_frames;"
         "root, cache = map(Path, sys.argv[1:]);"
         "load_frames('nmnist', FrameOptions(steps=2), data_root=root, cache_dir=cache);"
-        "print([name for name in ('tonic', 'numba', 'torch', 'sklearn') if name in sys.modules])"
+        "print([name for name in ('tonic', 'torch', 'sklearn') if name in sys.modules])"
     )
     run = subprocess.run(
         [sys.executable, "-c", code, root, tmp_path / "cache"], capture_output=True, text=True, check=True
@@ -112,16 +126,21 @@ def test_a_new_recording_is_noticed(load, root):
 
 
 def truncate(folder):
-    with open(folder / "train.npy", "r+b") as file:
-        file.truncate(5000)
+    with open(folder / "train.index.npy", "r+b") as file:
+        file.truncate(500)
 
 
-def flip_a_bit(folder):
-    with open(folder / "train.npy", "r+b") as file:
-        file.seek(-100, os.SEEK_END)
+def flip_a_bit(folder, name="train.count.npy", from_end=100):
+    with open(folder / name, "r+b") as file:
+        file.seek(-from_end, os.SEEK_END)
         byte = file.read(1)[0]
         file.seek(-1, os.SEEK_CUR)
         file.write(bytes([byte ^ 1]))
+
+
+def say_that_it_is_an_array(folder):
+    text = (folder / "meta.json").read_text()
+    (folder / "meta.json").write_text(text.replace('"coding": "events"', '"coding": "array"'))
 
 
 def change_a_label(folder):
@@ -136,9 +155,13 @@ DAMAGES = [
     lambda folder: (folder / "meta.json").write_text('{"digest_of_rest": '),
     lambda folder: (folder / "meta.json").write_text("[]"),
     lambda folder: (folder / "meta.json").unlink(),
-    lambda folder: (folder / "test.npy").unlink(),
-    lambda folder: (folder / "test.npy").write_bytes(b""),
-    lambda folder: (folder / "test.npy").write_bytes(b"\x93NUMPY nonsense"),
+    say_that_it_is_an_array,
+    lambda folder: flip_a_bit(folder, "test.index.npy"),
+    lambda folder: flip_a_bit(folder, "train.starts.npy", 9),
+    lambda folder: (folder / "test.index.npy").unlink(),
+    lambda folder: (folder / "test.starts.npy").write_bytes(b""),
+    lambda folder: (folder / "test.count.npy").write_bytes(b"\x93NUMPY nonsense"),
+    lambda folder: shutil.copy(folder / "test.count.npy", folder / "train.count.npy"),
 ]
 
 
@@ -198,9 +221,9 @@ def test_a_cache_that_cannot_be_made_names_the_folder_and_the_way_out(root, tmp_
 def test_a_full_disk_is_one_line_and_leaves_nothing(load, tmp_path):
     first = load(FrameOptions(steps=3))  # so that the kernels are compiled before the disk is full
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
     try:
-        with pytest.raises(OutputError, match=r"train.npy: frames cannot be cached: File too large"):
+        with pytest.raises(OutputError, match=r"train.\w+.npy: frames cannot be cached: File too large"):
             load()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -212,3 +235,99 @@ def test_the_environment_names_the_cache(root, tmp_path, monkeypatch):
     monkeypatch.setenv("SAST_CACHE_DIR", str(tmp_path / "named"))
     load_frames("nmnist", OPTIONS, data_root=root)
     assert (tmp_path / "named" / "frames").is_dir()
+
+
+def test_dense_frames_are_kept_as_an_array(load, root, tmp_path):
+    """Events take three bytes each, so an array takes less room from a density of a third on."""
+    dense = load(FrameOptions(steps=1, size=(4, 4)))
+    assert type(dense.train.frames) is np.memmap
+    folder = entry(tmp_path, dense)
+    assert sorted(path.name for path in folder.iterdir()) == ["meta.json", "test.npy", "train.npy"]
+    for name, index in (("train", 3), ("test", 0)):
+        split = getattr(dense, name)
+        expected = slow_frames(read_nmnist(root / split.ids[index]), (34, 34), dense.options)
+        assert np.array_equal(split.frames[index], expected)
+        assert np.count_nonzero(expected) > expected.size / 3
+    again = load(FrameOptions(steps=1, size=(4, 4)))
+    assert np.array_equal(again.train.frames, dense.train.frames)
+
+
+def test_a_cache_of_arrays_is_read_as_ever(load, tmp_path, builds):
+    """What version 1 wrote: arrays, sparse as they are, and a meta.json that does not name the coding."""
+    first = load()
+    folder = entry(tmp_path, first)
+    meta = json.loads((folder / "meta.json").read_text())
+    assert meta.pop("format_version") == FORMAT_VERSION == 2
+    del meta["digest_of_rest"]
+    for name in ("train", "test"):
+        frames = np.asarray(getattr(first, name).frames)
+        np.save(folder / f"{name}.npy", frames)
+        for each in LISTS:
+            (folder / f"{name}.{each}.npy").unlink()
+        assert meta[name].pop("coding") == "events"
+        meta[name]["crc32"] = [zlib.crc32(frames)]
+    meta = {"format_version": 1, **meta}
+    (folder / "meta.json").write_text(json.dumps({**meta, "digest_of_rest": digest_of(meta)}))
+    second = load()
+    assert len(builds) == 1
+    assert type(second.train.frames) is np.memmap
+    assert np.array_equal(second.train.frames, first.train.frames)
+    assert second.info == first.info
+
+
+LOADER = """
+import sys, time
+from pathlib import Path
+import sast_deploy.data.build as module
+from sast_deploy.base.progress import observe
+from sast_deploy.data import FrameOptions, load_frames
+from sast_deploy.show.terminal import Terminal
+
+root, cache = map(Path, sys.argv[1:3])
+build = module.build
+
+def slow(*arguments):
+    with open(cache.parent / "builders", "a") as file:
+        file.write("built\\n")
+    time.sleep(float(sys.argv[3]))
+    return build(*arguments)
+
+module.build = slow
+with observe(Terminal()):
+    print(load_frames("nmnist", FrameOptions(steps=2), data_root=root, cache_dir=cache).info.frame_digest)
+"""
+
+
+def start_loader(root, cache, seconds):
+    words = [sys.executable, "-c", LOADER, root, cache, str(seconds)]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(path):
+    until = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_of_many_processes_one_builds_and_the_others_say_that_they_wait(root, tmp_path):
+    processes = [start_loader(root, tmp_path / "cache", 1.0) for _ in range(3)]
+    results = [process.communicate(timeout=60) for process in processes]
+    assert len({out for out, _ in results}) == 1
+    assert (tmp_path / "builders").read_text() == "built\n"
+    waits = [err for _, err in results if "waiting for it" in err]
+    assert waits == [f"sast-deploy: another process is preparing nmnist from {root}; waiting for it\n"] * 2
+
+
+@pytest.mark.slow
+def test_a_killed_builder_blocks_nobody(root, tmp_path):
+    stuck = start_loader(root, tmp_path / "cache", 600.0)
+    wait_for(tmp_path / "builders")
+    waiting = start_loader(root, tmp_path / "cache", 0.0)
+    assert "waiting for it" in waiting.stderr.readline()
+    stuck.kill()
+    stuck.communicate()
+    out, err = waiting.communicate(timeout=60)
+    assert (waiting.returncode, len(out.strip())) == (0, 64), err
+    assert (tmp_path / "builders").read_text() == "built\n" * 2

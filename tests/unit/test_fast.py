@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
 from sast_deploy.base.compiled import source_digest
 from sast_deploy.base.errors import DataError
-from sast_deploy.engines.fast import FastEngine, dense, engine as engine_module, run_fast
+from sast_deploy.base.eventframes import EventFrames
+from sast_deploy.engines.fast import (
+    FastEngine,
+    choice,
+    emit,
+    engine as engine_module,
+    listing,
+    product,
+    run_fast,
+)
 from sast_deploy.engines.fast.kernels import run_spiking
 from sast_deploy.engines.reference import run_reference
 from sast_deploy.program.fixedpoint import Arithmetic, QFormat
@@ -22,6 +33,7 @@ from sast_deploy.program.program import Program, SumPool, frozen_ints
 from sast_deploy.program.record import first_difference
 from tests.programs import (
     RULES,
+    conv,
     conv_program,
     dense as dense_layer,
     fc_program,
@@ -145,32 +157,151 @@ def test_an_input_too_large_is_found_wherever_it_is_looked_for(dtype, value):
 
 
 @pytest.mark.parametrize("exact", [True, False])
-def test_dense_products_are_chosen_by_density_and_agree(exact, monkeypatch):
+@pytest.mark.parametrize("make", ["fc", "conv"])
+def test_products_are_chosen_by_the_clock_and_agree(make, exact, monkeypatch):
     rng = np.random.default_rng(9)
     program = replace(fc_program(rng, shape=(2, 8, 8), hidden=(40, 24)), reset_interval=3)
-    calls = []
+    if make == "conv":
+        layers = (conv(rng, 2, 5, stride=(2, 1)), conv(rng, 5, 40, dilation=(1, 2)), readout(rng, 960, 3))
+        program = replace(program, layers=layers)
+    asked, calls = [], []
 
     def counted(plan, x):
         calls.append(plan.out_shape)
-        return dense.dense_sums(plan, x)
+        return product.product_sums(plan, x)
 
-    monkeypatch.setattr(engine_module, "dense_sums", counted)
-    monkeypatch.setattr(dense, "exact_here", lambda: exact)
+    def clock(question, candidates, code):
+        asked.append(question)
+        for candidate in candidates.values():
+            candidate()
+        return "product"
+
+    monkeypatch.setattr(engine_module, "product_sums", counted)
+    monkeypatch.setattr(choice, "exact_here", lambda: exact)
+    monkeypatch.setattr(choice, "fastest", clock)
+    monkeypatch.setattr(choice, "WORTH_ASKING", 1)
     for density, wanted in ((0.9, exact), (0.02, False)):
         calls.clear()
         frames = random_frames(rng, program, 12, density)
         got = run_fast(program, frames, trace=True, batch=4, threads=1)
-        assert ((40,) in calls) == wanted
+        assert (program.shapes()[1] in calls) == wanted
         assert first_difference(got, run_reference(program, frames, trace=True)) is None
+    assert any("90% counts" in question for question in asked) == exact
 
 
-def test_a_dense_product_gives_way_to_counts_beyond_int8(monkeypatch):
+def test_the_clock_is_not_asked_where_little_is_to_be_won(monkeypatch):
+    monkeypatch.setattr(choice, "fastest", lambda *_: pytest.fail("asked"))
+    program = fc_program(np.random.default_rng(9))
+    run_fast(program, random_frames(np.random.default_rng(9), program, 12, 0.9), batch=4)
+
+
+def test_a_product_gives_way_to_counts_beyond_int8():
     rng = np.random.default_rng(10)
     program = replace(fc_program(rng), input_max=255)
     frames = rng.integers(0, 128, (6, 6, *program.input_shape)).astype(np.uint8)
     frames[4:] += 128
-    got = run_fast(program, frames, trace=True, batch=2)
-    assert first_difference(got, run_reference(program, frames, trace=True)) is None
+    engine = FastEngine(program, batch=2)
+    run = engine_module._Run(frames, engine_module.empty_record(engine.neurons, 6, 6, 3, True), 2, {0})
+    for low in (0, 2, 4):
+        engine._tile(run, low)
+    assert first_difference(run.record, run_reference(program, frames, trace=True)) is None
+
+
+@pytest.mark.parametrize("make", PROGRAMS.values(), ids=PROGRAMS)
+@pytest.mark.parametrize("highest", [1, 3, 255])
+@pytest.mark.parametrize("density", [0.0, 0.03, 0.7])
+def test_lists_of_events_in_place_of_frames(make, highest, density):
+    rng = np.random.default_rng(4)
+    program = replace(make(rng), input_max=highest)
+    frames = rng.integers(1, highest + 1, (5, 6, *program.input_shape)).astype(np.uint8)
+    frames[rng.random(frames.shape) >= density] = 0
+    lists = EventFrames.from_dense(frames)
+    engine = FastEngine(program, batch=2, threads=2)
+    expected = run_reference(program, frames, trace=True)
+    assert first_difference(engine.run(lists, trace=True), expected) is None
+    if engine.plans[0].lanes is not None:
+        run = engine_module._Run(lists, engine_module.empty_record(engine.neurons, 5, 6, 3, False), 5, {0})
+        engine._tile(run, 0)
+        np.testing.assert_array_equal(run.record.logits, expected.logits)
+
+
+def test_lists_with_a_count_too_large_are_refused():
+    program = fc_program(np.random.default_rng(3))
+    frames = random_frames(np.random.default_rng(3), program, 9)
+    frames[7, 2, 1, 0, 3] = 5
+    with pytest.raises(DataError, match=r"frames with values 0\.\.5; expected 0\.\.4"):
+        run_fast(program, EventFrames.from_dense(frames), batch=2)
+
+
+@pytest.mark.parametrize("size", [64, 65, 127, 128, 200])
+@pytest.mark.parametrize("density", [0.0, 0.1, 0.5, 1.0])
+def test_lists_are_the_same_with_and_without_instructions_for_them(size, density):
+    rng = np.random.default_rng(size)
+    x = np.where(rng.random(size) < density, rng.integers(1, 5, size), 0).astype(np.uint8)
+    for kind in (np.uint16, np.int32):
+        for name, lister in LISTERS.items():
+            index, values = np.zeros(size + 64, kind), np.zeros(size + 64, np.uint8)
+            n = lister(x, index, values)
+            np.testing.assert_array_equal(index[:n], np.flatnonzero(x), err_msg=name)
+            np.testing.assert_array_equal(values[:n], x[x > 0], err_msg=name)
+
+
+def lister(list_bits, take):
+    @numba.njit
+    def run(x, index, values):
+        n = 0
+        for low in range(0, len(x), 64):
+            bits = listing.unequal(x, low, len(x), 0)
+            beyond = max(low + 64 - len(x), 0)
+            list_bits(bits, low, index, n)
+            take(bits << np.uint64(beyond), x, low - beyond, values, n)
+            n += listing.count_bits(bits)
+        return n
+
+    return run
+
+
+LISTERS = {
+    "compressing": lister(listing._list_by_compressing, listing._take_by_compressing(64)),
+    "scanning": lister(listing._list_by_scanning, listing._take_by_scanning),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processor", ["haswell", "skylake-avx512"])
+def test_other_processors_get_other_code_and_the_same_numbers(processor, tmp_path):
+    """What numba makes for a processor with AVX2 alone, and for one with AVX-512 but not all of it."""
+    if platform.machine() != "x86_64" or (processor != "haswell" and not emit.FEATURES.get("avx512bw")):
+        pytest.skip(f"this processor does not run code for {processor}")
+    features = "+avx2,+bmi,+bmi2,+fma,+popcnt" + ",+avx512f,+avx512bw,+avx512vl" * (processor != "haswell")
+    environment = {
+        **os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_CPU_NAME": processor,
+        "NUMBA_CPU_FEATURES": features,
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", OTHER_PROCESSOR], capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.stdout == "False None None None\n", done.stdout + done.stderr
+
+
+OTHER_PROCESSOR = """
+import numpy as np
+from sast_deploy.base.eventframes import EventFrames
+from sast_deploy.engines.fast import emit, run_fast
+from sast_deploy.engines.reference import run_reference
+from sast_deploy.program.record import first_difference
+from tests.programs import conv_program, fc_program, random_frames
+
+rng, found = np.random.default_rng(1), []
+for program in (fc_program(rng, hidden=(300, 20)), conv_program(rng)):
+    frames = random_frames(rng, program, 3)
+    expected = run_reference(program, frames, trace=True)
+    found.append(first_difference(run_fast(program, frames, trace=True), expected))
+    if len(found) == 1:
+        lists = EventFrames.from_dense(frames)
+        found.append(first_difference(run_fast(program, lists, trace=True), expected))
+print(emit.COMPRESSES, *found)
+"""
 
 
 @pytest.mark.slow

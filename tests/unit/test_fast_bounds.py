@@ -9,10 +9,10 @@ import pytest
 
 from sast_deploy.base.errors import CompileError
 from sast_deploy.engines.fast import bounds, plan as plans, run_fast
-from sast_deploy.engines.fast.bounds import choose_widths, largest_intermediate, largest_sum
+from sast_deploy.engines.fast.bounds import choose_widths, largest_intermediate, largest_sum, most_rows
 from sast_deploy.engines.reference import run_reference
 from sast_deploy.program.fixedpoint import Arithmetic, QFormat
-from sast_deploy.program.program import Dense, Program, Readout, frozen_ints
+from sast_deploy.program.program import Conv2d, Dense, Program, Readout, frozen_ints
 from sast_deploy.program.record import first_difference
 
 RULES = Arithmetic(QFormat(16, 8), 8, "saturate", "toward-zero", "half-up", ">=", "subtract")
@@ -105,8 +105,6 @@ def test_sums_at_their_bounds_are_exact(weight, inputs):
 @pytest.mark.parametrize(
     ("weight", "planted"),
     [
-        (127, {"partial_inputs": 10**6}),  # partial sums of int16 that never stop
-        (127, {"partial_inputs": 20 * 32767 // 127}),
         (129, {"weight": np.int8}),
         (30000, {"partial": np.int16}),
         (2**30, {"weight": np.int32, "partial": np.int64, "total": np.int32}),
@@ -122,6 +120,43 @@ def test_a_planted_narrow_type_is_caught(weight, planted, monkeypatch):
     monkeypatch.setattr(plans, "choose_widths", narrowed)
     got = run_fast(program, frames, trace=True, threads=1)
     assert first_difference(got, expected) is not None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("bound", "weight"), [("narrow_rows", 7), ("narrow_rows", 127), ("wide_rows", 7), ("wide_rows", 127),
+                          ("unit_rows", 127)],
+)  # fmt: skip
+def test_a_planted_sum_of_16_bits_that_never_stops_is_caught(weight, bound, monkeypatch):
+    """unit_rows is what lists by count go by; places of a convolution go by the others."""
+    program, frames = extreme(weight, 300)
+    if bound != "unit_rows":
+        program, frames = as_convolution(program), frames.reshape(2, 3, 300, 1, 1)
+    expected = run_reference(program, frames, trace=True)
+    assert first_difference(run_fast(program, frames, trace=True), expected) is None
+    plan_lanes = plans._plan_lanes
+
+    def endless(*arguments):
+        return plan_lanes(*arguments)._replace(**{bound: 10**6})
+
+    monkeypatch.setattr(plans, "_plan_lanes", endless)
+    assert first_difference(run_fast(program, frames, trace=True), expected) is not None
+
+
+def as_convolution(program):
+    """The first layer as one of 1 x 1 kernels over one pixel of as many channels."""
+    hidden, last = program.layers
+    weight = frozen_ints(hidden.weight[:, :, None, None])
+    geometry = ((1, 1), (0, 0), (1, 1), 1)
+    conv = Conv2d(weight, hidden.bias, hidden.vth, hidden.weight_exp, hidden.v_decay, *geometry)
+    return replace(program, input_shape=(300, 1, 1), layers=(conv, last))
+
+
+@pytest.mark.parametrize("most", [-1, 0, 1, 9, 10, 11, 10**6])
+def test_rows_are_counted_by_the_largest_weights(most):
+    one = layer([[5, -4, 1, 0], [2, 2, 2, 2]])
+    expected = {-1: -1, 0: 0, 1: 0, 9: 2, 10: 4, 11: 4, 10**6: 4}[most]
+    assert most_rows(one, most) == expected
 
 
 def test_the_ladder_ends_with_what_always_fits():

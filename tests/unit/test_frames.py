@@ -12,6 +12,7 @@ from sast_deploy.engines.fast import run_fast
 from sast_deploy.engines.frames import CHUNK, check_frames
 from sast_deploy.engines.lava import run_lava
 from sast_deploy.engines.reference import run_reference
+from sast_deploy.engines.vectorised import run_vectorised
 from sast_deploy.program.program import Program
 from tests.programs import fc_program
 
@@ -19,6 +20,7 @@ PROGRAM = fc_program(np.random.default_rng(0))  # inputs 0..4
 SIGNED = replace(PROGRAM, input_min=-3, input_max=300)
 ENGINES = {
     "reference": run_reference,
+    "vectorised": run_vectorised,
     "fast": run_fast,
     "lava": lambda program, frames: run_lava(program, frames),
 }

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sast_deploy.engines.reference import Neurons, Synapses
+from sast_deploy.engines import vectorised
+from sast_deploy.engines.reference import Neurons, Synapses, run_reference
+from sast_deploy.engines.vectorised import run_vectorised
 from sast_deploy.program.fixedpoint import (
     OVERFLOWS,
     ROUNDINGS,
@@ -19,10 +22,11 @@ from sast_deploy.program.fixedpoint import (
     fit_array,
 )
 from sast_deploy.program.profile import LAYOUT, load_profile, profile_names
-from sast_deploy.program.program import Dense, frozen_ints
+from sast_deploy.program.program import Dense, Program, frozen_ints
 
 README = Path(__file__).parents[2] / "profiles" / "README.md"
 FORMATS = {"Q4.4": QFormat(8, 4), "Q8.8": QFormat(16, 8)}
+RULES = Arithmetic(FORMATS["Q4.4"], 8, "saturate", "toward-zero", "half-up", ">=", "subtract")
 
 
 def table(heading: str) -> list[dict[str, str]]:
@@ -42,6 +46,7 @@ def test_rounding_table():
             expected = int(row[rounding])
             assert divide_pow2(value, n, rounding) == expected, (value, n, rounding)
             assert divide_pow2_array(np.array([value]), n, rounding).tolist() == [expected]
+            assert vectorised._divided(np.array([value]), n, rounding).tolist() == [expected]
 
 
 def test_overflow_table():
@@ -53,6 +58,8 @@ def test_overflow_table():
             expected = int(row[overflow])
             assert fit(value, form, overflow) == expected, (value, overflow)
             assert fit_array(np.array([value]), form, overflow).tolist() == [expected]
+            rules = replace(RULES, state=form, overflow=overflow)
+            assert vectorised._fitted(np.array([value]), rules).tolist() == [expected]
 
 
 @pytest.mark.parametrize(
@@ -61,13 +68,13 @@ def test_overflow_table():
 def test_reset_table(column: int, reset: str, comparison: str):
     lines = README.read_text(encoding="utf-8").split("\n## Reset and comparison, worked\n")[1].splitlines()
     rows = [line.strip("|").split("|") for line in lines if line.startswith("|")][2:8]
-    one = frozen_ints([1])
-    layer = Dense(frozen_ints([[1]]), frozen_ints([0]), 16 * one, 0, frozen_ints([2048]))
-    rules = Arithmetic(FORMATS["Q4.4"], 4, "saturate", "toward-zero", "half-up", comparison, reset)
-    neuron = Neurons(layer, (1,), rules)
-    for row in rows:
-        spikes = neuron.step([11])
-        assert [neuron.membrane[0], spikes[0]] == [int(row[column]), int(row[column + 1])], row
+    layer = Dense(frozen_ints([[11]]), frozen_ints([0]), frozen_ints([16]), 0, frozen_ints([2048]))
+    rules = replace(RULES, comparison=comparison, reset=reset)
+    program = Program("t", (1, 1, 1), 1, len(rows), ("a",), rules, (layer,))
+    for run in (run_reference, run_vectorised):
+        (trace,) = run(program, np.ones((1, len(rows), 1, 1, 1), np.uint8), trace=True).traces
+        assert trace.membrane.ravel().tolist() == [int(row[column]) for row in rows]
+        assert trace.spikes.ravel().tolist() == [int(row[column + 1]) for row in rows]
 
 
 def test_current_and_delay_table():
@@ -76,13 +83,17 @@ def test_current_and_delay_table():
         frozen_ints([[12]]), frozen_ints([0]), frozen_ints([100]), 0, frozen_ints([4096]),
         u_decay=frozen_ints([2048]), delay=frozen_ints([1]),
     )  # fmt: skip
-    rules = Arithmetic(FORMATS["Q8.8"], 8, "saturate", "toward-zero", "half-up", ">=", "subtract")
+    rules = replace(RULES, state=FORMATS["Q8.8"])
     synapses, neurons = Synapses(neuron, (1,)), Neurons(neuron, (1,), rules)
     for t, row in enumerate(rows):
         synapses.send([int(row["x"])], t)
         total = synapses.arrive(t)
         neurons.step(total)
         assert [*total, *neurons.current, *neurons.membrane] == [int(row[name]) for name in ("a", "c", "u")]
+    program = Program("t", (1, 1, 1), 1, len(rows), ("a",), rules, (neuron,))
+    frames = np.array([int(row["x"]) for row in rows], np.uint8).reshape(1, -1, 1, 1, 1)
+    (trace,) = run_vectorised(program, frames, trace=True).traces
+    assert trace.membrane.ravel().tolist() == [int(row["u"]) for row in rows]
 
 
 def test_every_key_is_documented():

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from sast_deploy.base.errors import NetFileError, SastError
-from sast_deploy.base.reading import Expected, identify, open_regular, read_bytes
+from sast_deploy.base.reading import Expected, open_regular, read_bytes
 from sast_deploy.base.reading.arrays import read_npy
 from sast_deploy.base.reading.documents import parse_json, parse_toml, read_json, read_toml
+from sast_deploy.base.reading.files import identify
 from sast_deploy.base.reading.hdf5 import open_hdf5, read_dataset
 
 WANTED = Expected("a file of the test", NetFileError, "make one")

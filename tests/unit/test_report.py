@@ -39,7 +39,7 @@ def report():
     record = run_reference(program, frames)
     labels = record.predictions.copy()
     labels[:5] = (labels[:5] + 1) % 3
-    return make_report(program, frames, labels, record, Execution("lava", 1.5, 20, None), FACTS)
+    return make_report(program, frames, labels, record, Execution("lava", 1.5, 20, None, 5), FACTS)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,8 @@ def test_numbers(report):
     values = json.loads(report.to_json())
     assert values["accuracy"]["value"] == 0.75
     assert values["synops_per_sample"]["total"] == report.synops
-    assert values["run"] == {"backend": "lava", "seconds": 1.5, "checked": 20, "difference": None}
+    run = {"backend": "lava", "seconds": 1.5, "checked": 20, "difference": None, "by_reference": 5}
+    assert values["run"] == run
     assert list(values)[:4] == ["report_version", "net", "profile", "data"]
 
 
@@ -76,7 +77,8 @@ def test_what_a_person_reads(report):
         "SIMULATED: digits", "20 samples, 20 % held out by seed 3",
         "75.00 % (15 of 20; 95 % interval 53.13 % to 88.81 %)",
         "90.00 % (18 of 20", "95.00 % (19 of 20",
-        "20 samples replayed: spike counts, logits and predictions identical",
+        "20 samples replayed: spike counts, logits and predictions identical; all by the vectorised "
+        "specification, 5 by the reference",
         "layer 0 (dense)", "SynOps", "p" * 64, "confusion",
     ):  # fmt: skip
         assert expected in text.getvalue()
@@ -108,6 +110,12 @@ def test_an_accuracy_of_more_samples_is_not_shown_beside_this_one(report):
     assert "90 of 100" not in text.getvalue()
     assert text.getvalue().count("measured on all 100 samples, so not shown beside 20 of them") == 2
     assert "1 sample replayed" in text.getvalue()
+
+
+def test_what_the_reference_alone_replayed_is_said_to_be_its_own(report):
+    text = io.StringIO()
+    print_report(replace(report, run=Execution("vectorised", 1.5, 20, None, 20)), Out(text))
+    assert "predictions identical; all by the reference\n" in text.getvalue()
 
 
 def test_the_lowest_class_wins_a_tie():

@@ -76,6 +76,15 @@ def test_mnist_is_simulated_from_idx_files_and_the_splits_noise_differs(mnist, t
     assert tree(again) == tree(out)
 
 
+def test_any_number_of_threads_writes_the_same_bytes(mnist, tmp_path, monkeypatch):
+    monkeypatch.setattr(saccade, "RUN", 2)
+    for threads in (1, 4):
+        monkeypatch.setattr("sast_deploy.base.threads.processors", lambda n=threads: n)
+        simulate_mnist(mnist, tmp_path / f"out{threads}", 6, 3, seed=9)
+    assert tree(tmp_path / "out1") == tree(tmp_path / "out4")
+    assert len(tree(tmp_path / "out1")) == 10
+
+
 @pytest.mark.parametrize(("n_train", "n_test"), [(0, 1), (7, 1), (1, 0), (1, 4), (-1, 1)])
 def test_more_or_fewer_images_than_there_are_is_refused(mnist, tmp_path, n_train, n_test):
     with pytest.raises(DataError, match="images; expected 1 to"):
@@ -115,6 +124,7 @@ def test_a_failure_midway_leaves_nothing(mnist, tmp_path, monkeypatch):
         return simulate_recording(*arguments, **options)
 
     monkeypatch.setattr(saccade, "simulate_recording", fail_at_two)
+    monkeypatch.setattr(saccade, "RUN", 1)
     with pytest.raises(OutputError, match="No space left on device"):
         simulate_mnist(mnist, tmp_path / "out", 3, 1)
     assert list(tmp_path.iterdir()) == [mnist]

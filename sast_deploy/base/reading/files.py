@@ -71,6 +71,11 @@ def open_regular(path: Path | str, expected: Expected) -> BinaryIO:
 
     Raises `expected.error`: missing, a folder, a pipe, a device, not readable.
     """
+    return os.fdopen(_open(path, expected)[0], "rb")
+
+
+def _open(path: Path | str, expected: Expected) -> tuple[int, int]:
+    """The handle and the size of a regular file. Raises as `open_regular`."""
     try:
         # Without O_NONBLOCK, opening a pipe waits for its writer.
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -78,17 +83,17 @@ def open_regular(path: Path | str, expected: Expected) -> BinaryIO:
         expected.refuse(_unopened(error), path, expected.making)
     except ValueError:
         expected.refuse("is no name of a file", path, expected.making)
-    mode = os.fstat(handle).st_mode
-    if not stat.S_ISREG(mode):
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode):
         os.close(handle)
-        expected.refuse(f"is {irregular(mode)}", path, expected.making)
-    return os.fdopen(handle, "rb")
+        expected.refuse(f"is {irregular(found.st_mode)}", path, expected.making)
+    return handle, found.st_size
 
 
 def read_bytes(path: Path | str, expected: Expected, limit: int) -> bytes:
-    """The whole content of a regular file of at most `limit` bytes. Raises `expected.error`."""
-    with open_regular(path, expected) as file:
-        size = os.fstat(file.fileno()).st_size
+    """The whole content of a regular file of at most `limit` bytes, below 2 GiB. Raises `expected.error`."""
+    handle, size = _open(path, expected)
+    with os.fdopen(handle, "rb", buffering=0) as file:
         check_size(size, limit, path, expected)
         try:
             content = file.read(size + 1)

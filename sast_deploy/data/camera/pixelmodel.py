@@ -27,13 +27,26 @@ from numpy.typing import NDArray
 
 from sast_deploy.base.errors import DataError
 from sast_deploy.data.camera.path import KNOTS, PATH_STEP_US, PAUSES_US, Knots, image_path
-from sast_deploy.data.camera.pixelkernel import SENSOR, SUB, Scene, Sensor, background, expose, look_up
+from sast_deploy.data.camera.pixelkernel import (
+    SENSOR,
+    SUB,
+    Optics,
+    Scene,
+    Sensor,
+    background,
+    develop,
+    expose,
+    unpack,
+)
 from sast_deploy.data.events import EVENT, Events
 
 IMAGE = 28  # MNIST's images are 28 pixels high and wide
 
 _MARGIN = 10  # pixels of blank paper around the sensor that the path may bring into view
-_GRID = (SENSOR + 2 * _MARGIN) * SUB
+_PLANE = SENSOR + 2 * _MARGIN
+_GRID = _PLANE * SUB
+_CORNERS = ((0, 0, 1, 1), (0, 1, 0, 1))  # down, right
+_PAUSES = np.array(PAUSES_US)
 _BLUR_BITS = 12  # fixed-point fraction of a blur weight
 _INK_BITS = 12  # fixed-point fraction of the blurred ink, the index of the logarithm's table
 _LOG_BITS = 20  # fixed-point fraction of L
@@ -99,9 +112,14 @@ def _check(model: PixelModel) -> None:
         values = getattr(model, name)
         if len(values) != 3 or not all(low <= value <= 5000 for value in values):
             raise DataError(f"{name} = {values}", where="pixel model", expected=f"three of {low} to 5000")
-    if len(model.path) < 2 or not all(abs(at) <= _MARGIN - 1 for knot in model.path for at in knot):
+    if not _is_near(model.path):
         raise DataError("a path of fewer than 2 knots or too far", where="pixel model",
                         expected=f"knots within {_MARGIN - 1} pixels")  # fmt: skip
+
+
+@functools.lru_cache(maxsize=8)  # each recording has a model of its own, but one of few paths
+def _is_near(path: Knots) -> bool:
+    return len(path) > 1 and all(abs(at) <= _MARGIN - 1 for knot in path for at in knot)
 
 
 def simulate_recording(
@@ -125,15 +143,17 @@ def simulate_recording(
     image = np.asarray(image)
     if image.shape != (IMAGE, IMAGE) or image.dtype != np.uint8:
         raise DataError(f"an image of shape {image.shape}, {image.dtype}", expected="(28, 28) uint8")
-    dice, levels = _dice(seed, number), _log_luminance(image, model).ravel()
-    scene = Scene(levels, _GRID, *_path_samples(model.path), float(PATH_STEP_US))
+    dice, levels = _dice(seed, number), np.empty((SUB, SUB, _PLANE, _PLANE))
+    optics = _optics(model.blur_px, model.magnification, model.ink_luminance)
+    develop(np.ascontiguousarray(image), optics, levels)
+    scene = Scene(levels.ravel(), _PLANE, *_path_samples(model.path), float(PATH_STEP_US))
     sensor = Sensor(
         model.threshold_on, model.threshold_off, model.threshold_noise, float(model.refractory_us),
         _mismatch(seed, model.mismatch),
     )  # fmt: skip
     packed = np.empty(_MAX_EVENTS, dtype=np.int64)
     count = expose(scene, sensor, dice[3], packed)
-    last = (len(scene.corners) - 1) * PATH_STEP_US
+    last = (len(scene.places) - 1) * PATH_STEP_US
     if count >= 0:
         length = float(last + _LATEST_US)
         on, off = (rate * length * 1e-6 * SENSOR**2 for rate in (model.noise_on_hz, model.noise_off_hz))
@@ -143,31 +163,16 @@ def simulate_recording(
                         expected="higher thresholds or less noise")  # fmt: skip
     shifts = _shifts(dice, model)
     # Recordings end where the third saccade should have ended; sessions moved the saccade, not the end.
-    end = last + shifts[2] - model.onset_us[2]
-    return _unpack(np.sort(packed[:count]), shifts, end)
+    end, events = last + shifts[2] - model.onset_us[2], np.empty(count, dtype=EVENT)
+    return events[: unpack(np.sort(packed[:count]), shifts, _PAUSES, end, events)]
 
 
-def _shifts(dice: NDArray[np.uint64], model: PixelModel) -> list[int]:
+def _shifts(dice: NDArray[np.uint64], model: PixelModel) -> NDArray[np.int64]:
     """Shift of each saccade in this recording; microseconds."""
     shifts = []
     for bits, jitter, onset in zip(dice[:3], model.jitter_us, model.onset_us, strict=True):
         shifts.append(onset + int(bits) % (2 * jitter + 1) - jitter)
-    return shifts
-
-
-def _unpack(packed: NDArray[np.int64], shifts: list[int], end: int) -> Events:
-    """Events before `end` from packed integers; between two saccades the shift of time goes over linearly."""
-    times = packed >> 13
-    moved = times + shifts[0]
-    for k, (pause, length) in enumerate(PAUSES_US):
-        moved += (shifts[k + 1] - shifts[k]) * np.clip(times - pause, 0, length) // length
-    times = moved
-    inside = (times >= 0) & (times < end)
-    packed, times = packed[inside], times[inside]
-    events = np.empty(len(packed), dtype=EVENT)
-    events["x"], events["y"] = (packed >> 1) & 63, (packed >> 7) & 63
-    events["p"], events["t"] = packed & 1, times
-    return events
+    return np.array(shifts)
 
 
 def _dice(seed: int, number: int) -> NDArray[np.uint64]:
@@ -187,41 +192,28 @@ def _mismatch(seed: int, sigma: float) -> NDArray[np.float64]:
 
 
 @functools.lru_cache(maxsize=8)
-def _blur_matrix(sigma: float, magnification: float) -> NDArray[np.float64]:
-    """Weights (grid, 28) of the image's pixels at the samples of one axis; whole numbers in float64."""
+def _optics(sigma: float, magnification: float, ink_luminance: float) -> Optics:
+    """The blur of one axis, and L for blurred ink 0, 1/4096, ..., 1, rounded to 2**-20."""
     centre = (np.arange(_GRID) + 0.5) / SUB - 0.5 - _MARGIN
     middle = (IMAGE - 1) / 2
     left = (np.arange(IMAGE) - 0.5 - middle) * magnification + middle
     scale = 1.0 / (sigma * math.sqrt(2.0))
     edges = np.concatenate([left, left[-1:] + magnification])
     cumulative = np.array([[math.erf((e - c) * scale) for e in edges] for c in centre])
-    matrix: NDArray[np.float64] = np.rint(np.diff(cumulative, axis=1) / 2 * 2**_BLUR_BITS)
-    return matrix
-
-
-@functools.lru_cache(maxsize=8)
-def _log_table(ink_luminance: float) -> NDArray[np.float64]:
-    """L for blurred ink 0, 1/4096, ..., 1, rounded to 2**-20."""
+    blur = np.rint(np.diff(cumulative, axis=1) / 2 * 2**_BLUR_BITS)
+    inked = np.cumsum(blur != 0, axis=1)
+    bands = np.stack([(inked == 0).sum(axis=1), IMAGE - (inked[:, ::-1] == inked[:, -1:]).sum(axis=1) + 1], 1)
     ink = np.arange(2**_INK_BITS + 1) / 2**_INK_BITS
-    level = np.log(1.0 - (1.0 - ink_luminance) * ink)
-    table: NDArray[np.float64] = np.rint(level * 2**_LOG_BITS) / 2**_LOG_BITS
-    return table
-
-
-def _log_luminance(image: NDArray[np.uint8], model: PixelModel) -> NDArray[np.float64]:
-    """L on the fine grid, (grid, grid), image at its own place (path at 0)."""
-    blur = _blur_matrix(model.blur_px, model.magnification)
-    ink = blur @ image.astype(np.float64) @ blur.T  # whole numbers below 2**53: exact in any order
-    full = float(255 * 2 ** (2 * _BLUR_BITS))
-    levels: NDArray[np.float64] = np.empty_like(ink)
-    look_up(ink, 2**_INK_BITS / full, _log_table(model.ink_luminance), levels)
-    return levels
+    table = np.rint(np.log(1.0 - (1.0 - ink_luminance) * ink) * 2**_LOG_BITS) / 2**_LOG_BITS
+    return Optics(blur, bands, 2**_INK_BITS / float(255 * 2 ** (2 * _BLUR_BITS)), table)
 
 
 @functools.lru_cache(maxsize=8)
 def _path_samples(knots: Knots) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Each millisecond: flat index of the sample above and left of pixel (0, 0); fractions (down, right)."""
+    """`places` and `weights` of a Scene, each millisecond."""
     grid = (_MARGIN - image_path(knots)[:, ::-1]) * SUB + (SUB - 1) / 2  # rows first
     grid = np.rint(grid * 2**16) / 2**16
     corner = np.floor(grid).astype(np.int64)
-    return corner[:, 0] * _GRID + corner[:, 1], grid - corner
+    rows, columns = (corner[:, axis, None] + np.array(beside) for axis, beside in enumerate(_CORNERS))
+    planes = rows % SUB * SUB + columns % SUB
+    return (planes * _PLANE + rows // SUB) * _PLANE + columns // SUB, grid - corner

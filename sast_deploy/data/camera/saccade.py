@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from sast_deploy.base.errors import DataError, OutputError
 from sast_deploy.base.files import NAME_LETTERS, new_folder, sweep_leftovers
-from sast_deploy.base.progress import track
+from sast_deploy.base.progress import task
+from sast_deploy.base.threads import in_order
 from sast_deploy.data.cache import digest_of
 from sast_deploy.data.camera.digits import digit_images, digits_split
 from sast_deploy.data.camera.idx import Split, read_mnist
@@ -34,6 +35,7 @@ from sast_deploy.data.readers.nmnist import MARKER, read_marker
 
 GENERATOR_VERSION = 3  # raise it whenever the same seed would give other bytes
 DIGITS_SEED = 0
+RUN = 64  # recordings that a thread makes in one go
 
 
 def simulate_mnist(
@@ -137,19 +139,28 @@ def _is_whole(root: Path, marker: dict[str, Any]) -> bool:
 
 def _write(out: Path, parts: list[_Part], marker: dict[str, Any]) -> Path:
     total = sum(len(part.images) for part in parts)
-    model, seed = PixelModel(), marker["seed"]
-    with _new_folder(out) as folder:
-        jobs = ((part, i) for part in parts for i in range(len(part.images)))
-        for part, i in track(jobs, "simulating recordings", total):
-            number = int(part.numbers[i])
-            path = folder / part.split / str(part.labels[i]) / f"{number:05d}.bin"
-            key = recording_key(number, part.split)
-            sensor = session_model(model, number, part.split) if marker["session_onsets"] else model
-            events = simulate_recording(part.images[i], seed=seed, number=key, model=sensor)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(encode_nmnist(events, path.name))
+    with _new_folder(out) as folder, task("simulating recordings", total) as under_way:
+        for part in parts:
+            for label in part.counts():
+                (folder / part.split / label).mkdir(parents=True)
+        runs = ((part, start) for part in parts for start in range(0, len(part.images), RUN))
+        for made in in_order(lambda run: _simulate(folder, *run, marker), runs):
+            under_way.advance(made)
         (folder / MARKER).write_text(json.dumps(marker, indent=2) + "\n", encoding="utf-8")
     return out
+
+
+def _simulate(folder: Path, part: _Part, start: int, marker: dict[str, Any]) -> int:
+    """Write the recordings from `start` on, RUN at most; how many. Each depends on its own number alone."""
+    model, chosen = PixelModel(), range(start, min(start + RUN, len(part.images)))
+    for i in chosen:
+        number = int(part.numbers[i])
+        sensor = session_model(model, number, part.split) if marker["session_onsets"] else model
+        key = recording_key(number, part.split)
+        events = simulate_recording(part.images[i], seed=marker["seed"], number=key, model=sensor)
+        path = folder / part.split / str(part.labels[i]) / f"{number:05d}.bin"
+        path.write_bytes(encode_nmnist(events, path.name))
+    return len(chosen)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from sast_deploy.base.errors import DataError
 from sast_deploy.base.reading import Expected
 from sast_deploy.base.reading.documents import read_json
 from sast_deploy.base.rules import Table, Text, refuse
+from sast_deploy.base.threads import processors
 from sast_deploy.data.cache import notice
 from sast_deploy.data.events import NMNIST_SENSOR, read_event_bytes
 from sast_deploy.data.recordings import Recording, Recordings, Source, folder_signature
@@ -58,7 +59,7 @@ class NmnistFolder(Source):
                 "has no .bin files", where=self.root / "Test", expected="Test/<digit>/<number>.bin",
                 todo="remove the empty folder and give --holdout 0.2 to split the training recordings",
             )
-        return Recordings(NMNIST_SENSOR, DIGITS, train, test, self._frame, threads=os.cpu_count() or 1)
+        return Recordings(NMNIST_SENSOR, DIGITS, train, test, self._frame, threads=processors())
 
     def _frame(self, recording: Recording, binner: Binner, out: Frames) -> tuple[int, bytes]:
         path = self.root / recording.id

@@ -68,9 +68,9 @@ def _digits(folder: Path) -> list[str]:
 def _strange(folder: Path, digit: str) -> Iterator[str]:
     """Recordings whose numbers N-MNIST does not have in that split, from 1 on, of five figures."""
     last = LAST[digit.partition("/")[0]]
-    for path in sorted((folder / digit).glob("*.bin")):
-        if not re.fullmatch(r"[0-9]{5}", path.stem) or not 1 <= int(path.stem) <= last:
-            yield f"{digit}/{path.name}"
+    for name in sorted(path.name for path in (folder / digit).glob("*.bin")):
+        if not re.fullmatch(r"[0-9]{5}\.bin", name) or not 1 <= int(name[:5]) <= last:
+            yield f"{digit}/{name}"
 
 
 def _digest(path: Path) -> str:

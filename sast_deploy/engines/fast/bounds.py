@@ -37,6 +37,11 @@ class Widths:
     total: type[np.signedinteger[Any]]
     partial_inputs: int
 
+    @property
+    def types(self) -> tuple[type[Any], ...]:
+        """Those of weight, partial sum and total."""
+        return self.weight, self.partial, self.total
+
 
 # From the fastest to the one that always fits: types of weight, partial sum and total.
 LADDER = (
@@ -80,6 +85,16 @@ def largest_sum(layer: Weighted, x_max: int) -> int:
         own = np.abs(layer.recurrent.astype(np.int64)).sum(axis=1)
         sums = [total + int(more) for total, more in zip(sums, own, strict=True)]
     return max(sums)
+
+
+def most_rows(layer: Weighted, most: int) -> int:
+    """How many inputs of a neuron, whichever, have weights whose magnitudes together stay within `most`.
+
+    At most all inputs; -1 if `most` is negative.
+    """
+    rows = np.sort(np.abs(layer.weight.reshape(len(layer.weight), -1).astype(np.int32)), axis=1)[:, ::-1]
+    sums = rows.cumsum(axis=1, dtype=np.int64).max(axis=0)
+    return int(np.searchsorted(sums, most, side="right")) if most >= 0 else -1
 
 
 def largest_intermediate(layer: Weighted, total: int, rules: Arithmetic) -> int:

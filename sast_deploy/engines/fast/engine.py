@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,8 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.base.errors import DataError
+from sast_deploy.base.eventframes import EventFrames
 from sast_deploy.engines.fast import kernels
-from sast_deploy.engines.fast.dense import NO_SUMS, dense_sums, worthwhile
+from sast_deploy.engines.fast.choice import prefers_product, run_events
+from sast_deploy.engines.fast.emit import BYTES
+from sast_deploy.engines.fast.events import WORD
+from sast_deploy.engines.fast.lanekernels import run_given
 from sast_deploy.engines.fast.neurons import MOST, UNCHECKED
 from sast_deploy.engines.fast.plan import (
     Array,
@@ -23,6 +28,7 @@ from sast_deploy.engines.fast.plan import (
     make_plans,
     stored_size,
 )
+from sast_deploy.engines.fast.product import NO_SUMS, product_sums
 from sast_deploy.engines.frames import Frames, Progress, check_shape, check_values
 from sast_deploy.program.program import Flattens, Program, Readout, SumPool
 from sast_deploy.program.record import SpikeRecord, empty_record
@@ -54,7 +60,7 @@ def run_fast(
 
 @dataclass
 class _Run:
-    """One run: its frames, its record, samples per tile, and the spiking layers that take dense products."""
+    """One run: its frames, its record, samples per tile, and the spiking layers that are run as products."""
 
     frames: Frames
     record: SpikeRecord
@@ -78,6 +84,7 @@ class FastEngine:
         self.threads = threads or len(os.sched_getaffinity(0))
         widest = max(stored_size(int(np.prod(shape))) for shape in program.shapes()[1:])
         self.batch = batch or max(1, min(TILE_MAX, TILE_BYTES // (widest * max(program.steps, 1))))
+        self._rooms = threading.local()
         self._pool = ThreadPoolExecutor(self.threads, "fast")  # starts threads when there is work
         spiking = [plan for plan in self.plans if isinstance(plan, SpikingPlan)]
         # The first layer's kernel reads the frames anyway, so there it costs next to nothing.
@@ -113,34 +120,40 @@ class FastEngine:
     def _tile(self, run: _Run, low: int) -> range:
         """Take one tile of samples through all layers and write its part of the record; the samples."""
         tile = slice(low, min(low + run.tile, len(run.frames)))
-        if not self.kernel_checks or run.frames.dtype != np.uint8:
-            check_values(self.program, run.frames[tile], self.program.name)
-        x, number, record = self._load(run.frames[tile]), 0, run.record
+        frames, number, record = run.frames[tile], 0, run.record
+        if not self.kernel_checks or frames.dtype != np.uint8:
+            check_values(self.program, frames, self.program.name)
+        x = self._load(frames)
         for plan in self.plans:
-            if isinstance(plan, ResamplingPlan):
-                x = _resample(plan, x)
-            elif isinstance(plan, ReadoutPlan):
-                _read_out(plan, x, record.logits[tile])
-            else:
+            if isinstance(plan, SpikingPlan):
+                entries = len(frames) * frames.shape[1] * int(np.prod(plan.in_shape))
                 spikes, found = self._spike(run, plan, x, number, tile)
                 if found < 0:
-                    check_values(self.program, run.frames[tile], self.program.name)
-                rows = len(run.frames) * x.shape[1]
-                if worthwhile(plan, found / max(x.size, 1), rows):
+                    check_values(self.program, np.asarray(frames), self.program.name)
+                if prefers_product(plan, found / max(entries, 1), len(run.frames) * frames.shape[1]):
                     run.dense.add(number)
                 x, number = spikes, number + 1
+                continue
+            assert not isinstance(x, EventFrames)
+            if isinstance(plan, ResamplingPlan):
+                x = _resample(plan, x)
+            else:
+                _read_out(plan, x, record.logits[tile])
         if not isinstance(self.program.layers[-1], Readout):
             record.logits[tile] = record.counts[-1][tile]
         return range(tile.start, tile.stop)
 
-    def _load(self, frames: Frames) -> Array:
-        """The frames as the first layer reads them: flat, in whole words, maps channel-last."""
+    def _load(self, frames: Frames) -> Array | EventFrames:
+        """The frames as the first layer reads them: lists, or flat, in whole words, maps channel-last."""
+        first = self.plans[0]
+        if isinstance(frames, EventFrames) and isinstance(first, SpikingPlan) and first.counted:
+            return frames
         samples, steps = frames.shape[:2]
         size = int(np.prod(self.program.input_shape))
         flat = np.ascontiguousarray(frames, self.input_type).reshape(samples, steps, size)
         channels = self.program.input_shape[0]
         as_map = not isinstance(self.program.layers[0], Flattens) and channels > 1
-        if as_map or stored_size(size) != size:
+        if as_map or size % WORD or size < BYTES:
             x = np.zeros((samples, steps, stored_size(size)), flat.dtype)
             if as_map:
                 kernels.channels_last(_read_only(flat), channels, x)
@@ -150,23 +163,28 @@ class FastEngine:
         return _read_only(flat)
 
     def _spike(
-        self, run: _Run, plan: SpikingPlan, x: Array, number: int, tile: slice
+        self, run: _Run, plan: SpikingPlan, x: Array | EventFrames, number: int, tile: slice
     ) -> tuple[Array, int]:
         """The spikes of spiking layer `number`, and how many of its inputs were not 0."""
-        (samples, steps, _), size, record = x.shape, self.neurons[number], run.record
-        spikes = np.zeros((samples, steps, stored_size(size)), np.uint8)
+        (samples, steps), size, record = x.shape[:2], self.neurons[number], run.record
+        spikes = self._scratch(number, (samples, steps, stored_size(size)))
         is_map = len(plan.out_shape) == 3
         counts = np.empty((samples, size), np.int32) if is_map else record.counts[number][tile]
         traced = samples if record.traces is not None else 0
         membrane = np.empty((traced, steps, size), plan.vectors.dtype)
-        dense = number in run.dense
-        if dense and number == 0:
-            check_values(self.program, run.frames[tile], self.program.name)
-        sums = dense_sums(plan, x) if dense else NO_SUMS
-        rows = np.empty(plan.room, plan.index_type)
-        found = kernels.run_spiking(
-            x, sums, plan.synapses, rows, plan.vectors, plan.rules, spikes, counts, membrane
-        )
+        sums = NO_SUMS
+        if number in run.dense:
+            if number == 0:
+                check_values(self.program, run.frames[tile], self.program.name)
+            sums = product_sums(plan, _entries(x))
+        out = (plan.rules, spikes, counts, membrane)
+        if plan.lanes is None:
+            rows = np.empty(plan.room, plan.index_type)
+            found = kernels.run_spiking(_entries(x), sums, plan.synapses, rows, plan.vectors, *out)
+        elif len(sums):
+            found = run_given(sums, plan.lanes, *out)
+        else:
+            found = run_events(plan, x, out)
         if is_map:
             record.counts[number][tile] = channels_first(counts, plan.out_shape)
         if record.traces is not None:
@@ -174,6 +192,22 @@ class FastEngine:
             target.membrane[tile] = channels_first(membrane, plan.out_shape)
             target.spikes[tile] = channels_first(spikes[:, :, :size], plan.out_shape)
         return _read_only(spikes), found
+
+    def _scratch(self, number: int, shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
+        """This thread's room for the spikes of a layer: the same for every tile, since the kernel of a
+        process that has just been given memory waits for each page of it.
+        """
+        rooms = self._rooms.__dict__.setdefault("of", {})
+        wanted = int(np.prod(shape))
+        if number not in rooms or rooms[number].size < wanted:
+            rooms[number] = np.zeros(wanted, np.uint8)
+        room: npt.NDArray[np.uint8] = rooms[number][:wanted].reshape(shape)
+        return room
+
+
+def _entries(x: Array | EventFrames) -> Array:
+    """All of them, (samples, T, size or more)."""
+    return _read_only(x.dense().reshape(*x.shape[:2], -1)) if isinstance(x, EventFrames) else x
 
 
 def _resample(plan: ResamplingPlan, x: Array) -> Array:

@@ -13,7 +13,6 @@ import numpy as np
 from sast_deploy.base.compiled import inlined
 
 WORD = 8  # bytes looked at together; rows of inputs are padded to whole words
-LANES = 32  # rows of weights are padded to whole vectors of this many
 ROWS = 8  # rows of weights that are added together
 
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from sast_deploy.engines.fast.bounds import UINT8_MAX, Widths, choose_widths
-from sast_deploy.engines.fast.events import LANES, ROWS, WORD
+from sast_deploy.engines.fast.bounds import LADDER, UINT8_MAX, Widths, choose_widths, most_rows
+from sast_deploy.engines.fast.emit import BYTES, LANES
+from sast_deploy.engines.fast.events import ROWS, WORD
 from sast_deploy.engines.fast.neurons import (
+    BIAS,
     BINARY,
     FILTERED,
     INTERVAL,
     MOST,
     OFFSET,
+    QUICK,
     RECURRENT,
+    THRESHOLD,
     UNCHECKED,
     rule_constants,
 )
@@ -77,15 +82,43 @@ class Synapses(NamedTuple):
     limit: int
 
 
+class Lanes(NamedTuple):
+    """What `run_lanes` reads of a layer of P places x G groups whose neurons take whole vectors of lanes.
+
+    weight: int8 (rows, lanes). unit_of, units, segment_of, segments: as in Synapses. narrow, wide: (5, G *
+    lanes), int16 and int32; see neurons.py. narrow_rows: the most inputs of a neuron for which 16 bits hold
+    everything; -1 if none. wide_rows: the most whose sum 16 bits hold; unit_rows: if
+    they are spikes. room: the most segments of a place. resting: uint8 (P * G,), whether
+    silence leaves membranes of 0 as they are. state, listed: empty arrays of the types of membranes and of
+    positions.
+    """
+
+    weight: Array
+    unit_of: Array
+    units: int
+    segment_of: Array
+    segments: Array
+    narrow: Array
+    wide: Array
+    narrow_rows: int
+    wide_rows: int
+    unit_rows: int
+    room: int
+    resting: Array
+    state: Array
+    listed: Array
+
+
 @dataclass(frozen=True, eq=False)
 class SpikingPlan:
-    """A dense or convolutional layer.
+    """A dense or convolutional layer. lanes: where vectors do it.
 
     room: the most rows that one position can need. index_type: holds a position of the input and a row of the
     table.
     """
 
     layer: SpikingLayer
+    in_shape: Shape
     out_shape: Shape
     widths: Widths
     synapses: Synapses
@@ -93,6 +126,22 @@ class SpikingPlan:
     index_type: type[Any]
     vectors: Array
     rules: Array
+    lanes: Lanes | None
+
+    @property
+    def places(self) -> int:
+        """Positions times groups."""
+        return len(self.synapses.segment_of) - 1
+
+    @property
+    def groups(self) -> int:
+        """Parts of the channels that are convolved apart."""
+        return self.layer.groups if isinstance(self.layer, Conv2d) else 1
+
+    @property
+    def counted(self) -> bool:
+        """Whether events of equal counts are added together: a dense layer of inputs that are no spikes."""
+        return self.lanes is not None and isinstance(self.layer, Dense) and not self.rules[BINARY]
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +187,8 @@ def make_plans(program: Program) -> tuple[Plan, ...]:
             make = _plan_readout if isinstance(layer, Readout) else _plan_spiking
             plans.append(make(program, index, ranges[index]))
     for made in plans:
-        for array in (*vars(made).values(), *getattr(made, "synapses", ())):
+        tables = (getattr(made, name, None) or () for name in ("synapses", "lanes"))
+        for array in (*vars(made).values(), *chain(*tables)):
             if isinstance(array, np.ndarray):
                 array.flags.writeable = False  # so that kernels need not expect writes: 8 % less time
     return tuple(plans)
@@ -150,8 +200,8 @@ def padded(size: int, multiple: int) -> int:
 
 
 def stored_size(size: int) -> int:
-    """Elements in which `size` inputs are stored: whole words."""
-    return padded(size, WORD)
+    """Elements in which `size` inputs are stored: whole words, and room for a vector behind the last."""
+    return padded(size, WORD) + BYTES
 
 
 def _plan_resampling(
@@ -205,8 +255,63 @@ def _plan_spiking(program: Program, index: int, inputs: Inputs) -> SpikingPlan:
         _rows(tables, widths), np.empty(0, widths.partial), unit_of, units, segment_of, segments, delays,
         delay_rows, widths.partial_inputs,
     )  # fmt: skip
-    vectors = _vectors(layer, program, out_shape, widths.total)
-    return SpikingPlan(layer, out_shape, widths, synapses, room, index_type, vectors, rules)
+    constants = _constants(layer, program)
+    vectors = np.tile(constants.astype(widths.total), int(np.prod(out_shape[1:])))
+    plain = widths.types == LADDER[0] and not (delays.any() or rules[FILTERED] or rules[RECURRENT] >= 0)
+    lanes = None
+    if plain and inputs.stored_type is np.uint8:
+        x_max = max(1, min(inputs.x_max, program.input_max) if index == 0 else inputs.x_max)
+        rules[BINARY] = x_max == 1
+        leaking = (layer.v_decay > 0).all() and program.arithmetic.leak_rounding in ("floor", "toward-zero")
+        rules[QUICK] = leaking and layer.weight_exp >= 0
+        lanes = _plan_lanes(layer, program, synapses, constants, x_max, groups)
+    return SpikingPlan(layer, in_shape, out_shape, widths, synapses, room, index_type, vectors, rules, lanes)
+
+
+def _plan_lanes(
+    layer: SpikingLayer, program: Program, synapses: Synapses, constants: Array, x_max: int, groups: int
+) -> Lanes:
+    """16 bits hold the sum of n inputs, and what is added to it, where the n largest weights allow it.
+
+    x_max: the largest input, 1 or more.
+    """
+    rules, lanes, short = program.arithmetic, synapses.weight.shape[1], np.iinfo(np.int16).max
+    beside = int(np.abs(constants[BIAS]).max() + np.abs(constants[THRESHOLD]).max())
+    room = (short - beside - (1 << max(-layer.weight_exp, 0))) >> max(layer.weight_exp, 0)
+    fits = rules.state.bits <= 16 and rules.overflow != "wrap"
+    padding = np.zeros((len(constants), groups, lanes), np.int64)
+    padding[THRESHOLD] = short
+    padding[:, :, : len(layer.weight) // groups] = constants.reshape(len(constants), groups, -1)
+    wide = padding.reshape(len(constants), -1)
+    silent = (constants[BIAS] == 0) & (constants[THRESHOLD] > 0)
+    units, size = synapses.units, int(np.searchsorted(synapses.unit_of, synapses.units))
+    places = (len(synapses.segment_of) - 1) // groups
+    return Lanes(
+        _aligned(synapses.weight), synapses.unit_of[:size], units,
+        synapses.segment_of, synapses.segments, np.clip(wide, -short - 1, short).astype(np.int16),
+        wide.astype(np.int32), most_rows(layer, room // x_max) if fits else -1,
+        most_rows(layer, short // x_max), most_rows(layer, short), int(np.diff(synapses.segment_of).max()),
+        np.tile(silent.reshape(groups, -1).all(axis=1), places).astype(np.uint8),
+        np.empty(0, np.int16 if rules.state.bits <= 16 else np.int32),
+        np.empty(0, np.uint16 if size <= 1 << 16 else np.int32),
+    )  # fmt: skip
+
+
+def no_events(lanes: Lanes) -> tuple[Array, Array, Array]:
+    """Lists of events where there are none, of the types that `EventFrames` has."""
+    empty = np.empty(0, np.int64), np.empty(0, lanes.listed.dtype), np.empty(0, np.uint8)
+    for array in empty:
+        array.flags.writeable = False
+    return empty
+
+
+def _aligned(table: Array) -> Array:
+    """A copy whose rows begin where cache lines do, as far as their length allows."""
+    room = np.empty(table.nbytes + BYTES, np.uint8)
+    start = -room.ctypes.data % BYTES
+    copy: Array = room[start : start + table.nbytes].view(table.dtype).reshape(table.shape)
+    copy[:] = table
+    return copy
 
 
 def _widest(segment_of: Array, segments: Array) -> int:
@@ -268,13 +373,11 @@ def _rows(tables: list[Array], widths: Widths) -> Array:
     return rows
 
 
-def _vectors(layer: SpikingLayer, program: Program, out_shape: Shape, kind: type[Any]) -> Array:
-    """(5, neurons): BIAS, THRESHOLD, DROP, KEEP, KEEP_CURRENT; channel-last."""
+def _constants(layer: SpikingLayer, program: Program) -> Array:
+    """int64 (5, channels or neurons): BIAS, THRESHOLD, DROP, KEEP, KEEP_CURRENT."""
     rules = program.arithmetic
     vth = layer.vth.astype(np.int64)
     threshold = vth if rules.comparison == ">=" else vth + 1
-    drop = vth if rules.reset == "subtract" else np.zeros(1)
+    drop = vth if rules.reset == "subtract" else np.zeros(1, np.int64)
     rows = (layer.bias, threshold, drop, UNITY - layer.v_decay, UNITY - layer.u_decay)
-    of_channels = np.array([np.broadcast_to(row, len(layer.weight)) for row in rows]).astype(kind)
-    vectors: Array = np.tile(of_channels, int(np.prod(out_shape[1:])))
-    return vectors
+    return np.array([np.broadcast_to(row, len(layer.weight)) for row in rows], np.int64)

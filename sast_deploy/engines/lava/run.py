@@ -116,7 +116,7 @@ def _prepare(run_dir: Path, program: Program, frames: Frames, batch: int, trace:
     """Lay out the run folder."""
     create_record(run_dir, program, len(frames), frames.shape[1], trace)
     kind = np.uint8 if program.byte_inputs else np.int32
-    shared = share_frames(run_dir, frames.astype(kind, copy=False))
+    shared = share_frames(run_dir, frames, kind)
     with h5py.File(run_dir / "empty.net", "w") as file:
         file.create_group("layer")  # what NetX opens; its layers are built from the program
     job = {"frames": shared, "batch": batch, "trace": trace}

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sast_deploy.engines.frames import Frames
 from sast_deploy.program.program import Program
 from sast_deploy.program.record import SpikeRecord, Trace
 
 FrameSource = dict[str, Any]
+CHUNK = 64  # samples written at a time
 
 
 @dataclass(frozen=True)
@@ -86,18 +88,20 @@ def open_record(run_dir: Path, program: Program, trace: bool, writable: bool) ->
     return SpikeRecord(tuple(of_layers("counts")), open_shared(run_dir / "logits.npy", writable), traces)
 
 
-def share_frames(run_dir: Path, frames: npt.NDArray[Any]) -> FrameSource:
-    """Where another process finds these frames: in the file they are mapped from, else in a copy."""
-    shared = {"dtype": frames.dtype.name, "shape": frames.shape}
-    root = frames
-    while isinstance(root, np.memmap) and isinstance(root.base, np.memmap):
-        root = root.base
-    if isinstance(root, np.memmap) and frames.flags.c_contiguous and _holds_its_file(root):
-        skipped = frames.__array_interface__["data"][0] - root.__array_interface__["data"][0]
-        return {"path": str(root.filename), "offset": root.offset + skipped, **shared}
+def share_frames(run_dir: Path, frames: Frames, kind: npt.DTypeLike = np.uint8) -> FrameSource:
+    """Where another process finds these frames as `kind`: where they are mapped from, or a copy."""
+    shared = {"dtype": np.dtype(kind).name, "shape": frames.shape}
+    if isinstance(frames, np.memmap) and frames.dtype == kind and frames.flags.c_contiguous:
+        root = frames
+        while isinstance(root.base, np.memmap):
+            root = root.base
+        if _holds_its_file(root):
+            skipped = frames.__array_interface__["data"][0] - root.__array_interface__["data"][0]
+            return {"path": str(root.filename), "offset": root.offset + skipped, **shared}
     path = run_dir / "frames.bin"
     with open(path, "wb") as file:
-        np.ascontiguousarray(frames).tofile(file)
+        for start in range(0, len(frames), CHUNK):
+            np.ascontiguousarray(frames[start : start + CHUNK], kind).tofile(file)
     return {"path": str(path), "offset": 0, **shared}
 
 

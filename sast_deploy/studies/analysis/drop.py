@@ -45,7 +45,7 @@ def unclipped(data: FrameSet, cache_dir: Path | None = None) -> FrameSplit:
     ).test
     probe = slice(None, None, max(1, len(counts) // 64))
     if counts.ids != data.test.ids or not np.array_equal(
-        np.minimum(counts.frames[probe], data.options.clip), data.test.frames[probe]
+        np.minimum(np.asarray(counts.frames[probe]), data.options.clip), np.asarray(data.test.frames[probe])
     ):
         raise DataError("the recordings have changed", where=data.info.root, todo="run again")
     return counts

@@ -106,7 +106,7 @@ class Study:
     Fields:
         name: for people; exports go to runs/NAME by default.
         device: "auto", "cpu" or "cuda".
-        check: test samples of each compiled network that the reference replays in Python integers.
+        check: test samples of each compiled network that are replayed, as `simulate` does.
         runs: in the order in which they start, all of the first seed first.
     """
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 from numpy.typing import NDArray
 
 from sast_deploy.base.compiled import compiled, inlined
+from sast_deploy.base.eventframes import EventFrames
 from sast_deploy.training.kernels.threads import share
 from sast_deploy.training.kernels.vectors import BITS, lowest_bit, nonzero_bits
 
@@ -19,7 +22,7 @@ Counts = NDArray[np.uint8]
 
 
 def changed_counts(
-    frames: Counts,
+    frames: Counts | EventFrames,
     indices: NDArray[np.int64],
     affine: NDArray[np.float64],
     drop: NDArray[np.float64],
@@ -31,11 +34,15 @@ def changed_counts(
     affine (batch, 2, 3), drop and seed (batch,) as in `augment.Changes`. Counts that meet add up to `clip`.
     """
     steps, (height, width) = frames.shape[1], frames.shape[3:]
-    rows = frames.reshape(len(frames) * steps, -1)
-    out = np.zeros((steps, len(indices), rows.shape[1]), np.uint8)
-    numbers = affine, drop, seed, clip, height, width
-    cost = OPERATIONS * steps * rows.shape[1]
-    share(len(indices), lambda low, high: _change(rows, indices, *numbers, out, low, high), cost)
+    size = prod(frames.shape[2:])
+    out, cost = np.zeros((steps, len(indices), size), np.uint8), OPERATIONS * steps * size
+    numbers = indices, affine, drop, seed, clip, height, width, out
+    if isinstance(frames, EventFrames):
+        lists = frames.starts, frames.index, frames.count
+        share(len(indices), lambda low, high: _change_listed(*lists, *numbers, low, high), cost)
+    else:
+        rows = frames.reshape(-1, size)
+        share(len(indices), lambda low, high: _change(rows, *numbers, low, high), cost)
     return out
 
 
@@ -77,21 +84,45 @@ def _move(count, drop, state, clip, to, row):  # type: ignore[no-untyped-def]  #
 
 
 @compiled()
-def _change(rows, indices, affine, drop, seed, clip, height, width, out, low, high):  # type: ignore[no-untyped-def]  # pragma: no cover
-    steps, size = out.shape[0], rows.shape[1]
+def _move_all(rows, source, target, drop, state, clip, row):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Move the events of rows[source], in their order, to `row`; returns the next state."""
+    size = rows.shape[1]
     whole = size // BITS * BITS
-    target = np.empty(size, np.int32)
+    for at in range(0, whole, BITS):
+        bits = nonzero_bits(rows, source, at)
+        while bits != 0:
+            place = at + lowest_bit(bits)
+            bits &= bits - np.uint64(1)
+            state = _move(int(rows[source, place]), drop, state, clip, target[place], row)
+    for place in range(whole, size):
+        if rows[source, place] != 0:
+            state = _move(int(rows[source, place]), drop, state, clip, target[place], row)
+    return state
+
+
+@compiled()
+def _change(rows, indices, affine, drop, seed, clip, height, width, out, low, high):  # type: ignore[no-untyped-def]  # pragma: no cover
+    target = np.empty(rows.shape[1], np.int32)
     for b in range(low, high):
         _aim(affine[b], height, width, target)
         state = seed[b]
-        for t in range(steps):
-            source, row = indices[b] * steps + t, out[t, b]
-            for at in range(0, whole, BITS):
-                bits = nonzero_bits(rows, source, at)
-                while bits != 0:
-                    from_ = at + lowest_bit(bits)
-                    bits &= bits - np.uint64(1)
-                    state = _move(int(rows[source, from_]), drop[b], state, clip, target[from_], row)
-            for from_ in range(whole, size):
-                if rows[source, from_] != 0:
-                    state = _move(int(rows[source, from_]), drop[b], state, clip, target[from_], row)
+        for t in range(out.shape[0]):
+            state = _move_all(rows, indices[b] * out.shape[0] + t, target, drop[b], state, clip, out[t, b])
+
+
+@compiled()
+def _change_listed(  # type: ignore[no-untyped-def]
+    starts, index, count, indices, affine, drop, seed, clip, height, width, out, low, high
+):  # pragma: no cover
+    size = out.shape[2]
+    target, row = np.empty(size, np.int32), np.zeros((1, size), np.uint8)
+    for b in range(low, high):
+        _aim(affine[b], height, width, target)
+        state = seed[b]
+        for t in range(out.shape[0]):
+            begin, end = starts[indices[b] * out.shape[0] + t], starts[indices[b] * out.shape[0] + t + 1]
+            for n in range(begin, end):
+                row[0, index[n]] = count[n]
+            state = _move_all(row, 0, target, drop[b], state, clip, out[t, b])
+            for n in range(begin, end):
+                row[0, index[n]] = 0

@@ -8,11 +8,13 @@ order, ascending, and a term that is zero changes no sum: they give the same bit
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sast_deploy.base.compiled import compiled
+from sast_deploy.base.eventframes import EventFrames
 from sast_deploy.training.kernels.threads import share
 from sast_deploy.training.kernels.vectors import (
     BITS,
@@ -116,6 +118,17 @@ def event_rows(matrix: Matrix, order: Whole, counts: Whole | None = None, unit: 
     return EventRows(matrix.shape[1], *lists)
 
 
+def listed_rows(frames: EventFrames, order: Whole, unit: float = 1.0) -> EventRows:
+    """Row r of the result: row order[r] of event frames, times `unit`, in the order of positions."""
+    counts = frames.starts[order + 1] - frames.starts[order]
+    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+    width, columns = prod(frames.shape[2:]), np.empty(starts[-1], np.int32)
+    given = frames.starts, frames.index, frames.count, order, np.float32(unit)
+    lists, cost = (starts, columns, np.empty(starts[-1], np.float32)), width / 2
+    share(len(order), lambda low, high: _sort(*given, width, *lists, low, high), cost)
+    return EventRows(width, *lists)
+
+
 def dense_times(matrix: Floats, table: Floats, first: Floats) -> Floats:
     """What `EventRows.times` gives of a C-ordered matrix (rows, columns), every entry added."""
     return _dense(matrix, matrix.shape, (matrix.shape[1], 1), table, first)
@@ -172,6 +185,18 @@ def _list(matrix, order, unit, starts, columns, values, low, high):  # type: ign
                 columns[n] = column
                 values[n] = matrix[source, column] * unit
                 n += 1
+
+
+@compiled()
+def _sort(begins, index, count, order, unit, width, starts, columns, values, low, high):  # type: ignore[no-untyped-def]  # pragma: no cover
+    row, source = np.zeros((1, width), np.uint8), np.zeros(1, np.int64)
+    for r in range(low, high):
+        begin, end = begins[order[r]], begins[order[r] + 1]
+        for n in range(begin, end):
+            row[0, index[n]] = count[n]
+        _list(row, source, unit, starts[r:], columns, values, 0, 1)
+        for n in range(begin, end):
+            row[0, index[n]] = 0
 
 
 @compiled()

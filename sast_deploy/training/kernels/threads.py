@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
 from typing import Any
+
+from sast_deploy.base.threads import processors
 
 MAX_THREADS = 8  # more only wait for each other on work of this size
 LEAST = 1 << 16  # elementary operations that are worth waking a thread for
@@ -34,7 +35,7 @@ def share(items: int, work: Callable[[int, int], Any], cost: float = LEAST) -> N
 
 def _threads() -> int:
     """The processors this process may use, not torch's threads: those spin while they wait, these sleep."""
-    return min(len(os.sched_getaffinity(0)), MAX_THREADS)
+    return min(processors(), MAX_THREADS)
 
 
 @cache

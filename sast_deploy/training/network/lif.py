@@ -5,6 +5,8 @@ over time, with its gradient written by hand.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sast_deploy.base.progress import say
 from sast_deploy.training.kernels.membranes import lif_backward, lif_forward
 
 CHUNK = 1 << 18  # membranes whose slopes are computed in one go: they stay in the processor's cache
@@ -169,7 +172,13 @@ def _thresholds(theta: Tensor, each: Tensor) -> NDArray[np.float32]:
 
 
 def lif(
-    current: Tensor, theta: Tensor, alpha: float, k: float, *, hard: bool = False, reset: Reset = "subtract"
+    current: Tensor,
+    theta: Tensor,
+    alpha: float,
+    k: float | Tensor,
+    *,
+    hard: bool = False,
+    reset: Reset = "subtract",
 ) -> Tensor:
     """Surrogate-forward LIF layer: u_t = alpha u_{t-1} + I_t - theta s_{t-1}, s_t = sigma(u_t - theta).
 
@@ -177,7 +186,8 @@ def lif(
         current: I, shape (time, batch, ...), float; u_0 and s_0 are 0 for every call (no state is kept).
         theta: thresholds, fixed, broadcast against (batch, ...).
         alpha: leak, in [0, 1).
-        k: slope factor of the arctan spike.
+        k: slope factor of the arctan spike; a 0-dimensional float64 tensor, on the device of `current`, where
+            a CUDA graph is to find another value there with every replay.
         hard: the step H, H(0) = 1, in place of sigma, and nothing else changed.
         reset: "subtract", as above, or "zero": u_t = alpha u_{t-1} (1 - s_{t-1}) + I_t.
 
@@ -186,5 +196,20 @@ def lif(
     slope of H belongs, in the reset as well. Source: Nicholson, arXiv 2603.18039; the estimate: Neftci et
     al., arXiv 1901.09948.
     """
+    if not current.is_cuda:
+        k = float(k)
+    elif current.dtype == torch.float32 and (fused := _fused()) is not None:
+        return fused(current, theta, alpha, k, hard, reset)
     spikes: Tensor = _LIF.apply(current, theta, alpha, k, hard, reset)  # type: ignore[no-untyped-call]
     return spikes
+
+
+@cache
+def _fused() -> Callable[..., Tensor] | None:
+    """The same in one kernel a direction, for a GPU; None, and a remark, where Triton is not installed."""
+    try:
+        from sast_deploy.training.network.tritonlif import triton_lif
+    except ImportError:
+        say("Triton is not installed: LIF layers run as some hundred small kernels, `pip install triton`")
+        return None
+    return triton_lif

@@ -136,7 +136,7 @@ class Network(nn.Module):
         theta = self.get_buffer(f"theta_{index}")
         return theta[:, None, None] if self.spec.kind == "conv" else theta
 
-    def spikes(self, x: Input, *, hard: bool = False, k: float | None = None) -> list[Tensor]:
+    def spikes(self, x: Input, *, hard: bool = False, k: float | Tensor | None = None) -> list[Tensor]:
         """Spikes of every LIF layer, each (time, batch, *layer), for inputs `x` (time, batch, C*H*W).
 
         `hard` spikes are 0 or 1; their gradient is the straight-through estimate of `lif`.
@@ -147,7 +147,7 @@ class Network(nn.Module):
             layers.append(s)
         return layers
 
-    def spike(self, index: int, s: Input, *, hard: bool = False, k: float | None = None) -> Tensor:
+    def spike(self, index: int, s: Input, *, hard: bool = False, k: float | Tensor | None = None) -> Tensor:
         """Spikes of LIF layer `index`, (time, batch, *layer), for the spikes or frames `s` below it."""
         slope, spec = self.spec.k if k is None else k, self.spec
         return lif(self.current(index, s), self.theta(index), spec.alpha, slope, hard=hard, reset=spec.reset)

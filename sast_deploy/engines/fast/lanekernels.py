@@ -1,0 +1,285 @@
+"""The kernels that run layers of int8 weights on whole vectors: by places, by counts, or from given sums.
+
+The names are those of kernels.py, which runs what these do not hold; the records are the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sast_deploy.base.compiled import compiled, inlined
+from sast_deploy.engines.fast.emit import BYTES
+from sast_deploy.engines.fast.listing import find_counts, find_events, find_ranges, sort_by_count
+from sast_deploy.engines.fast.neurons import BINARY, INTERVAL, MOST, OFFSET, UNCHECKED
+from sast_deploy.engines.fast.rows import sum_rows, sum_valued_rows
+from sast_deploy.engines.fast.steps import step_lanes
+
+SMALL_UNIT = 16  # inputs of a unit, below which events are counted rather than units looked at one by one
+
+
+@inlined
+def list_units(x: Any, unit_of: Any, index: Any, starts: Any) -> int:  # pragma: no cover
+    """Positions of the nonzero inputs of one step, and where each unit's start; their number.
+
+    x: (size,). unit_of: the unit of each input. index: with room for them and 64 more. starts: (units + 1,).
+    """
+    units, size = len(starts) - 1, len(unit_of)
+    unit = size // units
+    if units > 1 and unit < SMALL_UNIT:
+        starts[:] = 0
+        for i in range(find_events(x, 0, size, index, 0)):
+            starts[1 + unit_of[index[i]]] += 1
+        for j in range(units):
+            starts[j + 1] += starts[j]
+    else:
+        starts[0] = 0
+        for j in range(units):
+            starts[j + 1] = find_events(x, j * unit, unit, index, starts[j])
+    found: int = starts[units]
+    return found
+
+
+@inlined
+def sum_listed(
+    sums: Any, index: Any, ranges: Any, count: int, weight: Any, values: Any, binary: int
+) -> None:  # pragma: no cover
+    """sums <- rows of weights of the listed events of some ranges, times their values."""
+    if binary:
+        sum_rows(sums, index, ranges, count, weight, values)
+    else:
+        sum_valued_rows(sums, index, ranges, count, weight, values)
+
+
+@compiled(error_model="numpy")
+def sum_widely(
+    total: Any, sums: Any, index: Any, ranges: Any, count: int, weight: Any, values: Any, binary: int,
+    most: int, one: Any,
+) -> None:  # pragma: no cover
+    """total <- the same sums in 32 bits; those of 16 bits take in `most` events each. one: scratch (1, 3)."""
+    total[:] = 0
+    for r in range(count):
+        begin, one[0, 2] = ranges[r, 0], ranges[r, 2]
+        while begin < ranges[r, 1]:
+            one[0, 0], one[0, 1] = begin, min(ranges[r, 1], begin + most)
+            sum_listed(sums, index, one, 1, weight, values, binary)
+            for k in range(len(sums)):
+                total[k] += sums[k]
+            begin += most
+
+
+@compiled(error_model="numpy")
+def run_places(
+    layer: Any, events: Any, u: Any, still: Any, before: Any, rules: Any, fired: Any, outputs: int,
+    scratch: Any,
+) -> None:  # pragma: no cover
+    """One step of all places from the listed events.
+
+    A place without events, whose last step without events changed nothing, is not computed again. events:
+    index, starts, values. scratch: sums, total, ranges and one range.
+    """
+    (index, starts, values), (sums, total, ranges, one) = events, scratch
+    weight, segment_of, segments, binary = layer.weight, layer.segment_of, layer.segments, rules[BINARY]
+    narrow, wide, lanes = layer.narrow, layer.wide, layer.weight.shape[1]
+    groups, narrow_rows = wide.shape[1] // lanes, layer.narrow_rows
+    for place in range(len(still)):
+        first, count = segment_of[place], segment_of[place + 1] - segment_of[place]
+        n = 0
+        for r in range(count):
+            begin, end = starts[segments[first + r, 0]], starts[segments[first + r, 1]]
+            ranges[r, 0], ranges[r, 1], ranges[r, 2] = begin, end, segments[first + r, 2]
+            n += end - begin
+        if n == 0 and still[place]:
+            continue
+        at = (0, place * lanes, place % groups * lanes, place * outputs)
+        if n <= narrow_rows:
+            sum_listed(sums, index, ranges, count, weight, values, binary)
+            moved = step_lanes(sums, u, before, narrow, rules, fired, at, lanes)
+        else:
+            sum_widely(total, sums, index, ranges, count, weight, values, binary, layer.wide_rows, one)
+            moved = step_lanes(total, u, before, wide, rules, fired, at, lanes)
+        still[place] = n == 0 and moved == 0
+
+
+@compiled(error_model="numpy")
+def sum_counted(
+    total: Any, sums: Any, index: Any, ranges: Any, groups: int, weight: Any, most: int, one: Any, none: Any
+) -> None:  # pragma: no cover
+    """total <- sums of the rows of events, times their counts: one product for all events of a count.
+
+    ranges: (begin, end, count); sums of 16 bits take in `most` rows each. one: scratch (1, 3). none: empty.
+    """
+    one[0, 2] = 0
+    total[:] = 0
+    for r in range(groups):
+        begin, end, count = ranges[r, 0], ranges[r, 1], np.int32(ranges[r, 2])
+        while begin < end:
+            one[0, 0], one[0, 1] = begin, min(end, begin + most)
+            sum_rows(sums, index, one, 1, weight, none)
+            for k in range(len(sums)):
+                total[k] += count * sums[k]
+            begin = one[0, 1]
+
+
+@compiled(error_model="numpy")
+def run_counted(
+    x: Any, events: Any, layer: Any, rules: Any, spikes: Any, counts: Any, membrane: Any
+) -> int:  # pragma: no cover
+    """`run_lanes` of a dense layer whose inputs are counts, from frames or from lists of events.
+
+    events: starts (samples * T + 1,), index and count as EventFrames has them, for which x is not looked at,
+    or without rows.
+    """
+    starts, listed, sizes = events
+    samples, steps = spikes.shape[:2]
+    weight, lanes, size, outputs = layer.weight, layer.weight.shape[1], len(layer.unit_of), counts.shape[1]
+    index, ordered = np.empty(size + BYTES, layer.listed.dtype), np.empty(size + BYTES, layer.listed.dtype)
+    found_counts, ranges = np.zeros(size + BYTES, np.uint8), np.empty((256, 3), np.int64)
+    sums, total, one = np.empty(lanes, np.int16), np.empty(lanes, np.int32), np.empty((1, 3), np.int64)
+    u, none, no_values = np.empty(lanes, layer.state.dtype), np.zeros(spikes.shape[2], np.uint8), sums[:0]
+    most, found = rules[MOST], 0
+    for sample in range(samples):
+        peak = 0
+        if len(starts) == 0:
+            peak = largest_byte(x[sample], size)
+            if peak > most:
+                return -1
+        before = none
+        for t in range(steps):
+            if starts_anew(t, rules):
+                u[:] = 0
+                before = none
+            if len(starts):
+                begin, end = starts[sample * steps + t], starts[sample * steps + t + 1]
+                if begin < end and sizes[end - 1] > most:
+                    return -1
+                groups = find_ranges(sizes, begin, end, ranges)
+                sum_counted(total, sums, listed, ranges, groups, weight, layer.unit_rows, one, no_values)
+                found += end - begin
+            else:
+                n = find_counts(x[sample, t], size, index, found_counts)
+                groups = sort_by_count(found_counts, index, n, peak, ordered, ranges)
+                sum_counted(total, sums, ordered, ranges, groups, weight, layer.unit_rows, one, no_values)
+                found += n
+            fired = spikes[sample, t]
+            step_lanes(total, u, before, layer.wide, rules, fired, (0, 0, 0, 0), lanes)
+            fired[lanes:] = 0
+            before = fired
+            if len(membrane):
+                membrane[sample, t] = u[:outputs]
+        count_spikes(spikes[sample], counts[sample])
+    return found
+
+
+@compiled(error_model="numpy")
+def run_lanes(
+    x: Any, layer: Any, rules: Any, spikes: Any, counts: Any, membrane: Any
+) -> int:  # pragma: no cover
+    """`run_spiking` of layers that vectors of 16 and 32 bits hold; see `Lanes` in plan.py.
+
+    x: (samples, T, size or more), at least 64 bytes a step.
+    """
+    samples, steps = x.shape[:2]
+    lanes, places, outputs = layer.weight.shape[1], len(layer.resting), counts.shape[1] // len(layer.resting)
+    index = np.empty(len(layer.unit_of) + BYTES, layer.listed.dtype)
+    starts, values = np.empty(layer.units + 1, np.int64), np.empty(len(index), np.int16)
+    u, none = np.empty(places * lanes, layer.state.dtype), np.zeros(spikes.shape[2], np.uint8)
+    sums, total = np.empty(lanes, np.int16), np.empty(lanes, np.int32)
+    ranges, one = np.empty((layer.room, 3), np.int64), np.empty((1, 3), np.int64)
+    still, found = np.empty(places, np.uint8), 0
+    for sample in range(samples):
+        if rules[MOST] < UNCHECKED and largest_byte(x[sample], len(layer.unit_of)) > rules[MOST]:
+            return -1
+        before = none
+        for t in range(steps):
+            if starts_anew(t, rules):
+                u[:] = 0
+                still[:] = layer.resting
+                before = none
+            events = list_units(x[sample, t], layer.unit_of, index, starts)
+            for i in range(0 if rules[BINARY] else events):
+                values[i] = x[sample, t, index[i]]
+            fired = spikes[sample, t]
+            fired[:] = 0
+            listed = (index, starts, values)
+            run_places(layer, listed, u, still, before, rules, fired, outputs, (sums, total, ranges, one))
+            found += events
+            before = fired
+            for place in range(places if len(membrane) else 0):
+                for k in range(outputs):
+                    membrane[sample, t, place * outputs + k] = u[place * lanes + k]
+        count_spikes(spikes[sample], counts[sample])
+    return found
+
+
+@compiled(error_model="numpy")
+def run_given(
+    given: Any, layer: Any, rules: Any, spikes: Any, counts: Any, membrane: Any
+) -> int:  # pragma: no cover
+    """`run_lanes` from weighted sums, int32 (samples, T, places * lanes)."""
+    samples, steps = given.shape[:2]
+    lanes, places, outputs = layer.weight.shape[1], len(layer.resting), counts.shape[1] // len(layer.resting)
+    groups = layer.wide.shape[1] // lanes
+    u, none = np.empty(places * lanes, layer.state.dtype), np.zeros(spikes.shape[2], np.uint8)
+    for sample in range(samples):
+        before = none
+        for t in range(steps):
+            if starts_anew(t, rules):
+                u[:] = 0
+                before = none
+            sums, fired = given[sample, t], spikes[sample, t]
+            fired[:] = 0
+            for place in range(places):
+                low = place * lanes
+                at = (low, low, place % groups * lanes, place * outputs)
+                step_lanes(sums, u, before, layer.wide, rules, fired, at, lanes)
+                for k in range(outputs if len(membrane) else 0):
+                    membrane[sample, t, place * outputs + k] = u[low + k]
+            before = fired
+        count_spikes(spikes[sample], counts[sample])
+    return 0
+
+
+@compiled(error_model="numpy")
+def copy_seen(x: Any, segment_of: Any, segments: Any, unit: int, rows: Any) -> None:  # pragma: no cover
+    """rows[(sample T + t) places + place] <- what the place sees of x (samples, T, size or more)."""
+    places, row = len(segment_of) - 1, 0
+    for sample in range(x.shape[0]):
+        for t in range(x.shape[1]):
+            for place in range(places):
+                for s in range(segment_of[place], segment_of[place + 1]):
+                    offset = segments[s, 2]
+                    for j in range(segments[s, 0] * unit, segments[s, 1] * unit):
+                        rows[row, j + offset] = x[sample, t, j]
+                row += 1
+
+
+@inlined
+def starts_anew(t: int, rules: Any) -> Any:  # pragma: no cover
+    """Whether membranes are 0 and nothing fired before step t."""
+    return t == 0 or (rules[INTERVAL] > 0 and t % rules[INTERVAL] == rules[OFFSET])
+
+
+@inlined
+def largest_byte(x: Any, size: int) -> int:  # pragma: no cover
+    """Of one sample (T, size or more); read here, where it stays in the cache."""
+    most = np.uint8(0)
+    for t in range(x.shape[0]):
+        for j in range(size):
+            most = max(most, x[t, j])
+    return int(most)
+
+
+@inlined
+def count_spikes(spikes: Any, counts: Any) -> None:  # pragma: no cover
+    """counts <- sums over the steps of spikes (T, size or more)."""
+    counts[:] = 0
+    few = np.empty(len(counts), np.uint8)
+    for first in range(0, spikes.shape[0], 255):
+        few[:] = 0
+        for t in range(first, min(first + 255, spikes.shape[0])):
+            for k in range(len(counts)):
+                few[k] += spikes[t, k]
+        for k in range(len(counts)):
+            counts[k] += few[k]

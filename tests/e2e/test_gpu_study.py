@@ -1,0 +1,61 @@
+"""benchmarks/gpu_study.py from MNIST's files to its results, without a GPU and at no size."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sast_deploy.data.camera.digits import digit_images
+from sast_deploy.training.checkpoint import load_checkpoint
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def write_mnist(folder: Path, train: int, test: int) -> None:
+    folder.mkdir()
+    images, labels = digit_images()
+    for stem, part in (("train", slice(train)), ("t10k", slice(train, train + test))):
+        for kind, values in (("images-idx3", images[part]), ("labels-idx1", labels[part])):
+            header = struct.pack(f">HBB{values.ndim}I", 0, 8, values.ndim, *values.shape)
+            (folder / f"{stem}-{kind}-ubyte").write_bytes(header + values.astype(np.uint8).tobytes())
+
+
+def study(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "benchmarks" / "gpu_study.py"), "--device", "cpu"]
+    command += ["--samples", "30", "--mnist-dir", str(folder / "mnist"), "--work", str(folder / "work")]
+    command += ["--out", str(folder / "out"), "--epochs", "2", "--seeds", "1", "--streams", "1", *options]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, cwd=folder)
+
+
+def test_from_images_to_checkpoints_and_again(tmp_path: Path) -> None:
+    write_mnist(tmp_path / "mnist", 30, 5)
+    first = study(tmp_path)
+    assert "step of 128, rho 0.3: step by step " in first.stdout
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    runs = {run["name"]: run for run in results["runs"]}
+    assert list(runs) == ["rho0-seed0", "rho0.1-seed0", "rho0.2-seed0", "rho0.3-seed0", "rho0.4-seed0"]
+    assert all(run["finished"] and run["epochs"] == 2 for run in runs.values())
+    with tarfile.open(tmp_path / "out" / "checkpoints-0.tar") as archive:
+        archive.extractall(tmp_path / "kept", filter="data")
+    for name, run in runs.items():
+        metrics = load_checkpoint(tmp_path / "kept" / name / "ckpt.pt").metrics
+        assert metrics["setting"]["rho"] == run["rho"]
+        assert metrics["test"]["hard"] == run["test"]["hard"]
+        assert metrics["validation_hard_accuracy"] == run["validation"]["hard"]
+        assert run["test"]["gap"] == run["test"]["surrogate"] - run["test"]["hard"]
+
+    # The same command finds all of them finished.
+    (tmp_path / "out" / "results.json").unlink()
+    study(tmp_path, "--only", "study")
+    again = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert [run["test"] for run in again["runs"]] == [run["test"] for run in results["runs"]]
