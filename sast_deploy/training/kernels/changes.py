@@ -13,6 +13,7 @@ from sast_deploy.training.kernels.threads import share
 from sast_deploy.training.kernels.vectors import BITS, lowest_bit, nonzero_bits
 
 OPERATIONS = 4  # of one pixel and step, about
+AT_ONCE = 4  # random numbers
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # splitmix64's constants (Steele et al., OOPSLA 2014)
 _MIX1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -36,7 +37,8 @@ def changed_counts(
     steps, (height, width) = frames.shape[1], frames.shape[3:]
     size = prod(frames.shape[2:])
     out, cost = np.zeros((steps, len(indices), size), np.uint8), OPERATIONS * steps * size
-    numbers = indices, affine, drop, seed, clip, height, width, out
+    least = np.ceil(drop * 2.0**53).astype(np.uint64)  # of 53 random bits; the product is exact
+    numbers = indices, affine, least, seed, clip, height, width, out
     if isinstance(frames, EventFrames):
         lists = frames.starts, frames.index, frames.count
         share(len(indices), lambda low, high: _change_listed(*lists, *numbers, low, high), cost)
@@ -47,17 +49,26 @@ def changed_counts(
 
 
 @inlined
-def _thin(count, drop, state):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Keep each of `count` events with probability 1 - drop; returns (kept, next state)."""
-    kept = 0
-    for _ in range(count):
-        state += _GOLDEN
-        z = (state ^ (state >> np.uint64(30))) * _MIX1
-        z = (z ^ (z >> np.uint64(27))) * _MIX2
-        z ^= z >> np.uint64(31)
-        if (z >> np.uint64(11)) * (1.0 / 9007199254740992.0) >= drop:
-            kept += 1
-    return kept, state
+def _stays(state, least):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """1 where the random number of that state, 53 bits, is `least` or more."""
+    z = (state ^ (state >> np.uint64(30))) * _MIX1
+    z = (z ^ (z >> np.uint64(27))) * _MIX2
+    z ^= z >> np.uint64(31)
+    return np.uint64((z >> np.uint64(11)) >= least)
+
+
+@inlined
+def _thin(count, least, state):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """How many of `count` events stay, each by the next number of its stream, and the stream's next state.
+
+    Numbers are made whether they are needed or not: how many are is no pattern that a processor could guess.
+    """
+    kept = np.uint64(0)
+    for n in range(AT_ONCE):
+        kept += _stays(state + np.uint64(n + 1) * _GOLDEN, least) & np.uint64(n < count)
+    for n in range(AT_ONCE, count):
+        kept += _stays(state + np.uint64(n + 1) * _GOLDEN, least)
+    return np.int64(kept), state + np.uint64(count) * _GOLDEN
 
 
 @compiled()
@@ -75,16 +86,16 @@ def _aim(a, height, width, target):  # type: ignore[no-untyped-def]  # pragma: n
 
 
 @inlined
-def _move(count, drop, state, clip, to, row):  # type: ignore[no-untyped-def]  # pragma: no cover
-    if drop > 0.0:
-        count, state = _thin(count, drop, state)
+def _move(count, least, state, clip, to, row):  # type: ignore[no-untyped-def]  # pragma: no cover
+    if least > 0:
+        count, state = _thin(count, least, state)
     if to >= 0:
         row[to] = min(row[to] + count, clip)
     return state
 
 
 @compiled()
-def _move_all(rows, source, target, drop, state, clip, row):  # type: ignore[no-untyped-def]  # pragma: no cover
+def _move_all(rows, source, target, least, state, clip, row):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Move the events of rows[source], in their order, to `row`; returns the next state."""
     size = rows.shape[1]
     whole = size // BITS * BITS
@@ -93,26 +104,26 @@ def _move_all(rows, source, target, drop, state, clip, row):  # type: ignore[no-
         while bits != 0:
             place = at + lowest_bit(bits)
             bits &= bits - np.uint64(1)
-            state = _move(int(rows[source, place]), drop, state, clip, target[place], row)
+            state = _move(int(rows[source, place]), least, state, clip, target[place], row)
     for place in range(whole, size):
         if rows[source, place] != 0:
-            state = _move(int(rows[source, place]), drop, state, clip, target[place], row)
+            state = _move(int(rows[source, place]), least, state, clip, target[place], row)
     return state
 
 
 @compiled()
-def _change(rows, indices, affine, drop, seed, clip, height, width, out, low, high):  # type: ignore[no-untyped-def]  # pragma: no cover
+def _change(rows, indices, affine, least, seed, clip, height, width, out, low, high):  # type: ignore[no-untyped-def]  # pragma: no cover
     target = np.empty(rows.shape[1], np.int32)
     for b in range(low, high):
         _aim(affine[b], height, width, target)
         state = seed[b]
         for t in range(out.shape[0]):
-            state = _move_all(rows, indices[b] * out.shape[0] + t, target, drop[b], state, clip, out[t, b])
+            state = _move_all(rows, indices[b] * out.shape[0] + t, target, least[b], state, clip, out[t, b])
 
 
 @compiled()
 def _change_listed(  # type: ignore[no-untyped-def]
-    starts, index, count, indices, affine, drop, seed, clip, height, width, out, low, high
+    starts, index, count, indices, affine, least, seed, clip, height, width, out, low, high
 ):  # pragma: no cover
     size = out.shape[2]
     target, row = np.empty(size, np.int32), np.zeros((1, size), np.uint8)
@@ -123,6 +134,6 @@ def _change_listed(  # type: ignore[no-untyped-def]
             begin, end = starts[indices[b] * out.shape[0] + t], starts[indices[b] * out.shape[0] + t + 1]
             for n in range(begin, end):
                 row[0, index[n]] = count[n]
-            state = _move_all(row, 0, target, drop[b], state, clip, out[t, b])
+            state = _move_all(row, 0, target, least[b], state, clip, out[t, b])
             for n in range(begin, end):
                 row[0, index[n]] = 0
