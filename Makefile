@@ -10,6 +10,7 @@ SEED      ?=#          empty: the recipe's own
 EPOCHS    ?=#          empty: the recipe's own
 HOLDOUT   ?=#          fraction of the training split to test on, for data without a Test folder
 RETRAIN   ?=#          1: train anew instead of reusing or continuing runs/.../ckpt.pt
+REF       ?=#          bench-against: the commit that this checkout is compared with
 PYTHON    ?=#          the Python 3.10-3.13 for .venv; empty: the first that runs
 PYTEST_ARGS ?=#        e.g. PYTEST_ARGS="-k lava -x"
 
@@ -35,7 +36,7 @@ train_options := --dataset '$(DATASET)' --recipe '$(RECIPE)' $(if $(NETWORK),--n
 	$(DATA_ROOT),--data-root '$(DATA_ROOT)') $(if $(HOLDOUT),--holdout '$(HOLDOUT)') $(if \
 	$(EPOCHS),--epochs '$(EPOCHS)') $(if $(SEED),--seed '$(SEED)')
 
-.PHONY: help setup train nmnist-int4 nmnist-int8 paper-nmnist paper-smoke test test-quick lint docs bench doctor clean
+.PHONY: help setup train nmnist-int4 nmnist-int8 paper-nmnist paper-smoke test test-quick lint docs bench bench-against doctor clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z0-9-]+)( ([a-z0-9-]+))?:[^#]*## (.*)/  make \1 \3|\4/p' Makefile | column -t -s'|'
@@ -83,9 +84,13 @@ docs: setup  ## the documents as the code is now, and their site in build/site; 
 	NO_MKDOCS_2_WARNING=1 $(py) -m mkdocs build --strict
 	@echo 'build/site/index.html'
 
-bench: setup  ## the measurements of benchmarks/, beside snnTorch and SpikingJelly
+bench: setup  ## the measurements of benchmarks/, beside snnTorch and SpikingJelly, in under 15 minutes
 	$(py) -c 'import snntorch, spikingjelly' 2>/dev/null || $(py) -m pip install --quiet -c constraints.txt -e '.[bench]'
-	for script in benchmarks/bench_*.py; do $(py) "$$script"; done
+	$(py) benchmarks/bench.py $(if $(DATA_ROOT),--data-root '$(DATA_ROOT)')
+
+bench-against: setup  ## whether anything is slower than in the commit REF
+	@[ -n '$(REF)' ] || { echo 'name a commit: make bench-against REF=main' >&2; exit 2; }
+	$(py) benchmarks/against.py '$(REF)' $(if $(DATA_ROOT),--data-root '$(DATA_ROOT)')
 
 doctor: setup  ## what is installed, what is missing, the command that mends it
 	$(sast) doctor

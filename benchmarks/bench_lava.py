@@ -2,22 +2,22 @@
 
     python benchmarks/bench_lava.py [--samples N] [--stock-samples N] [--repeat N]
 
-Random INT8 weights, frames of which 8 % are nonzero. Both times are wall time with everything that a run
-needs: a fresh interpreter, imports, compilation, the steps. Stock Lava runs fewer samples, one at a time, as
-NetX runs them; its time for all of them is its start plus its time per sample times their number.
+Random INT8 weights, frames of which 8 % are nonzero. Both times, by the clock and of all processors, are with
+everything that a run needs: a fresh interpreter, imports, compilation, the steps. Stock Lava runs one sample
+at a time, as NetX runs them, and fewer of them, once a few and once --stock-samples more: the difference
+gives its time per sample, the rest is its start.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
+from figures import deliver, takes_figures
+from turns import Cost, Path as Timed, in_turns
 
 from sast_deploy.base.text import percent
 from sast_deploy.engines.lava import run_lava
@@ -27,6 +27,7 @@ from sast_deploy.program.program import Dense, Program, Readout, frozen_ints
 
 SHAPE, HIDDEN, CLASSES, STEPS, DENSITY, COUNT_MAX = (2, 34, 34), (168, 64), 10, 10, 0.08, 4
 RULES = Arithmetic(QFormat(16, 8), 8, "saturate", "toward-zero", "half-up", ">=", "subtract")
+FEW = 5
 
 
 def main() -> None:
@@ -37,38 +38,43 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=10_000)
     parser.add_argument("--stock-samples", type=int, default=200)
     parser.add_argument("--repeat", type=int, default=3)
+    takes_figures(parser)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-lava-") as folder:
         net, frames = prepare(Path(folder), options.samples)
-        ours, stock = [], []
-        for _ in range(options.repeat):  # alternating, so that a busy machine slows both
-            ours.append(seconds(lambda: run_lava(net, frames)))
-            run = run_stock(net, frames[: options.stock_samples])
-            stock.append(run.start_seconds + run.seconds / options.stock_samples * options.samples)
-    report(options, ours, stock)
+        paths = {"batched": Timed(lambda: run_lava(net, frames))}
+        for count in (FEW, FEW + options.stock_samples):
+            paths[str(count)] = Timed(lambda count=count: run_stock(net, frames[:count]))
+        costs = in_turns(paths, options.repeat, warm_up=0)
+    few, many = costs[str(FEW)], costs[str(FEW + options.stock_samples)]
+    stock = extrapolated(few, many, options.stock_samples, options.samples)
+    report(options, costs["batched"], stock)
+    deliver(options.figures, conclude(costs["batched"], stock))
 
 
-def report(options: argparse.Namespace, ours: list[float], stock: list[float]) -> None:
-    ratio = np.median(stock) / np.median(ours)
-    network = "-".join(map(str, (np.prod(SHAPE), *HIDDEN, CLASSES)))
-    print(f"{ratio:.1f} times faster than stock Lava")
-    print(f"batched: {np.median(ours):.2f} s (runs: {listed(ours)})")
-    print(
-        f"stock:   {np.median(stock):.1f} s (runs: {listed(stock)}), extrapolated from "
-        f"{options.stock_samples} samples"
+def extrapolated(few: Cost, many: Cost, more: int, samples: int) -> Cost:
+    """Of `samples`, from the costs of FEW and of so many more."""
+    clock, processor = (
+        low + (high - low) / more * (samples - FEW)
+        for low, high in ((few.clock, many.clock), (few.processor, many.processor))
     )
+    return Cost(clock, processor)
+
+
+def conclude(ours: Cost, stock: Cost) -> dict[str, float]:
+    return {
+        "lava.stock": stock.clock / ours.clock, "lava.stock@cpu": stock.processor / ours.processor,
+        "lava.seconds": ours.clock, "lava.seconds@cpu": ours.processor,
+    }  # fmt: skip
+
+
+def report(options: argparse.Namespace, ours: Cost, stock: Cost) -> None:
+    network = "-".join(map(str, (np.prod(SHAPE), *HIDDEN, CLASSES)))
+    print(f"{stock.clock / ours.clock:.1f} times faster than stock Lava by the clock")
+    print(f"{stock.processor / ours.processor:.1f} times by processor time")
+    print(f"batched: {ours.clock:.2f} s, processors {ours.processor:.2f} s")
+    print(f"stock:   {stock.clock:.1f} s, processors {stock.processor:.1f} s, extrapolated")
     print(f"{options.samples} samples x {STEPS} steps, {network}, frames {percent(DENSITY)} nonzero")
-    print(f"{os.cpu_count()} cores ({platform.machine()}), load average {os.getloadavg()[0]:.1f}")
-
-
-def listed(values: list[float]) -> str:
-    return ", ".join(f"{value:.2f}" for value in values)
-
-
-def seconds(act) -> float:
-    began = time.perf_counter()
-    act()
-    return time.perf_counter() - began
 
 
 def prepare(folder: Path, samples: int) -> tuple[Path, np.ndarray]:

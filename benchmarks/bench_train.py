@@ -1,33 +1,34 @@
 """A training step against the bare matrix products of its own layers, side by side in one run.
 
-    python benchmarks/bench_train.py [--data-root DIR] [--dataset nmnist] [--network fc] [--threads 2]
+    python benchmarks/bench_train.py [--data-root DIR] [--dataset nmnist] [--network fc] [--repeat N]
 
 "step" is one optimizer step on a minibatch of 128 samples (conv: 32), T = 10, minibatch reading and
-augmentation included, of the recipe `paper` or `best`, baseline (rho = 0) or SAST. "pass" is its forward and
-backward pass alone; "products" are the same layers' fp32 products alone: forward, weight gradients, and the
-input gradients that are needed. From these: what an epoch of 60,000 samples costs, and its fp32 GEMM bound,
-the same number of multiplications at the rate of a large fp32 product on this machine. The fully connected
-network can beat the bound because its first layer skips the zeros of the input. Peak memory is that of a
-process that takes five steps and does nothing else; beside it, what the imports alone take.
+augmentation included, baseline (rho = 0) or SAST. "pass" is its forward and backward pass alone; "products"
+are the same layers' fp32 products alone: forward, weight gradients, and the input gradients that are needed.
+From these: what an epoch of 60,000 samples costs, and its fp32 GEMM bound, the same number of multiplications
+at the rate of a large fp32 product on this machine. The fully connected network can beat the bound because
+its first layer skips the zeros of the input. Peak memory is that of a process that takes five steps and does
+nothing else; beside it, what the imports alone take.
 
-Without --data-root the input is random, 8 % dense, as dense as real N-MNIST frames. Medians of interleaved
-repetitions, in wall time and in processor time. On a shared machine only the latter means anything, so the
-ratios are made of it.
+Without --data-root the input is random, 8 % dense, as dense as real N-MNIST frames. Everything takes turns
+(turns.py), with all cores by the clock and with one thread by its processor time; on a shared machine only
+the latter means anything.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
+import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from figures import deliver, takes_figures
 from torch.nn import functional
+from turns import Cost, Path as Timed, in_turns
 
 from sast_deploy.base.text import percent
 from sast_deploy.data import FrameOptions, load_frames
@@ -38,12 +39,11 @@ from sast_deploy.training.recipes import RECIPES, Recipe
 from sast_deploy.training.sam import SAM
 
 STEPS, SHAPE, CLASSES, DENSITY, CLIP = 10, (2, 34, 34), 10, 0.08, 4
-BATCH, REPEAT = {"fc": 128, "conv": 32}, {"fc": 40, "conv": 5}
+BATCH, REPEAT = {"fc": 128, "conv": 32}, {"fc": 15, "conv": 2}
+PLANS = {"fc": ("paper", "best"), "conv": ("best-conv",)}  # whose steps are measured; recommended: the last
 CPU = torch.device("cpu")
-EPOCH, GEMM, WARM_UP = 60_000, 1024, 2
-PASS_LIMIT, SAST_LIMIT, EPOCH_LIMIT = 2.0, 2.1, 20.0
-Runs = dict[str, Callable[[], object]]
-Cost = tuple[float, float]  # seconds of wall time, seconds of processor time
+EPOCH, GEMM = 60_000, 1024
+Costs = dict[tuple[str, str], Cost]  # by what is measured, and "all" cores or "one" thread
 
 
 def random_feeder() -> BatchFeeder:
@@ -118,28 +118,10 @@ def optimizer_step(kind: str, feeder: BatchFeeder, plan: Recipe, rho: float) -> 
     return lambda: sam.step(loss, loss)
 
 
-def medians(runs: Runs, repeat: int) -> dict[str, Cost]:
-    """Median cost of each, taken in turns so that a busy machine slows all alike."""
-    times: dict[str, list[Cost]] = {name: [] for name in runs}
-    for _ in range(repeat + WARM_UP):
-        for name, run in runs.items():
-            start = time.perf_counter(), time.process_time()
-            run()
-            times[name].append((time.perf_counter() - start[0], time.process_time() - start[1]))
-    kept = {name: zip(*values[WARM_UP:], strict=True) for name, values in times.items()}
-    return {name: (statistics.median(wall), statistics.median(cpu)) for name, (wall, cpu) in kept.items()}
-
-
 def peak_memory(kind: str, rho: float | None) -> float:
     """MiB of a fresh process after five steps with that rho, or after the imports alone."""
-    command = [
-        sys.executable,
-        __file__,
-        "--network",
-        kind,
-        "--peak-memory",
-        "none" if rho is None else str(rho),
-    ]
+    given = "none" if rho is None else str(rho)
+    command = [sys.executable, __file__, "--network", kind, "--peak-memory", given]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
@@ -152,46 +134,55 @@ def measure_peak(kind: str, rho: str) -> None:
     print(peak_memory_mb(CPU))
 
 
-def report(kind: str, feeder: BatchFeeder, repeat: int) -> None:
+def measure(kind: str, feeder: BatchFeeder, repeat: int) -> tuple[Costs, int, float]:
+    """The cost of everything, the multiplications of `products`, and the density of the input."""
     x, y = feeder.batch(np.arange(BATCH[kind]))
     network = Network(network_spec(kind, SHAPE, CLASSES))  # type: ignore[arg-type]
     square = torch.randn(GEMM, GEMM)
-    runs: Runs = {
+    runs: dict[str, Callable[[], object]] = {
         "fp32 GEMM 1024^3": lambda: square @ square,
         "products": products(network, x),
         "pass": training_pass(network, x, y),
     }
-    for name, plan in RECIPES.items():
+    for name in PLANS[kind]:
         for method, rho in (("baseline", 0.0), ("SAST", 0.3)):
-            runs[f"step, {name}, {method}"] = optimizer_step(kind, feeder, plan, rho)
+            runs[f"step, {name}, {method}"] = optimizer_step(kind, feeder, RECIPES[name], rho)
+    scopes = {"all": len(os.sched_getaffinity(0)), "one": 1}
+    paths = {
+        (name, scope): Timed(run, threads=threads)
+        for scope, threads in scopes.items() for name, run in runs.items()
+    }  # fmt: skip
     with kept_memory(CPU):
-        costs = medians(runs, repeat)
-    density = float((x > 0).float().mean())
-    size = f"batch {BATCH[kind]}, T {STEPS}, input {percent(density)} dense"
-    print(f"\n{kind}: {torch.get_num_threads()} threads, {size}\n{'':<24}{'wall ms':>9}{'CPU ms':>9}")
-    for name, (wall, cpu) in costs.items():
-        print(f"{name:<24}{wall * 1e3:9.2f}{cpu * 1e3:9.2f}")
-    conclude(kind, costs, multiplications(network, x))
+        costs = in_turns(paths, repeat)
+    return costs, multiplications(network, x), float((x > 0).float().mean())
 
 
-def conclude(kind: str, costs: dict[str, Cost], macs: int) -> None:
-    """Print the ratios and the epoch; limits are those of the fully connected network."""
-    cpu = {name: cost[1] for name, cost in costs.items()}
-    limit = "   (limit {:g})".format if kind == "fc" else lambda _: ""
-    print(f"pass / products         {cpu['pass'] / cpu['products']:9.2f}{limit(PASS_LIMIT)}")
-    for name in RECIPES:
-        ratio = cpu[f"step, {name}, SAST"] / cpu[f"step, {name}, baseline"]
-        print(f"SAST / baseline, {name:<6} {ratio:9.2f}{limit(SAST_LIMIT)}")
+def conclude(kind: str, costs: Costs, macs: int) -> dict[str, float]:
+    """The figures of one network, by their names in figures.py."""
+    found, plan = {}, PLANS[kind][-1]
     steps = -(-EPOCH // BATCH[kind])
-    epoch = [steps * seconds for seconds in costs["step, paper, baseline"]]
-    bound = [steps * macs / GEMM**3 * seconds for seconds in costs["fp32 GEMM 1024^3"]]
-    print(f"epoch of {EPOCH:,}         {epoch[0]:9.1f} s wall, {epoch[1]:.1f} s CPU{limit(EPOCH_LIMIT)}")
-    print(
-        f"its fp32 GEMM bound     {bound[0]:9.1f} s wall, {bound[1]:.1f} s CPU ({macs / 1e9:.2f} GMAC a step)"
-    )
-    alone, *peaks = (peak_memory(kind, rho) for rho in (None, 0.0, 0.3))
-    shown = "{:9.0f} MiB baseline, {:.0f} MiB SAST".format(*peaks)
-    print(f"peak memory             {shown} ({alone:.0f} MiB after the imports)")
+    for scope, mark in (("all", ""), ("one", "@cpu")):
+        spent = {
+            name: cost.clock if scope == "all" else cost.processor
+            for (name, cores), cost in costs.items() if cores == scope
+        }  # fmt: skip
+        found[f"train-{kind}.pass{mark}"] = spent["pass"] / spent["products"]
+        for name in PLANS[kind]:
+            ratio = spent[f"step, {name}, SAST"] / spent[f"step, {name}, baseline"]
+            found[f"train-{kind}.sast{'' if name == plan else '-' + name}{mark}"] = ratio
+        found[f"train-{kind}.epoch{mark}"] = steps * spent[f"step, {PLANS[kind][0]}, baseline"]
+        found[f"train-{kind}.bound{mark}"] = steps * macs / GEMM**3 * spent["fp32 GEMM 1024^3"]
+    return found
+
+
+def report(kind: str, costs: Costs, figures: dict[str, float], density: float) -> None:
+    print(f"{kind}: batch {BATCH[kind]}, T {STEPS}, input {percent(density)} dense")
+    print(f"{'':<24}{'all cores, by the clock':>24}{'one thread, processor time':>28}")
+    for (name, scope), cost in costs.items():
+        if scope == "all":
+            print(f"{name:<24}{cost.clock * 1e3:21.2f} ms{costs[name, 'one'].processor * 1e3:25.2f} ms")
+    for name, value in figures.items():
+        print(f"{name:<24}{value:10.2f}")
 
 
 def main() -> None:
@@ -201,16 +192,21 @@ def main() -> None:
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--dataset", default="nmnist")
     parser.add_argument("--network", choices=["fc", "conv"], default="fc")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeat", type=int, help="Default: 40, conv 5.")
+    parser.add_argument("--repeat", type=int, help="Default: 15, conv 2.")
     parser.add_argument("--peak-memory", metavar="RHO", help=argparse.SUPPRESS)
+    takes_figures(parser)
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    kind = options.network
     if options.peak_memory:
-        measure_peak(options.network, options.peak_memory)
+        measure_peak(kind, options.peak_memory)
         return
     feeder = recorded_feeder(options.dataset, options.data_root) if options.data_root else random_feeder()
-    report(options.network, feeder, options.repeat or REPEAT[options.network])
+    costs, macs, density = measure(kind, feeder, options.repeat or REPEAT[kind])
+    alone, baseline, sast = (peak_memory(kind, rho) for rho in (None, 0.0, 0.3))
+    memory = {"imports": alone, "baseline": baseline, "memory": sast}
+    figures = conclude(kind, costs, macs) | {f"train-{kind}.{name}": mib for name, mib in memory.items()}
+    report(kind, costs, figures, density)
+    deliver(options.figures, figures)
 
 
 if __name__ == "__main__":

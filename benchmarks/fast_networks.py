@@ -17,7 +17,9 @@ from sast_deploy.program.profile import load_profile
 from sast_deploy.program.program import Program
 
 SHAPE, STEPS, COUNT_MAX, CLASSES = (2, 34, 34), 10, 4, tuple("0123456789")
+PROFILE = "loihi-int8"
 COUNT_SHARES = (0.446, 0.214, 0.150, 0.190)  # of counts 1..4 among the nonzero pixels of N-MNIST frames
+RANDOM_SAMPLES = 4000  # which take a millisecond each to make
 CONV_SAMPLES = 1000  # at once: a record holds a count per neuron, 150 kB for each sample
 FC_GAINS = ((168, 8.0), (64, 6.0))  # neurons, gain of the random weights: rates as in trained networks
 CONV_GAINS = ((68, 6.0), (136, 4.0), (272, 4.0))
@@ -25,39 +27,45 @@ CONV_GAINS = ((68, 6.0), (136, 4.0), (272, 4.0))
 
 @dataclass(frozen=True)
 class Workload:
-    """A network, its .net file, and what it is fed."""
+    """A network, its .net file, and what it is fed. key: of its figures; kind: fc or conv."""
 
+    key: str
     name: str
     program: Program
     net: Path
     frames: np.ndarray
     source: str
 
+    @property
+    def kind(self) -> str:
+        return self.key.partition("-")[0]
+
 
 def workloads(folder: Path, net: Path | None, data_root: Path | None, samples: int) -> list[Workload]:
     real, source = recordings(data_root, samples)
     fc = read_net(net).program if net else compiled(fully_connected())
-    named = str(net) if net else "random weights"
+    named = net.name if net else "random weights"
     files = {"fc": written(folder / "fc.net", fc) if net is None else net}
     conv = compiled(convolutional())
     files["conv"] = written(folder / "conv.net", conv)
-    sparse = random_frames(samples, 0.04, COUNT_SHARES)
+    some = real[:CONV_SAMPLES]
+    sparse = random_frames(min(samples, RANDOM_SAMPLES), 0.04, COUNT_SHARES)
     return [
-        Workload("fc, event frames", fc, files["fc"], real, f"{source}; {named}"),
-        Workload("fc, 4 % random", fc, files["fc"], sparse, f"random frames; {named}"),
-        Workload("conv, event frames", conv, files["conv"], real[:CONV_SAMPLES], f"{source}; random weights"),
+        Workload("fc", "fc, event frames", fc, files["fc"], real, f"{source}; {named}"),
+        Workload("fc-random", "fc, 4 % random", fc, files["fc"], sparse, f"random frames; {named}"),
+        Workload("conv", "conv, event frames", conv, files["conv"], some, f"{source}; random weights"),
     ]
 
 
 def recordings(data_root: Path | None, samples: int) -> tuple[np.ndarray, str]:
-    """N-MNIST frames, repeated as needed: real ones where a root is named, else what "auto" finds."""
+    """N-MNIST frames, shuffled, repeated as needed: of a root that is named, else what "auto" finds."""
     root = data_root or (Path(os.environ["SAST_DATA_ROOT"]) if "SAST_DATA_ROOT" in os.environ else None)
     has_test = root is None or any((root / folder / "Test").is_dir() for folder in (".", "NMNIST"))
     dataset, holdout = "nmnist" if root else "auto", None if has_test else 0.2
     found = load_frames(dataset, FrameOptions(), data_root=root, holdout=holdout)
     more = found.train.frames[: max(0, samples - len(found.test.frames))]
     splits = np.concatenate([found.test.frames, more])
-    frames = splits[np.arange(samples) % len(splits)]
+    frames = splits[np.random.default_rng(0).permutation(max(samples, len(splits)))[:samples] % len(splits)]
     distinct, density = min(samples, len(splits)), (frames[:1000] > 0).mean()
     kind = "simulated" if found.info.simulated else "real"
     return frames, f"{kind} {found.info.dataset}, {percent(density)} dense, {distinct} recordings"
@@ -74,7 +82,7 @@ def random_frames(samples: int, density: float, shares: tuple[float, ...]) -> np
 
 
 def compiled(network: FloatNetwork) -> Program:
-    return compile_network(network, load_profile("loihi-int8"), "bench").program
+    return compile_network(network, load_profile(PROFILE), "bench").program
 
 
 def written(path: Path, program: Program) -> Path:

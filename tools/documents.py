@@ -1,6 +1,6 @@
 """The parts of the documents that the code itself writes, and the pages of the site.
 
-    python tools/documents.py                        # docs/api.md, docs/commands.md, docs/architecture.md
+    python tools/documents.py                        # README.md and pages of docs/, where they are marked
     python tools/documents.py --pages build/pages    # the documents and what they link to, for mkdocs
 
 `make docs` does both. tests/unit/test_documents.py fails where a document is not what this would write.
@@ -31,7 +31,7 @@ BESIDE = {
     "examples": "studies for `sast-deploy sweep`",
     "docs": "this page and its neighbours",
     "tests": "unit, golden, property, conformance, e2e; attacks: malformed files of every kind",
-    "benchmarks": "what is measured, one script each: `make bench`; results/: what the sweeps measured",
+    "benchmarks": "what is measured, one script each: `make bench`; results/: of sweeps, and of processors",
     "tools": "setup.sh, behind `make setup`; documents.py, behind `make docs`; the attacks of trust.md",
 }
 # The way of a network through the house: (unit, function), in the order in which they are called.
@@ -103,7 +103,12 @@ def stage(folder: Path) -> None:
 
 def generated() -> dict[Path, dict[str, str]]:
     """Document -> mark -> what stands between `<!-- mark: ... -->` and `<!-- end of mark -->`."""
+    from benchmarks import figures
+
+    speed = figures.read_results()
     return {
+        ROOT / "README.md": {"speed": figures.short_table(speed)},
+        ROOT / "docs" / "speed.md": {"figures": figures.full_table(speed)},
         ROOT / "docs" / "commands.md": {"help": help_texts()},
         ROOT / "docs" / "api.md": {"names": names()},
         ROOT / "docs" / "architecture.md": {"tree": tree(), "flow": flow(), "imports": arrows()},

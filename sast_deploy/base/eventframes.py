@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,7 +158,13 @@ class EventFrames:
         """The largest entry, `initial` at least."""
         return int(self.count.max(initial=initial))
 
-    def __getitem__(self, samples: Any) -> Any:
+    @overload
+    def __getitem__(self, samples: slice | NDArray[Any]) -> EventFrames: ...
+
+    @overload
+    def __getitem__(self, samples: int) -> Dense: ...
+
+    def __getitem__(self, samples: slice | NDArray[Any] | int) -> EventFrames | Dense:
         """Chosen samples: a slice or an array of integers or truth values gives EventFrames, without a copy
         of events for a slice; an integer gives the array (T, C, H, W) of one sample.
 

@@ -14,30 +14,39 @@ SOUND, BACKWARDS, EMPTY, OUTSIDE, UNSORTED, TWICE = range(6)  # what `check` fin
 @compiled()
 def check(starts: Any, index: Any, count: Any, size: int, first: int, last: int) -> Any:
     """(what is wrong, in which of the rows first..last - 1, at which event); SOUND where nothing is."""
-    seen = np.zeros(size, np.uint8)
+    seen, looked = np.zeros(size, np.uint8), 0
     for row in range(first, last):
         begin, end = starts[row], starts[row + 1]
         if begin < 0 or end < begin or end > len(index):
             return BACKWARDS, row, begin
-        wrong, before = False, np.int64(0)
-        for k in range(begin, end):
-            place = np.int64(index[k])
-            now = (np.int64(count[k]) << 32) + place + 1
-            wrong |= (count[k] == 0) | (place < 0) | (place >= size) | (now <= before)
-            before = now
+        if end == begin:
+            continue
+        places, counts = index[begin:end], count[begin:end]
+        wrong = np.int32(counts[0] == 0)  # the counts grow
+        for k in range(len(places)):
+            wrong |= np.int32((places[k] < 0) | (places[k] >= size))
+        for k in range(len(places) - 1):
+            more = counts[k + 1] > counts[k]
+            wrong |= np.int32(not (more | ((counts[k + 1] == counts[k]) & (places[k + 1] > places[k]))))
         if wrong:
             return _first_wrong(index, count, size, row, begin, end)
-        # Each group of equal counts is sorted; that no two share a position shows in all of them together.
-        if end > begin and count[begin] != count[end - 1]:
-            twice = 0
-            for k in range(begin, end):
-                twice += seen[index[k]]
-                seen[index[k]] = 1
-            if twice:
+        if counts[0] != counts[-1]:
+            if _is_twice(places, seen, looked):
                 return TWICE, row, begin
-            for k in range(begin, end):
-                seen[index[k]] = 0
+            looked += 1
     return SOUND, 0, 0
+
+
+@compiled()
+def _is_twice(places: Any, seen: Any, looked: int) -> Any:
+    """Whether two of the places are one; seen: the marks of what was looked at so far, so many times."""
+    mark, twice = np.uint8(looked % 255 + 1), False
+    if mark == 1:
+        seen[:] = 0
+    for k in range(len(places)):
+        twice |= seen[places[k]] == mark
+        seen[places[k]] = mark
+    return twice
 
 
 @compiled()

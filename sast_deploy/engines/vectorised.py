@@ -107,10 +107,10 @@ class _Network:
         rows = batch or max(1, self.columns // max(1, self.steps))
         for start in range(0, len(frames), rows):
             samples = slice(start, min(start + rows, len(frames)))
-            self._run_samples(frames[samples], samples, record, watch)
+            self._run_samples(np.asarray(frames[samples]), samples, record, watch)
             yield from range(samples.start, samples.stop)
 
-    def _run_samples(self, frames: Frames, samples: slice, record: SpikeRecord, watch: Watch | None) -> None:
+    def _run_samples(self, frames: Array, samples: slice, record: SpikeRecord, watch: Watch | None) -> None:
         for part in self.parts:
             part.start(len(frames))
         for counts in record.counts:

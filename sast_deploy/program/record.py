@@ -169,7 +169,7 @@ def take(array: Samples, samples: npt.NDArray[np.int64]) -> Samples:
     if len(samples) == len(array):
         return array
     if isinstance(array, EventFrames):
-        return array[samples]  # type: ignore[no-any-return]
+        return array[samples]  # type: ignore[return-value]
     found = allocate((len(samples), *array.shape[1:]), array.dtype)
     for start in range(0, len(samples), ROWS):
         found[start : start + ROWS] = array[samples[start : start + ROWS]]

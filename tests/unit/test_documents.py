@@ -67,7 +67,7 @@ def problem(line: str) -> str | None:
     """Why click would not take a line of sast-deploy's; nothing is run."""
     words = shlex.split(line)[1:]
     command: click.Command = cli
-    context = click.Context(cli, info_name="sast-deploy")
+    context = click.Context(cli, info_name="sast-deploy", **cli.context_settings)
     try:
         while isinstance(command, click.Group):
             name, found, words = command.resolve_command(context, words)
@@ -203,7 +203,7 @@ def test_every_name_of_the_front_door_in_a_block_exists() -> None:
 def test_generated_parts_are_fresh() -> None:
     for document, parts in documents.generated().items():
         fresh = documents.renewed(document, parts)
-        assert DOCUMENTS[f"docs/{document.name}"] == fresh, "run python tools/documents.py, or make docs"
+        assert DOCUMENTS[str(document.relative_to(ROOT))] == fresh, "run python tools/documents.py, or make docs"
         assert documents.renewed(document, dict.fromkeys(parts, "old")) != fresh
 
 

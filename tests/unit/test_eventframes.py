@@ -148,6 +148,17 @@ def test_what_is_no_list_of_events_is_refused(message):
     assert "\n" not in str(caught.value)
 
 
+def test_many_rows_of_the_same_positions_are_sound():
+    frames = np.zeros((600, 1, 1, 1, 2), np.uint8)
+    frames[::2, ..., 0], frames[::3, ..., 1] = 1, 2
+    events = EventFrames.from_dense(frames)
+    assert same(EventFrames(events.shape, events.starts, events.index, events.count), events)
+    index = events.index.copy()
+    index[events.starts[595] - 1] = 0
+    with pytest.raises(DataError, match="sample 594, step 0: two events with one index"):
+        EventFrames(events.shape, events.starts, index, events.count)
+
+
 def test_what_does_not_fit_is_refused():
     events = some()
     for shape in ((2, 2, 1, 2), (2, -2, 1, 2, 3), (3, 2, 1, 2, 3)):

@@ -13,10 +13,9 @@ import numpy.typing as npt
 
 from sast_deploy.engines.frames import Frames
 from sast_deploy.program.program import Program
-from sast_deploy.program.record import SpikeRecord, Trace
+from sast_deploy.program.record import ROWS, SpikeRecord, Trace
 
 FrameSource = dict[str, Any]
-CHUNK = 64  # samples written at a time
 
 
 @dataclass(frozen=True)
@@ -100,8 +99,8 @@ def share_frames(run_dir: Path, frames: Frames, kind: npt.DTypeLike = np.uint8) 
             return {"path": str(root.filename), "offset": root.offset + skipped, **shared}
     path = run_dir / "frames.bin"
     with open(path, "wb") as file:
-        for start in range(0, len(frames), CHUNK):
-            np.ascontiguousarray(frames[start : start + CHUNK], kind).tofile(file)
+        for start in range(0, len(frames), ROWS):
+            np.ascontiguousarray(frames[start : start + ROWS], kind).tofile(file)
     return {"path": str(path), "offset": 0, **shared}
 
 
