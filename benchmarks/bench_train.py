@@ -32,7 +32,7 @@ from turns import Cost, Path as Timed, in_turns
 
 from sast_deploy.base.text import percent
 from sast_deploy.data import FrameOptions, load_frames
-from sast_deploy.training.batches import BatchFeeder
+from sast_deploy.training.batches import BatchFeeder, EventFeeder
 from sast_deploy.training.network.network import Network, cross_entropy, network_spec
 from sast_deploy.training.process_memory import kept_memory, peak_memory_mb
 from sast_deploy.training.recipes import RECIPES, Recipe
@@ -51,13 +51,13 @@ def random_feeder() -> BatchFeeder:
     frames = np.empty((1024, STEPS, *SHAPE), np.uint8)
     for frame in frames:  # one at a time, since the peak of memory is measured
         frame[...] = rng.random(frame.shape, np.float32) < DENSITY
-    return BatchFeeder(frames, rng.integers(0, CLASSES, 1024), CLIP, CPU)
+    return EventFeeder(frames, rng.integers(0, CLASSES, 1024), CLIP, CPU)
 
 
 def recorded_feeder(dataset: str, data_root: Path | None) -> BatchFeeder:
     data = load_frames(dataset, FrameOptions(), data_root=data_root)
     print(data.info.summary())
-    return BatchFeeder(data.train.frames, data.train.labels, data.options.clip, CPU)
+    return EventFeeder(data.train.frames, data.train.labels, data.options.clip, CPU)
 
 
 def training_pass(network: Network, x: torch.Tensor, y: torch.Tensor) -> Callable[[], None]:
@@ -111,12 +111,12 @@ def optimizer_step(
     kind: str, feeder: BatchFeeder, plan: Recipe, rho: float, batch: int | None = None
 ) -> Callable[[], object]:
     network = Network(network_spec(kind, SHAPE, CLASSES))  # type: ignore[arg-type]
-    sam = SAM(network.parameters(), torch.optim.AdamW(network.parameters(), plan.lr), rho)
+    sam = SAM(network.parameters(), torch.optim.AdamW(network.parameters(), plan.lr, fused=True), rho)
     rng = np.random.default_rng(0)
 
     def loss() -> torch.Tensor:
         indices = rng.choice(len(feeder.labels), batch or BATCH[kind], replace=False)
-        x, y = feeder.batch(indices, plan, rng)
+        x, y = feeder.inputs(indices, plan, rng) if kind == "fc" else feeder.batch(indices, plan, rng)
         return cross_entropy(network(x), y)
 
     return lambda: sam.step(loss, loss)

@@ -24,6 +24,7 @@ from sast_deploy.training.checkpoint import Checkpoint
 from sast_deploy.training.evaluate import evaluate, score
 from sast_deploy.training.initialise import scale_layers
 from sast_deploy.training.network.network import Network, NetworkSpec, cross_entropy
+from sast_deploy.training.network.sparse import Input
 from sast_deploy.training.penalty import hidden_operations
 from sast_deploy.training.prune import least_important, narrowed, narrowed_moments, narrowed_spec
 from sast_deploy.training.recipes import Recipe
@@ -67,7 +68,7 @@ class Trainer:
         self.replays = self.capturable and self.device.type == "cuda"
         if self.device.type == "cuda" and not self.capturable:
             say(f"{self.kind} starts every step from Python: the processor has a part in it")
-        self.feeder = make_feeder(data.train, data.options.clip, self.device)
+        self.feeder = make_feeder(data.train, data.options.clip, self.device, spec)
         self.steps = -(-len(self.fitted) // recipe.batch)  # per epoch
         self.mean: State = {}
         self.width = spec.hidden[0]  # before pruning
@@ -87,10 +88,10 @@ class Trainer:
         """Train `network` from here on, with an optimizer of its own."""
         recipe, lr = self.recipe, self.recipe.lr
         self.network = network.to(self.device)
-        graph = {"lr": torch.tensor(lr, device=self.device), "fused": True, "capturable": True}
+        graph = {"lr": torch.tensor(lr, device=self.device), "capturable": True}
         options: dict[str, Any] = graph if self.replays else {"lr": lr}
         self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), weight_decay=recipe.weight_decay, **options
+            self.network.parameters(), weight_decay=recipe.weight_decay, fused=True, **options
         )
         self.replay: Replay | None = None
         self.sam = SAM(
@@ -186,7 +187,7 @@ class Trainer:
     def _batches(self, index: int, stream: int) -> Iterator[Fetch]:
         rng = np.random.default_rng((self.seed, index, stream))
         for indices in minibatches(self.fitted, self.recipe.batch, rng):
-            yield partial(self.feeder.batch, indices, self.recipe, rng)
+            yield partial(self.feeder.inputs, indices, self.recipe, rng)
 
     def _draws(self, index: int, stream: int) -> Draws:
         """What `_batches` would draw, all of it at once."""
@@ -202,7 +203,7 @@ class Trainer:
         loss = cross_entropy(logits, labels, recipe.label_smoothing)
         return loss + recipe.synops * hidden_operations(self.network.spec, spikes) if recipe.synops else loss
 
-    def _forward(self, x: Tensor, k: float | Tensor) -> tuple[list[Tensor], Tensor]:
+    def _forward(self, x: Input, k: float | Tensor) -> tuple[list[Tensor], Tensor]:
         """Every layer's spikes, and the logits."""
         spikes = self.network.spikes(x, hard=self.recipe.forward == "hard", k=k)
         return spikes, self.network.logits(spikes[-1])
@@ -233,7 +234,12 @@ class Trainer:
             self._use(Network(narrowed_spec(self.network.spec, width)))
         self.network.load_state_dict(weights)
         # Its settings are the recipe's: a file says no more than the moments.
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": optimizer["state"]})
+        parameters = list(self.network.parameters())
+        moments = {
+            index: {key: _laid_out(value, parameters[index]) for key, value in entry.items()}
+            for index, entry in optimizer["state"].items()
+        }
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
         self.replay = None  # its graphs know the old ones' places in memory
 
     def _share(self, step: int) -> float:
@@ -322,6 +328,11 @@ def limit_weights(weight: Tensor, limit: float) -> None:
     fan_in = tuple(range(1, weight.ndim))
     bound = limit * weight.square().mean(fan_in, keepdim=True).sqrt()
     weight.clamp_(-bound, bound)
+
+
+def _laid_out(moment: Tensor, parameter: Tensor) -> Tensor:
+    """In memory as the parameter: the fused AdamW walks through memory and asks for no strides."""
+    return torch.empty_like(parameter).copy_(moment) if moment.ndim else moment
 
 
 def _copy(state: State, device: torch.device) -> State:
