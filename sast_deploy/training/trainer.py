@@ -92,6 +92,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), weight_decay=recipe.weight_decay, **options
         )
+        self.optimizer.register_step_pre_hook(_align_gradients)
         self.replay: Replay | None = None
         self.sam = SAM(
             self.network.parameters(), self.optimizer, recipe.rho, adaptive=recipe.sharpness == "asam"
@@ -234,6 +235,8 @@ class Trainer:
         self.network.load_state_dict(weights)
         # Its settings are the recipe's: a file says no more than the moments.
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": optimizer["state"]})
+        for parameter, moments in self.optimizer.state.items():
+            moments.update({key: _laid(value, parameter) for key, value in moments.items()})
         self.replay = None  # its graphs know the old ones' places in memory
 
     def _share(self, step: int) -> float:
@@ -322,6 +325,23 @@ def limit_weights(weight: Tensor, limit: float) -> None:
     fan_in = tuple(range(1, weight.ndim))
     bound = limit * weight.square().mean(fan_in, keepdim=True).sqrt()
     weight.clamp_(-bound, bound)
+
+
+def _align_gradients(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    for parameter in (each for group in optimizer.param_groups for each in group["params"]):
+        if parameter.grad is not None:
+            parameter.grad = _laid(parameter.grad, parameter)
+
+
+def _laid(value: Tensor, parameter: Tensor) -> Tensor:
+    """Laid out in memory as `parameter`, unless of another shape.
+
+    Fused optimizers go by place: with other strides, those of a lone element included, CUDA's refuses and the
+    processor's computes something else.
+    """
+    if value.shape != parameter.shape or value.stride() == parameter.stride():
+        return value
+    return torch.empty_like(parameter).copy_(value)
 
 
 def _copy(state: State, device: torch.device) -> State:
