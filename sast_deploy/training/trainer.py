@@ -93,6 +93,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), weight_decay=recipe.weight_decay, fused=True, **options
         )
+        self.optimizer.register_step_pre_hook(_align_gradients)
         self.replay: Replay | None = None
         self.sam = SAM(
             self.network.parameters(), self.optimizer, recipe.rho, adaptive=recipe.sharpness == "asam"
@@ -234,12 +235,9 @@ class Trainer:
             self._use(Network(narrowed_spec(self.network.spec, width)))
         self.network.load_state_dict(weights)
         # Its settings are the recipe's: a file says no more than the moments.
-        parameters = list(self.network.parameters())
-        moments = {
-            index: {key: _laid_out(value, parameters[index]) for key, value in entry.items()}
-            for index, entry in optimizer["state"].items()
-        }
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": optimizer["state"]})
+        for parameter, moments in self.optimizer.state.items():
+            moments.update({key: _laid(value, parameter) for key, value in moments.items()})
         self.replay = None  # its graphs know the old ones' places in memory
 
     def _share(self, step: int) -> float:
@@ -330,9 +328,21 @@ def limit_weights(weight: Tensor, limit: float) -> None:
     weight.clamp_(-bound, bound)
 
 
-def _laid_out(moment: Tensor, parameter: Tensor) -> Tensor:
-    """In memory as the parameter: the fused AdamW walks through memory and asks for no strides."""
-    return torch.empty_like(parameter).copy_(moment) if moment.ndim else moment
+def _align_gradients(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    for parameter in (each for group in optimizer.param_groups for each in group["params"]):
+        if parameter.grad is not None:
+            parameter.grad = _laid(parameter.grad, parameter)
+
+
+def _laid(value: Tensor, parameter: Tensor) -> Tensor:
+    """Laid out in memory as `parameter`, unless of another shape.
+
+    Fused optimizers go by place: with other strides, those of a lone element included, CUDA's refuses and the
+    processor's computes something else.
+    """
+    if value.shape != parameter.shape or value.stride() == parameter.stride():
+        return value
+    return torch.empty_like(parameter).copy_(value)
 
 
 def _copy(state: State, device: torch.device) -> State:

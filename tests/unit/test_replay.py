@@ -15,7 +15,7 @@ from sast_deploy.training.augment import apply_changes, draw_changes, network_in
 from sast_deploy.training.batches import BatchFeeder, fitting_threads
 from sast_deploy.training.network import lif as lif_module
 from sast_deploy.training.network.lif import _LIF
-from sast_deploy.training.network.network import NetworkSpec
+from sast_deploy.training.network.network import Network, NetworkSpec
 from sast_deploy.training.recipes import BEST, PAPER, Recipe
 from sast_deploy.training.replay import Draws, Replay
 from sast_deploy.training.resident import ResidentFeeder, change_numbers, changed, scaled
@@ -45,6 +45,14 @@ class Replayed(Trainer):
     """Trains as on a GPU, wherever it is."""
 
     _stepped = Trainer._replayed  # type: ignore[assignment]
+
+
+class Fused(Replayed):
+    """With the optimizer of a GPU, too."""
+
+    def _use(self, network: Network) -> None:
+        self.replays = True
+        super()._use(network)
 
 
 def on_device(trainer: Trainer) -> Trainer:
@@ -106,6 +114,68 @@ def test_a_resumed_epoch_finds_everything_as_it_was(three_steps: None) -> None:
     second.restore(state)
     run(second, 2)
     assert_same(whole, second)
+
+
+@pytest.mark.parametrize("spec", [FC, CONV, NetworkSpec("conv", SHAPE, (1, 4), 3, strides=(2, 1))])
+def test_a_fused_optimizer_is_given_everything_as_its_parameters_lie(spec: NetworkSpec) -> None:
+    """Moments come in other layouts from pruning and from files, gradients perhaps from a backward pass."""
+    generator = torch.Generator().manual_seed(0)
+    found = []
+    for kind in (Trainer, Fused):
+        trainer = kind(spec, QUICK, tiny_set(), 0, 0.1, "cpu")
+        trainer._settle()
+        parameters = list(trainer.network.parameters())
+        generator.manual_seed(1)
+        shapes = [each.shape for each in parameters]
+        grads, means, squares = ([torch.rand(shape, generator=generator) for shape in shapes] for _ in "gms")
+        moments = {
+            index: {"step": torch.tensor(9.0), "exp_avg": mean, "exp_avg_sq": square}
+            for index, (mean, square) in enumerate(zip(means, squares, strict=True))
+        }
+        trainer._load(trainer.network.state_dict(), {"state": moments})
+        for parameter, grad in zip(parameters, grads, strict=True):
+            parameter.grad = backwards(grad) if kind is Fused else grad
+        trainer.optimizer.step()
+        found.append(trainer)
+    for ours, theirs in zip(*(each.network.parameters() for each in found), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+    for parameter, state in found[1].optimizer.state.items():
+        beside = parameter.grad, state["exp_avg"], state["exp_avg_sq"]
+        assert all(each.stride() == parameter.stride() for each in beside)
+
+
+def backwards(value: torch.Tensor) -> torch.Tensor:
+    """The same values, the first dimension closest together in memory."""
+    return value.permute(*reversed(range(value.ndim))).contiguous().permute(*reversed(range(value.ndim)))
+
+
+def test_a_pruned_and_resumed_training_keeps_to_the_layout(three_steps: None) -> None:
+    def step(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        for parameter, state in optimizer.state.items():
+            beside = parameter.grad, state["exp_avg"], state["exp_avg_sq"]
+            wrong.extend(each for each in beside if each.stride() != parameter.stride())
+            steps.append(parameter)
+
+    class Seen(Fused):
+        def _use(self, network: Network) -> None:
+            super()._use(network)
+            self.optimizer.register_step_pre_hook(step)
+
+    steps, wrong = list[Any](), list[Any]()
+    plan = QUICK.replace(rho=0, prune=0.3)
+    first, second = (Seen(CONV, plan, tiny_set(), 0, 0.1, "cpu") for _ in range(2))
+    run(first, 0, 1)
+    assert first.network.spec.hidden[0] < CONV.hidden[0]
+    state = Unfinished()
+    first.capture(state)
+    for each in state.optimizer["state"].values():
+        each.update({key: value.contiguous() for key, value in each.items()})  # as a file keeps them
+    second.restore(state)
+    run(first, 2)
+    run(second, 2)
+    assert_same(first, second)
+    assert len(steps) > 100
+    assert not wrong
 
 
 def test_a_loss_that_is_not_finite_is_found_at_the_end_of_its_epoch(three_steps: None) -> None:
