@@ -54,7 +54,8 @@ import numpy, scipy
 import sast_deploy.engines.lava.processes.network
 heavy = ["numpy.f2py.crackfortran", "numpy.testing._private.utils", "scipy.signal._signaltools", "torch"]
 print([name for name in heavy if name in sys.modules])
-print(scipy.signal.lfilter([1], [1], [2.0])[0], numpy.testing.assert_equal(1, 1), len(numpy.f2py.__version__) > 0)
+numpy.testing.assert_equal(1, 1)
+print(scipy.signal.lfilter([1], [1], [2.0])[0], bool(numpy.f2py.__doc__))
 """
 
 
@@ -62,7 +63,7 @@ def test_what_nothing_needs_is_loaded_on_first_use():
     """In the child, whose start everybody waits for; and where it is asked for, it is there."""
     command = [sys.executable, "-c", UNLOADED]
     done = subprocess.run(command, env=child_environment(), capture_output=True, text=True, check=False)
-    assert done.stdout.splitlines() == ["[]", "2.0 None True"], done.stderr
+    assert done.stdout.splitlines() == ["[]", "2.0 True"], done.stderr
 
 
 def test_the_models_of_a_class_are_searched_once():
