@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,9 @@ import pytest
 import torch
 from torch.nn import functional
 
+from sast_deploy.base.children import child_environment
 from sast_deploy.base.errors import LavaError
-from sast_deploy.engines.lava import exact, run, run_lava
+from sast_deploy.engines.lava import exact, run, run_lava, shim
 from sast_deploy.engines.lava.run import BATCH_MAX, LANE_PRODUCTS, choose_batch, choose_lanes
 from sast_deploy.engines.lava.shared import BatchClock, create_shared, map_frames, open_shared, share_frames
 from sast_deploy.netx.file import NetFile, write_net
@@ -41,6 +44,40 @@ def test_products_use_the_narrowest_exact_type():
 def test_inputs_of_each_layer_are_bounded():
     # Frames up to 3, spikes pooled over 4, spikes pooled over 2, spikes.
     assert exact.input_maxima(conv_program(np.random.default_rng(0))) == [3, 1, 4, 1, 2, 1]
+
+
+UNLOADED = """
+import sys
+from sast_deploy.engines.lava import shim
+shim.prepare()
+import numpy, scipy
+import sast_deploy.engines.lava.processes.network
+heavy = ["numpy.f2py.crackfortran", "numpy.testing._private.utils", "scipy.signal._signaltools", "torch"]
+print([name for name in heavy if name in sys.modules])
+numpy.testing.assert_equal(1, 1)
+print(scipy.signal.lfilter([1], [1], [2.0])[0], bool(numpy.f2py.__doc__))
+"""
+
+
+def test_what_nothing_needs_is_loaded_on_first_use():
+    """In the child, whose start everybody waits for; and where it is asked for, it is there."""
+    command = [sys.executable, "-c", UNLOADED]
+    done = subprocess.run(command, env=child_environment(), capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == ["[]", "2.0 True"], done.stderr
+
+
+def test_the_models_of_a_class_are_searched_once():
+    searched = []
+
+    def find(proc):
+        searched.append(proc)
+        return [type(proc)]
+
+    once = shim._once_a_class(find)
+    assert [once(proc=1), once(proc=2), once(proc="a"), once("b")] == [[int], [int], [str], [str]]
+    assert searched == [1, "a"]
+    once(1).append(None)
+    assert once(1) == [int]
 
 
 def test_program_too_wide_for_float64_is_refused(tmp_path):
