@@ -16,7 +16,7 @@ from sast_deploy.engines.fast.neurons import BINARY, INTERVAL, MOST, OFFSET, UNC
 from sast_deploy.engines.fast.rows import sum_rows, sum_valued_rows
 from sast_deploy.engines.fast.steps import GROUP, MOVED, PLACE, step_places
 
-FEW = 16  # places whose sums wait in the first-level cache for the step of their neurons
+TOGETHER = 16  # places whose sums wait in the first-level cache for the step of their neurons
 SMALL_UNIT = 16  # inputs of a unit, below which events are counted rather than units looked at one by one
 
 
@@ -112,7 +112,7 @@ def run_places(
             filled = np.uint64(0)
             continue
         lists += 1
-        if lists == FEW:
+        if lists == TOGETHER:
             run_few(layer, at, values, u, still, before, rules, fired, (lists, outputs, lanes), scratch)
             lists, filled = 0, np.uint64(0)
     if lists > 0:
@@ -137,9 +137,9 @@ def make_scratch(layer: Any) -> Any:  # pragma: no cover
     """Sums of few places in 16 bits and of one in 32, ranges and their numbers, places, one range."""
     lanes, single = layer.weight.shape[1], np.ones(1, np.int64)
     return (
-        np.empty((FEW, lanes), np.int16), np.empty((1, lanes), np.int32),
-        np.empty(((FEW + 1) * layer.room + 1, 3), np.int64), np.empty(FEW, np.int64),
-        np.zeros((FEW, 3), np.int64), (np.empty((1, 3), np.int64), single),
+        np.empty((TOGETHER, lanes), np.int16), np.empty((1, lanes), np.int32),
+        np.empty(((TOGETHER + 1) * layer.room + 1, 3), np.int64), np.empty(TOGETHER, np.int64),
+        np.zeros((TOGETHER, 3), np.int64), (np.empty((1, 3), np.int64), single),
     )  # fmt: skip
 
 
