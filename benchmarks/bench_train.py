@@ -143,9 +143,9 @@ def measure(kind: str, feeder: BatchFeeder, batch: int, repeat: int) -> tuple[Co
     x, y = feeder.batch(np.arange(batch))
     network = Network(network_spec(kind, SHAPE, CLASSES))  # type: ignore[arg-type]
     square = torch.randn(GEMM, GEMM)
+    bare = ("fp32 GEMM 1024^3", "products")
     runs: dict[str, Callable[[], object]] = {
-        "fp32 GEMM 1024^3": lambda: square @ square,
-        "products": products(network, x),
+        bare[0]: lambda: square @ square, bare[1]: products(network, x),
         "pass": training_pass(network, x, y),
     }
     for name in PLANS[kind]:
@@ -153,7 +153,8 @@ def measure(kind: str, feeder: BatchFeeder, batch: int, repeat: int) -> tuple[Co
             runs[f"step, {name}, {method}"] = optimizer_step(kind, feeder, RECIPES[name], rho, batch)
     scopes = {"all": len(os.sched_getaffinity(0)), "one": 1}
     paths = {
-        (name, scope): Timed(run, threads=threads)
+        # fully connected, training keeps torch to one thread (`fitting_threads`)
+        (name, scope): Timed(run, threads=threads if kind == "conv" or name in bare else 1)
         for scope, threads in scopes.items() for name, run in runs.items()
     }  # fmt: skip
     with kept_memory(CPU):

@@ -119,10 +119,11 @@ def pick_device(name: str) -> torch.device:
 def fitting_threads(spec: NetworkSpec, device: torch.device) -> Iterator[None]:
     """One torch thread for fully connected networks on the CPU; restored afterwards.
 
-    After the first layer, which has threads of its own (sparse.py), their products are so small that torch's
-    threads wait for each other longer than they work: with two threads on two processors that others use too,
-    an epoch took 10 to 20 times as long. The result no longer depends on the number of processors either.
-    On a GPU convolutions add in an order that is the same every time.
+    Events, the first layer and LIF recursions have threads of their own, which sleep when there is nothing to
+    do (kernels/threads.py). The products that are left are so small that torch's threads wait for each other,
+    computing, longer than they work: with two threads on two processors that others use too, a pass took 10
+    times as long. The result does not depend on the number of processors either. Convolutions, whose products
+    are large, keep torch's threads. On a GPU convolutions add in an order that is the same every time.
     """
     before, cudnn = torch.get_num_threads(), torch.backends.cudnn.deterministic
     if spec.kind == "fc" and device.type == "cpu":

@@ -38,13 +38,13 @@ def changed_counts(
     size = prod(frames.shape[2:])
     out, cost = np.zeros((steps, len(indices), size), np.uint8), OPERATIONS * steps * size
     least = np.ceil(drop * 2.0**53).astype(np.uint64)  # of 53 random bits; the product is exact
-    numbers = indices, affine, least, seed, clip, height, width, out
+    given = indices, (affine, least, seed), clip, (height, width), out
     if isinstance(frames, EventFrames):
         lists = frames.starts, frames.index, frames.count
-        share(len(indices), lambda low, high: _change_listed(*lists, *numbers, low, high), cost)
+        share(len(indices), lambda low, high: _change_listed(lists, *given, low, high), cost)
     else:
         rows = frames.reshape(-1, size)
-        share(len(indices), lambda low, high: _change(rows, *numbers, low, high), cost)
+        share(len(indices), lambda low, high: _change(rows, *given, low, high), cost)
     return out
 
 
@@ -72,8 +72,9 @@ def _thin(count, least, state):  # type: ignore[no-untyped-def]  # pragma: no co
 
 
 @compiled()
-def _aim(a, height, width, target):  # type: ignore[no-untyped-def]  # pragma: no cover
+def _aim(a, size, target):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Where the events of each pixel of each channel go; -1: out of the frame."""
+    height, width = size
     cx, cy, pixels = (width - 1) / 2.0, (height - 1) / 2.0, height * width
     for y in range(height):
         for x in range(width):
@@ -112,23 +113,21 @@ def _move_all(rows, source, target, least, state, clip, row):  # type: ignore[no
 
 
 @compiled()
-def _change(rows, indices, affine, least, seed, clip, height, width, out, low, high):  # type: ignore[no-untyped-def]  # pragma: no cover
-    target = np.empty(rows.shape[1], np.int32)
+def _change(rows, indices, draws, clip, size, out, low, high):  # type: ignore[no-untyped-def]  # pragma: no cover
+    target, (affine, least, seed) = np.empty(rows.shape[1], np.int32), draws
     for b in range(low, high):
-        _aim(affine[b], height, width, target)
+        _aim(affine[b], size, target)
         state = seed[b]
         for t in range(out.shape[0]):
             state = _move_all(rows, indices[b] * out.shape[0] + t, target, least[b], state, clip, out[t, b])
 
 
 @compiled()
-def _change_listed(  # type: ignore[no-untyped-def]
-    starts, index, count, indices, affine, least, seed, clip, height, width, out, low, high
-):  # pragma: no cover
-    size = out.shape[2]
-    target, row = np.empty(size, np.int32), np.zeros((1, size), np.uint8)
+def _change_listed(lists, indices, draws, clip, size, out, low, high):  # type: ignore[no-untyped-def]  # pragma: no cover
+    (starts, index, count), (affine, least, seed) = lists, draws
+    target, row = np.empty(out.shape[2], np.int32), np.zeros((1, out.shape[2]), np.uint8)
     for b in range(low, high):
-        _aim(affine[b], height, width, target)
+        _aim(affine[b], size, target)
         state = seed[b]
         for t in range(out.shape[0]):
             begin, end = starts[indices[b] * out.shape[0] + t], starts[indices[b] * out.shape[0] + t + 1]

@@ -123,9 +123,9 @@ def listed_rows(frames: EventFrames, order: Whole, unit: float = 1.0) -> EventRo
     counts = frames.starts[order + 1] - frames.starts[order]
     starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
     width, columns = prod(frames.shape[2:]), np.empty(starts[-1], np.int32)
-    given = frames.starts, frames.index, frames.count, order, np.float32(unit)
+    given, scale = (frames.starts, frames.index, frames.count), np.float32(unit)
     lists, cost = (starts, columns, np.empty(starts[-1], np.float32)), width / 2
-    share(len(order), lambda low, high: _sort(*given, width, *lists, low, high), cost)
+    share(len(order), lambda low, high: _sort(given, order, scale, width, *lists, low, high), cost)
     return EventRows(width, *lists)
 
 
@@ -188,7 +188,8 @@ def _list(matrix, order, unit, starts, columns, values, low, high):  # type: ign
 
 
 @compiled()
-def _sort(begins, index, count, order, unit, width, starts, columns, values, low, high):  # type: ignore[no-untyped-def]  # pragma: no cover
+def _sort(frames, order, unit, width, starts, columns, values, low, high):  # type: ignore[no-untyped-def]  # pragma: no cover
+    begins, index, count = frames
     row, source = np.zeros((1, width), np.uint8), np.zeros(1, np.int64)
     for r in range(low, high):
         begin, end = begins[order[r]], begins[order[r] + 1]
@@ -228,7 +229,8 @@ def _times(starts, columns, values, table, first, out, low, high):  # type: igno
     for at in range(0, width, ROW_VECTORS * LANES):
         vectors = min(ROW_VECTORS, (width - at) // LANES)
         for row in range(low, high):
-            sum_rows(columns, values, starts[row], starts[row + 1], table, first, out, row, at, vectors)
+            span = starts[row], starts[row + 1]
+            sum_rows(columns, values, span, table, first, out, row, at, vectors)
 
 
 @compiled()
@@ -240,8 +242,8 @@ def _add_products(x, apart, along, terms, table, out, low, high):  # type: ignor
         for at in range(0, width, BLOCK_VECTORS * LANES):
             vectors, row = min(BLOCK_VECTORS, (width - at) // LANES), low
             while row + BLOCK_ROWS <= high:
-                add_block(x, row * apart, apart, along, table, begin, end, out, row, at, vectors)
+                add_block(x, (row * apart, apart, along), table, (begin, end), out, row, at, vectors)
                 row += BLOCK_ROWS
             while row < high:
-                add_row(x, row * apart, apart, along, table, begin, end, out, row, at, vectors)
+                add_row(x, (row * apart, apart, along), table, (begin, end), out, row, at, vectors)
                 row += 1

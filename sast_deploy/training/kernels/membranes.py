@@ -58,8 +58,8 @@ _OPTIONS: Any = {"fastmath": {"contract"}, "error_model": "numpy"}
 
 
 @compiled(**_OPTIONS)
-def _forward(current, theta, alpha, k, hard, to_zero, membrane, spikes, low, high):  # type: ignore[no-untyped-def]  # pragma: no cover
-    period = len(theta) - BLOCK
+def _forward(current, theta, numbers, hard, to_zero, membrane, spikes, low, high):  # type: ignore[no-untyped-def]  # pragma: no cover
+    period, (alpha, k) = len(theta) - BLOCK, numbers
     for start in range(low, high, BLOCK):
         at, n = start % period, min(BLOCK, high - start)
         level = theta[at : at + n]
@@ -85,8 +85,8 @@ def _forward(current, theta, alpha, k, hard, to_zero, membrane, spikes, low, hig
 
 
 @compiled(**_OPTIONS)
-def _backward(membrane, spikes, grad, theta, alpha, k, top, to_zero, delta, low, high):  # type: ignore[no-untyped-def]  # pragma: no cover
-    period, last = len(theta) - BLOCK, len(membrane) - 1
+def _backward(membrane, spikes, grad, theta, numbers, to_zero, delta, low, high):  # type: ignore[no-untyped-def]  # pragma: no cover
+    period, last, (alpha, k, top) = len(theta) - BLOCK, len(membrane) - 1, numbers
     for start in range(low, high, BLOCK):
         at, n = start % period, min(BLOCK, high - start)
         level = theta[at : at + n]
@@ -118,8 +118,9 @@ def lif_forward(
 
     theta: (period,), thresholds of the positions, see the module's text.
     """
-    level, numbers = _repeated(theta), (np.float32(alpha), np.float32(k or 1.0), k is None, reset == "zero")
-    _share(current, lambda low, high: _forward(current, level, *numbers, membrane, spikes, low, high))
+    level, numbers = _repeated(theta), (np.float32(alpha), np.float32(k or 1.0))
+    given = current, level, numbers, k is None, reset == "zero", membrane, spikes
+    _share(current, lambda low, high: _forward(*given, low, high))
 
 
 def lif_backward(
@@ -127,9 +128,9 @@ def lif_backward(
     reset: str,
 ) -> None:  # fmt: skip
     """Fill delta = dL/dI for grad = dL/ds; spikes count where `reset` is "zero"."""
-    level, top = _repeated(theta), np.float32(k / math.pi)
-    numbers = np.float32(alpha), np.float32(k), top, reset == "zero"
-    _share(membrane, lambda low, high: _backward(membrane, spikes, grad, level, *numbers, delta, low, high))
+    numbers = np.float32(alpha), np.float32(k), np.float32(k / math.pi)
+    given = membrane, spikes, grad, _repeated(theta), numbers, reset == "zero", delta
+    _share(membrane, lambda low, high: _backward(*given, low, high))
 
 
 def _repeated(theta: Floats) -> Floats:

@@ -24,6 +24,8 @@ _HOST = llvmlite.binding.get_host_cpu_features()
 ROW_VECTORS, BLOCK_ROWS, BLOCK_VECTORS = (12, 4, 6) if _HOST.get("avx512f") else (6, 2, 3)
 BITS = 64  # elements that `nonzero_bits` looks at
 
+_tools: Any = cgutils  # numba's, without annotations
+_types: Any = types
 _FLOAT, _I32, _I64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 _VECTOR = ir.VectorType(_FLOAT, LANES)
 
@@ -76,8 +78,7 @@ def _spread(builder: Any, number: Any) -> Any:
 
 def _add_product(builder: Any, factor: Any, vectors: Sequence[Any], sums: Sequence[Any]) -> list[Any]:
     kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
-    declare: Any = cgutils.get_or_insert_function
-    fused = declare(builder.module, kind, f"llvm.fmuladd.v{LANES}f32")
+    fused = _tools.get_or_insert_function(builder.module, kind, f"llvm.fmuladd.v{LANES}f32")
     return [builder.call(fused, [factor, each, total]) for each, total in zip(vectors, sums, strict=True)]
 
 
@@ -114,22 +115,23 @@ def _loop(builder: Any, low: Any, high: Any, sums: list[Any], step: Any) -> list
 
 
 @_written
-def sum_rows(typingctx, columns, values, low, high, table, first, out, row, at, vectors):  # type: ignore[no-untyped-def]
+def sum_rows(typingctx, columns, values, span, table, first, out, row, at, vectors):  # type: ignore[no-untyped-def]
     """out[row, c] = first[c] + sum_n values[n] table[columns[n], c] for low <= n < high, in that order,
-    and for `vectors` (1 to ROW_VECTORS) vectors of c from `at` on.
+    and for `vectors` (1 to ROW_VECTORS) vectors of c from `at` on; span: (low, high).
 
     columns int32, values, table, first, out float32, C-ordered; table and out of as many columns.
     """
-    whole = types.intp
-    arguments = columns, values, whole, whole, table, first, out, whole, whole, whole
-    signature = types.void(*arguments)
+    whole = _types.intp
+    arguments = columns, values, _types.UniTuple(whole, 2), table, first, out, whole, whole, whole
+    signature = _types.void(*arguments)
 
     def generate(context: Any, builder: Any, _signature: Any, given: Any) -> Any:
-        low, high, row, at, vectors = (given[number] for number in (2, 3, 7, 8, 9))
+        low, high = _tools.unpack_tuple(builder, given[2], 2)
+        row, at, vectors = given[6:]
         column, value, rows, start, result = (
-            _data(context, builder, arguments[number], given[number]) for number in (0, 1, 4, 5, 6)
+            _data(context, builder, arguments[number], given[number]) for number in (0, 1, 3, 4, 5)
         )
-        array = context.make_array(arguments[4])(context, builder, given[4])
+        array = context.make_array(arguments[3])(context, builder, given[3])
         width = builder.extract_value(array.shape, 1)
         target = builder.add(builder.mul(row, width), at)
 
@@ -153,17 +155,22 @@ def _block(rows: int) -> Any:
     """`add_block` of so many rows."""
 
     @_written
-    def block(typingctx, x, origin, apart, along, table, low, high, out, row, at, vectors):  # type: ignore[no-untyped-def]
-        whole = types.intp
-        arguments = x, whole, whole, whole, table, whole, whole, out, whole, whole, whole
-        signature = types.void(*arguments)
+    def block(typingctx, x, way, table, span, out, row, at, vectors):  # type: ignore[no-untyped-def]
+        whole = _types.intp
+        arguments = (
+            x, _types.UniTuple(whole, 3), table, _types.UniTuple(whole, 2), out, whole, whole, whole,
+        )  # fmt: skip
+        signature = _types.void(*arguments)
 
         def generate(context: Any, builder: Any, _signature: Any, given: Any) -> Any:
-            _, origin, apart, along, _, low, high, _, row, at, vectors = given
-            factors, terms, result = (
-                _data(context, builder, arguments[number], given[number]) for number in (0, 4, 7)
+            (origin, apart, along), (low, high) = (
+                _tools.unpack_tuple(builder, given[number], count) for number, count in ((1, 3), (3, 2))
             )
-            array = context.make_array(arguments[4])(context, builder, given[4])
+            row, at, vectors = given[5:]
+            factors, terms, result = (
+                _data(context, builder, arguments[number], given[number]) for number in (0, 2, 4)
+            )
+            array = context.make_array(arguments[2])(context, builder, given[2])
             width = builder.extract_value(array.shape, 1)
             numbers = [_whole(number) for number in range(rows)]
             starts = [builder.add(origin, builder.mul(number, apart)) for number in numbers]
@@ -193,14 +200,15 @@ def _block(rows: int) -> Any:
 
 
 # out[row + m, c] += sum_n x[origin + m apart + n along] table[n, c] for low <= n < high, in that order, for
-# m < BLOCK_ROWS (or 1) and `vectors` (1 to BLOCK_VECTORS) vectors of c from `at` on. x is flat; all float32.
+# m < BLOCK_ROWS (or 1) and `vectors` (1 to BLOCK_VECTORS) vectors of c from `at` on. x is flat; all float32;
+# way: (origin, apart, along), span: (low, high).
 add_block, add_row = _block(BLOCK_ROWS), _block(1)
 
 
 @_written
 def nonzero_bits(typingctx, array, row, column):  # type: ignore[no-untyped-def]
     """Bit b of the 64-bit result: array[row, column + b] is not 0, for a C-ordered matrix."""
-    signature = types.uint64(array, types.intp, types.intp)
+    signature = _types.uint64(array, _types.intp, _types.intp)
 
     def generate(context: Any, builder: Any, _signature: Any, given: Any) -> Any:
         matrix = context.make_array(array)(context, builder, given[0])
@@ -210,7 +218,7 @@ def nonzero_bits(typingctx, array, row, column):  # type: ignore[no-untyped-def]
         found = builder.load(builder.bitcast(place, kind.as_pointer()))
         found.align = array.dtype.bitwidth // 8
         zeros = ir.Constant(kind, [0] * BITS)
-        float_ = isinstance(array.dtype, types.Float)
+        float_ = isinstance(array.dtype, _types.Float)
         compare = builder.fcmp_unordered if float_ else builder.icmp_unsigned
         return builder.bitcast(compare("!=", found, zeros), _I64)
 
@@ -224,7 +232,7 @@ def lowest_bit(typingctx, bits):  # type: ignore[no-untyped-def]
     def generate(_context: Any, builder: Any, _signature: Any, given: Any) -> Any:
         return builder.cttz(given[0], ir.Constant(ir.IntType(1), 1))
 
-    return types.intp(types.uint64), generate
+    return _types.intp(_types.uint64), generate
 
 
 @_written
@@ -234,4 +242,4 @@ def bits_set(typingctx, bits):  # type: ignore[no-untyped-def]
     def generate(_context: Any, builder: Any, _signature: Any, given: Any) -> Any:
         return builder.ctpop(given[0])
 
-    return types.intp(types.uint64), generate
+    return _types.intp(_types.uint64), generate
