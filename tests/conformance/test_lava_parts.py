@@ -103,11 +103,11 @@ def test_clock_of_a_partly_filled_last_batch():
 
 @pytest.mark.parametrize(
     ("samples", "lanes", "batch"),
-    [(1, 1, 1), (1024, 1, 1024), (1025, 1, 513), (1440, 1, 720), (10_000, 1, 1000), (10_000, 2, 1000),
-     (10_000, 3, 834), (3, 2, 2)],
+    [(1, 1, 1), (2048, 1, 2048), (2049, 1, 1025), (2880, 1, 1440), (10_000, 1, 2000), (10_000, 2, 1667),
+     (10_000, 3, 1667), (3, 2, 2)],
 )  # fmt: skip
 def test_batches_are_equal_and_bounded(samples, lanes, batch):
-    assert BATCH_MAX == 1024
+    assert BATCH_MAX == 2048
     assert choose_batch(fc_program(np.random.default_rng(0)), samples, lanes) == batch
 
 

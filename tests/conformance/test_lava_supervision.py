@@ -98,6 +98,9 @@ def test_killed_lava_process_is_named(work, lanes, monkeypatch):
     monkeypatch.setattr(run, "choose_lanes", lambda *_: lanes)
 
     def kill_an_actor(scratch):
+        (heartbeat,) = scratch.glob("*/heartbeat.npy")
+        while not np.load(heartbeat)[0].all():  # before, Lava makes the last network, and watches no process
+            time.sleep(0.01)
         child = child_of(scratch)
         os.kill(max(pid for pid, parent in processes_of(scratch) if parent == child), signal.SIGKILL)
 

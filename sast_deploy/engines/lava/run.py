@@ -23,7 +23,7 @@ from sast_deploy.program.program import Conv2d, Dense, Program, Readout, Resampl
 from sast_deploy.program.record import SpikeRecord
 
 # A Lava time step costs about 2 ms however few samples it carries; beyond this, more samples gain nothing.
-BATCH_MAX = 1024
+BATCH_MAX = 2048
 # What the widest layer's floating-point copies of one batch may take, in bytes.
 BATCH_BYTES = 128 << 20
 # In a time step each Lava process waits for the one before it, so that one network keeps one processor busy.
