@@ -27,7 +27,7 @@ from sast_deploy.studies.sweep.measures import TRAINING
 from sast_deploy.studies.sweep.study import Run, load_study
 from sast_deploy.training.checkpoint import Checkpoint, load_checkpoint
 
-HISTORY = ("surrogate_accuracy", "hard_accuracy", "loss")
+HISTORY = ("surrogate_accuracy", "hard_accuracy")
 DIGITS = 4
 
 
