@@ -26,7 +26,7 @@ SPARSEST = 0.05  # share of nonzero inputs below which no product was ever the f
 NEAR = 0.05  # to which densities are rounded
 WORTH_ASKING, WORTH_IMPORTING = 1e10, 1e12  # additions that take about a tenth of a second, and ten
 STEPS, ROWS = 10, 640  # of what is measured
-NO_ENTRIES = np.empty((0, 0, 0), np.uint8)
+NO_ENTRIES = np.empty((1, 0, 0), np.uint8)
 NO_ENTRIES.flags.writeable = False
 
 
