@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def load_frames(
     holdout_seed: int = 0,
     cache_dir: Path | None = None,
     download: bool = True,
+    splits: Collection[str] = SPLITS,
 ) -> FrameSet:
     """Frames of a data set, from the cache where they are there, else built, checked and cached.
 
@@ -48,6 +50,7 @@ def load_frames(
         holdout_seed: its seed.
         cache_dir: default $SAST_CACHE_DIR, else ~/.cache/sast-deploy.
         download: fetch recordings that are nowhere; False where a file, not a person, names the data set.
+        splits: whose frames are wanted; another one has labels and ids, and no frames.
 
     Raises:
         DataError: no such data set, recordings that cannot be used, no test split.
@@ -62,7 +65,7 @@ def load_frames(
         options = replace(options, size=source.default_size)
     split = Holdout(holdout, holdout_seed)
     signature = _signature(source, options, split)
-    entry = cache.find(signature) or _built(cache, signature, source, options, split)
+    entry = cache.find(signature, splits) or _built(cache, signature, source, options, split)
     return _frame_set(dataset, source, entry, split)
 
 
@@ -108,7 +111,7 @@ def _frame_set(requested: str, source: Source, entry: Entry, split: Holdout) -> 
         frame_digest=entry.meta["digest"],
     )
     options = FrameOptions.from_dict(entry.meta["options"])
-    _, channels, height, width = train.frames.shape[1:]
+    channels, height, width = entry.meta["test"]["shape"][2:]
     return FrameSet(train, test, options, info, (channels, height, width))
 
 
@@ -116,4 +119,5 @@ def _frame_split(entry: Entry, name: str) -> FrameSplit:
     record = entry.meta[name]
     labels = np.asarray(record["labels"], np.int64)
     labels.setflags(write=False)
-    return FrameSplit(entry.frames[name], labels, tuple(record["ids"]), record["n_events"])
+    frames = entry.frames.get(name, np.empty((0, *record["shape"][1:]), np.uint8))
+    return FrameSplit(frames, labels, tuple(record["ids"]), record["n_events"])

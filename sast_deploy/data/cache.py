@@ -23,7 +23,7 @@ import math
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -78,7 +78,7 @@ def notice(text: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """An opened cache folder: `meta` (plain values) and memory-mapped `frames` per split."""
+    """An opened cache folder: `meta` (plain values) and memory-mapped `frames` per split that was opened."""
 
     meta: dict[str, Any]
     frames: dict[str, CachedFrames]
@@ -91,8 +91,11 @@ class FrameCache:
         self.folder = Path(folder) if folder is not None else default_cache_dir()
         self._told: set[str] = set()
 
-    def find(self, signature: str) -> Entry | None:
-        """The entry for this signature; None if there is none, or if it is damaged (said on stderr)."""
+    def find(self, signature: str, splits: Collection[str] = SPLITS) -> Entry | None:
+        """The entry for this signature; None if there is none, or if it is damaged (said on stderr).
+
+        splits: those that are opened and looked at.
+        """
         path = self.folder / "index" / f"{signature}.json"
         if not path.exists():
             return None
@@ -103,7 +106,7 @@ class FrameCache:
             self._tell("the cached frames' index is damaged; building the frames again")
             return None
         entry = self._frames_folder(index["digest"])
-        return self._open(entry) if entry.is_dir() else None
+        return self._open(entry, splits) if entry.is_dir() else None
 
     def store(self, signature: str, digest: str, built: Path) -> Entry:
         """Move the finished folder `built` to its name and enter it in the index; returns it opened."""
@@ -178,7 +181,7 @@ class FrameCache:
             notice(text)
         self._told.add(text)
 
-    def _open(self, folder: Path) -> Entry | None:
+    def _open(self, folder: Path, splits: Collection[str] = SPLITS) -> Entry | None:
         """Open and check a folder; None and a line on stderr if anything in it is not as written."""
         try:
             meta = read_json(folder / "meta.json", CACHED)
@@ -188,6 +191,7 @@ class FrameCache:
             frames = {}
             for split in SPLITS:
                 _check_samples(meta, split)
+            for split in splits:
                 frames[split] = open_frames(folder, split, meta[split])
                 check_frames(frames[split], meta[split])
         except (DataError, ValueError) as error:

@@ -182,6 +182,26 @@ def test_a_damaged_entry_is_built_again_with_a_notice(load, tmp_path, builds, ca
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
+def test_a_split_that_is_not_wanted_is_not_looked_at(load, root, tmp_path, builds):
+    """Whatever became of it: its frames are not there, its labels are; who wants it has it built again."""
+    whole = load()
+    expected, folder = np.array(whole.train.frames), entry(tmp_path, whole)
+    flip_a_bit(folder)
+    for name in LISTS:
+        assert (folder / f"train.{name}.npy").exists()
+    found = load_frames("nmnist", OPTIONS, data_root=root, cache_dir=tmp_path / "cache", splits=("test",))
+    assert np.array_equal(np.asarray(found.test.frames), np.asarray(whole.test.frames))
+    assert found.train.frames.shape == (0, 2, 2, 34, 34)
+    assert found.train.labels.tolist() == whole.train.labels.tolist()
+    assert (found.info, found.sensor) == (whole.info, whole.sensor)
+    assert len(builds) == 1
+    assert np.array_equal(np.asarray(load().train.frames), expected)
+    assert len(builds) == 2
+    flip_a_bit(folder, "test.count.npy")
+    load_frames("nmnist", OPTIONS, data_root=root, cache_dir=tmp_path / "cache", splits=("test",))
+    assert len(builds) == 3
+
+
 def test_events_beyond_a_frame_are_refused_whatever_their_checksum(load, tmp_path, builds):
     first = load()
     folder, lists = entry(tmp_path, first), first.test.frames[np.arange(1)]  # a copy: the file is written to
