@@ -16,6 +16,7 @@ import numpy.typing as npt
 from sast_deploy.base.compiled import source_digest
 from sast_deploy.base.eventframes import EventFrames
 from sast_deploy.base.measured import fastest
+from sast_deploy.base.text import percent_given
 from sast_deploy.engines.fast import lanekernels as kernels
 from sast_deploy.engines.fast.neurons import BINARY
 from sast_deploy.engines.fast.plan import Array, SpikingPlan, no_events, stored_size
@@ -53,8 +54,8 @@ def _faster(plan: SpikingPlan, density: float) -> bool:
     """What the clock says of a layer of this shape at this density, or said before."""
     assert plan.lanes is not None
     (inputs, lanes), kind = plan.lanes.weight.shape, "spikes" if plan.rules[BINARY] else "counts"
-    share = round(density / NEAR) * NEAR
-    question = f"engine.layer {inputs - 1} x {lanes}, {plan.places} places, {share:.0%} {kind}"
+    share = round(round(density / NEAR) * NEAR, 2)
+    question = f"engine.layer {inputs - 1} x {lanes}, {plan.places} places, {percent_given(share)} {kind}"
     samples = max(1, ROWS // (STEPS * plan.places))
     x, out = _inputs(plan, samples, share), _room(plan, samples)
 
