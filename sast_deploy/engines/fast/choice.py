@@ -35,10 +35,10 @@ def run_events(plan: SpikingPlan, x: Array | EventFrames, out: Out) -> int:
     """Run a layer of whole vectors by its events, by count or by place; the number of nonzero inputs."""
     assert plan.lanes is not None
     if isinstance(x, EventFrames):
-        return int(kernels.run_counted(NO_ENTRIES, (x.starts, x.index, x.count), plan.lanes, *out))
+        return int(kernels.run_counted(NO_ENTRIES, (x.starts, x.index, x.count), plan.fields, *out))
     if plan.counted:
-        return int(kernels.run_counted(x, no_events(plan.lanes), plan.lanes, *out))
-    return int(kernels.run_lanes(x, plan.lanes, *out))
+        return int(kernels.run_counted(x, no_events(plan.lanes), plan.fields, *out))
+    return int(kernels.run_lanes(x, plan.fields, *out))
 
 
 def prefers_product(plan: SpikingPlan, density: float, steps: int) -> bool:
@@ -60,7 +60,7 @@ def _faster(plan: SpikingPlan, density: float) -> bool:
     x, out = _inputs(plan, samples, share), _room(plan, samples)
 
     def by_product() -> None:
-        kernels.run_given(product_sums(plan, x), plan.lanes, *out)
+        kernels.run_given(product_sums(plan, x), plan.fields, *out)
 
     candidates = {"events": lambda: run_events(plan, x, out), "product": by_product}
     return fastest(question, candidates, source_digest(Path(__file__).parent)) == "product"

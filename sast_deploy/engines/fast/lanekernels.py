@@ -13,6 +13,7 @@ from sast_deploy.base.compiled import compiled, inlined
 from sast_deploy.engines.fast.emit import BYTES
 from sast_deploy.engines.fast.listing import find_counts, find_events, find_ranges, sort_by_count
 from sast_deploy.engines.fast.neurons import BINARY, INTERVAL, MOST, OFFSET, UNCHECKED
+from sast_deploy.engines.fast.plan import Lanes
 from sast_deploy.engines.fast.rows import sum_rows, sum_valued_rows
 from sast_deploy.engines.fast.steps import GROUP, MOVED, PLACE, step_places
 
@@ -208,14 +209,14 @@ def step_counts(
 
 @compiled(error_model="numpy")
 def run_counted(
-    x: Any, events: Any, layer: Any, rules: Any, spikes: Any, counts: Any, membrane: Any
+    x: Any, events: Any, fields: Any, rules: Any, spikes: Any, counts: Any, membrane: Any
 ) -> int:  # pragma: no cover
     """`run_lanes` of a dense layer whose inputs are counts, from frames or from lists of events.
 
     events: starts (samples * T + 1,), index and count as EventFrames has them, for which x is not looked at,
     or without rows.
     """
-    rows, listed, sizes = events
+    layer, (rows, listed, sizes) = Lanes(*fields), events
     (samples, steps), lanes, size = spikes.shape[:2], layer.weight.shape[1], len(layer.unit_of)
     buffers = (
         np.empty(size + BYTES, layer.listed.dtype), np.empty(size + BYTES, layer.listed.dtype),
@@ -267,12 +268,14 @@ def step_events(
 
 @compiled(error_model="numpy")
 def run_lanes(
-    x: Any, layer: Any, rules: Any, spikes: Any, counts: Any, membrane: Any
+    x: Any, fields: Any, rules: Any, spikes: Any, counts: Any, membrane: Any
 ) -> int:  # pragma: no cover
-    """`run_spiking` of layers that vectors of 16 and 32 bits hold; see `Lanes` in plan.py.
+    """`run_spiking` of layers that vectors of 16 and 32 bits hold.
 
-    x: (samples, T, size or more), at least 64 bytes a step.
+    x: (samples, T, size or more), at least 64 bytes a step. fields: those of `Lanes` as a plain tuple, which
+    numba tells the type of at once.
     """
+    layer = Lanes(*fields)
     room, places = len(layer.unit_of) + BYTES, len(layer.resting)
     buffers = (
         np.empty(room, layer.listed.dtype), np.empty(layer.units + 1, np.int64), np.empty(room, np.int16),
@@ -292,9 +295,10 @@ def run_lanes(
 
 @compiled(error_model="numpy")
 def run_given(
-    given: Any, layer: Any, rules: Any, spikes: Any, counts: Any, membrane: Any
+    given: Any, fields: Any, rules: Any, spikes: Any, counts: Any, membrane: Any
 ) -> int:  # pragma: no cover
     """`run_lanes` from weighted sums, int32 (samples, T, places * lanes)."""
+    layer = Lanes(*fields)
     samples, steps = given.shape[:2]
     lanes, places, outputs = layer.weight.shape[1], len(layer.resting), counts.shape[1] // len(layer.resting)
     groups = layer.wide.shape[1] // lanes
