@@ -20,7 +20,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from fast_networks import PROFILE, compiled, fully_connected
+from fast_networks import compiled, fully_connected
 from figures import deliver, takes_figures
 from recordings import folder
 from turns import Cost, Path as Timed, in_turns
@@ -62,7 +62,7 @@ def simulations(place: Path, root: Path) -> dict[str, Timed]:
     net, cache = place / "bench.net", place / "cache"
     made_for = load_frames("nmnist", FrameOptions(), data_root=root, cache_dir=cache)
     about = {"data": made_for.info.to_dict(), "frames": made_for.options.to_dict()}
-    write_net(net, NetFile(compiled(fully_connected()), load_profile(PROFILE).text, **about))
+    write_net(net, NetFile(compiled(fully_connected()), load_profile("loihi-int8").text, **about))
     given = ("simulate", net, "--backend", "fast", "--dataset", "nmnist", "--data-root", root)
     given = (*given, "--cache-dir", cache, "--report", place / "report.json", "--overwrite")
     return {CHECK: Timed(lambda: call(*given)), NONE: Timed(lambda: call(*given, "--check", "none"))}

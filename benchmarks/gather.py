@@ -13,8 +13,8 @@ It shares nothing with the fast engine, so that the engine can be measured again
     whatever overflowed on the way.
 
 So 64 lanes cost one load, one shift and two additions an event, where sign-extending them costs two
-conversions and two additions. The lanes of a row are stored in such an order that the even lanes of 64 are
-its first 32. 192 lanes are six accumulators of 512 bits, which LLVM turns into twelve of 256 (AVX2) or
+conversions and two additions. The lanes of a row are stored in such an order that the even lanes of a vector
+are its first half. 192 lanes are six accumulators of 512 bits, which LLVM turns into twelve of 256 (AVX2) or
 twenty-four of 128 (NEON). The tables begin on cache lines: across lines a load costs two.
 
 An event of 192 lanes is 3 loads of 64 bytes, 3 shifts and 6 additions, and about 5 scalar instructions for
@@ -44,8 +44,6 @@ AHEAD = 16  # events between the prefetch of a row and its addition
 OFFSET = 128  # added to the even lanes as they are stored
 NEAR = 24 << 10  # bytes of a table that stays in the first-level cache, for which a prefetch is in the way
 BYTE, HALF, WORD = ir.IntType(8), ir.IntType(16), ir.IntType(64)
-WORDS = ir.VectorType(HALF, LINE // 2)
-EIGHT = ir.Constant(WORDS, [8] * WORDS.count)
 
 
 class Table(NamedTuple):
@@ -73,13 +71,24 @@ class Lists(NamedTuple):
 def table(weight: np.ndarray) -> Table:
     """Of weights (rows, lanes), int8. Rows fill whole cache lines: what lies across two is loaded twice."""
     count, lanes = weight.shape
-    stored = -(-lanes // LINE) * LINE
-    padded, rows = np.zeros((count, stored), np.uint8), aligned((count, stored), np.uint8)
+    parts = vectors(lanes)
+    padded = np.zeros((count, sum(parts)), np.uint8)
     padded[:, :lanes] = weight.view(np.uint8)
-    halves = padded.reshape(count, -1, 2, LINE // 2)
-    words = rows.reshape(count, -1, LINE // 2, 2)
-    words[..., 0], words[..., 1] = halves[:, :, 0] + np.uint8(OFFSET), halves[:, :, 1]
+    rows = aligned((count, -(-lanes // LINE) * LINE), np.uint8)
+    for at, size in zip(starts_of(parts), parts, strict=True):
+        rows[:, at : at + size : 2] = padded[:, at : at + size // 2] + np.uint8(OFFSET)
+        rows[:, at + 1 : at + size : 2] = padded[:, at + size // 2 : at + size]
     return Table(rows, lanes)
+
+
+def vectors(lanes: int) -> list[int]:
+    """The lanes of each vector: cache lines, the last one a half or a quarter of one where that will do."""
+    whole, rest = divmod(lanes, LINE)
+    return [LINE] * whole + [size for size in (16, 32, LINE) if size >= rest > 0][:1]
+
+
+def starts_of(parts: list[int]) -> list[int]:
+    return [sum(parts[:k]) for k in range(len(parts))]
 
 
 def aligned(shape: tuple[int, ...], kind: Any) -> np.ndarray:
@@ -93,7 +102,7 @@ def aligned(shape: tuple[int, ...], kind: Any) -> np.ndarray:
 def sums(weights: Table, lists: Lists) -> Callable[[], np.ndarray]:
     """A call that adds up every list: int16 (lists, stored lanes), of which the first `lanes` count."""
     out = aligned((len(lists.starts) - 1, weights.rows.shape[1]), np.int16)
-    add = kernel(weights.rows.shape[1] // LINE, weights.rows.nbytes > NEAR)
+    add = kernel(tuple(vectors(weights.lanes)), weights.rows.nbytes > NEAR)
 
     def run() -> np.ndarray:
         add(weights.rows, lists.rows, lists.starts, out)
@@ -103,12 +112,12 @@ def sums(weights: Table, lists: Lists) -> Callable[[], np.ndarray]:
 
 
 @cache
-def kernel(lines: int, prefetch: bool) -> Any:
-    """The compiled loop over lists, for rows of so many cache lines."""
+def kernel(parts: tuple[int, ...], prefetch: bool) -> Any:
+    """The compiled loop over lists, for rows of vectors of so many lanes."""
     most = 6 if binding.get_host_cpu_features().get("avx512bw") else 3  # what the registers hold
-    first, *others = [adder(at, min(most, lines - at), lines, prefetch) for at in range(0, lines, most)]
+    first, *others = [adder(parts, at, at + most, prefetch) for at in range(0, len(parts), most)]
     if len(others) > 1:
-        raise ValueError(f"{lines * LINE} lanes take more than the two passes that are written out here")
+        raise ValueError(f"{sum(parts)} lanes take more than the two passes that are written out here")
     second, several = (others or [first])[0], bool(others)
 
     @numba.njit(nogil=True, error_model="numpy")
@@ -121,8 +130,10 @@ def kernel(lines: int, prefetch: bool) -> Any:
     return run
 
 
-def adder(first: int, count: int, lines: int, prefetch: bool) -> Any:
-    """An intrinsic: the sums over rows[begin:end] of `count` of each row's lines, in registers throughout."""
+def adder(parts: tuple[int, ...], first: int, last: int, prefetch: bool) -> Any:
+    """An intrinsic: the sums over rows[begin:end] of each row's vectors first to last, in registers."""
+    chosen = list(zip(starts_of(parts), parts, strict=True))[first:last]
+    stride = -(-sum(parts) // LINE) * LINE
 
     @intrinsic
     def add(typing, table, rows, begin, end, out):
@@ -132,7 +143,7 @@ def adder(first: int, count: int, lines: int, prefetch: bool) -> Any:
                 for kind, value in zip(signature.args, arguments, strict=True)
                 if isinstance(kind, types.Array)
             ]
-            emit_sums(builder, *arrays, *arguments[2:4], range(first, first + count), lines, prefetch)
+            emit_sums(builder, *arrays, *arguments[2:4], chosen, stride, prefetch)
             return context.get_dummy_value()
 
         return types.void(table, rows, begin, end, out), emit
@@ -140,54 +151,62 @@ def adder(first: int, count: int, lines: int, prefetch: bool) -> Any:
     return add
 
 
-def emit_sums(b, table, rows, out, begin, end, chosen, lines, prefetch) -> None:
+def emit_sums(b, table, rows, out, begin, end, chosen, stride, prefetch) -> None:
     """The loop over events, then the sums of the lanes from those of the words."""
     entry, head, body, done = b.block, *(b.append_basic_block(name) for name in ("head", "body", "done"))
     b.branch(head)
     b.position_at_end(head)
     i = b.phi(WORD)
     i.add_incoming(begin, entry)
-    kept = [(b.phi(WORDS), b.phi(WORDS)) for _ in chosen]
+    kept = [(b.phi(words_of(size)), b.phi(words_of(size))) for _, size in chosen]
     for each in (phi for pair in kept for phi in pair):
-        each.add_incoming(ir.Constant(WORDS, None), entry)
+        each.add_incoming(ir.Constant(each.type, None), entry)
     b.cbranch(b.icmp_signed("<", i, end), body, done)
     b.position_at_end(body)
     if prefetch:
-        emit_prefetch(b, row_of(b, table, rows, b.add(i, WORD(AHEAD)), lines), chosen)
-    row = row_of(b, table, rows, i, lines)
-    for line, (words, highs) in zip(chosen, kept, strict=True):
-        word = b.load(b.bitcast(b.gep(row, [WORD(line * LINE)]), WORDS.as_pointer()))
-        word.align = LINE
+        emit_prefetch(b, row_of(b, table, rows, b.add(i, WORD(AHEAD)), stride), chosen)
+    row = row_of(b, table, rows, i, stride)
+    for (at, size), (words, highs) in zip(chosen, kept, strict=True):
+        word = b.load(b.bitcast(b.gep(row, [WORD(at)]), words.type.as_pointer()))
+        word.align = size
         words.add_incoming(b.add(words, word), body)
-        highs.add_incoming(b.add(highs, b.ashr(word, EIGHT)), body)
+        highs.add_incoming(b.add(highs, b.ashr(word, eight(word.type))), body)
     i.add_incoming(b.add(i, WORD(1)), body)
     b.branch(head)
     b.position_at_end(done)
-    offset = spread(b, b.mul(b.trunc(b.sub(end, begin), HALF), HALF(OFFSET)))
-    for line, (words, highs) in zip(chosen, kept, strict=True):
-        even = b.sub(b.sub(words, b.shl(highs, EIGHT)), offset)
-        for lane, value in ((line * LINE, even), (line * LINE + LINE // 2, highs)):
-            b.store(value, b.bitcast(b.gep(out, [WORD(lane)]), WORDS.as_pointer())).align = LINE
+    offset = b.mul(b.trunc(b.sub(end, begin), HALF), HALF(OFFSET))
+    for (at, size), (words, highs) in zip(chosen, kept, strict=True):
+        even = b.sub(b.sub(words, b.shl(highs, eight(words.type))), spread(b, offset, words.type))
+        for lane, value in ((at, even), (at + size // 2, highs)):
+            b.store(value, b.bitcast(b.gep(out, [WORD(lane)]), value.type.as_pointer())).align = size
 
 
 def emit_prefetch(b, row, chosen) -> None:
     number = ir.IntType(32)
     kind = ir.FunctionType(ir.VoidType(), [BYTE.as_pointer(), number, number, number])
     prefetch = cgutils.get_or_insert_function(b.module, kind, "llvm.prefetch.p0")
-    for line in chosen:
-        b.call(prefetch, [b.gep(row, [WORD(line * LINE)]), number(0), number(3), number(1)])
+    for at, _ in chosen:
+        b.call(prefetch, [b.gep(row, [WORD(at)]), number(0), number(3), number(1)])
 
 
-def row_of(b, table, rows, at, lines):
+def row_of(b, table, rows, at, stride: int):
     index = b.zext(b.load(b.gep(rows, [at])), WORD)
-    return b.gep(table, [b.mul(index, WORD(lines * LINE))])
+    return b.gep(table, [b.mul(index, WORD(stride))])
 
 
-def spread(b, value):
+def words_of(lanes: int) -> ir.VectorType:
+    return ir.VectorType(HALF, lanes // 2)
+
+
+def eight(kind: ir.VectorType) -> ir.Constant:
+    return ir.Constant(kind, [8] * kind.count)
+
+
+def spread(b, value, kind: ir.VectorType):
     """The value in every lane."""
     number = ir.IntType(32)
-    seed = b.insert_element(ir.Constant(WORDS, None), value, number(0))
-    return b.shuffle_vector(seed, seed, ir.Constant(ir.VectorType(number, LINE // 2), None))
+    seed = b.insert_element(ir.Constant(kind, None), value, number(0))
+    return b.shuffle_vector(seed, seed, ir.Constant(ir.VectorType(number, kind.count), None))
 
 
 # ---- what it does here ---------------------------------------------------------
@@ -213,10 +232,10 @@ def main() -> None:
         rate = options.lanes / seconds / 1e9
         print(f"{len(part.rows):5} rows {rate:7.1f} G additions/s, {seconds * hertz:5.2f} cycles an event")
         figures[f"gather.{name}@cpu"] = rate
-    vectors = 3 * stored // LINE
-    print(f"{vectors} operations of 512 bits an event: {vectors / 2:.1f} cycles where two go at a time")
+    bits = 3 * 8 * sum(vectors(options.lanes))
+    print(f"3 operations a vector, {bits} bits an event: {bits / 1024:.2f} cycles where 2 x 512 go at a time")
     if options.asm:
-        print(loop(kernel(stored // LINE, weights.rows.nbytes > NEAR)))
+        print(loop(kernel(tuple(vectors(options.lanes)), weights.rows.nbytes > NEAR)))
     deliver(options.figures, figures)
 
 

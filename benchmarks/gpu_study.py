@@ -11,8 +11,8 @@ SAST come first. No training begins that would not end in time, and what runs at
 step; the same command continues it.
 
 --out holds results.json (rewritten after every training: for each its epochs, accuracies with smooth and hard
-spikes on validation and test, gap, times, history) and checkpoints-<n>.tar (the chosen epochs' ckpt.pt). Of
-these adopt.py makes runs of a sweep, which measures them as integers, too.
+spikes on validation and test, gap, times, history) and checkpoints-<n>.tar (the chosen epochs' ckpt.pt).
+adopt.py makes them runs of a sweep, which measures them as integers; `sast-deploy tables` prints them.
 """
 
 from __future__ import annotations

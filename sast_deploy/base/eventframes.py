@@ -109,7 +109,7 @@ class EventFrames:
     @classmethod
     def from_dense(cls, frames: Dense) -> EventFrames:
         """The events of an array (samples, T, C, H, W) of unsigned bytes. Raises DataError: another array."""
-        from sast_deploy.base.eventkernels import collect, tally
+        from sast_deploy.base.eventkernels import WORD_BYTES, collect, tally
 
         frames = np.asarray(frames)
         if frames.dtype != np.uint8 or frames.ndim != 5:
@@ -123,8 +123,11 @@ class EventFrames:
             rows[first:last], starts[first + 1 : last + 1]))  # fmt: skip
         np.cumsum(starts, out=starts)
         index, count = np.empty(starts[-1], index_type(shape)), np.empty(starts[-1], np.uint8)
+        whole = rows.shape[1] % WORD_BYTES == 0 and rows.size
+        words = rows.view(np.uint64) if whole else np.empty((len(rows), 0), np.uint64)
+        words.setflags(write=False)
         _in_parts(len(rows), rows.size, lambda first, last: collect(
-            rows[first:last], starts[first : last + 1], index, count))  # fmt: skip
+            rows[first:last], words[first:last], starts[first : last + 1], index, count))  # fmt: skip
         return cls._trusted(shape, starts, index, count)
 
     @classmethod

@@ -8,6 +8,8 @@ import numpy as np
 
 from sast_deploy.base.compiled import compiled
 
+WORD_BYTES = 8
+PASSES = 8  # values that are sorted in a pass each
 SOUND, BACKWARDS, EMPTY, OUTSIDE, UNSORTED, TWICE = range(6)  # what `check` finds
 
 
@@ -72,25 +74,60 @@ def tally(rows: Any, found: Any) -> None:
 
 
 @compiled()
-def collect(rows: Any, starts: Any, index: Any, count: Any) -> None:
-    """The entries that are not zero, of rows (n, size), sorted by value and position: a counting sort."""
-    size = rows.shape[1]
-    positions, places = np.empty(size + 1, np.int32), np.empty(257, np.int64)
+def collect(rows: Any, words: Any, starts: Any, index: Any, count: Any) -> None:
+    """The entries that are not zero, of rows (n, size), sorted by value and position.
+
+    words: the rows in uint64, as far as they go. Positions are written always and kept only if they count, so
+    there is no branch to mispredict; indices are unsigned, since others would be looked at for their sign.
+    """
+    size, whole = rows.shape[1], words.shape[1]
+    busy, found = np.empty(whole + 1, np.uint64), np.empty(size + 1, np.uint64)
     for row in range(rows.shape[0]):
-        n = 0
-        for i in range(size):  # without a branch: which entries are zero is no pattern
-            positions[n] = i
-            n += rows[row, i] != 0
-        places[:] = 0
+        line, n, some = rows[row], np.uint64(0), np.uint64(0)
+        for word in range(whole):
+            busy[some] = word * WORD_BYTES
+            some += np.uint64(words[row, word] != 0)
+        for k in range(some):
+            for j in range(WORD_BYTES):
+                i = busy[k] + np.uint64(j)
+                found[n] = i
+                n += np.uint64(line[i] != 0)
+        for i in range(whole * WORD_BYTES, size):
+            found[n] = i
+            n += np.uint64(line[i] != 0)
+        _sort(line, found, n, np.uint64(starts[row]), index, count)
+
+
+@compiled()
+def _sort(line: Any, found: Any, n: Any, at: Any, index: Any, count: Any) -> None:
+    """The positions found[:n] to index from `at` on, and line's values there to count, in order of value.
+
+    One pass a value, since most are small, each of which leaves less; then a counting sort.
+    """
+    value = 1
+    while n and value <= PASSES:
+        begin, left = at, np.uint64(0)
         for k in range(n):
-            places[rows[row, positions[k]] + 1] += 1
-        places[0] = starts[row]
+            i = found[k]
+            now = line[i] == value
+            index[at] = i
+            at += np.uint64(now)
+            found[left] = i
+            left += np.uint64(not now)
+        count[begin:at] = value
+        n, value = left, value + 1
+    if n:
+        places = np.zeros(257, np.uint64)
+        for k in range(n):
+            places[line[found[k]] + np.uint64(1)] += np.uint64(1)
+        places[0] = at
         for value in range(1, 257):
             places[value] += places[value - 1]
         for k in range(n):
-            value = rows[row, positions[k]]
-            index[places[value]], count[places[value]] = positions[k], value
-            places[value] += 1
+            i = found[k]
+            place = places[line[i]]
+            index[place], count[place] = i, line[i]
+            places[line[i]] += np.uint64(1)
 
 
 @compiled()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def load_frames(
     holdout_seed: int = 0,
     cache_dir: Path | None = None,
     download: bool = True,
+    splits: Collection[str] = SPLITS,
 ) -> FrameSet:
     """Frames of a data set, from the cache where they are there, else built, checked and cached.
 
@@ -48,6 +50,7 @@ def load_frames(
         holdout_seed: its seed.
         cache_dir: default $SAST_CACHE_DIR, else ~/.cache/sast-deploy.
         download: fetch recordings that are nowhere; False where a file, not a person, names the data set.
+        splits: whose frames are wanted; another one has labels and ids, and no frames.
 
     Raises:
         DataError: no such data set, recordings that cannot be used, no test split.
@@ -61,22 +64,26 @@ def load_frames(
     if options.size is None:
         options = replace(options, size=source.default_size)
     split = Holdout(holdout, holdout_seed)
-    entry = cache.find(_signature(source, options, split)) or _built(cache, source, options, split)
+    signature = _signature(source, options, split)
+    entry = cache.find(signature, splits) or _built(cache, signature, source, options, split)
     return _frame_set(dataset, source, entry, split)
 
 
-def _built(cache: FrameCache, source: Source, options: FrameOptions, split: Holdout) -> Entry:
+def _built(
+    cache: FrameCache, signature: str, source: Source, options: FrameOptions, split: Holdout
+) -> Entry:
     """The frames, built by this process, or by one that did it just now. Raises DataError, OutputError."""
     from sast_deploy.data.build import build  # compiles kernels; not needed for cached frames
 
-    with cache.alone(source.dataset, source.root):
-        entry = cache.find(_signature(source, options, split))
-        if entry is None:
-            recordings = source.open()  # may download, so the signature is new; taken before one is read
+    with cache.alone(source.dataset, source.root) as waited:
+        if waited:  # for one that may have downloaded the recordings
             signature = _signature(source, options, split)
-            entry = cache.find(signature) or build(
-                cache, signature, recordings, options, split, source.root
-            )
+        entry = cache.find(signature)
+        if entry is None:
+            recordings = source.open()
+            if source.downloads:  # before a recording is read
+                signature = _signature(source, options, split)
+            entry = build(cache, signature, recordings, options, split, source.root)
     return entry
 
 
@@ -104,7 +111,7 @@ def _frame_set(requested: str, source: Source, entry: Entry, split: Holdout) -> 
         frame_digest=entry.meta["digest"],
     )
     options = FrameOptions.from_dict(entry.meta["options"])
-    _, channels, height, width = train.frames.shape[1:]
+    channels, height, width = entry.meta["test"]["shape"][2:]
     return FrameSet(train, test, options, info, (channels, height, width))
 
 
@@ -112,4 +119,5 @@ def _frame_split(entry: Entry, name: str) -> FrameSplit:
     record = entry.meta[name]
     labels = np.asarray(record["labels"], np.int64)
     labels.setflags(write=False)
-    return FrameSplit(entry.frames[name], labels, tuple(record["ids"]), record["n_events"])
+    frames = entry.frames.get(name, np.empty((0, *record["shape"][1:]), np.uint8))
+    return FrameSplit(frames, labels, tuple(record["ids"]), record["n_events"])

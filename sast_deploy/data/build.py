@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sast_deploy.base.errors import DataError, OwnTestSplitError
-from sast_deploy.base.eventframes import EventFrames, index_type
+from sast_deploy.base.eventframes import EventFrames
 from sast_deploy.base.progress import task
 from sast_deploy.base.threads import in_order
 from sast_deploy.data.cache import (
@@ -27,6 +26,7 @@ from sast_deploy.data.cache import (
     FrameCache,
     checksum,
     digest_of,
+    event_files,
     growing_file,
     open_frames,
     write_meta,
@@ -93,10 +93,10 @@ def _write_split(
     """Write the frames of a split as events, or as an array where that takes less room; its part of meta."""
     shape, n_events = (len(samples), *binner.shape), 0
     checksums: list[int] = []
-    with task(f"{name} frames", len(samples)) as framed, _list_files(folder, name, shape) as append:
-        for chunk, records in _framed_chunks(samples, recordings, binner):
+    with task(f"{name} frames", len(samples)) as framed, event_files(folder, name, shape) as append:
+        for chunk, found, records in _framed_chunks(samples, recordings, binner):
             append(chunk)
-            checksums.append(checksum(chunk))
+            checksums.append(found)
             for sample, (events, digest) in records:
                 n_events += events
                 content.update(f"{name} {sample.id} {sample.label} ".encode(errors=NAMES) + digest)
@@ -108,28 +108,6 @@ def _write_split(
     }  # fmt: skip
     size = sum((folder / f"{name}.{each}.npy").stat().st_size for each in LISTS)
     return record if size < prod(shape) else _as_array(folder, name, record)
-
-
-@contextmanager
-def _list_files(folder: Path, name: str, shape: tuple[int, ...]) -> Iterator[Callable[[EventFrames], None]]:
-    """The files of a split's events, and what appends samples to them. Raises OutputError."""
-    kinds = np.int64, index_type(shape), np.uint8
-    with ExitStack() as files:
-        starts, index, count = (
-            files.enter_context(growing_file(folder / f"{name}.{each}.npy", kind))
-            for each, kind in zip(LISTS, kinds, strict=True)
-        )
-        events = 0
-        starts(np.zeros(1, np.int64))
-
-        def append(chunk: EventFrames) -> None:
-            nonlocal events
-            starts(chunk.starts[1:] + events)
-            index(chunk.index)
-            count(chunk.count)
-            events += len(chunk.index)
-
-        yield append
 
 
 def _as_array(folder: Path, name: str, record: dict[str, Any]) -> dict[str, Any]:
@@ -150,11 +128,11 @@ Records = list[tuple[Recording, tuple[int, bytes]]]
 
 def _framed_chunks(
     samples: tuple[Recording, ...], recordings: Recordings, binner: Binner
-) -> Iterator[tuple[EventFrames, Records]]:
-    """Frame the samples in chunks, in order; a few chunks at most are in memory at once."""
+) -> Iterator[tuple[EventFrames, int, Records]]:
+    """Frames of the samples in chunks, in order, with their checksums; few chunks are in memory at once."""
     room = max(1, min(CHUNK, SCRATCH // prod(binner.shape)))
 
-    def frame_chunk(start: int) -> tuple[EventFrames, Records]:
+    def frame_chunk(start: int) -> tuple[EventFrames, int, Records]:
         scratch, parts, records = np.empty((room, *binner.shape), np.uint8), [], []
         end = min(start + CHUNK, len(samples))
         for first in range(start, end, room):
@@ -162,6 +140,7 @@ def _framed_chunks(
             pairs = zip(part, scratch, strict=False)
             records += [(sample, recordings.frame(sample, binner, out)) for sample, out in pairs]
             parts.append(EventFrames.from_dense(scratch[: len(part)]))
-        return EventFrames.joined(parts), records
+        chunk = EventFrames.joined(parts)
+        return chunk, checksum(chunk), records
 
     return in_order(frame_chunk, range(0, len(samples), CHUNK), recordings.threads)

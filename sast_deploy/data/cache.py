@@ -23,7 +23,7 @@ import math
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sast_deploy.base.errors import DataError, OutputError
-from sast_deploy.base.eventframes import EventFrames
+from sast_deploy.base.eventframes import EventFrames, index_type
 from sast_deploy.base.files import default_cache_dir, new_folder, remove_stale, turn, write_text
 from sast_deploy.base.progress import say
 from sast_deploy.base.reading import Expected
@@ -78,7 +78,7 @@ def notice(text: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """An opened cache folder: `meta` (plain values) and memory-mapped `frames` per split."""
+    """An opened cache folder: `meta` (plain values) and memory-mapped `frames` per split that was opened."""
 
     meta: dict[str, Any]
     frames: dict[str, CachedFrames]
@@ -89,9 +89,13 @@ class FrameCache:
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = Path(folder) if folder is not None else default_cache_dir()
+        self._told: set[str] = set()
 
-    def find(self, signature: str) -> Entry | None:
-        """The entry for this signature; None if there is none, or if it is damaged (said on stderr)."""
+    def find(self, signature: str, splits: Collection[str] = SPLITS) -> Entry | None:
+        """The entry for this signature; None if there is none, or if it is damaged (said on stderr).
+
+        splits: those that are opened and looked at.
+        """
         path = self.folder / "index" / f"{signature}.json"
         if not path.exists():
             return None
@@ -99,10 +103,10 @@ class FrameCache:
             index = read_json(path, CACHED, INDEX_BYTES)
             refuse(INDEX.problems(index, ""), path, DataError)
         except DataError:
-            notice("the cached frames' index is damaged; building the frames again")
+            self._tell("the cached frames' index is damaged; building the frames again")
             return None
         entry = self._frames_folder(index["digest"])
-        return self._open(entry) if entry.is_dir() else None
+        return self._open(entry, splits) if entry.is_dir() else None
 
     def store(self, signature: str, digest: str, built: Path) -> Entry:
         """Move the finished folder `built` to its name and enter it in the index; returns it opened."""
@@ -118,19 +122,25 @@ class FrameCache:
         return existing
 
     @contextlib.contextmanager
-    def alone(self, dataset: str, root: Path) -> Iterator[None]:
+    def alone(self, dataset: str, root: Path) -> Iterator[bool]:
         """One process at a time opens a data set and builds its frames; the others wait, and say so.
 
-        The kernel ends the turn of a process that is killed. Raises OutputError.
+        Yields whether it waited. The kernel ends the turn of a process that is killed. Raises OutputError.
         """
         # A few folders that stay: one that is removed while somebody waits for it would be held twice.
         folder = self.folder / "turns" / digest_of([dataset, os.path.realpath(root)])[:2]
-        wait = f"another process is preparing {dataset} from {root}; waiting for it"
+        waited = False
+
+        def wait() -> None:
+            nonlocal waited
+            waited = True
+            notice(f"another process is preparing {dataset} from {root}; waiting for it")
+
         with contextlib.ExitStack() as stack:
             with _caching(self.folder):
                 folder.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(turn(folder, math.inf, lambda: notice(wait)))
-            yield
+                stack.enter_context(turn(folder, math.inf, wait))
+            yield waited
 
     @contextlib.contextmanager
     def workspace(self) -> Iterator[Path]:
@@ -165,8 +175,13 @@ class FrameCache:
             for folder in frames.glob(pattern):
                 remove_stale(folder)
 
-    @staticmethod
-    def _open(folder: Path) -> Entry | None:
+    def _tell(self, text: str) -> None:
+        """A notice, once: what is damaged is looked at again when it is this process's turn to build."""
+        if text not in self._told:
+            notice(text)
+        self._told.add(text)
+
+    def _open(self, folder: Path, splits: Collection[str] = SPLITS) -> Entry | None:
         """Open and check a folder; None and a line on stderr if anything in it is not as written."""
         try:
             meta = read_json(folder / "meta.json", CACHED)
@@ -176,10 +191,11 @@ class FrameCache:
             frames = {}
             for split in SPLITS:
                 _check_samples(meta, split)
+            for split in splits:
                 frames[split] = open_frames(folder, split, meta[split])
                 check_frames(frames[split], meta[split])
         except (DataError, ValueError) as error:
-            notice(f"cached frames in {folder} are damaged ({error}); building them again")
+            self._tell(f"cached frames in {folder} are damaged ({error}); building them again")
             return None
         return Entry(meta, frames)
 
@@ -208,6 +224,28 @@ def growing_file(
         header()
         yield append
         header()
+
+
+@contextlib.contextmanager
+def event_files(folder: Path, name: str, shape: tuple[int, ...]) -> Iterator[Callable[[EventFrames], None]]:
+    """The files of a split's events, and what appends samples to them. Raises OutputError."""
+    kinds = np.int64, index_type(shape), np.uint8
+    with contextlib.ExitStack() as files:
+        starts, index, count = (
+            files.enter_context(growing_file(folder / f"{name}.{each}.npy", kind))
+            for each, kind in zip(LISTS, kinds, strict=True)
+        )
+        events = 0
+        starts(np.zeros(1, np.int64))
+
+        def append(chunk: EventFrames) -> None:
+            nonlocal events
+            starts(chunk.starts[1:] + events)
+            index(chunk.index)
+            count(chunk.count)
+            events += len(chunk.index)
+
+        yield append
 
 
 def open_frames(folder: Path, split: str, record: dict[str, Any]) -> CachedFrames:

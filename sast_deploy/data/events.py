@@ -46,7 +46,7 @@ def read_nmnist(path: Path) -> Events:
     return events
 
 
-def read_event_bytes(path: Path) -> bytes:
+def read_event_bytes(path: Path | str) -> bytes:
     """The bytes of an event file. Raises DataError if it cannot be read or is far larger than a recording."""
     return read_bytes(path, EXPECTED, MAX_BYTES)
 

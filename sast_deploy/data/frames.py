@@ -80,8 +80,10 @@ class Binner:
         self.sensor = sensor
         self.shape = (options.steps, POLARITIES, height, width)
         rows, columns = np.arange(sensor[0]) * height // sensor[0], np.arange(sensor[1]) * width // sensor[1]
-        # Where an event goes within a step: (polarity, row, column) as one number, of p, y and x.
-        self._places = (np.arange(POLARITIES) * height * width, rows * width, columns)
+        # Where an event goes within a step: (polarity, row, column) as one number, of p, y and x. Unsigned:
+        # kernels look at the sign of other indices.
+        places = np.arange(POLARITIES) * height * width, rows * width, columns
+        self._places = tuple(part.astype(np.uint64) for part in places)
         self._clip = options.clip
         self._by_time = options.binning == "time"
         self._duration = options.duration_us or 0
@@ -122,7 +124,7 @@ def _count_nmnist(
     Sensor and order are checked, so that nothing is written past the end.
     """
     n, late, previous = 0, 0, -1
-    places, times = np.empty(len(raw), np.int64), np.empty(len(raw), np.int64)
+    places, times = np.empty(len(raw), np.uint64), np.empty(len(raw), np.int64)
     for k in range(len(raw)):
         x, y, high = raw[k, 0], raw[k, 1], np.int64(raw[k, 2])
         if y == OVERFLOW_Y:

@@ -25,7 +25,8 @@ class FrameSplit:
 
     Fields:
         frames: (n, T, 2, H, W) unsigned bytes, 0..clip, memory-mapped and read-only: as events, or as an
-            array where that takes less room; `np.asarray` of samples chosen from either is an array.
+            array where that takes less room; `np.asarray` of samples chosen from either is an array. None,
+            (0, T, 2, H, W), where only the other split was wanted.
         labels: (n,) int64 class indices into DataInfo.classes, read-only.
         ids: n names such as "Train/7/00123.bin", unique within the data set.
         n_events: events in all its recordings, before clipping and dropping.

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from sast_deploy.base.errors import DataError
 
@@ -68,6 +68,7 @@ class Source:
     provenance: str
     simulated: bool = False
     default_size: tuple[int, int] | None = None
+    downloads: ClassVar[bool] = False  # whether `open` may change the files
 
     def signature(self) -> str:
         """Digest of the names, sizes and times of its files; changes when any file changes."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sast_deploy.base.errors import DataError, NetFileError, OwnTestSplitError, UsageError, about
 from sast_deploy.data import DataInfo, FrameOptions, FrameSet, load_frames
-from sast_deploy.data.cache import notice
+from sast_deploy.data.cache import SPLITS, notice
 from sast_deploy.data.readers.sources import EMBEDDED
 from sast_deploy.netx.file import NetFile
 
@@ -32,11 +33,14 @@ class DataRequest:
     holdout_seed: int | None = None
     cache_dir: Path | None = None
 
-    def load(self, options: FrameOptions, *, download: bool = True) -> FrameSet:
+    def load(
+        self, options: FrameOptions, *, download: bool = True, splits: Collection[str] = SPLITS
+    ) -> FrameSet:
         """The frames, from the cache or built; `dataset` must be named. Raises DataError, OutputError."""
         return load_frames(
             self.dataset or "auto", options, data_root=self.data_root, holdout=self.holdout,
             holdout_seed=self.holdout_seed or 0, cache_dir=self.cache_dir, download=download,
+            splits=splits,
         )  # fmt: skip
 
     def refuse_idle(self) -> None:
@@ -65,12 +69,13 @@ class DataRequest:
 
 
 def load_recorded(
-    where: Path | str, recorded: DataInfo, options: FrameOptions, wanted: DataRequest
+    where: Path | str, recorded: DataInfo, options: FrameOptions, wanted: DataRequest,
+    splits: Collection[str] = SPLITS,
 ) -> FrameSet:
     """Frames made with `options`, of the data set recorded in the file `where` unless another is `wanted`.
 
-    The folder is the wanted one, else for the recorded data set its recorded one, where that is still there,
-    else $SAST_DATA_ROOT, else ./data.
+    splits: as `load_frames` takes them. The folder is the wanted one, else for the recorded data set its
+    recorded one, where that is still there, else $SAST_DATA_ROOT, else ./data.
 
     Raises:
         UsageError: a wish that would change nothing.
@@ -87,12 +92,12 @@ def load_recorded(
     download = wanted.dataset is not None and asked.data_root == wanted.data_root
     with about(f"the data set that {where} asks for" if wanted.dataset is None else None, DataError):
         try:
-            data = asked.load(options, download=download)
+            data = asked.load(options, download=download, splits=splits)
         except OwnTestSplitError:  # which it may have by now
             if wanted.holdout is not None or wanted.holdout_seed is not None:
                 raise
             notice(f"trained with holdout {asked.holdout:g}; here the data's own test split is used")
-            data = replace(asked, holdout=None).load(options, download=download)
+            data = replace(asked, holdout=None).load(options, download=download, splits=splits)
     if data.info.classes != recorded.classes:
         raise DataError(
             f"{len(data.info.classes)} classes ({', '.join(data.info.classes[:3])}, ...)",
@@ -132,10 +137,12 @@ def recorded_data(net: NetFile, where: Path | str) -> tuple[DataInfo, FrameOptio
 def load_own_test_split(net: NetFile, where: Path | str, wanted: DataRequest) -> tuple[FrameSet, str | None]:
     """The test split of a .net file, or the `wanted` one; and how it is unlike the one of training, if so.
 
+    The frames of its training split, of which there may be many more, are not looked at.
+
     Raises DataError: frames that do not fit the program, or none; and as `load_recorded`, `recorded_data`.
     """
     recorded, options = recorded_data(net, where)
-    data = load_recorded(where, recorded, options, wanted)
+    data = load_recorded(where, recorded, options, wanted, splits=("test",))
     needed = (net.program.steps, *net.program.input_shape)
     if data.test.frames.shape[1:] != needed:
         found = f"frames of shape {data.test.frames.shape[1:]}"

@@ -15,7 +15,7 @@ from sast_deploy.finetuning.quantized import Clamp, IntegerLayer, integer_layer,
 from sast_deploy.program.profile import Profile
 from sast_deploy.program.program import LEAK_BITS
 from sast_deploy.training.network.network import Network
-from sast_deploy.training.network.sparse import event_linear
+from sast_deploy.training.network.sparse import EventInput, Input, counts_of, event_linear
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +51,9 @@ class IntegerNetwork:
     clip: int
     memory: ClippingMemory | None = None
 
-    def run(self, x: Tensor, k: float) -> IntegerStates:
+    def run(self, x: Input, k: float) -> IntegerStates:
         """Every state, for `x` (time, batch, C*H*W) float32 = count / clip; k: surrogate slope factor."""
-        values = self.network.shaped(x if self._exact_shares else (x * self.clip).round_())
+        values = self.network.shaped(x if self._exact_shares else counts_of(x, self.clip))
         unit, largest = 1.0 / self.clip, self.clip
         layers, parameter = [], self.network.get_parameter
         for index in range(len(self.network.layers)):
@@ -63,7 +63,7 @@ class IntegerNetwork:
             membrane, values = self._spike(index, integers, values, largest, k)
             layers.append((membrane, values))
             unit, largest = 1.0, 1
-        logits, scale = self._read_out(values)
+        logits, scale = self._read_out(layers[-1][1])
         return IntegerStates(tuple(layers), logits, scale)
 
     @property
@@ -74,7 +74,7 @@ class IntegerNetwork:
         return self.clip & (self.clip - 1) == 0
 
     def _spike(
-        self, index: int, integers: IntegerLayer, values: Tensor, largest: int, k: float
+        self, index: int, integers: IntegerLayer, values: Input, largest: int, k: float
     ) -> tuple[Tensor, Tensor]:
         """Membranes and spikes of LIF layer `index` for its integer inputs, none above `largest`."""
         v_decay = round((1.0 - self.network.spec.alpha) * (1 << LEAK_BITS))
@@ -82,13 +82,14 @@ class IntegerNetwork:
         bound = math.prod(integers.weight.shape[1:]) * self.profile.weight_max * largest
         exact, layer = exact_dtype(bound), self.network.layers[index]
         weight = integers.weight.to(exact) * (self.clip if index == 0 and self._exact_shares else 1)
-        sums = weighted_sums(layer, weight, values.to(exact)).to(rules.dtype(bound))
+        inputs = values if isinstance(values, EventInput) else values.to(exact)
+        sums = weighted_sums(layer, weight, inputs).to(rules.dtype(bound))
         bias, vth, factor = (
             value.reshape(-1, *[1] * (sums.ndim - 3)).to(sums.dtype)
             for value in (integers.bias, integers.vth, integers.factor)
         )
         membrane, spikes = integer_lif(sums, bias, vth, factor, rules, k)
-        return membrane, spikes.to(values.dtype)
+        return membrane, spikes.float()
 
     def _read_out(self, spikes: Tensor) -> tuple[Tensor, float]:
         """Integer logits and the real value of one: sum_t (shift(W s_t, e) + b), maps summed over space."""
@@ -114,10 +115,10 @@ class IntegerNetwork:
         return partial(memory.clamp, index, profile, together)
 
 
-def weighted_sums(layer: nn.Module, weight: Tensor, values: Tensor) -> Tensor:
+def weighted_sums(layer: nn.Module, weight: Tensor, values: Input) -> Tensor:
     """W x_t of integers, (time, batch, *layer): exact where the dtype holds them, in any order."""
-    rows = values.flatten(0, 1)
-    if isinstance(layer, nn.Conv2d):
+    rows = values if isinstance(values, EventInput) else values.flatten(0, 1)
+    if isinstance(layer, nn.Conv2d) and isinstance(rows, Tensor):
         product = functional.conv2d(rows, weight, None, layer.stride, layer.padding)
         if product.is_cuda:  # cuDNN may take an algorithm whose partial results are no integers
             product = product + (product.round() - product).detach()

@@ -24,6 +24,7 @@ from sast_deploy.training.batches import Indices
 from sast_deploy.training.checkpoint import Checkpoint, load_network, to_float_network
 from sast_deploy.training.network.lif import Reset
 from sast_deploy.training.network.network import NetworkSpec, cross_entropy
+from sast_deploy.training.network.sparse import Input
 from sast_deploy.training.state import Line, Unfinished
 from sast_deploy.training.trainer import Trainer
 
@@ -75,7 +76,7 @@ class FineTrainer(Trainer):
         self.memory.forget()
         return super().epoch(index, advance)
 
-    def _forward(self, x: Tensor, k: float | Tensor) -> tuple[list[Tensor], Tensor]:
+    def _forward(self, x: Input, k: float | Tensor) -> tuple[list[Tensor], Tensor]:
         states = self.integers.run(x, float(k))
         return [spikes for _, spikes in states.layers], states.real_logits()
 

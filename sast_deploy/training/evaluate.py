@@ -22,7 +22,7 @@ from sast_deploy.base.progress import track
 from sast_deploy.base.text import percent
 from sast_deploy.data import FrameSplit
 from sast_deploy.reports.accuracy import Accuracy
-from sast_deploy.training.batches import BatchFeeder, Indices, fitting_threads, pick_device
+from sast_deploy.training.batches import BatchFeeder, Indices, feeder_of, fitting_threads, pick_device
 from sast_deploy.training.checkpoint import Checkpoint, load_network
 from sast_deploy.training.network.network import Network, cross_entropy
 from sast_deploy.training.recipes import Recipe
@@ -100,7 +100,7 @@ def evaluate(
             todo="train it again on frames like these",
         )
     start = time.perf_counter()
-    feeder = BatchFeeder(split.frames, split.labels, checkpoint.frames.clip, pick_device(device))
+    feeder = feeder_of(split, checkpoint.frames.clip, pick_device(device), checkpoint.network)
     network = load_network(checkpoint).to(feeder.device)
     correct = np.zeros(2, np.int64)
     rates = np.zeros((2, len(network.layers)))

@@ -22,12 +22,13 @@ from torch import Tensor
 from sast_deploy.base.progress import say
 from sast_deploy.training.augment import Changes
 from sast_deploy.training.batches import Batch, BatchFeeder, Indices
+from sast_deploy.training.network.sparse import Input
 from sast_deploy.training.resident import ResidentFeeder, change_numbers, changed, chosen, device_room, scaled
 
 WARM_UP = 2  # steps before the capture, in which libraries allocate and kernels are compiled
 _capturing = Lock()  # one thread at a time: beginning a capture waits for the whole device
 
-Fetch = Callable[[], Batch]
+Fetch = Callable[[], tuple[Input, Tensor]]
 Step = Callable[[Sequence[Fetch], Tensor, Tensor], tuple[Tensor, Tensor]]
 Array = NDArray[np.generic]
 

@@ -15,7 +15,9 @@ from torch import Tensor
 
 from sast_deploy.data import FrameSplit
 from sast_deploy.training.augment import Changes
-from sast_deploy.training.batches import Batch, BatchFeeder, Indices
+from sast_deploy.training.batches import Batch, BatchFeeder, Indices, feeder_of
+from sast_deploy.training.network.network import NetworkSpec
+from sast_deploy.training.network.sparse import Input
 from sast_deploy.training.recipes import Recipe
 
 SHARE = 0.5  # of the device's free memory that frames may take
@@ -32,11 +34,11 @@ def device_room(device: torch.device) -> int:
     return round(SHARE * torch.cuda.mem_get_info(device)[0])
 
 
-def make_feeder(split: FrameSplit, clip: int, device: torch.device) -> BatchFeeder:
+def make_feeder(split: FrameSplit, clip: int, device: torch.device, spec: NetworkSpec) -> BatchFeeder:
     """What feeds minibatches of `split`: from the GPU's memory where that holds all frames."""
     cuda, size = device.type == "cuda", math.prod(split.frames.shape)
     if not cuda or (split not in _resident and size > device_room(device)):
-        return BatchFeeder(split.frames, split.labels, clip, device)
+        return feeder_of(split, clip, device, spec)
     with _lock:  # once, for however many trainings
         if split not in _resident:
             frames = torch.empty(split.frames.shape, dtype=torch.uint8, device=device)
@@ -64,7 +66,7 @@ class ResidentFeeder(BatchFeeder):
         counts = chosen(self.resident, torch.tensor(indices, device=self.device))
         return scaled(counts, self.clip), labels.to(self.device)
 
-    def in_order(self, indices: Indices, size: int = 2048) -> Iterator[Batch]:
+    def in_order(self, indices: Indices, size: int = 2048) -> Iterator[tuple[Input, Tensor]]:
         """All samples at `indices`, unchanged, in that order, more at a time than on a processor."""
         return super().in_order(indices, size)
 

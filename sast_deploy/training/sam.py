@@ -56,23 +56,25 @@ class SAM:
         loss = loss_descend()
         loss.backward()  # type: ignore[no-untyped-call]
         if origin is not None:
-            with torch.no_grad():
-                torch._foreach_copy_(self.parameters, origin)  # w + eps - eps differs from w by rounding
+            for p, w in zip(self.parameters, origin, strict=True):
+                p.data = w  # w + eps - eps differs from w by rounding
         self.optimizer.step()
         return loss.detach(), self._grad_norm()
 
     def _climb(self, loss_climb: Closure) -> list[Tensor]:
-        """Move to w + eps; returns the w to come back to."""
+        """Put w + eps, in memory of its own, in the place of w; returns the w to come back to."""
         self.optimizer.zero_grad()
         loss_climb().backward()  # type: ignore[no-untyped-call]
         with torch.no_grad():
             self._stretch()
             scale = self.rho / (self._grad_norm() + self.delta)
             self._stretch()
-            origin = [p.clone() for p in self.parameters]
-            moved = [p for p in self.parameters if p.grad is not None]
-            steps = torch._foreach_mul(self._grads(), scale)
-            torch._foreach_add_(moved, list(steps))
+            origin = [p.data for p in self.parameters]
+            moving = [p for p in self.parameters if p.grad is not None]
+            moved = list(torch._foreach_mul(self._grads(), scale))
+            torch._foreach_add_(moved, [p.data for p in moving])
+            for p, w in zip(moving, moved, strict=True):
+                p.data = w
         return origin
 
     def _stretch(self) -> None:

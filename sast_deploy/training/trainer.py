@@ -24,6 +24,7 @@ from sast_deploy.training.checkpoint import Checkpoint
 from sast_deploy.training.evaluate import evaluate, score
 from sast_deploy.training.initialise import scale_layers
 from sast_deploy.training.network.network import Network, NetworkSpec, cross_entropy
+from sast_deploy.training.network.sparse import Input
 from sast_deploy.training.penalty import hidden_operations
 from sast_deploy.training.prune import least_important, narrowed, narrowed_moments, narrowed_spec
 from sast_deploy.training.recipes import Recipe
@@ -67,7 +68,7 @@ class Trainer:
         self.replays = self.capturable and self.device.type == "cuda"
         if self.device.type == "cuda" and not self.capturable:
             say(f"{self.kind} starts every step from Python: the processor has a part in it")
-        self.feeder = make_feeder(data.train, data.options.clip, self.device)
+        self.feeder = make_feeder(data.train, data.options.clip, self.device, spec)
         self.steps = -(-len(self.fitted) // recipe.batch)  # per epoch
         self.mean: State = {}
         self.width = spec.hidden[0]  # before pruning
@@ -87,10 +88,10 @@ class Trainer:
         """Train `network` from here on, with an optimizer of its own."""
         recipe, lr = self.recipe, self.recipe.lr
         self.network = network.to(self.device)
-        graph = {"lr": torch.tensor(lr, device=self.device), "fused": True, "capturable": True}
+        graph = {"lr": torch.tensor(lr, device=self.device), "capturable": True}
         options: dict[str, Any] = graph if self.replays else {"lr": lr}
         self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), weight_decay=recipe.weight_decay, **options
+            self.network.parameters(), weight_decay=recipe.weight_decay, fused=True, **options
         )
         self.optimizer.register_step_pre_hook(_align_gradients)
         self.replay: Replay | None = None
@@ -187,7 +188,7 @@ class Trainer:
     def _batches(self, index: int, stream: int) -> Iterator[Fetch]:
         rng = np.random.default_rng((self.seed, index, stream))
         for indices in minibatches(self.fitted, self.recipe.batch, rng):
-            yield partial(self.feeder.batch, indices, self.recipe, rng)
+            yield partial(self.feeder.inputs, indices, self.recipe, rng)
 
     def _draws(self, index: int, stream: int) -> Draws:
         """What `_batches` would draw, all of it at once."""
@@ -203,7 +204,7 @@ class Trainer:
         loss = cross_entropy(logits, labels, recipe.label_smoothing)
         return loss + recipe.synops * hidden_operations(self.network.spec, spikes) if recipe.synops else loss
 
-    def _forward(self, x: Tensor, k: float | Tensor) -> tuple[list[Tensor], Tensor]:
+    def _forward(self, x: Input, k: float | Tensor) -> tuple[list[Tensor], Tensor]:
         """Every layer's spikes, and the logits."""
         spikes = self.network.spikes(x, hard=self.recipe.forward == "hard", k=k)
         return spikes, self.network.logits(spikes[-1])

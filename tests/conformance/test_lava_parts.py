@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,10 @@ import pytest
 import torch
 from torch.nn import functional
 
+from sast_deploy.base.children import child_environment
 from sast_deploy.base.errors import LavaError
-from sast_deploy.engines.lava import exact, run_lava
-from sast_deploy.engines.lava.run import BATCH_MAX, choose_batch
+from sast_deploy.engines.lava import exact, run, run_lava, shim
+from sast_deploy.engines.lava.run import BATCH_MAX, LANE_PRODUCTS, choose_batch, choose_lanes
 from sast_deploy.engines.lava.shared import BatchClock, create_shared, map_frames, open_shared, share_frames
 from sast_deploy.netx.file import NetFile, write_net
 from sast_deploy.program.program import Dense, frozen_ints
@@ -43,6 +46,40 @@ def test_inputs_of_each_layer_are_bounded():
     assert exact.input_maxima(conv_program(np.random.default_rng(0))) == [3, 1, 4, 1, 2, 1]
 
 
+UNLOADED = """
+import sys
+from sast_deploy.engines.lava import shim
+shim.prepare()
+import numpy, scipy
+import sast_deploy.engines.lava.processes.network
+heavy = ["numpy.f2py.crackfortran", "numpy.testing._private.utils", "scipy.signal._signaltools", "torch"]
+print([name for name in heavy if name in sys.modules])
+numpy.testing.assert_equal(1, 1)
+print(scipy.signal.lfilter([1], [1], [2.0])[0], bool(numpy.f2py.__doc__))
+"""
+
+
+def test_what_nothing_needs_is_loaded_on_first_use():
+    """In the child, whose start everybody waits for; and where it is asked for, it is there."""
+    command = [sys.executable, "-c", UNLOADED]
+    done = subprocess.run(command, env=child_environment(), capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == ["[]", "2.0 True"], done.stderr
+
+
+def test_the_models_of_a_class_are_searched_once():
+    searched = []
+
+    def find(proc):
+        searched.append(proc)
+        return [type(proc)]
+
+    once = shim._once_a_class(find)
+    assert [once(proc=1), once(proc=2), once(proc="a"), once("b")] == [[int], [int], [str], [str]]
+    assert searched == [1, "a"]
+    once(1).append(None)
+    assert once(1) == [int]
+
+
 def test_program_too_wide_for_float64_is_refused(tmp_path):
     program = fc_program(np.random.default_rng(0))
     first = program.layers[0]
@@ -64,10 +101,36 @@ def test_clock_of_a_partly_filled_last_batch():
     assert [(s.start, s.stop, t) for s, t in map(clock.at, range(1, 7))] == expected
 
 
-@pytest.mark.parametrize(("samples", "batch"), [(1, 1), (256, 256), (257, 129), (360, 180), (10_000, 250)])
-def test_batches_are_equal_and_bounded(samples, batch):
-    assert BATCH_MAX == 256
-    assert choose_batch(fc_program(np.random.default_rng(0)), samples) == batch
+@pytest.mark.parametrize(
+    ("samples", "lanes", "batch"),
+    [(1, 1, 1), (1024, 1, 1024), (1025, 1, 513), (1440, 1, 720), (10_000, 1, 1000), (10_000, 2, 1000),
+     (10_000, 3, 834), (3, 2, 2)],
+)  # fmt: skip
+def test_batches_are_equal_and_bounded(samples, lanes, batch):
+    assert BATCH_MAX == 1024
+    assert choose_batch(fc_program(np.random.default_rng(0)), samples, lanes) == batch
+
+
+def test_networks_run_side_by_side_where_each_has_enough_to_do(monkeypatch):
+    program = fc_program(np.random.default_rng(0))
+    assert exact.products(program) == 9 * 40 + 6 * 9 + 3 * 6
+    conv = conv_program(np.random.default_rng(0))
+    kernels = 4 * 5 * 7 * 12 + 6 * 2 * 3 * 18 + 5 * 18 + 3 * 5
+    assert exact.products(conv) == kernels
+    enough = -(-LANE_PRODUCTS // (6 * exact.products(program)))
+    for there, lanes in ((1, 1), (2, 2), (64, 4)):
+        monkeypatch.setattr(run, "processors", lambda there=there: there)
+        assert choose_lanes(program, 4 * enough, 6) == lanes
+        assert choose_lanes(program, enough - 1, 6) == choose_lanes(program, 1, 6) == 1
+    assert choose_lanes(program, 1000 * enough, 6) == run.LANES_MAX == 8
+
+
+def test_a_clock_of_some_of_the_samples():
+    clock = BatchClock(samples=3, steps=2, batch=2, first=10)
+    assert clock.lava_steps == 4
+    assert [(s.start, s.stop, t) for s, t in map(clock.at, range(1, 5))] == [
+        (10, 12, 0), (10, 12, 1), (12, 13, 0), (12, 13, 1)
+    ]  # fmt: skip
 
 
 def test_wide_layers_shrink_the_batch():
@@ -76,7 +139,7 @@ def test_wide_layers_shrink_the_batch():
     wide = dataclasses.replace(
         fc_program(rng, shape=(2, 300, 300), hidden=(20, 6)),
     )
-    assert choose_batch(program, 1000) == 250
+    assert choose_batch(program, 1000) == 1000
     # 180,020 numbers of 8 bytes a sample in 128 MiB are 93 samples; eleven equal batches hold 91.
     assert choose_batch(wide, 1000) == 91
 

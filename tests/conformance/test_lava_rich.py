@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sast_deploy.base.errors import DataError
-from sast_deploy.engines.lava import run_lava
+from sast_deploy.engines.lava import run, run_lava
 from sast_deploy.engines.reference import run_reference
 from sast_deploy.netx.file import NetFile, write_net
 from sast_deploy.program.fixedpoint import Arithmetic, QFormat
@@ -52,6 +52,22 @@ def test_every_feature_of_a_program(make, case, tmp_path):
     assert all(0 < trace.spikes.mean() < 1 for trace in record.traces)
     assert isinstance(program.layers[-1], Readout) == (make is rich_program)
     assert any(isinstance(layer, SumPool) and layer.exponent for layer in program.layers)
+
+
+@pytest.mark.parametrize("make", [rich_program, spiking_last])
+@pytest.mark.parametrize("lanes", [2, 3])
+def test_networks_side_by_side_share_the_samples(make, lanes, tmp_path, monkeypatch):
+    """Seven samples in parts of two, three or four; batches of two that are full or half empty."""
+    monkeypatch.setattr(run, "choose_lanes", lambda *_: lanes)
+    rng, told = np.random.default_rng(lanes), []
+    program = make(rng, Arithmetic(QFormat(8, 4), 4, *CASES[1]))
+    frames = random_frames(rng, program, samples=7)
+
+    def tell(samples):
+        return (told.append(sample) or sample for sample in samples)
+
+    check(program, frames, tmp_path / "rich.net", batch=2, progress=tell)
+    assert told == list(range(7))
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 
 from sast_deploy.base.children import child_environment
 from sast_deploy.base.errors import DataError, LavaError
-from sast_deploy.engines.lava import run_lava, supervisor
+from sast_deploy.engines.lava import run, run_lava, supervisor
 from sast_deploy.engines.lava.run import open_files
 from sast_deploy.engines.lava.selfcheck import check
 from sast_deploy.netx.file import NetFile, write_net
@@ -91,10 +92,14 @@ def test_missing_lava_names_the_remedy(work, monkeypatch, tmp_path):
 
 
 @pytest.mark.slow
-def test_killed_lava_process_is_named(work):
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_killed_lava_process_is_named(work, lanes, monkeypatch):
+    """The youngest: of the last network, where two run side by side."""
+    monkeypatch.setattr(run, "choose_lanes", lambda *_: lanes)
+
     def kill_an_actor(scratch):
         child = child_of(scratch)
-        os.kill(next(pid for pid, parent in processes_of(scratch) if parent == child), signal.SIGKILL)
+        os.kill(max(pid for pid, parent in processes_of(scratch) if parent == child), signal.SIGKILL)
 
     with pytest.raises(LavaError, match=r"^Lava process '.+' died \(killed by SIGKILL\)"):
         run_until(work, kill_an_actor)
@@ -124,7 +129,10 @@ def test_failing_process_model_gives_its_reason(work, monkeypatch, tmp_path):
 
 
 @pytest.mark.slow
-def test_hanging_lava_is_killed_after_the_stall_limit(work):
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_hanging_lava_is_killed_after_the_stall_limit(work, lanes, monkeypatch):
+    monkeypatch.setattr(run, "choose_lanes", lambda *_: lanes)
+
     def stop_all(scratch):
         for pid, _ in processes_of(scratch):
             os.kill(pid, signal.SIGSTOP)
@@ -204,6 +212,7 @@ run_lava(sys.argv[1], np.load(sys.argv[2]), stall=20)
 
 @pytest.mark.parametrize("make", [fc_program, conv_program, rich_program])
 def test_as_many_open_files_as_it_says_are_enough(tmp_path, make):
+    """Of one network; see the next test for two."""
     rng = np.random.default_rng(0)
     program = make(rng)
     write_net(tmp_path / "a.net", NetFile(program, ""))
@@ -220,3 +229,23 @@ def test_as_many_open_files_as_it_says_are_enough(tmp_path, make):
         else:
             assert f"ulimit -n: Lava needs {needed} open files" in done.stderr.splitlines()[-1]
             assert time.monotonic() - began < 15, "at once, not after the stall"
+
+
+@pytest.mark.slow
+def test_as_many_networks_run_as_may_open_their_files(tmp_path, monkeypatch):
+    """Whose files are as many as it says: that limit is enough for them, and one file less makes one less."""
+    rng = np.random.default_rng(0)
+    program = rich_program(rng)
+    frames = random_frames(rng, program, 9)
+    needed = open_files(program, 3)
+    assert needed == 12 + 3 * (open_files(program) - 12)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    monkeypatch.setattr(run, "processors", lambda: 3)
+    monkeypatch.setattr(run, "LANE_PRODUCTS", 1)
+    try:
+        for allowed, lanes in ((needed, 3), (needed - 1, 2)):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, before[1]))
+            assert run.choose_lanes(program, 9, program.steps) == lanes
+            assert run_lava(program, frames, stall=20).logits.any()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)

@@ -176,10 +176,45 @@ def test_a_damaged_entry_is_built_again_with_a_notice(load, tmp_path, builds, ca
     assert np.array_equal(second.train.frames, expected)
     assert second.train.labels.tolist() == [0, 0, 1, 1]
     assert len(builds) == 2
-    assert f"cached frames in {folder} are damaged" in capsys.readouterr().err
+    assert capsys.readouterr().err.count(f"cached frames in {folder} are damaged") == 1
     load()
     assert len(builds) == 2
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_a_split_that_is_not_wanted_is_not_looked_at(load, root, tmp_path, builds):
+    """Whatever became of it: its frames are not there, its labels are; who wants it has it built again."""
+    whole = load()
+    expected, folder = np.array(whole.train.frames), entry(tmp_path, whole)
+    flip_a_bit(folder)
+    for name in LISTS:
+        assert (folder / f"train.{name}.npy").exists()
+    found = load_frames("nmnist", OPTIONS, data_root=root, cache_dir=tmp_path / "cache", splits=("test",))
+    assert np.array_equal(np.asarray(found.test.frames), np.asarray(whole.test.frames))
+    assert found.train.frames.shape == (0, 2, 2, 34, 34)
+    assert found.train.labels.tolist() == whole.train.labels.tolist()
+    assert (found.info, found.sensor) == (whole.info, whole.sensor)
+    assert len(builds) == 1
+    assert np.array_equal(np.asarray(load().train.frames), expected)
+    assert len(builds) == 2
+    flip_a_bit(folder, "test.count.npy")
+    load_frames("nmnist", OPTIONS, data_root=root, cache_dir=tmp_path / "cache", splits=("test",))
+    assert len(builds) == 3
+
+
+def test_events_beyond_a_frame_are_refused_whatever_their_checksum(load, tmp_path, builds):
+    first = load()
+    folder, lists = entry(tmp_path, first), first.test.frames[np.arange(1)]  # a copy: the file is written to
+    meta = json.loads((folder / "meta.json").read_text())
+    index = lists.index.copy()
+    index[lists.starts[1] - 1] = 2 * 34 * 34
+    np.save(folder / "test.index.npy", index)
+    parts = (lists.starts, index, lists.count)
+    meta["test"]["crc32"] = [zlib.crc32(b"".join(part.tobytes() for part in parts))]
+    del meta["digest_of_rest"]
+    (folder / "meta.json").write_text(json.dumps({**meta, "digest_of_rest": digest_of(meta)}))
+    assert np.array_equal(load().test.frames.index, lists.index)
+    assert len(builds) == 2
 
 
 def test_a_damaged_index_and_a_removed_entry_are_built_again(load, tmp_path, builds, capsys):
@@ -318,6 +353,37 @@ def test_of_many_processes_one_builds_and_the_others_say_that_they_wait(root, tm
     assert (tmp_path / "builders").read_text() == "built\n"
     waits = [err for _, err in results if "waiting for it" in err]
     assert waits == [f"sast-deploy: another process is preparing nmnist from {root}; waiting for it\n"] * 2
+
+
+DIGITS = """
+import sys, time
+from pathlib import Path
+from sast_deploy.data.camera import saccade
+
+def write(root, parts, marker):
+    with open(Path(sys.argv[1]) / "builders", "a") as file:
+        file.write("built\\n")
+    time.sleep(1.0)
+    for split, counts in marker["counts"].items():
+        for label, count in counts.items():
+            (root / split / label).mkdir(parents=True)
+            for n in range(count):
+                (root / split / label / f"{n:05d}.bin").touch()
+    (root / "SIMULATED.json").write_text(saccade.json.dumps(marker))
+    return root
+
+saccade._write = write
+print(saccade.build_digits(Path(sys.argv[1])))
+"""
+
+
+@pytest.mark.slow
+def test_the_embedded_recordings_are_made_once(tmp_path):
+    words = [sys.executable, "-c", DIGITS, tmp_path]
+    processes = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    first, second = (process.communicate(timeout=60)[0] for process in processes)
+    assert first == second
+    assert (tmp_path / "builders").read_text() == "built\n"
 
 
 @pytest.mark.slow

@@ -203,7 +203,8 @@ def test_every_name_of_the_front_door_in_a_block_exists() -> None:
 def test_generated_parts_are_fresh() -> None:
     for document, parts in documents.generated().items():
         fresh = documents.renewed(document, parts)
-        assert DOCUMENTS[str(document.relative_to(ROOT))] == fresh, "run python tools/documents.py, or make docs"
+        text = DOCUMENTS[str(document.relative_to(ROOT))]
+        assert text == fresh, "run python tools/documents.py, or make docs"
         assert documents.renewed(document, dict.fromkeys(parts, "old")) != fresh
 
 

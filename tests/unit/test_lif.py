@@ -3,9 +3,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from sast_deploy.base.compiled import compiled
+from sast_deploy.training.kernels import threads
+from sast_deploy.training.kernels.membranes import smooth_spike
 from sast_deploy.training.network import lif as lif_module
 from sast_deploy.training.network.lif import Reset, arctan_slope, arctan_spike, lif, lif_states, step
 
@@ -169,3 +173,115 @@ def test_the_parts_of_the_gradient_make_the_whole(
     ours, obvious = (f(current, theta, 0.5, 5.0, reset=reset) for f in (lif, lif_by_autograd))
     gradients = [torch.autograd.grad((s * weight).sum(), current)[0] for s in (ours, obvious)]
     torch.testing.assert_close(*gradients, rtol=1e-11, atol=1e-12)
+
+
+@compiled(error_model="numpy", fastmath={"contract"})
+def smooth_spikes(x: Any, out: Any) -> None:
+    for index in range(len(x)):
+        out[index] = smooth_spike(x[index])
+
+
+def test_the_compiled_arctan_is_exact_to_three_units_in_the_last_place() -> None:
+    """Of the spike itself, in its tails too, where 1/2 - 0.4999 would leave a few digits."""
+    size = np.concatenate([np.linspace(0, 4, 400_001), 10 ** np.linspace(-40, 38, 100_001)])
+    x = np.concatenate([-size, size]).astype(np.float32)
+    found = np.empty_like(x)
+    smooth_spikes(x, found)
+    exact = x.astype(np.float64)
+    with np.errstate(divide="ignore"):
+        exact = np.where(exact < -1, np.arctan(-1 / exact) / np.pi, 0.5 + np.arctan(exact) / np.pi)
+    unit = np.spacing(np.maximum(exact, np.finfo(np.float32).tiny).astype(np.float32))
+    assert (np.abs(found - exact) / unit).max() < 3
+    assert found[x == 0].tolist() == [0.5] * int((x == 0).sum())
+    limits = np.array([np.inf, -np.inf, np.nan], np.float32)
+    smooth_spikes(limits, limits)
+    assert limits[:2].tolist() == [1.0, 0.0]
+    assert np.isnan(limits[2])
+
+
+SHAPES = {
+    "one neuron": (3, 1, 1), "dense": (10, 13, 168), "wide": (4, 2, 2000), "map": (5, 3, 6, 7, 5),
+    "channels last": (5, 3, 6, 7, 5), "many channels": (3, 2, 1100, 2, 1), "one pixel": (3, 4, 5, 1, 1),
+}  # fmt: skip
+
+
+def single_precision(name: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Currents, thresholds by channel, and a gradient from above."""
+    generator, shape = torch.Generator().manual_seed(7), SHAPES[name]
+    current, grad = (2 * torch.rand(shape, generator=generator) - 0.5 for _ in range(2))
+    theta = 0.5 + torch.rand(shape[2], generator=generator)
+    if name == "channels last":
+        current = current.flatten(0, 1).contiguous(memory_format=torch.channels_last).reshape(shape)
+        assert not current.is_contiguous()
+    return current, theta.reshape(-1, *[1] * (len(shape) - 3)), grad
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("reset", ["subtract", "zero"])
+@pytest.mark.parametrize("hard", [False, True])
+def test_the_compiled_recursion_is_torchs(
+    name: str, reset: Reset, hard: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As near to float64 as torch's own operations in float32; `spikes` and `states` agree on every bit."""
+    current, theta, grad = single_precision(name)
+    k = 4.0
+
+    def run(current: torch.Tensor, theta: torch.Tensor) -> list[torch.Tensor]:
+        current = current.detach().requires_grad_()
+        spikes = lif(current, theta, 0.5, k, hard=hard, reset=reset)
+        (delta,) = torch.autograd.grad(spikes, current, grad.to(current.dtype))
+        membrane, same = lif_states(current, theta, 0.5, None if hard else k, reset)
+        assert torch.equal(same, spikes)
+        return [membrane, spikes.detach(), delta]
+
+    ours, exact = run(current, theta), run(current.double(), theta.double())
+    monkeypatch.setattr(lif_module, "_is_here", lambda _: False)
+    torchs = run(current, theta)
+    assert all(each.stride() == current.stride() for each in ours)
+    assert hard or not torch.equal(ours[1], torchs[1])  # two computations, not one twice
+    for our, other, wanted in zip(ours, torchs, exact, strict=True):
+        ours_off, torchs_off = (float((each - wanted).abs().max()) for each in (our, other))
+        assert ours_off <= max(3 * torchs_off, 2e-6), (ours_off, torchs_off)
+
+
+@pytest.mark.parametrize("reset", ["subtract", "zero"])
+def test_a_gradient_of_another_layout_and_one_that_is_spread(reset: Reset) -> None:
+    """As they come from a mean over time and space, and from a layer that stores maps otherwise."""
+    current, theta, grad = single_precision("channels last")
+    current.requires_grad_()
+    spikes = lif(current, theta, 0.5, 4.0, reset=reset)
+    found = torch.autograd.grad(spikes, current, grad, retain_graph=True)[0]
+    again = torch.autograd.grad(spikes, current, torch.empty_like(spikes).copy_(grad), retain_graph=True)[0]
+    assert torch.equal(found, again)
+    spread = torch.ones(()).expand(spikes.shape)
+    assert torch.equal(
+        torch.autograd.grad(spikes, current, spread, retain_graph=True)[0],
+        torch.autograd.grad(spikes, current, torch.ones_like(spikes))[0],
+    )
+
+
+def test_the_number_of_threads_changes_no_bit_of_a_recursion(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "LEAST", 1)
+    current, theta, grad = single_precision("wide")
+    found = []
+    for count in (1, 2, 3):
+        monkeypatch.setattr(threads, "_threads", lambda n=count: n)
+        leaf = current.clone().requires_grad_()
+        spikes = lif(leaf, theta, 0.5, 25.0)
+        found.append((spikes.detach(), torch.autograd.grad(spikes, leaf, grad)[0]))
+    for other in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+def test_currents_that_are_stored_in_no_order_of_ours() -> None:
+    current, theta, _ = single_precision("dense")
+    strided = torch.stack([current, current], -1)[..., 0]
+    assert not strided.is_contiguous()
+    assert torch.equal(lif(strided, theta, 0.5, 25.0), lif(current, theta, 0.5, 25.0))
+
+
+def test_what_is_no_number_stays_none() -> None:
+    current = torch.zeros(3, 1, 2)
+    current[1, 0, 0] = math.nan
+    spikes = lif(current, torch.ones(2), 0.5, 25.0)
+    assert spikes.isnan()[:, 0].tolist() == [[False, False], [True, False], [True, False]]

@@ -11,7 +11,6 @@ import struct
 import tarfile
 import threading
 import time
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -510,18 +509,32 @@ def test_no_exception_is_left_over() -> None:
 # --- caches -----------------------------------------------------------------------------------------------
 
 
-def build(cache: Path, digit: int = 0, text: str = "a") -> str:
+def build(cache: Path, digit: int = 0, text: str = "a", coding: str = "events") -> str:
     """Store a tiny set of frames; its digest."""
-    from sast_deploy.data.cache import FrameCache, digest_of, frames_file, write_meta
+    from sast_deploy.base.eventframes import EventFrames
+    from sast_deploy.data.cache import (
+        FrameCache,
+        checksum,
+        digest_of,
+        event_files,
+        growing_file,
+        write_meta,
+    )
 
     options, store = FrameOptions(steps=1, size=(2, 2)).to_dict(), FrameCache(cache)
     meta: dict[str, Any] = {"options": options, "classes": ["x"]}
     with store.workspace() as folder:
         for split in ("train", "test"):
             frames = np.full((1, 1, 2, 2, 2), digit, np.uint8)
-            with frames_file(folder, split, frames.shape) as file:
-                file.write(frames.data)
-            meta[split] = {"shape": list(frames.shape), "crc32": [zlib.crc32(frames.data)]}
+            events = EventFrames.from_dense(frames)
+            if coding == "events":
+                with event_files(folder, split, frames.shape) as append:
+                    append(events)
+            else:
+                with growing_file(folder / f"{split}.npy", np.uint8, frames.shape[1:]) as append_array:
+                    append_array(frames)
+            crc = checksum(events if coding == "events" else frames)
+            meta[split] = {"shape": list(frames.shape), "crc32": [crc], "coding": coding}
             meta[split] |= {"labels": [0], "ids": [text], "n_events": 1}
         meta["digest"] = digest_of({"digit": digit, "text": text})
         write_meta(folder, meta)
@@ -571,15 +584,16 @@ def test_cached_folders_have_the_umasks_mode(tmp_path: Path, mask: int) -> None:
         os.umask(before)
     folder = tmp_path / "frames" / digest
     assert folder.stat().st_mode & 0o777 == 0o777 & ~mask
-    for name in ("meta.json", "train.npy"):
+    for name in ("meta.json", "train.starts.npy", "train.index.npy", "train.count.npy"):
         assert (folder / name).stat().st_mode & 0o777 == 0o666 & ~mask
 
 
 @pytest.mark.slow
-def test_anything_in_any_place_of_a_cache_is_built_again(tmp_path: Path, capsys: Any) -> None:
+@pytest.mark.parametrize("coding", ["events", "array"])
+def test_anything_in_any_place_of_a_cache_is_built_again(tmp_path: Path, capsys: Any, coding: str) -> None:
     from sast_deploy.data.cache import FrameCache, digest_of
 
-    cache, digest, rng = FrameCache(tmp_path), build(tmp_path), np.random.default_rng(0)
+    cache, digest, rng = FrameCache(tmp_path), build(tmp_path, 1, "a", coding), np.random.default_rng(0)
     meta, index = tmp_path / "frames" / digest / "meta.json", tmp_path / "index" / "signature.json"
     for path, right in ((meta, json.loads(meta.read_text())), (index, json.loads(index.read_text()))):
         whole = path.read_text()
@@ -605,8 +619,10 @@ def test_anything_in_any_place_of_a_cache_is_built_again(tmp_path: Path, capsys:
 def test_a_cache_whose_files_are_something_else(tmp_path: Path, kind: str) -> None:
     from sast_deploy.data.cache import FrameCache
 
-    folder = tmp_path / "frames" / build(tmp_path)
-    for path in (folder / "train.npy", folder / "meta.json", tmp_path / "index" / "signature.json"):
+    index = "../../index/signature.json"
+    for name in ("train.npy", "test.index.npy", "train.starts.npy", "meta.json", index):
+        folder = tmp_path / "frames" / build(tmp_path, coding="array" if name == "train.npy" else "events")
+        path = folder / name
         path.unlink()
         KINDS[kind](path)
         assert FrameCache(tmp_path).find("signature") is None

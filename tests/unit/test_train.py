@@ -11,14 +11,16 @@ import pytest
 import torch
 
 from sast_deploy.base.errors import TrainingError, UsageError
+from sast_deploy.base.eventframes import EventFrames
 from sast_deploy.base.progress import observe
 from sast_deploy.data import FrameSet
 from sast_deploy.show.terminal import Terminal
-from sast_deploy.training.batches import BatchFeeder, fitting_threads, minibatches, pick_device
+from sast_deploy.training.batches import BatchFeeder, EventFeeder, fitting_threads, minibatches, pick_device
 from sast_deploy.training.checkpoint import load_checkpoint
 from sast_deploy.training.evaluate import evaluate
 from sast_deploy.training.loop import TrainResult
-from sast_deploy.training.network.network import NetworkSpec
+from sast_deploy.training.network.network import Network, NetworkSpec
+from sast_deploy.training.network.sparse import EventInput
 from sast_deploy.training.recipes import PAPER, Recipe
 from sast_deploy.training.state import TrainingInterruptedError
 from sast_deploy.training.train import train
@@ -132,7 +134,7 @@ def test_rho_zero_is_plain_adam(tmp_path: Path) -> None:
     """The same trajectory as a loop with torch's own Adam over the same minibatches, bit for bit."""
     data, plan = tiny_set(), QUICK.replace(rho=0, epochs=2)
     ours, plain = (Trainer(SPEC, plan, data, 0, 0.15, "cpu") for _ in range(2))
-    adam = torch.optim.Adam(plain.network.parameters(), plan.lr)
+    adam = torch.optim.Adam(plain.network.parameters(), plan.lr, fused=True)
     for epoch in range(2):
         ours.epoch(epoch, lambda: None)
         adam.param_groups[0]["lr"] = plan.learning_rate(epoch)
@@ -154,8 +156,8 @@ def test_the_climb_and_the_descent_see_independent_minibatches() -> None:
     assert (orders[0] == orders[1]).sum() < 8
     seen: list[list[int]] = []
     trainer = Trainer(SPEC, QUICK, tiny_set(), 0, 0.15, "cpu")
-    original = trainer.feeder.batch
-    trainer.feeder.batch = lambda i, *rest: seen.append(list(i)) or original(i, *rest)  # type: ignore
+    original = trainer.feeder.inputs
+    trainer.feeder.inputs = lambda i, *rest: seen.append(list(i)) or original(i, *rest)  # type: ignore
     trainer.epoch(0, lambda: None)
     climbed, descended = (sorted(i for batch in part for i in batch) for part in (seen[::2], seen[1::2]))
     assert climbed == descended == sorted(trainer.fitted)
@@ -374,6 +376,35 @@ def test_feeder_reads_a_memory_map(tmp_path: Path) -> None:
     assert torch.equal(y, y2)
     assert y.tolist() == [2, 1, 1]
     assert x[2, 1].tolist() == (data.frames[1, 2].reshape(-1) / 4).tolist()
+
+
+@pytest.mark.parametrize("plan", [PAPER, ALL_OPTIONS], ids=["as it is", "changed"])
+@pytest.mark.parametrize("stored", ["array", "mapped", "listed"])
+def test_a_list_of_events_is_the_same_input(tmp_path: Path, plan: Recipe, stored: str) -> None:
+    """From frames in every form, changed by the same random numbers, down to the order of additions."""
+    data, chosen = tiny_set().train, np.array([5, 1, 7, 1])
+    np.save(tmp_path / "frames.npy", data.frames)
+    frames = {
+        "array": data.frames, "mapped": np.load(tmp_path / "frames.npy", mmap_mode="r"),
+        "listed": EventFrames.from_dense(data.frames),
+    }[stored]  # fmt: skip
+    plain, events = (kind(frames, data.labels, 4, torch.device("cpu")) for kind in (BatchFeeder, EventFeeder))
+    x, y = plain.batch(chosen, plan, np.random.default_rng(3))
+    listed, labels = events.inputs(chosen, plan, np.random.default_rng(3))
+    assert isinstance(listed, EventInput)
+    assert torch.equal(listed.dense(), x)
+    assert torch.equal(labels, y)
+    assert x.max() == 1.0
+    network = Network(SPEC)
+    for each, other in zip(network.spikes(x), network.spikes(listed), strict=True):
+        assert torch.equal(each, other)
+    assert torch.equal(events.batch(chosen, plan, np.random.default_rng(3))[0], x)
+
+
+def test_who_is_fed_with_events() -> None:
+    data, conv = tiny_set(), NetworkSpec("conv", SHAPE, (4,), 3, strides=(1,))
+    assert isinstance(Trainer(SPEC, QUICK, data, 0, 0.15, "cpu").feeder, EventFeeder)
+    assert type(Trainer(conv, QUICK, data, 0, 0.15, "cpu").feeder) is BatchFeeder
 
 
 def test_one_torch_thread_for_fc_on_the_cpu_and_the_number_comes_back() -> None:

@@ -17,7 +17,7 @@ from sast_deploy.training.evaluate import evaluate
 from sast_deploy.training.loop import TrainResult
 from sast_deploy.training.network.network import NetworkSpec
 from sast_deploy.training.recipes import ADDED_LATER, Recipe
-from sast_deploy.training.state import TrainingInterruptedError, differences
+from sast_deploy.training.state import TrainingInterruptedError, Unfinished, differences
 from sast_deploy.training.train import train
 from sast_deploy.training.trainer import Trainer
 from tests.tinydata import SHAPE, tiny_set
@@ -81,8 +81,8 @@ def test_every_option_changes_the_training_and_it_still_learns(
 def test_the_same_minibatch_twice_is_fetched_once() -> None:
     plan = QUICK.replace(pairing="same", drop=0.2)
     trainer = Trainer(SPEC, plan, tiny_set(), 0, 0.15, "cpu")
-    fetched, seen = trainer.feeder.batch, []
-    trainer.feeder.batch = lambda i, *rest: seen.append(list(i)) or fetched(i, *rest)  # type: ignore
+    fetched, seen = trainer.feeder.inputs, []
+    trainer.feeder.inputs = lambda i, *rest: seen.append(list(i)) or fetched(i, *rest)  # type: ignore
     losses, original = [], trainer._loss
     trainer._loss = lambda fetch, k: losses.append(fetch()) or original(fetch, k)  # type: ignore
     trainer.epoch(0, lambda: None)
@@ -168,17 +168,17 @@ def test_a_cut_leaves_running_mean_and_moments_of_the_rest_as_they_were() -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stop", [1, 2, 3])
+@pytest.mark.parametrize(("spec", "stop"), [(SPEC, 1), (SPEC, 2), (SPEC, 3), (CONV, 2)])
 def test_pruned_interrupted_and_resumed_equals_uninterrupted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: NetworkSpec, stop: int
 ) -> None:
-    whole = run(tmp_path / "whole" / "ckpt.pt", PRUNED).checkpoint
+    whole = run(tmp_path / "whole" / "ckpt.pt", PRUNED, spec).checkpoint
     out = tmp_path / "parts" / "ckpt.pt"
     with monkeypatch.context() as patch:
         InterruptAt(patch, stop)
         with pytest.raises(TrainingInterruptedError):
-            run(out, PRUNED)
-    parts = run(out, PRUNED, resume=True).checkpoint
+            run(out, PRUNED, spec)
+    parts = run(out, PRUNED, spec, resume=True).checkpoint
     assert same(whole.state, parts.state)
     assert whole.metrics["epoch"] == parts.metrics["epoch"]
 
@@ -206,3 +206,21 @@ def test_a_training_from_before_the_newer_options_can_be_resumed() -> None:
     old = {key: value for key, value in new.items() if key not in {*ADDED_LATER, "reset"}}
     assert differences(old, new) == ""
     assert differences(old, {**new, "prune": 0.5}) == "prune = 0.0 (now 0.5)"
+
+
+def test_moments_lie_in_memory_as_the_weights_do() -> None:
+    """The fused AdamW walks through memory: moments of another layout would belong to other weights."""
+    trainers = [Trainer(CONV, QUICK.replace(rho=0.0), tiny_set(), 0, 0.15, "cpu") for _ in range(2)]
+    trainers[0].epoch(0, lambda: None)
+    state = Unfinished()
+    trainers[0].capture(state)
+    moments = {
+        index: {key: value.contiguous().clone() for key, value in entry.items()}
+        for index, entry in state.optimizer["state"].items()
+    }
+    state.optimizer = {**state.optimizer, "state": moments}
+    trainers[1].restore(state)
+    for trainer in trainers:
+        trainer.epoch(1, lambda: None)
+    assert not trainers[1].network.layers[1].weight.is_contiguous()
+    assert same(*({k: v.numpy() for k, v in t.network.state_dict().items()} for t in trainers))

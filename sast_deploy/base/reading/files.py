@@ -93,12 +93,13 @@ def _open(path: Path | str, expected: Expected) -> tuple[int, int]:
 def read_bytes(path: Path | str, expected: Expected, limit: int) -> bytes:
     """The whole content of a regular file of at most `limit` bytes, below 2 GiB. Raises `expected.error`."""
     handle, size = _open(path, expected)
-    with os.fdopen(handle, "rb", buffering=0) as file:
+    try:
         check_size(size, limit, path, expected)
-        try:
-            content = file.read(size + 1)
-        except OSError as error:
-            expected.refuse(f"cannot be read: {os.strerror(error.errno or errno.EIO)}", path)
+        content = os.read(handle, size + 1)
+    except OSError as error:
+        expected.refuse(f"cannot be read: {os.strerror(error.errno or errno.EIO)}", path)
+    finally:
+        os.close(handle)
     if len(content) != size:
         expected.refuse("has changed while it was read", path)
     return content

@@ -25,7 +25,7 @@ from sast_deploy.base.errors import DataError, OutputError
 from sast_deploy.base.files import NAME_LETTERS, new_folder, sweep_leftovers
 from sast_deploy.base.progress import task
 from sast_deploy.base.threads import in_order
-from sast_deploy.data.cache import digest_of
+from sast_deploy.data.cache import FrameCache, digest_of
 from sast_deploy.data.camera.digits import digit_images, digits_split
 from sast_deploy.data.camera.idx import Split, read_mnist
 from sast_deploy.data.camera.pixelmodel import PixelModel, simulate_recording
@@ -82,15 +82,18 @@ def build_digits(cache_dir: Path) -> Path:
     }
     marker = _marker(parts, DIGITS_SEED, about, session_onsets=False)
     root = Path(cache_dir) / f"digits-saccade-{digest_of(marker)[:12]}"
-    there = root.is_dir()  # before it is judged: a folder appears whole, so what is there in part is damaged
     if _is_whole(root, marker):
         return root
-    if there:
-        shutil.rmtree(root, ignore_errors=True)
-    try:
-        return _write(root, parts, marker)
-    except OutputError as error:
-        raise OutputError(str(error), todo="set SAST_CACHE_DIR or --cache-dir to one") from error
+    with FrameCache(cache_dir).alone("digits-saccade", root):
+        there = root.is_dir()  # before it is judged: it appears whole, so what is there in part is damaged
+        if _is_whole(root, marker):
+            return root
+        if there:
+            shutil.rmtree(root, ignore_errors=True)
+        try:
+            return _write(root, parts, marker)
+        except OutputError as error:
+            raise OutputError(str(error), todo="set SAST_CACHE_DIR or --cache-dir to one") from error
 
 
 def recording_key(number: int, split: Split) -> int:

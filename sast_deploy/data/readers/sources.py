@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from sast_deploy.base.errors import DataError
+from sast_deploy.data.cache import FrameCache
 from sast_deploy.data.readers.nmnist import (
     LAYOUT,
     MARKER,
@@ -49,7 +50,7 @@ def find_source(
     if dataset == "auto":
         return _auto(root, cache_dir)
     if dataset == "nmnist":
-        return _real(root, find_nmnist(root) or _download(root, download))
+        return _real(root, find_nmnist(root) or _download(root, cache_dir, download))
     if dataset == "nmnist-simulated":
         return _simulated(root)
     if dataset == EMBEDDED:
@@ -82,13 +83,14 @@ def _real(root: Path, folder: Path) -> Source:
     return NmnistFolder(folder, "nmnist", nmnist_provenance(folder))
 
 
-def _download(root: Path, allowed: bool) -> Path:
+def _download(root: Path, cache_dir: Path, allowed: bool) -> Path:
     for folder in (root, root / "NMNIST"):
         if (folder / "Test").is_dir() and not (folder / "test.zip").exists():
             raise DataError("has a Test folder but no Train folder", where=folder, expected=LAYOUT)
     if not allowed:
         raise no_download("nmnist", root)
-    return download_nmnist(root)
+    with FrameCache(cache_dir).alone("nmnist", root):
+        return find_nmnist(root) or download_nmnist(root)
 
 
 def _simulated(root: Path) -> Source:

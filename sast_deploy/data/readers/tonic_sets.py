@@ -15,7 +15,7 @@ import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -41,6 +41,7 @@ class TonicSource(Source):
 
     class_name: str = ""
     download: bool = True
+    downloads: ClassVar[bool] = True
 
     @property
     def place(self) -> Path:

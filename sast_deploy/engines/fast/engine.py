@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +35,7 @@ from sast_deploy.program.program import Flattens, Program, Readout, SumPool
 from sast_deploy.program.record import SpikeRecord, empty_record
 
 TILE_BYTES = 1 << 20  # what the spikes of one tile may take: about a core's second-level cache
-TILE_MIN, TILE_MAX = 4, 256
+TILE_MIN, TILE_MAX = 4, 256  # samples
 
 
 def run_fast(
@@ -82,15 +83,15 @@ class FastEngine:
         self.program, self.plans = program, make_plans(program)
         self.input_type = np.uint8 if program.byte_inputs else np.int32
         self.threads = threads or len(os.sched_getaffinity(0))
-        widest = max(stored_size(int(np.prod(shape))) for shape in program.shapes()[1:])
-        self.batch = batch or max(1, min(TILE_MAX, TILE_BYTES // (widest * max(program.steps, 1))))
+        widest = max(stored_size(prod(shape)) for shape in program.shapes()[1:])
+        self.batch = batch or max(2 * TILE_MIN, min(TILE_MAX, TILE_BYTES // (widest * max(program.steps, 1))))
         self._rooms = threading.local()
         self._pool = ThreadPoolExecutor(self.threads, "fast")  # starts threads when there is work
         spiking = [plan for plan in self.plans if isinstance(plan, SpikingPlan)]
         # The first layer's kernel reads the frames anyway, so there it costs next to nothing.
         first = self.plans[0]
         self.kernel_checks = isinstance(first, SpikingPlan) and first.rules[MOST] < UNCHECKED
-        self.neurons = tuple(int(np.prod(plan.out_shape)) for plan in spiking)
+        self.neurons = tuple(prod(plan.out_shape) for plan in spiking)
 
     def run(self, frames: Frames, *, trace: bool = False, progress: Progress = iter) -> SpikeRecord:
         """The record of all samples; see `run_fast`."""
@@ -126,7 +127,7 @@ class FastEngine:
         x = self._load(frames)
         for plan in self.plans:
             if isinstance(plan, SpikingPlan):
-                entries = len(frames) * frames.shape[1] * int(np.prod(plan.in_shape))
+                entries = len(frames) * frames.shape[1] * prod(plan.in_shape)
                 spikes, found = self._spike(run, plan, x, number, tile)
                 if found < 0:
                     check_values(self.program, np.asarray(frames), self.program.name)
@@ -149,7 +150,7 @@ class FastEngine:
         if isinstance(frames, EventFrames) and isinstance(first, SpikingPlan) and first.counted:
             return frames
         samples, steps = frames.shape[:2]
-        size = int(np.prod(self.program.input_shape))
+        size = prod(self.program.input_shape)
         flat = np.ascontiguousarray(frames, self.input_type).reshape(samples, steps, size)
         channels = self.program.input_shape[0]
         as_map = not isinstance(self.program.layers[0], Flattens) and channels > 1
@@ -168,8 +169,7 @@ class FastEngine:
         """The spikes of spiking layer `number`, and how many of its inputs were not 0."""
         (samples, steps), size, record = x.shape[:2], self.neurons[number], run.record
         spikes = self._scratch(number, (samples, steps, stored_size(size)))
-        is_map = len(plan.out_shape) == 3
-        counts = np.empty((samples, size), np.int32) if is_map else record.counts[number][tile]
+        counts = record.counts[number][tile]
         traced = samples if record.traces is not None else 0
         membrane = np.empty((traced, steps, size), plan.vectors.dtype)
         sums = NO_SUMS
@@ -181,12 +181,11 @@ class FastEngine:
         if plan.lanes is None:
             rows = np.empty(plan.room, plan.index_type)
             found = kernels.run_spiking(_entries(x), sums, plan.synapses, rows, plan.vectors, *out)
+            counts[:] = channels_first(counts, plan.out_shape)
         elif len(sums):
-            found = run_given(sums, plan.lanes, *out)
+            found = run_given(sums, plan.fields, *out)
         else:
             found = run_events(plan, x, out)
-        if is_map:
-            record.counts[number][tile] = channels_first(counts, plan.out_shape)
         if record.traces is not None:
             target = record.traces[number]
             target.membrane[tile] = channels_first(membrane, plan.out_shape)
@@ -198,7 +197,7 @@ class FastEngine:
         process that has just been given memory waits for each page of it.
         """
         rooms = self._rooms.__dict__.setdefault("of", {})
-        wanted = int(np.prod(shape))
+        wanted = prod(shape)
         if number not in rooms or rooms[number].size < wanted:
             rooms[number] = np.zeros(wanted, np.uint8)
         room: npt.NDArray[np.uint8] = rooms[number][:wanted].reshape(shape)
@@ -211,14 +210,14 @@ def _entries(x: Array | EventFrames) -> Array:
 
 
 def _resample(plan: ResamplingPlan, x: Array) -> Array:
-    out = np.zeros((*x.shape[:2], stored_size(int(np.prod(plan.out_shape)))), plan.out_type)
+    out = np.zeros((*x.shape[:2], stored_size(prod(plan.out_shape))), plan.out_type)
     if isinstance(plan.layer, SumPool):
         kernels.run_pool(x, np.array(plan.in_shape), *plan.layer.kernel, plan.rules, out)
     else:
         (channels, height, width), (rows, columns) = plan.in_shape, plan.layer.factors
         maps = x[..., : channels * height * width].reshape(-1, height, width, channels)
         copies = maps.repeat(columns, axis=2).repeat(rows, axis=1)
-        out[..., : int(np.prod(plan.out_shape))] = copies.reshape(*x.shape[:2], -1)
+        out[..., : prod(plan.out_shape)] = copies.reshape(*x.shape[:2], -1)
     return _read_only(out)
 
 

@@ -13,9 +13,13 @@ from sast_deploy.base.compiled import compiled, inlined
 from sast_deploy.engines.fast.emit import BYTES
 from sast_deploy.engines.fast.listing import find_counts, find_events, find_ranges, sort_by_count
 from sast_deploy.engines.fast.neurons import BINARY, INTERVAL, MOST, OFFSET, UNCHECKED
+from sast_deploy.engines.fast.plan import Lanes
 from sast_deploy.engines.fast.rows import sum_rows, sum_valued_rows
-from sast_deploy.engines.fast.steps import step_lanes
+from sast_deploy.engines.fast.steps import GROUP, MOVED, PLACE, step_places
 
+# Kernels that own no array need not count who does: that took a third of the time of a small layer's step.
+uncounted = compiled(error_model="numpy", _nrt=False)
+TOGETHER = 16  # places whose sums wait in the first-level cache for the step of their neurons
 SMALL_UNIT = 16  # inputs of a unit, below which events are counted rather than units looked at one by one
 
 
@@ -43,201 +47,280 @@ def list_units(x: Any, unit_of: Any, index: Any, starts: Any) -> int:  # pragma:
 
 @inlined
 def sum_listed(
-    sums: Any, index: Any, ranges: Any, count: int, weight: Any, values: Any, binary: int
+    sums: Any, index: Any, ranges: Any, counts: Any, lists: int, weight: Any, values: Any, binary: int
 ) -> None:  # pragma: no cover
-    """sums <- rows of weights of the listed events of some ranges, times their values."""
+    """sums <- rows of weights of the events that each list's ranges name, times their values."""
     if binary:
-        sum_rows(sums, index, ranges, count, weight, values)
+        sum_rows(sums, index, ranges, counts, lists, weight, values)
     else:
-        sum_valued_rows(sums, index, ranges, count, weight, values)
+        sum_valued_rows(sums, index, ranges, counts, lists, weight, values)
 
 
-@compiled(error_model="numpy")
+@inlined
 def sum_widely(
     total: Any, sums: Any, index: Any, ranges: Any, count: int, weight: Any, values: Any, binary: int,
     most: int, one: Any,
 ) -> None:  # pragma: no cover
-    """total <- the same sums in 32 bits; those of 16 bits take in `most` events each. one: scratch (1, 3)."""
-    total[:] = 0
+    """total <- the same sums of one list in 32 bits; those of 16 bits take in `most` events each.
+
+    one: scratch, a range and its number.
+    """
+    (part, single), total[:] = one, 0
     for r in range(count):
-        begin, one[0, 2] = ranges[r, 0], ranges[r, 2]
+        begin, part[0, 2] = ranges[r, 0], ranges[r, 2]
         while begin < ranges[r, 1]:
-            one[0, 0], one[0, 1] = begin, min(ranges[r, 1], begin + most)
-            sum_listed(sums, index, one, 1, weight, values, binary)
-            for k in range(len(sums)):
-                total[k] += sums[k]
+            part[0, 0], part[0, 1] = begin, min(ranges[r, 1], begin + most)
+            sum_listed(sums, index, part, single, 1, weight, values, binary)
+            for k in range(total.shape[1]):
+                total[0, k] += sums[0, k]
             begin += most
 
 
-@compiled(error_model="numpy")
+@uncounted
 def run_places(
     layer: Any, events: Any, u: Any, still: Any, before: Any, rules: Any, fired: Any, outputs: int,
     scratch: Any,
 ) -> None:  # pragma: no cover
-    """One step of all places from the listed events.
+    """One step of all places from the listed events, a few places at a time.
 
     A place without events, whose last step without events changed nothing, is not computed again. events:
-    index, starts, values. scratch: sums, total, ranges and one range.
+    index, starts, values. scratch: see `make_scratch`.
     """
-    (index, starts, values), (sums, total, ranges, one) = events, scratch
-    weight, segment_of, segments, binary = layer.weight, layer.segment_of, layer.segments, rules[BINARY]
-    narrow, wide, lanes = layer.narrow, layer.wide, layer.weight.shape[1]
-    groups, narrow_rows = wide.shape[1] // lanes, layer.narrow_rows
+    (index, starts, values), (sums, total, ranges, counts, active, one) = events, scratch
+    weight, segment_of, seen, offsets = layer.weight, layer.segment_of, layer.seen, layer.offsets
+    lanes, binary, at = weight.shape[1], rules[BINARY], (index, ranges, counts)
+    groups, lists, filled = layer.wide.shape[1] // lanes, 0, np.uint64(0)
     for place in range(len(still)):
-        first, count = segment_of[place], segment_of[place + 1] - segment_of[place]
-        n = 0
-        for r in range(count):
-            begin, end = starts[segments[first + r, 0]], starts[segments[first + r, 1]]
-            ranges[r, 0], ranges[r, 1], ranges[r, 2] = begin, end, segments[first + r, 2]
+        first, n = filled, 0
+        for s in range(segment_of[place], segment_of[place + 1]):
+            begin, end = starts[seen[s, 0]], starts[seen[s, 1]]
+            ranges[filled, 0], ranges[filled, 1], ranges[filled, 2] = begin, end, offsets[s]
             n += end - begin
+            filled += np.uint64(end > begin)
         if n == 0 and still[place]:
             continue
-        at = (0, place * lanes, place % groups * lanes, place * outputs)
-        if n <= narrow_rows:
-            sum_listed(sums, index, ranges, count, weight, values, binary)
-            moved = step_lanes(sums, u, before, narrow, rules, fired, at, lanes)
-        else:
+        wide = n > layer.narrow_rows
+        if wide and lists > 0:
+            run_few(layer, at, values, u, still, before, rules, fired, (lists, outputs, lanes), scratch)
+            lists = 0
+        group = place % groups if groups > 1 else 0
+        active[lists, PLACE], active[lists, GROUP], counts[lists] = place, group, filled - first
+        if wide:
+            for r in range(filled - first):
+                for column in range(3):
+                    ranges[r, column] = ranges[first + r, column]
+            count = filled - first
             sum_widely(total, sums, index, ranges, count, weight, values, binary, layer.wide_rows, one)
-            moved = step_lanes(total, u, before, wide, rules, fired, at, lanes)
-        still[place] = n == 0 and moved == 0
+            step_places(total, u, before, layer.wide, rules, fired, active, (1, outputs, lanes))
+            still[place] = 0
+            filled = np.uint64(0)
+            continue
+        lists += 1
+        if lists == TOGETHER:
+            run_few(layer, at, values, u, still, before, rules, fired, (lists, outputs, lanes), scratch)
+            lists, filled = 0, np.uint64(0)
+    if lists > 0:
+        run_few(layer, at, values, u, still, before, rules, fired, (lists, outputs, lanes), scratch)
 
 
-@compiled(error_model="numpy")
+@uncounted
+def run_few(
+    layer: Any, at: Any, values: Any, u: Any, still: Any, before: Any, rules: Any, fired: Any, sizes: Any,
+    scratch: Any,
+) -> None:  # pragma: no cover
+    """The places that are listed, in 16 bits."""
+    (index, ranges, counts), (sums, _, _, _, active, _) = at, scratch
+    sum_listed(sums, index, ranges, counts, sizes[0], layer.weight, values, rules[BINARY])
+    step_places(sums, u, before, layer.narrow, rules, fired, active, sizes)
+    for i in range(sizes[0]):
+        still[active[i, PLACE]] = counts[i] == 0 and active[i, MOVED] == 0
+
+
+@inlined
+def make_scratch(layer: Any) -> Any:  # pragma: no cover
+    """Sums of few places in 16 bits and of one in 32, ranges and their numbers, places, one range."""
+    lanes, single = layer.weight.shape[1], np.ones(1, np.int64)
+    return (
+        np.empty((TOGETHER, lanes), np.int16), np.empty((1, lanes), np.int32),
+        np.empty(((TOGETHER + 1) * layer.room + 1, 3), np.int64), np.empty(TOGETHER, np.int64),
+        np.zeros((TOGETHER, 3), np.int64), (np.empty((1, 3), np.int64), single),
+    )  # fmt: skip
+
+
+@inlined
 def sum_counted(
-    total: Any, sums: Any, index: Any, ranges: Any, groups: int, weight: Any, most: int, one: Any, none: Any
+    scratch: Any, index: Any, ranges: Any, groups: int, weight: Any, most: int, none: Any
 ) -> None:  # pragma: no cover
     """total <- sums of the rows of events, times their counts: one product for all events of a count.
 
-    ranges: (begin, end, count); sums of 16 bits take in `most` rows each. one: scratch (1, 3). none: empty.
+    ranges: (begin, end, count); sums of 16 bits take in `most` rows each. scratch: the total is its second.
+    none: no values.
     """
+    sums, total, _, _, _, (one, single) = scratch
     one[0, 2] = 0
     total[:] = 0
     for r in range(groups):
         begin, end, count = ranges[r, 0], ranges[r, 1], np.int32(ranges[r, 2])
         while begin < end:
             one[0, 0], one[0, 1] = begin, min(end, begin + most)
-            sum_rows(sums, index, one, 1, weight, none)
-            for k in range(len(sums)):
-                total[k] += count * sums[k]
+            sum_rows(sums, index, one, single, 1, weight, none)
+            for k in range(total.shape[1]):
+                total[0, k] += count * sums[0, k]
             begin = one[0, 1]
+
+
+@uncounted
+def step_counts(
+    x: Any, events: Any, layer: Any, rules: Any, spikes: Any, membrane: Any, buffers: Any
+) -> int:  # pragma: no cover
+    """All steps of one sample of `run_counted`; the number of nonzero inputs, -1 if one is too large."""
+    rows, listed, sizes = events
+    index, ordered, found_counts, ranges, u, none, no_values, scratch = buffers
+    weight, lanes, size, outputs = layer.weight, layer.weight.shape[1], len(layer.unit_of), membrane.shape[2]
+    before, found, peak = none, 0, 0
+    if len(rows) == 0:
+        peak = largest_byte(x, size)
+        if peak > rules[MOST]:
+            return -1
+    for t in range(spikes.shape[0]):
+        if starts_anew(t, rules):
+            u[:] = 0
+            before = none
+        if len(rows):
+            begin, end = rows[t], rows[t + 1]
+            if begin < end and sizes[end - 1] > rules[MOST]:
+                return -1
+            n, groups = end - begin, find_ranges(sizes, begin, end, ranges)
+            for i in range(n):
+                ordered[i] = listed[begin + i]
+        else:
+            n = find_counts(x[t], size, index, found_counts)
+            groups = sort_by_count(found_counts, index, n, peak, ordered, ranges)
+        sum_counted(scratch, ordered, ranges, groups, weight, layer.unit_rows, no_values)
+        found += n
+        fired = spikes[t]
+        step_places(scratch[1], u, before, layer.wide, rules, fired, scratch[4], (1, outputs, lanes))
+        fired[lanes:] = 0
+        before = fired
+        for k in range(outputs if len(membrane) else 0):
+            membrane[0, t, k] = u[k]
+    return found
 
 
 @compiled(error_model="numpy")
 def run_counted(
-    x: Any, events: Any, layer: Any, rules: Any, spikes: Any, counts: Any, membrane: Any
+    x: Any, events: Any, fields: Any, rules: Any, spikes: Any, counts: Any, membrane: Any
 ) -> int:  # pragma: no cover
     """`run_lanes` of a dense layer whose inputs are counts, from frames or from lists of events.
 
     events: starts (samples * T + 1,), index and count as EventFrames has them, for which x is not looked at,
     or without rows.
     """
-    starts, listed, sizes = events
-    samples, steps = spikes.shape[:2]
-    weight, lanes, size, outputs = layer.weight, layer.weight.shape[1], len(layer.unit_of), counts.shape[1]
-    index, ordered = np.empty(size + BYTES, layer.listed.dtype), np.empty(size + BYTES, layer.listed.dtype)
-    found_counts, ranges = np.zeros(size + BYTES, np.uint8), np.empty((256, 3), np.int64)
-    sums, total, one = np.empty(lanes, np.int16), np.empty(lanes, np.int32), np.empty((1, 3), np.int64)
-    u, none, no_values = np.empty(lanes, layer.state.dtype), np.zeros(spikes.shape[2], np.uint8), sums[:0]
-    most, found = rules[MOST], 0
+    layer, (rows, listed, sizes) = Lanes(*fields), events
+    (samples, steps), lanes, size = spikes.shape[:2], layer.weight.shape[1], len(layer.unit_of)
+    buffers = (
+        np.empty(size + BYTES, layer.listed.dtype), np.empty(size + BYTES, layer.listed.dtype),
+        np.zeros(size + BYTES, np.uint8), np.empty((256, 3), np.int64), np.empty(lanes, layer.state.dtype),
+        np.zeros(spikes.shape[2], np.uint8), np.empty(0, np.int16), make_scratch(layer),
+    )  # fmt: skip
+    few, found = np.empty(counts.shape[1], np.uint8), 0
     for sample in range(samples):
-        peak = 0
-        if len(starts) == 0:
-            peak = largest_byte(x[sample], size)
-            if peak > most:
-                return -1
-        before = none
-        for t in range(steps):
-            if starts_anew(t, rules):
-                u[:] = 0
-                before = none
-            if len(starts):
-                begin, end = starts[sample * steps + t], starts[sample * steps + t + 1]
-                if begin < end and sizes[end - 1] > most:
-                    return -1
-                groups = find_ranges(sizes, begin, end, ranges)
-                sum_counted(total, sums, listed, ranges, groups, weight, layer.unit_rows, one, no_values)
-                found += end - begin
-            else:
-                n = find_counts(x[sample, t], size, index, found_counts)
-                groups = sort_by_count(found_counts, index, n, peak, ordered, ranges)
-                sum_counted(total, sums, ordered, ranges, groups, weight, layer.unit_rows, one, no_values)
-                found += n
-            fired = spikes[sample, t]
-            step_lanes(total, u, before, layer.wide, rules, fired, (0, 0, 0, 0), lanes)
-            fired[lanes:] = 0
-            before = fired
-            if len(membrane):
-                membrane[sample, t] = u[:outputs]
-        count_spikes(spikes[sample], counts[sample])
+        dense = x[sample if len(rows) == 0 else 0]
+        here = (rows[sample * steps : (sample + 1) * steps + 1], listed, sizes)
+        trace = membrane[sample : sample + 1]
+        n = step_counts(dense, here, layer, rules, spikes[sample], trace, buffers)
+        if n < 0:
+            return -1
+        found += n
+        count_spikes(spikes[sample], layer.channels, few, counts[sample])
+    return found
+
+
+@uncounted
+def step_events(
+    x: Any, layer: Any, rules: Any, spikes: Any, membrane: Any, buffers: Any
+) -> int:  # pragma: no cover
+    """All steps of one sample of `run_lanes`; the number of nonzero inputs, -1 if one is too large."""
+    (index, starts, values, u, none, still, scratch), resting = buffers, layer.resting
+    lanes, places, outputs = layer.weight.shape[1], len(resting), membrane.shape[2] // len(resting)
+    if rules[MOST] < UNCHECKED and largest_byte(x, len(layer.unit_of)) > rules[MOST]:
+        return -1
+    before, found, listed = none, 0, (index, starts, values)
+    for t in range(spikes.shape[0]):
+        if starts_anew(t, rules):
+            u[:] = 0
+            for place in range(places):
+                still[place] = resting[place]
+            before = none
+        events = list_units(x[t], layer.unit_of, index, starts)
+        for i in range(0 if rules[BINARY] else events):
+            values[i] = x[t, index[i]]
+        fired = spikes[t]
+        fired[:] = 0
+        run_places(layer, listed, u, still, before, rules, fired, outputs, scratch)
+        found += events
+        before = fired
+        for place in range(places if len(membrane) else 0):
+            for k in range(outputs):
+                membrane[0, t, place * outputs + k] = u[place * lanes + k]
     return found
 
 
 @compiled(error_model="numpy")
 def run_lanes(
-    x: Any, layer: Any, rules: Any, spikes: Any, counts: Any, membrane: Any
+    x: Any, fields: Any, rules: Any, spikes: Any, counts: Any, membrane: Any
 ) -> int:  # pragma: no cover
-    """`run_spiking` of layers that vectors of 16 and 32 bits hold; see `Lanes` in plan.py.
+    """`run_spiking` of layers that vectors of 16 and 32 bits hold.
 
-    x: (samples, T, size or more), at least 64 bytes a step.
+    x: (samples, T, size or more), at least 64 bytes a step. fields: those of `Lanes` as a plain tuple, which
+    numba tells the type of at once.
     """
-    samples, steps = x.shape[:2]
-    lanes, places, outputs = layer.weight.shape[1], len(layer.resting), counts.shape[1] // len(layer.resting)
-    index = np.empty(len(layer.unit_of) + BYTES, layer.listed.dtype)
-    starts, values = np.empty(layer.units + 1, np.int64), np.empty(len(index), np.int16)
-    u, none = np.empty(places * lanes, layer.state.dtype), np.zeros(spikes.shape[2], np.uint8)
-    sums, total = np.empty(lanes, np.int16), np.empty(lanes, np.int32)
-    ranges, one = np.empty((layer.room, 3), np.int64), np.empty((1, 3), np.int64)
-    still, found = np.empty(places, np.uint8), 0
-    for sample in range(samples):
-        if rules[MOST] < UNCHECKED and largest_byte(x[sample], len(layer.unit_of)) > rules[MOST]:
+    layer = Lanes(*fields)
+    room, places = len(layer.unit_of) + BYTES, len(layer.resting)
+    buffers = (
+        np.empty(room, layer.listed.dtype), np.empty(layer.units + 1, np.int64), np.empty(room, np.int16),
+        np.empty(places * layer.weight.shape[1], layer.state.dtype), np.zeros(spikes.shape[2], np.uint8),
+        np.empty(places, np.uint8), make_scratch(layer),
+    )  # fmt: skip
+    few, found = np.empty(counts.shape[1], np.uint8), 0
+    for sample in range(x.shape[0]):
+        trace = membrane[sample : sample + 1]
+        n = step_events(x[sample], layer, rules, spikes[sample], trace, buffers)
+        if n < 0:
             return -1
-        before = none
-        for t in range(steps):
-            if starts_anew(t, rules):
-                u[:] = 0
-                still[:] = layer.resting
-                before = none
-            events = list_units(x[sample, t], layer.unit_of, index, starts)
-            for i in range(0 if rules[BINARY] else events):
-                values[i] = x[sample, t, index[i]]
-            fired = spikes[sample, t]
-            fired[:] = 0
-            listed = (index, starts, values)
-            run_places(layer, listed, u, still, before, rules, fired, outputs, (sums, total, ranges, one))
-            found += events
-            before = fired
-            for place in range(places if len(membrane) else 0):
-                for k in range(outputs):
-                    membrane[sample, t, place * outputs + k] = u[place * lanes + k]
-        count_spikes(spikes[sample], counts[sample])
+        found += n
+        count_spikes(spikes[sample], layer.channels, few, counts[sample])
     return found
 
 
 @compiled(error_model="numpy")
 def run_given(
-    given: Any, layer: Any, rules: Any, spikes: Any, counts: Any, membrane: Any
+    given: Any, fields: Any, rules: Any, spikes: Any, counts: Any, membrane: Any
 ) -> int:  # pragma: no cover
     """`run_lanes` from weighted sums, int32 (samples, T, places * lanes)."""
+    layer = Lanes(*fields)
     samples, steps = given.shape[:2]
     lanes, places, outputs = layer.weight.shape[1], len(layer.resting), counts.shape[1] // len(layer.resting)
     groups = layer.wide.shape[1] // lanes
     u, none = np.empty(places * lanes, layer.state.dtype), np.zeros(spikes.shape[2], np.uint8)
+    active, few = np.zeros((places, 3), np.int64), np.empty(places * outputs, np.uint8)
+    for place in range(places):
+        active[place, PLACE], active[place, GROUP] = place, place % groups
     for sample in range(samples):
         before = none
         for t in range(steps):
             if starts_anew(t, rules):
                 u[:] = 0
                 before = none
-            sums, fired = given[sample, t], spikes[sample, t]
+            fired = spikes[sample, t]
             fired[:] = 0
-            for place in range(places):
-                low = place * lanes
-                at = (low, low, place % groups * lanes, place * outputs)
-                step_lanes(sums, u, before, layer.wide, rules, fired, at, lanes)
-                for k in range(outputs if len(membrane) else 0):
-                    membrane[sample, t, place * outputs + k] = u[low + k]
+            sizes = (places, outputs, lanes)
+            step_places(given[sample, t], u, before, layer.wide, rules, fired, active, sizes)
             before = fired
-        count_spikes(spikes[sample], counts[sample])
+            for place in range(places if len(membrane) else 0):
+                for k in range(outputs):
+                    membrane[sample, t, place * outputs + k] = u[place * lanes + k]
+        count_spikes(spikes[sample], layer.channels, few, counts[sample])
     return 0
 
 
@@ -272,14 +355,19 @@ def largest_byte(x: Any, size: int) -> int:  # pragma: no cover
 
 
 @inlined
-def count_spikes(spikes: Any, counts: Any) -> None:  # pragma: no cover
-    """counts <- sums over the steps of spikes (T, size or more)."""
+def count_spikes(spikes: Any, channels: int, few: Any, counts: Any) -> None:  # pragma: no cover
+    """counts (C H W) <- sums over the steps of spikes (T, H W C or more). few: scratch, uint8, H W C."""
+    size = np.uint64(len(counts))
+    pixels, width = size // np.uint64(channels), np.uint64(channels)
     counts[:] = 0
-    few = np.empty(len(counts), np.uint8)
     for first in range(0, spikes.shape[0], 255):
         few[:] = 0
         for t in range(first, min(first + 255, spikes.shape[0])):
-            for k in range(len(counts)):
+            for k in range(len(few)):
                 few[k] += spikes[t, k]
-        for k in range(len(counts)):
-            counts[k] += few[k]
+        for low in range(np.uint64(0), pixels, np.uint64(64)):  # few cache lines at a time
+            for c in range(width):
+                for pixel in range(low, min(low + np.uint64(64), pixels)):
+                    counts[c * pixels + pixel] += few[pixel * width + c]
+
+

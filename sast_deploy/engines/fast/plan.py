@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,12 +21,15 @@ from sast_deploy.engines.fast.neurons import (
     INTERVAL,
     MOST,
     OFFSET,
+    PRODUCT,
     QUICK,
     RECURRENT,
+    SHIFT,
     THRESHOLD,
     UNCHECKED,
     rule_constants,
 )
+from sast_deploy.program.fixedpoint import Arithmetic
 from sast_deploy.program.program import (
     LEAK_BITS,
     NO_DECAY_FILTER,
@@ -85,25 +90,27 @@ class Synapses(NamedTuple):
 class Lanes(NamedTuple):
     """What `run_lanes` reads of a layer of P places x G groups whose neurons take whole vectors of lanes.
 
-    weight: int8 (rows, lanes). unit_of, units, segment_of, segments: as in Synapses. narrow, wide: (5, G *
-    lanes), int16 and int32; see neurons.py. narrow_rows: the most inputs of a neuron for which 16 bits hold
-    everything; -1 if none. wide_rows: the most whose sum 16 bits hold; unit_rows: if
-    they are spikes. room: the most segments of a place. resting: uint8 (P * G,), whether
-    silence leaves membranes of 0 as they are. state, listed: empty arrays of the types of membranes and of
-    positions.
+    weight: int8 (rows, lanes). unit_of, units, segment_of: as in Synapses; its segments are seen, uint32
+    (S, 2), and offsets. narrow, wide: (5, G * lanes), int16 and int32; see neurons.py. narrow_rows: the most
+    inputs of a neuron for which 16 bits hold everything; -1 if none. wide_rows: the most whose sum 16 bits
+    hold; unit_rows: if they are spikes. room: the most segments of a place. channels: of maps, which are
+    counted channel-first; 1 of others. resting: uint8 (P * G,), whether silence leaves membranes of 0 as they
+    are. state, listed: empty arrays of the types of membranes and of positions.
     """
 
     weight: Array
     unit_of: Array
     units: int
     segment_of: Array
-    segments: Array
+    seen: Array
+    offsets: Array
     narrow: Array
     wide: Array
     narrow_rows: int
     wide_rows: int
     unit_rows: int
     room: int
+    channels: int
     resting: Array
     state: Array
     listed: Array
@@ -127,6 +134,11 @@ class SpikingPlan:
     vectors: Array
     rules: Array
     lanes: Lanes | None
+
+    @cached_property
+    def fields(self) -> tuple[Any, ...]:
+        """Those of `lanes`, as kernels take them."""
+        return tuple(self.lanes or ())
 
     @property
     def places(self) -> int:
@@ -256,14 +268,13 @@ def _plan_spiking(program: Program, index: int, inputs: Inputs) -> SpikingPlan:
         delay_rows, widths.partial_inputs,
     )  # fmt: skip
     constants = _constants(layer, program)
-    vectors = np.tile(constants.astype(widths.total), int(np.prod(out_shape[1:])))
+    vectors = np.tile(constants.astype(widths.total), prod(out_shape[1:]))
     plain = widths.types == LADDER[0] and not (delays.any() or rules[FILTERED] or rules[RECURRENT] >= 0)
     lanes = None
     if plain and inputs.stored_type is np.uint8:
         x_max = max(1, min(inputs.x_max, program.input_max) if index == 0 else inputs.x_max)
         rules[BINARY] = x_max == 1
-        leaking = (layer.v_decay > 0).all() and program.arithmetic.leak_rounding in ("floor", "toward-zero")
-        rules[QUICK] = leaking and layer.weight_exp >= 0
+        rules[QUICK] = quick_step(layer, program.arithmetic)
         lanes = _plan_lanes(layer, program, synapses, constants, x_max, groups)
     return SpikingPlan(layer, in_shape, out_shape, widths, synapses, room, index_type, vectors, rules, lanes)
 
@@ -288,13 +299,28 @@ def _plan_lanes(
     places = (len(synapses.segment_of) - 1) // groups
     return Lanes(
         _aligned(synapses.weight), synapses.unit_of[:size], units,
-        synapses.segment_of, synapses.segments, np.clip(wide, -short - 1, short).astype(np.int16),
+        synapses.segment_of.astype(np.uint32), synapses.segments[:, :2].astype(np.uint32),
+        synapses.segments[:, 2].astype(np.int64), np.clip(wide, -short - 1, short).astype(np.int16),
         wide.astype(np.int32), most_rows(layer, room // x_max) if fits else -1,
         most_rows(layer, short // x_max), most_rows(layer, short), int(np.diff(synapses.segment_of).max()),
+        len(layer.weight) if isinstance(layer, Conv2d) else 1,
         np.tile(silent.reshape(groups, -1).all(axis=1), places).astype(np.uint8),
         np.empty(0, np.int16 if rules.state.bits <= 16 else np.int32),
         np.empty(0, np.uint16 if size <= 1 << 16 else np.int32),
     )  # fmt: skip
+
+
+def quick_step(layer: SpikingLayer, arithmetic: Arithmetic) -> int:
+    """Which of the shorter ways through steps.py holds for all neurons: SHIFT + n where membranes are divided
+    by 2**n, PRODUCT where they lose something each, else 0.
+    """
+    if layer.weight_exp < 0 or arithmetic.leak_rounding not in ("floor", "toward-zero"):
+        return 0
+    kept = {UNITY - int(decay) for decay in layer.v_decay}
+    for n in range(LEAK_BITS + 1):
+        if kept == {UNITY >> n}:
+            return SHIFT + n
+    return PRODUCT if max(kept) < UNITY else 0
 
 
 def no_events(lanes: Lanes) -> tuple[Array, Array, Array]:

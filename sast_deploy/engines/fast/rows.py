@@ -28,58 +28,40 @@ from sast_deploy.engines.fast.emit import (
     vector,
 )
 
+_ARGUMENTS = (POINTER, POINTER, POINTER, POINTER, LONG, POINTER, LONG, POINTER)
+
 
 def _rows_body(function: Any, blocks: int, kind: Any, valued: bool) -> None:
-    """sums[:32 * blocks] <- the rows of all ranges, in registers; see `sum_rows`."""
-    sums, index, ranges, count, weight, stride, values = function.args
-    names = ("entry", "range", "row", "next", "done")
-    entry, ranged, row, following, done = (function.append_basic_block(name) for name in names)
-    wide, narrow, none = vector(SHORT), vector(BYTE), constant(SHORT, 0)
-    b = ir.IRBuilder(entry)
-    b.cbranch(b.icmp_signed(">", count, LONG(0)), ranged, done)
-    b = ir.IRBuilder(ranged)
-    number, before = b.phi(LONG), [b.phi(wide) for _ in range(blocks)]
-    place = b.gep(ranges, [b.mul(number, LONG(24))])
-    begin, end, offset = (load(b, b.gep(place, [LONG(8 * k)]), LONG) for k in range(3))
-    b.cbranch(b.icmp_signed("<", begin, end), row, following)
-    b = ir.IRBuilder(row)
-    i, held = b.phi(LONG), [b.phi(wide) for _ in range(blocks)]
-    source = b.zext(load(b, after(b, index, i, kind), kind), LONG)
-    start = b.gep(weight, [b.mul(b.add(source, offset), stride)])
-    factor = splat(b, load(b, after(b, values, i, SHORT), SHORT)) if valued else None
-    added = []
-    for k in range(blocks):
-        lanes = b.sext(load(b, b.gep(start, [LONG(LANES * k)]), narrow), wide)
-        added.append(b.add(held[k], lanes if factor is None else b.mul(lanes, factor)))
-    again = b.add(i, LONG(1))
-    for phi, first, later in [(i, begin, again), *zip(held, before, added, strict=True)]:
-        phi.add_incoming(first, ranged)
-        phi.add_incoming(later, row)
-    b.cbranch(b.icmp_signed("<", again, end), row, following)
-    b = ir.IRBuilder(following)
-    kept = [b.phi(wide) for _ in range(blocks)]
-    for phi, first, later in zip(kept, before, added, strict=True):
-        phi.add_incoming(first, ranged)
-        phi.add_incoming(later, row)
-    more = b.add(number, LONG(1))
-    for phi, first, later in [(number, LONG(0), more), *zip(before, [none] * blocks, kept, strict=True)]:
-        phi.add_incoming(first, entry)
-        phi.add_incoming(later, following)
-    b.cbranch(b.icmp_signed("<", more, count), ranged, done)
-    b = ir.IRBuilder(done)
-    for k in range(blocks):
-        found = b.phi(wide)
-        found.add_incoming(none, entry)
-        found.add_incoming(kept[k], following)
-        kept[k] = found
-    for k in range(blocks):
-        store(b, kept[k], b.gep(sums, [LONG(2 * LANES * k)]))
+    """The sums of 32 * blocks outputs; see `sum_rows`."""
+    sums, index, ranges, counts, lists, weight, stride, values = function.args
+    b, wide, narrow = ir.IRBuilder(function.append_basic_block("entry")), vector(SHORT), vector(BYTE)
+    held = [tools.alloca_once(b, wide) for _ in range(blocks)]  # registers, once LLVM has seen them
+    first = tools.alloca_once_value(b, LONG(0))
+    with tools.for_range(b, lists) as lister:
+        for each in held:
+            b.store(constant(SHORT, 0), each)
+        count = load(b, after(b, counts, lister.index, LONG), LONG)
+        with tools.for_range(b, count) as ranger:
+            place = b.gep(ranges, [b.mul(b.add(b.load(first), ranger.index), LONG(24))])
+            begin, end, offset = (load(b, b.gep(place, [LONG(8 * k)]), LONG) for k in range(3))
+            with tools.for_range(b, b.sub(end, begin)) as event:
+                i = b.add(begin, event.index)
+                source = b.add(b.zext(load(b, after(b, index, i, kind), kind), LONG), offset)
+                row = b.gep(weight, [b.mul(source, stride)])
+                factor = splat(b, load(b, after(b, values, i, SHORT), SHORT)) if valued else None
+                for k, each in enumerate(held):
+                    lanes = b.sext(load(b, b.gep(row, [LONG(LANES * k)]), narrow), wide)
+                    b.store(b.add(b.load(each), lanes if factor is None else b.mul(lanes, factor)), each)
+        b.store(b.add(b.load(first), count), first)
+        target = b.gep(sums, [b.mul(lister.index, b.mul(stride, LONG(2)))])
+        for k, each in enumerate(held):
+            store(b, b.load(each), b.gep(target, [LONG(2 * LANES * k)]))
     b.ret_void()
 
 
 def _passes_body(function: Any, kind: Any, valued: bool) -> None:
     """Rows of any length: as many vectors at a time as registers hold, about equally many each time."""
-    sums, index, ranges, count, weight, stride, values = function.args
+    sums, index, ranges, counts, lists, weight, stride, values = function.args
     b = ir.IRBuilder(function.append_basic_block("entry"))
     total = b.sdiv(stride, LONG(LANES))
     passes = b.sdiv(b.add(total, LONG(REGISTERS - 1)), LONG(REGISTERS))
@@ -95,41 +77,39 @@ def _passes_body(function: Any, kind: Any, valued: bool) -> None:
             case = b.append_basic_block(f"blocks.{number}")
             switch.add_case(LONG(number), case)
             b.position_at_end(case)
-            body, new = function_of(b, f"{function.name}.{number}", ir.VoidType(), _ROWS_ARGUMENTS)
+            body, new = function_of(b, f"{function.name}.{number}", ir.VoidType(), _ARGUMENTS)
             if new:
                 _rows_body(body, number, kind, valued)
-            b.call(body, (target, index, ranges, count, source, stride, values))
+            b.call(body, (target, index, ranges, counts, lists, source, stride, values))
             b.branch(out)
         b.position_at_end(out)
     b.ret_void()
 
 
-_ROWS_ARGUMENTS = (POINTER, POINTER, POINTER, LONG, POINTER, LONG, POINTER)
-
-
 def _sum_rows(valued: bool) -> Any:
     def typed(
-        typing: Any, sums: Any, index: Any, ranges: Any, count: Any, weight: Any, values: Any
+        typing: Any, sums: Any, index: Any, ranges: Any, counts: Any, lists: Any, weight: Any, values: Any
     ) -> Any:
         def generate(context: Any, b: Builder, signature: Any, given: Any) -> Value:
             kinds = signature.args
-            data = {i: data_of(context, b, kinds[i], given[i]) for i in (0, 1, 2, 4, 5)}
-            table = context.make_array(kinds[4])(context, b, given[4])
+            data = {i: data_of(context, b, kinds[i], given[i]) for i in (0, 1, 2, 3, 5, 6)}
+            table = context.make_array(kinds[5])(context, b, given[5])
             stride = tools.unpack_tuple(b, table.strides, 2)[0]
             kind = ir.IntType(kinds[1].dtype.bitwidth)
             name = f"sast.{'values' if valued else 'rows'}.{kind.width}"
-            function, new = function_of(b, name, ir.VoidType(), _ROWS_ARGUMENTS)
+            function, new = function_of(b, name, ir.VoidType(), _ARGUMENTS)
             if new:
                 _passes_body(function, kind, valued)
-            b.call(function, (data[0], data[1], data[2], given[3], data[4], stride, data[5]))
+            b.call(function, (*(data[i] for i in range(4)), given[4], data[5], stride, data[6]))
             return context.get_dummy_value()
 
-        return types.void(sums, index, ranges, types.int64, weight, values), generate
+        return types.void(sums, index, ranges, counts, types.int64, weight, values), generate
 
-    typed.__doc__ = """sums[k] <- weight[index[i] + offset_r, k] over r < count and begin_r <= i < end_r.
+    typed.__doc__ = """sums[list, k] <- weight[index[i] + offset, k] over the ranges of the list.
 
-        Each times values[i], where they have values. sums: int16, a row long. index: uint16 or int32.
-        ranges: int64 (count or more, 3): begin, end, offset. weight: int8 (rows, whole vectors), without
+        Each times values[i], where they have values. sums: int16 (lists, lanes). index: uint16 or int32.
+        ranges: int64 (n, 3): i from begin to end - 1, offset. counts: int64 (lists,), how many ranges each
+        list has, one list's after the other's. weight: int8 (rows, lanes), lanes whole vectors, without
         gaps. values: int16. The caller knows that the sums fit.
         """
     return emitted(typed)

@@ -69,35 +69,45 @@ def run_program(run_dir: Path) -> None:
     from sast_deploy.engines.lava.processes.source import source_of
 
     frames = map_frames(job["frames"])
-    clock = BatchClock(len(frames), frames.shape[1], job["batch"])
     beats = open_shared(run_dir / "heartbeat.npy", writable=True)
-    results = Results(open_record(run_dir, program, job["trace"], writable=True), beats)
-    source = source_of(frames, clock)
-    network = ProgramNetwork(str(run_dir / "empty.net"), program, clock, results)
-    source.s_out.connect(network.inp)
-    run_watched(network, clock.lava_steps, beats)
+    record = open_record(run_dir, program, job["trace"], writable=True)
+    networks, steps, lanes = [], [], beats.shape[1]
+    for lane in range(lanes):
+        first, end = (len(frames) * number // lanes for number in (lane, lane + 1))
+        clock = BatchClock(end - first, frames.shape[1], job["batch"], first)
+        source = source_of(frames, clock)
+        network = ProgramNetwork(str(run_dir / "empty.net"), program, clock, Results(record, beats[:, lane]))
+        source.s_out.connect(network.inp)
+        networks.append(network)
+        steps.append(clock.lava_steps)
+    run_watched(networks, steps, beats)
 
 
-def run_watched(network: Any, steps: int, beats: np.ndarray) -> None:
-    """Run a Lava network for `steps` time steps; raises ActorError where one of its processes ends early.
+def run_watched(networks: list[Any], steps: list[int], beats: np.ndarray) -> None:
+    """Run Lava networks side by side, each for so many time steps.
 
-    beats: int64 (2,): time steps finished (a process of the network counts them) and all of them.
+    beats: int64 (2, networks): time steps finished (a process of each network counts them) and all of them.
+
+    Raises ActorError where a process of a network ends early.
     """
     from lava.magma.core.run_conditions import RunSteps
     from lava.magma.core.run_configs import Loihi2SimCfg
 
-    # Two messages of room are enough in a network without latency; Lava's default is 64 per connection.
-    network.create_runtime(Loihi2SimCfg(select_tag="fixed_pt"), compile_config={"pypy_channel_size": 2})
-    beats[1] = steps
-    network.run(RunSteps(steps, blocking=False))
+    for network, number in zip(networks, steps, strict=True):
+        # Two messages of room are enough in a network without latency; Lava's default is 64 per connection.
+        network.create_runtime(Loihi2SimCfg(select_tag="fixed_pt"), compile_config={"pypy_channel_size": 2})
+        beats[1] = steps
+        network.run(RunSteps(number, blocking=False))  # while the next one is made
     parent = int(sys.argv[2])
-    while beats[0] < steps:
-        _check_actors(network.runtime)
+    while (beats[0] < beats[1]).any():
+        for network in networks:
+            _check_actors(network.runtime)
         if os.getppid() != parent:
             _die_as_orphan()
         time.sleep(WATCH_SECONDS)
-    network.wait()
-    network.stop()
+    for network in networks:
+        network.wait()
+        network.stop()
 
 
 def _check_actors(runtime: Any) -> None:

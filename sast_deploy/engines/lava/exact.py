@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,13 @@ FloatType = type[np.float32] | type[np.float64]
 def exact_type(weight: Int32Array, x_max: int) -> FloatType:
     """The narrowest float type in which this layer's weighted sums are exact."""
     return np.float32 if weighted_bound(weight, x_max) < FLOAT32_EXACT else np.float64
+
+
+def products(program: Program) -> int:
+    """Multiplications that one step of one sample takes."""
+    shapes = program.shapes()
+    sizes = (math.prod(shapes[index + 1]) * layer.weight[0].size for index, layer in weighted_layers(program))
+    return sum(sizes)
 
 
 def unfit_layer(program: Program, steps: int) -> str | None:

@@ -13,8 +13,9 @@ import h5py
 import numpy as np
 
 from sast_deploy.base.errors import DataError, LavaError
+from sast_deploy.base.threads import processors
 from sast_deploy.engines.frames import Frames, Progress, check_frames
-from sast_deploy.engines.lava.exact import unfit_layer
+from sast_deploy.engines.lava.exact import products, unfit_layer
 from sast_deploy.engines.lava.shared import create_record, open_record, share_frames
 from sast_deploy.engines.lava.supervisor import Limits, Watch
 from sast_deploy.netx.file import read_net
@@ -22,9 +23,12 @@ from sast_deploy.program.program import Conv2d, Dense, Program, Readout, Resampl
 from sast_deploy.program.record import SpikeRecord
 
 # A Lava time step costs about 2 ms however few samples it carries; beyond this, more samples gain nothing.
-BATCH_MAX = 256
+BATCH_MAX = 1024
 # What the widest layer's floating-point copies of one batch may take, in bytes.
 BATCH_BYTES = 128 << 20
+# In a time step each Lava process waits for the one before it, so that one network keeps one processor busy.
+# For the others there are networks side by side; to start one takes as long as so many products.
+LANES_MAX, LANE_PRODUCTS = 8, 1 << 33
 # Open files of the process that builds the network: measured 45 with 5 Lava processes, 240 with 35.
 FILES, FILES_EACH = 12, 7
 
@@ -56,7 +60,8 @@ def run_lava(
     else:
         program, where = read_net(Path(source)).program, str(source)
     _check(program, frames, where)
-    batch = choose_batch(program, len(frames)) if batch is None else batch
+    lanes = choose_lanes(program, *frames.shape[:2])
+    batch = choose_batch(program, len(frames), lanes) if batch is None else batch
     if batch < 1:
         raise DataError(f"batch = {batch}", where="Lava", expected="at least 1")
     try:
@@ -64,7 +69,7 @@ def run_lava(
             run_dir = Path(folder)
             _prepare(run_dir, program, frames, batch, trace)
             child = "sast_deploy.engines.lava.child"
-            for _ in progress(Watch(child, run_dir, len(frames), Limits(stall, timeout))):
+            for _ in progress(Watch(child, run_dir, len(frames), Limits(stall, timeout), lanes)):
                 pass
             return _collect(run_dir, program, trace)
     except OSError as error:
@@ -75,13 +80,22 @@ def run_lava(
         ) from error
 
 
-def choose_batch(program: Program, samples: int) -> int:
-    """The batch size: at most BATCH_MAX and BATCH_BYTES, batches as equal as can be."""
-    shapes = program.shapes()
+def choose_lanes(program: Program, samples: int, steps: int) -> int:
+    """How many networks run side by side."""
+    worthwhile = samples * steps * products(program) // LANE_PRODUCTS
+    lanes = max(1, min(processors(), LANES_MAX, samples, worthwhile))
+    while lanes > 1 and not _may_open(open_files(program, lanes)):
+        lanes -= 1
+    return lanes
+
+
+def choose_batch(program: Program, samples: int, lanes: int = 1) -> int:
+    """The batch size of every lane: at most BATCH_MAX, BATCH_BYTES in all, batches as equal as can be."""
+    shapes, share = program.shapes(), -(-samples // lanes)
     widest = max(_floats(layer, shapes[i], shapes[i + 1]) for i, layer in enumerate(program.layers))
-    limit = max(1, min(BATCH_MAX, BATCH_BYTES // (8 * widest)))
-    batches = max(1, -(-samples // limit))
-    return max(1, -(-samples // batches))
+    limit = max(1, min(BATCH_MAX, BATCH_BYTES // (8 * widest * lanes)))
+    batches = max(1, -(-share // limit))
+    return max(1, -(-share // batches))
 
 
 def _floats(layer: object, before: Shape, after: Shape) -> int:
@@ -90,11 +104,16 @@ def _floats(layer: object, before: Shape, after: Shape) -> int:
     return int(np.prod(before) + np.prod(after)) + patches * int(np.prod(after[1:]))
 
 
-def open_files(program: Program) -> int:
+def open_files(program: Program, lanes: int = 1) -> int:
     """About how many files a run holds open at once: semaphores and pipes between a source and all layers."""
     recurrent = sum(isinstance(layer, Dense) and layer.recurrent is not None for layer in program.layers)
     single = sum(isinstance(layer, Resampling) for layer in program.layers)
-    return FILES + FILES_EACH * (1 + 2 * len(program.layers) - single + recurrent)
+    return FILES + FILES_EACH * lanes * (1 + 2 * len(program.layers) - single + recurrent)
+
+
+def _may_open(files: int) -> bool:
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return allowed < 0 or files <= allowed  # RLIM_INFINITY is -1
 
 
 def _check(program: Program, frames: Frames, where: str) -> None:
@@ -104,8 +123,9 @@ def _check(program: Program, frames: Frames, where: str) -> None:
     problem = unfit_layer(program, frames.shape[1])
     if problem:
         raise LavaError(problem, where=where, expected="sums that int64 and float64 hold exactly")
-    allowed, needed = resource.getrlimit(resource.RLIMIT_NOFILE)[0], open_files(program)
-    if 0 <= allowed < needed:  # Lava would hang; RLIM_INFINITY is -1
+    needed = open_files(program)
+    if not _may_open(needed):  # Lava would hang
+        allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         raise LavaError(
             f"Lava needs {needed} open files for this network", where="ulimit -n",
             expected=f"more than the {allowed} allowed here", todo="raise it: ulimit -n 1024",

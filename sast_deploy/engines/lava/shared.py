@@ -20,11 +20,12 @@ FrameSource = dict[str, Any]
 
 @dataclass(frozen=True)
 class BatchClock:
-    """`samples` samples of `steps` steps each, `batch` samples at once."""
+    """`samples` samples from the `first` on, of `steps` steps each, `batch` samples at once."""
 
     samples: int
     steps: int
     batch: int
+    first: int = 0
 
     @property
     def lava_steps(self) -> int:
@@ -34,8 +35,8 @@ class BatchClock:
     def at(self, time_step: int) -> tuple[slice, int]:
         """The samples and their step (0..steps-1) at a Lava time step, which counts from 1."""
         batch, step = divmod(time_step - 1, self.steps)
-        first = batch * self.batch
-        return slice(first, min(first + self.batch, self.samples)), step
+        start, end = batch * self.batch, min((batch + 1) * self.batch, self.samples)
+        return slice(self.first + start, self.first + end), step
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,9 @@ Lava 0.10.0 and lava-dl 0.6.0 are the last releases. `prepare()` mends, in memor
 - Python 3.11+ refuses `ByteEncoder`, an unhashable dataclass, as a default value.
 - `lava.lib.dl.netx.hdf5` imports torch, torchvision, OpenCV and matplotlib for one function that only
   resonate-and-fire neurons use.
-- Stock convolutions import scipy.signal, half a second that nothing else needs: it is loaded on first use.
+- Stock convolutions import scipy.signal, and scipy.sparse has NumPy load f2py and its tests: half a second,
+  and nothing needs them. They are loaded on first use.
+- The compiler executes every module of a folder anew for each process there: once for each class will do.
 - Connections live in /dev/shm. Where that is too small Lava hangs without a word, and where its processes
   are killed they stay. Its actors are forked, so anonymous shared memory serves and leaves nothing behind.
 """
@@ -29,12 +31,15 @@ def prepare() -> None:
     Raises:
         ImportError: lava-nc or lava-dl is not installed.
     """
-    _load_scipy_signal_lazily()
+    for name in ("numpy.f2py", "numpy.testing", "scipy.signal"):
+        _load_lazily(name)
     _import_with_hashable_byte_encoder()
     _stand_in_for_slayer()
+    from lava.magma.compiler.compiler_graphs import ProcGroupDiGraphs
     from lava.magma.runtime.message_infrastructure import multiprocessing as messages
 
     messages.SharedMemoryManager = AnonymousMemoryManager
+    ProcGroupDiGraphs._find_proc_models = staticmethod(_once_a_class(ProcGroupDiGraphs._find_proc_models))
 
 
 class AnonymousMemoryManager:
@@ -58,6 +63,18 @@ class AnonymousMemory:
         self.buf = memoryview(mmap.mmap(-1, max(size, 1)))
 
 
+def _once_a_class(find: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+    """A function of a process that depends on its class alone, without doing it again."""
+    found: dict[type, list[Any]] = {}
+
+    def once(proc: Any) -> list[Any]:
+        if type(proc) not in found:
+            found[type(proc)] = find(proc)
+        return [*found[type(proc)]]
+
+    return once
+
+
 def _import_with_hashable_byte_encoder() -> None:
     original: Callable[..., Any] = dataclasses.dataclass
 
@@ -73,19 +90,19 @@ def _import_with_hashable_byte_encoder() -> None:
         dataclasses.dataclass = original
 
 
-def _load_scipy_signal_lazily() -> None:
-    if "scipy.signal" in sys.modules:
+def _load_lazily(name: str) -> None:
+    if name in sys.modules:
         return
-    scipy = importlib.import_module("scipy")
-    spec = importlib.util.find_spec("scipy.signal")
+    package, _, short = name.partition(".")
+    parent, spec = importlib.import_module(package), importlib.util.find_spec(name)
     if spec is None or spec.loader is None:
-        raise ModuleNotFoundError("No module named 'scipy.signal'", name="scipy.signal")
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
     spec.loader = importlib.util.LazyLoader(spec.loader)
     module = importlib.util.module_from_spec(spec)
-    sys.modules["scipy.signal"] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     # `from scipy import signal` takes the attribute as it is; importing the module would load it.
-    scipy.signal = module  # type: ignore[attr-defined]
+    setattr(parent, short, module)
 
 
 def _stand_in_for_slayer() -> None:

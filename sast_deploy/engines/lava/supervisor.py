@@ -42,20 +42,22 @@ class Limits:
 class Watch:
     """The samples of a run as they finish, 0, 1, 2, ...; iterating starts and supervises the child.
 
-    module: what the child runs, on `run_dir`. Iterating raises LavaError: Lava is missing, died or hung.
+    module: what the child runs, on `run_dir`. lanes: networks that it runs side by side. Iterating raises
+    LavaError: Lava is missing, died or hung.
     """
 
     module: str
     run_dir: Path
     samples: int
     limits: Limits
+    lanes: int = 1
 
     def __len__(self) -> int:
         return self.samples
 
     def __iter__(self) -> Iterator[int]:
         heartbeat = self.run_dir / "heartbeat.npy"
-        create_shared(heartbeat, np.int64, (2,))
+        create_shared(heartbeat, np.int64, (2, self.lanes))
         beats = open_shared(heartbeat, writable=True)
         child = None
         try:
@@ -69,12 +71,12 @@ class Watch:
                 _end(child)
 
     def _finished_samples(self, pid: int, beats: np.ndarray) -> Iterator[int]:
-        """beats: finished time steps (counted from 1 once Lava runs), all time steps."""
+        """beats: finished time steps (counted from 1 once Lava runs) and all time steps, of every lane."""
         shown, last, began = 0, (0, 0), time.monotonic()
         beat_at = began
         while True:
             exited = _exit_status(pid, block=False) is not None
-            now = (int(beats[0]), int(beats[1]))
+            now = (int(beats[0].sum()), int(beats[1].sum()))
             if now != last:
                 last, beat_at = now, time.monotonic()
             finished = self.samples * now[0] // now[1] if now[1] else 0
@@ -104,7 +106,7 @@ class Watch:
 
 
 def _complete(beats: np.ndarray) -> bool:
-    return bool(0 < beats[1] <= beats[0])
+    return bool(((beats[1] > 0) & (beats[0] >= beats[1])).all())
 
 
 def _start(module: str, run_dir: Path) -> subprocess.Popen[bytes]:

@@ -9,10 +9,13 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sast_deploy.base.progress import say
+from sast_deploy.training.kernels.membranes import lif_backward, lif_forward
 
 CHUNK = 1 << 18  # membranes whose slopes are computed in one go: they stay in the processor's cache
 Reset = Literal["subtract", "zero"]
@@ -69,20 +72,29 @@ class _LIF(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         membrane, theta, *spikes = ctx.saved_tensors
-        delta = torch.empty_like(membrane)
-        length = max(1, CHUNK // membrane[0].numel())
-        for end in range(len(delta), 0, -length):
-            start = max(0, end - length)
-            u = membrane[start:end]
-            slope = arctan_slope_(u - theta, ctx.k)
-            torch.mul(grads[0][start:end], slope, out=delta[start:end])
-            if spikes:
-                carry = slope.mul_(u).add_(spikes[0][start:end]).neg_().add_(1.0).mul_(ctx.alpha)
-            else:
-                carry = slope.mul_(-theta).add_(ctx.alpha)
-            for t in reversed(range(start, min(end, len(delta) - 1))):
-                delta[t].addcmul_(carry[t - start], delta[t + 1])
+        gradient = _gradient_here if _is_here(membrane) else _gradient
+        delta = gradient(membrane, spikes[0] if spikes else None, grads[0], theta, ctx.alpha, ctx.k)
         return delta, None, None, None, None, None
+
+
+def _gradient(
+    membrane: Tensor, spikes: Tensor | None, grad: Tensor, theta: Tensor, alpha: float, k: float
+) -> Tensor:
+    """dL/dI for grad = dL/ds; with spikes: of the reset to zero."""
+    delta = torch.empty_like(membrane)
+    length = max(1, CHUNK // membrane[0].numel())
+    for end in range(len(delta), 0, -length):
+        start = max(0, end - length)
+        u = membrane[start:end]
+        slope = arctan_slope_(u - theta, k)
+        torch.mul(grad[start:end], slope, out=delta[start:end])
+        if spikes is not None:
+            carry = slope.mul_(u).add_(spikes[start:end]).neg_().add_(1.0).mul_(alpha)
+        else:
+            carry = slope.mul_(-theta).add_(alpha)
+        for t in reversed(range(start, min(end, len(delta) - 1))):
+            delta[t].addcmul_(carry[t - start], delta[t + 1])
+    return delta
 
 
 @torch.no_grad()
@@ -90,6 +102,8 @@ def lif_states(
     current: Tensor, theta: Tensor, alpha: float, k: float | None, reset: Reset = "subtract"
 ) -> tuple[Tensor, Tensor]:
     """Membranes u and spikes s of `lif`, each the shape of `current`; k None: of the step H. No gradient."""
+    if _is_here(current):
+        return _states_here(current, theta, alpha, k, reset)
     membrane = torch.empty_like(current)
     spikes = torch.empty_like(current)
     for t, u in enumerate(membrane):
@@ -107,6 +121,62 @@ def lif_states(
         else:
             s.mul_(k).atan_().mul_(1.0 / math.pi).add_(0.5)
     return membrane, spikes
+
+
+def _is_here(tensor: Tensor) -> bool:
+    """Whether the compiled loops of kernels/membranes.py apply; elsewhere torch's operations do the same."""
+    return tensor.device.type == "cpu" and tensor.dtype == torch.float32
+
+
+def _states_here(
+    current: Tensor, theta: Tensor, alpha: float, k: float | None, reset: Reset
+) -> tuple[Tensor, Tensor]:
+    stored = current if _is_dense(current) else current.contiguous()
+    membrane, spikes = torch.empty_like(stored), torch.empty_like(stored)
+    level = _thresholds(theta, stored)
+    lif_forward(_flat(stored), _flat(membrane), _flat(spikes), level, alpha, k, reset)
+    return membrane, spikes
+
+
+def _gradient_here(
+    membrane: Tensor, spikes: Tensor | None, grad: Tensor, theta: Tensor, alpha: float, k: float
+) -> Tensor:
+    delta = torch.empty_like(membrane)
+    steps = 1 if grad.stride(0) == 0 else len(grad)  # a sum over time has one gradient for all steps
+    alike = grad[:steps]
+    if not _is_laid_out_as(alike, membrane):
+        alike = torch.empty_like(membrane[:steps]).copy_(alike)
+    fired, reset = (membrane, "subtract") if spikes is None else (spikes, "zero")
+    level = _thresholds(theta, membrane)
+    lif_backward(_flat(membrane), _flat(fired), _flat(alike), _flat(delta), level, alpha, k, reset)
+    return delta
+
+
+def _is_laid_out_as(each: Tensor, other: Tensor) -> bool:
+    """Whether the positions of a step lie in the same order of memory."""
+    return _is_dense(each) and each.stride()[1:] == other.stride()[1:]
+
+
+def _is_dense(each: Tensor) -> bool:
+    """Whether (time, batch, ...) lies in memory as its shape says, or maps (.., C, H, W) channels-last."""
+    return each.is_contiguous() or (each.ndim == 5 and each.movedim(2, -1).is_contiguous())
+
+
+def _flat(each: Tensor) -> NDArray[np.float32]:
+    """A view of (time, ...), dense as above, as (time, positions in the order of memory)."""
+    ordered = each.detach() if each.is_contiguous() else each.detach().movedim(2, -1)
+    array: NDArray[np.float32] = ordered.view(len(each), -1).numpy()
+    return array
+
+
+def _thresholds(theta: Tensor, each: Tensor) -> NDArray[np.float32]:
+    """Those of positions 0, 1, ... of `_flat(each)`, up to where they repeat."""
+    level = theta.detach().expand(each.shape[1:])
+    level = level if each.is_contiguous() else level.movedim(1, -1)
+    while level.ndim > 1 and (level.stride(0) == 0 or len(level) == 1):
+        level = level[0]
+    array: NDArray[np.float32] = level.reshape(-1).numpy()
+    return array
 
 
 def lif(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, overload
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from sast_deploy.base.errors import UsageError
 from sast_deploy.base.rules import FLOAT_MAX, Items, Number, Whole
 from sast_deploy.base.settings import Settings
 from sast_deploy.training.network.lif import Reset, lif, lif_states
-from sast_deploy.training.network.sparse import event_linear
+from sast_deploy.training.network.sparse import EventInput, Input, event_linear
 
 KERNEL = 3  # the papers' convolutions are all 3x3 ...
 PADDING = 1  # ... and keep the map's size at stride 1
@@ -136,7 +136,7 @@ class Network(nn.Module):
         theta = self.get_buffer(f"theta_{index}")
         return theta[:, None, None] if self.spec.kind == "conv" else theta
 
-    def spikes(self, x: Tensor, *, hard: bool = False, k: float | Tensor | None = None) -> list[Tensor]:
+    def spikes(self, x: Input, *, hard: bool = False, k: float | Tensor | None = None) -> list[Tensor]:
         """Spikes of every LIF layer, each (time, batch, *layer), for inputs `x` (time, batch, C*H*W).
 
         `hard` spikes are 0 or 1; their gradient is the straight-through estimate of `lif`.
@@ -147,13 +147,13 @@ class Network(nn.Module):
             layers.append(s)
         return layers
 
-    def spike(self, index: int, s: Tensor, *, hard: bool = False, k: float | Tensor | None = None) -> Tensor:
+    def spike(self, index: int, s: Input, *, hard: bool = False, k: float | Tensor | None = None) -> Tensor:
         """Spikes of LIF layer `index`, (time, batch, *layer), for the spikes or frames `s` below it."""
         slope, spec = self.spec.k if k is None else k, self.spec
         return lif(self.current(index, s), self.theta(index), spec.alpha, slope, hard=hard, reset=spec.reset)
 
     @torch.no_grad()
-    def states(self, x: Tensor, *, hard: bool = False, k: float | None = None) -> list[tuple[Tensor, Tensor]]:
+    def states(self, x: Input, *, hard: bool = False, k: float | None = None) -> list[tuple[Tensor, Tensor]]:
         """Membranes u and spikes s of every LIF layer, each (time, batch, *layer); no gradient."""
         slope = None if hard else self.spec.k if k is None else k
         layers, s = [], self.shaped(x)
@@ -163,32 +163,62 @@ class Network(nn.Module):
             layers.append((u, s))
         return layers
 
-    def shaped(self, x: Tensor) -> Tensor:
+    @overload
+    def shaped(self, x: Tensor) -> Tensor: ...
+    @overload
+    def shaped(self, x: Input) -> Input: ...
+    def shaped(self, x: Input) -> Input:
         """Inputs `x` (time, batch, C*H*W) as the first layer takes them: maps for conv."""
-        return x.reshape(*x.shape[:2], *self.spec.input_shape) if self.spec.kind == "conv" else x
+        if self.spec.kind == "fc":
+            return x
+        x = x.dense() if isinstance(x, EventInput) else x
+        return x.reshape(*x.shape[:2], *self.spec.input_shape)
 
-    def current(self, index: int, s: Tensor) -> Tensor:
+    def current(self, index: int, s: Input) -> Tensor:
         """A s + b of LIF layer `index`, (time, batch, *layer), for the spikes or frames `s` below it."""
-        layer, rows = self.layers[index], s.flatten(0, 1)  # one product for all time steps
-        if index == 0 and isinstance(layer, nn.Linear):
+        layer, rows = self.layers[index], s if isinstance(s, EventInput) else s.flatten(0, 1)
+        if index == 0 and isinstance(layer, nn.Linear):  # one product for all time steps
             product = event_linear(rows, layer.weight, layer.bias)
+        elif isinstance(layer, nn.Conv2d) and isinstance(rows, Tensor):
+            product = _convolution(layer, rows)
         else:
             product = layer(rows)
         return product.reshape(*s.shape[:2], *product.shape[1:])
 
     def logits(self, last: Tensor) -> Tensor:
         """Readout (batch, classes) of the last LIF layer's spikes (time, batch, *layer)."""
-        mean = last.mean(0)
+        mean = last.sum(0) / len(last)  # the gradient of the sum is one step's, for all steps
         logits: Tensor = self.readout(mean.mean((2, 3)) if self.spec.kind == "conv" else mean)
         return logits
 
-    def forward(self, x: Tensor, *, hard: bool = False, k: float | None = None) -> Tensor:
+    def forward(self, x: Input, *, hard: bool = False, k: float | None = None) -> Tensor:
         """Logits (batch, classes) for `x` (time, batch, C*H*W), float in [0, 1].
 
         `hard` puts the step H(u - theta), H(0) = 1, in sigma's place and changes nothing else; `k`
         overrides the spec's slope (slope annealing). Every call starts from u = s = 0.
         """
         return self.logits(self.spikes(x, hard=hard, k=k)[-1])
+
+
+class _BiasGradient(torch.autograd.Function):
+    """What a convolution gave, as it is; the gradient for its bias is summed here: oneDNN takes longer."""
+
+    @staticmethod
+    def forward(ctx: Any, product: Tensor, bias: Tensor) -> Tensor:
+        return product.view_as(product)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
+        return grads[0], grads[0].movedim(1, -1).flatten(0, -2).sum(0)
+
+
+def _convolution(layer: nn.Conv2d, rows: Tensor) -> Tensor:
+    if rows.is_cuda or layer.bias is None:
+        found: Tensor = layer(rows)
+        return found
+    product = functional.conv2d(rows, layer.weight, layer.bias.detach(), layer.stride, layer.padding)
+    found = _BiasGradient.apply(product, layer.bias)  # type: ignore[no-untyped-call]
+    return found
 
 
 def state_shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:

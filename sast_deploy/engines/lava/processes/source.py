@@ -46,10 +46,10 @@ class _Sender(PyLoihiProcessModel):  # type: ignore[misc]
     def run_spk(self) -> None:
         """Send the frames of this step."""
         samples, step = self.clock.at(self.time_step)
-        values = np.zeros(self.s_out.shape, dtype=self.frames.dtype)
-        now = self.frames[samples, step]
-        values[: len(now)] = now.reshape(len(now), -1)
-        self.s_out.send(values)
+        now = self.frames[samples, step].reshape(samples.stop - samples.start, -1)
+        if len(now) < self.clock.batch:
+            now = np.concatenate([now, np.zeros((self.clock.batch - len(now), now.shape[1]), now.dtype)])
+        self.s_out.send(now)
 
 
 @implements(proc=FrameSource)
