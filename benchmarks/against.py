@@ -93,7 +93,7 @@ def prepare(place: Path, data_root: Path | None) -> None:
     events, source = recordings(data_root, FC_SAMPLES)
     print(f"event frames: {source}")
     folder(place, data_root, COMMAND_SAMPLES, COMMAND_SAMPLES)
-    np.save(place / "events.npy", events)
+    np.save(place / "events.npy", np.asarray(events))
     np.save(place / "random.npy", random_frames(FC_SAMPLES, 0.04, COUNT_SHARES))
 
 
@@ -222,6 +222,15 @@ def fast(kind: str, frames: str, samples: int) -> Callable[[Path, Path], Act]:
     return prepare
 
 
+def cached(inputs: Path, folder: Path) -> Act:
+    """Frames as that checkout's cache has them, which is how people run them."""
+    from sast_deploy.data import FrameOptions, load_frames
+
+    given = {"data_root": inputs / "root", "cache_dir": folder / "cache"}
+    made, x = engine("fc"), load_frames("nmnist", FrameOptions(), **given).test.frames[:FC_SAMPLES]
+    return lambda: made.run(x)
+
+
 def alone(kind: str) -> Callable[[Path, Path], Act]:
     def prepare(inputs: Path, _folder: Path) -> Act:
         import numpy as np
@@ -293,7 +302,8 @@ class Workload:
 
 
 WORKLOADS = {
-    "fast-fc": Workload(fast("fc", "events.npy", FC_SAMPLES)),
+    "fast-fc": Workload(cached),
+    "fast-arrays": Workload(fast("fc", "events.npy", FC_SAMPLES)),
     "fast-random": Workload(fast("fc", "random.npy", FC_SAMPLES)),
     "fast-alone": Workload(alone("fc")),
     "conv": Workload(fast("conv", "events.npy", CONV_SAMPLES)),

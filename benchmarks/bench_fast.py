@@ -4,8 +4,9 @@
 
 Every path gets the same weights and the same frames and they take turns (turns.py): with all cores, by the
 clock, and with one thread, by its processor time, which is what counts on a busy machine. torch's paths get
-their frames as floats in memory; the fast engine reads bytes. Stock Lava's rate leaves its start out. The
-limits are those of fast_limits.py: what one core's weighted sums cost in the best known kernels.
+their frames as floats in memory; the fast engine reads lists of events, as the frame cache has them, or, as
+"arrays", bytes. Stock Lava's rate leaves its start out. The limits are those of fast_limits.py: what one
+core's weighted sums cost in the best known kernels.
 """
 
 from __future__ import annotations
@@ -27,11 +28,13 @@ from figures import deliver, takes_figures
 from turns import Cost, Path as Timed, in_turns
 
 from sast_deploy.base.errors import SastError
+from sast_deploy.base.eventframes import EventFrames
 from sast_deploy.base.text import percent
 from sast_deploy.engines.fast import FastEngine
 
 TORCH_BATCHES = {"fc": (1, 128, 1024), "conv": (1, 128)}
 ONE_CORE = {"fc": 2000, "conv": 100}  # samples of a turn with one thread
+OURS = ("fast", "arrays", "silence", "limit")
 CALLS = 200  # single-sample calls of one turn
 LAVA_SAMPLES = {"fc": (30, 10_000), "conv": (2, 64)}  # stock, batched
 Costs = dict[tuple, Cost]  # by ("fast" or a peer, batch, "all" or "one"), or a limit's key
@@ -67,24 +70,27 @@ def measure(load: Workload, repeat: int) -> tuple[Costs, dict[str, float]]:
     """The cost of every path, and the share of 128 predictions in which each peer agrees."""
     threads = count_cores()
     few = load.frames[: ONE_CORE[load.kind]]
-    blank = np.zeros_like(few)
+    arrays, blank = np.asarray(few), EventFrames.from_dense(np.zeros(few.shape, np.uint8))
+    ones = [load.frames[n : n + 1] for n in range(min(CALLS, len(load.frames)))]
     engine, single = FastEngine(load.program, threads=threads), FastEngine(load.program, threads=1)
     paths: dict[tuple, Timed] = {
         ("fast", len(load.frames), "all"): Timed(lambda: engine.run(load.frames), len(load.frames)),
         ("fast", 128, "all"): Timed(lambda: repeated(engine, load.frames[:128], 8), 128 * 8),
         ("fast", len(few), "one"): Timed(lambda: single.run(few), len(few)),
+        ("arrays", len(few), "one"): Timed(lambda: single.run(arrays), len(few)),
         ("silence", len(few), "one"): Timed(lambda: single.run(blank), len(few)),
-        ("fast", 1, "all"): Timed(lambda: one_by_one(single, load.frames), CALLS),
+        ("fast", 1, "all"): one_by_one(single, ones),
+        ("arrays", 1, "all"): one_by_one(single, [np.asarray(one) for one in ones]),
     }
     predictions, agreement = single.run(load.frames[:128]).predictions, {}
     for name, run in peers(load.program).items():
-        logits = run(torch.from_numpy(load.frames[:128].astype(np.float32)))
+        logits = run(floats(load.frames[:128]))
         agreement[name] = float((logits.argmax(1).numpy() == predictions).mean())
         for batch in TORCH_BATCHES[load.kind]:
             paths[name, batch, "all"] = torch_path(run, load.frames[:batch], threads)
             if batch > 1:
                 paths[name, batch, "one"] = torch_path(run, load.frames[:batch], 1)
-    some = load.frames[: fast_limits.SAMPLES[load.kind]]
+    some = np.asarray(load.frames[: fast_limits.SAMPLES[load.kind]])
     return in_turns({**paths, **fast_limits.limits(load.program, some)}, repeat), agreement
 
 
@@ -92,20 +98,24 @@ def count_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def torch_path(run: Run, frames: np.ndarray, threads: int) -> Timed:
-    x = torch.from_numpy(frames.astype(np.float32))
+def floats(frames: EventFrames) -> torch.Tensor:
+    return torch.from_numpy(np.asarray(frames, np.float32))
+
+
+def torch_path(run: Run, frames: EventFrames, threads: int) -> Timed:
+    x = floats(frames)
     times = 20 if len(frames) == 1 else 1
     return Timed(lambda: [run(x) for _ in range(times)], times * len(frames), threads)
 
 
-def repeated(engine: FastEngine, frames: np.ndarray, times: int) -> None:
+def repeated(engine: FastEngine, frames: EventFrames, times: int) -> None:
     for _ in range(times):
         engine.run(frames)
 
 
-def one_by_one(engine: FastEngine, frames: np.ndarray) -> None:
-    for n in range(CALLS):
-        engine.run(frames[n % len(frames)][None])
+def one_by_one(engine: FastEngine, ones: list) -> Timed:
+    """A call for each sample alone."""
+    return Timed(lambda: [engine.run(one) for one in ones], len(ones))
 
 
 def lava(load: Workload) -> dict[str, float]:
@@ -117,7 +127,7 @@ def lava(load: Workload) -> dict[str, float]:
     few, many = LAVA_SAMPLES[load.kind]
     many = min(many, len(load.frames))
     try:
-        stock = few / run_stock(load.net, load.frames[:few]).seconds
+        stock = few / run_stock(load.net, np.asarray(load.frames[:few])).seconds
         began = time.perf_counter()
         run_lava(load.net, load.frames[:many])
         return {"stock Lava": stock, "batched Lava": many / (time.perf_counter() - began)}
@@ -139,9 +149,11 @@ def conclude(key: str, costs: Costs, speeds: dict[str, float]) -> dict[str, floa
     """The figures of one workload, by their names in figures.py."""
     fast, core, cores = fastest(costs, "fast", "all"), fastest(costs, "fast", "one"), count_cores()
     found = {f"{key}.rate": 1 / fast, f"{key}.rate@cpu": cores / core}
-    single = costs["fast", 1, "all"]
-    found |= {f"{key}.single": single.clock * 1e6, f"{key}.single@cpu": single.processor * 1e6}
-    for peer in dict.fromkeys(name for name, *_ in costs if name not in ("fast", "silence", "limit")):
+    found[f"{key}.arrays@cpu"] = cores / fastest(costs, "arrays", "one")
+    for name, path in (("single", "fast"), ("single-array", "arrays")):
+        one = costs[path, 1, "all"]
+        found |= {f"{key}.{name}": one.clock * 1e6, f"{key}.{name}@cpu": one.processor * 1e6}
+    for peer in dict.fromkeys(name for name, *_ in costs if name not in OURS):
         name = f"{key}.{peer.split()[0].lower()}"
         found[name] = fastest(costs, peer, "all") / fast
         found[f"{name}@cpu"] = fastest(costs, peer, "one") / core

@@ -2,11 +2,11 @@
 
     python benchmarks/bench_memory.py [--samples 10 1000 20000 200000] [--network fc] [--data-root DIR]
 
-The frames are mapped from one file, as the frame cache has them; 200,000 samples of T = 10 take 4.6 GB in the
-temporary folder ($TMPDIR). "own" is the peak of what the process has allocated (RssAnon, RssShmem), most
-of it imports; "resident" is the peak of all that was (VmHWM), pages of the mapped frames and of the
-spike record's temporary files included, which the kernel takes back when it needs them. Time is processor
-time a sample, of one thread.
+The frames are lists of events mapped from files, as the frame cache has them; 200,000 samples of T = 10 take
+1.1 GB in the temporary folder ($TMPDIR). "own" is the peak of what the process has allocated (RssAnon,
+RssShmem), most of it imports; "resident" is the peak of all that was (VmHWM), pages of the mapped frames and
+of the spike record's temporary files included, which the kernel takes back when it needs them. Time is
+processor time a sample, of one thread.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ import numpy as np
 from fast_networks import compiled, convolutional, fully_connected, recordings
 from figures import deliver, takes_figures
 
+from sast_deploy.base.eventframes import EventFrames
 from sast_deploy.engines.fast import FastEngine
 
 NETWORKS = {"fc": fully_connected, "conv": convolutional}
+FIELDS = ("starts", "index", "count")  # of EventFrames
 DISTINCT = 2000  # recordings in the file, again and again
 STATUS = Path("/proc/self/status")
 INTERVAL = 0.005  # seconds between two looks at the memory
@@ -45,8 +47,9 @@ def main() -> None:
         print(json.dumps(measure(options.network, options.worker[0], int(options.worker[1]))))
         return
     with tempfile.TemporaryDirectory(prefix="bench-memory-") as folder:
-        file = write_frames(Path(folder) / "frames.npy", options.data_root, max(options.samples))
-        found = {n: in_process(options.network, file, n) for n in options.samples}
+        write_frames(Path(folder), options.data_root, max(options.samples))
+        in_process(options.network, folder, 1)  # kernels are compiled
+        found = {n: in_process(options.network, folder, n) for n in options.samples}
     for n, each in found.items():
         print(
             f"{n:9,} samples: own {each['own']:7.1f} MiB, resident {each['resident']:7.0f} MiB, "
@@ -55,27 +58,29 @@ def main() -> None:
     deliver(options.figures, conclude(found))
 
 
-def write_frames(path: Path, data_root: Path | None, samples: int) -> Path:
-    """Real recordings where a root is named, the first of DISTINCT ones over and over."""
+def write_frames(folder: Path, data_root: Path | None, samples: int) -> None:
+    """The fields of EventFrames, each in a file: real recordings where a root is named, over and over."""
     frames, _ = recordings(data_root, min(samples, DISTINCT))
-    out = np.lib.format.open_memmap(path, "w+", np.uint8, (samples, *frames.shape[1:]))
-    for start in range(0, samples, len(frames)):
-        part = out[start : start + len(frames)]
-        part[...] = frames[: len(part)]
-    out.flush()
-    return path
+    parts = [frames[: min(len(frames), samples - start)] for start in range(0, samples, len(frames))]
+    whole = EventFrames.joined(parts)
+    for name in FIELDS:
+        np.save(folder / f"{name}.npy", getattr(whole, name))
 
 
-def in_process(network: str, file: Path, samples: int) -> dict[str, float]:
-    command = [sys.executable, __file__, "--network", network, "--worker", str(file), str(samples)]
+def in_process(network: str, folder: str, samples: int) -> dict[str, float]:
+    command = [sys.executable, __file__, "--network", network, "--worker", folder, str(samples)]
     return dict(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
 
 
-def measure(network: str, file: str, samples: int) -> dict[str, float]:
-    """MiB and seconds of one run of the first so many frames of a file."""
-    engine = FastEngine(compiled(NETWORKS[network]()), threads=1)
-    frames = np.load(file, mmap_mode="r")[:samples]
-    engine.run(frames[:1])  # kernels are loaded, or compiled
+def measure(network: str, folder: str, samples: int) -> dict[str, float]:
+    """MiB and seconds of one run of the first so many frames in the files."""
+    program = compiled(NETWORKS[network]())
+    engine = FastEngine(program, threads=1)
+    starts, *events = (np.load(Path(folder) / f"{name}.npy", mmap_mode="r") for name in FIELDS)
+    starts = starts[: samples * program.steps + 1]
+    shape = (samples, program.steps, *program.input_shape)
+    frames = EventFrames(shape, starts, *(each[: starts[-1]] for each in events))
+    engine.run(frames[:1])  # kernels are loaded
     most, done = [0.0], threading.Event()
 
     def watch() -> None:

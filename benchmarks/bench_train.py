@@ -3,7 +3,8 @@
     python benchmarks/bench_train.py [--data-root DIR] [--dataset nmnist] [--network fc] [--batch N]
 
 "step" is one optimizer step on a minibatch of 128 samples (conv: 32), T = 10, minibatch reading and
-augmentation included, baseline (rho = 0) or SAST. "pass" is its forward and backward pass alone; "products"
+augmentation included, baseline (rho = 0) or SAST. "pass" is its forward and backward pass alone, of frames as
+the network takes them: lists of events where it is fully connected, in arrays for convolutions; "products"
 are the same layers' fp32 products alone: forward, weight gradients, and the input gradients that are needed.
 From these: what an epoch of 60,000 samples costs, and its fp32 GEMM bound, the same number of multiplications
 at the rate of a large fp32 product on this machine. The fully connected network can beat the bound because
@@ -30,10 +31,12 @@ from figures import deliver, takes_figures
 from torch.nn import functional
 from turns import Cost, Path as Timed, in_turns
 
+from sast_deploy.base.eventframes import EventFrames
 from sast_deploy.base.text import percent
 from sast_deploy.data import FrameOptions, load_frames
 from sast_deploy.training.batches import BatchFeeder, EventFeeder
 from sast_deploy.training.network.network import Network, cross_entropy, network_spec
+from sast_deploy.training.network.sparse import Input
 from sast_deploy.training.process_memory import kept_memory, peak_memory_mb
 from sast_deploy.training.recipes import RECIPES, Recipe
 from sast_deploy.training.sam import SAM
@@ -51,7 +54,7 @@ def random_feeder() -> BatchFeeder:
     frames = np.empty((1024, STEPS, *SHAPE), np.uint8)
     for frame in frames:  # one at a time, since the peak of memory is measured
         frame[...] = rng.random(frame.shape, np.float32) < DENSITY
-    return EventFeeder(frames, rng.integers(0, CLASSES, 1024), CLIP, CPU)
+    return EventFeeder(EventFrames.from_dense(frames), rng.integers(0, CLASSES, 1024), CLIP, CPU)
 
 
 def recorded_feeder(dataset: str, data_root: Path | None) -> BatchFeeder:
@@ -60,7 +63,7 @@ def recorded_feeder(dataset: str, data_root: Path | None) -> BatchFeeder:
     return EventFeeder(data.train.frames, data.train.labels, data.options.clip, CPU)
 
 
-def training_pass(network: Network, x: torch.Tensor, y: torch.Tensor) -> Callable[[], None]:
+def training_pass(network: Network, x: Input, y: torch.Tensor) -> Callable[[], None]:
     def run() -> None:
         network.zero_grad()
         cross_entropy(network(x), y).backward()  # type: ignore[no-untyped-call]
@@ -141,21 +144,22 @@ def measure_peak(kind: str, rho: str, batch: int) -> None:
 def measure(kind: str, feeder: BatchFeeder, batch: int, repeat: int) -> tuple[Costs, int, float]:
     """The cost of everything, the multiplications of `products`, and the density of the input."""
     x, y = feeder.batch(np.arange(batch))
+    given = feeder.inputs(np.arange(batch))[0] if kind == "fc" else x
     network = Network(network_spec(kind, SHAPE, CLASSES))  # type: ignore[arg-type]
     square = torch.randn(GEMM, GEMM)
-    bare = ("fp32 GEMM 1024^3", "products")
     runs: dict[str, Callable[[], object]] = {
-        bare[0]: lambda: square @ square, bare[1]: products(network, x),
-        "pass": training_pass(network, x, y),
+        "fp32 GEMM 1024^3": lambda: square @ square,
+        "products": products(network, x),
+        "pass": training_pass(network, given, y),
     }
     for name in PLANS[kind]:
         for method, rho in (("baseline", 0.0), ("SAST", 0.3)):
             runs[f"step, {name}, {method}"] = optimizer_step(kind, feeder, RECIPES[name], rho, batch)
     scopes = {"all": len(os.sched_getaffinity(0)), "one": 1}
+    ours = scopes | ({"all": 1} if kind == "fc" else {})  # as the trainer has it: see fitting_threads
     paths = {
-        # fully connected, training keeps torch to one thread (`fitting_threads`)
-        (name, scope): Timed(run, threads=threads if kind == "conv" or name in bare else 1)
-        for scope, threads in scopes.items() for name, run in runs.items()
+        (name, scope): Timed(run, threads=(ours if name.startswith(("pass", "step")) else scopes)[scope])
+        for scope in scopes for name, run in runs.items()
     }  # fmt: skip
     with kept_memory(CPU):
         costs = in_turns(paths, repeat)

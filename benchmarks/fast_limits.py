@@ -149,12 +149,12 @@ def totals(layers: list[dict[str, float]]) -> dict[str, float]:
 
 
 def measure(load: Workload, repeat: int) -> dict[LimitKey, Cost]:
-    return in_turns(limits(load.program, load.frames[: SAMPLES[load.kind]]), repeat)
+    return in_turns(limits(load.program, np.asarray(load.frames[: SAMPLES[load.kind]])), repeat)
 
 
 def report(load: Workload, costs: dict[LimitKey, Cost]) -> list[str]:
     """Microseconds a sample and layer, and additions or multiplications a second."""
-    inputs = layer_inputs(load.program, load.frames[: SAMPLES[load.kind]])
+    inputs = layer_inputs(load.program, np.asarray(load.frames[: SAMPLES[load.kind]]))
     lines = [f"{load.name} ({load.source}), one core"]
     for number, (layer, x) in enumerate(inputs):
         a, b = matrices(layer, x)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from sast_deploy.base.eventframes import EventFrames
 from sast_deploy.base.text import percent
 from sast_deploy.compiler import compile_network
 from sast_deploy.compiler.floatnet import FloatConv2d, FloatDense, FloatNetwork, FloatPool, FloatReadout
@@ -26,17 +28,18 @@ CONV_GAINS = ((68, 6.0), (136, 4.0), (272, 4.0))
 
 @dataclass(frozen=True)
 class Workload:
-    """A network, its .net file, and what it is fed. key: of its figures; kind: fc or conv."""
+    """A network, its .net file, and what it is fed, as the frame cache has it. key: of its figures."""
 
     key: str
     name: str
     program: Program
     net: Path
-    frames: np.ndarray
+    frames: EventFrames
     source: str
 
     @property
     def kind(self) -> str:
+        """"fc" or "conv"."""
         return self.key.partition("-")[0]
 
 
@@ -48,7 +51,7 @@ def workloads(folder: Path, net: Path | None, data_root: Path | None, samples: i
     conv = compiled(convolutional())
     files["conv"] = written(folder / "conv.net", conv)
     some = real[:CONV_SAMPLES]
-    sparse = random_frames(min(samples, RANDOM_SAMPLES), 0.04, COUNT_SHARES)
+    sparse = EventFrames.from_dense(random_frames(min(samples, RANDOM_SAMPLES), 0.04, COUNT_SHARES))
     return [
         Workload("fc", "fc, event frames", fc, files["fc"], real, f"{source}; {named}"),
         Workload("fc-random", "fc, 4 % random", fc, files["fc"], sparse, f"random frames; {named}"),
@@ -56,18 +59,23 @@ def workloads(folder: Path, net: Path | None, data_root: Path | None, samples: i
     ]
 
 
-def recordings(data_root: Path | None, samples: int) -> tuple[np.ndarray, str]:
+def recordings(data_root: Path | None, samples: int) -> tuple[EventFrames, str]:
     """N-MNIST frames, shuffled, repeated as needed: of a root that is named, else what "auto" finds."""
     root = data_root or (Path(os.environ["SAST_DATA_ROOT"]) if "SAST_DATA_ROOT" in os.environ else None)
     has_test = root is None or any((root / folder / "Test").is_dir() for folder in (".", "NMNIST"))
     dataset, holdout = "nmnist" if root else "auto", None if has_test else 0.2
     found = load_frames(dataset, FrameOptions(), data_root=root, holdout=holdout)
-    more = found.train.frames[: max(0, samples - len(found.test.frames))]
-    splits = np.concatenate([found.test.frames, more])
-    frames = splits[np.random.default_rng(0).permutation(max(samples, len(splits)))[:samples] % len(splits)]
-    distinct, density = min(samples, len(splits)), (frames[:1000] > 0).mean()
+    splits = EventFrames.joined([as_events(each.frames) for each in (found.test, found.train)])
+    order = np.random.default_rng(0).permutation(max(samples, len(splits)))[:samples] % len(splits)
+    frames = splits[order]
+    distinct, density = min(samples, len(splits)), len(frames.index) / math.prod(frames.shape)
     kind = "simulated" if found.info.simulated else "real"
     return frames, f"{kind} {found.info.dataset}, {percent(density)} dense, {distinct} recordings"
+
+
+def as_events(frames: EventFrames | np.ndarray) -> EventFrames:
+    """Frames of which most are zeros are in the cache like that anyway."""
+    return frames if isinstance(frames, EventFrames) else EventFrames.from_dense(frames)
 
 
 def random_frames(samples: int, density: float, shares: tuple[float, ...]) -> np.ndarray:

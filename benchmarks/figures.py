@@ -95,7 +95,9 @@ def of_fast(key: str, torch: float | None, share: float) -> Iterator[Row]:
 def of_speed(key: str, alone: float | None) -> Iterator[Row]:
     yield Row(f"{key}.rate", f"{KINDS[key]}: fast engine", "/s", FAST)
     yield Row(f"{key}.limit-rate", f"{KINDS[key]}: the limit", "/s", FAST)
+    yield Row(f"{key}.arrays", f"{KINDS[key]}: fast engine, arrays of bytes", "/s", FAST)
     yield Row(f"{key}.single", f"{KINDS[key]}: one sample alone", "us", FAST, more=False, bar=alone)
+    yield Row(f"{key}.single-array", f"{KINDS[key]}: one array alone", "us", FAST, more=False)
 
 
 def of_training(key: str, epoch: float | None) -> Iterator[Row]:

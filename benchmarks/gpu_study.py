@@ -12,6 +12,7 @@ step; the same command continues it.
 
 --out holds results.json (rewritten after every training: for each its epochs, accuracies with smooth and hard
 spikes on validation and test, gap, times, history) and checkpoints-<n>.tar (the chosen epochs' ckpt.pt).
+adopt.py makes them runs of a sweep, which measures them as integers; `sast-deploy tables` prints them.
 """
 
 from __future__ import annotations

@@ -142,7 +142,7 @@ def load_own_test_split(net: NetFile, where: Path | str, wanted: DataRequest) ->
     Raises DataError: frames that do not fit the program, or none; and as `load_recorded`, `recorded_data`.
     """
     recorded, options = recorded_data(net, where)
-    data = load_recorded(where, recorded, options, wanted, ("test",))
+    data = load_recorded(where, recorded, options, wanted, splits=("test",))
     needed = (net.program.steps, *net.program.input_shape)
     if data.test.frames.shape[1:] != needed:
         found = f"frames of shape {data.test.frames.shape[1:]}"

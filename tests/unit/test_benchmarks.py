@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
-import os
 import platform
 import re
 import subprocess
@@ -21,6 +20,7 @@ from torch.nn import functional
 
 from benchmarks import figures
 from benchmarks.figures import ROWS, Result, Row
+from sast_deploy.base.children import child_environment
 from sast_deploy.program.program import Conv2d
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -255,7 +255,7 @@ def test_every_script_measures_what_the_table_says_it_does(script: Any, tmp_path
     script_path, *arguments = command
     done = subprocess.run(
         [sys.executable, str(SCRIPTS / script_path), *arguments, "--figures", str(file)],
-        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+        cwd=ROOT, env=child_environment(), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads(file.read_text())

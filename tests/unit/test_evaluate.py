@@ -123,7 +123,7 @@ def test_train_and_evaluate_warn_of_a_network_without_hard_spikes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sast_deploy.data.request.load_frames", lambda *_, **__: tiny_set())
-    monkeypatch.setattr("sast_deploy.data.request.load_recorded", lambda *_: tiny_set())
+    monkeypatch.setattr("sast_deploy.data.request.load_recorded", lambda *_, **__: tiny_set())
     out = tmp_path / "ckpt.pt"
     weak = ["--dataset", "nmnist", "--epochs", "1", "--lr", "1e-6", "--rho", "0", "-o", str(out)]
     assert run(["train", *weak]) == 0

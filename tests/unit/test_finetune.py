@@ -235,7 +235,7 @@ def test_the_help_tells_the_defaults(capsys: Any) -> None:
 
 
 def test_the_command(start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    monkeypatch.setattr("sast_deploy.data.request.load_recorded", lambda *_: tiny_set())
+    monkeypatch.setattr("sast_deploy.data.request.load_recorded", lambda *_, **__: tiny_set())
     (tmp_path / "int2.toml").write_text(INT2.text)
     out = tmp_path / "tuned" / "ckpt.pt"
     arguments = ["finetune", str(start), "--profile", str(tmp_path / "int2.toml"), "--epochs", "2"]

@@ -87,9 +87,10 @@ def test_forward_is_the_equations(spec: NetworkSpec, hard: bool) -> None:
     assert all(0.0 < rate < 1.0 for rate in rates)
 
 
-@pytest.mark.parametrize("spec", [TINY_FC, TINY_ZERO], ids=["subtract", "zero"])
+@pytest.mark.parametrize("spec", [TINY_FC, TINY_ZERO, TINY_CONV], ids=["subtract", "zero", "conv"])
 def test_gradients_of_all_parameters_match_the_equations(spec: NetworkSpec) -> None:
-    x = torch.rand(6, 5, 18, generator=torch.Generator().manual_seed(3))
+    inputs = 2 * spec.input_shape[1] * spec.input_shape[2]
+    x = torch.rand(6, 5, inputs, generator=torch.Generator().manual_seed(3))
     ours, obvious = Network(spec, seed=1), Network(spec, seed=1)
     ours(x).square().sum().backward()
     loop(obvious, x, False).square().sum().backward()

@@ -346,7 +346,7 @@ def tiny(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     same, held others now.
     """
 
-    def load(_where: Any, _recorded: Any, _options: Any, wanted: DataRequest) -> Any:
+    def load(_where: Any, _recorded: Any, _options: Any, wanted: DataRequest, **_how: Any) -> Any:
         other = Path("b") in (wanted.data_root, wanted.cache_dir)
         return tiny_set(digest=("1" if other else "0") * 64)
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from sast_deploy.base.compiled import source_digest
 from sast_deploy.base.eventframes import EventFrames
 from sast_deploy.base.measured import fastest
+from sast_deploy.base.text import percent_given
 from sast_deploy.engines.fast import lanekernels as kernels
 from sast_deploy.engines.fast.neurons import BINARY
 from sast_deploy.engines.fast.plan import Array, SpikingPlan, no_events, stored_size
@@ -26,7 +27,7 @@ SPARSEST = 0.05  # share of nonzero inputs below which no product was ever the f
 NEAR = 0.05  # to which densities are rounded
 WORTH_ASKING, WORTH_IMPORTING = 1e10, 1e12  # additions that take about a tenth of a second, and ten
 STEPS, ROWS = 10, 640  # of what is measured
-NO_ENTRIES = np.empty((0, 0, 0), np.uint8)
+NO_ENTRIES = np.empty((1, 0, 0), np.uint8)
 NO_ENTRIES.flags.writeable = False
 
 
@@ -34,10 +35,10 @@ def run_events(plan: SpikingPlan, x: Array | EventFrames, out: Out) -> int:
     """Run a layer of whole vectors by its events, by count or by place; the number of nonzero inputs."""
     assert plan.lanes is not None
     if isinstance(x, EventFrames):
-        return int(kernels.run_counted(NO_ENTRIES, (x.starts, x.index, x.count), plan.lanes, *out))
+        return int(kernels.run_counted(NO_ENTRIES, (x.starts, x.index, x.count), plan.fields, *out))
     if plan.counted:
-        return int(kernels.run_counted(x, no_events(plan.lanes), plan.lanes, *out))
-    return int(kernels.run_lanes(x, plan.lanes, *out))
+        return int(kernels.run_counted(x, no_events(plan.lanes), plan.fields, *out))
+    return int(kernels.run_lanes(x, plan.fields, *out))
 
 
 def prefers_product(plan: SpikingPlan, density: float, steps: int) -> bool:
@@ -53,13 +54,13 @@ def _faster(plan: SpikingPlan, density: float) -> bool:
     """What the clock says of a layer of this shape at this density, or said before."""
     assert plan.lanes is not None
     (inputs, lanes), kind = plan.lanes.weight.shape, "spikes" if plan.rules[BINARY] else "counts"
-    share = round(density / NEAR) * NEAR
-    question = f"engine.layer {inputs - 1} x {lanes}, {plan.places} places, {share:.0%} {kind}"
+    share = round(round(density / NEAR) * NEAR, 2)
+    question = f"engine.layer {inputs - 1} x {lanes}, {plan.places} places, {percent_given(share)} {kind}"
     samples = max(1, ROWS // (STEPS * plan.places))
     x, out = _inputs(plan, samples, share), _room(plan, samples)
 
     def by_product() -> None:
-        kernels.run_given(product_sums(plan, x), plan.lanes, *out)
+        kernels.run_given(product_sums(plan, x), plan.fields, *out)
 
     candidates = {"events": lambda: run_events(plan, x, out), "product": by_product}
     return fastest(question, candidates, source_digest(Path(__file__).parent)) == "product"

@@ -30,7 +30,8 @@ LANES = 32  # of a vector
 BYTES = 64  # of inputs looked at together
 FEATURES = _features()
 REGISTERS = 12 if FEATURES.get("avx512bw") else 6  # vectors of 32 sums that stay in registers
-COMPRESSES = bool(FEATURES.get("avx512vbmi2"))  # one instruction packs the lanes that a mask selects
+# One instruction packs the lanes that a mask selects, and LLVM has a name for it.
+COMPRESSES = bool(FEATURES.get("avx512vbmi2")) and llvm.llvm_version_info[0] >= 19
 
 BIT, BYTE, SHORT, INT, LONG = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
 Builder = Any

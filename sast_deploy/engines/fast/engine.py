@@ -183,7 +183,7 @@ class FastEngine:
             found = kernels.run_spiking(_entries(x), sums, plan.synapses, rows, plan.vectors, *out)
             counts[:] = channels_first(counts, plan.out_shape)
         elif len(sums):
-            found = run_given(sums, plan.lanes, *out)
+            found = run_given(sums, plan.fields, *out)
         else:
             found = run_events(plan, x, out)
         if record.traces is not None:

@@ -13,9 +13,12 @@ from sast_deploy.base.compiled import compiled, inlined
 from sast_deploy.engines.fast.emit import BYTES
 from sast_deploy.engines.fast.listing import find_counts, find_events, find_ranges, sort_by_count
 from sast_deploy.engines.fast.neurons import BINARY, INTERVAL, MOST, OFFSET, UNCHECKED
+from sast_deploy.engines.fast.plan import Lanes
 from sast_deploy.engines.fast.rows import sum_rows, sum_valued_rows
 from sast_deploy.engines.fast.steps import GROUP, MOVED, PLACE, step_places
 
+# Kernels that own no array need not count who does: that took a third of the time of a small layer's step.
+uncounted = compiled(error_model="numpy", _nrt=False)
 TOGETHER = 16  # places whose sums wait in the first-level cache for the step of their neurons
 SMALL_UNIT = 16  # inputs of a unit, below which events are counted rather than units looked at one by one
 
@@ -73,7 +76,7 @@ def sum_widely(
             begin += most
 
 
-@compiled(error_model="numpy")
+@uncounted
 def run_places(
     layer: Any, events: Any, u: Any, still: Any, before: Any, rules: Any, fired: Any, outputs: int,
     scratch: Any,
@@ -104,7 +107,8 @@ def run_places(
         active[lists, PLACE], active[lists, GROUP], counts[lists] = place, group, filled - first
         if wide:
             for r in range(filled - first):
-                ranges[r] = ranges[first + r]
+                for column in range(3):
+                    ranges[r, column] = ranges[first + r, column]
             count = filled - first
             sum_widely(total, sums, index, ranges, count, weight, values, binary, layer.wide_rows, one)
             step_places(total, u, before, layer.wide, rules, fired, active, (1, outputs, lanes))
@@ -119,7 +123,7 @@ def run_places(
         run_few(layer, at, values, u, still, before, rules, fired, (lists, outputs, lanes), scratch)
 
 
-@compiled(error_model="numpy")
+@uncounted
 def run_few(
     layer: Any, at: Any, values: Any, u: Any, still: Any, before: Any, rules: Any, fired: Any, sizes: Any,
     scratch: Any,
@@ -165,100 +169,136 @@ def sum_counted(
             begin = one[0, 1]
 
 
+@uncounted
+def step_counts(
+    x: Any, events: Any, layer: Any, rules: Any, spikes: Any, membrane: Any, buffers: Any
+) -> int:  # pragma: no cover
+    """All steps of one sample of `run_counted`; the number of nonzero inputs, -1 if one is too large."""
+    rows, listed, sizes = events
+    index, ordered, found_counts, ranges, u, none, no_values, scratch = buffers
+    weight, lanes, size, outputs = layer.weight, layer.weight.shape[1], len(layer.unit_of), membrane.shape[2]
+    before, found, peak = none, 0, 0
+    if len(rows) == 0:
+        peak = largest_byte(x, size)
+        if peak > rules[MOST]:
+            return -1
+    for t in range(spikes.shape[0]):
+        if starts_anew(t, rules):
+            u[:] = 0
+            before = none
+        if len(rows):
+            begin, end = rows[t], rows[t + 1]
+            if begin < end and sizes[end - 1] > rules[MOST]:
+                return -1
+            n, groups = end - begin, find_ranges(sizes, begin, end, ranges)
+            for i in range(n):
+                ordered[i] = listed[begin + i]
+        else:
+            n = find_counts(x[t], size, index, found_counts)
+            groups = sort_by_count(found_counts, index, n, peak, ordered, ranges)
+        sum_counted(scratch, ordered, ranges, groups, weight, layer.unit_rows, no_values)
+        found += n
+        fired = spikes[t]
+        step_places(scratch[1], u, before, layer.wide, rules, fired, scratch[4], (1, outputs, lanes))
+        fired[lanes:] = 0
+        before = fired
+        for k in range(outputs if len(membrane) else 0):
+            membrane[0, t, k] = u[k]
+    return found
+
+
 @compiled(error_model="numpy")
 def run_counted(
-    x: Any, events: Any, layer: Any, rules: Any, spikes: Any, counts: Any, membrane: Any
+    x: Any, events: Any, fields: Any, rules: Any, spikes: Any, counts: Any, membrane: Any
 ) -> int:  # pragma: no cover
     """`run_lanes` of a dense layer whose inputs are counts, from frames or from lists of events.
 
     events: starts (samples * T + 1,), index and count as EventFrames has them, for which x is not looked at,
     or without rows.
     """
-    starts, listed, sizes = events
-    samples, steps = spikes.shape[:2]
-    weight, lanes, size, outputs = layer.weight, layer.weight.shape[1], len(layer.unit_of), counts.shape[1]
-    index, ordered = np.empty(size + BYTES, layer.listed.dtype), np.empty(size + BYTES, layer.listed.dtype)
-    found_counts, ranges = np.zeros(size + BYTES, np.uint8), np.empty((256, 3), np.int64)
-    scratch, no_values = make_scratch(layer), np.empty(0, np.int16)
-    u, none = np.empty(lanes, layer.state.dtype), np.zeros(spikes.shape[2], np.uint8)
-    most, found, few = rules[MOST], 0, np.empty(outputs, np.uint8)
+    layer, (rows, listed, sizes) = Lanes(*fields), events
+    (samples, steps), lanes, size = spikes.shape[:2], layer.weight.shape[1], len(layer.unit_of)
+    buffers = (
+        np.empty(size + BYTES, layer.listed.dtype), np.empty(size + BYTES, layer.listed.dtype),
+        np.zeros(size + BYTES, np.uint8), np.empty((256, 3), np.int64), np.empty(lanes, layer.state.dtype),
+        np.zeros(spikes.shape[2], np.uint8), np.empty(0, np.int16), make_scratch(layer),
+    )  # fmt: skip
+    few, found = np.empty(counts.shape[1], np.uint8), 0
     for sample in range(samples):
-        peak = 0
-        if len(starts) == 0:
-            peak = largest_byte(x[sample], size)
-            if peak > most:
-                return -1
-        before = none
-        for t in range(steps):
-            if starts_anew(t, rules):
-                u[:] = 0
-                before = none
-            if len(starts):
-                begin, end = starts[sample * steps + t], starts[sample * steps + t + 1]
-                if begin < end and sizes[end - 1] > most:
-                    return -1
-                n, groups = end - begin, find_ranges(sizes, begin, end, ranges)
-                ordered[:n] = listed[begin:end]
-            else:
-                n = find_counts(x[sample, t], size, index, found_counts)
-                groups = sort_by_count(found_counts, index, n, peak, ordered, ranges)
-            sum_counted(scratch, ordered, ranges, groups, weight, layer.unit_rows, no_values)
-            found += n
-            fired = spikes[sample, t]
-            step_places(scratch[1], u, before, layer.wide, rules, fired, scratch[4], (1, outputs, lanes))
-            fired[lanes:] = 0
-            before = fired
-            if len(membrane):
-                membrane[sample, t] = u[:outputs]
+        dense = x[sample if len(rows) == 0 else 0]
+        here = (rows[sample * steps : (sample + 1) * steps + 1], listed, sizes)
+        trace = membrane[sample : sample + 1]
+        n = step_counts(dense, here, layer, rules, spikes[sample], trace, buffers)
+        if n < 0:
+            return -1
+        found += n
         count_spikes(spikes[sample], layer.channels, few, counts[sample])
+    return found
+
+
+@uncounted
+def step_events(
+    x: Any, layer: Any, rules: Any, spikes: Any, membrane: Any, buffers: Any
+) -> int:  # pragma: no cover
+    """All steps of one sample of `run_lanes`; the number of nonzero inputs, -1 if one is too large."""
+    (index, starts, values, u, none, still, scratch), resting = buffers, layer.resting
+    lanes, places, outputs = layer.weight.shape[1], len(resting), membrane.shape[2] // len(resting)
+    if rules[MOST] < UNCHECKED and largest_byte(x, len(layer.unit_of)) > rules[MOST]:
+        return -1
+    before, found, listed = none, 0, (index, starts, values)
+    for t in range(spikes.shape[0]):
+        if starts_anew(t, rules):
+            u[:] = 0
+            for place in range(places):
+                still[place] = resting[place]
+            before = none
+        events = list_units(x[t], layer.unit_of, index, starts)
+        for i in range(0 if rules[BINARY] else events):
+            values[i] = x[t, index[i]]
+        fired = spikes[t]
+        fired[:] = 0
+        run_places(layer, listed, u, still, before, rules, fired, outputs, scratch)
+        found += events
+        before = fired
+        for place in range(places if len(membrane) else 0):
+            for k in range(outputs):
+                membrane[0, t, place * outputs + k] = u[place * lanes + k]
     return found
 
 
 @compiled(error_model="numpy")
 def run_lanes(
-    x: Any, layer: Any, rules: Any, spikes: Any, counts: Any, membrane: Any
+    x: Any, fields: Any, rules: Any, spikes: Any, counts: Any, membrane: Any
 ) -> int:  # pragma: no cover
-    """`run_spiking` of layers that vectors of 16 and 32 bits hold; see `Lanes` in plan.py.
+    """`run_spiking` of layers that vectors of 16 and 32 bits hold.
 
-    x: (samples, T, size or more), at least 64 bytes a step.
+    x: (samples, T, size or more), at least 64 bytes a step. fields: those of `Lanes` as a plain tuple, which
+    numba tells the type of at once.
     """
-    samples, steps = x.shape[:2]
-    lanes, places, outputs = layer.weight.shape[1], len(layer.resting), counts.shape[1] // len(layer.resting)
-    index = np.empty(len(layer.unit_of) + BYTES, layer.listed.dtype)
-    starts, values = np.empty(layer.units + 1, np.int64), np.empty(len(index), np.int16)
-    u, none = np.empty(places * lanes, layer.state.dtype), np.zeros(spikes.shape[2], np.uint8)
-    scratch, still, found = make_scratch(layer), np.empty(places, np.uint8), 0
-    few = np.empty(places * outputs, np.uint8)
-    for sample in range(samples):
-        if rules[MOST] < UNCHECKED and largest_byte(x[sample], len(layer.unit_of)) > rules[MOST]:
+    layer = Lanes(*fields)
+    room, places = len(layer.unit_of) + BYTES, len(layer.resting)
+    buffers = (
+        np.empty(room, layer.listed.dtype), np.empty(layer.units + 1, np.int64), np.empty(room, np.int16),
+        np.empty(places * layer.weight.shape[1], layer.state.dtype), np.zeros(spikes.shape[2], np.uint8),
+        np.empty(places, np.uint8), make_scratch(layer),
+    )  # fmt: skip
+    few, found = np.empty(counts.shape[1], np.uint8), 0
+    for sample in range(x.shape[0]):
+        trace = membrane[sample : sample + 1]
+        n = step_events(x[sample], layer, rules, spikes[sample], trace, buffers)
+        if n < 0:
             return -1
-        before = none
-        for t in range(steps):
-            if starts_anew(t, rules):
-                u[:] = 0
-                still[:] = layer.resting
-                before = none
-            events = list_units(x[sample, t], layer.unit_of, index, starts)
-            for i in range(0 if rules[BINARY] else events):
-                values[i] = x[sample, t, index[i]]
-            fired = spikes[sample, t]
-            fired[:] = 0
-            listed = (index, starts, values)
-            run_places(layer, listed, u, still, before, rules, fired, outputs, scratch)
-            found += events
-            before = fired
-            for place in range(places if len(membrane) else 0):
-                for k in range(outputs):
-                    membrane[sample, t, place * outputs + k] = u[place * lanes + k]
+        found += n
         count_spikes(spikes[sample], layer.channels, few, counts[sample])
     return found
 
 
 @compiled(error_model="numpy")
 def run_given(
-    given: Any, layer: Any, rules: Any, spikes: Any, counts: Any, membrane: Any
+    given: Any, fields: Any, rules: Any, spikes: Any, counts: Any, membrane: Any
 ) -> int:  # pragma: no cover
     """`run_lanes` from weighted sums, int32 (samples, T, places * lanes)."""
+    layer = Lanes(*fields)
     samples, steps = given.shape[:2]
     lanes, places, outputs = layer.weight.shape[1], len(layer.resting), counts.shape[1] // len(layer.resting)
     groups = layer.wide.shape[1] // lanes

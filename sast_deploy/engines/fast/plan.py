@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from math import prod
 from typing import Any, NamedTuple
@@ -133,6 +134,11 @@ class SpikingPlan:
     vectors: Array
     rules: Array
     lanes: Lanes | None
+
+    @cached_property
+    def fields(self) -> tuple[Any, ...]:
+        """Those of `lanes`, as kernels take them."""
+        return tuple(self.lanes or ())
 
     @property
     def places(self) -> int:

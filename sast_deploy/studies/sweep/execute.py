@@ -97,7 +97,7 @@ def _trained(job: Job, folder: RunFolder, data: FrameSet, report: Report) -> Che
         device=job.device, resume=begun, overwrite=not begun,
     )  # fmt: skip
     metrics = dict(result.checkpoint.metrics)
-    folder.write_record(TRAINING, _training_facts(metrics), metrics["seconds"])
+    folder.write_record(TRAINING, training_facts(metrics), metrics["seconds"])
     return result.checkpoint
 
 
@@ -110,7 +110,7 @@ def _refuse_other_data(checkpoint: Checkpoint, data: FrameSet, folder: RunFolder
         )  # fmt: skip
 
 
-def _training_facts(metrics: dict[str, Any]) -> dict[str, Any]:
+def training_facts(metrics: dict[str, Any]) -> dict[str, Any]:
     """What the tables need to know of a training; figures that an older trainer did not take are absent."""
     keys = (
         "seconds", "epochs", "epoch", "step_ms", "peak_memory_mb", "device", "training_samples",

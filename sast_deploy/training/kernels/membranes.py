@@ -92,7 +92,7 @@ def _backward(membrane, spikes, grad, theta, numbers, to_zero, delta, low, high)
         level = theta[at : at + n]
         for t in range(last, -1, -1):
             u, s = membrane[t, start : start + n], spikes[t, start : start + n]
-            g, d = grad[t, start : start + n], delta[t, start : start + n]
+            g, d = grad[min(t, len(grad) - 1), start : start + n], delta[t, start : start + n]
             later = delta[min(t + 1, last), start : start + n]
             if t == last:
                 for j in range(n):
@@ -127,7 +127,7 @@ def lif_backward(
     membrane: Floats, spikes: Floats, grad: Floats, delta: Floats, theta: Floats, alpha: float, k: float,
     reset: str,
 ) -> None:  # fmt: skip
-    """Fill delta = dL/dI for grad = dL/ds; spikes count where `reset` is "zero"."""
+    """Fill delta = dL/dI for grad = dL/ds, (time or 1, positions); spikes count where `reset` is "zero"."""
     numbers = np.float32(alpha), np.float32(k), np.float32(k / math.pi)
     given = membrane, spikes, grad, _repeated(theta), numbers, reset == "zero", delta
     _share(membrane, lambda low, high: _backward(*given, low, high))

@@ -142,11 +142,19 @@ def _gradient_here(
     membrane: Tensor, spikes: Tensor | None, grad: Tensor, theta: Tensor, alpha: float, k: float
 ) -> Tensor:
     delta = torch.empty_like(membrane)
-    alike = grad if grad.stride() == membrane.stride() else torch.empty_like(membrane).copy_(grad)
+    steps = 1 if grad.stride(0) == 0 else len(grad)  # a sum over time has one gradient for all steps
+    alike = grad[:steps]
+    if not _is_laid_out_as(alike, membrane):
+        alike = torch.empty_like(membrane[:steps]).copy_(alike)
     fired, reset = (membrane, "subtract") if spikes is None else (spikes, "zero")
     level = _thresholds(theta, membrane)
     lif_backward(_flat(membrane), _flat(fired), _flat(alike), _flat(delta), level, alpha, k, reset)
     return delta
+
+
+def _is_laid_out_as(each: Tensor, other: Tensor) -> bool:
+    """Whether the positions of a step lie in the same order of memory."""
+    return _is_dense(each) and each.stride()[1:] == other.stride()[1:]
 
 
 def _is_dense(each: Tensor) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Literal, overload
+from typing import Annotated, Any, Literal, overload
 
 import torch
 from torch import Tensor, nn
@@ -179,13 +179,15 @@ class Network(nn.Module):
         layer, rows = self.layers[index], s if isinstance(s, EventInput) else s.flatten(0, 1)
         if index == 0 and isinstance(layer, nn.Linear):  # one product for all time steps
             product = event_linear(rows, layer.weight, layer.bias)
+        elif isinstance(layer, nn.Conv2d) and isinstance(rows, Tensor):
+            product = _convolution(layer, rows)
         else:
             product = layer(rows)
         return product.reshape(*s.shape[:2], *product.shape[1:])
 
     def logits(self, last: Tensor) -> Tensor:
         """Readout (batch, classes) of the last LIF layer's spikes (time, batch, *layer)."""
-        mean = last.mean(0)
+        mean = last.sum(0) / len(last)  # the gradient of the sum is one step's, for all steps
         logits: Tensor = self.readout(mean.mean((2, 3)) if self.spec.kind == "conv" else mean)
         return logits
 
@@ -196,6 +198,27 @@ class Network(nn.Module):
         overrides the spec's slope (slope annealing). Every call starts from u = s = 0.
         """
         return self.logits(self.spikes(x, hard=hard, k=k)[-1])
+
+
+class _BiasGradient(torch.autograd.Function):
+    """What a convolution gave, as it is; the gradient for its bias is summed here: oneDNN takes longer."""
+
+    @staticmethod
+    def forward(ctx: Any, product: Tensor, bias: Tensor) -> Tensor:
+        return product.view_as(product)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
+        return grads[0], grads[0].movedim(1, -1).flatten(0, -2).sum(0)
+
+
+def _convolution(layer: nn.Conv2d, rows: Tensor) -> Tensor:
+    if rows.is_cuda or layer.bias is None:
+        found: Tensor = layer(rows)
+        return found
+    product = functional.conv2d(rows, layer.weight, layer.bias.detach(), layer.stride, layer.padding)
+    found = _BiasGradient.apply(product, layer.bias)  # type: ignore[no-untyped-call]
+    return found
 
 
 def state_shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
