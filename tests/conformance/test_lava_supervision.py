@@ -80,6 +80,14 @@ def child_of(scratch):
     return next(pid for pid, parent in processes if parent not in inside)
 
 
+def wait_for_all_networks(scratch):
+    """Until each has finished a step: before, Lava makes semaphores in /dev/shm, and watches no process."""
+    (heartbeat,) = scratch.glob("*/heartbeat.npy")
+    until = time.monotonic() + 60
+    while not np.load(heartbeat)[0].all() and time.monotonic() < until:
+        time.sleep(0.01)
+
+
 def test_missing_lava_names_the_remedy(work, monkeypatch, tmp_path):
     hook = tmp_path / "hook"
     hook.mkdir()
@@ -98,9 +106,7 @@ def test_killed_lava_process_is_named(work, lanes, monkeypatch):
     monkeypatch.setattr(run, "choose_lanes", lambda *_: lanes)
 
     def kill_an_actor(scratch):
-        (heartbeat,) = scratch.glob("*/heartbeat.npy")
-        while not np.load(heartbeat)[0].all():  # before, Lava makes the last network, and watches no process
-            time.sleep(0.01)
+        wait_for_all_networks(scratch)
         child = child_of(scratch)
         os.kill(max(pid for pid, parent in processes_of(scratch) if parent == child), signal.SIGKILL)
 
@@ -137,6 +143,7 @@ def test_hanging_lava_is_killed_after_the_stall_limit(work, lanes, monkeypatch):
     monkeypatch.setattr(run, "choose_lanes", lambda *_: lanes)
 
     def stop_all(scratch):
+        wait_for_all_networks(scratch)
         for pid, _ in processes_of(scratch):
             os.kill(pid, signal.SIGSTOP)
 
