@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from sast_deploy.base.errors import CompileError
 from sast_deploy.engines.frames import Frames, Progress, check_frames
@@ -75,8 +76,10 @@ def run_vectorised(
     network = _Network(program, frames.shape[1])
     sizes = [part.size for part in network.spiking]
     record = empty_record(sizes, len(frames), frames.shape[1], len(program.classes), trace)
-    for _ in progress(network.run(frames, record, batch, watch)):
-        pass
+    # A second thread of BLAS waits, and spins, where another process has its processor.
+    with threadpool_limits(limits=1, user_api="blas"):
+        for _ in progress(network.run(frames, record, batch, watch)):
+            pass
     return record
 
 
