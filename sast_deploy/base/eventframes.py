@@ -134,9 +134,9 @@ class EventFrames:
     def _trusted(cls, shape: Shape, starts: Any, index: Any, count: Any) -> EventFrames:
         """Without a look at every event: for parts of what has been checked, and what our kernels made."""
         made = object.__new__(cls)
-        for name, value in (("shape", shape), ("starts", starts), ("index", index), ("count", count)):
-            object.__setattr__(made, name, value)
-        made._hold()
+        made.__dict__.update(shape=shape, starts=starts, index=index, count=count)
+        for array in (starts, index, count):
+            array.flags.writeable = False
         return made
 
     @classmethod
@@ -182,6 +182,8 @@ class EventFrames:
         return self._gathered(chosen) if np.ndim(chosen) else self._between(chosen, chosen + 1).dense()[0]
 
     def _between(self, begin: int, end: int) -> EventFrames:
+        if end - begin == len(self):
+            return self
         steps = self.shape[1]
         starts = self.starts[begin * steps : end * steps + 1]
         events = slice(starts[0], starts[-1])

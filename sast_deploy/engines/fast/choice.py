@@ -19,7 +19,7 @@ from sast_deploy.base.measured import fastest
 from sast_deploy.base.text import percent_given
 from sast_deploy.engines.fast import lanekernels as kernels
 from sast_deploy.engines.fast.neurons import BINARY
-from sast_deploy.engines.fast.plan import Array, SpikingPlan, no_events, stored_size
+from sast_deploy.engines.fast.plan import Array, SpikingPlan, stored_size
 from sast_deploy.engines.fast.product import exact_here, product_sums
 
 Out = tuple[Array, Array, Array, Array]  # rules, spikes, counts, membrane: what every kernel takes last
@@ -37,7 +37,7 @@ def run_events(plan: SpikingPlan, x: Array | EventFrames, out: Out) -> int:
     if isinstance(x, EventFrames):
         return int(kernels.run_counted(NO_ENTRIES, (x.starts, x.index, x.count), plan.fields, *out))
     if plan.counted:
-        return int(kernels.run_counted(x, no_events(plan.lanes), plan.fields, *out))
+        return int(kernels.run_counted(x, plan.no_events, plan.fields, *out))
     return int(kernels.run_lanes(x, plan.fields, *out))
 
 

@@ -127,7 +127,7 @@ class FastEngine:
         x = self._load(frames)
         for plan in self.plans:
             if isinstance(plan, SpikingPlan):
-                entries = len(frames) * frames.shape[1] * prod(plan.in_shape)
+                entries = len(frames) * frames.shape[1] * plan.entries
                 spikes, found = self._spike(run, plan, x, number, tile)
                 if found < 0:
                     check_values(self.program, np.asarray(frames), self.program.name)

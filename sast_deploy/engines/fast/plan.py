@@ -140,6 +140,11 @@ class SpikingPlan:
         """Those of `lanes`, as kernels take them."""
         return tuple(self.lanes or ())
 
+    @cached_property
+    def entries(self) -> int:
+        """Inputs of a step."""
+        return prod(self.in_shape)
+
     @property
     def places(self) -> int:
         """Positions times groups."""
@@ -150,7 +155,16 @@ class SpikingPlan:
         """Parts of the channels that are convolved apart."""
         return self.layer.groups if isinstance(self.layer, Conv2d) else 1
 
-    @property
+    @cached_property
+    def no_events(self) -> tuple[Array, Array, Array]:
+        """Lists of events where there are none, of the types that `EventFrames` has."""
+        assert self.lanes is not None
+        empty = np.empty(0, np.int64), np.empty(0, self.lanes.listed.dtype), np.empty(0, np.uint8)
+        for array in empty:
+            array.flags.writeable = False
+        return empty
+
+    @cached_property
     def counted(self) -> bool:
         """Whether events of equal counts are added together: a dense layer of inputs that are no spikes."""
         return self.lanes is not None and isinstance(self.layer, Dense) and not self.rules[BINARY]
@@ -321,14 +335,6 @@ def quick_step(layer: SpikingLayer, arithmetic: Arithmetic) -> int:
         if kept == {UNITY >> n}:
             return SHIFT + n
     return PRODUCT if max(kept) < UNITY else 0
-
-
-def no_events(lanes: Lanes) -> tuple[Array, Array, Array]:
-    """Lists of events where there are none, of the types that `EventFrames` has."""
-    empty = np.empty(0, np.int64), np.empty(0, lanes.listed.dtype), np.empty(0, np.uint8)
-    for array in empty:
-        array.flags.writeable = False
-    return empty
 
 
 def _aligned(table: Array) -> Array:
