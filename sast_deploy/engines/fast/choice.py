@@ -45,7 +45,7 @@ def prefers_product(plan: SpikingPlan, density: float, steps: int) -> bool:
     """Whether `steps` more steps of inputs of such density are faster as a product."""
     if density < SPARSEST or plan.lanes is None or plan.groups > 1:
         return False
-    work = density * steps * plan.places * plan.lanes.weight.size
+    work = density * steps * plan.places * plan.synapses.weight.size
     worth = WORTH_ASKING if "torch" in sys.modules else WORTH_IMPORTING
     return work > worth and exact_here() and _faster(plan, density)
 
@@ -53,7 +53,7 @@ def prefers_product(plan: SpikingPlan, density: float, steps: int) -> bool:
 def _faster(plan: SpikingPlan, density: float) -> bool:
     """What the clock says of a layer of this shape at this density, or said before."""
     assert plan.lanes is not None
-    (inputs, lanes), kind = plan.lanes.weight.shape, "spikes" if plan.rules[BINARY] else "counts"
+    (inputs, lanes), kind = plan.synapses.weight.shape, "spikes" if plan.rules[BINARY] else "counts"
     share = round(round(density / NEAR) * NEAR, 2)
     question = f"engine.layer {inputs - 1} x {lanes}, {plan.places} places, {percent_given(share)} {kind}"
     samples = max(1, ROWS // (STEPS * plan.places))

@@ -88,7 +88,7 @@ def run_places(
     """
     (index, starts, values), (sums, total, ranges, counts, active, one) = events, scratch
     weight, segment_of, seen, offsets = layer.weight, layer.segment_of, layer.seen, layer.offsets
-    lanes, binary, at = weight.shape[1], rules[BINARY], (index, ranges, counts)
+    lanes, binary, at = layer.lanes, rules[BINARY], (index, ranges, counts)
     groups, lists, filled = layer.wide.shape[1] // lanes, 0, np.uint64(0)
     for place in range(len(still)):
         first, n = filled, 0
@@ -139,7 +139,7 @@ def run_few(
 @inlined
 def make_scratch(layer: Any) -> Any:  # pragma: no cover
     """Sums of few places in 16 bits and of one in 32, ranges and their numbers, places, one range."""
-    lanes, single = layer.weight.shape[1], np.ones(1, np.int64)
+    lanes, single = layer.lanes, np.ones(1, np.int64)
     return (
         np.empty((TOGETHER, lanes), np.int16), np.empty((1, lanes), np.int32),
         np.empty(((TOGETHER + 1) * layer.room + 1, 3), np.int64), np.empty(TOGETHER, np.int64),
@@ -176,7 +176,7 @@ def step_counts(
     """All steps of one sample of `run_counted`; the number of nonzero inputs, -1 if one is too large."""
     rows, listed, sizes = events
     index, ordered, found_counts, ranges, u, none, no_values, scratch = buffers
-    weight, lanes, size, outputs = layer.weight, layer.weight.shape[1], len(layer.unit_of), membrane.shape[2]
+    weight, lanes, size, outputs = layer.weight, layer.lanes, len(layer.unit_of), membrane.shape[2]
     before, found, peak = none, 0, 0
     if len(rows) == 0:
         peak = largest_byte(x, size)
@@ -191,12 +191,11 @@ def step_counts(
             if begin < end and sizes[end - 1] > rules[MOST]:
                 return -1
             n, groups = end - begin, find_ranges(sizes, begin, end, ranges)
-            for i in range(n):
-                ordered[i] = listed[begin + i]
+            sum_counted(scratch, listed, ranges, groups, weight, layer.unit_rows, no_values)
         else:
             n = find_counts(x[t], size, index, found_counts)
             groups = sort_by_count(found_counts, index, n, peak, ordered, ranges)
-        sum_counted(scratch, ordered, ranges, groups, weight, layer.unit_rows, no_values)
+            sum_counted(scratch, ordered, ranges, groups, weight, layer.unit_rows, no_values)
         found += n
         fired = spikes[t]
         step_places(scratch[1], u, before, layer.wide, rules, fired, scratch[4], (1, outputs, lanes))
@@ -217,7 +216,7 @@ def run_counted(
     or without rows.
     """
     layer, (rows, listed, sizes) = Lanes(*fields), events
-    (samples, steps), lanes, size = spikes.shape[:2], layer.weight.shape[1], len(layer.unit_of)
+    (samples, steps), lanes, size = spikes.shape[:2], layer.lanes, len(layer.unit_of)
     buffers = (
         np.empty(size + BYTES, layer.listed.dtype), np.empty(size + BYTES, layer.listed.dtype),
         np.zeros(size + BYTES, np.uint8), np.empty((256, 3), np.int64), np.empty(lanes, layer.state.dtype),
@@ -242,7 +241,7 @@ def step_events(
 ) -> int:  # pragma: no cover
     """All steps of one sample of `run_lanes`; the number of nonzero inputs, -1 if one is too large."""
     (index, starts, values, u, none, still, scratch), resting = buffers, layer.resting
-    lanes, places, outputs = layer.weight.shape[1], len(resting), membrane.shape[2] // len(resting)
+    lanes, places, outputs = layer.lanes, len(resting), membrane.shape[2] // len(resting)
     if rules[MOST] < UNCHECKED and largest_byte(x, len(layer.unit_of)) > rules[MOST]:
         return -1
     before, found, listed = none, 0, (index, starts, values)
@@ -279,7 +278,7 @@ def run_lanes(
     room, places = len(layer.unit_of) + BYTES, len(layer.resting)
     buffers = (
         np.empty(room, layer.listed.dtype), np.empty(layer.units + 1, np.int64), np.empty(room, np.int16),
-        np.empty(places * layer.weight.shape[1], layer.state.dtype), np.zeros(spikes.shape[2], np.uint8),
+        np.empty(places * layer.lanes, layer.state.dtype), np.zeros(spikes.shape[2], np.uint8),
         np.empty(places, np.uint8), make_scratch(layer),
     )  # fmt: skip
     few, found = np.empty(counts.shape[1], np.uint8), 0
@@ -300,7 +299,7 @@ def run_given(
     """`run_lanes` from weighted sums, int32 (samples, T, places * lanes)."""
     layer = Lanes(*fields)
     samples, steps = given.shape[:2]
-    lanes, places, outputs = layer.weight.shape[1], len(layer.resting), counts.shape[1] // len(layer.resting)
+    lanes, places, outputs = layer.lanes, len(layer.resting), counts.shape[1] // len(layer.resting)
     groups = layer.wide.shape[1] // lanes
     u, none = np.empty(places * lanes, layer.state.dtype), np.zeros(spikes.shape[2], np.uint8)
     active, few = np.zeros((places, 3), np.int64), np.empty(places * outputs, np.uint8)

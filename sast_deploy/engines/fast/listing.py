@@ -198,10 +198,7 @@ def sort_by_count(
 
 @inlined
 def find_ranges(counts: Any, begin: int, end: int, ranges: Any) -> int:  # pragma: no cover
-    """Where parts of equal counts lie in the sorted counts[begin:end]: (from, to, count); their number.
-
-    From and to are reckoned from `begin`.
-    """
+    """Where parts of equal counts lie in the sorted counts[begin:end]: (from, to, count); their number."""
     at, groups = begin, 0
     while at < end:
         count, first = counts[at], at
@@ -214,6 +211,6 @@ def find_ranges(counts: Any, begin: int, end: int, ranges: Any) -> int:  # pragm
                 at += BYTES
                 bits = unequal(counts, at, end, count)
             at = min(at + _lowest_bit(bits), end)
-        ranges[groups, 0], ranges[groups, 1], ranges[groups, 2] = first - begin, at - begin, count
+        ranges[groups, 0], ranges[groups, 1], ranges[groups, 2] = first, at, count
         groups += 1
     return groups

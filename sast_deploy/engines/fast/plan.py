@@ -29,6 +29,7 @@ from sast_deploy.engines.fast.neurons import (
     UNCHECKED,
     rule_constants,
 )
+from sast_deploy.engines.fast.rows import pair_rows
 from sast_deploy.program.fixedpoint import Arithmetic
 from sast_deploy.program.program import (
     LEAK_BITS,
@@ -90,7 +91,7 @@ class Synapses(NamedTuple):
 class Lanes(NamedTuple):
     """What `run_lanes` reads of a layer of P places x G groups whose neurons take whole vectors of lanes.
 
-    weight: int8 (rows, lanes). unit_of, units, segment_of: as in Synapses; its segments are seen, uint32
+    weight: uint8, of `pair_rows`. unit_of, units, segment_of: as in Synapses; its segments are seen, uint32
     (S, 2), and offsets. narrow, wide: (5, G * lanes), int16 and int32; see neurons.py. narrow_rows: the most
     inputs of a neuron for which 16 bits hold everything; -1 if none. wide_rows: the most whose sum 16 bits
     hold; unit_rows: if they are spikes. room: the most segments of a place. channels: of maps, which are
@@ -99,6 +100,7 @@ class Lanes(NamedTuple):
     """
 
     weight: Array
+    lanes: int
     unit_of: Array
     units: int
     segment_of: Array
@@ -312,7 +314,7 @@ def _plan_lanes(
     units, size = synapses.units, int(np.searchsorted(synapses.unit_of, synapses.units))
     places = (len(synapses.segment_of) - 1) // groups
     return Lanes(
-        _aligned(synapses.weight), synapses.unit_of[:size], units,
+        _aligned(pair_rows(synapses.weight)), lanes, synapses.unit_of[:size], units,
         synapses.segment_of.astype(np.uint32), synapses.segments[:, :2].astype(np.uint32),
         synapses.segments[:, 2].astype(np.int64), np.clip(wide, -short - 1, short).astype(np.int16),
         wide.astype(np.int32), most_rows(layer, room // x_max) if fits else -1,

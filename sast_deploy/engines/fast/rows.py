@@ -1,14 +1,26 @@
-"""Sums of the rows of weights that listed events select, in registers from the first event to the last."""
+"""Sums of the rows of weights that listed events select, in registers from the first event to the last.
+
+Two weights are read as one 16-bit word w = 256 h + l, the second as it is, the first stored as l = weight + 128.
+Of n rows two sums are kept a word, modulo 2**16: S = sum of w and H = sum of (w >> 8), the shift arithmetic. Then
+
+    sum of the second weights = H      sum of the first weights = S - 256 H - 128 n
+
+exactly, wherever 16 bits hold the sum, whatever overflowed on the way. So 64 weights cost one load, one shift
+and two additions an event, where sign-extending them costs two conversions and two additions. A block of 64
+lanes, at the end one of 32 where that will do, stores its first half as first weights, its second half as
+second ones: `pair_rows`.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from llvmlite import ir
 from numba import types
 
 from sast_deploy.engines.fast.emit import (
-    BYTE,
     LANES,
     LONG,
     POINTER,
@@ -28,44 +40,96 @@ from sast_deploy.engines.fast.emit import (
     vector,
 )
 
-_ARGUMENTS = (POINTER, POINTER, POINTER, POINTER, LONG, POINTER, LONG, POINTER)
+_ARGUMENTS = (POINTER, LONG, POINTER, POINTER, POINTER, LONG, POINTER, LONG, POINTER)
+BLOCK = 2 * LANES  # lanes whose sums take one register of 512 bits for S and one for H
+HALF = 128  # added to the first weight of a word
 
 
-def _rows_body(function: Any, blocks: int, kind: Any, valued: bool) -> None:
-    """The sums of 32 * blocks outputs; see `sum_rows`."""
-    sums, index, ranges, counts, lists, weight, stride, values = function.args
-    b, wide, narrow = ir.IRBuilder(function.append_basic_block("entry")), vector(SHORT), vector(BYTE)
-    held = [tools.alloca_once(b, wide) for _ in range(blocks)]  # registers, once LLVM has seen them
-    first = tools.alloca_once_value(b, LONG(0))
+def pair_rows(table: npt.NDArray[np.int8]) -> npt.NDArray[np.uint8]:
+    """The table as the kernels here read it: uint8 (rows, lanes), a multiple of 64 more than there are.
+
+    table: int8 (rows, lanes), lanes a multiple of 32. Rows fill whole cache lines: what lies across two is
+    loaded twice.
+    """
+    rows, lanes = table.shape
+    paired = np.zeros((rows, -(-lanes // BLOCK) * BLOCK), np.uint8)
+    for at in range(0, lanes, BLOCK):
+        end = min(at + BLOCK, lanes)
+        middle = (at + end) // 2
+        paired[:, at:end:2] = table[:, at:middle].view(np.uint8) + np.uint8(HALF)
+        paired[:, at + 1 : end : 2] = table[:, middle:end].view(np.uint8)
+    return paired
+
+
+class _Held:
+    """The sums S and H of a block of lanes, in registers, once LLVM has seen them."""
+
+    def __init__(self, b: Builder, at: int, lanes: int) -> None:
+        self.b, self.at, self.lanes = b, at, lanes // 2
+        self.kind = vector(SHORT, self.lanes)
+        self.words, self.highs = (tools.alloca_once(b, self.kind) for _ in range(2))
+
+    def clear(self) -> None:
+        for sums in (self.words, self.highs):
+            self.b.store(constant(SHORT, 0, self.lanes), sums)
+
+    def add(self, row: Value, factor: Value | None) -> None:
+        b = self.b
+        word = load(b, b.gep(row, [LONG(self.at)]), self.kind)
+        for sums, value in ((self.words, word), (self.highs, b.ashr(word, constant(SHORT, 8, self.lanes)))):
+            times = value if factor is None else b.mul(value, splat(b, factor, self.lanes))
+            b.store(b.add(b.load(sums), times), sums)
+
+    def deliver(self, target: Value, weight: Value) -> None:
+        """weight: the sum of the factors, modulo 2**16."""
+        b, highs = self.b, self.b.load(self.highs)
+        offset = splat(b, b.mul(weight, SHORT(HALF)), self.lanes)
+        words = b.sub(b.load(self.words), b.shl(highs, constant(SHORT, 8, self.lanes)))
+        store(b, b.sub(words, offset), b.gep(target, [LONG(2 * self.at)]))
+        store(b, highs, b.gep(target, [LONG(2 * (self.at + self.lanes))]))
+
+
+def _rows_body(function: Any, vectors: int, kind: Any, valued: bool) -> None:
+    """The sums of 32 * vectors outputs; see `sum_rows`."""
+    sums, lanes, index, ranges, counts, lists, weight, stride, values = function.args
+    b = ir.IRBuilder(function.append_basic_block("entry"))
+    ends = [*range(0, LANES * vectors, BLOCK), LANES * vectors]
+    held = [_Held(b, at, end - at) for at, end in zip(ends[:-1], ends[1:], strict=True)]
+    first, weights = tools.alloca_once_value(b, LONG(0)), tools.alloca_once(b, SHORT)
     with tools.for_range(b, lists) as lister:
         for each in held:
-            b.store(constant(SHORT, 0), each)
+            each.clear()
+        b.store(SHORT(0), weights)
         count = load(b, after(b, counts, lister.index, LONG), LONG)
         with tools.for_range(b, count) as ranger:
             place = b.gep(ranges, [b.mul(b.add(b.load(first), ranger.index), LONG(24))])
             begin, end, offset = (load(b, b.gep(place, [LONG(8 * k)]), LONG) for k in range(3))
+            rows = b.gep(weight, [b.mul(offset, stride)])
+            if not valued:
+                b.store(b.add(b.load(weights), b.trunc(b.sub(end, begin), SHORT)), weights)
             with tools.for_range(b, b.sub(end, begin)) as event:
                 i = b.add(begin, event.index)
-                source = b.add(b.zext(load(b, after(b, index, i, kind), kind), LONG), offset)
-                row = b.gep(weight, [b.mul(source, stride)])
-                factor = splat(b, load(b, after(b, values, i, SHORT), SHORT)) if valued else None
-                for k, each in enumerate(held):
-                    lanes = b.sext(load(b, b.gep(row, [LONG(LANES * k)]), narrow), wide)
-                    b.store(b.add(b.load(each), lanes if factor is None else b.mul(lanes, factor)), each)
+                source = b.zext(load(b, after(b, index, i, kind), kind), LONG)
+                factor = load(b, after(b, values, i, SHORT), SHORT) if valued else None
+                if factor is not None:
+                    b.store(b.add(b.load(weights), factor), weights)
+                for each in held:
+                    each.add(b.gep(rows, [b.mul(source, stride)]), factor)
         b.store(b.add(b.load(first), count), first)
-        target = b.gep(sums, [b.mul(lister.index, b.mul(stride, LONG(2)))])
-        for k, each in enumerate(held):
-            store(b, b.load(each), b.gep(target, [LONG(2 * LANES * k)]))
+        target = b.gep(sums, [b.mul(lister.index, b.mul(lanes, LONG(2)))])
+        for each in held:
+            each.deliver(target, b.load(weights))
     b.ret_void()
 
 
 def _passes_body(function: Any, kind: Any, valued: bool) -> None:
-    """Rows of any length: as many vectors at a time as registers hold, about equally many each time."""
-    sums, index, ranges, counts, lists, weight, stride, values = function.args
+    """Rows of any length: as many blocks at a time as registers hold, about equally many each time."""
+    sums, lanes, index, ranges, counts, lists, weight, stride, values = function.args
     b = ir.IRBuilder(function.append_basic_block("entry"))
-    total = b.sdiv(stride, LONG(LANES))
+    total = b.sdiv(lanes, LONG(LANES))
     passes = b.sdiv(b.add(total, LONG(REGISTERS - 1)), LONG(REGISTERS))
-    each = b.sdiv(b.sub(b.add(total, passes), LONG(1)), passes)
+    pairs = b.add(passes, passes)
+    each = b.mul(b.sdiv(b.sub(b.add(total, pairs), LONG(1)), pairs), LONG(2))
     with tools.for_range(b, passes) as loop:
         first = b.mul(loop.index, each)
         left = b.sub(total, first)
@@ -80,7 +144,7 @@ def _passes_body(function: Any, kind: Any, valued: bool) -> None:
             body, new = function_of(b, f"{function.name}.{number}", ir.VoidType(), _ARGUMENTS)
             if new:
                 _rows_body(body, number, kind, valued)
-            b.call(body, (target, index, ranges, counts, lists, source, stride, values))
+            b.call(body, (target, lanes, index, ranges, counts, lists, source, stride, values))
             b.branch(out)
         b.position_at_end(out)
     b.ret_void()
@@ -93,24 +157,24 @@ def _sum_rows(valued: bool) -> Any:
         def generate(context: Any, b: Builder, signature: Any, given: Any) -> Value:
             kinds = signature.args
             data = {i: data_of(context, b, kinds[i], given[i]) for i in (0, 1, 2, 3, 5, 6)}
-            table = context.make_array(kinds[5])(context, b, given[5])
-            stride = tools.unpack_tuple(b, table.strides, 2)[0]
+            table, out = (context.make_array(kinds[i])(context, b, given[i]) for i in (5, 0))
+            stride, lanes = (tools.unpack_tuple(b, shape, 2)[1] for shape in (table.shape, out.shape))
             kind = ir.IntType(kinds[1].dtype.bitwidth)
             name = f"sast.{'values' if valued else 'rows'}.{kind.width}"
             function, new = function_of(b, name, ir.VoidType(), _ARGUMENTS)
             if new:
                 _passes_body(function, kind, valued)
-            b.call(function, (*(data[i] for i in range(4)), given[4], data[5], stride, data[6]))
+            b.call(function, (data[0], lanes, *(data[i] for i in (1, 2, 3)), given[4], data[5], stride, data[6]))
             return context.get_dummy_value()
 
         return types.void(sums, index, ranges, counts, types.int64, weight, values), generate
 
-    typed.__doc__ = """sums[list, k] <- weight[index[i] + offset, k] over the ranges of the list.
+    typed.__doc__ = """sums[list, k] <- weights[index[i] + offset, k] over the ranges of the list.
 
         Each times values[i], where they have values. sums: int16 (lists, lanes). index: uint16 or int32.
         ranges: int64 (n, 3): i from begin to end - 1, offset. counts: int64 (lists,), how many ranges each
-        list has, one list's after the other's. weight: int8 (rows, lanes), lanes whole vectors, without
-        gaps. values: int16. The caller knows that the sums fit.
+        list has, one list's after the other's. weight: uint8, of `pair_rows`. values: int16. The caller
+        knows that the sums fit.
         """
     return emitted(typed)
 
