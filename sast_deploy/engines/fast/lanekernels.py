@@ -15,7 +15,7 @@ from sast_deploy.engines.fast.listing import find_counts, find_events, find_rang
 from sast_deploy.engines.fast.neurons import BINARY, INTERVAL, MOST, OFFSET, UNCHECKED
 from sast_deploy.engines.fast.plan import Lanes
 from sast_deploy.engines.fast.rows import sum_rows, sum_valued_rows
-from sast_deploy.engines.fast.steps import GROUP, MOVED, PLACE, step_places
+from sast_deploy.engines.fast.steps import GROUP, MOVED, PLACE, SUMS, step_places
 
 # Kernels that own no array need not count who does: that took a third of the time of a small layer's step.
 uncounted = compiled(error_model="numpy", _nrt=False)
@@ -104,7 +104,8 @@ def run_places(
             run_few(layer, at, values, u, still, before, rules, fired, (lists, outputs, lanes), scratch)
             lists = 0
         group = place % groups if groups > 1 else 0
-        active[lists, PLACE], active[lists, GROUP], counts[lists] = place, group, filled - first
+        active[lists, PLACE], active[lists, GROUP], active[lists, MOVED] = place, group, 0
+        counts[lists] = filled - first
         if wide:
             for r in range(filled - first):
                 for column in range(3):
@@ -137,13 +138,22 @@ def run_few(
 
 
 @inlined
+def make_active(lists: int) -> Any:  # pragma: no cover
+    """Places of which the n-th has the n-th row of sums."""
+    active = np.zeros((lists, MOVED + 1), np.int64)
+    for i in range(lists):
+        active[i, SUMS] = i
+    return active
+
+
+@inlined
 def make_scratch(layer: Any) -> Any:  # pragma: no cover
     """Sums of few places in 16 bits and of one in 32, ranges and their numbers, places, one range."""
     lanes, single = layer.lanes, np.ones(1, np.int64)
     return (
         np.empty((TOGETHER, lanes), np.int16), np.empty((1, lanes), np.int32),
         np.empty(((TOGETHER + 1) * layer.room + 1, 3), np.int64), np.empty(TOGETHER, np.int64),
-        np.zeros((TOGETHER, 3), np.int64), (np.empty((1, 3), np.int64), single),
+        make_active(TOGETHER), (np.empty((1, 3), np.int64), single),
     )  # fmt: skip
 
 
@@ -199,7 +209,7 @@ def step_counts(
         found += n
         fired = spikes[t]
         step_places(scratch[1], u, before, layer.wide, rules, fired, scratch[4], (1, outputs, lanes))
-        fired[lanes:] = 0
+        fired[outputs:] = 0
         before = fired
         for k in range(outputs if len(membrane) else 0):
             membrane[0, t, k] = u[k]
@@ -302,7 +312,7 @@ def run_given(
     lanes, places, outputs = layer.lanes, len(layer.resting), counts.shape[1] // len(layer.resting)
     groups = layer.wide.shape[1] // lanes
     u, none = np.empty(places * lanes, layer.state.dtype), np.zeros(spikes.shape[2], np.uint8)
-    active, few = np.zeros((places, 3), np.int64), np.empty(places * outputs, np.uint8)
+    active, few = make_active(places), np.empty(places * outputs, np.uint8)
     for place in range(places):
         active[place, PLACE], active[place, GROUP] = place, place % groups
     for sample in range(samples):

@@ -29,7 +29,7 @@ LEFT, RIGHT, SHIFT_HALF, SHIFT_BELOW, SHIFT_EVEN = range(5)
 LEAK_HALF, LEAK_BELOW, LEAK_EVEN, ZERO, LOW, CLIP_LOW, HIGH, MASK = range(5, 13)
 FILTERED, INTERVAL, OFFSET, RECURRENT, BINARY, MOST, QUICK = range(13, 20)
 RULES = 20
-PRODUCT, SHIFT = 1, 2  # as QUICK: the way through steps.py; SHIFT + n divides by 2**n
+KEPT, FLOOR, TOWARD_ZERO = 1, 2, 3  # as QUICK: short ways through steps.py: no leak, or a leak so rounded
 UNCHECKED = 1 << 62  # as MOST, the largest input: whatever the inputs' type holds
 
 CURRENT_LOW, CURRENT_MASK = CURRENT.low, (1 << CURRENT.bits) - 1

@@ -18,14 +18,15 @@ from sast_deploy.engines.fast.neurons import (
     BIAS,
     BINARY,
     FILTERED,
+    FLOOR,
     INTERVAL,
+    KEPT,
     MOST,
     OFFSET,
-    PRODUCT,
     QUICK,
     RECURRENT,
-    SHIFT,
     THRESHOLD,
+    TOWARD_ZERO,
     UNCHECKED,
     rule_constants,
 )
@@ -327,16 +328,13 @@ def _plan_lanes(
 
 
 def quick_step(layer: SpikingLayer, arithmetic: Arithmetic) -> int:
-    """Which of the shorter ways through steps.py holds for all neurons: SHIFT + n where membranes are divided
-    by 2**n, PRODUCT where they lose something each, else 0.
-    """
-    if layer.weight_exp < 0 or arithmetic.leak_rounding not in ("floor", "toward-zero"):
+    """Which of the short ways through steps.py holds for all neurons, else 0."""
+    if layer.weight_exp < 0:
         return 0
-    kept = {UNITY - int(decay) for decay in layer.v_decay}
-    for n in range(LEAK_BITS + 1):
-        if kept == {UNITY >> n}:
-            return SHIFT + n
-    return PRODUCT if max(kept) < UNITY else 0
+    if not layer.v_decay.any():
+        return KEPT
+    ways = {"floor": FLOOR, "toward-zero": TOWARD_ZERO}
+    return ways.get(arithmetic.leak_rounding, 0) if layer.v_decay.all() else 0
 
 
 def _aligned(table: Array) -> Array:
