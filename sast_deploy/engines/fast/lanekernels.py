@@ -11,37 +11,57 @@ import numpy as np
 
 from sast_deploy.base.compiled import compiled, inlined
 from sast_deploy.engines.fast.emit import BYTES
-from sast_deploy.engines.fast.listing import find_counts, find_events, find_ranges, sort_by_count
+from sast_deploy.engines.fast.listing import (
+    count_bits,
+    find_counts,
+    find_events,
+    find_ranges,
+    find_words,
+    largest_byte,
+    sort_by_count,
+)
 from sast_deploy.engines.fast.neurons import BINARY, INTERVAL, MOST, OFFSET, UNCHECKED
+from sast_deploy.engines.fast.bytemaps import MOST_BYTES, SQUARE, sum_bytes, transpose_bytes
 from sast_deploy.engines.fast.plan import Lanes
-from sast_deploy.engines.fast.rows import sum_rows, sum_valued_rows
+from sast_deploy.engines.fast.rows import add_row, sum_rows, sum_valued_rows
 from sast_deploy.engines.fast.steps import GROUP, MOVED, PLACE, SUMS, step_places
 
 # Kernels that own no array need not count who does: that took a third of the time of a small layer's step.
 uncounted = compiled(error_model="numpy", _nrt=False)
 TOGETHER = 16  # places whose sums wait in the first-level cache for the step of their neurons
-SMALL_UNIT = 16  # inputs of a unit, below which events are counted rather than units looked at one by one
 
 
 @inlined
-def list_units(x: Any, unit_of: Any, index: Any, starts: Any) -> int:  # pragma: no cover
+def aligned(rows: int, lanes: int, like: Any) -> Any:  # pragma: no cover
+    """Room for (rows, lanes) numbers of a type, which begins where a cache line does: vectors across two take
+    twice the time.
+    """
+    size = rows * lanes * like.itemsize
+    room = np.empty(size + BYTES, np.uint8)
+    begin = -room.ctypes.data % BYTES
+    return room[begin : begin + size].view(like.dtype).reshape(rows, lanes)
+
+
+@inlined
+def clear(numbers: Any) -> None:  # pragma: no cover
+    """All of them, in one dimension, 0: in two, numba writes one by one."""
+    numbers[:] = 0
+
+
+@inlined
+def list_units(x: Any, size: int, unit: int, index: Any, starts: Any, words: Any) -> int:  # pragma: no cover
     """Positions of the nonzero inputs of one step, and where each unit's start; their number.
 
-    x: (size,). unit_of: the unit of each input. index: with room for them and 64 more. starts: (units + 1,).
+    x: (size or more,). unit: inputs of a unit. index: with room for them and 64 more. starts: (units + 1,).
+    words: scratch, (2, size / 64 + 2).
     """
-    units, size = len(starts) - 1, len(unit_of)
-    unit = size // units
-    if units > 1 and unit < SMALL_UNIT:
-        starts[:] = 0
-        for i in range(find_events(x, 0, size, index, 0)):
-            starts[1 + unit_of[index[i]]] += 1
-        for j in range(units):
-            starts[j + 1] += starts[j]
-    else:
-        starts[0] = 0
-        for j in range(units):
-            starts[j + 1] = find_events(x, j * unit, unit, index, starts[j])
-    found: int = starts[units]
+    bits, before = words
+    found = find_words(x, size, index, bits, before)
+    position = np.uint64(0)
+    for j in range(len(starts)):
+        word, inside = position >> np.uint64(6), position & np.uint64(63)
+        starts[j] = before[word] + count_bits(bits[word] & ((np.uint64(1) << inside) - np.uint64(1)))
+        position += np.uint64(unit)
     return found
 
 
@@ -137,6 +157,35 @@ def run_few(
         still[active[i, PLACE]] = counts[i] == 0 and active[i, MOVED] == 0
 
 
+@uncounted
+def run_scattered(
+    layer: Any, events: Any, found: int, u: Any, still: Any, before: Any, rules: Any, fired: Any, outputs: int,
+    scratch: Any,
+) -> None:  # pragma: no cover
+    """`run_places` where few inputs reach a place: each event is added to the places that it reaches."""
+    (index, _, values), (_, _, _, _, active, _) = events, scratch[0]
+    (sums, touched), lanes, places, lists = scratch[1:], layer.lanes, len(still), 0
+    groups = layer.wide.shape[1] // lanes
+    clear(sums.reshape(sums.size))
+    for i in range(found):
+        position, value = np.int64(index[i]), np.int16(1) if rules[BINARY] else values[i]
+        unit = layer.unit_of[position]
+        for k in range(layer.targets_of[unit], layer.targets_of[unit + 1]):
+            place = layer.targets[k, 0]
+            touched[place] = 1
+            add_row(sums, place, layer.table, position + layer.targets[k, 1], value, outputs)
+    for place in range(places):
+        if touched[place] or not still[place]:
+            active[lists, PLACE], active[lists, SUMS], active[lists, MOVED] = place, place, 0
+            active[lists, GROUP] = place % groups if groups > 1 else 0
+            lists += 1
+    step_places(sums, u, before, layer.narrow, rules, fired, active, (lists, outputs, lanes))
+    for i in range(lists):
+        place = active[i, PLACE]
+        still[place] = touched[place] == 0 and active[i, MOVED] == 0
+        touched[place] = 0
+
+
 @inlined
 def make_active(lists: int) -> Any:  # pragma: no cover
     """Places of which the n-th has the n-th row of sums."""
@@ -147,13 +196,13 @@ def make_active(lists: int) -> Any:  # pragma: no cover
 
 
 @inlined
-def make_scratch(layer: Any) -> Any:  # pragma: no cover
+def make_scratch(layer: Any, places: int) -> Any:  # pragma: no cover
     """Sums of few places in 16 bits and of one in 32, ranges and their numbers, places, one range."""
     lanes, single = layer.lanes, np.ones(1, np.int64)
     return (
         np.empty((TOGETHER, lanes), np.int16), np.empty((1, lanes), np.int32),
         np.empty(((TOGETHER + 1) * layer.room + 1, 3), np.int64), np.empty(TOGETHER, np.int64),
-        make_active(TOGETHER), (np.empty((1, 3), np.int64), single),
+        make_active(places), (np.empty((1, 3), np.int64), single),
     )  # fmt: skip
 
 
@@ -189,7 +238,7 @@ def step_counts(
     weight, lanes, size, outputs = layer.weight, layer.lanes, len(layer.unit_of), membrane.shape[2]
     before, found, peak = none, 0, 0
     if len(rows) == 0:
-        peak = largest_byte(x, size)
+        peak = largest_byte(x)
         if peak > rules[MOST]:
             return -1
     for t in range(spikes.shape[0]):
@@ -230,9 +279,9 @@ def run_counted(
     buffers = (
         np.empty(size + BYTES, layer.listed.dtype), np.empty(size + BYTES, layer.listed.dtype),
         np.zeros(size + BYTES, np.uint8), np.empty((256, 3), np.int64), np.empty(lanes, layer.state.dtype),
-        np.zeros(spikes.shape[2], np.uint8), np.empty(0, np.int16), make_scratch(layer),
+        np.zeros(spikes.shape[2], np.uint8), np.empty(0, np.int16), make_scratch(layer, 1),
     )  # fmt: skip
-    few, found = np.empty(counts.shape[1], np.uint8), 0
+    few, found = np.empty(counts.shape[1] + BYTES, np.uint8), 0
     for sample in range(samples):
         dense = x[sample if len(rows) == 0 else 0]
         here = (rows[sample * steps : (sample + 1) * steps + 1], listed, sizes)
@@ -250,9 +299,10 @@ def step_events(
     x: Any, layer: Any, rules: Any, spikes: Any, membrane: Any, buffers: Any
 ) -> int:  # pragma: no cover
     """All steps of one sample of `run_lanes`; the number of nonzero inputs, -1 if one is too large."""
-    (index, starts, values, u, none, still, scratch), resting = buffers, layer.resting
+    (index, starts, words, values, u, none, still, scratch), resting = buffers, layer.resting
     lanes, places, outputs = layer.lanes, len(resting), membrane.shape[2] // len(resting)
-    if rules[MOST] < UNCHECKED and largest_byte(x, len(layer.unit_of)) > rules[MOST]:
+    scattered, unit = len(layer.targets_of) > 0, len(layer.unit_of) // layer.units
+    if rules[MOST] < UNCHECKED and largest_byte(x) > rules[MOST]:
         return -1
     before, found, listed = none, 0, (index, starts, values)
     for t in range(spikes.shape[0]):
@@ -261,12 +311,18 @@ def step_events(
             for place in range(places):
                 still[place] = resting[place]
             before = none
-        events = list_units(x[t], layer.unit_of, index, starts)
+        if scattered:
+            events = find_events(x[t], 0, len(layer.unit_of), index, 0)
+        else:
+            events = list_units(x[t], len(layer.unit_of), unit, index, starts, words)
         for i in range(0 if rules[BINARY] else events):
             values[i] = x[t, index[i]]
         fired = spikes[t]
         fired[:] = 0
-        run_places(layer, listed, u, still, before, rules, fired, outputs, scratch)
+        if scattered:
+            run_scattered(layer, listed, events, u, still, before, rules, fired, outputs, scratch)
+        else:
+            run_places(layer, listed, u, still, before, rules, fired, outputs, scratch[0])
         found += events
         before = fired
         for place in range(places if len(membrane) else 0):
@@ -286,12 +342,16 @@ def run_lanes(
     """
     layer = Lanes(*fields)
     room, places = len(layer.unit_of) + BYTES, len(layer.resting)
+    few_places = places if len(layer.targets_of) > 0 else 0
     buffers = (
-        np.empty(room, layer.listed.dtype), np.empty(layer.units + 1, np.int64), np.empty(room, np.int16),
+        np.empty(room, layer.listed.dtype), np.empty(layer.units + 1, np.int64),
+        (np.zeros(room // BYTES + 1, np.uint64), np.zeros(room // BYTES + 1, np.int64)), np.empty(room, np.int16),
         np.empty(places * layer.lanes, layer.state.dtype), np.zeros(spikes.shape[2], np.uint8),
-        np.empty(places, np.uint8), make_scratch(layer),
+        np.empty(places, np.uint8),
+        (make_scratch(layer, max(few_places, TOGETHER)), aligned(few_places, layer.lanes, layer.narrow),
+         np.zeros(few_places, np.uint8)),
     )  # fmt: skip
-    few, found = np.empty(counts.shape[1], np.uint8), 0
+    few, found = np.empty(counts.shape[1] + BYTES, np.uint8), 0
     for sample in range(x.shape[0]):
         trace = membrane[sample : sample + 1]
         n = step_events(x[sample], layer, rules, spikes[sample], trace, buffers)
@@ -312,7 +372,7 @@ def run_given(
     lanes, places, outputs = layer.lanes, len(layer.resting), counts.shape[1] // len(layer.resting)
     groups = layer.wide.shape[1] // lanes
     u, none = np.empty(places * lanes, layer.state.dtype), np.zeros(spikes.shape[2], np.uint8)
-    active, few = make_active(places), np.empty(places * outputs, np.uint8)
+    active, few = make_active(places), np.empty(places * outputs + BYTES, np.uint8)
     for place in range(places):
         active[place, PLACE], active[place, GROUP] = place, place % groups
     for sample in range(samples):
@@ -354,29 +414,17 @@ def starts_anew(t: int, rules: Any) -> Any:  # pragma: no cover
 
 
 @inlined
-def largest_byte(x: Any, size: int) -> int:  # pragma: no cover
-    """Of one sample (T, size or more); read here, where it stays in the cache."""
-    most = np.uint8(0)
-    for t in range(x.shape[0]):
-        for j in range(size):
-            most = max(most, x[t, j])
-    return int(most)
-
-
-@inlined
 def count_spikes(spikes: Any, channels: int, few: Any, counts: Any) -> None:  # pragma: no cover
-    """counts (C H W) <- sums over the steps of spikes (T, H W C or more). few: scratch, uint8, H W C."""
-    size = np.uint64(len(counts))
-    pixels, width = size // np.uint64(channels), np.uint64(channels)
+    """counts (C H W) <- sums over the steps of spikes (T, H W C or more). few: scratch, uint8, 64 more."""
+    size, steps = len(counts), spikes.shape[0]
+    pixels = size // channels
+    if steps <= MOST_BYTES and min(channels, pixels) >= SQUARE:
+        sum_bytes(few, spikes, 0, steps, size)
+        transpose_bytes(counts, few, pixels, channels)
+        return
     counts[:] = 0
-    for first in range(0, spikes.shape[0], 255):
-        few[:] = 0
-        for t in range(first, min(first + 255, spikes.shape[0])):
-            for k in range(len(few)):
-                few[k] += spikes[t, k]
-        for low in range(np.uint64(0), pixels, np.uint64(64)):  # few cache lines at a time
-            for c in range(width):
-                for pixel in range(low, min(low + np.uint64(64), pixels)):
-                    counts[c * pixels + pixel] += few[pixel * width + c]
-
-
+    for first in range(0, steps, MOST_BYTES):
+        sum_bytes(few, spikes, first, min(first + MOST_BYTES, steps), size)
+        for c in range(np.uint64(channels)):
+            for pixel in range(np.uint64(pixels)):
+                counts[c * np.uint64(pixels) + pixel] += few[pixel * np.uint64(channels) + c]

@@ -28,6 +28,7 @@ from sast_deploy.engines.fast.emit import (
     load,
     splat,
     store,
+    tools,
     vector,
 )
 
@@ -52,6 +53,30 @@ def unequal(x: Any, at: int, end: int, value: int) -> Any:  # pragma: no cover
     if end - at < BYTES:
         bits &= (np.uint64(1) << np.uint64(end - at)) - np.uint64(1)
     return bits
+
+
+@emitted
+def _largest_byte(typing: Any, data: Any, size: Any) -> Any:
+    """The largest of the first bytes, which are 64 or more."""
+
+    def generate(context: Any, b: Builder, signature: Any, values: Any) -> Value:
+        array, size = values
+        start, kind = data_of(context, b, signature.args[0], array), vector(BYTE, BYTES)
+        most, last = tools.alloca_once_value(b, constant(BYTE, 0, BYTES)), b.sub(size, LONG(BYTES))
+        with tools.for_range(b, b.sdiv(b.add(size, LONG(BYTES - 1)), LONG(BYTES))) as loop:
+            at = b.mul(loop.index, LONG(BYTES))
+            here = b.select(b.icmp_signed("<", at, last), at, last)
+            found, before = load(b, b.gep(start, [here]), kind), b.load(most)
+            b.store(b.select(b.icmp_unsigned(">", found, before), found, before), most)
+        return call(b, f"llvm.vector.reduce.umax.v{BYTES}i8", BYTE, [b.load(most)])
+
+    return types.uint8(data, types.int64), generate
+
+
+@inlined
+def largest_byte(x: Any) -> int:  # pragma: no cover
+    """Of one sample (T, 64 or more), padding and all; read here, where it stays in the cache."""
+    return int(_largest_byte(x, x.size)) if x.size else 0
 
 
 @emitted
@@ -159,6 +184,24 @@ def find_events(x: Any, begin: int, size: int, index: Any, at: int) -> int:  # p
         if bits != 0:
             _list_bits(bits, low, index, n)
             n += count_bits(bits)
+    return n
+
+
+@inlined
+def find_words(x: Any, size: int, index: Any, bits: Any, before: Any) -> int:  # pragma: no cover
+    """`find_events` of all x[:size]; also which of each 64 they are, and how many lie before these.
+
+    bits, before: (size / 64 + 1 or more,); of the first word beyond, no bit.
+    """
+    n, last = 0, np.uint64(0)
+    for low in range(0, size, BYTES):
+        found = unequal(x, low, size, 0)
+        bits[last], before[last] = found, n
+        last += np.uint64(1)
+        if found != 0:
+            _list_bits(found, low, index, n)
+            n += count_bits(found)
+    bits[last], before[last] = np.uint64(0), n
     return n
 
 

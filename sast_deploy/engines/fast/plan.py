@@ -47,6 +47,7 @@ from sast_deploy.program.program import (
 
 Array = npt.NDArray[Any]
 UNITY = 1 << LEAK_BITS
+FEW_INPUTS = 64  # of a place, up to which they are added to it one by one
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,11 @@ class Lanes(NamedTuple):
     hold; unit_rows: if they are spikes. room: the most segments of a place. channels: of maps, which are
     counted channel-first; 1 of others. resting: uint8 (P * G,), whether silence leaves membranes of 0 as they
     are. state, listed: empty arrays of the types of membranes and of positions.
+
+    Where few inputs reach a place, their weights are added to it one by one: table, int8 (rows, lanes) in
+    plain order; targets, int64 (n, 2): the places that a unit reaches and what is added to the number of an
+    input for its row; those of unit j are targets[targets_of[j] : targets_of[j + 1]]. Else all three have no
+    rows.
     """
 
     weight: Array
@@ -117,6 +123,9 @@ class Lanes(NamedTuple):
     resting: Array
     state: Array
     listed: Array
+    table: Array
+    targets_of: Array
+    targets: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -311,6 +320,7 @@ def _plan_lanes(
     padding[THRESHOLD] = short
     padding[:, :, : len(layer.weight) // groups] = constants.reshape(len(constants), groups, -1)
     wide = padding.reshape(len(constants), -1)
+    narrow_rows = most_rows(layer, room // x_max) if fits else -1
     silent = (constants[BIAS] == 0) & (constants[THRESHOLD] > 0)
     units, size = synapses.units, int(np.searchsorted(synapses.unit_of, synapses.units))
     places = (len(synapses.segment_of) - 1) // groups
@@ -318,13 +328,29 @@ def _plan_lanes(
         _aligned(pair_rows(synapses.weight)), lanes, synapses.unit_of[:size], units,
         synapses.segment_of.astype(np.uint32), synapses.segments[:, :2].astype(np.uint32),
         synapses.segments[:, 2].astype(np.int64), np.clip(wide, -short - 1, short).astype(np.int16),
-        wide.astype(np.int32), most_rows(layer, room // x_max) if fits else -1,
+        wide.astype(np.int32), narrow_rows,
         most_rows(layer, short // x_max), most_rows(layer, short), int(np.diff(synapses.segment_of).max()),
         len(layer.weight) if isinstance(layer, Conv2d) else 1,
         np.tile(silent.reshape(groups, -1).all(axis=1), places).astype(np.uint8),
         np.empty(0, np.int16 if rules.state.bits <= 16 else np.int32),
         np.empty(0, np.uint16 if size <= 1 << 16 else np.int32),
+        *_scattered(layer, synapses, narrow_rows),
     )  # fmt: skip
+
+
+def _scattered(layer: SpikingLayer, synapses: Synapses, narrow_rows: int) -> tuple[Array, Array, Array]:
+    """table, targets_of and targets of `Lanes`: of layers whose places see few inputs, all of which 16 bits hold."""
+    inputs = layer.weight[0].size
+    if isinstance(layer, Dense) or inputs > min(FEW_INPUTS, narrow_rows):
+        return synapses.weight[:0], np.zeros(0, np.int64), np.zeros((0, 2), np.int64)
+    places = np.repeat(np.arange(len(synapses.segment_of) - 1), np.diff(synapses.segment_of))
+    seen = [
+        (unit, place, offset)
+        for place, (begin, end, offset) in zip(places.tolist(), synapses.segments.tolist(), strict=True)
+        for unit in range(begin, end)
+    ]
+    units, targets = np.split(np.array(sorted(seen), np.int64).reshape(-1, 3), [1], axis=1)
+    return synapses.weight, np.searchsorted(units[:, 0], np.arange(synapses.units + 1)), np.ascontiguousarray(targets)
 
 
 def quick_step(layer: SpikingLayer, arithmetic: Arithmetic) -> int:

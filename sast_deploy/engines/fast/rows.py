@@ -21,6 +21,7 @@ from llvmlite import ir
 from numba import types
 
 from sast_deploy.engines.fast.emit import (
+    BYTE,
     LANES,
     LONG,
     POINTER,
@@ -181,3 +182,30 @@ def _sum_rows(valued: bool) -> Any:
 
 sum_rows = _sum_rows(valued=False)
 sum_valued_rows = _sum_rows(valued=True)
+
+
+@emitted
+def add_row(
+    typing: Any, sums: Any, place: Any, table: Any, row: Any, value: Any, outputs: Any
+) -> Any:  # fmt: skip
+    """sums[place] <- sums[place] + value * table[row], of the outputs alone and up to 31 more.
+
+    sums: int16 (places, lanes). table: int8 (rows, lanes), as it is. value: int16.
+    """
+
+    def generate(context: Any, b: Builder, signature: Any, given: Any) -> Value:
+        kinds = signature.args
+        arrays = [context.make_array(kinds[i])(context, b, given[i]) for i in (0, 2)]
+        lanes = tools.unpack_tuple(b, arrays[1].shape, 2)[1]
+        target, source = (data_of(context, b, kinds[i], given[i]) for i in (0, 2))
+        target = after(b, target, b.mul(given[1], lanes), SHORT)
+        source = b.gep(source, [b.mul(given[3], lanes)])
+        factor = splat(b, given[4])
+        with tools.for_range(b, b.sdiv(b.add(given[5], LONG(LANES - 1)), LONG(LANES))) as loop:
+            at = b.mul(loop.index, LONG(LANES))
+            here = after(b, target, at, SHORT)
+            weights = b.sext(load(b, b.gep(source, [at]), vector(BYTE)), vector(SHORT))
+            store(b, b.add(load(b, here, vector(SHORT)), b.mul(weights, factor)), here)
+        return context.get_dummy_value()
+
+    return types.void(sums, types.int64, table, types.int64, types.int16, types.int64), generate
