@@ -24,7 +24,7 @@ from sast_deploy.engines.fast.neurons import BINARY, INTERVAL, MOST, OFFSET, UNC
 from sast_deploy.engines.fast.bytemaps import MOST_BYTES, SQUARE, sum_bytes, transpose_bytes
 from sast_deploy.engines.fast.plan import Lanes
 from sast_deploy.engines.fast.rows import add_row, sum_rows, sum_valued_rows
-from sast_deploy.engines.fast.steps import GROUP, MOVED, PLACE, SUMS, step_places
+from sast_deploy.engines.fast.steps import step_places
 
 # Kernels that own no array need not count who does: that took a third of the time of a small layer's step.
 uncounted = compiled(error_model="numpy", _nrt=False)
@@ -98,111 +98,105 @@ def sum_widely(
 
 @uncounted
 def run_places(
-    layer: Any, events: Any, u: Any, still: Any, before: Any, rules: Any, fired: Any, outputs: int,
-    scratch: Any,
+    layer: Any, events: Any, u: Any, busy: Any, before: Any, rules: Any, fired: Any, outputs: int, scratch: Any
 ) -> None:  # pragma: no cover
     """One step of all places from the listed events, a few places at a time.
 
     A place without events, whose last step without events changed nothing, is not computed again. events:
-    index, starts, values. scratch: see `make_scratch`.
+    index, starts, values. busy: uint8 (places or more, 64 at least),
+    whether a place must be computed even so. scratch: see
+    `make_scratch`.
     """
-    (index, starts, values), (sums, total, ranges, counts, active, one) = events, scratch
+    (index, starts, values), (sums, total, ranges, counts, active, moved, one) = events, scratch
     weight, segment_of, seen, offsets = layer.weight, layer.segment_of, layer.seen, layer.offsets
-    lanes, binary, at = layer.lanes, rules[BINARY], (index, ranges, counts)
-    groups, lists, filled = layer.wide.shape[1] // lanes, 0, np.uint64(0)
-    for place in range(len(still)):
+    lanes, binary, at, single = layer.lanes, rules[BINARY], (index, ranges, counts), (1, outputs, layer.lanes, 0)
+    lists, filled = 0, np.uint64(0)
+    moved[:] = 0
+    for place in range(np.uint64(len(layer.resting))):
         first, n = filled, 0
-        for s in range(segment_of[place], segment_of[place + 1]):
+        for s in range(segment_of[place], segment_of[place + np.uint64(1)]):
             begin, end = starts[seen[s, 0]], starts[seen[s, 1]]
             ranges[filled, 0], ranges[filled, 1], ranges[filled, 2] = begin, end, offsets[s]
             n += end - begin
             filled += np.uint64(end > begin)
-        if n == 0 and still[place]:
+        if n == 0 and not busy[place]:
             continue
         wide = n > layer.narrow_rows
         if wide and lists > 0:
-            run_few(layer, at, values, u, still, before, rules, fired, (lists, outputs, lanes), scratch)
+            run_few(layer, at, values, u, busy, before, rules, fired, (lists, outputs, lanes, 0), scratch)
             lists = 0
-        group = place % groups if groups > 1 else 0
-        active[lists, PLACE], active[lists, GROUP], active[lists, MOVED] = place, group, 0
-        counts[lists] = filled - first
+        active[lists], counts[lists] = place, filled - first
         if wide:
             for r in range(filled - first):
                 for column in range(3):
                     ranges[r, column] = ranges[first + r, column]
             count = filled - first
             sum_widely(total, sums, index, ranges, count, weight, values, binary, layer.wide_rows, one)
-            step_places(total, u, before, layer.wide, rules, fired, active, (1, outputs, lanes))
-            still[place] = 0
+            step_places(total, u, before, layer.wide, rules, fired, active, moved, single)
+            busy[place] = 1
             filled = np.uint64(0)
             continue
         lists += 1
         if lists == TOGETHER:
-            run_few(layer, at, values, u, still, before, rules, fired, (lists, outputs, lanes), scratch)
+            run_few(layer, at, values, u, busy, before, rules, fired, (lists, outputs, lanes, 0), scratch)
             lists, filled = 0, np.uint64(0)
     if lists > 0:
-        run_few(layer, at, values, u, still, before, rules, fired, (lists, outputs, lanes), scratch)
+        run_few(layer, at, values, u, busy, before, rules, fired, (lists, outputs, lanes, 0), scratch)
 
 
 @uncounted
 def run_few(
-    layer: Any, at: Any, values: Any, u: Any, still: Any, before: Any, rules: Any, fired: Any, sizes: Any,
+    layer: Any, at: Any, values: Any, u: Any, busy: Any, before: Any, rules: Any, fired: Any, sizes: Any,
     scratch: Any,
 ) -> None:  # pragma: no cover
     """The places that are listed, in 16 bits."""
-    (index, ranges, counts), (sums, _, _, _, active, _) = at, scratch
+    (index, ranges, counts), (sums, _, _, _, active, moved, _) = at, scratch
     sum_listed(sums, index, ranges, counts, sizes[0], layer.weight, values, rules[BINARY])
-    step_places(sums, u, before, layer.narrow, rules, fired, active, sizes)
+    step_places(sums, u, before, layer.narrow, rules, fired, active, moved, sizes)
     for i in range(sizes[0]):
-        still[active[i, PLACE]] = counts[i] == 0 and active[i, MOVED] == 0
+        busy[active[i]] = moved[active[i]] or counts[i] > 0
 
 
 @uncounted
 def run_scattered(
-    layer: Any, events: Any, found: int, u: Any, still: Any, before: Any, rules: Any, fired: Any, outputs: int,
+    layer: Any, events: Any, found: int, u: Any, busy: Any, before: Any, rules: Any, fired: Any, outputs: int,
     scratch: Any,
 ) -> None:  # pragma: no cover
     """`run_places` where few inputs reach a place: each event is added to the places that it reaches."""
-    (index, _, values), (_, _, _, _, active, _) = events, scratch[0]
-    (sums, touched), lanes, places, lists = scratch[1:], layer.lanes, len(still), 0
-    groups = layer.wide.shape[1] // lanes
+    (index, _, values), (_, _, _, _, active, moved, _), sums = events, scratch[0], scratch[1]
+    one, binary, places = np.uint64(1), rules[BINARY], len(layer.resting)
     clear(sums.reshape(sums.size))
-    for i in range(found):
-        position, value = np.int64(index[i]), np.int16(1) if rules[BINARY] else values[i]
-        unit = layer.unit_of[position]
-        for k in range(layer.targets_of[unit], layer.targets_of[unit + 1]):
-            place = layer.targets[k, 0]
+    touched = moved  # for now
+    touched[:] = 0
+    for i in range(np.uint64(found)):
+        position, value = np.uint64(index[i]), np.int16(1) if binary else values[i]
+        unit = np.uint64(layer.unit_of[position])
+        for k in range(np.uint64(layer.targets_of[unit]), np.uint64(layer.targets_of[unit + one])):
+            place = np.uint64(layer.targets[k, 0])
             touched[place] = 1
-            add_row(sums, place, layer.table, position + layer.targets[k, 1], value, outputs)
+            add_row(sums, place, layer.table, position + np.uint64(layer.targets[k, 1]), value, outputs)
     for place in range(places):
-        if touched[place] or not still[place]:
-            active[lists, PLACE], active[lists, SUMS], active[lists, MOVED] = place, place, 0
-            active[lists, GROUP] = place % groups if groups > 1 else 0
-            lists += 1
-    step_places(sums, u, before, layer.narrow, rules, fired, active, (lists, outputs, lanes))
-    for i in range(lists):
-        place = active[i, PLACE]
-        still[place] = touched[place] == 0 and active[i, MOVED] == 0
-        touched[place] = 0
+        busy[place] |= touched[place]
+    lists = find_events(busy, 0, places, active, 0)
+    for place in range(places):
+        busy[place] = touched[place]
+    touched[:] = 0
+    step_places(sums, u, before, layer.narrow, rules, fired, active, moved, (lists, outputs, layer.lanes, 1))
+    for place in range(places):
+        busy[place] |= moved[place]
 
 
 @inlined
-def make_active(lists: int) -> Any:  # pragma: no cover
-    """Places of which the n-th has the n-th row of sums."""
-    active = np.zeros((lists, MOVED + 1), np.int64)
-    for i in range(lists):
-        active[i, SUMS] = i
-    return active
-
-
-@inlined
-def make_scratch(layer: Any, places: int) -> Any:  # pragma: no cover
-    """Sums of few places in 16 bits and of one in 32, ranges and their numbers, places, one range."""
-    lanes, single = layer.lanes, np.ones(1, np.int64)
+def make_scratch(layer: Any) -> Any:  # pragma: no cover
+    """Sums of few places in 16 bits and of one in 32, ranges and their numbers, places, whether these moved,
+    one range.
+    """
+    lanes, single, places = layer.lanes, np.ones(1, np.int64), len(layer.resting)
     return (
-        np.empty((TOGETHER, lanes), np.int16), np.empty((1, lanes), np.int32),
+        aligned(TOGETHER, lanes, layer.narrow), aligned(1, lanes, layer.wide),
         np.empty(((TOGETHER + 1) * layer.room + 1, 3), np.int64), np.empty(TOGETHER, np.int64),
-        make_active(places), (np.empty((1, 3), np.int64), single),
+        np.zeros(max(TOGETHER, places) + BYTES, np.int32), np.zeros(places, np.uint8),
+        (np.empty((1, 3), np.int64), single),
     )  # fmt: skip
 
 
@@ -215,7 +209,7 @@ def sum_counted(
     ranges: (begin, end, count); sums of 16 bits take in `most` rows each. scratch: the total is its second.
     none: no values.
     """
-    sums, total, _, _, _, (one, single) = scratch
+    sums, total, _, _, _, _, (one, single) = scratch
     one[0, 2] = 0
     total[:] = 0
     for r in range(groups):
@@ -257,7 +251,9 @@ def step_counts(
             sum_counted(scratch, ordered, ranges, groups, weight, layer.unit_rows, no_values)
         found += n
         fired = spikes[t]
-        step_places(scratch[1], u, before, layer.wide, rules, fired, scratch[4], (1, outputs, lanes))
+        step_places(
+            scratch[1], u, before, layer.wide, rules, fired, scratch[4], scratch[5], (1, outputs, lanes, 0)
+        )
         fired[outputs:] = 0
         before = fired
         for k in range(outputs if len(membrane) else 0):
@@ -279,7 +275,7 @@ def run_counted(
     buffers = (
         np.empty(size + BYTES, layer.listed.dtype), np.empty(size + BYTES, layer.listed.dtype),
         np.zeros(size + BYTES, np.uint8), np.empty((256, 3), np.int64), np.empty(lanes, layer.state.dtype),
-        np.zeros(spikes.shape[2], np.uint8), np.empty(0, np.int16), make_scratch(layer, 1),
+        np.zeros(spikes.shape[2], np.uint8), np.empty(0, np.int16), make_scratch(layer),
     )  # fmt: skip
     few, found = np.empty(counts.shape[1] + BYTES, np.uint8), 0
     for sample in range(samples):
@@ -299,7 +295,7 @@ def step_events(
     x: Any, layer: Any, rules: Any, spikes: Any, membrane: Any, buffers: Any
 ) -> int:  # pragma: no cover
     """All steps of one sample of `run_lanes`; the number of nonzero inputs, -1 if one is too large."""
-    (index, starts, words, values, u, none, still, scratch), resting = buffers, layer.resting
+    (index, starts, words, values, u, none, busy, scratch), resting = buffers, layer.resting
     lanes, places, outputs = layer.lanes, len(resting), membrane.shape[2] // len(resting)
     scattered, unit = len(layer.targets_of) > 0, len(layer.unit_of) // layer.units
     if rules[MOST] < UNCHECKED and largest_byte(x) > rules[MOST]:
@@ -309,7 +305,7 @@ def step_events(
         if starts_anew(t, rules):
             u[:] = 0
             for place in range(places):
-                still[place] = resting[place]
+                busy[place] = 1 - resting[place]
             before = none
         if scattered:
             events = find_events(x[t], 0, len(layer.unit_of), index, 0)
@@ -320,9 +316,9 @@ def step_events(
         fired = spikes[t]
         fired[:] = 0
         if scattered:
-            run_scattered(layer, listed, events, u, still, before, rules, fired, outputs, scratch)
+            run_scattered(layer, listed, events, u, busy, before, rules, fired, outputs, scratch)
         else:
-            run_places(layer, listed, u, still, before, rules, fired, outputs, scratch[0])
+            run_places(layer, listed, u, busy, before, rules, fired, outputs, scratch[0])
         found += events
         before = fired
         for place in range(places if len(membrane) else 0):
@@ -347,9 +343,8 @@ def run_lanes(
         np.empty(room, layer.listed.dtype), np.empty(layer.units + 1, np.int64),
         (np.zeros(room // BYTES + 1, np.uint64), np.zeros(room // BYTES + 1, np.int64)), np.empty(room, np.int16),
         np.empty(places * layer.lanes, layer.state.dtype), np.zeros(spikes.shape[2], np.uint8),
-        np.empty(places, np.uint8),
-        (make_scratch(layer, max(few_places, TOGETHER)), aligned(few_places, layer.lanes, layer.narrow),
-         np.zeros(few_places, np.uint8)),
+        np.zeros(places + BYTES, np.uint8),
+        (make_scratch(layer), aligned(few_places, layer.lanes, layer.narrow)),
     )  # fmt: skip
     few, found = np.empty(counts.shape[1] + BYTES, np.uint8), 0
     for sample in range(x.shape[0]):
@@ -370,11 +365,8 @@ def run_given(
     layer = Lanes(*fields)
     samples, steps = given.shape[:2]
     lanes, places, outputs = layer.lanes, len(layer.resting), counts.shape[1] // len(layer.resting)
-    groups = layer.wide.shape[1] // lanes
     u, none = np.empty(places * lanes, layer.state.dtype), np.zeros(spikes.shape[2], np.uint8)
-    active, few = make_active(places), np.empty(places * outputs + BYTES, np.uint8)
-    for place in range(places):
-        active[place, PLACE], active[place, GROUP] = place, place % groups
+    active, moved, few = np.arange(places).astype(np.int32), np.empty(places, np.uint8), np.empty(places * outputs + BYTES, np.uint8)
     for sample in range(samples):
         before = none
         for t in range(steps):
@@ -383,8 +375,8 @@ def run_given(
                 before = none
             fired = spikes[sample, t]
             fired[:] = 0
-            sizes = (places, outputs, lanes)
-            step_places(given[sample, t], u, before, layer.wide, rules, fired, active, sizes)
+            sizes = (places, outputs, lanes, 0)
+            step_places(given[sample, t], u, before, layer.wide, rules, fired, active, moved, sizes)
             before = fired
             for place in range(places if len(membrane) else 0):
                 for k in range(outputs):

@@ -191,18 +191,19 @@ def find_events(x: Any, begin: int, size: int, index: Any, at: int) -> int:  # p
 def find_words(x: Any, size: int, index: Any, bits: Any, before: Any) -> int:  # pragma: no cover
     """`find_events` of all x[:size]; also which of each 64 they are, and how many lie before these.
 
-    bits, before: (size / 64 + 1 or more,); of the first word beyond, no bit.
+    bits, before: (size / 64 + 1 or more,).
     """
-    n, last = 0, np.uint64(0)
-    for low in range(0, size, BYTES):
-        found = unequal(x, low, size, 0)
-        bits[last], before[last] = found, n
-        last += np.uint64(1)
-        if found != 0:
-            _list_bits(found, low, index, n)
-            n += count_bits(found)
-    bits[last], before[last] = np.uint64(0), n
-    return n
+    n, words = 0, np.uint64(size // BYTES)
+    for word in range(words):
+        found = _unequal_bits(x, np.int64(word) * BYTES, 0)
+        bits[word], before[word] = found, n
+        _list_bits(found, np.int64(word) * BYTES, index, n)
+        n += count_bits(found)
+    rest = size - size % BYTES
+    found = unequal(x, rest, size, 0) if rest < size else np.uint64(0)
+    bits[words], before[words] = found, n
+    _list_bits(found, rest, index, n)
+    return n + count_bits(found)
 
 
 @inlined

@@ -43,6 +43,7 @@ from sast_deploy.engines.fast.emit import (
 
 _ARGUMENTS = (POINTER, LONG, POINTER, POINTER, POINTER, LONG, POINTER, LONG, POINTER)
 BLOCK = 2 * LANES  # lanes whose sums take one register of 512 bits for S and one for H
+HALVES = 8  # of vectors, up to which an addition is written out
 HALF = 128  # added to the first weight of a word
 
 
@@ -184,6 +185,12 @@ sum_rows = _sum_rows(valued=False)
 sum_valued_rows = _sum_rows(valued=True)
 
 
+def _add_part(b: Builder, target: Value, source: Value, value: Value, at: Value, lanes: int) -> None:
+    here = after(b, target, at, SHORT)
+    weights = b.sext(load(b, b.gep(source, [at]), vector(BYTE, lanes)), vector(SHORT, lanes))
+    store(b, b.add(load(b, here, vector(SHORT, lanes)), b.mul(weights, splat(b, value, lanes))), here)
+
+
 @emitted
 def add_row(
     typing: Any, sums: Any, place: Any, table: Any, row: Any, value: Any, outputs: Any
@@ -200,12 +207,23 @@ def add_row(
         target, source = (data_of(context, b, kinds[i], given[i]) for i in (0, 2))
         target = after(b, target, b.mul(given[1], lanes), SHORT)
         source = b.gep(source, [b.mul(given[3], lanes)])
-        factor = splat(b, given[4])
-        with tools.for_range(b, b.sdiv(b.add(given[5], LONG(LANES - 1)), LONG(LANES))) as loop:
-            at = b.mul(loop.index, LONG(LANES))
-            here = after(b, target, at, SHORT)
-            weights = b.sext(load(b, b.gep(source, [at]), vector(BYTE)), vector(SHORT))
-            store(b, b.add(load(b, here, vector(SHORT)), b.mul(weights, factor)), here)
+        halves, out = b.sdiv(b.add(given[5], LONG(LANES // 2 - 1)), LONG(LANES // 2)), b.append_basic_block("out")
+        loops = b.append_basic_block("loops")
+        switch = b.switch(halves, loops)
+        for number in range(1, HALVES + 1):
+            block = b.append_basic_block(f"halves.{number}")
+            switch.add_case(LONG(number), block)
+            b.position_at_end(block)
+            for at in range(0, number - number % 2, 2):
+                _add_part(b, target, source, given[4], LONG(LANES // 2 * at), LANES)
+            if number % 2:
+                _add_part(b, target, source, given[4], LONG(LANES // 2 * (number - 1)), LANES // 2)
+            b.branch(out)
+        b.position_at_end(loops)
+        with tools.for_range(b, b.sdiv(b.add(halves, LONG(1)), LONG(2))) as loop:
+            _add_part(b, target, source, given[4], b.mul(loop.index, LONG(LANES)), LANES)
+        b.branch(out)
+        b.position_at_end(out)
         return context.get_dummy_value()
 
     return types.void(sums, types.int64, table, types.int64, types.int16, types.int64), generate

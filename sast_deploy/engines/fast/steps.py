@@ -122,11 +122,10 @@ def _quickly_leaked(b: Builder, u: Value, keep: Value, way: int) -> Value:
     return b.select(b.icmp_signed("<", u, zero), b.sub(zero, high), high)
 
 
-_ARGUMENTS = (POINTER, POINTER, POINTER, POINTER, LONG, POINTER, POINTER, POINTER, LONG, LONG, LONG)
-PLACE, SUMS, GROUP, MOVED = range(4)  # columns of the active places
+_ARGUMENTS = (*4 * (POINTER,), LONG, *4 * (POINTER,), *4 * (LONG,))
 TAIL = LANES // 2
 numba_types: Any = types
-_THREE = numba_types.UniTuple(types.int64, 3)
+_FOUR = numba_types.UniTuple(types.int64, 4)
 
 
 def _places_body(function: Any, work: Any, state: Any, way: int) -> None:
@@ -134,7 +133,7 @@ def _places_body(function: Any, work: Any, state: Any, way: int) -> None:
 
     What a place writes beyond its neurons its neighbour overwrites, since last vectors come first.
     """
-    outputs, kinds = function.args[9], (work, state, way)
+    outputs, kinds = function.args[10], (work, state, way)
     b = ir.IRBuilder(function.append_basic_block("entry"))
     whole = b.sdiv(b.add(outputs, LONG(TAIL - 1)), LONG(LANES))
     first = b.mul(whole, LONG(LANES))
@@ -148,7 +147,7 @@ def _places_body(function: Any, work: Any, state: Any, way: int) -> None:
 
 def _vectors(b: Builder, arguments: Any, kinds: Any, lanes: int, at: Value) -> None:
     """So many neurons from `at` on of every active place."""
-    total, u, before, vectors, gap, rules, spikes, active, lists, outputs, stride = arguments
+    total, u, before, vectors, gap, rules, spikes, active, moved, lists, outputs, stride, by_place = arguments
     work, state, _ = kinds
     step = _Step(b, rules, work, lanes)
     constants = [tools.alloca_once(b, step.kind) for _ in range(KEEP + 1)]
@@ -159,18 +158,19 @@ def _vectors(b: Builder, arguments: Any, kinds: Any, lanes: int, at: Value) -> N
             b.store(load(b, after(b, vectors, begin, work), step.kind), each)
 
     take_constants(LONG(0))
+    scattered = b.icmp_signed("!=", by_place, LONG(0))
     with tools.for_range(b, lists) as lister:
-        row = after(b, active, b.mul(lister.index, LONG(MOVED + 1)), LONG)
-        place, sums, group, moved = (load(b, b.gep(row, [LONG(8 * k)]), LONG) for k in range(MOVED + 1))
+        place = b.zext(load(b, after(b, active, lister.index, INT), INT), LONG)
         with b.if_then(b.icmp_signed("!=", gap, stride)):
-            take_constants(group)
-        first = b.add(b.mul(place, outputs), at)
+            take_constants(b.urem(place, b.udiv(gap, stride)))
+        first, row = b.add(b.mul(place, outputs), at), b.select(scattered, place, lister.index)
         pointers = (
-            after(b, total, b.add(b.mul(sums, stride), at), work),
+            after(b, total, b.add(b.mul(row, stride), at), work),
             after(b, u, b.add(b.mul(place, stride), at), state), b.gep(before, [first]), b.gep(spikes, [first]),
         )  # fmt: skip
         changed = _neurons(b, step, [b.load(each) for each in constants], pointers, kinds)
-        store(b, b.or_(moved, b.zext(changed, LONG)), b.gep(row, [LONG(8 * MOVED)]))
+        flag = b.gep(moved, [place])
+        b.store(b.or_(b.load(flag), b.zext(b.icmp_unsigned("!=", changed, changed.type(0)), BYTE)), flag)
 
 
 def _neurons(b: Builder, step: _Step, constants: list[Value], pointers: Any, kinds: Any) -> Value:
@@ -198,24 +198,25 @@ def _neurons(b: Builder, step: _Step, constants: list[Value], pointers: Any, kin
 @emitted
 def step_places(
     typing: Any, total: Any, u: Any, before: Any, vectors: Any, rules: Any, spikes: Any, active: Any,
-    sizes: Any,
+    moved: Any, sizes: Any,
 ) -> Any:  # fmt: skip
     """One step of all neurons of some places, in ascending order.
 
     total: weighted sums (rows, lanes), int16 or int32, in which all is reckoned; the plan knows that it
     fits. u: membranes (places * lanes,), as wide or narrower. before, spikes: bytes of 0 or 1 (places *
     outputs and a vector more): of the step before, and out. vectors: (5, groups * lanes) of the total's type.
-    active: int64 (lists or more, 4): place, its row of total, group; out: 1 is added to the bits
-    of the last if a membrane changed or one fired. sizes: lists, outputs of a place, lanes of a place.
+    active: int32 (lists or more,), the places. moved: uint8 (places,); out: 1 where a membrane changed or one
+    fired, else as it was. sizes: lists, outputs of a place, lanes of a place, and whether the rows of total
+    are those of all places, not only of the active ones.
     """
 
     def generate(context: Any, b: Builder, signature: Any, values: Any) -> Value:
         kinds = signature.args
         work, state = (ir.IntType(kinds[i].dtype.bitwidth) for i in (0, 1))
-        data = [data_of(context, b, kind, value) for kind, value in zip(kinds[:7], values[:7], strict=True)]
+        data = [data_of(context, b, kind, value) for kind, value in zip(kinds[:8], values[:8], strict=True)]
         table = context.make_array(kinds[3])(context, b, values[3])
         gap = tools.unpack_tuple(b, table.shape, 2)[1]
-        given = (*data[:4], gap, *data[4:], *tools.unpack_tuple(b, values[7], 3))
+        given = (*data[:4], gap, *data[4:], *tools.unpack_tuple(b, values[8], 4))
         chosen = _steps(b, work, state, 0)
         if state.width == SHORT.width:
             quick = load(b, b.gep(data[4], [LONG(8 * QUICK)]), LONG)
@@ -224,7 +225,7 @@ def step_places(
         b.call(chosen, given)
         return context.get_dummy_value()
 
-    return types.void(total, u, before, vectors, rules, spikes, active, _THREE), generate
+    return types.void(total, u, before, vectors, rules, spikes, active, moved, _FOUR), generate
 
 
 def _steps(b: Builder, work: Any, state: Any, way: int) -> Any:
