@@ -282,7 +282,7 @@ def test_other_processors_get_other_code_and_the_same_numbers(processor, tmp_pat
     done = subprocess.run(
         [sys.executable, "-c", OTHER_PROCESSOR], capture_output=True, text=True, check=False, env=environment
     )
-    assert done.stdout == "False None None None\n", done.stdout + done.stderr
+    assert done.stdout == "False None None None None None\n", done.stdout + done.stderr
 
 
 OTHER_PROCESSOR = """
@@ -292,9 +292,11 @@ from sast_deploy.engines.fast import emit, run_fast
 from sast_deploy.engines.reference import run_reference
 from sast_deploy.program.record import first_difference
 from tests.programs import conv_program, fc_program, random_frames
+from tests.unit.test_fast_lanes import conv, program_of
 
 rng, found = np.random.default_rng(1), []
-for program in (fc_program(rng, hidden=(300, 20)), conv_program(rng)):
+lanes = [program_of(rng, conv(rng, channels, 49), channels) for channels in (4, 16)]
+for program in (fc_program(rng, hidden=(300, 20)), conv_program(rng), *lanes):
     frames = random_frames(rng, program, 3)
     expected = run_reference(program, frames, trace=True)
     found.append(first_difference(run_fast(program, frames, trace=True), expected))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sast_deploy.base.compiled import compiled, inlined
+from sast_deploy.engines.fast.bytemaps import MOST_BYTES, SQUARE, sum_bytes, transpose_bytes
 from sast_deploy.engines.fast.emit import BYTES
 from sast_deploy.engines.fast.listing import (
     count_bits,
@@ -21,7 +22,6 @@ from sast_deploy.engines.fast.listing import (
     sort_by_count,
 )
 from sast_deploy.engines.fast.neurons import BINARY, INTERVAL, MOST, OFFSET, UNCHECKED
-from sast_deploy.engines.fast.bytemaps import MOST_BYTES, SQUARE, sum_bytes, transpose_bytes
 from sast_deploy.engines.fast.plan import Lanes
 from sast_deploy.engines.fast.rows import add_row, sum_rows, sum_valued_rows
 from sast_deploy.engines.fast.steps import step_places
@@ -57,7 +57,7 @@ def list_units(x: Any, size: int, unit: int, index: Any, starts: Any, words: Any
     """
     bits, before = words
     if len(starts) == 2:
-        starts[0], starts[1] = 0, find_events(x, 0, size, index, 0)
+        starts[0], starts[1] = 0, find_events(x, size, index)
         found: int = starts[1]
         return found
     found = find_words(x, size, index, bits, before)
@@ -102,7 +102,8 @@ def sum_widely(
 
 @uncounted
 def run_places(
-    layer: Any, events: Any, u: Any, busy: Any, before: Any, rules: Any, fired: Any, outputs: int, scratch: Any
+    layer: Any, events: Any, u: Any, busy: Any, before: Any, rules: Any, fired: Any, outputs: int,
+    scratch: Any,
 ) -> None:  # pragma: no cover
     """One step of all places from the listed events, a few places at a time.
 
@@ -113,8 +114,8 @@ def run_places(
     """
     (index, starts, values), (sums, total, ranges, counts, active, moved, one) = events, scratch
     weight, segment_of, seen, offsets = layer.weight, layer.segment_of, layer.seen, layer.offsets
-    lanes, binary, at, single = layer.lanes, rules[BINARY], (index, ranges, counts), (1, outputs, layer.lanes, 0)
-    lists, filled = 0, np.uint64(0)
+    lanes, binary, at = layer.lanes, rules[BINARY], (index, ranges, counts)
+    single, lists, filled = (1, outputs, lanes, 0), 0, np.uint64(0)
     moved[:] = 0
     for place in range(np.uint64(len(layer.resting))):
         first, n = filled, 0
@@ -181,7 +182,7 @@ def run_scattered(
             add_row(sums, place, layer.table, position + np.uint64(layer.targets[k, 1]), value, outputs)
     for place in range(places):
         busy[place] |= touched[place]
-    lists = find_events(busy, 0, places, active, 0)
+    lists = find_events(busy, places, active)
     for place in range(places):
         busy[place] = touched[place]
     touched[:] = 0
@@ -312,7 +313,7 @@ def step_events(
                 busy[place] = 1 - resting[place]
             before = none
         if scattered:
-            events = find_events(x[t], 0, len(layer.unit_of), index, 0)
+            events = find_events(x[t], len(layer.unit_of), index)
         else:
             events = list_units(x[t], len(layer.unit_of), unit, index, starts, words)
         for i in range(0 if rules[BINARY] else events):
@@ -342,10 +343,11 @@ def run_lanes(
     """
     layer = Lanes(*fields)
     room, places = len(layer.unit_of) + BYTES, len(layer.resting)
+    words = room // BYTES + 1
     few_places = places if len(layer.targets_of) > 0 else 0
     buffers = (
         np.empty(room, layer.listed.dtype), np.empty(layer.units + 1, np.int64),
-        (np.zeros(room // BYTES + 1, np.uint64), np.zeros(room // BYTES + 1, np.int64)), np.empty(room, np.int16),
+        (np.empty(words, np.uint64), np.empty(words, np.int64)), np.empty(room, np.int16),
         np.empty(places * layer.lanes, layer.state.dtype), np.zeros(spikes.shape[2], np.uint8),
         np.zeros(places + BYTES, np.uint8),
         (make_scratch(layer), aligned(few_places, layer.lanes, layer.narrow)),
@@ -370,7 +372,8 @@ def run_given(
     samples, steps = given.shape[:2]
     lanes, places, outputs = layer.lanes, len(layer.resting), counts.shape[1] // len(layer.resting)
     u, none = np.empty(places * lanes, layer.state.dtype), np.zeros(spikes.shape[2], np.uint8)
-    active, moved, few = np.arange(places).astype(np.int32), np.empty(places, np.uint8), np.empty(places * outputs + BYTES, np.uint8)
+    active, moved = np.arange(places).astype(np.int32), np.empty(places, np.uint8)
+    few = np.empty(places * outputs + BYTES, np.uint8)
     for sample in range(samples):
         before = none
         for t in range(steps):

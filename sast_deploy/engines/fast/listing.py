@@ -173,50 +173,58 @@ _take_indices: Callable[..., None] = _take_by_compressing(LANES) if COMPRESSES e
 
 
 @inlined
-def find_events(x: Any, begin: int, size: int, index: Any, at: int) -> int:  # pragma: no cover
-    """Positions of the nonzero x[begin : begin + size], in order, to index[at:]; where they end.
+def find_events(x: Any, size: int, index: Any) -> int:  # pragma: no cover
+    """index <- positions of the nonzero x[:size], in order; their number.
 
     x: at least 64 bytes. index: with room for 64 more than there are.
     """
-    n = at
-    for low in range(begin, begin + size, BYTES):
-        bits = unequal(x, low, begin + size, 0)
-        if bits != 0:
-            _list_bits(bits, low, index, n)
-            n += count_bits(bits)
+    n, whole = 0, size - size % BYTES
+    for low in range(0, whole, BYTES):
+        bits = _unequal_bits(x, low, 0)
+        _list_bits(bits, low, index, n)
+        n += count_bits(bits)
+    if whole < size:
+        bits = unequal(x, whole, size, 0)
+        _list_bits(bits, whole, index, n)
+        n += count_bits(bits)
     return n
 
 
 @inlined
 def find_words(x: Any, size: int, index: Any, bits: Any, before: Any) -> int:  # pragma: no cover
-    """`find_events` of all x[:size]; also which of each 64 they are, and how many lie before these.
+    """`find_events`; also which of each 64 they are, and how many lie before these.
 
     bits, before: (size / 64 + 1 or more,).
     """
     n, words = 0, np.uint64(size // BYTES)
     for word in range(words):
-        found = _unequal_bits(x, np.int64(word) * BYTES, 0)
-        bits[word], before[word] = found, n
-        _list_bits(found, np.int64(word) * BYTES, index, n)
-        n += count_bits(found)
-    rest = size - size % BYTES
-    found = unequal(x, rest, size, 0) if rest < size else np.uint64(0)
-    bits[words], before[words] = found, n
-    _list_bits(found, rest, index, n)
-    return n + count_bits(found)
+        low = np.int64(word) * BYTES
+        bits[word], before[word] = _unequal_bits(x, low, 0), n
+        _list_bits(bits[word], low, index, n)
+        n += count_bits(bits[word])
+    bits[words], before[words] = np.uint64(0), n
+    whole = size - size % BYTES
+    if whole < size:
+        bits[words] = unequal(x, whole, size, 0)
+        _list_bits(bits[words], whole, index, n)
+        n += count_bits(bits[words])
+    return n
 
 
 @inlined
 def find_counts(x: Any, size: int, index: Any, counts: Any) -> int:  # pragma: no cover
-    """The same of all x[:size], and their values to `counts`; their number."""
-    n = 0
-    for low in range(0, size, BYTES):
-        bits = unequal(x, low, size, 0)
-        if bits != 0:
-            beyond = max(low + BYTES - len(x), 0)
-            _list_bits(bits, low, index, n)
-            _take_bytes(bits << np.uint64(beyond), x, low - beyond, counts, n)
-            n += count_bits(bits)
+    """`find_events`; also their values to `counts`."""
+    n, whole = 0, size - size % BYTES
+    for low in range(0, whole, BYTES):
+        bits = _unequal_bits(x, low, 0)
+        _list_bits(bits, low, index, n)
+        _take_bytes(bits, x, low, counts, n)
+        n += count_bits(bits)
+    if whole < size:
+        bits, beyond = unequal(x, whole, size, 0), max(whole + BYTES - len(x), 0)
+        _list_bits(bits, whole, index, n)
+        _take_bytes(bits << np.uint64(beyond), x, whole - beyond, counts, n)
+        n += count_bits(bits)
     return n
 
 

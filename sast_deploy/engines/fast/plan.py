@@ -339,7 +339,7 @@ def _plan_lanes(
 
 
 def _scattered(layer: SpikingLayer, synapses: Synapses, narrow_rows: int) -> tuple[Array, Array, Array]:
-    """table, targets_of and targets of `Lanes`: of layers whose places see few inputs, all of which 16 bits hold."""
+    """table, targets_of and targets of `Lanes`: where places see few inputs, all of which 16 bits hold."""
     inputs = layer.weight[0].size
     if isinstance(layer, Dense) or inputs > min(FEW_INPUTS, narrow_rows):
         return synapses.weight[:0], np.zeros(0, np.int64), np.zeros((0, 2), np.int64)
@@ -349,8 +349,9 @@ def _scattered(layer: SpikingLayer, synapses: Synapses, narrow_rows: int) -> tup
         for place, (begin, end, offset) in zip(places.tolist(), synapses.segments.tolist(), strict=True)
         for unit in range(begin, end)
     ]
-    units, targets = np.split(np.array(sorted(seen), np.int64).reshape(-1, 3), [1], axis=1)
-    return synapses.weight, np.searchsorted(units[:, 0], np.arange(synapses.units + 1)), np.ascontiguousarray(targets)
+    found = np.array(sorted(seen), np.int64).reshape(-1, 3)
+    targets_of = np.searchsorted(found[:, 0], np.arange(synapses.units + 1))
+    return synapses.weight, targets_of, found[:, 1:].copy()
 
 
 def quick_step(layer: SpikingLayer, arithmetic: Arithmetic) -> int:

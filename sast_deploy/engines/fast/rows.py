@@ -1,18 +1,19 @@
 """Sums of the rows of weights that listed events select, in registers from the first event to the last.
 
-Two weights are read as one 16-bit word w = 256 h + l, the second as it is, the first stored as l = weight + 128.
-Of n rows two sums are kept a word, modulo 2**16: S = sum of w and H = sum of (w >> 8), the shift arithmetic. Then
+Two weights are read as one 16-bit word w = 256 h + l: the second is h, the first stored as l = weight + 128.
+Of n rows two sums are kept a word, modulo 2**16, S of w and H of w >> 8, an arithmetic shift. Then
 
-    sum of the second weights = H      sum of the first weights = S - 256 H - 128 n
+    sum of the second weights = H        sum of the first weights = S - 256 H - 128 n
 
 exactly, wherever 16 bits hold the sum, whatever overflowed on the way. So 64 weights cost one load, one shift
 and two additions an event, where sign-extending them costs two conversions and two additions. A block of 64
-lanes, at the end one of 32 where that will do, stores its first half as first weights, its second half as
-second ones: `pair_rows`.
+lanes, at the end one of 32 where that will do, has its first half as first weights and its second half as
+second ones: see `pair_rows`.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -96,7 +97,7 @@ def _rows_body(function: Any, vectors: int, kind: Any, valued: bool) -> None:
     sums, lanes, index, ranges, counts, lists, weight, stride, values = function.args
     b = ir.IRBuilder(function.append_basic_block("entry"))
     ends = [*range(0, LANES * vectors, BLOCK), LANES * vectors]
-    held = [_Held(b, at, end - at) for at, end in zip(ends[:-1], ends[1:], strict=True)]
+    held = [_Held(b, at, end - at) for at, end in pairwise(ends)]
     first, weights = tools.alloca_once_value(b, LONG(0)), tools.alloca_once(b, SHORT)
     with tools.for_range(b, lists) as lister:
         for each in held:
@@ -166,7 +167,8 @@ def _sum_rows(valued: bool) -> Any:
             function, new = function_of(b, name, ir.VoidType(), _ARGUMENTS)
             if new:
                 _passes_body(function, kind, valued)
-            b.call(function, (data[0], lanes, *(data[i] for i in (1, 2, 3)), given[4], data[5], stride, data[6]))
+            lists = (data[1], data[2], data[3], given[4])
+            b.call(function, (data[0], lanes, *lists, data[5], stride, data[6]))
             return context.get_dummy_value()
 
         return types.void(sums, index, ranges, counts, types.int64, weight, values), generate
@@ -207,8 +209,8 @@ def add_row(
         target, source = (data_of(context, b, kinds[i], given[i]) for i in (0, 2))
         target = after(b, target, b.mul(given[1], lanes), SHORT)
         source = b.gep(source, [b.mul(given[3], lanes)])
-        halves, out = b.sdiv(b.add(given[5], LONG(LANES // 2 - 1)), LONG(LANES // 2)), b.append_basic_block("out")
-        loops = b.append_basic_block("loops")
+        halves = b.sdiv(b.add(given[5], LONG(LANES // 2 - 1)), LONG(LANES // 2))
+        out, loops = b.append_basic_block("out"), b.append_basic_block("loops")
         switch = b.switch(halves, loops)
         for number in range(1, HALVES + 1):
             block = b.append_basic_block(f"halves.{number}")

@@ -166,8 +166,10 @@ def _vectors(b: Builder, arguments: Any, kinds: Any, lanes: int, at: Value) -> N
         first, row = b.add(b.mul(place, outputs), at), b.select(scattered, place, lister.index)
         pointers = (
             after(b, total, b.add(b.mul(row, stride), at), work),
-            after(b, u, b.add(b.mul(place, stride), at), state), b.gep(before, [first]), b.gep(spikes, [first]),
-        )  # fmt: skip
+            after(b, u, b.add(b.mul(place, stride), at), state),
+            b.gep(before, [first]),
+            b.gep(spikes, [first]),
+        )
         changed = _neurons(b, step, [b.load(each) for each in constants], pointers, kinds)
         flag = b.gep(moved, [place])
         b.store(b.or_(b.load(flag), b.zext(b.icmp_unsigned("!=", changed, changed.type(0)), BYTE)), flag)

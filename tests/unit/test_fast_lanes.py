@@ -1,0 +1,141 @@
+"""The fast engine's vector kernels: widths around a vector's, ways through the step, few inputs and many."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sast_deploy.engines.fast import FastEngine
+from sast_deploy.engines.fast.neurons import FLOOR, KEPT, QUICK, TOWARD_ZERO
+from sast_deploy.engines.fast.rows import pair_rows
+from sast_deploy.program.fixedpoint import QFormat
+from sast_deploy.program.program import Conv2d, Program, frozen_ints
+from sast_deploy.program.record import first_difference
+from tests.programs import GEOMETRIES, RULES, conv, dense, random_frames, readout, vectorised
+
+WIDTHS = [1, 15, 16, 17, 31, 33, 48, 49, 64, 65, 95, 130]
+CHANNELS = {"few inputs": 4, "many inputs": 16}  # of a place: added one by one, or listed for each place
+PLANE = (7, 6)
+WIDE_STATE = replace(RULES, state=QFormat(16, 8))
+
+
+def program_of(rng, layer, channels, plane=PLANE, rules=RULES, steps=6, input_max=4):
+    """The layer and a readout of all its neurons."""
+    shape, outputs = (channels, *plane), len(layer.weight)
+    if isinstance(layer, Conv2d):
+        outputs *= int(np.prod([axis.outputs for axis in layer.axes(shape)]))
+    layers = (layer, readout(rng, outputs, 3))
+    return Program("lanes", shape, input_max, steps, ("a", "b", "c"), rules, layers)
+
+
+def differences(program, frames):
+    """Where the engine and the second specification part, with frames as arrays."""
+    return first_difference(FastEngine(program).run(frames, trace=True), vectorised(program, frames))
+
+
+def with_silence(rng, program, density=0.06, samples=3):
+    """Frames of which whole steps and regions are silent, so that places rest and wake."""
+    frames = random_frames(rng, program, samples, density)
+    frames[:, 1:3] = 0
+    frames[:, :, :, : program.input_shape[1] // 2] *= rng.random((samples, program.steps, 1, 1, 1)) < 0.3
+    return frames
+
+
+@pytest.mark.parametrize("channels", CHANNELS.values(), ids=CHANNELS)
+@pytest.mark.parametrize("outputs", WIDTHS)
+@pytest.mark.parametrize("input_max", [1, 4])
+def test_convolutions_of_every_width(outputs, channels, input_max):
+    rng = np.random.default_rng(outputs)
+    program = program_of(rng, conv(rng, channels, outputs), channels, input_max=input_max)
+    lanes = FastEngine(program).plans[0].lanes
+    assert (len(lanes.targets_of) > 0) == (channels == CHANNELS["few inputs"])
+    assert differences(program, with_silence(rng, program)) is None
+
+
+@pytest.mark.parametrize("channels", CHANNELS.values(), ids=CHANNELS)
+@pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
+@pytest.mark.parametrize("bias", [0, 3])
+def test_convolutions_of_every_geometry(geometry, channels, bias):
+    """Without a bias a place without events rests, with one it does not."""
+    rng = np.random.default_rng(5)
+    layer = replace(conv(rng, channels, 20, **geometry), bias=frozen_ints(np.full(20, bias)))
+    program = program_of(rng, layer, channels, plane=(11, 12))
+    assert differences(program, with_silence(rng, program)) is None
+
+
+@pytest.mark.parametrize("outputs", WIDTHS)
+@pytest.mark.parametrize("input_max", [1, 4])
+def test_dense_layers_of_every_width(outputs, input_max):
+    rng = np.random.default_rng(outputs)
+    program = program_of(rng, dense(rng, 84, outputs), 2, input_max=input_max)
+    assert differences(program, with_silence(rng, program, 0.4)) is None
+
+
+DECAYS = {"no leak": [0], "all leak": [1, 700, 4096], "some leak": [0, 700, 4096]}
+
+
+@pytest.mark.parametrize("decays", DECAYS.values(), ids=DECAYS)
+@pytest.mark.parametrize("rounding", ["floor", "toward-zero", "half-up", "half-even"])
+@pytest.mark.parametrize(
+    ("reset", "overflow"), [("subtract", "saturate"), ("zero", "saturate"), ("subtract", "wrap")]
+)
+@pytest.mark.parametrize("rules", [RULES, WIDE_STATE], ids=["8 bits", "16 bits"])
+def test_every_way_through_the_step(rules, decays, rounding, reset, overflow):
+    """From the ends of the state's range, too: weights are as large as they can be."""
+    rng = np.random.default_rng(7)
+    rules = replace(rules, leak_rounding=rounding, reset=reset, overflow=overflow, weight_bits=8)
+    layer = replace(
+        dense(rng, 84, 50), v_decay=frozen_ints(np.resize(decays, 50)), weight_exp=rules.state.bits // 4,
+        weight=frozen_ints(rng.integers(-128, 128, (50, 84))),
+    )  # fmt: skip
+    program = program_of(rng, layer, 2, rules=rules, steps=12)
+    ways = {"no leak": KEPT, "all leak": {"floor": FLOOR, "toward-zero": TOWARD_ZERO}.get(rounding, 0)}
+    label = next(name for name, values in DECAYS.items() if values is decays)
+    assert FastEngine(program).plans[0].rules[QUICK] == ways.get(label, 0)
+    record = vectorised(program, random_frames(rng, program, 4, 0.1))
+    membranes = record.traces[0].membrane
+    assert {membranes.min(), membranes.max()} >= {rules.state.low, rules.state.high} or overflow == "wrap"
+    assert differences(program, random_frames(rng, program, 4, 0.1)) is None
+
+
+@pytest.mark.parametrize("steps", [1, 255, 256, 300])
+def test_spikes_of_maps_are_counted_beyond_a_byte(steps):
+    rng = np.random.default_rng(steps)
+    layer = replace(conv(rng, 2, 18), bias=frozen_ints(np.full(18, 90)), vth=frozen_ints(np.full(18, 4)))
+    program = program_of(rng, layer, 2, steps=steps)
+    frames = random_frames(rng, program, 1, 0.1)
+    expected = vectorised(program, frames)
+    assert expected.counts[0].max() == steps
+    assert first_difference(FastEngine(program).run(frames), expected) is None
+
+
+def test_sums_of_paired_rows_reach_both_ends():
+    """32,767 and -32,768 in 16 bits, of which the halves overflow on the way."""
+    rng = np.random.default_rng(0)
+    weight = np.zeros((64, 84), np.int64)
+    weight[:32] = 127
+    weight[32:] = -128
+    layer = dense(rng, 84, 64)
+    layer = replace(layer, weight=frozen_ints(weight), bias=frozen_ints([0]), vth=frozen_ints([100]))
+    rules = replace(WIDE_STATE, weight_bits=8)
+    program = program_of(rng, layer, 2, rules=rules, steps=2, input_max=255)
+    frames = np.zeros((3, 2, 2, *PLANE), np.uint8)
+    frames[0], frames[1, 0], frames[2].reshape(2, -1)[:, :2] = 255, 1, 129
+    assert differences(program, frames) is None
+
+
+def test_paired_rows_hold_every_weight():
+    table = np.arange(-128, 128, dtype=np.int64).astype(np.int8).repeat(2)[: 4 * 96].reshape(4, 96)
+    paired = pair_rows(table)
+    assert paired.shape == (4, 128)
+    assert not paired[:, 96:].any()
+    words = paired.view("<i2")
+    high = words >> 8
+    low = words - 256 * high - 128
+    for half, lanes in (
+        (low[:, :32], slice(0, 32)), (high[:, :32], slice(32, 64)), (low[:, 32:48], slice(64, 80)),
+        (high[:, 32:48], slice(80, 96)),
+    ):  # fmt: skip
+        assert np.array_equal(half, table[:, lanes])
