@@ -295,7 +295,7 @@ from tests.programs import conv_program, fc_program, random_frames
 from tests.unit.test_fast_lanes import conv, program_of
 
 rng, found = np.random.default_rng(1), []
-lanes = [program_of(rng, conv(rng, channels, 49), channels) for channels in (4, 16)]
+lanes = [program_of(rng, conv(rng, channels, 49), channels) for channels in (4, 32)]
 for program in (fc_program(rng, hidden=(300, 20)), conv_program(rng), *lanes):
     frames = random_frames(rng, program, 3)
     expected = run_reference(program, frames, trace=True)

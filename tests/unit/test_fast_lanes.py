@@ -16,7 +16,7 @@ from sast_deploy.program.record import first_difference
 from tests.programs import GEOMETRIES, RULES, conv, dense, random_frames, readout, vectorised
 
 WIDTHS = [1, 15, 16, 17, 31, 33, 48, 49, 64, 65, 95, 130]
-CHANNELS = {"few inputs": 4, "many inputs": 16}  # of a place: added one by one, or listed for each place
+CHANNELS = {"few inputs": 4, "many inputs": 32}  # of a place: may be added one by one, or are listed for each
 PLANE = (7, 6)
 WIDE_STATE = replace(RULES, state=QFormat(16, 8))
 
@@ -51,7 +51,8 @@ def test_convolutions_of_every_width(outputs, channels, input_max):
     program = program_of(rng, conv(rng, channels, outputs), channels, input_max=input_max)
     lanes = FastEngine(program).plans[0].lanes
     assert (len(lanes.targets_of) > 0) == (channels == CHANNELS["few inputs"])
-    assert differences(program, with_silence(rng, program)) is None
+    for density in (0.06, 0.6):
+        assert differences(program, with_silence(rng, program, density)) is None
 
 
 @pytest.mark.parametrize("channels", CHANNELS.values(), ids=CHANNELS)

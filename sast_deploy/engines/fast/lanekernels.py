@@ -28,6 +28,7 @@ from sast_deploy.engines.fast.steps import step_places
 
 # Kernels that own no array need not count who does: that took a third of the time of a small layer's step.
 uncounted = compiled(error_model="numpy", _nrt=False, forceinline=True)
+FEW_EVENTS = 6  # of a place on average, up to which adding each to its places takes less than listing them
 TOGETHER = 16  # places whose sums wait in the first-level cache for the step of their neurons
 
 
@@ -49,24 +50,16 @@ def clear(numbers: Any) -> None:  # pragma: no cover
 
 
 @inlined
-def list_units(x: Any, size: int, unit: int, index: Any, starts: Any, words: Any) -> int:  # pragma: no cover
-    """Positions of the nonzero inputs of one step, and where each unit's start; their number.
+def find_starts(words: Any, unit: int, starts: Any) -> None:  # pragma: no cover
+    """starts[j] <- how many of the inputs that `find_words` found lie before unit j.
 
-    x: (size or more,). unit: inputs of a unit. index: with room for them and 64 more. starts: (units + 1,).
-    words: scratch, (2, size / 64 + 2).
+    words: what it found. unit: inputs of a unit. starts: (units + 1,).
     """
-    bits, before = words
-    if len(starts) == 2:
-        starts[0], starts[1] = 0, find_events(x, size, index)
-        found: int = starts[1]
-        return found
-    found = find_words(x, size, index, bits, before)
-    position = np.uint64(0)
+    (bits, before), position = words, np.uint64(0)
     for j in range(len(starts)):
         word, inside = position >> np.uint64(6), position & np.uint64(63)
         starts[j] = before[word] + count_bits(bits[word] & ((np.uint64(1) << inside) - np.uint64(1)))
         position += np.uint64(unit)
-    return found
 
 
 @inlined
@@ -302,7 +295,7 @@ def step_events(
     """All steps of one sample of `run_lanes`; the number of nonzero inputs, -1 if one is too large."""
     (index, starts, words, values, u, none, busy, scratch), resting = buffers, layer.resting
     lanes, places, outputs = layer.lanes, len(resting), membrane.shape[2] // len(resting)
-    scattered, unit = len(layer.targets_of) > 0, len(layer.unit_of) // layer.units
+    size, reached = len(layer.unit_of), len(layer.targets)
     if rules[MOST] < UNCHECKED and largest_byte(x) > rules[MOST]:
         return -1
     before, found, listed = none, 0, (index, starts, values)
@@ -312,17 +305,20 @@ def step_events(
             for place in range(places):
                 busy[place] = 1 - resting[place]
             before = none
-        if scattered:
-            events = find_events(x[t], len(layer.unit_of), index)
+        if layer.units == 1:
+            events = find_events(x[t], size, index)
+            starts[0], starts[1] = 0, events
         else:
-            events = list_units(x[t], len(layer.unit_of), unit, index, starts, words)
+            events = find_words(x[t], size, index, words[0], words[1])
         for i in range(0 if rules[BINARY] else events):
             values[i] = x[t, index[i]]
         fired = spikes[t]
         fired[:] = 0
-        if scattered:
+        if reached > 0 and events * reached <= FEW_EVENTS * places * layer.units:
             run_scattered(layer, listed, events, u, busy, before, rules, fired, outputs, scratch)
         else:
+            if layer.units > 1:
+                find_starts(words, size // layer.units, starts)
             run_places(layer, listed, u, busy, before, rules, fired, outputs, scratch[0])
         found += events
         before = fired

@@ -47,7 +47,7 @@ from sast_deploy.program.program import (
 
 Array = npt.NDArray[Any]
 UNITY = 1 << LEAK_BITS
-FEW_INPUTS = 64  # of a place, up to which they are added to it one by one
+FEW_INPUTS = 256  # of a place, up to which events can be so few that they are added to it one by one
 
 
 @dataclass(frozen=True)
@@ -100,10 +100,10 @@ class Lanes(NamedTuple):
     counted channel-first; 1 of others. resting: uint8 (P * G,), whether silence leaves membranes of 0 as they
     are. state, listed: empty arrays of the types of membranes and of positions.
 
-    Where few inputs reach a place, their weights are added to it one by one: table, int8 (rows, lanes) in
-    plain order; targets, int64 (n, 2): the places that a unit reaches and what is added to the number of an
-    input for its row; those of unit j are targets[targets_of[j] : targets_of[j + 1]]. Else all three have no
-    rows.
+    Where few inputs reach a place, events' weights can be added to it one by one: table, int8 (rows, lanes),
+    in plain order; targets, int64 (n, 2): the places that a unit reaches and what is added to the number of
+    an input for its row; those of unit j are targets[targets_of[j] : targets_of[j + 1]]. Else all three have
+    no rows.
     """
 
     weight: Array
