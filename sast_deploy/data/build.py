@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from math import prod
@@ -131,9 +132,12 @@ def _framed_chunks(
 ) -> Iterator[tuple[EventFrames, int, Records]]:
     """Frames of the samples in chunks, in order, with their checksums; few chunks are in memory at once."""
     room = max(1, min(CHUNK, SCRATCH // prod(binner.shape)))
+    kept = threading.local()  # memory that is new is slow: the kernel clears each page of it
 
     def frame_chunk(start: int) -> tuple[EventFrames, int, Records]:
-        scratch, parts, records = np.empty((room, *binner.shape), np.uint8), [], []
+        if not hasattr(kept, "scratch"):
+            kept.scratch = np.empty((room, *binner.shape), np.uint8)
+        scratch, parts, records = kept.scratch, [], []
         end = min(start + CHUNK, len(samples))
         for first in range(start, end, room):
             part = samples[first : min(first + room, end)]
