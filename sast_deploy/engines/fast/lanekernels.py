@@ -82,7 +82,8 @@ def sum_widely(
 
     one: scratch, a range and its number.
     """
-    (part, single), total[:] = one, 0
+    (part, single) = one
+    clear(total[0])
     for r in range(count):
         begin, part[0, 2] = ranges[r, 0], ranges[r, 2]
         while begin < ranges[r, 1]:
@@ -209,7 +210,7 @@ def sum_counted(
     """
     sums, total, _, _, _, _, (one, single) = scratch
     one[0, 2] = 0
-    total[:] = 0
+    clear(total[0])
     for r in range(groups):
         begin, end, count = ranges[r, 0], ranges[r, 1], np.int32(ranges[r, 2])
         while begin < end:
