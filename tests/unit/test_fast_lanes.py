@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sast_deploy.base.eventframes import EventFrames
 from sast_deploy.engines.fast import FastEngine
 from sast_deploy.engines.fast.neurons import FLOOR, KEPT, QUICK, TOWARD_ZERO
 from sast_deploy.engines.fast.rows import pair_rows
@@ -140,3 +141,17 @@ def test_paired_rows_hold_every_weight():
         (high[:, 32:48], slice(80, 96)),
     ):  # fmt: skip
         assert np.array_equal(half, table[:, lanes])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("input_max", [1, 4])
+@pytest.mark.parametrize("kind", ["dense", "conv"])
+def test_more_inputs_than_16_bits_number(kind, input_max):
+    rng = np.random.default_rng(3)
+    size = (1 << 16) + 200
+    layer = dense(rng, size, 17) if kind == "dense" else conv(rng, 1, 3, kernel=(1, 5), stride=(1, 5))
+    program = program_of(rng, layer, 1, plane=(1, size), steps=2, input_max=input_max)
+    frames = random_frames(rng, program, 2, 0.1)
+    assert differences(program, frames) is None
+    lists = FastEngine(program).run(EventFrames.from_dense(frames), trace=True)
+    assert first_difference(lists, vectorised(program, frames)) is None

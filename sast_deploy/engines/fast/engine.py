@@ -206,7 +206,9 @@ class FastEngine:
 
 def _entries(x: Array | EventFrames) -> Array:
     """All of them, (samples, T, size or more)."""
-    return _read_only(x.dense().reshape(*x.shape[:2], -1)) if isinstance(x, EventFrames) else x
+    if isinstance(x, EventFrames):
+        return _read_only(x.dense().reshape(*x.shape[:2], prod(x.shape[2:])))
+    return x
 
 
 def _resample(plan: ResamplingPlan, x: Array) -> Array:
@@ -217,7 +219,8 @@ def _resample(plan: ResamplingPlan, x: Array) -> Array:
         (channels, height, width), (rows, columns) = plan.in_shape, plan.layer.factors
         maps = x[..., : channels * height * width].reshape(-1, height, width, channels)
         copies = maps.repeat(columns, axis=2).repeat(rows, axis=1)
-        out[..., : prod(plan.out_shape)] = copies.reshape(*x.shape[:2], -1)
+        size = prod(plan.out_shape)
+        out[..., :size] = copies.reshape(*x.shape[:2], size)
     return _read_only(out)
 
 

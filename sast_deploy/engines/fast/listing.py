@@ -147,9 +147,15 @@ def _take_by_compressing(lanes: int) -> Any:
     def typed(typing: Any, bits: Any, source: Any, begin: Any, target: Any, at: Any) -> Any:
         def generate(context: Any, b: Builder, signature: Any, values: Any) -> Value:
             kinds, kind = signature.args, ir.IntType(signature.args[1].dtype.bitwidth)
-            start = after(b, data_of(context, b, kinds[1], values[1]), values[2], kind)
-            packed = _compressed(b, values[0], load(b, start, vector(kind, lanes)))
-            store(b, packed, after(b, data_of(context, b, kinds[3], values[3]), values[4], kind))
+            source, target = (data_of(context, b, kinds[i], values[i]) for i in (1, 3))
+            bits, begin, _, at = values[0], *values[2:]
+            # One register at a time: LLVM's code for several stores to the stack as if that were aligned.
+            width = min(lanes, 8 * BYTES // kind.width)
+            for low in range(0, lanes, width):
+                part = b.trunc(b.lshr(bits, LONG(low)), ir.IntType(width))
+                here = load(b, after(b, source, b.add(begin, LONG(low)), kind), vector(kind, width))
+                store(b, _compressed(b, b.zext(part, LONG), here), after(b, target, at, kind))
+                at = b.add(at, b.zext(b.ctpop(part), LONG))
             return context.get_dummy_value()
 
         return types.void(types.uint64, source, types.int64, target, types.int64), generate
