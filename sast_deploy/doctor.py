@@ -200,7 +200,15 @@ def _measured() -> Iterator[Check]:
         found, wanted = f"cannot look: {error}", "what was fastest here"
         yield Check("measured", found, wanted, ok=False, remedy=MEND_PACKAGES, essential=False)
         return
-    for answer in answers():
+    kept = answers()
+    asked = {answer.question.split()[0] for answer in kept}
+    for word in os.environ.get(VARIABLE, "").split():
+        topic, _, chosen = word.partition("=")
+        if topic not in asked or not chosen:
+            wanted, remedy = "TOPIC=NAME of a question below", f"unset {VARIABLE}, or mend it"
+            found = f"{word!r:.60} names no question that was asked here"
+            yield Check(VARIABLE, found, wanted, ok=False, remedy=remedy, essential=False)
+    for answer in kept:
         times = ", ".join(f"{name} {1e3 * seconds:.3g} ms" for name, seconds in answer.seconds.items())
         wanted = f"{VARIABLE}={answer.question.split()[0]}=NAME decides otherwise"
         yield Check(f"fastest: {answer.question}", f"{answer.fastest} ({times})", wanted, ok=True)

@@ -72,17 +72,23 @@ class EventFrames:
 
     def _hold(self) -> None:
         """Take the fields as plain read-only arrays. Raises DataError: other types or lengths."""
-        shape = tuple(operator.index(n) for n in self.shape)
+        try:
+            shape = tuple(operator.index(n) for n in self.shape)
+            events = len(self.index)
+        except TypeError as error:
+            found = f"shape {self.shape!r:.60} and index of {type(self.index).__name__}"
+            raise DataError(found, where="event frames", expected="integers, and an array") from error
         if len(shape) != 5 or min(shape) < 0 or prod(shape[2:]) > np.iinfo(np.int32).max:
             raise DataError(f"shape {shape}", where="event frames", expected="(samples, time, C, H, W)")
         object.__setattr__(self, "shape", shape)
-        events = len(self.index)
         wanted = {
             "starts": (np.int64, shape[0] * shape[1] + 1), "index": (index_type(shape), events),
             "count": (np.uint8, events),
         }  # fmt: skip
         for name, (kind, length) in wanted.items():
             array = np.ascontiguousarray(getattr(self, name)).view(np.ndarray)
+            if array.flags.writeable:
+                array = array.copy()  # whoever holds the other end could write to what has been checked
             if array.dtype != kind or array.shape != (length,):
                 found = f"{name} of {array.dtype} {array.shape}"
                 raise DataError(found, where="event frames", expected=f"{np.dtype(kind)} ({length},)")
@@ -141,13 +147,24 @@ class EventFrames:
 
     @classmethod
     def joined(cls, parts: Sequence[EventFrames]) -> EventFrames:
-        """The samples of all parts, one or more of equal shape but for their number, one after the other."""
+        """The samples of all parts, one or more, one after the other.
+
+        Raises DataError: parts of unequal shape but for their number of samples.
+        """
+        for part in parts:
+            if part.shape[1:] != parts[0].shape[1:]:
+                shapes = f"{parts[0].shape} and {part.shape}"
+                raise DataError(f"parts of {shapes}", where="event frames", expected="samples of one shape")
         before = np.cumsum([0, *(len(part.index) for part in parts)])
         starts = [part.starts[1:] + events for part, events in zip(parts, before, strict=False)]
         return cls._trusted(
             (sum(map(len, parts)), *parts[0].shape[1:]), np.concatenate([np.zeros(1, np.int64), *starts]),
             np.concatenate([part.index for part in parts]), np.concatenate([part.count for part in parts]),
         )  # fmt: skip
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and unpickled ones are checked, and read-only, as all are."""
+        return type(self), (self.shape, self.starts, self.index, self.count)
 
     def __len__(self) -> int:
         return self.shape[0]

@@ -45,7 +45,7 @@ Candidates = Mapping[str, Callable[[], object]]
 class Answer(Settings, called="measurement", error=SastError):
     """A question, digests of the machine and of the code, seconds by candidate, and the fastest of them."""
 
-    question: Annotated[str, Text(1024)]
+    question: Annotated[str, Text(1024, blank=False)]
     machine: Annotated[str, Text(64)]
     code: Annotated[str, Text(1024)]
     seconds: Annotated[dict[str, float], Named(AMOUNT)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
@@ -125,6 +127,31 @@ def test_nothing_in_it_can_be_changed():
         events.shape = (1, 1, 1, 1, 1)  # type: ignore[misc]
 
 
+def test_copies_are_checked_and_as_fixed_as_the_first():
+    for again in (copy.deepcopy(some()), pickle.loads(pickle.dumps(some()))):
+        assert same(again, some())
+        assert not any(each.flags.writeable for each in (again.starts, again.index, again.count))
+    crafted = some()
+    object.__setattr__(crafted, "index", crafted.index + np.uint16(6))
+    with pytest.raises(DataError, match="index"):
+        pickle.loads(pickle.dumps(crafted))
+
+
+def test_whoever_made_the_lists_cannot_change_them_later():
+    events = some()
+    index = events.index.copy()
+    made = EventFrames(events.shape, events.starts, index, events.count)
+    index[:] = 60_000
+    assert same(made, events)
+
+
+def test_only_parts_of_one_shape_are_joined():
+    for shape in ((1, 2, 1, 2, 4), (1, 3, 1, 2, 3)):
+        other = EventFrames.from_dense(np.ones(shape, np.uint8))
+        with pytest.raises(DataError, match=r"event frames: parts of .*expected samples of one shape"):
+            EventFrames.joined([some(), other])
+
+
 WRONG = {
     "starts from 1 to 5": ("starts", 0, 1),
     "starts from 0 to 4": ("starts", -1, 4),
@@ -161,9 +188,12 @@ def test_many_rows_of_the_same_positions_are_sound():
 
 def test_what_does_not_fit_is_refused():
     events = some()
-    for shape in ((2, 2, 1, 2), (2, -2, 1, 2, 3), (3, 2, 1, 2, 3)):
+    for shape in ((2, 2, 1, 2), (2, -2, 1, 2, 3), (3, 2, 1, 2, 3), None, "abcde", (2, 2, 1, 2, 3.0)):
         with pytest.raises(DataError, match="event frames: "):
             EventFrames(shape, events.starts, events.index, events.count)  # type: ignore[arg-type]
+    for nothing in (None, 5):
+        with pytest.raises(DataError, match="event frames: "):
+            EventFrames(events.shape, events.starts, nothing, events.count)  # type: ignore[arg-type]
     with pytest.raises(DataError, match="index of int64"):
         EventFrames(events.shape, events.starts, events.index.astype(np.int64), events.count)
     with pytest.raises(DataError, match=r"count of uint8 \(4,\)"):

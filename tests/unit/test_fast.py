@@ -35,6 +35,7 @@ from tests.programs import (
     RULES,
     conv,
     conv_program,
+    decoder_program,
     dense as dense_layer,
     fc_program,
     random_frames,
@@ -98,6 +99,15 @@ def test_records_without_traces_and_without_samples():
     empty = run_fast(program, frames[:0], trace=True)
     assert [len(count) for count in empty.counts] == [0, 0, 0]
     assert empty.logits.shape == (0, 3)
+
+
+@pytest.mark.parametrize("make", [*PROGRAMS.values(), decoder_program])
+@pytest.mark.parametrize(("samples", "steps"), [(0, 4), (2, 0), (0, 0)])
+def test_no_samples_and_no_steps(make, samples, steps):
+    program = make(np.random.default_rng(2))
+    frames = np.zeros((samples, steps, *program.input_shape), np.uint8)
+    for given in (frames, EventFrames.from_dense(frames)):
+        assert first_difference(run_fast(program, given, trace=True), vectorised(program, frames)) is None
 
 
 def test_a_spiking_last_layer_counts_its_spikes():

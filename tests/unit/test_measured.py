@@ -155,3 +155,15 @@ def test_the_doctor_lists_what_was_measured() -> None:
     assert check.ok
     assert check.name == f"fastest: {QUESTION}"
     assert check.found.startswith("fast (slow ")
+
+
+def test_the_doctor_passes_over_what_asks_nothing_and_names_what_decides_nothing(monkeypatch) -> None:
+    fastest(QUESTION, slow_and_fast())
+    (kept,) = folder().iterdir()
+    for blank in ("", "   "):
+        (folder() / f"blank{len(blank)}.json").write_text(kept.read_text().replace(QUESTION, blank))
+    monkeypatch.setenv(measured.VARIABLE, "tests.sleep=fast tests.slep=fast tests.sleep")
+    first, second, answer = doctor._measured()
+    assert (first.ok, second.ok, answer.ok) == (False, False, True)
+    assert first.found == "'tests.slep=fast' names no question that was asked here"
+    assert second.found == "'tests.sleep' names no question that was asked here"

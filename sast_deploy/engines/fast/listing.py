@@ -148,7 +148,7 @@ def _take_by_compressing(lanes: int) -> Any:
         def generate(context: Any, b: Builder, signature: Any, values: Any) -> Value:
             kinds, kind = signature.args, ir.IntType(signature.args[1].dtype.bitwidth)
             source, target = (data_of(context, b, kinds[i], values[i]) for i in (1, 3))
-            bits, begin, _, at = values[0], *values[2:]
+            bits, _, begin, _, at = values
             # One register at a time: LLVM's code for several stores to the stack as if that were aligned.
             width = min(lanes, 8 * BYTES // kind.width)
             for low in range(0, lanes, width):
