@@ -82,7 +82,7 @@ def sum_widely(
 
     one: scratch, a range and its number.
     """
-    (part, single) = one
+    part, single = one
     clear(total[0])
     for r in range(count):
         begin, part[0, 2] = ranges[r, 0], ranges[r, 2]
@@ -102,9 +102,8 @@ def run_places(
     """One step of all places from the listed events, a few places at a time.
 
     A place without events, whose last step without events changed nothing, is not computed again. events:
-    index, starts, values. busy: uint8 (places or more, 64 at least),
-    whether a place must be computed even so. scratch: see
-    `make_scratch`.
+    index, starts, values. busy: uint8 (places or more, 64 at least), whether a place must be computed even
+    so. scratch: see `make_scratch`.
     """
     (index, starts, values), (sums, total, ranges, counts, active, moved, one) = events, scratch
     weight, segment_of, seen, offsets = layer.weight, layer.segment_of, layer.seen, layer.offsets

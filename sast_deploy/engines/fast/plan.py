@@ -343,15 +343,14 @@ def _scattered(layer: SpikingLayer, synapses: Synapses, narrow_rows: int) -> tup
     inputs = layer.weight[0].size
     if isinstance(layer, Dense) or inputs > min(FEW_INPUTS, narrow_rows):
         return synapses.weight[:0], np.zeros(0, np.int64), np.zeros((0, 2), np.int64)
-    places = np.repeat(np.arange(len(synapses.segment_of) - 1), np.diff(synapses.segment_of))
-    seen = [
-        (unit, place, offset)
-        for place, (begin, end, offset) in zip(places.tolist(), synapses.segments.tolist(), strict=True)
-        for unit in range(begin, end)
-    ]
-    found = np.array(sorted(seen), np.int64).reshape(-1, 3)
-    targets_of = np.searchsorted(found[:, 0], np.arange(synapses.units + 1))
-    return synapses.weight, targets_of, found[:, 1:].copy()
+    begin, end, offset = synapses.segments.astype(np.int64).T
+    width, segments_of_place = end - begin, np.diff(synapses.segment_of)
+    place = np.repeat(np.arange(len(segments_of_place)), segments_of_place)
+    unit = np.repeat(begin - width.cumsum() + width, width) + np.arange(width.sum())
+    by_unit = np.argsort(unit, kind="stable")
+    targets_of = np.searchsorted(unit[by_unit], np.arange(synapses.units + 1))
+    targets = np.stack([np.repeat(place, width), np.repeat(offset, width)], axis=1)[by_unit]
+    return synapses.weight, targets_of, targets
 
 
 def quick_step(layer: SpikingLayer, arithmetic: Arithmetic) -> int:
