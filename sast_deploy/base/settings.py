@@ -12,9 +12,11 @@ is checked when it is made (`Window(0)` raises a DataError), read by `Window.fro
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+import numpy as np
 
 from sast_deploy.base.errors import SastError
 from sast_deploy.base.rules import (
@@ -85,11 +87,27 @@ def check_fields(value: Any) -> None:
 
 
 class Checked:
-    """Base of a frozen dataclass that refuses fields which break their rules, as `check_fields`."""
+    """Base of a frozen dataclass that refuses fields which break their rules, as `check_fields`.
+
+    added_later: fields with a default that files, and digests, from before them do not have.
+    """
+
+    added_later: ClassVar[frozenset[str]] = frozenset()
 
     def __post_init__(self) -> None:
         """Refuse what `check_fields` refuses."""
         check_fields(self)
+
+    def said(self) -> Iterator[tuple[str, Any]]:
+        """(name, value) of every field, without those added later that say no more than their absence."""
+        for each in fields(self):  # type: ignore[arg-type]  # of whoever derives from this
+            value = getattr(self, each.name)
+            if each.name not in self.added_later or not np.array_equal(value, _default(each)):
+                yield each.name, value
+
+
+def _default(field: Field[Any]) -> Any:
+    return field.default if field.default_factory is MISSING else field.default_factory()
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ def compile_network(
 
 class _Builder:
     def __init__(self, network: FloatNetwork, profile: Profile, choices: Mapping[int, LayerChoice]) -> None:
-        self.network, self.profile, self.choices = network, profile, choices
+        self.network, self.profile, self.choices = network, profile.obeying(network.reset_order), choices
         self.losses: list[tuple[float, float]] = []  # share clipped and rms error of each weighted layer
         self.warnings: list[str] = []
         # What the next layer's weights see: the real value of one integer unit, and the largest integer.
@@ -103,9 +103,7 @@ class _Builder:
 
     def build(self, name: str) -> Compilation:
         layers: list[Layer] = []
-        resets = self.network.reset, self.profile.arithmetic.reset
-        if resets[0] != resets[1]:
-            self.warnings.append("trained with reset {!r}, but this profile has {!r}".format(*resets))
+        self._compare_resets()
         for index, layer in enumerate(self.network.layers):
             layers.append(self._layer(layer, index))
         program = Program(
@@ -122,6 +120,15 @@ class _Builder:
         _check_currents(program, bounds)
         facts = [LayerFacts(p, *loss) for p, loss in zip(prove(program, bounds), self.losses, strict=True)]
         return Compilation(program, tuple(facts), (*self.warnings, *_silent(program, bounds)))
+
+    def _compare_resets(self) -> None:
+        trained, rules = self.network, self.profile.arithmetic
+        if trained.reset != rules.reset:
+            given = f"trained with reset {trained.reset!r}, but this profile has {rules.reset!r}"
+            self.warnings.append(given)
+        elif trained.reset_order != rules.reset_order:
+            given = f"trained with reset {trained.reset_order}, but this profile has {rules.reset_order}"
+            self.warnings.append(given)
 
     def _layer(self, layer: FloatLayer, index: int) -> Layer:
         where, choice = f"layer {index}", self.choices.get(index)

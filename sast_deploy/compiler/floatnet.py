@@ -6,12 +6,15 @@ leak kappa, at step t:
     a_t = sum_j A_ij x_j,(t - d_ij) + sum_j R_ij s_j,(t-1)
     c_t = a_t                                                no current filter
     c_t = kappa * c_{t-1} + a_t                              with one
-    u_t = alpha * u_{t-1} + c_t + b - theta * s_{t-1}        reset "subtract"
+    u_t = alpha * u_{t-1} + c_t + b - theta * s_{t-1}        reset "subtract", "after-leak"
+    u_t = alpha * (u_{t-1} - theta * s_{t-1}) + c_t + b      reset "subtract", "before-leak"
     u_t = alpha * u_{t-1} * (1 - s_{t-1}) + c_t + b          reset "zero"
     s_t = (u_t >= theta)
 
-    logits = W_out * mean_t(s_{t-d}) + b_out                 with a readout
-    logits = sum_t(s_t)                                      without, of the last layer
+    m_t = alpha * m_{t-1} + c_t + b                          with a readout, whose alpha is 1 by default
+    logits = m_T / T                                         decoding "last" without leak: a mean
+    logits = m_T, max_t(m_t) or mean_t(m_t)                  else, decoding "last", "max", "mean"
+    logits = sum_t(s_t)                                      without readout, of the last layer
 
 x of the first layer is the frame's count divided by `input_clip`. u, c, s and what is under way are 0 before
 the first step of every sample; what would arrive after the last step is lost. Nothing here can be constructed
@@ -30,8 +33,9 @@ import numpy.typing as npt
 
 from sast_deploy.base.rules import INT32, Choice, Floats, Ints, Items, Whole
 from sast_deploy.base.settings import check_fields
-from sast_deploy.program.fixedpoint import RESETS
+from sast_deploy.program.fixedpoint import RESET_ORDERS, RESETS, check_order
 from sast_deploy.program.program import (
+    DECODINGS,
     SIZE_MAX,
     STEPS_MAX,
     WIDE,
@@ -170,7 +174,11 @@ class FloatUpsample(Upsamples):
 
 @dataclass(frozen=True, eq=False)
 class FloatReadout(Flattens):
-    """Sum over time without spikes. weight: float32 (classes, in). bias: (classes,). delay: int32 (1,).
+    """Leaky integrators that never spike; by default, without leak, sums over time.
+
+    weight: float32 (classes, in). bias: (classes,). delay: int32 (1,). leak: the share of the membrane
+    potential m that a step keeps, (classes,), 0 to 1; None: 1. current_leak: as in FloatDense. decoding: the
+    logits are the "last" m, its largest value over time, "max", or its "mean".
 
     >>> sast.FloatReadout(np.eye(2)).bias.tolist()
     [0.0, 0.0]
@@ -179,9 +187,23 @@ class FloatReadout(Flattens):
     weight: Annotated[FloatArray, Floats("out in")]
     bias: PerNeuron
     delay: OneDelay
+    leak: Leak
+    current_leak: Leak
+    decoding: Annotated[str, Choice(DECODINGS)]
 
-    def __init__(self, weight: npt.ArrayLike, bias: Numbers = 0.0, delay: int = 0) -> None:
-        _keep(self, weight=weight, bias=bias, delay=_whole(delay))
+    def __init__(
+        self,
+        weight: npt.ArrayLike,
+        bias: Numbers = 0.0,
+        delay: int = 0,
+        leak: Numbers | None = None,
+        current_leak: Numbers | None = None,
+        decoding: str = "last",
+    ) -> None:
+        _keep(
+            self, weight=weight, bias=bias, delay=_whole(delay), leak=leak, current_leak=current_leak,
+            decoding=decoding,
+        )  # fmt: skip
 
 
 FloatSpiking = FloatDense | FloatConv2d
@@ -204,7 +226,7 @@ class FloatNetwork:
     neurons without leak 1), and a wrong one changes every spike without a word. input_clip: the count that
     training scaled to 1.0. input_max: the largest count of a frame; None: input_clip. classes: the label of
     each logit; None: "0", "1", ... reset: "subtract" or "zero", what it was trained with; a profile's own may
-    differ.
+    differ. reset_order: whether "subtract" acts "after-leak" or "before-leak"; frameworks differ.
 
     Raises ValueError.
 
@@ -221,6 +243,7 @@ class FloatNetwork:
     input_max: Annotated[int, Whole(1, INT32.max)]
     classes: tuple[str, ...]
     reset: Annotated[str, Choice(RESETS)]
+    reset_order: Annotated[str, Choice(RESET_ORDERS)]
 
     def __init__(
         self,
@@ -232,6 +255,7 @@ class FloatNetwork:
         input_max: int | None = None,
         classes: Iterable[str] | None = None,
         reset: str = "subtract",
+        reset_order: str = "after-leak",
     ) -> None:
         shape = tuple(np.atleast_1d(np.asarray(input_shape)).tolist())
         largest = input_clip if input_max is None else input_max
@@ -240,8 +264,9 @@ class FloatNetwork:
         _keep(
             self, layers=tuple(layers), input_shape=(*shape, 1, 1) if len(shape) == 1 else shape,
             steps=_plain(steps), alpha=alpha, input_clip=_plain(input_clip), input_max=_plain(largest),
-            classes=classes, reset=reset,
+            classes=classes, reset=reset, reset_order=reset_order,
         )  # fmt: skip
+        check_order(reset, reset_order)
         self._check_layers()
         self._check_leaks()
         outputs = math.prod(self.shapes()[-1])

@@ -77,6 +77,13 @@ def leak(state: int, decay: int, rounding: str) -> int:
     return divide_pow2(state * ((1 << LEAK_BITS) - decay), LEAK_BITS, rounding)
 
 
+def filtered(current: int, arriving: int, decay: int, rules: Arithmetic) -> int:
+    """The current: what arrives, and with a filter what is left of the step before."""
+    if decay == NO_DECAY_FILTER:
+        return arriving
+    return fit(leak(current, decay, rules.leak_rounding) + arriving, CURRENT, "wrap")
+
+
 class Neurons:
     """The LIF neurons of one layer: current, membrane potential and remembered spike, one integer each."""
 
@@ -98,28 +105,60 @@ class Neurons:
     def step(self, accumulated: list[int]) -> list[int]:
         """Advance by one step from the weighted sums a_t; returns the spikes s_t (0 or 1)."""
         for i, total in enumerate(accumulated):
-            self.current[i] = self._filter(i, shift(total, self.weight_exp, self.rules.shift_rounding))
+            arriving = shift(total, self.weight_exp, self.rules.shift_rounding)
+            self.current[i] = filtered(self.current[i], arriving, self.u_decay[i], self.rules)
             u = self._after_reset(i) + self.current[i] + self.bias[i]
             self.membrane[i] = fit(u, self.rules.state, self.rules.overflow)
         self.spiked = [self._fires(u, vth) for u, vth in zip(self.membrane, self.vth, strict=True)]
         return self.spiked
 
-    def _filter(self, i: int, arriving: int) -> int:
-        """The current: what arrives, and with a filter what is left of the step before."""
-        if self.u_decay[i] == NO_DECAY_FILTER:
-            return arriving
-        kept = leak(self.current[i], self.u_decay[i], self.rules.leak_rounding)
-        return fit(kept + arriving, CURRENT, "wrap")
-
     def _after_reset(self, i: int) -> int:
         """What the leak and the delayed reset leave of the last step's membrane potential."""
-        decay, rounding = self.v_decay[i], self.rules.leak_rounding
-        if self.rules.reset == "subtract":
-            return leak(self.membrane[i], decay, rounding) - self.vth[i] * self.spiked[i]
-        return leak(self.membrane[i] * (1 - self.spiked[i]), decay, rounding)
+        u, decay, rounding = self.membrane[i], self.v_decay[i], self.rules.leak_rounding
+        if self.rules.reset == "zero":
+            return leak(u * (1 - self.spiked[i]), decay, rounding)
+        reset = self.vth[i] * self.spiked[i]
+        if self.rules.reset_order == "before-leak":
+            return leak(u - reset, decay, rounding)
+        return leak(u, decay, rounding) - reset
 
     def _fires(self, membrane: int, vth: int) -> int:
         return int(membrane >= vth if self.rules.comparison == ">=" else membrane > vth)
+
+
+class Integrators:
+    """The readout of one sample: current and membrane potential of every class, and its logit so far."""
+
+    def __init__(self, layer: Readout, rules: Arithmetic) -> None:
+        """All states start at 0."""
+        self.layer, self.rules, self.classes = layer, rules, len(layer.weight)
+        self.bias = layer.bias.tolist()
+        self.v_decay = per_neuron(layer.v_decay, self.classes).tolist()
+        self.u_decay = per_neuron(layer.u_decay, self.classes).tolist()
+        self.clear()
+
+    def clear(self) -> None:
+        """Current, membrane potential and logit of every class as before the first step."""
+        self.current, self.membrane = [0] * self.classes, [0] * self.classes
+        self.logits: list[int] | None = None
+
+    def step(self, accumulated: list[int]) -> list[int]:
+        """Advance by one step from the weighted sums a_t; returns the logits of the steps up to this one."""
+        for i, total in enumerate(accumulated):
+            arriving = shift(total, self.layer.weight_exp, self.rules.shift_rounding)
+            self.current[i] = filtered(self.current[i], arriving, self.u_decay[i], self.rules)
+            kept = leak(self.membrane[i], self.v_decay[i], self.rules.leak_rounding)
+            self.membrane[i] = kept + self.current[i] + self.bias[i]
+        self.logits = self._decoded()
+        return self.logits
+
+    def _decoded(self) -> list[int]:
+        if self.logits is None or self.layer.decoding == "last":
+            return list(self.membrane)
+        pairs = zip(self.logits, self.membrane, strict=True)
+        if self.layer.decoding == "max":
+            return [max(pair) for pair in pairs]
+        return [sum(pair) for pair in pairs]
 
 
 class Synapses:
@@ -180,12 +219,16 @@ class _Reference:
         self.neurons = {
             index: Neurons(layer, shapes[index + 1], program.arithmetic) for index, layer in program.spiking()
         }
+        last = program.layers[-1]
+        self.readout = Integrators(last, program.arithmetic) if isinstance(last, Readout) else None
 
     def run(self, frames: list[list[int]]) -> _Run:
         for synapses_of_layer in self.synapses:
             synapses_of_layer.clear()
         for neurons in self.neurons.values():
             neurons.clear()
+        if self.readout is not None:
+            self.readout.clear()
         empty: list[list[list[int]]] = [[] for _ in self.neurons]
         result = _Run(empty, [[] for _ in self.neurons], [0] * len(self.program.classes))
         for t, values in enumerate(frames):
@@ -201,7 +244,8 @@ class _Reference:
             elif isinstance(layer, Upsample):
                 values = total
             elif isinstance(layer, Readout):
-                self._read_out(layer, total, result)
+                assert self.readout is not None
+                result.logits = self.readout.step(total)
             else:
                 values = self._spike(index, layer, t, total, result)
         if not isinstance(self.program.layers[-1], Readout):
@@ -217,11 +261,6 @@ class _Reference:
         result.membranes[number].append(list(neurons.membrane))
         result.spikes[number].append(list(spikes))
         return spikes
-
-    def _read_out(self, layer: Readout, total: list[int], result: _Run) -> None:
-        for i, bias in enumerate(layer.bias.tolist()):
-            rounding = self.program.arithmetic.shift_rounding
-            result.logits[i] += shift(total[i], layer.weight_exp, rounding) + bias
 
 
 def synapses(layer: Layer, in_shape: Shape) -> Fanout:

@@ -7,7 +7,7 @@ in /sast/program/arithmetic. A field that is None, or says no more than before i
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set as AbstractSet
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
@@ -21,7 +21,7 @@ from sast_deploy.base.reading.hdf5 import read_dataset
 from sast_deploy.base.rules import INT32, Choice, Ints, Items, Rule, Text, Whole
 from sast_deploy.base.settings import ruled
 from sast_deploy.program.fixedpoint import Arithmetic, QFormat
-from sast_deploy.program.program import ADDED_LATER, LABEL, Layer, Program
+from sast_deploy.program.program import LABEL, Layer, Program
 
 RECOMPILE = "compile the checkpoint again"
 EXPECTED = Expected(
@@ -37,17 +37,18 @@ COMPRESSED = 1024  # numbers from which on an array is compressed
 
 def write_program(group: h5py.Group, program: Program) -> None:
     """Fill /sast/program."""
-    for name in PROGRAM:
-        if name not in ADDED_LATER or getattr(program, name) != ADDED_LATER[name]:
-            put(group, name, getattr(program, name))
+    for name, value in program.said():
+        if name in PROGRAM:
+            put(group, name, value)
     put(group, "classes", json.dumps(program.classes))
     put(group, "arithmetic/state_bits", program.arithmetic.state.bits)
     put(group, "arithmetic/state_fraction_bits", program.arithmetic.state.fraction_bits)
-    for name in RULES:
-        put(group, f"arithmetic/{name}", getattr(program.arithmetic, name))
+    for name, value in program.arithmetic.said():
+        if name in RULES:
+            put(group, f"arithmetic/{name}", value)
     for index, layer in enumerate(program.layers):
         put(group, f"layers/{index}/kind", layer.kind)
-        for name, value in vars(layer).items():
+        for name, value in layer.said():
             if value is not None:
                 put(group, f"layers/{index}/{name}", value)
 
@@ -58,7 +59,7 @@ def read_program(group: h5py.Group, path: Path) -> Program:
     Raises:
         NetFileError: a dataset is missing, unknown, or holds what its field may not; names it.
     """
-    layers, later = group["layers"], set(ADDED_LATER)
+    layers, later = group["layers"], Program.added_later
     _check_names(group, {*PROGRAM, *PARTS} - later, later, path)
     _check_names(layers, {str(index) for index in range(len(layers))}, set(), path)
     classes = parse_json(_value(group, "classes", LABEL, path), path, EXPECTED)
@@ -98,9 +99,11 @@ def text(group: h5py.Group, name: str) -> str:
 
 def _read_rules(group: h5py.Group, path: Path) -> Arithmetic:
     bits, state = ruled(QFormat)["bits"], ("state_bits", "state_fraction_bits")
-    _check_names(group, {*RULES, *state}, set(), path)
+    later = Arithmetic.added_later
+    _check_names(group, {*RULES, *state} - later, later, path)
     form = QFormat(*(_value(group, name, bits, path) for name in state))
-    return Arithmetic(form, **{name: _value(group, name, rule, path) for name, rule in RULES.items()})
+    found = {name: _value(group, name, rule, path) for name, rule in RULES.items() if name in group}
+    return Arithmetic(form, **found)
 
 
 def _read_layer(group: h5py.Group, path: Path) -> Layer:
@@ -109,6 +112,7 @@ def _read_layer(group: h5py.Group, path: Path) -> Layer:
     kind = KINDS[text(group, "kind")]
     rules = ruled(kind)
     optional = {name for name, rule in rules.items() if isinstance(rule, Ints) and rule.optional}
+    optional |= kind.added_later
     _check_names(group, {"kind", *rules} - optional, optional, path)
     values = {name: _value(group, name, rule, path) for name, rule in rules.items() if name in group}
     try:
@@ -135,7 +139,7 @@ def _value(group: h5py.Group, name: str, rule: Rule, path: Path) -> Any:
     refuse(path, f"{place} has {stored.dtype} {stored.shape}", str(rule))
 
 
-def _check_names(group: h5py.Group, wanted: set[str], allowed: set[str], path: Path) -> None:
+def _check_names(group: h5py.Group, wanted: set[str], allowed: AbstractSet[str], path: Path) -> None:
     if missing := sorted(wanted - set(group)):
         refuse(path, f"{group.name} has no {missing[0]}", ", ".join(sorted(wanted)))
     if unknown := sorted(set(group) - wanted - allowed):

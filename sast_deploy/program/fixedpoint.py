@@ -7,7 +7,7 @@ twin for whole arrays. profiles/README.md tabulates them; tests assert those tab
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ ROUNDINGS = ("toward-zero", "floor", "half-up", "half-even")
 OVERFLOWS = ("saturate", "saturate-symmetric", "wrap")
 COMPARISONS = (">=", ">")
 RESETS = ("subtract", "zero")
+RESET_ORDERS = ("after-leak", "before-leak")
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,11 @@ class Arithmetic(Checked):
     """The rules of one program, by their profile names (profiles/README.md).
 
     state: format of the membrane potential. weight_bits: signed width of every weight;
-    profiles have 2 to 8.
+    profiles have 2 to 8. reset_order: whether "subtract" takes the threshold off "after-leak" or
+    "before-leak"; of "zero" there is one kind only, called "after-leak".
     """
 
+    added_later: ClassVar[frozenset[str]] = frozenset({"reset_order"})
     state: QFormat
     weight_bits: Annotated[int, Whole(2, 32)]
     overflow: Annotated[str, Choice(OVERFLOWS)]
@@ -79,6 +82,18 @@ class Arithmetic(Checked):
     shift_rounding: Annotated[str, Choice(ROUNDINGS)]
     comparison: Annotated[str, Choice(COMPARISONS)]
     reset: Annotated[str, Choice(RESETS)]
+    reset_order: Annotated[str, Choice(RESET_ORDERS)] = RESET_ORDERS[0]
+
+    def __post_init__(self) -> None:
+        """Refuse, beside what breaks a rule, an order of what has none."""
+        super().__post_init__()
+        check_order(self.reset, self.reset_order)
+
+
+def check_order(reset: str, order: str) -> None:
+    """Raise ValueError for an order of a reset that has none."""
+    if reset != "subtract" and order != RESET_ORDERS[0]:
+        raise ValueError(f"reset_order {order!r} with reset {reset!r}; expected {RESET_ORDERS[0]!r}")
 
 
 def divide_pow2(value: int, exponent: int, rounding: str) -> int:

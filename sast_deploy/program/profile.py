@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,9 +16,9 @@ from typing import Annotated, Any
 from sast_deploy.base.errors import ProfileError
 from sast_deploy.base.reading import Expected
 from sast_deploy.base.reading.documents import TOML_BYTES, parse_toml, read_toml
-from sast_deploy.base.rules import Choice, Number, Problem, Table, Text, Whole, refuse, shown
+from sast_deploy.base.rules import Choice, Maybe, Number, Problem, Table, Text, Whole, refuse, shown
 from sast_deploy.base.settings import Checked, ruled
-from sast_deploy.program.fixedpoint import Arithmetic, QFormat
+from sast_deploy.program.fixedpoint import RESET_ORDERS, Arithmetic, QFormat, check_order
 
 EXPECTED = Expected("a TOML profile", ProfileError)
 
@@ -27,7 +27,8 @@ EXPECTED = Expected("a TOML profile", ProfileError)
 class Profile(Checked):
     """One target's integer formats and rules.
 
-    arithmetic: what simulators obey. weight_scale, clipping, exponent_min, exponent_max, headroom, grid,
+    arithmetic: what simulators obey. reset_order: of a reset by subtraction, or None: the network's own, see
+    `obeying`. weight_scale, clipping, exponent_min, exponent_max, headroom, grid,
     accumulator_bits and excess: what the compiler obeys. text: the TOML as read, kept for the .net file.
 
     >>> sast.load_profile("loihi-int4").weight_max
@@ -46,6 +47,13 @@ class Profile(Checked):
     accumulator_bits: Annotated[int, Whole(8, 31)]
     excess: Annotated[str, Choice(("refuse", "rescale"))]
     text: Annotated[str, Text(TOML_BYTES, without="")]
+    reset_order: Annotated[str | None, Maybe(Choice(RESET_ORDERS))] = None
+
+    def obeying(self, order: str) -> Profile:
+        """With this order of a reset by subtraction in its arithmetic, where its TOML leaves that open."""
+        if self.arithmetic.reset != "subtract" or self.reset_order is not None:
+            return self
+        return replace(self, arithmetic=replace(self.arithmetic, reset_order=order))
 
     @property
     def digest(self) -> str:
@@ -103,25 +111,30 @@ LAYOUT: Mapping[str, Mapping[str, str]] = {
     "leak": {"rounding": "leak_rounding"},
     "shift": {"rounding": "shift_rounding"},
     "spike": {"comparison": "comparison"},
-    "reset": {"kind": "reset", "delay": "delay"},
+    "reset": {"kind": "reset", "order": "reset_order", "delay": "delay"},
 }  # fmt: skip
+OPTIONAL = {"order"}  # keys
 NARROWER = {
     "weight_bits": Whole(2, 8), "bits": Whole(2, 24), "fraction_bits": Whole(0, 23), "delay": Whole(1, 1),
 }  # fmt: skip
 _FIELDS = {**ruled(Profile), **ruled(Arithmetic), **NARROWER}
 SCHEMA = Table({
     **{name: _FIELDS[name] for name in ("name", "description")},
-    **{name: Table({key: _FIELDS[field] for key, field in keys.items()}) for name, keys in LAYOUT.items()},
+    **{
+        name: Table({key: _FIELDS[field] for key, field in keys.items()}, OPTIONAL & set(keys))
+        for name, keys in LAYOUT.items()
+    },
 })  # fmt: skip
 
 
 def _parsed(raw: Mapping[str, Any], text: str, where: str) -> Profile:
     refuse(_problems(raw), where, ProfileError, "see profiles/README.md")
-    values = {field: raw[name][key] for name, keys in LAYOUT.items() for key, field in keys.items()}
+    values = {field: raw[name].get(key) for name, keys in LAYOUT.items() for key, field in keys.items()}
     values |= {"name": raw["name"], "description": raw["description"], "text": text}
     values["headroom"] = float(values["headroom"])
     values["state"] = _made(QFormat, values)
-    values["arithmetic"] = _made(Arithmetic, values)
+    order = values["reset_order"] or RESET_ORDERS[0]
+    values["arithmetic"] = _made(Arithmetic, {**values, "reset_order": order})
     made: Profile = _made(Profile, values)
     return made
 
@@ -142,6 +155,10 @@ def _problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
     if fraction >= bits:
         what = f"state.fraction_bits = {fraction} of state.bits = {bits}"
         yield Problem("", what, "fewer fraction bits than bits in all")
+    try:
+        check_order(raw["reset"]["kind"], raw["reset"].get("order", RESET_ORDERS[0]))
+    except ValueError:
+        yield Problem("reset.order", shown(raw["reset"]["order"]), "none: a reset to zero has one kind only")
     low, high = raw["weight"]["exponent_min"], raw["weight"]["exponent_max"]
     if low > high:
         yield Problem("", f"weight.exponent_min = {low} > exponent_max = {high}", "no smaller a largest one")

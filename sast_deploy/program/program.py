@@ -5,12 +5,14 @@ For layer l and step t, with every quantity an integer:
     a_t = sum_j W_ij * x_j,(t - delay_ij) + sum_j R_ij * s_j,(t-1)             exact
     c_t = shift(a_t, weight_exp)                                              no current filter
     c_t = fit(leak(c_{t-1}, u_decay) + shift(a_t, weight_exp), 24 bits, wrap)  u_decay < 4096
-    u_t = fit(leak(u_{t-1}, v_decay) + c_t + bias - vth * s_{t-1})             reset "subtract"
+    u_t = fit(leak(u_{t-1}, v_decay) + c_t + bias - vth * s_{t-1})             reset "subtract", after-leak
+    u_t = fit(leak(u_{t-1} - vth * s_{t-1}, v_decay) + c_t + bias)             reset "subtract", before-leak
     u_t = fit(leak(u_{t-1} * (1 - s_{t-1}), v_decay) + c_t + bias)             reset "zero"
     s_t = u_t >= vth  (or u_t > vth)
-    logits = sum_t (shift(W_out s_(t - delay), weight_exp) + bias_out)
+    m_t = leak(m_{t-1}, v_decay) + c_t + bias                                  readout
+    logits = m_T, max_t m_t or sum_t m_t
 
-with leak(u, d) = u * (4096 - d) / 4096. u, c, s and what is under way are 0 before the first step of
+with leak(u, d) = u * (4096 - d) / 4096. u, c, s, m and what is under way are 0 before the first step of
 every sample. With a reset_interval N, u, c and s are cleared too before every step t (from 0) with
 t % N = reset_offset of the layer. profiles/README.md states each rule in words and tables.
 """
@@ -21,13 +23,13 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from sast_deploy.base.rules import INT32, Instance, Ints, Items, Text, Whole
+from sast_deploy.base.rules import INT32, Choice, Instance, Ints, Items, Text, Whole
 from sast_deploy.base.settings import Checked
 from sast_deploy.program.fixedpoint import Arithmetic, IntArray, QFormat, divide_pow2_array, shift
 from sast_deploy.program.geometry import Axis
@@ -40,9 +42,7 @@ STEPS_MAX = 1_000_000
 SIZE_MAX = 1 << 24  # inputs or neurons of one layer: 16 chips of Loihi 2
 WIDE = 1 << 16  # kernels, strides and the like
 LABEL = Text(1 << 20, without="", whole=True)
-# Fields that programs from before them do not have, and what they mean there: fed to the digest only where
-# they say something else, so that every digest of yesterday stays what it was.
-ADDED_LATER = {"input_min": 0}
+DECODINGS = ("last", "max", "mean")  # of a readout's membrane potential over time
 Shape = tuple[int, ...]
 Int32Array = npt.NDArray[np.int32]
 
@@ -70,11 +70,13 @@ def leak(values: IntArray, decay: npt.NDArray[Any], rounding: str) -> IntArray:
 
 # Parameters of a layer that has no current filter and no delays; shared, since they are read-only.
 UNFILTERED, NO_DELAY = frozen_ints([NO_DECAY_FILTER]), frozen_ints([0])
+NO_DECAY = NO_DELAY  # of a membrane potential
 
 
 # Parameters of neurons: one for the layer, or one for each channel or neuron.
 PerNeuron = Annotated[Int32Array, Ints("1 or out")]
 Decay = Annotated[Int32Array, Ints("1 or out", low=0, high=NO_DECAY_FILTER)]
+ClassDecay = Annotated[Int32Array, Ints("1 or classes", low=0, high=NO_DECAY_FILTER)]
 Exponent = Annotated[int, Whole(-31, 31)]
 OneDelay = Annotated[Int32Array, Ints("1", low=0, high=DELAY_MAX)]
 Positive = Annotated[tuple[int, int], Items(Whole(1, WIDE), 2, 2)]
@@ -215,16 +217,30 @@ class Upsample(Checked, Upsamples):
 
 @dataclass(frozen=True, eq=False)
 class Readout(Checked, Flattens):
-    """Non-spiking output: logits = sum_t (shift(W s_(t - delay), weight_exp) + bias).
+    """Non-spiking output: leaky integrators m, in membrane LSBs and of any size, that are never reset.
 
-    weight (classes, in), bias (classes,), delay (1,), int32.
+        m_t = leak(m_(t - 1), v_decay) + c_t + bias        c_t as in spiking layers, of W s_(t - delay)
+
+    logits: m after the last step ("last"), its largest value ("max"), or the sum over all steps ("mean",
+    times the number of steps). Without leak and filter the last m is the sum of all that arrived.
+
+    weight (classes, in), bias (classes,), delay (1,), v_decay, u_decay: (1,) or (classes,); int32.
     """
 
     kind: ClassVar[str] = "readout"
+    added_later: ClassVar[frozenset[str]] = frozenset({"v_decay", "u_decay", "decoding"})
     weight: Annotated[Int32Array, Ints("classes in")]
     bias: Annotated[Int32Array, Ints("classes")]
     weight_exp: Exponent
     delay: OneDelay = field(default_factory=lambda: NO_DELAY)
+    v_decay: ClassDecay = field(default_factory=lambda: NO_DECAY)
+    u_decay: ClassDecay = field(default_factory=lambda: UNFILTERED)
+    decoding: Annotated[str, Choice(DECODINGS)] = DECODINGS[0]
+
+    @property
+    def sums(self) -> bool:
+        """Whether its logits are plain sums over time of what arrives and of the bias."""
+        return not self.v_decay.any() and (self.u_decay == NO_DECAY_FILTER).all() and self.decoding == "last"
 
 
 Resampling = SumPool | Upsample
@@ -250,6 +266,7 @@ class Program(Checked):
     ['dense', 'readout']
     """
 
+    added_later: ClassVar[frozenset[str]] = frozenset({"input_min"})
     name: Annotated[str, LABEL]
     input_shape: Annotated[Shape, Items(Whole(1, SIZE_MAX), 3, 3)]
     input_max: Annotated[int, Whole(1, INT32.max)]
@@ -341,13 +358,11 @@ def _need(condition: bool, problem: str) -> None:
 
 def _feed(sha: Any, value: Any) -> None:
     """Feed a value to the hash, unambiguously: every field is preceded by its name and shape."""
-    if is_dataclass(value):
+    if isinstance(value, Checked):
         sha.update(f"<{type(value).__name__}>".encode())
-        for field in fields(value):
-            if field.name in ADDED_LATER and getattr(value, field.name) == ADDED_LATER[field.name]:
-                continue
-            sha.update(f"{field.name}=".encode())
-            _feed(sha, getattr(value, field.name))
+        for name, part in value.said():
+            sha.update(f"{name}=".encode())
+            _feed(sha, part)
     elif isinstance(value, np.ndarray):
         sha.update(f"int32{list(value.shape)}".encode())
         sha.update(np.ascontiguousarray(value, dtype="<i4").tobytes())

@@ -17,7 +17,6 @@ from sast_deploy.engines.reference import run_reference
 from sast_deploy.program.fixedpoint import Arithmetic, QFormat
 from sast_deploy.program.profile import LAYOUT, SCHEMA
 from sast_deploy.program.program import (
-    ADDED_LATER,
     Dense,
     Layer,
     Program,
@@ -191,8 +190,14 @@ def test_a_logit_beyond_64_bits_is_refused_by_every_engine():
 
 
 def test_a_field_added_later_changes_no_digest_while_it_says_nothing_new():
-    assert ADDED_LATER == {"input_min": 0}
-    assert RICH.digest() != replace(RICH, input_min=-1).digest()
+    assert {kind.__name__: set(kind.added_later) for kind in (Program, Arithmetic, Readout)} == {
+        "Program": {"input_min"}, "Arithmetic": {"reset_order"},
+        "Readout": {"v_decay", "u_decay", "decoding"},
+    }  # fmt: skip
+    rules = replace(RICH.arithmetic, reset="subtract", reset_order="before-leak")
+    readout = replace(RICH.layers[-1], decoding="max")
+    for other in ({"input_min": -1}, {"arithmetic": rules}, {"layers": (*RICH.layers[:-1], readout)}):
+        assert RICH.digest() != replace(RICH, **other).digest()
 
 
 def test_profiles_allow_nothing_that_a_program_refuses():
