@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from sast_deploy.api import (
         Net as Net,
         Simulation as Simulation,
+        compare as compare,
         compile as compile,
         inputs as inputs,
         inspect as inspect,
         load as load,
         simulate as simulate,
+        trace as trace,
         verify as verify,
     )
     from sast_deploy.base.errors import SastError as SastError
@@ -51,7 +53,9 @@ if TYPE_CHECKING:
     from sast_deploy.program.profile import Profile as Profile, load_profile as load_profile
     from sast_deploy.program.program import Program as Program
     from sast_deploy.program.record import SpikeRecord as SpikeRecord, Trace as Trace
+    from sast_deploy.reports.comparing import NetComparison as NetComparison
     from sast_deploy.reports.run import Report as Report
+    from sast_deploy.reports.tracing import SampleTrace as SampleTrace
     from sast_deploy.training.checkpoint import Checkpoint as Checkpoint, load_checkpoint as load_checkpoint
     from sast_deploy.training.evaluate import evaluate as evaluate
     from sast_deploy.training.network.network import NetworkSpec as NetworkSpec, network_spec as network_spec
@@ -61,7 +65,9 @@ if TYPE_CHECKING:
 
 # The public names of each module; a test compares them with what type checkers see above.
 _NAMES = {
-    "api": ("Net", "Simulation", "compile", "inputs", "inspect", "load", "simulate", "verify"),
+    "api": (
+        "Net", "Simulation", "compare", "compile", "inputs", "inspect", "load", "simulate", "trace", "verify",
+    ),
     "base.errors": ("SastError",),
     "base.progress": ("Observer", "observe"),
     "compiler.floatnet": (
@@ -76,7 +82,9 @@ _NAMES = {
     "program.profile": ("Profile", "load_profile"),
     "program.program": ("Program",),
     "program.record": ("SpikeRecord", "Trace"),
+    "reports.comparing": ("NetComparison",),
     "reports.run": ("Report",),
+    "reports.tracing": ("SampleTrace",),
     "training.checkpoint": ("Checkpoint", "load_checkpoint"),
     "training.evaluate": ("evaluate",),
     "training.network.network": ("NetworkSpec", "network_spec"),

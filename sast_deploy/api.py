@@ -2,7 +2,8 @@
 
     compile   checkpoint, FloatNetwork -> Net              load      .net file -> Net
     simulate  Net, frames -> Simulation                    verify    Net -> Verification
-    inspect   Net -> Inspection
+    inspect   Net -> Inspection                            compare   Net, Net -> NetComparison
+    trace     Net, one sample -> SampleTrace
 
 Silent: who wants to hear how far it is observes (`base.progress`). Errors are SastErrors, one line each;
 only an object that cannot be, such as a FloatDense with NaN among its weights, is a ValueError.
@@ -22,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.base import rules
-from sast_deploy.base.errors import CompileError, NetFileError, UsageError, about
+from sast_deploy.base.errors import CompileError, DataError, NetFileError, UsageError, about
 from sast_deploy.base.files import file_digest
 from sast_deploy.base.outputs import check_output
 from sast_deploy.base.reading.files import STOCK, identify
@@ -43,13 +44,15 @@ from sast_deploy.program.profile import Profile, load_profile
 from sast_deploy.program.program import Program
 from sast_deploy.program.record import SpikeRecord
 from sast_deploy.reports.accuracy import Accuracy
+from sast_deploy.reports.comparing import NetComparison, Side, check_same_samples, compare_sides
 from sast_deploy.reports.inputs import Inputs, checked_labels, net_inputs
 from sast_deploy.reports.inspection import Inspection, count_saturated, inspect_net, inspect_stock
 from sast_deploy.reports.run import Execution, Report, facts_of, facts_of_stock, make_report
+from sast_deploy.reports.tracing import SampleTrace, trace_of
 from sast_deploy.verification.comparison import (
     Verification,
     blind_spots,
-    compare,
+    compare_engines,
     load_engines,
     replay,
     replay_known,
@@ -67,7 +70,7 @@ _ARGUMENTS: dict[str, rules.Rule] = {
     "path": _PATH, "source": _Maybe(_PATH), "name": _Maybe(rules.Text(blank=False)), "seed": rules.SEED,
     "strict_reset": rules.Flag(), "trace": rules.Flag(), "known_answers_only": rules.Flag(),
     "data": _Maybe(rules.Instance((DataRequest,))), "steps": _Maybe(rules.Items(rules.Text())),
-    "samples": _Maybe(rules.Whole(1, rules.COUNT.high)), "check": _Maybe(rules.COUNT),
+    "sample": rules.COUNT, "samples": _Maybe(rules.Whole(1, rules.COUNT.high)), "check": _Maybe(rules.COUNT),
     "engine": _ENGINE, "engines": rules.Items(_ENGINE, fewest=1), "overwrite": rules.Flag(),
     "lava": _Maybe(rules.Instance((LavaOptions,))), "stock": _Maybe(rules.Instance((StockUse,))),
 }  # fmt: skip
@@ -387,6 +390,77 @@ def _simulate_stock(
     return Simulation(results.record, report, truth)
 
 
+def trace(
+    net: Net,
+    frames: npt.ArrayLike | None = None,
+    *,
+    sample: int = 0,
+    data: DataRequest | None = None,
+    engine: EngineName = "fast",
+    lava: LavaOptions | None = None,
+    name: str = "frames",
+) -> SampleTrace:
+    """One sample step by step: inputs, every membrane potential and spike, what each step leaves as logits.
+
+    sample: its number in its own test split, in other `data`, or in `frames` of yours, which may also be one
+    sample, (time, C, H, W) or (time, n). name: what errors call the frames.
+
+    Raises as `simulate`; DataError: no sample of that number.
+
+    >>> sast.trace(net, frames, sample=1).layers[0].spikes.shape
+    (4, 2)
+    """
+    _check(net=net, engine=engine, lava=lava, sample=sample, data=data)
+    given = inputs(net, frames, data=data, name=name)
+    if sample >= len(given.frames):
+        raise DataError(f"no sample {sample}", where=name, expected=f"0 to {len(given.frames) - 1}")
+    what = f"sample {sample} of {given.facts['dataset'] or name}"
+    what += f", {given.ids[sample]}" if given.ids else ""
+    one = np.asarray(given.frames[sample : sample + 1])
+    record = run_engine(engine, net.program, one, trace=True, lava=lava)
+    label = None if given.labels is None else int(given.labels[sample])
+    assert record.traces is not None
+    return trace_of(net.program, one, record.traces, what, engine, label)
+
+
+def compare(
+    a: Net,
+    b: Net,
+    frames: npt.ArrayLike | None = None,
+    labels: npt.ArrayLike | None = None,
+    *,
+    data: DataRequest | None = None,
+    samples: int | None = None,
+    engine: EngineName = "fast",
+    sample: int | None = None,
+    lava: LavaOptions | None = None,
+) -> NetComparison:
+    """Two networks on the same recordings: accuracies and McNemar's test, spikes of layers, SynOps.
+
+    Each network gets the recordings as frames of its own kind, or both the same `frames`. sample: whose
+    spikes are compared one by one, by its number among those compared; None: the first whose spike counts
+    differ.
+
+    Raises as `simulate`; DataError: they have not the same classes or samples.
+
+    >>> sast.compare(net, sast.compile(network, "loihi-int4"), frames, labels).other_predictions
+    0
+    """
+    _check(net=a, engine=engine, lava=lava, samples=samples, data=data)
+    _check(net=b, sample=0 if sample is None else sample)
+    if a.program.classes != b.program.classes:
+        classes = [", ".join(each.program.classes[:3]) for each in (a, b)]
+        raise DataError(f"classes {classes[1]}, ...", where=b.name, expected=f"{classes[0]}, ... of {a.name}")
+    given = [inputs(net, frames, labels, data=data, samples=samples) for net in (a, b)]
+    check_same_samples((a.name, b.name), *given)
+    runs = [simulate(net, each, engine=engine, lava=lava) for net, each in zip((a, b), given, strict=True)]
+    one, two = (
+        Side(net.name, net.program, each, run.record, run.report)
+        for net, each, run in zip((a, b), given, runs, strict=True)
+    )
+    return compare_sides(one, two, engine, sample)
+
+
 def verify(
     net: Net,
     frames: npt.ArrayLike | Inputs | None = None,
@@ -416,7 +490,7 @@ def verify(
         rows += replay_known(program, known, chosen)
     if not known_answers_only and (frames is not None or own_data is not None or net.file.data):
         given = inputs(net, frames, data=data, samples=samples)
-        rows += compare(program, given.frames, chosen, given.origin)
+        rows += compare_engines(program, given.frames, chosen, given.origin)
     if not rows:
         raise NetFileError("holds no known answers", where=net.name, todo="compile it again, or give frames")
     if known is not None and not any(row.problem for row in rows):

@@ -40,6 +40,8 @@ WORKING: dict[str, list[str]] = {
     "simulate": ["own.net", "--data-root", "bands", "--check", "2", "--report", "out/report.json"],
     "verify": ["own.net", "--data-root", "bands", "--samples", "2"],
     "inspect": ["own.net", "--json", "out/facts.json"],
+    "trace": ["own.net", "--data-root", "bands", "-o", "out/trace.npz", "--plot", "out/trace.svg"],
+    "compare": ["own.net", "own.net", "--data-root", "bands", "--samples", "4"],
     "sweep": ["study.toml", "--data-root", "bands", "-o", "out/sweep", "--jobs", "1"],
     "tables": ["swept", "--json", "out/runs.json"],
     "data info": ["--dataset", "nmnist", "--data-root", "bands"],

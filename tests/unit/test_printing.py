@@ -66,6 +66,8 @@ def lines_of(command: str, folder: Path) -> list[list[str]]:
             ["inspect", net, "--samples", "5", "--json", str(folder / "facts.json")], ["inspect", stock],
         ],
         "verify": [["verify", net, "--backend", "fast", "--samples", "4"]],
+        "trace": [["trace", net, "--sample", "3", "--plot", str(folder / "trace.svg")]],
+        "compare": [["compare", net, net, "--samples", "5"]],
         "evaluate": [["evaluate", checkpoint]],
         "analyse": [["analyse", checkpoint, str(folder / "second.pt")]],
         "sweep": [["sweep", str(folder / "study.toml"), "--dry-run", "-o", str(folder / "runs")]],
