@@ -22,6 +22,7 @@ from sast_deploy.base.rules import (
     Choice,
     Flag,
     Instance,
+    Maybe,
     Problem,
     Rule,
     Sizes,
@@ -115,7 +116,7 @@ class Settings:
     def __post_init__(self) -> None:
         """Refuse fields that break their rules; lists become tuples, tables the settings that they hold."""
         for name, rule in ruled(type(self)).items():
-            found = getattr(self, name)
+            found, rule = getattr(self, name), rule.rule if isinstance(rule, Maybe) else rule
             if isinstance(found, list):
                 object.__setattr__(self, name, tuple(found))
             elif isinstance(rule, Nested) and isinstance(found, Mapping):

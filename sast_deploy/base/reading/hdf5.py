@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from sast_deploy.base.reading.arrays import holds_records
 from sast_deploy.base.reading.files import DAMAGED, HDF5_MARK, Expected, open_regular
 from sast_deploy.base.text import first_line
 
@@ -94,7 +95,8 @@ class _Survey:
                 self._refuse(f"{where} is packed by filter {number}, none of {', '.join(FILTERS.values())}")
         text = h5py.check_string_dtype(found.dtype)
         few_texts = text is not None and found.size is not None and found.size <= FEW
-        if not few_texts and (found.dtype.kind not in KINDS or found.dtype.hasobject):
+        plain = found.dtype.kind in KINDS and not found.dtype.hasobject
+        if not (few_texts or plain or holds_records(found.dtype)):
             self._refuse(f"{where} holds {found.dtype}, neither numbers nor text")
         self.room -= int(np.prod([int(n) for n in found.shape or ()], dtype=object)) * found.dtype.itemsize
         if self.room < 0:
