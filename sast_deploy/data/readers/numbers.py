@@ -115,7 +115,7 @@ def read_hdf5_events(path: Path, options: RecordingOptions) -> Columns:
     """Datasets x, y, t, p in the root or a group of it, or one of records, as Prophesee's /CD/events."""
     refuse_columns(options, path)
     names = [name for known in NAMES.values() for name in known]
-    with open_hdf5(path, RECORDING, (*GROUPS, *names)) as file:
+    with open_hdf5(path, RECORDING, (*GROUPS, *names), records=True) as file:
         for where in ("/", *GROUPS):
             found = file.get(where)
             if isinstance(found, h5py.Dataset) and found.dtype.names:
