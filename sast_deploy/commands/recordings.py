@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,6 +12,7 @@ from sast_deploy.commands.options import option, titled
 
 if TYPE_CHECKING:
     from sast_deploy.data.options import RecordingOptions
+    from sast_deploy.show.blocks import Out
 
 RECORDING_OPTIONS = (
     "sensor", "crop", "columns", "time_unit", "polarity", "unwrap", "shift_time", "sort", "drop_outside",
@@ -45,3 +48,27 @@ def recordings_of(values: dict[str, Any]) -> RecordingOptions | None:
     own = {name: values.pop(name) for name in RECORDING_OPTIONS}
     given = {name: value for name, value in own.items() if value not in (None, False)}
     return RecordingOptions(**given) if given else None
+
+
+def recording_table(files: Iterable[Path], options: RecordingOptions | None, out: Out) -> None:
+    """Print what each recording is, and what is odd about it. Raises DataError, or says it with --skip-bad."""
+    from sast_deploy.base.errors import DataError
+    from sast_deploy.data.readers.recording import look_at
+    from sast_deploy.show.blocks import Table
+
+    rows, said = [], []
+    for path in files:
+        try:
+            found = look_at(path, options)
+        except DataError as error:
+            if options is None or not options.skip_bad:
+                raise
+            said.append(f"skipped: {error}")
+            continue
+        sensor = "?" if found.sensor is None else "{} x {}".format(*found.sensor)
+        seconds = f"{(found.last_us - found.first_us) / 1e6:.6g}"
+        rows.append((path.name, found.format, f"{found.events:,}", sensor, seconds, f"{found.off:,}", f"{found.on:,}"))
+        said += [f"{path.name}: {note}" for note in found.notes]
+        said += [f"{path.name}: ODD: {what}" for what in found.odd]
+    columns = ("file", "format", "events", "sensor H x W", "seconds", "OFF", "ON")
+    out.print(Table("", columns, tuple(rows), left=2), *said)

@@ -32,7 +32,8 @@ def open_hdf5(
 ) -> Iterator[h5py.File]:
     """Open an HDF5 file whose groups `roots`, where they are there, are safe to read.
 
-    records: of numbers under names, too. What h5py raises for a damaged file while it is open becomes `expected.error`, too.
+    records: of numbers under names, too. What h5py raises for a damaged file while it is open becomes
+    `expected.error`, too.
 
     Raises `expected.error`: not a regular HDF5 file (says what it is instead), truncated, locked, links or
     datasets that lead out of the file or in circles, filters that are not HDF5's own, datasets that unpack to

@@ -7,6 +7,8 @@
                                 (inivation: docs, "AEDAT 3.1 file format"; DVS128 Gesture's own files)
     Prophesee .dat              text lines that begin with %, 2 bytes, then time and address, 32 bits each
                                 (Metavision docs, "DAT format"), the older event type 0 of N-CARS too
+    Prophesee EVT 2.1           text lines, then words of 64 bits, each up to 32 events of a row (Metavision docs,
+                                "EVT 2.1 format"; OpenEB: evt21_event_types.h)
 
 x counts from the left and y from the top. jAER counts both from the other end.
 """
@@ -24,7 +26,7 @@ from sast_deploy.base.errors import DataError
 from sast_deploy.base.reading import read_bytes
 from sast_deploy.data.events import EVENT_BYTES, NMNIST_SENSOR, check_length, decode_nmnist
 from sast_deploy.data.options import RecordingOptions
-from sast_deploy.data.readers.columns import Columns
+from sast_deploy.data.readers.columns import MAX_EVENTS, Columns
 from sast_deploy.data.readers.numbers import RECORDING
 
 BYTES = (1 << 31) - 1  # of one file: what one read gives
@@ -40,6 +42,8 @@ PACKET = np.dtype([
 ])  # fmt: skip
 POLARITY_EVENTS = 1
 HEADER_END = b"#!END-HEADER\r\n"
+TIME_HIGH, TIME_BITS, WORDS = 0x8, (1 << 28) - 1, 1 << 16
+EVT21_KINDS = (0x0, 0x1, 0x8, 0xA, 0xE, 0xF)  # OFF, ON, time, trigger, others, continued
 CD_TYPES = (0x00, 0x0C)  # of .dat: "2D" before 2018, "CD" since
 
 
@@ -75,6 +79,53 @@ def read_dat(path: Path, options: RecordingOptions) -> Columns:
     height, width = (None if match is None else int(match[1]) for match in sizes.values())
     sensor = (height, width) if height and width else None
     return Columns(address & 0x3FFF, address >> 14 & 0x3FFF, times, address >> 28, sensor, "us")
+
+
+def read_evt21(path: Path, options: RecordingOptions) -> Columns:
+    """Prophesee's .raw of EVT 2.1, in either order of a word's halves; events before the first time are none."""
+    data = read_bytes(path, RECORDING, BYTES)
+    lines, start = header_lines(data, b"%", path)
+    halves = _pairs(data, start, "<u4", path)
+    place = _first_half(lines, halves, path)
+    head, mask = halves[:, place], halves[:, 1 - place]
+    kind = head >> 28
+    timed = kind == TIME_HIGH
+    above = (head[timed] & TIME_BITS).astype(np.int64)
+    above += np.cumsum(np.diff(above, prepend=above[:1]) < -(TIME_BITS // 2)) * (TIME_BITS + 1)
+    latest = np.cumsum(timed) - 1  # of each word, the time word before it
+    words = np.flatnonzero((kind <= 1) & (latest >= 0))
+    parts = [np.empty((0, 2), np.int64)]
+    for chunk in np.array_split(words, len(words) // WORDS + 1):
+        bits = np.unpackbits(mask[chunk].astype("<u4").view(np.uint8), bitorder="little").reshape(-1, 32)
+        row, place_in_word = np.nonzero(bits)
+        parts.append(np.stack([chunk[row], place_in_word], axis=1))
+        if sum(map(len, parts)) > MAX_EVENTS:
+            raise DataError(f"more than {MAX_EVENTS:,} events", where=path, expected="fewer")
+    word, offset = np.concatenate(parts).T
+    times = above[latest[word]] << 6 | (head[word] >> 22 & 0x3F).astype(np.int64)
+    x = (head[word] >> 11 & 0x7FF).astype(np.int64) + offset
+    return Columns(x, head[word] & 0x7FF, times, kind[word], _evt_sensor(lines), "us")
+
+
+def _first_half(lines: str, halves: NDArray[np.uint32], path: Path) -> int:
+    """Where in a word its head is: 1, or 0 in the legacy order; as the header says, else as words show."""
+    said = re.search(r"(?m)^% (?:format EVT21;\S*endianness=|endianness )(little|legacy)", lines)
+    if said is not None:
+        return 1 if said[1] == "little" else 0
+    known = [bool(np.isin(halves[:, place] >> 28, EVT21_KINDS).all()) for place in (0, 1)]
+    if known[0] == known[1]:
+        what = "EVT 2.1 in an order of bytes that neither its header nor its words tell"
+        raise DataError(what, where=path, expected="a header with endianness=little or legacy")
+    return known.index(True)
+
+
+def _evt_sensor(lines: str) -> tuple[int, int] | None:
+    """(H, W) as the lines of a .raw say it."""
+    geometry = re.search(r"(?m)^% geometry (\d{1,5})x(\d{1,5})\s*$", lines)
+    if geometry is not None:
+        return int(geometry[2]), int(geometry[1])
+    found = [re.search(rf"(?m)^% format \S*{key}=(\d{{1,5}})", lines) for key in ("height", "width")]
+    return None if found[0] is None or found[1] is None else (int(found[0][1]), int(found[1][1]))
 
 
 def read_aedat2(path: Path, options: RecordingOptions) -> Columns:

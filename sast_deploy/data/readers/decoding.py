@@ -1,4 +1,4 @@
-"""AEDAT 4, Prophesee EVT 2, 2.1 and 3, Event Stream: read by faery, in a process of its own (decoder.py)."""
+"""AEDAT 4, Prophesee EVT 2 and 3, Event Stream: read by faery, in a process of its own (decoder.py)."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def read_event_stream(path: Path, options: RecordingOptions) -> Columns:
 
 
 def read_evt(path: Path, options: RecordingOptions) -> Columns:
-    """A .raw file of EVT 2, 2.1 or 3."""
+    """A .raw file of EVT 2 or 3."""
     with open_regular(path, RECORDING) as file:
         head = file.read(HEAD).decode("latin-1")
     return _decoded(path, "evt", _named_sensor(head))

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,14 @@ from sast_deploy.base.reading.files import HDF5_MARK, HEAD_BYTES, NPY_MARK, look
 from sast_deploy.base.rules import Instance, Maybe, Whole, refuse
 from sast_deploy.data.events import Events
 from sast_deploy.data.options import RecordingOptions
-from sast_deploy.data.readers.cameras import read_aedat2, read_aedat3, read_bin, read_bs2, read_dat
+from sast_deploy.data.readers.cameras import (
+    read_aedat2,
+    read_aedat3,
+    read_bin,
+    read_bs2,
+    read_dat,
+    read_evt21,
+)
 from sast_deploy.data.readers.columns import Columns, Oddities, mended
 from sast_deploy.data.readers.decoding import read_aedat4, read_event_stream, read_evt
 from sast_deploy.data.readers.numbers import (
@@ -53,13 +61,14 @@ FORMATS = (
     Format("HDF5", HDF5_MARK, "", "h5py", read_hdf5_events),
     Format(".npy", NPY_MARK, "", "NumPy", read_npy_events),
     Format("Prophesee EVT", b"%", "", "faery", read_evt),
+    Format("Prophesee EVT 2.1", b"%", "", "own", read_evt21),
     Format("Prophesee .dat", b"%", "", "own", read_dat),
     Format("N-MNIST .bin", b"", ".bin", "own", read_bin),
     Format("SLAYER bs2", b"", ".bs2", "own", read_bs2),
     Format("text", b"", "", "NumPy", read_text_events),
 )
 _BY_NAME = {each.name: each for each in FORMATS}
-_EVT_LINES = (b"\n% evt ", b"\n% format EVT")
+_EVT = re.compile(rb"(?m)^% (?:evt |format EVT)([0-9.]{1,3})")
 
 
 @dataclass(frozen=True)
@@ -118,8 +127,9 @@ def find_format(path: Path) -> Format:
     with open_regular(path, RECORDING) as file:
         head = file.read(HEAD_BYTES)
     if head.startswith(b"%"):
-        evt = any(line in b"\n" + head for line in _EVT_LINES)
-        return _BY_NAME["Prophesee EVT" if evt else "Prophesee .dat"]
+        versions = {match.replace(b".", b"") for match in _EVT.findall(head)}
+        name = "Prophesee EVT 2.1" if b"21" in versions else "Prophesee EVT" if versions else "Prophesee .dat"
+        return _BY_NAME[name]
     for each in FORMATS:
         if each.mark and head.startswith(each.mark):
             return each
