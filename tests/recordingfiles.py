@@ -1,4 +1,4 @@
-"""Event files of every format, written from the formats' public descriptions and by nothing that reads them."""
+"""Event files of every format, written from public descriptions and by nothing that reads them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ import numpy as np
 from sast_deploy.data.events import EVENT, encode_nmnist
 
 SENSOR = (34, 30)  # height, width of `some_events`
+HEIGHT_AND_WIDTH = "% Version 2\n% Height 34\n% Width 30\n"
 
 
-def some_events(n: int = 60, seed: int = 0, sensor: tuple[int, int] = SENSOR, span: int = 90_000) -> np.ndarray:
+def some_events(
+    n: int = 60, seed: int = 0, sensor: tuple[int, int] = SENSOR, span: int = 90_000
+) -> np.ndarray:
     """n events in order of time, the first at 1000 us."""
     rng = np.random.default_rng(seed)
     events = np.empty(n, EVENT)
@@ -84,7 +87,7 @@ def hdf5_records(events: np.ndarray, name: str = "CD/events") -> bytes:
     return hdf5(fill)
 
 
-def dat(events: np.ndarray, kind: int = 0x0C, header: str = "% Version 2\n% Height 34\n% Width 30\n") -> bytes:
+def dat(events: np.ndarray, kind: int = 0x0C, header: str = HEIGHT_AND_WIDTH) -> bytes:
     """Prophesee's .dat."""
     head = f"% Data file containing CD events.\n{header}".encode() + bytes([kind, 8])
     return head + b"".join(struct.pack("<II", t, p << 28 | y << 14 | x) for x, y, t, p in events.tolist())
@@ -123,7 +126,8 @@ def aedat4(events: np.ndarray, sensor: tuple[int, int] = SENSOR) -> bytes:
     """iniVation's AEDAT 4, not packed: two FlatBuffers, IOHeader and EventPacket, byte by byte."""
     info = (
         '<dv version="2.0"><node name="outInfo" path="/mainloop/Recorder/outInfo/">'
-        '<node name="0" path="/mainloop/Recorder/outInfo/0/"><attr key="compression" type="string">NONE</attr>'
+        '<node name="0" path="/mainloop/Recorder/outInfo/0/">'
+        '<attr key="compression" type="string">NONE</attr>'
         '<attr key="typeIdentifier" type="string">EVTS</attr>'
         '<node name="info" path="/mainloop/Recorder/outInfo/0/info/">'
         f'<attr key="sizeX" type="int">{sensor[1]}</attr><attr key="sizeY" type="int">{sensor[0]}</attr>'
@@ -135,8 +139,8 @@ def aedat4(events: np.ndarray, sensor: tuple[int, int] = SENSOR) -> bytes:
     header += struct.pack("<iiIq", 12, 0, 12, -1)
     header += struct.pack("<I", len(info)) + info + bytes(4 - len(info) % 4)
     rows = b"".join(struct.pack("<qhhBxxx", t, x, y, p) for x, y, t, p in events.tolist())
-    # root offset, identifier, vtable of one field, padding; table: vtable's offset, vector's offset; vector of
-    # structs at a multiple of 8
+    # root offset, identifier, vtable of one field, padding; table: vtable's offset, vector's offset; padding,
+    # length, structs at a multiple of 8
     packet = struct.pack("<I4s", 16, b"EVTS") + struct.pack("<HHHH", 6, 8, 4, 0) + struct.pack("<iI", 8, 8)
     packet += struct.pack("<II", 0, len(events)) + rows
     packet = struct.pack("<I", len(packet)) + packet

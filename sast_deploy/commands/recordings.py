@@ -51,7 +51,7 @@ def recordings_of(values: dict[str, Any]) -> RecordingOptions | None:
 
 
 def recording_table(files: Iterable[Path], options: RecordingOptions | None, out: Out) -> None:
-    """Print what each recording is, and what is odd about it. Raises DataError, or says it with --skip-bad."""
+    """Print what each recording is and what is odd about it. Raises DataError; skip_bad: says it instead."""
     from sast_deploy.base.errors import DataError
     from sast_deploy.data.readers.recording import look_at
     from sast_deploy.show.blocks import Table
@@ -67,7 +67,8 @@ def recording_table(files: Iterable[Path], options: RecordingOptions | None, out
             continue
         sensor = "?" if found.sensor is None else "{} x {}".format(*found.sensor)
         seconds = f"{(found.last_us - found.first_us) / 1e6:.6g}"
-        rows.append((path.name, found.format, f"{found.events:,}", sensor, seconds, f"{found.off:,}", f"{found.on:,}"))
+        events, off, on = (f"{each:,}" for each in (found.events, found.off, found.on))
+        rows.append((path.name, found.format, events, sensor, seconds, off, on))
         said += [f"{path.name}: {note}" for note in found.notes]
         said += [f"{path.name}: ODD: {what}" for what in found.odd]
     columns = ("file", "format", "events", "sensor H x W", "seconds", "OFF", "ON")

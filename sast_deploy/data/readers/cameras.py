@@ -7,8 +7,8 @@
                                 (inivation: docs, "AEDAT 3.1 file format"; DVS128 Gesture's own files)
     Prophesee .dat              text lines that begin with %, 2 bytes, then time and address, 32 bits each
                                 (Metavision docs, "DAT format"), the older event type 0 of N-CARS too
-    Prophesee EVT 2.1           text lines, then words of 64 bits, each up to 32 events of a row (Metavision docs,
-                                "EVT 2.1 format"; OpenEB: evt21_event_types.h)
+    Prophesee EVT 2.1           text lines, then words of 64 bits, each up to 32 events of a row (Metavision
+                                docs, "EVT 2.1 format"; OpenEB: evt21_event_types.h)
 
 x counts from the left and y from the top. jAER counts both from the other end.
 """
@@ -82,7 +82,7 @@ def read_dat(path: Path, options: RecordingOptions) -> Columns:
 
 
 def read_evt21(path: Path, options: RecordingOptions) -> Columns:
-    """Prophesee's .raw of EVT 2.1, in either order of a word's halves; events before the first time are none."""
+    """Prophesee's .raw of EVT 2.1, words in either order of halves; events before the first time are none."""
     data = read_bytes(path, RECORDING, BYTES)
     lines, start = header_lines(data, b"%", path)
     halves = _pairs(data, start, "<u4", path)

@@ -67,6 +67,7 @@ class _Decoder:
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self.child is None or self.owner != os.getpid() or self.child.poll() is not None:
+            self.stop()
             pipe = subprocess.PIPE
             with stops_held():
                 self.child = subprocess.Popen(

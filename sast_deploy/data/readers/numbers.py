@@ -52,14 +52,13 @@ def read_npy_events(path: Path, options: RecordingOptions) -> Columns:
 def read_text_events(path: Path, options: RecordingOptions) -> Columns:
     """Lines of numbers between commas, semicolons, tabs or spaces, perhaps under names; # begins a remark."""
     content = read_bytes(path, RECORDING, TEXT_BYTES)
-    for word, digit in WORDS.items():
-        if word in content or word.capitalize() in content or word.upper() in content:
-            content = re.sub(rb"(?i)(?<![\w#])" + word + rb"(?!\w)", digit, content)
-    first, skipped = _first_line(content, path)
+    first, end = _first_line(content, path)
     mark = next((each for each in (",", ";", "\t") if each in first), None)
     words = [word.strip().strip('"') for word in (first.split(mark) if mark else first.split())]
     header = not all(_is_number(word) for word in words)
-    table = _table(content, mark, skipped if header else 0, path)
+    table = _table(content[end:] if header else content, mark, path)
+    if not len(table):
+        raise DataError("has no events", where=path, expected="at least one")
     if table.shape[1] != len(words):
         found = f"{table.shape[1]} columns under {len(words)} names"
         raise DataError(found, where=path, expected="as many columns")
@@ -71,12 +70,14 @@ def read_text_events(path: Path, options: RecordingOptions) -> Columns:
 
 
 def _first_line(content: bytes, path: Path) -> tuple[str, int]:
-    """The first line that says anything, and how many lines end with it. Raises DataError."""
+    """The first line that says anything, and where it ends. Raises DataError."""
+    end = 0
     for number, line in enumerate(io.BytesIO(content)):
+        end += len(line)
         remark = line.lstrip().startswith(b"#")
         text = line.strip().lstrip(b"#").strip() if number == 0 else line.partition(b"#")[0].strip()
         if text and not (remark and not _names_all(text)):
-            return text[:4096].decode("utf-8", "replace"), number + 1
+            return text[:4096].decode("utf-8", "replace"), end
     raise DataError("has no events", where=path, expected="at least one")
 
 
@@ -86,10 +87,13 @@ def _names_all(text: bytes) -> bool:
     return all(words & {*NAMES[name]} for name in FIELDS)
 
 
-def _table(content: bytes, mark: str | None, skip: int, path: Path) -> np.ndarray[Any, Any]:
-    """All numbers (n, columns), int64 where all are whole. Raises DataError."""
+def _table(content: bytes, mark: str | None, path: Path) -> np.ndarray[Any, Any]:
+    """All numbers (n, columns), int64 where all are whole; True and On are 1. Raises DataError."""
+    for word, digit in WORDS.items():
+        if any(form in content for form in (word, word.capitalize(), word.upper())):
+            content = re.sub(rb"(?i)\b" + word + rb"\b", digit, content)
     settings: dict[str, Any] = {
-        "delimiter": mark, "skiprows": skip, "ndmin": 2, "max_rows": MAX_EVENTS + 1, "encoding": "utf-8",
+        "delimiter": mark, "ndmin": 2, "max_rows": MAX_EVENTS + 1, "encoding": "utf-8",
     }  # fmt: skip
     for dtype in (np.int64, np.float64):
         try:

@@ -40,6 +40,7 @@ from sast_deploy.data.readers.numbers import (
 )
 
 MOST_WINDOWS = 1_000_000  # of one recording
+HEADER_BYTES = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,8 @@ def find_format(path: Path) -> Format:
     """
     with open_regular(path, RECORDING) as file:
         head = file.read(HEAD_BYTES)
+        if head.startswith(b"%"):  # lines in any order
+            head += file.read(HEADER_BYTES)
     if head.startswith(b"%"):
         versions = {match.replace(b".", b"") for match in _EVT.findall(head)}
         name = "Prophesee EVT 2.1" if b"21" in versions else "Prophesee EVT" if versions else "Prophesee .dat"
