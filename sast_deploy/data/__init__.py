@@ -89,7 +89,7 @@ def _built(
             recordings = source.open()
             if source.downloads:  # before a recording is read
                 signature = _signature(source, options, split)
-            entry = build(cache, signature, recordings, options, split, source.root)
+            entry = build(cache, signature, recordings, options, split, source.place)
     return entry
 
 

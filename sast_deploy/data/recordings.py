@@ -76,6 +76,11 @@ class Source:
     default_size: tuple[int, int] | None = None
     downloads: ClassVar[bool] = False  # whether `open` may change the files
 
+    @property
+    def place(self) -> Path:
+        """What errors name."""
+        return self.root
+
     def signature(self) -> str:
         """Digest of the names, sizes and times of its files; changes when any file changes."""
         raise NotImplementedError

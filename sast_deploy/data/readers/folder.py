@@ -168,7 +168,7 @@ def _listed_entry(names: list[str], line: list[str], number: int, path: Path) ->
         raise DataError(f"line {number} has {len(line)} columns", where=path, expected=f"{len(names)}")
     cells = dict(zip(names, line, strict=True))
     name, label, split = os.path.normpath(cells["file"]), cells["label"], cells.get("split", "train").lower()
-    if not cells["file"] or os.path.isabs(name) or name.split("/")[0] == ".." or "\0" in name:
+    if not cells["file"] or len(name) > LABEL or os.path.isabs(name) or name.split("/")[0] == ".." or "\0" in name:
         what = f"line {number} has file {shown(cells['file'])}"
         raise DataError(what, where=path, expected=f"a file below {path.parent}")
     if not label or len(label) > LABEL:
