@@ -56,7 +56,7 @@ _LIST = (
     Target("text", ".csv", structured(change_text), probe_recording),
     Target("records", ".npy", structured(change_records), probe_recording),
     Target("events", ".h5", structured(change_hdf5, 0.1), probe_recording),
-    Target("list", "", structured(change_list), probe_list, folder=True),
+    Target("list", "", structured(change_list), probe_list, folder=True, rebuilds=True),
 )
 TARGETS: Mapping[str, Target] = {target.name: target for target in _LIST}
 

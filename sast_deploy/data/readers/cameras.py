@@ -211,7 +211,9 @@ def header_lines(data: bytes, mark: bytes, path: Path) -> tuple[str, int]:
             raise DataError("is cut off within its header", where=path, expected="events behind it")
         if _binary(data[at : end if end >= 0 else at + 4096]):
             break  # an event that begins as a line would
-        at = end + 1
+        last, at = data[at:end].strip(), end + 1
+        if last == mark + b" end":
+            break
     return data[:at].decode("utf-8", "replace"), at
 
 

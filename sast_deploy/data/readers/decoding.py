@@ -19,6 +19,7 @@ from sast_deploy.base.children import child_environment, python_command, stops_h
 from sast_deploy.base.errors import DataError, InstallationError
 from sast_deploy.base.reading import open_regular
 from sast_deploy.data.options import RecordingOptions
+from sast_deploy.data.readers.cameras import header_lines
 from sast_deploy.data.readers.columns import Columns
 from sast_deploy.data.readers.decoder import COLUMNS
 from sast_deploy.data.readers.numbers import RECORDING
@@ -106,8 +107,12 @@ def read_event_stream(path: Path, options: RecordingOptions) -> Columns:
 def read_evt(path: Path, options: RecordingOptions) -> Columns:
     """A .raw file of EVT 2 or 3."""
     with open_regular(path, RECORDING) as file:
-        head = file.read(HEAD).decode("latin-1")
-    return _decoded(path, "evt", _named_sensor(head))
+        head, size = file.read(HEAD), os.fstat(file.fileno()).st_size
+    lines, start = header_lines(head, b"%", path)
+    word = 2 if re.search(r"(?m)^% (evt 3|format EVT3)", lines) else 4
+    if (size - start) % word:  # which faery passes over
+        raise DataError(f"is cut off: {size - start:,} bytes of words of {word}", where=path)
+    return _decoded(path, "evt", _named_sensor(lines))
 
 
 def _named_sensor(head: str) -> tuple[tuple[int, int], str] | None:

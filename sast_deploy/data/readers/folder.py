@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sast_deploy.base.errors import DataError
+from sast_deploy.base.errors import DataError, about
 from sast_deploy.base.progress import task
 from sast_deploy.base.reading import Expected, read_bytes
 from sast_deploy.base.rules import shown
@@ -168,7 +168,8 @@ def _listed_entry(names: list[str], line: list[str], number: int, path: Path) ->
         raise DataError(f"line {number} has {len(line)} columns", where=path, expected=f"{len(names)}")
     cells = dict(zip(names, line, strict=True))
     name, label, split = os.path.normpath(cells["file"]), cells["label"], cells.get("split", "train").lower()
-    if not cells["file"] or len(name) > LABEL or os.path.isabs(name) or name.split("/")[0] == ".." or "\0" in name:
+    outside = os.path.isabs(name) or name.split("/")[0] == ".."
+    if not cells["file"] or len(name) > LABEL or outside or "\0" in name:
         what = f"line {number} has file {shown(cells['file'])}"
         raise DataError(what, where=path, expected=f"a file below {path.parent}")
     if not label or len(label) > LABEL:
@@ -216,7 +217,8 @@ class _Shelf:
         if self.options.window_us is None:
             parts, empty = [Piece(name, events, None)], 0
         else:
-            cut = windows(events, self.options.window_us, self.options.stride_us)
+            with about(path, DataError):
+                cut = windows(events, self.options.window_us, self.options.stride_us)
             parts = [
                 Piece(f"{name}@{each.start_us}-{each.start_us + each.length_us}us", each.events, each.place)
                 for each in cut if len(each.events)

@@ -18,7 +18,15 @@ import numpy as np
 
 from sast_deploy.base.errors import DataError
 from sast_deploy.base.reading import open_regular
-from sast_deploy.base.reading.files import HDF5_MARK, HEAD_BYTES, NPY_MARK, looks_like_text
+from sast_deploy.base.reading.files import (
+    GZIP_MARK,
+    HDF5_MARK,
+    HEAD_BYTES,
+    LFS_MARK,
+    NPY_MARK,
+    ZIP_MARK,
+    looks_like_text,
+)
 from sast_deploy.base.rules import Instance, Maybe, Whole, refuse
 from sast_deploy.data.events import Events
 from sast_deploy.data.options import RecordingOptions
@@ -41,6 +49,7 @@ from sast_deploy.data.readers.numbers import (
 
 MOST_WINDOWS = 1_000_000  # of one recording
 HEADER_BYTES = 1 << 14
+OTHERS = (GZIP_MARK + b"\x08", ZIP_MARK, LFS_MARK)  # how no events of five bytes begin
 
 
 @dataclass(frozen=True)
@@ -141,7 +150,7 @@ def find_format(path: Path) -> Format:
         raise DataError(f"AEDAT {version}", where=path, expected="AEDAT 2.0, 3.1 or 4.0")
     ending = Path(path).suffix.lower()
     for each in FORMATS:
-        if head.strip(b"\0") and each.ending and each.ending == ending:
+        if each.ending and each.ending == ending and head.strip(b"\0") and not head.startswith(OTHERS):
             return each
     if head.strip() and looks_like_text(head):
         return _BY_NAME["text"]
