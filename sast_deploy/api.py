@@ -419,7 +419,7 @@ def trace(
     given = inputs(net, frames, data=data, name=name)
     if sample >= len(given.frames):
         raise DataError(f"no sample {sample}", where=name, expected=f"0 to {len(given.frames) - 1}")
-    what = f"sample {sample} of {given.facts['dataset'] or name}"
+    what = name if len(given.frames) == 1 else f"sample {sample} of {given.facts['dataset'] or name}"
     what += f", {given.ids[sample]}" if given.ids else ""
     one = np.asarray(given.frames[sample : sample + 1])
     record = run_engine(engine, net.program, one, trace=True, lava=lava)

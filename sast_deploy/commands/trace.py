@@ -88,7 +88,8 @@ def trace_command(
     if recording is not None:
         frames = api.classifier(loaded, recordings=data.recordings).frames_of(recording, sample)[None]
     which: dict[str, Any] = {"sample": 0 if recording else sample, "data": None if own else data}
-    found, out = api.trace(loaded, frames, engine=backend, name=str(own or "frames"), **which), console()
+    name = f"{recording}, window {sample}" if recording else str(input_path or "frames")
+    found, out = api.trace(loaded, frames, engine=backend, name=name, **which), console()
     print_trace(found, out)
     if output is not None:
         write_npz(output, {**found.arrays(), ORIGIN_MEMBER: json_array(made)})
