@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from sast_deploy.api import (
         Net as Net,
         Simulation as Simulation,
+        classifier as classifier,
+        classify as classify,
         compare as compare,
         compile as compile,
         inputs as inputs,
@@ -60,6 +62,11 @@ if TYPE_CHECKING:
     from sast_deploy.program.profile import Profile as Profile, load_profile as load_profile
     from sast_deploy.program.program import Program as Program
     from sast_deploy.program.record import SpikeRecord as SpikeRecord, Trace as Trace
+    from sast_deploy.reports.classifying import (
+        Answer as Answer,
+        Classification as Classification,
+        Classifier as Classifier,
+    )
     from sast_deploy.reports.comparing import NetComparison as NetComparison
     from sast_deploy.reports.run import Report as Report
     from sast_deploy.reports.tracing import SampleTrace as SampleTrace
@@ -73,7 +80,8 @@ if TYPE_CHECKING:
 # The public names of each module; a test compares them with what type checkers see above.
 _NAMES = {
     "api": (
-        "Net", "Simulation", "compare", "compile", "inputs", "inspect", "load", "simulate", "trace", "verify",
+        "Net", "Simulation", "classifier", "classify", "compare", "compile", "inputs", "inspect", "load",
+        "simulate", "trace", "verify",
     ),
     "base.errors": ("SastError",),
     "base.progress": ("Observer", "observe"),
@@ -90,6 +98,7 @@ _NAMES = {
     "program.profile": ("Profile", "load_profile"),
     "program.program": ("Program",),
     "program.record": ("SpikeRecord", "Trace"),
+    "reports.classifying": ("Answer", "Classification", "Classifier"),
     "reports.comparing": ("NetComparison",),
     "reports.run": ("Report",),
     "reports.tracing": ("SampleTrace",),

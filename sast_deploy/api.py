@@ -3,7 +3,7 @@
     compile   checkpoint, FloatNetwork -> Net              load      .net file -> Net
     simulate  Net, frames -> Simulation                    verify    Net -> Verification
     inspect   Net -> Inspection                            compare   Net, Net -> NetComparison
-    trace     Net, one sample -> SampleTrace
+    trace     Net, one sample -> SampleTrace               classify  Net, recording -> Classification
 
 Silent: who wants to hear how far it is observes (`base.progress`). Errors are SastErrors, one line each;
 only an object that cannot be, such as a FloatDense with NaN among its weights, is a ValueError.
@@ -30,6 +30,8 @@ from sast_deploy.base.reading.files import STOCK, identify
 from sast_deploy.base.versions import package_versions
 from sast_deploy.compiler import Compilation, compile_network
 from sast_deploy.compiler.floatnet import FloatNetwork
+from sast_deploy.data.frames import SENSOR, checked_events
+from sast_deploy.data.options import RecordingOptions
 from sast_deploy.data.request import DataRequest
 from sast_deploy.engines import ENGINE_NAMES, EngineName
 from sast_deploy.engines.registry import LavaOptions, run_engine
@@ -44,6 +46,7 @@ from sast_deploy.program.profile import Profile, load_profile
 from sast_deploy.program.program import Program
 from sast_deploy.program.record import SpikeRecord
 from sast_deploy.reports.accuracy import Accuracy
+from sast_deploy.reports.classifying import Classification, Classifier
 from sast_deploy.reports.comparing import NetComparison, Side, check_same_samples, compare_sides
 from sast_deploy.reports.inputs import Inputs, checked_labels, net_inputs
 from sast_deploy.reports.inspection import Inspection, count_saturated, inspect_net, inspect_stock
@@ -70,7 +73,9 @@ _ARGUMENTS: dict[str, rules.Rule] = {
     "path": _PATH, "source": _Maybe(_PATH), "name": _Maybe(rules.Text(blank=False)), "seed": rules.SEED,
     "strict_reset": rules.Flag(), "trace": rules.Flag(), "known_answers_only": rules.Flag(),
     "data": _Maybe(rules.Instance((DataRequest,))), "steps": _Maybe(rules.Items(rules.Text())),
-    "sample": rules.COUNT, "samples": _Maybe(rules.Whole(1, rules.COUNT.high)), "check": _Maybe(rules.COUNT),
+    "recordings": _Maybe(rules.Instance((RecordingOptions,))), "sensor": _Maybe(SENSOR),
+    "sample": rules.COUNT,
+    "samples": _Maybe(rules.Whole(1, rules.COUNT.high)), "check": _Maybe(rules.COUNT),
     "engine": _ENGINE, "engines": rules.Items(_ENGINE, fewest=1), "overwrite": rules.Flag(),
     "lava": _Maybe(rules.Instance((LavaOptions,))), "stock": _Maybe(rules.Instance((StockUse,))),
 }  # fmt: skip
@@ -414,13 +419,64 @@ def trace(
     given = inputs(net, frames, data=data, name=name)
     if sample >= len(given.frames):
         raise DataError(f"no sample {sample}", where=name, expected=f"0 to {len(given.frames) - 1}")
-    what = f"sample {sample} of {given.facts['dataset'] or name}"
+    what = name if len(given.frames) == 1 else f"sample {sample} of {given.facts['dataset'] or name}"
     what += f", {given.ids[sample]}" if given.ids else ""
     one = np.asarray(given.frames[sample : sample + 1])
     record = run_engine(engine, net.program, one, trace=True, lava=lava)
     label = None if given.labels is None else int(given.labels[sample])
     assert record.traces is not None
     return trace_of(net.program, one, record.traces, what, engine, label)
+
+
+def classifier(
+    net: Net,
+    *,
+    recordings: RecordingOptions | None = None,
+    engine: EngineName = "fast",
+    lava: LavaOptions | None = None,
+) -> Classifier:
+    """A network made ready to answer window after window, as from a camera: load once, ask often.
+
+    recordings: how files are read and cut, where not as the network was trained: its frame options hold.
+
+    Raises NetFileError: a network that does not say how its frames were made. UsageError: somebody else's.
+
+    >>> sast.classifier(framed).answer(events, (6, 6)).label
+    'b'
+    """
+    _check(net=net, recordings=recordings, engine=engine, lava=lava)
+    return Classifier(net.file, net.name, recordings, engine, lava)
+
+
+def classify(
+    net: Net,
+    recording: File | npt.NDArray[Any],
+    *,
+    sensor: tuple[int, int] | None = None,
+    recordings: RecordingOptions | None = None,
+    engine: EngineName = "fast",
+    lava: LavaOptions | None = None,
+) -> Classification:
+    """One recording's class, margin, and what the network says of each of its windows.
+
+    recording: a file of any format that `read_events` knows, or events with fields x, y, t, p of a `sensor`
+    (H, W). The rest as `classifier`.
+
+    Raises as `classifier`; DataError: a recording that cannot be used, no sensor.
+
+    >>> cut = sast.RecordingOptions(window_us=3)
+    >>> sast.classify(framed, events, sensor=(6, 6), recordings=cut).windows[0].length_us
+    3
+    """
+    _check(sensor=sensor)
+    ready = classifier(net, recordings=recordings, engine=engine, lava=lava)
+    if not isinstance(recording, np.ndarray):
+        _check(path=recording)
+        _refuse_idle("with a file: recordings has it", sensor=sensor)
+        return ready.classify_file(Path(recording))
+    if sensor is None:
+        raise DataError("nothing says the sensor's size", where="events", todo="give sensor=(H, W)")
+    return ready.classify(checked_events(recording, sensor), sensor)
 
 
 def compare(

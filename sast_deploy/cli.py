@@ -20,6 +20,7 @@ from sast_deploy.base.streams import prepare_streams
 from sast_deploy.base.text import printable
 from sast_deploy.base.versions import missing_package
 from sast_deploy.commands.analyse import analyse_command
+from sast_deploy.commands.classify import classify_command
 from sast_deploy.commands.command import Group, forget_debug, wants_traceback
 from sast_deploy.commands.compare_nets import compare_nets_command
 from sast_deploy.commands.compile import compile_command
@@ -58,7 +59,7 @@ SECTIONS = {
     "Data": ("data",),
     "Train": ("train", "finetune", "evaluate"),
     "Compile": ("compile",),
-    "Run and decide": ("simulate", "verify", "inspect", "compare", "trace"),
+    "Run and decide": ("simulate", "classify", "verify", "inspect", "compare", "trace"),
     "Study": ("analyse", "sweep", "tables"),
     "Installation": ("doctor",),
 }
@@ -77,6 +78,7 @@ for command in (
     simulate_command,
     inspect_command,
     verify_command,
+    classify_command,
     trace_command,
     compare_nets_command,
     evaluate_command,
