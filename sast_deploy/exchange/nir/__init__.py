@@ -1,0 +1,6 @@
+"""NIR, the Neuromorphic Intermediate Representation: graphs of other frameworks in, ours out."""
+
+from sast_deploy.exchange.nir.importer import from_nir
+from sast_deploy.exchange.nir.reading import FRAMEWORKS, Reading
+
+__all__ = ["FRAMEWORKS", "Reading", "from_nir"]
