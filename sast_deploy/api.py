@@ -66,6 +66,7 @@ _ENGINE, _PATH, _Maybe = rules.Choice(ENGINE_NAMES), rules.Instance((str, PathLi
 _ARGUMENTS: dict[str, rules.Rule] = {
     "path": _PATH, "source": _Maybe(_PATH), "name": _Maybe(rules.Text(blank=False)), "seed": rules.SEED,
     "strict_reset": rules.Flag(), "trace": rules.Flag(), "known_answers_only": rules.Flag(),
+    "known_answers": rules.Flag(),
     "data": _Maybe(rules.Instance((DataRequest,))), "steps": _Maybe(rules.Items(rules.Text())),
     "samples": _Maybe(rules.Whole(1, rules.COUNT.high)), "check": _Maybe(rules.COUNT),
     "engine": _ENGINE, "engines": rules.Items(_ENGINE, fewest=1), "overwrite": rules.Flag(),
@@ -134,8 +135,28 @@ class Net:
 
     @cached_property
     def profile(self) -> Profile:
-        """What it was compiled for. Raises NetFileError."""
-        return profile_of(self.file, self.name)
+        """What it was compiled for. Raises NetFileError; UsageError where its integers were given."""
+        found = profile_of(self.file, self.name)
+        if found is None:
+            raise UsageError("was compiled for no profile: its integers were given", where=self.name)
+        return found
+
+    @classmethod
+    def from_program(cls, program: Program, *, known_answers: bool = True) -> Net:
+        """Integers of your own as a network, exactly as they are: no profile and no compiler come into it.
+
+        known_answers: find inputs and let the specifications answer them, which `verify` and the saved file
+        need to check a machine without data; minutes for ten thousands of neurons and a thousand steps.
+
+        >>> import dataclasses
+        >>> mine = dataclasses.replace(net.program, name="mine", steps=9)
+        >>> sast.Net.from_program(mine).save("mine.net").program.steps
+        9
+        """
+        rules.refuse(rules.Instance((Program,)).problems(program, "program"), None, UsageError)
+        _check(known_answers=known_answers)
+        known = make_known_answers(program) if known_answers else None
+        return cls(NetFile(program, profile_text="", created=package_versions(), known=known))
 
     def save(self, path: File, *, overwrite: bool = False) -> Net:
         """Write the .net file, whole or not at all; the network with its path.
