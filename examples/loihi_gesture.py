@@ -2,8 +2,8 @@
 
     python examples/loihi_gesture.py FOLDER [--engine fast|lava] [--check]
 
-FOLDER has loihi_gesture_net/ (conv1.txt, conv2.txt, fc1.txt, fc2.txt, pool1.txt, pool2.txt, pool3.txt: weights,
-integers, one a line) and dvsgesture10/ (1.bs2 to 10.bs2: one recording of DVS128 Gesture a class).
+FOLDER has loihi_gesture_net/ (conv1.txt, conv2.txt, fc1.txt, fc2.txt, pool1.txt to pool3.txt: integer
+weights, one a line) and dvsgesture10/ (1.bs2 to 10.bs2: one recording of DVS128 Gesture for each class).
 
 SLAYER's Loihi neurons, bit for bit: current and membrane decay by 1024 and 128 of 4096, toward zero; a weight
 is 64 LSBs, the threshold 80 of them; a neuron fires above it, not at it, and is reset to zero; a refractory

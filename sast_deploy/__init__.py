@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from sast_deploy.data.frames import frames_from_events as frames_from_events
     from sast_deploy.data.request import DataRequest as DataRequest
     from sast_deploy.engines.registry import LavaOptions as LavaOptions
+    from sast_deploy.exchange.imported import Imported as Imported, load_network as load_network
+    from sast_deploy.exchange.statedict import from_state_dict as from_state_dict
     from sast_deploy.finetuning.finetune import finetune as finetune
     from sast_deploy.netx.foreign.stocknet import StockUse as StockUse
     from sast_deploy.program.fixedpoint import Arithmetic as Arithmetic, QFormat as QFormat
@@ -79,6 +81,8 @@ _NAMES = {
     "data.frames": ("frames_from_events",),
     "data.request": ("DataRequest",),
     "engines.registry": ("LavaOptions",),
+    "exchange.imported": ("Imported", "load_network"),
+    "exchange.statedict": ("from_state_dict",),
     "finetuning.finetune": ("finetune",),
     "netx.foreign.stocknet": ("StockUse",),
     "program.fixedpoint": ("Arithmetic", "QFormat"),

@@ -25,7 +25,7 @@ from sast_deploy.base import rules
 from sast_deploy.base.errors import CompileError, NetFileError, UsageError, about
 from sast_deploy.base.files import file_digest
 from sast_deploy.base.outputs import check_output
-from sast_deploy.base.reading.files import STOCK, identify
+from sast_deploy.base.reading.files import FLOAT, STOCK, identify
 from sast_deploy.base.versions import package_versions
 from sast_deploy.compiler import Compilation, compile_network
 from sast_deploy.compiler.floatnet import FloatNetwork
@@ -33,6 +33,7 @@ from sast_deploy.data.request import DataRequest
 from sast_deploy.engines import ENGINE_NAMES, EngineName
 from sast_deploy.engines.registry import LavaOptions, run_engine
 from sast_deploy.engines.stockrun import run_in_chunks
+from sast_deploy.exchange.imported import Imported, load_network
 from sast_deploy.netx.export import EXPORT, net_origin
 from sast_deploy.netx.file import NetFile, profile_of, read_net, write_net
 from sast_deploy.netx.foreign.frames import stock_frames
@@ -185,7 +186,7 @@ def load(path: File) -> Net:
 
 
 def compile(
-    network: Checkpoint | FloatNetwork | File,
+    network: Checkpoint | Imported | FloatNetwork | File,
     profile: Profile | str = "loihi-int8",
     *,
     name: str | None = None,
@@ -197,8 +198,9 @@ def compile(
 ) -> Net:
     """Quantize a trained network for a hardware profile; floats end here.
 
-    network: a checkpoint or its path, or a FloatNetwork of your own. profile: one that ships with the
-    package, the path of a .toml, or a Profile. name: for people; default: the checkpoint's and the profile's.
+    network: a checkpoint, a network that was imported, the path of either, or a FloatNetwork. profile: one
+    that ships with the package, the path of a .toml, or a Profile. name: for people; default: the
+    checkpoint's and the profile's.
     calibrate: data to choose the integers on: a DataRequest, the checkpoint's own FrameSet, or (frames,
     labels) as `simulate` takes them, counts up to 255, half of which judge what the other half proposes;
     `steps` of calibration, default all; `seed` draws them. strict_reset: write a neuron type that stock NetX,
@@ -243,11 +245,15 @@ def compile(
 
 
 def _trained(
-    network: Checkpoint | FloatNetwork | File, source: File | None
-) -> tuple[Checkpoint | None, FloatNetwork, Path | None]:
-    """(checkpoint, the network that the compiler reads, the checkpoint's file), as far as there are any."""
+    network: Checkpoint | Imported | FloatNetwork | File, source: File | None
+) -> tuple[Checkpoint | Imported | None, FloatNetwork, Path | None]:
+    """(what was trained, the network that the compiler reads, the file of it), as far as there are any."""
     if isinstance(network, FloatNetwork):
         return None, network, None
+    if isinstance(network, str | PathLike) and input_kind(Path(network)) == FLOAT:
+        source, network = network, load_network(network)
+    if isinstance(network, Imported):
+        return network, network.network, None if source is None else Path(source)
     from sast_deploy.training.checkpoint import Checkpoint, load_checkpoint, to_float_network
 
     kinds = rules.Instance((Checkpoint, FloatNetwork, str, PathLike))
@@ -258,20 +264,24 @@ def _trained(
     return network, to_float_network(network), None if source is None else Path(source)
 
 
-def _origin(trained: Checkpoint | None, source: Path | None) -> dict[str, Any]:
+def input_kind(path: Path) -> str | None:
+    """What kind of file this is; None where it is none, which its reader says better."""
+    return identify(path) if path.is_file() else None
+
+
+def _origin(trained: Checkpoint | Imported | None, source: Path | None) -> dict[str, Any]:
     """What a .net file says of how its network came about."""
     if trained is None:
         return {"created": package_versions()}
+    file = {} if source is None else {"path": str(source), "digest": file_digest(source)}
+    if isinstance(trained, Imported):
+        how = {"imported": dict(trained.source), "notes": list(trained.notes), "metrics": trained.metrics}
+    else:
+        how = {"recipe": trained.recipe.to_dict(), "seeds": trained.seeds, "metrics": trained.metrics}
     return {
-        "frames": trained.frames.to_dict(),
-        "data": trained.data.to_dict(),
-        "checkpoint": {
-            "name": trained.name,
-            **({} if source is None else {"path": str(source), "digest": file_digest(source)}),
-            "recipe": trained.recipe.to_dict(),
-            "seeds": trained.seeds,
-            "metrics": trained.metrics,
-        },
+        "frames": {} if trained.frames is None else trained.frames.to_dict(),
+        "data": {} if trained.data is None else trained.data.to_dict(),
+        "checkpoint": {"name": trained.name, **file, **how},
         "created": package_versions(),
     }
 

@@ -64,7 +64,7 @@ class NetFile:
 
 
 def profile_of(net: NetFile, where: Path | str) -> Profile | None:
-    """The profile that a file was compiled with; None where its integers were given.
+    """The profile that a file was compiled with, as its network completes it; None where integers were given.
 
     Raises:
         NetFileError: its text is no profile, or has other rules than the program.
@@ -75,7 +75,8 @@ def profile_of(net: NetFile, where: Path | str) -> Profile | None:
         found = parse_profile(net.profile_text, where=f"{where} /sast/profile")
     except ProfileError as error:
         raise NetFileError(str(error), todo=RECOMPILE) from error
-    if found.arithmetic != net.program.arithmetic:
+    rules = net.program.arithmetic
+    if (found := found.obeying(rules.reset_order, rules.comparison)).arithmetic != rules:
         refuse(where, "/sast/profile has other rules than the program")
     return found
 
