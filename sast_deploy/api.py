@@ -250,23 +250,27 @@ def _trained(
     """(what was trained, the network that the compiler reads, the file of it), as far as there are any."""
     if isinstance(network, FloatNetwork):
         return None, network, None
-    if isinstance(network, str | PathLike) and input_kind(Path(network)) == FLOAT:
-        source, network = network, load_network(network)
+    if isinstance(network, str | PathLike):
+        source, network = network, load_trained(network)
+    path = None if source is None else Path(source)
     if isinstance(network, Imported):
-        return network, network.network, None if source is None else Path(source)
-    from sast_deploy.training.checkpoint import Checkpoint, load_checkpoint, to_float_network
+        return network, network.network, path
+    from sast_deploy.training.checkpoint import Checkpoint, to_float_network
 
     kinds = rules.Instance((Checkpoint, FloatNetwork, str, PathLike))
     rules.refuse(kinds.problems(network, "network"), None, UsageError)
-    if not isinstance(network, Checkpoint):
-        source = network
-        network = load_checkpoint(Path(network))
-    return network, to_float_network(network), None if source is None else Path(source)
+    assert isinstance(network, Checkpoint)
+    return network, to_float_network(network), path
 
 
-def input_kind(path: Path) -> str | None:
-    """What kind of file this is; None where it is none, which its reader says better."""
-    return identify(path) if path.is_file() else None
+def load_trained(path: File) -> Checkpoint | Imported:
+    """What `train`, `finetune` or `import` wrote. Raises CheckpointError."""
+    path = Path(path)
+    if path.is_file() and identify(path) == FLOAT:
+        return load_network(path)
+    from sast_deploy.training.checkpoint import load_checkpoint
+
+    return load_checkpoint(path)
 
 
 def _origin(trained: Checkpoint | Imported | None, source: Path | None) -> dict[str, Any]:

@@ -115,8 +115,8 @@ def _summary(imported: Imported) -> str:
     line = f"{imported.name}: {shapes}, {network.steps} steps, reset {network.reset}{order}"
     if not (test := imported.metrics.get("test")):
         return line
-    accuracy = Accuracy(round(test["hard"] * test["samples"]), test["samples"])
-    low, high = map(percent, accuracy.interval)
-    return f"{line}\nfloat accuracy {percent(accuracy.value)} ({low} to {high}) on {test['samples']} test samples"
+    count = test["samples"]
+    low, high = map(percent, Accuracy(round(test["hard"] * count), count).interval)
+    return f"{line}; accuracy {percent(test['hard'])} ({low} to {high}) on {count} test samples"
 
 

@@ -220,7 +220,7 @@ def load_network(path: str | PathLike[str]) -> Imported:
 def _made(facts: dict[str, Any], network: FloatNetwork, path: Path) -> Imported:
     try:
         for name, kind in (("frames", FrameOptions), ("data", DataInfo)):
-            facts[name] = None if facts[name] is None else kind.from_dict(facts[name])  # type: ignore[attr-defined]
+            facts[name] = None if facts[name] is None else kind.from_dict(facts[name])
         return Imported(network=network, **{**facts, "notes": tuple(facts["notes"])})
     except SastError as error:
         raise CheckpointError(f"holds a wrong value: {error}", where=path, expected=EXPECTED.what) from error
@@ -268,10 +268,10 @@ def _layer(group: h5py.Group, path: Path) -> FloatLayer:
     unknown = sorted({*named} - {*rules} | {*named} & arrays | {*group} - {"options"} - arrays)
     if unknown:
         EXPECTED.refuse(f"{group.name} has an unknown {unknown[0]!r}", path)
-    values = {name: read_dataset(group, name) for name in group if name != "options"}
-    plain = {name: tuple(each) if isinstance(each, list) else each for name, each in named.items()}
+    values: dict[str, Any] = {name: read_dataset(group, name) for name in group if name != "options"}
+    values |= {name: tuple(each) if isinstance(each, list) else each for name, each in named.items()}
     try:
-        layer: FloatLayer = KINDS[kind](**values, **plain)
+        layer: FloatLayer = KINDS[kind](**values)
     except TypeError:  # of an argument that is missing
         EXPECTED.refuse(f"{group.name} lacks a field", path)
     return layer

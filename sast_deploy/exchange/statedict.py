@@ -239,12 +239,10 @@ def build(
         own = {"input": list(data.sensor), "steps": data.options.steps, "clip": data.options.clip}
         given = {**own, "classes": list(data.info.classes), **given}
     problems = tensors.problems + tensors.unused()
-    problems += [
-        Problem("", f"missing key {key}", f"{_FIELDS[key]}")
-        for key in ("input", "steps") if key not in given
-    ]  # fmt: skip
+    missing = [key for key in ("input", "steps") if key not in given]
+    problems += [Problem("", f"missing key {key}", str(_FIELDS[key])) for key in missing]
     if given["reset"] == "subtract" and "reset_order" not in given:
-        expected = "before-leak (Norse, SpikingJelly, sinabs) or after-leak (snnTorch), which differ in spikes"
+        expected = "before-leak (Norse, SpikingJelly, sinabs) or after-leak (snnTorch): other spikes"
         problems.append(Problem("", "missing key reset_order", expected))
     refuse(iter(problems), where, CheckpointError)
     try:

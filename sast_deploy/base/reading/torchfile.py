@@ -176,13 +176,14 @@ class _Unpickler(_Names, pickle.Unpickler):
     """Python's own, in C."""
 
 
-class _Builder(_Names, pickle._Unpickler):  # type: ignore[name-defined,misc]
+class _Builder(_Names, pickle._Unpickler):
     """In Python, which looks at what an object is before its attributes are set: only our OrderedDict's are.
 
     Of NumPy's arrays and types BUILD could make anything. What it would set, versions of modules, is dropped.
     """
 
-    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
+    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
+    stack: list[Any]
 
     def load_build(self) -> None:
         """The opcode BUILD: the state on top of the stack, the object below it."""
