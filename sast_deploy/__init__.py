@@ -46,7 +46,8 @@ if TYPE_CHECKING:
     from sast_deploy.data.frames import frames_from_events as frames_from_events
     from sast_deploy.data.request import DataRequest as DataRequest
     from sast_deploy.engines.registry import LavaOptions as LavaOptions
-    from sast_deploy.exchange.imported import Imported as Imported, load_network as load_network
+    from sast_deploy.exchange.modules import from_module as from_module
+    from sast_deploy.exchange.network import ImportedNetwork as ImportedNetwork, load_network as load_network
     from sast_deploy.exchange.statedict import from_state_dict as from_state_dict
     from sast_deploy.finetuning.finetune import finetune as finetune
     from sast_deploy.netx.foreign.stocknet import StockUse as StockUse
@@ -81,7 +82,8 @@ _NAMES = {
     "data.frames": ("frames_from_events",),
     "data.request": ("DataRequest",),
     "engines.registry": ("LavaOptions",),
-    "exchange.imported": ("Imported", "load_network"),
+    "exchange.network": ("ImportedNetwork", "load_network"),
+    "exchange.modules": ("from_module",),
     "exchange.statedict": ("from_state_dict",),
     "finetuning.finetune": ("finetune",),
     "netx.foreign.stocknet": ("StockUse",),

@@ -33,7 +33,7 @@ from sast_deploy.data.request import DataRequest
 from sast_deploy.engines import ENGINE_NAMES, EngineName
 from sast_deploy.engines.registry import LavaOptions, run_engine
 from sast_deploy.engines.stockrun import run_in_chunks
-from sast_deploy.exchange.imported import Imported, load_network
+from sast_deploy.exchange.network import ImportedNetwork, load_network
 from sast_deploy.netx.export import EXPORT, net_origin
 from sast_deploy.netx.file import NetFile, profile_of, read_net, write_net
 from sast_deploy.netx.foreign.frames import stock_frames
@@ -186,7 +186,7 @@ def load(path: File) -> Net:
 
 
 def compile(
-    network: Checkpoint | Imported | FloatNetwork | File,
+    network: Checkpoint | ImportedNetwork | FloatNetwork | File,
     profile: Profile | str = "loihi-int8",
     *,
     name: str | None = None,
@@ -245,15 +245,15 @@ def compile(
 
 
 def _trained(
-    network: Checkpoint | Imported | FloatNetwork | File, source: File | None
-) -> tuple[Checkpoint | Imported | None, FloatNetwork, Path | None]:
+    network: Checkpoint | ImportedNetwork | FloatNetwork | File, source: File | None
+) -> tuple[Checkpoint | ImportedNetwork | None, FloatNetwork, Path | None]:
     """(what was trained, the network that the compiler reads, the file of it), as far as there are any."""
     if isinstance(network, FloatNetwork):
         return None, network, None
     if isinstance(network, str | PathLike):
         source, network = network, load_trained(network)
     path = None if source is None else Path(source)
-    if isinstance(network, Imported):
+    if isinstance(network, ImportedNetwork):
         return network, network.network, path
     from sast_deploy.training.checkpoint import Checkpoint, to_float_network
 
@@ -263,7 +263,7 @@ def _trained(
     return network, to_float_network(network), path
 
 
-def load_trained(path: File) -> Checkpoint | Imported:
+def load_trained(path: File) -> Checkpoint | ImportedNetwork:
     """What `train`, `finetune` or `import` wrote. Raises CheckpointError."""
     path = Path(path)
     if path.is_file() and identify(path) == FLOAT:
@@ -273,12 +273,12 @@ def load_trained(path: File) -> Checkpoint | Imported:
     return load_checkpoint(path)
 
 
-def _origin(trained: Checkpoint | Imported | None, source: Path | None) -> dict[str, Any]:
+def _origin(trained: Checkpoint | ImportedNetwork | None, source: Path | None) -> dict[str, Any]:
     """What a .net file says of how its network came about."""
     if trained is None:
         return {"created": package_versions()}
     file = {} if source is None else {"path": str(source), "digest": file_digest(source)}
-    if isinstance(trained, Imported):
+    if isinstance(trained, ImportedNetwork):
         how = {"imported": dict(trained.source), "notes": list(trained.notes), "metrics": trained.metrics}
     else:
         how = {"recipe": trained.recipe.to_dict(), "seeds": trained.seeds, "metrics": trained.metrics}

@@ -18,7 +18,7 @@ from sast_deploy.data import DataInfo, FrameOptions, FrameSet
 from sast_deploy.data.request import DataRequest, load_recorded
 from sast_deploy.data.split import stratified_split
 from sast_deploy.engines.frames import as_frames
-from sast_deploy.exchange.imported import Imported
+from sast_deploy.exchange.network import ImportedNetwork
 from sast_deploy.program.profile import Profile
 from sast_deploy.reports.inputs import checked_labels
 from sast_deploy.training.batches import Indices
@@ -31,7 +31,7 @@ CalibrationData = DataRequest | FrameSet | Arrays
 def calibrate_on(
     data: CalibrationData,
     network: FloatNetwork,
-    trained: Checkpoint | Imported | None,
+    trained: Checkpoint | ImportedNetwork | None,
     profile: Profile,
     name: str,
     *,
@@ -91,7 +91,7 @@ def _check_shape(network: FloatNetwork, data: FrameSet) -> None:
         raise DataError(f"frames with clip {data.options.clip}", where="calibration", expected=expected)
 
 
-def own_recordings(trained: Checkpoint | Imported) -> tuple[DataInfo, FrameOptions]:
+def own_recordings(trained: Checkpoint | ImportedNetwork) -> tuple[DataInfo, FrameOptions]:
     """The recordings that a network was trained on, and how they became frames.
 
     Raises CheckpointError: it was imported without.
@@ -118,20 +118,20 @@ def validation_share(checkpoint: Checkpoint) -> float:
     return share
 
 
-def training_parts(checkpoint: Checkpoint | Imported, data: FrameSet) -> tuple[Indices, Indices]:
+def training_parts(checkpoint: Checkpoint | ImportedNetwork, data: FrameSet) -> tuple[Indices, Indices]:
     """Indices in `data.train` of the fitted and of the held-out samples: the trainer's split, by its seed.
 
     Of an imported network halves of each class.
 
     Raises CheckpointError as `validation_share`.
     """
-    if isinstance(checkpoint, Imported):
+    if isinstance(checkpoint, ImportedNetwork):
         return stratified_split(data.train.labels, 0.5, 0)
     return stratified_split(data.train.labels, validation_share(checkpoint), checkpoint.seeds["train"])
 
 
 def calibration_samples(
-    checkpoint: Checkpoint | Imported, data: FrameSet, seed: int
+    checkpoint: Checkpoint | ImportedNetwork, data: FrameSet, seed: int
 ) -> tuple[Samples, Samples]:
     """What calibration is fitted to and what judges it: samples of those two parts, drawn by `seed`.
 

@@ -10,7 +10,7 @@ from sast_deploy.commands.options import SEED, console, option, titled
 if TYPE_CHECKING:
     from sast_deploy.data import FrameSet
     from sast_deploy.data.request import DataRequest
-    from sast_deploy.exchange.imported import Imported
+    from sast_deploy.exchange.network import ImportedNetwork
     from sast_deploy.training.checkpoint import Checkpoint
 
 calibration_options = titled(
@@ -28,7 +28,7 @@ calibration_options = titled(
 )  # fmt: skip
 
 
-def calibration_frames(path: Path, trained: Checkpoint | Imported, wanted: DataRequest) -> FrameSet:
+def calibration_frames(path: Path, trained: Checkpoint | ImportedNetwork, wanted: DataRequest) -> FrameSet:
     """The samples to calibrate with; says what they are. Raises DataError."""
     from sast_deploy.calibration.data import own_recordings
     from sast_deploy.data.request import load_recorded

@@ -30,7 +30,7 @@ def evaluate_command(checkpoint: Path, data: DataRequest, device: str) -> None:
     from sast_deploy.api import load_trained
     from sast_deploy.calibration.data import own_recordings
     from sast_deploy.data.request import load_recorded
-    from sast_deploy.exchange.imported import Imported
+    from sast_deploy.exchange.network import ImportedNetwork
     from sast_deploy.show.evaluation import evaluation_table, imported_table
     from sast_deploy.training.batches import pick_device
     from sast_deploy.training.evaluate import evaluate, tail_warning
@@ -42,7 +42,7 @@ def evaluate_command(checkpoint: Path, data: DataRequest, device: str) -> None:
     out = console()
     out.print(f"{checkpoint}: test split of {found.info.provenance}")
     out.print(*found.info.warning(own))
-    if isinstance(trained, Imported):
+    if isinstance(trained, ImportedNetwork):
         out.print(imported_table(trained.evaluate(found.test)))
         out.print("no smooth spikes to compare with: it was imported, and its surrogate is not known")
         return

@@ -15,7 +15,7 @@ from sast_deploy.commands.shared import FOLDERS, data_options, frame_options, ov
 if TYPE_CHECKING:
     from sast_deploy.data import FrameOptions, FrameSet
     from sast_deploy.data.request import DataRequest
-    from sast_deploy.exchange.imported import Imported
+    from sast_deploy.exchange.network import ImportedNetwork
 
 FRAMES = ("steps", "binning", "encoding", "clip", "size", "duration_us")
 
@@ -63,7 +63,7 @@ def import_command(
     """
     from sast_deploy import api
     from sast_deploy.base.outputs import check_output
-    from sast_deploy.exchange.imported import FLOAT_FILE
+    from sast_deploy.exchange.network import FLOAT_FILE
     from sast_deploy.netx.export import EXPORT
     from sast_deploy.show.compilation import print_compilation
 
@@ -94,7 +94,7 @@ def _recordings(data: DataRequest, frames: FrameOptions) -> FrameSet | None:
     return data.load(frames)
 
 
-def _imported(file: Path, describe: Path | None, name: str | None, data: FrameSet | None) -> Imported:
+def _imported(file: Path, describe: Path | None, name: str | None, data: FrameSet | None) -> ImportedNetwork:
     from sast_deploy.exchange.statedict import from_state_dict
 
     if describe is None:
@@ -105,7 +105,7 @@ def _imported(file: Path, describe: Path | None, name: str | None, data: FrameSe
     return from_state_dict(file, describe, name=name, data=data)
 
 
-def _summary(imported: Imported) -> str:
+def _summary(imported: ImportedNetwork) -> str:
     from sast_deploy.base.text import percent
     from sast_deploy.reports.accuracy import Accuracy
 

@@ -60,7 +60,7 @@ from sast_deploy.compiler.floatnet import (
     FloatUpsample,
 )
 from sast_deploy.data import FrameSet
-from sast_deploy.exchange.imported import Imported
+from sast_deploy.exchange.network import ImportedNetwork
 from sast_deploy.program.fixedpoint import COMPARISONS, RESET_ORDERS, RESETS
 from sast_deploy.program.program import DECODINGS, SIZE_MAX, STEPS_MAX, WIDE
 
@@ -164,7 +164,7 @@ def from_state_dict(
     *,
     name: str | None = None,
     data: FrameSet | None = None,
-) -> Imported:
+) -> ImportedNetwork:
     """A network trained elsewhere, from its tensors and a description of what they mean.
 
     state: names to arrays or tensors, or the path of a file that torch.save wrote of them; nothing in it is
@@ -198,7 +198,7 @@ def from_state_dict(
     source["described"] = hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()
     network, notes = build(tensors, description, where, data)
     source["description"] = dict(description)
-    made = Imported(name or "network", network, source, notes)
+    made = ImportedNetwork(name or "network", network, source, notes)
     return made if data is None else made.on(data)
 
 

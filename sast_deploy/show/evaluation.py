@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sast_deploy.base.text import percent
-from sast_deploy.exchange.imported import FloatEvaluation
+from sast_deploy.exchange.network import FloatEvaluation
 from sast_deploy.reports.accuracy import Accuracy
 from sast_deploy.show.blocks import Table
 from sast_deploy.training.checkpoint import Checkpoint

@@ -90,7 +90,7 @@ class FloatEvaluation:
 
 
 @dataclass(frozen=True, eq=False)
-class Imported:
+class ImportedNetwork:
     """A network trained elsewhere, ready to compile, and where it came from.
 
     name: names the exports. network: its equations. source: plain values: the format, the file's path and
@@ -130,7 +130,7 @@ class Imported:
             if found != wanted:
                 raise CheckpointError(f"frames of {what} {found}", where=self.name, expected=f"{wanted}")
 
-    def on(self, data: FrameSet) -> Imported:
+    def on(self, data: FrameSet) -> ImportedNetwork:
         """With these recordings as its own, and its accuracy on their test split.
 
         Raises CheckpointError: frames or classes that are not the network's.
@@ -184,8 +184,8 @@ class Imported:
         return plain
 
 
-def load_network(path: str | PathLike[str]) -> Imported:
-    """Read and check what `Imported.save` or `sast-deploy import` wrote.
+def load_network(path: str | PathLike[str]) -> ImportedNetwork:
+    """Read and check what `ImportedNetwork.save` or `sast-deploy import` wrote.
 
     Raises CheckpointError: missing, truncated, foreign, altered, newer than this version.
 
@@ -217,16 +217,16 @@ def load_network(path: str | PathLike[str]) -> Imported:
     return _made(facts, network, path)
 
 
-def _made(facts: dict[str, Any], network: FloatNetwork, path: Path) -> Imported:
+def _made(facts: dict[str, Any], network: FloatNetwork, path: Path) -> ImportedNetwork:
     try:
         for name, kind in (("frames", FrameOptions), ("data", DataInfo)):
             facts[name] = None if facts[name] is None else kind.from_dict(facts[name])
-        return Imported(network=network, **{**facts, "notes": tuple(facts["notes"])})
+        return ImportedNetwork(network=network, **{**facts, "notes": tuple(facts["notes"])})
     except SastError as error:
         raise CheckpointError(f"holds a wrong value: {error}", where=path, expected=EXPECTED.what) from error
 
 
-def _content(imported: Imported) -> bytes:
+def _content(imported: ImportedNetwork) -> bytes:
     content, network = io.BytesIO(), imported.network
     with h5py.File(content, "w", track_order=False) as file:
         group = file.create_group(ROOT)
