@@ -1,1 +1,1 @@
-"""Networks of other frameworks in, ours out."""
+"""Networks of other tools: theirs become ours here, and ours theirs."""
