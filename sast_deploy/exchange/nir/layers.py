@@ -292,7 +292,7 @@ def _with_constant(layer: FloatDense) -> FloatDense:
     )  # fmt: skip
 
 
-def _with_column(delay: Any, shape: Shape) -> Any:
+def _with_column(delay: Any, shape: tuple[int, ...]) -> Any:
     """Delays with one input more, undelayed."""
     if np.size(delay) == 1 and not np.any(delay):
         return delay

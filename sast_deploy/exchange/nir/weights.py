@@ -261,6 +261,7 @@ def _two(value: Any, refuse: Refuse) -> tuple[int, int]:
 def _padding(
     node: nir.Conv2d, kernel: Shape, stride: Shape, dilation: Shape, refuse: Refuse
 ) -> tuple[int, int]:
+    """Zeros on every side, rows and columns."""
     if not isinstance(node.padding, str | bytes):
         return _two(node.padding, refuse)
     text = node.padding.decode() if isinstance(node.padding, bytes) else node.padding
