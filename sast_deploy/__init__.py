@@ -48,7 +48,11 @@ if TYPE_CHECKING:
     from sast_deploy.engines.registry import LavaOptions as LavaOptions
     from sast_deploy.exchange.modules import from_module as from_module
     from sast_deploy.exchange.network import ImportedNetwork as ImportedNetwork, load_network as load_network
-    from sast_deploy.exchange.nir import from_nir as from_nir
+    from sast_deploy.exchange.nir import (
+        export_nir as export_nir,
+        from_nir as from_nir,
+        program_from_nir as program_from_nir,
+    )
     from sast_deploy.exchange.statedict import from_state_dict as from_state_dict
     from sast_deploy.finetuning.finetune import finetune as finetune
     from sast_deploy.netx.foreign.stocknet import StockUse as StockUse
@@ -85,7 +89,7 @@ _NAMES = {
     "engines.registry": ("LavaOptions",),
     "exchange.network": ("ImportedNetwork", "load_network"),
     "exchange.modules": ("from_module",),
-    "exchange.nir": ("from_nir",),
+    "exchange.nir": ("export_nir", "from_nir", "program_from_nir"),
     "exchange.statedict": ("from_state_dict",),
     "finetuning.finetune": ("finetune",),
     "netx.foreign.stocknet": ("StockUse",),

@@ -222,7 +222,7 @@ class Between:
             return
         n = math.prod(shape)
         if n > MATRIX:
-            refuse(f"has {n:,} inputs, each scaled or delayed by itself, and no weights", f"at most {MATRIX:,}")
+            refuse(f"has {n:,} inputs, scaled or delayed one by one, and no weights", f"at most {MATRIX:,}")
         self.weights = Weights(np.diag(np.resize(self.scale, n)), np.zeros(n), (n,), None, self.delay)
 
 
