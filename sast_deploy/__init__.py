@@ -57,10 +57,26 @@ if TYPE_CHECKING:
     )
     from sast_deploy.data.request import DataRequest as DataRequest
     from sast_deploy.engines.registry import LavaOptions as LavaOptions
+    from sast_deploy.exchange.modules import from_module as from_module
+    from sast_deploy.exchange.network import ImportedNetwork as ImportedNetwork, load_network as load_network
+    from sast_deploy.exchange.nir import (
+        export_nir as export_nir,
+        from_nir as from_nir,
+        program_from_nir as program_from_nir,
+    )
+    from sast_deploy.exchange.statedict import from_state_dict as from_state_dict
     from sast_deploy.finetuning.finetune import finetune as finetune
     from sast_deploy.netx.foreign.stocknet import StockUse as StockUse
+    from sast_deploy.program.fixedpoint import Arithmetic as Arithmetic, QFormat as QFormat
     from sast_deploy.program.profile import Profile as Profile, load_profile as load_profile
-    from sast_deploy.program.program import Program as Program
+    from sast_deploy.program.program import (
+        Conv2d as Conv2d,
+        Dense as Dense,
+        Program as Program,
+        Readout as Readout,
+        SumPool as SumPool,
+        Upsample as Upsample,
+    )
     from sast_deploy.program.record import SpikeRecord as SpikeRecord, Trace as Trace
     from sast_deploy.reports.classifying import (
         Answer as Answer,
@@ -93,10 +109,15 @@ _NAMES = {
     "data.readers.recording": ("RecordingFacts", "Window", "read_events", "windows"),
     "data.request": ("DataRequest",),
     "engines.registry": ("LavaOptions",),
+    "exchange.network": ("ImportedNetwork", "load_network"),
+    "exchange.modules": ("from_module",),
+    "exchange.nir": ("export_nir", "from_nir", "program_from_nir"),
+    "exchange.statedict": ("from_state_dict",),
     "finetuning.finetune": ("finetune",),
     "netx.foreign.stocknet": ("StockUse",),
+    "program.fixedpoint": ("Arithmetic", "QFormat"),
     "program.profile": ("Profile", "load_profile"),
-    "program.program": ("Program",),
+    "program.program": ("Conv2d", "Dense", "Program", "Readout", "SumPool", "Upsample"),
     "program.record": ("SpikeRecord", "Trace"),
     "reports.classifying": ("Answer", "Classification", "Classifier"),
     "reports.comparing": ("NetComparison",),

@@ -26,7 +26,7 @@ from sast_deploy.base import rules
 from sast_deploy.base.errors import CompileError, DataError, NetFileError, UsageError, about
 from sast_deploy.base.files import file_digest
 from sast_deploy.base.outputs import check_output
-from sast_deploy.base.reading.files import STOCK, identify
+from sast_deploy.base.reading.files import FLOAT, STOCK, identify
 from sast_deploy.base.versions import package_versions
 from sast_deploy.compiler import Compilation, compile_network
 from sast_deploy.compiler.floatnet import FloatNetwork
@@ -36,6 +36,7 @@ from sast_deploy.data.request import DataRequest
 from sast_deploy.engines import ENGINE_NAMES, EngineName
 from sast_deploy.engines.registry import LavaOptions, run_engine
 from sast_deploy.engines.stockrun import run_in_chunks
+from sast_deploy.exchange.network import ImportedNetwork, load_network
 from sast_deploy.netx.export import EXPORT, net_origin
 from sast_deploy.netx.file import NetFile, profile_of, read_net, write_net
 from sast_deploy.netx.foreign.frames import stock_frames
@@ -72,6 +73,7 @@ _ENGINE, _PATH, _Maybe = rules.Choice(ENGINE_NAMES), rules.Instance((str, PathLi
 _ARGUMENTS: dict[str, rules.Rule] = {
     "path": _PATH, "source": _Maybe(_PATH), "name": _Maybe(rules.Text(blank=False)), "seed": rules.SEED,
     "strict_reset": rules.Flag(), "trace": rules.Flag(), "known_answers_only": rules.Flag(),
+    "known_answers": rules.Flag(),
     "data": _Maybe(rules.Instance((DataRequest,))), "steps": _Maybe(rules.Items(rules.Text())),
     "recordings": _Maybe(rules.Instance((RecordingOptions,))), "sensor": _Maybe(SENSOR),
     "sample": rules.COUNT,
@@ -142,8 +144,28 @@ class Net:
 
     @cached_property
     def profile(self) -> Profile:
-        """What it was compiled for. Raises NetFileError."""
-        return profile_of(self.file, self.name)
+        """What it was compiled for. Raises NetFileError; UsageError where its integers were given."""
+        found = profile_of(self.file, self.name)
+        if found is None:
+            raise UsageError("was compiled for no profile: its integers were given", where=self.name)
+        return found
+
+    @classmethod
+    def from_program(cls, program: Program, *, known_answers: bool = True) -> Net:
+        """Integers of your own as a network, exactly as they are: no profile and no compiler come into it.
+
+        known_answers: find inputs and let the specifications answer them, which `verify` and the saved file
+        need to check a machine without data; minutes for ten thousands of neurons and a thousand steps.
+
+        >>> import dataclasses
+        >>> mine = dataclasses.replace(net.program, name="mine", steps=9)
+        >>> sast.Net.from_program(mine).save("mine.net").program.steps
+        9
+        """
+        rules.refuse(rules.Instance((Program,)).problems(program, "program"), None, UsageError)
+        _check(known_answers=known_answers)
+        known = make_known_answers(program) if known_answers else None
+        return cls(NetFile(program, profile_text="", created=package_versions(), known=known))
 
     def save(self, path: File, *, overwrite: bool = False) -> Net:
         """Write the .net file, whole or not at all; the network with its path.
@@ -172,7 +194,7 @@ def load(path: File) -> Net:
 
 
 def compile(
-    network: Checkpoint | FloatNetwork | File,
+    network: Checkpoint | ImportedNetwork | FloatNetwork | File,
     profile: Profile | str = "loihi-int8",
     *,
     name: str | None = None,
@@ -184,8 +206,9 @@ def compile(
 ) -> Net:
     """Quantize a trained network for a hardware profile; floats end here.
 
-    network: a checkpoint or its path, or a FloatNetwork of your own. profile: one that ships with the
-    package, the path of a .toml, or a Profile. name: for people; default: the checkpoint's and the profile's.
+    network: a checkpoint, a network that was imported, the path of either, or a FloatNetwork. profile: one
+    that ships with the package, the path of a .toml, or a Profile. name: for people; default: the
+    checkpoint's and the profile's.
     calibrate: data to choose the integers on: a DataRequest, the checkpoint's own FrameSet, or (frames,
     labels) as `simulate` takes them, counts up to 255, half of which judge what the other half proposes;
     `steps` of calibration, default all; `seed` draws them. strict_reset: write a neuron type that stock NetX,
@@ -230,35 +253,47 @@ def compile(
 
 
 def _trained(
-    network: Checkpoint | FloatNetwork | File, source: File | None
-) -> tuple[Checkpoint | None, FloatNetwork, Path | None]:
-    """(checkpoint, the network that the compiler reads, the checkpoint's file), as far as there are any."""
+    network: Checkpoint | ImportedNetwork | FloatNetwork | File, source: File | None
+) -> tuple[Checkpoint | ImportedNetwork | None, FloatNetwork, Path | None]:
+    """(what was trained, the network that the compiler reads, the file of it), as far as there are any."""
     if isinstance(network, FloatNetwork):
         return None, network, None
-    from sast_deploy.training.checkpoint import Checkpoint, load_checkpoint, to_float_network
+    if isinstance(network, str | PathLike):
+        source, network = network, load_trained(network)
+    path = None if source is None else Path(source)
+    if isinstance(network, ImportedNetwork):
+        return network, network.network, path
+    from sast_deploy.training.checkpoint import Checkpoint, to_float_network
 
     kinds = rules.Instance((Checkpoint, FloatNetwork, str, PathLike))
     rules.refuse(kinds.problems(network, "network"), None, UsageError)
-    if not isinstance(network, Checkpoint):
-        source = network
-        network = load_checkpoint(Path(network))
-    return network, to_float_network(network), None if source is None else Path(source)
+    assert isinstance(network, Checkpoint)
+    return network, to_float_network(network), path
 
 
-def _origin(trained: Checkpoint | None, source: Path | None) -> dict[str, Any]:
+def load_trained(path: File) -> Checkpoint | ImportedNetwork:
+    """What `train`, `finetune` or `import` wrote. Raises CheckpointError."""
+    path = Path(path)
+    if path.is_file() and identify(path) == FLOAT:
+        return load_network(path)
+    from sast_deploy.training.checkpoint import load_checkpoint
+
+    return load_checkpoint(path)
+
+
+def _origin(trained: Checkpoint | ImportedNetwork | None, source: Path | None) -> dict[str, Any]:
     """What a .net file says of how its network came about."""
     if trained is None:
         return {"created": package_versions()}
+    file = {} if source is None else {"path": str(source), "digest": file_digest(source)}
+    if isinstance(trained, ImportedNetwork):
+        how = {"imported": dict(trained.source), "notes": list(trained.notes), "metrics": trained.metrics}
+    else:
+        how = {"recipe": trained.recipe.to_dict(), "seeds": trained.seeds, "metrics": trained.metrics}
     return {
-        "frames": trained.frames.to_dict(),
-        "data": trained.data.to_dict(),
-        "checkpoint": {
-            "name": trained.name,
-            **({} if source is None else {"path": str(source), "digest": file_digest(source)}),
-            "recipe": trained.recipe.to_dict(),
-            "seeds": trained.seeds,
-            "metrics": trained.metrics,
-        },
+        "frames": {} if trained.frames is None else trained.frames.to_dict(),
+        "data": {} if trained.data is None else trained.data.to_dict(),
+        "checkpoint": {"name": trained.name, **file, **how},
         "created": package_versions(),
     }
 

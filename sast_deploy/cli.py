@@ -28,6 +28,7 @@ from sast_deploy.commands.data import data_group
 from sast_deploy.commands.doctor import doctor_command
 from sast_deploy.commands.evaluate import evaluate_command
 from sast_deploy.commands.finetune import finetune_command
+from sast_deploy.commands.importing import import_command
 from sast_deploy.commands.inspect import inspect_command
 from sast_deploy.commands.simulate import simulate_command
 from sast_deploy.commands.sweep import sweep_command
@@ -58,7 +59,7 @@ Exit codes: """ + "; ".join(f"{code:d} {meaning}" for code, meaning in EXIT_CODE
 SECTIONS = {
     "Data": ("data",),
     "Train": ("train", "finetune", "evaluate"),
-    "Compile": ("compile",),
+    "Compile": ("import", "compile"),
     "Run and decide": ("simulate", "classify", "verify", "inspect", "compare", "trace"),
     "Study": ("analyse", "sweep", "tables"),
     "Installation": ("doctor",),
@@ -75,6 +76,7 @@ for command in (
     train_command,
     finetune_command,
     compile_command,
+    import_command,
     simulate_command,
     inspect_command,
     verify_command,

@@ -11,12 +11,13 @@ One generator, two sources of numbers: `Seeded` for programs by the thousand and
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from sast_deploy.program.fixedpoint import OVERFLOWS, ROUNDINGS, Arithmetic, QFormat
+from sast_deploy.program.fixedpoint import OVERFLOWS, RESET_ORDERS, ROUNDINGS, Arithmetic, QFormat
 from sast_deploy.program.program import (
     NO_DECAY_FILTER,
     Conv2d,
@@ -71,10 +72,13 @@ class Seeded:
         return self.rng.integers(low, high + 1, shape)
 
 
-def any_rules(choose: Choices, weight_bits: int | None = None) -> Arithmetic:
-    """Every rounding, overflow, comparison and reset; states of 2 to 24 bits, weights of 2 to 16."""
+def any_rules(choose: Choices, weight_bits: int | None = None, orders: bool = False) -> Arithmetic:
+    """Every rounding, overflow, comparison and reset; states of 2 to 24 bits, weights of 2 to 16.
+
+    orders: whether a subtraction may come before the leak; without, each seed's rules are those of old.
+    """
     bits = choose.pick((8, choose.integer(2, 24), choose.integer(2, 24)))
-    return Arithmetic(
+    rules = Arithmetic(
         state=QFormat(bits, choose.integer(0, bits - 1)),
         weight_bits=weight_bits or choose.pick((8, choose.integer(2, 16))),
         overflow=choose.pick(OVERFLOWS),
@@ -83,14 +87,19 @@ def any_rules(choose: Choices, weight_bits: int | None = None) -> Arithmetic:
         comparison=choose.pick(COMPARISONS),
         reset=choose.pick(RESETS),
     )
+    ordered = orders and rules.reset == "subtract"
+    return replace(rules, reset_order=choose.pick(RESET_ORDERS)) if ordered else rules
 
 
-def any_program(choose: Choices, rules: Arithmetic | None = None, upsamples: bool = False) -> Program:
+def any_program(
+    choose: Choices, rules: Arithmetic | None = None, upsamples: bool = False, orders: bool = False
+) -> Program:
     """One to three layers of any kind and geometry, and mostly a readout.
 
-    upsamples: whether one of them may be an upsampling; each seed's program from before there were any stays.
+    upsamples: whether one of them may be an upsampling; orders: as in `any_rules`. Each seed's program from
+    before there were any stays.
     """
-    rules = rules or any_rules(choose)
+    rules = rules or any_rules(choose, orders=orders)
     interval = choose.pick((0, 0, 0, 1, 2, 5))
     shape = first = (choose.pick((1, 2, 3, 4)), choose.pick(SIZES), choose.pick(SIZES))
     layers: list[Layer] = []

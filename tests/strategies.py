@@ -7,6 +7,7 @@ neurons and small numbers.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -46,14 +47,14 @@ def choices(draw: Callable[[st.SearchStrategy[T]], T]) -> Choices:
 
 @st.composite
 def arithmetics(draw: Callable[[st.SearchStrategy[T]], T], weight_bits: int) -> Arithmetic:
-    """Every rounding, overflow, comparison and reset; states of 2 to 24 bits."""
-    return any_rules(Drawn(draw), weight_bits)
+    """Every rounding, overflow, comparison, reset and order; states of 2 to 24 bits."""
+    return any_rules(Drawn(draw), weight_bits, orders=True)
 
 
 @st.composite
 def cases(
     draw: Callable[[st.SearchStrategy[T]], T],
-    make: Callable[[Choices], Program] = any_program,
+    make: Callable[[Choices], Program] = partial(any_program, orders=True),
     samples: int = 2,
 ) -> Case:
     """A program and frames for it, (samples, time, C, H, W)."""

@@ -267,11 +267,13 @@ class _Neurons:
         bias, vth, v_decay, u_decay = (values.repeat(size // len(values))[:, None] for values in parameters)
         self.filtered = u_decay < ONE
         state, current = 1 << (rules.state.bits - 1), (1 << 23) * bool(self.filtered.any())
+        peaks = [int(np.abs(values.astype(np.int64)).max()) for values in (bias, vth)]
+        self.early = rules.reset_order == "before-leak"
         # No value on the way through a step exceeds the sum of all that go into one: the leaks' products, the
         # sum before and after its shift, half of what a shift to the right divides by, bias and threshold.
         addends = (
-            state * ONE, current * ONE, most, most << max(self.exponent, 0), 1 << max(-self.exponent, 0),
-            *(int(np.abs(values.astype(np.int64)).max()) for values in (bias, vth)),
+            (state + self.early * peaks[1]) * ONE, current * ONE, most, most << max(self.exponent, 0),
+            1 << max(-self.exponent, 0), *peaks,
         )  # fmt: skip
         self.kind = _type_for(sum(addends), STATES)
         self.bias, self.vth = bias.astype(self.kind), vth.astype(self.kind)
@@ -289,7 +291,9 @@ class _Neurons:
             kept = self._leak(self.current, self.current_keeps)
             arriving = np.where(self.filtered, _wrapped(kept + arriving, 24), arriving)
         self.current = arriving
-        if self.rules.reset == "subtract":
+        if self.early:
+            left = self._leak(self.membrane - self.vth * self.spiked, self.keeps)
+        elif self.rules.reset == "subtract":
             left = self._leak(self.membrane, self.keeps) - self.vth * self.spiked
         else:
             left = self._leak(self.membrane * (1 - self.spiked), self.keeps)

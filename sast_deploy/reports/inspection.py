@@ -137,7 +137,7 @@ def footprints(program: Program) -> list[Footprint]:
 
 def _summary_of(net: NetFile, path: Path | None) -> dict[str, str]:
     program, rules = net.program, net.program.arithmetic
-    profile = profile_of(net, path or program.name) if net.profile_text else None
+    profile = profile_of(net, path or program.name)
     metrics = net.checkpoint.get("metrics", {}).get("test", {})
     tested = f" on {metrics['samples']} test samples" if "samples" in metrics else ""
     stock = "loads it" if stock_loads(program) and not net.strict_reset else "refuses it"

@@ -129,8 +129,8 @@ def make_report(
 
 def facts_of(net: NetFile, path: Path | None, data: Mapping[str, Any]) -> dict[str, Any]:
     """What a report says besides figures. path: the network's file, if it has one. data: of the frames."""
-    profile = profile_of(net, path or net.program.name).name
-    return _facts(path, net.program, profile, data, net.checkpoint)
+    profile = profile_of(net, path or net.program.name)
+    return _facts(path, net.program, "none" if profile is None else profile.name, data, net.checkpoint)
 
 
 def facts_of_stock(path: Path, program: Program, samples: int) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def test_any_program(case):
 
 def many_inputs(choose: Choices) -> Program:
     """Two dense layers with more inputs and neurons than one vector of the kernels has lanes."""
-    rules = any_rules(choose)
+    rules = any_rules(choose, orders=True)
     low = -(1 << (rules.weight_bits - 1))
     inputs, hidden = choose.integer(1, 90), choose.pick((3, 37, 70))
 
@@ -57,7 +57,7 @@ def test_weights_of_any_width_and_saturating_inputs(case):
 
 def many_channels(choose: Choices) -> Program:
     """Two convolutions of more channels than `any_program` has, one of them in groups."""
-    rules = any_rules(choose)
+    rules = any_rules(choose, orders=True)
     low = max(-(1 << (rules.weight_bits - 1)), -128)
     groups, axes = choose.pick((1, 2, 4)), [choose.ints(1, high, (2,)).tolist() for high in (4, 3, 2)]
     kernel, stride, dilation = (tuple(axis) for axis in axes)

@@ -68,6 +68,23 @@ def test_the_leaks_product_needs_twelve_bits_more_than_the_state(bits, expected)
     assert widths([[1]], rules=replace(RULES, state=QFormat(bits, 4)))[2] == expected
 
 
+@pytest.mark.parametrize(
+    ("order", "sign", "decay", "expected"),
+    [
+        ("before-leak", -1, 1, np.int64),
+        ("before-leak", -1, 0, np.int32),
+        ("before-leak", 1, 1, np.int32),
+        ("after-leak", -1, 1, np.int32),
+    ],
+)
+def test_a_negative_threshold_counts_where_it_is_taken_off_before_a_leak(order, sign, decay, expected):
+    """The product with 4096 ends at 2**31 - 1 - 2**12, and -vth joins the 2**15 of the state in it."""
+    beyond, rules = ((INT32 - (1 << 12)) >> 12) - (1 << 15) + 1, replace(RULES, reset_order=order)
+    for vth, total in ((beyond, expected), (beyond - 1, np.int32)):
+        neurons = replace(layer([[1]]), vth=frozen_ints([sign * vth]), v_decay=frozen_ints([decay]))
+        assert choose_widths(neurons, 1, rules, "").total is total
+
+
 def test_left_shifts_count():
     assert widths([[100]], exponent=24)[2] == np.int32
     assert widths([[100]], exponent=25)[2] == np.int64

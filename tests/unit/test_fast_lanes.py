@@ -76,18 +76,21 @@ def test_dense_layers_of_every_width(outputs, input_max):
 
 
 DECAYS = {"no leak": [0], "all leak": [1, 700, 4096], "some leak": [0, 700, 4096]}
+RESETS = {
+    "zero": {"reset": "zero"}, "after-leak": {}, "after-leak, wrap": {"overflow": "wrap"},
+    "before-leak": {"reset_order": "before-leak"},
+    "before-leak, wrap": {"reset_order": "before-leak", "overflow": "wrap"},
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("decays", DECAYS.values(), ids=DECAYS)
 @pytest.mark.parametrize("rounding", ["floor", "toward-zero", "half-up", "half-even"])
-@pytest.mark.parametrize(
-    ("reset", "overflow"), [("subtract", "saturate"), ("zero", "saturate"), ("subtract", "wrap")]
-)
+@pytest.mark.parametrize("reset", RESETS.values(), ids=RESETS)
 @pytest.mark.parametrize("rules", [RULES, WIDE_STATE], ids=["8 bits", "16 bits"])
-def test_every_way_through_the_step(rules, decays, rounding, reset, overflow):
+def test_every_way_through_the_step(rules, decays, rounding, reset):
     """From the ends of the state's range, too: weights are as large as they can be."""
     rng = np.random.default_rng(7)
-    rules = replace(rules, leak_rounding=rounding, reset=reset, overflow=overflow, weight_bits=8)
+    rules = replace(rules, leak_rounding=rounding, weight_bits=8, **reset)
     layer = replace(
         dense(rng, 84, 50), v_decay=frozen_ints(np.resize(decays, 50)), weight_exp=rules.state.bits // 4,
         weight=frozen_ints(rng.integers(-128, 128, (50, 84))),
@@ -98,8 +101,26 @@ def test_every_way_through_the_step(rules, decays, rounding, reset, overflow):
     assert FastEngine(program).plans[0].rules[QUICK] == ways.get(label, 0)
     record = vectorised(program, random_frames(rng, program, 4, 0.1))
     membranes = record.traces[0].membrane
-    assert {membranes.min(), membranes.max()} >= {rules.state.low, rules.state.high} or overflow == "wrap"
+    ends = {rules.state.low, rules.state.high}
+    assert {membranes.min(), membranes.max()} >= ends or rules.overflow == "wrap"
     assert differences(program, random_frames(rng, program, 4, 0.1)) is None
+
+
+@pytest.mark.parametrize("bits", [8, 15, 16, 17, 19])
+@pytest.mark.parametrize("vth", [0, -1, -32, -9000])
+@pytest.mark.parametrize("outputs", [16, 50])
+def test_a_negative_threshold_before_the_leak_leads_beyond_the_state(bits, vth, outputs):
+    """u - vth needs more bits than u, and what the leak leaves of it too."""
+    rng = np.random.default_rng(bits)
+    rules = replace(RULES, state=QFormat(bits, 4), reset_order="before-leak", weight_bits=8)
+    layer = replace(
+        dense(rng, 84, outputs), vth=frozen_ints([vth]), v_decay=frozen_ints([1]), weight_exp=bits // 4,
+        weight=frozen_ints(rng.integers(0, 128, (outputs, 84))),
+    )  # fmt: skip
+    program = program_of(rng, layer, 2, rules=rules, steps=12)
+    frames = random_frames(rng, program, 4, 0.3)
+    assert vectorised(program, frames).traces[0].membrane.max() == rules.state.high
+    assert differences(program, frames) is None
 
 
 @pytest.mark.parametrize("steps", [1, 255, 256, 300])

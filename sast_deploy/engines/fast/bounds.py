@@ -18,7 +18,7 @@ import numpy as np
 
 from sast_deploy.base.errors import CompileError
 from sast_deploy.program.fixedpoint import Arithmetic
-from sast_deploy.program.program import LEAK_BITS, NO_DECAY_FILTER, Dense, Int32Array, Readout
+from sast_deploy.program.program import LEAK_BITS, NO_DECAY_FILTER, Dense, Int32Array, Readout, SpikingLayer
 from sast_deploy.program.sums import Weighted
 
 UINT8_MAX = 255
@@ -104,11 +104,21 @@ def largest_intermediate(layer: Weighted, total: int, rules: Arithmetic) -> int:
     if isinstance(layer, Readout):
         return scaled + rounding
     state = 1 << (rules.state.bits - 1)
-    leaking = (state << LEAK_BITS) + (1 << LEAK_BITS)
+    leaking = ((state + most_given(layer, rules)) << LEAK_BITS) + (1 << LEAK_BITS)
     current = scaled + (1 << 24 if (layer.u_decay != NO_DECAY_FILTER).any() else 0)
     # leaked state, current, bias, reset, and the offset to the format's lower end
     together = state + current + _peak(layer.bias) + _peak(layer.vth) + state
     return max(leaking, scaled + rounding, together, _peak(layer.vth) + 1)
+
+
+def resets_early(layer: SpikingLayer, rules: Arithmetic) -> bool:
+    """Whether a threshold is taken off before a leak: without any, the order is all the same."""
+    return rules.reset_order == "before-leak" and bool(layer.v_decay.any())
+
+
+def most_given(layer: SpikingLayer, rules: Arithmetic) -> int:
+    """How far beyond the state's highest value such a reset leads: negative thresholds are added to it."""
+    return max(0, -int(layer.vth.min())) if resets_early(layer, rules) else 0
 
 
 def _weight_range(layer: Weighted) -> tuple[int, int]:

@@ -5,7 +5,8 @@
                       half-even: half = 2**(n-1) - 1, even = 1           (`last` is the sign bit)
     fit               clip(((v - low) & mask) + low, low', high); mask is -1 unless the state wraps
     comparison        u >= threshold, where > becomes >= vth + 1
-    reset             subtract: the vector `drop` is vth and `zero` 0; zero: `drop` is 0 and `zero` 1
+    reset             subtract: the vector `drop` is vth and `zero` 0; zero: `drop` is 0 and `zero` 1;
+                      before the leak: what `advance` will take off the sum moves there from u first
 
 The loops are kept short and each writes few arrays, so that the compiler can prove them independent and
 use vector instructions.
@@ -27,8 +28,8 @@ BIAS, THRESHOLD, DROP, KEEP, KEEP_CURRENT = range(5)
 # Entries of `rules`, int64.
 LEFT, RIGHT, SHIFT_HALF, SHIFT_BELOW, SHIFT_EVEN = range(5)
 LEAK_HALF, LEAK_BELOW, LEAK_EVEN, ZERO, LOW, CLIP_LOW, HIGH, MASK = range(5, 13)
-FILTERED, INTERVAL, OFFSET, RECURRENT, BINARY, MOST, QUICK = range(13, 20)
-RULES = 20
+FILTERED, INTERVAL, OFFSET, RECURRENT, BINARY, MOST, QUICK, EARLY = range(13, 21)
+RULES = 21
 KEPT, FLOOR, TOWARD_ZERO = 1, 2, 3  # as QUICK: short ways through steps.py: no leak, or a leak so rounded
 UNCHECKED = 1 << 62  # as MOST, the largest input: whatever the inputs' type holds
 
@@ -70,6 +71,8 @@ def step_neurons(
         scale(total, low, high, rules)
         if rules[FILTERED]:
             filter_current(total, current, vectors, low, high, rules)
+        if rules[EARLY]:
+            reset_early(u, total, before, vectors, low, high)
         advance(u, total, before, vectors, low, high, rules)
         fire(u, vectors, low, high, spikes, counts)
         low = high
@@ -102,6 +105,18 @@ def filter_current(
         filtered = -np.int64(keep != 0)
         current[k] = wrapped & filtered
         total[k] = (wrapped & filtered) | (total[k] & ~filtered)
+
+
+@inlined
+def reset_early(
+    u: Any, total: Any, before: Any, vectors: Any, low: int, high: int
+) -> None:  # pragma: no cover
+    """u <- u - drop * spike before, and total <- total + the same, which `advance` takes off again."""
+    cast = u.dtype.type
+    for k in range(np.uint64(low), np.uint64(high)):
+        drop = vectors[DROP, k] & cast(-cast(before[k]))
+        u[k] = cast(u[k] - drop)
+        total[k] = cast(total[k] + drop)
 
 
 @inlined

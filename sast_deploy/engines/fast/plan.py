@@ -11,12 +11,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sast_deploy.engines.fast.bounds import LADDER, UINT8_MAX, Widths, choose_widths, most_rows
+from sast_deploy.engines.fast.bounds import (
+    LADDER,
+    UINT8_MAX,
+    Widths,
+    choose_widths,
+    most_given,
+    most_rows,
+    resets_early,
+)
 from sast_deploy.engines.fast.emit import BYTES, LANES
 from sast_deploy.engines.fast.events import ROWS, WORD
 from sast_deploy.engines.fast.neurons import (
     BIAS,
     BINARY,
+    EARLY,
     FILTERED,
     FLOOR,
     INTERVAL,
@@ -285,6 +294,7 @@ def _plan_spiking(program: Program, index: int, inputs: Inputs) -> SpikingPlan:
     if isinstance(layer, Dense) and layer.recurrent is not None:
         rules[RECURRENT] = len(delays) * delay_rows
         tables.append(layer.recurrent.T)
+    rules[EARLY] = resets_early(layer, program.arithmetic)
     rules[FILTERED] = bool((layer.u_decay != NO_DECAY_FILTER).any())
     rows = max(sum(map(len, tables)) + 1, stored_size(unit * units))
     index_type = np.uint16 if rows <= np.iinfo(np.uint16).max else np.int32
@@ -315,7 +325,7 @@ def _plan_lanes(
     rules, lanes, short = program.arithmetic, synapses.weight.shape[1], np.iinfo(np.int16).max
     beside = int(np.abs(constants[BIAS]).max() + np.abs(constants[THRESHOLD]).max())
     room = (short - beside - (1 << max(-layer.weight_exp, 0))) >> max(layer.weight_exp, 0)
-    fits = rules.state.bits <= 16 and rules.overflow != "wrap"
+    fits = rules.state.high + most_given(layer, rules) <= short and rules.overflow != "wrap"
     padding = np.zeros((len(constants), groups, lanes), np.int64)
     padding[THRESHOLD] = short
     padding[:, :, : len(layer.weight) // groups] = constants.reshape(len(constants), groups, -1)
@@ -354,11 +364,13 @@ def _scattered(layer: SpikingLayer, synapses: Synapses, narrow_rows: int) -> tup
 
 
 def quick_step(layer: SpikingLayer, arithmetic: Arithmetic) -> int:
-    """Which of the short ways through steps.py holds for all neurons, else 0."""
-    if layer.weight_exp < 0:
+    """Which of the short ways through steps.py, of 16 bits, holds for all neurons, else 0."""
+    if layer.weight_exp < 0 or arithmetic.state.bits > 16:
         return 0
     if not layer.v_decay.any():
         return KEPT
+    if most_given(layer, arithmetic):
+        return 0  # 16 bits may not hold what the reset leaves
     ways = {"floor": FLOOR, "toward-zero": TOWARD_ZERO}
     return ways.get(arithmetic.leak_rounding, 0) if layer.v_decay.all() else 0
 

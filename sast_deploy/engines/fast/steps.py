@@ -31,6 +31,7 @@ from sast_deploy.engines.fast.emit import (
 )
 from sast_deploy.engines.fast.neurons import (
     CLIP_LOW,
+    EARLY,
     FLOOR,
     HIGH,
     KEEP,
@@ -125,15 +126,17 @@ def _quickly_leaked(b: Builder, u: Value, keep: Value, way: int) -> Value:
 _ARGUMENTS = (*4 * (POINTER,), LONG, *4 * (POINTER,), *4 * (LONG,))
 TAIL = LANES // 2
 numba_types: Any = types
+# Short ways and whether the reset is early, beside the general step of a late one.
+WAYS = ((0, True), (KEPT, False), (FLOOR, False), (TOWARD_ZERO, False), (FLOOR, True), (TOWARD_ZERO, True))
 _FOUR = numba_types.UniTuple(types.int64, 4)
 
 
-def _places_body(function: Any, work: Any, state: Any, way: int) -> None:
+def _places_body(function: Any, work: Any, state: Any, way: int, early: bool) -> None:
     """All active places, one vector of each after the other's, so that constants are loaded once.
 
     What a place writes beyond its neurons its neighbour overwrites, since last vectors come first.
     """
-    outputs, kinds = function.args[10], (work, state, way)
+    outputs, kinds = function.args[10], (work, state, way, early)
     b = ir.IRBuilder(function.append_basic_block("entry"))
     whole = b.sdiv(b.add(outputs, LONG(TAIL - 1)), LONG(LANES))
     first = b.mul(whole, LONG(LANES))
@@ -148,7 +151,7 @@ def _places_body(function: Any, work: Any, state: Any, way: int) -> None:
 def _vectors(b: Builder, arguments: Any, kinds: Any, lanes: int, at: Value) -> None:
     """So many neurons from `at` on of every active place."""
     total, u, before, vectors, gap, rules, spikes, active, moved, lists, outputs, stride, by_place = arguments
-    work, state, _ = kinds
+    work, state, *_ = kinds
     step = _Step(b, rules, work, lanes)
     constants = [tools.alloca_once(b, step.kind) for _ in range(KEEP + 1)]
 
@@ -177,20 +180,26 @@ def _vectors(b: Builder, arguments: Any, kinds: Any, lanes: int, at: Value) -> N
 
 def _neurons(b: Builder, step: _Step, constants: list[Value], pointers: Any, kinds: Any) -> Value:
     """One vector of neurons; a bit for each: whether its membrane changed, or it fired."""
-    (total, u, before, spikes), (bias, threshold, drop, keep), (work, state, way) = pointers, constants, kinds
+    (total, u, before, spikes), (bias, threshold, drop, keep) = pointers, constants
+    work, state, way, early = kinds
     lanes, silent = step.lanes, step.number(0)
     old, here = load(b, u, vector(state, lanes)), load(b, total, step.kind)
     fired = b.icmp_unsigned("!=", load(b, before, vector(BYTE, lanes)), constant(BYTE, 0, lanes))
-    zeroed = b.and_(fired, b.icmp_unsigned("!=", step.rules[ZERO], silent))
-    kept = b.select(zeroed, constant(state, 0, lanes), old)
+    dropped, wide = b.select(fired, drop, silent), state if way else INT
+    if early:
+        kept = b.sub(_resized(b, old, wide), _resized(b, dropped, wide))
+    else:
+        zeroed = b.and_(fired, b.icmp_unsigned("!=", step.rules[ZERO], silent))
+        kept = _resized(b, b.select(zeroed, constant(state, 0, lanes), old), wide)
     if way:
         leaked = _resized(b, _quickly_leaked(b, kept, _resized(b, keep, state), way), work)
         here = b.shl(here, step.rules[LEFT])
     else:
         general = _Step(b, step.pointer, INT, lanes)
-        leaked = _resized(b, general.leaked(_resized(b, kept, INT), _resized(b, keep, INT)), work)
+        leaked = _resized(b, general.leaked(kept, _resized(b, keep, INT)), work)
         here = step.scaled(here)
-    found = step.added(leaked, b.sub(b.add(here, bias), b.select(fired, drop, silent)))
+    change = b.add(here, bias)
+    found = step.added(leaked, change if early else b.sub(change, dropped))
     new, fires = _resized(b, found, state), b.icmp_signed(">=", found, threshold)
     store(b, b.zext(fires, vector(BYTE, lanes)), spikes)
     store(b, new, u)
@@ -219,20 +228,21 @@ def step_places(
         table = context.make_array(kinds[3])(context, b, values[3])
         gap = tools.unpack_tuple(b, table.shape, 2)[1]
         given = (*data[:4], gap, *data[4:], *tools.unpack_tuple(b, values[8], 4))
-        chosen = _steps(b, work, state, 0)
-        if state.width == SHORT.width:
-            quick = load(b, b.gep(data[4], [LONG(8 * QUICK)]), LONG)
-            for way in (KEPT, FLOOR, TOWARD_ZERO):
-                chosen = b.select(b.icmp_signed("==", quick, LONG(way)), _steps(b, work, state, way), chosen)
+        quick, early = (load(b, b.gep(data[4], [LONG(8 * number)]), LONG) for number in (QUICK, EARLY))
+        wanted = b.add(b.shl(early, LONG(8)), quick)
+        chosen = _steps(b, work, state, 0, False)
+        for way, first in WAYS if state.width == SHORT.width else WAYS[:1]:
+            here = b.icmp_signed("==", wanted, LONG(first << 8 | way))
+            chosen = b.select(here, _steps(b, work, state, way, first), chosen)
         b.call(chosen, given)
         return context.get_dummy_value()
 
     return types.void(total, u, before, vectors, rules, spikes, active, moved, _FOUR), generate
 
 
-def _steps(b: Builder, work: Any, state: Any, way: int) -> Any:
-    name = f"sast.places.{work.width}.{state.width}.{way}"
+def _steps(b: Builder, work: Any, state: Any, way: int, early: bool) -> Any:
+    name = f"sast.places.{work.width}.{state.width}.{way}.{int(early)}"
     function, new = function_of(b, name, ir.VoidType(), _ARGUMENTS)
     if new:
-        _places_body(function, work, state, way)
+        _places_body(function, work, state, way, early)
     return function

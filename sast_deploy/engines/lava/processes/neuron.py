@@ -20,7 +20,8 @@ class LIF(LayerProcess):
 
         c_t = shift(a_t, weight_exp)                                  no current filter: u_decay = 4096
         c_t = wrap24(leak(c_{t-1}, u_decay) + shift(a_t, weight_exp))
-        u_t = fit(leak(u_{t-1}, v_decay) + c_t + bias - vth * s_{t-1})         reset "subtract"
+        u_t = fit(leak(u_{t-1}, v_decay) + c_t + bias - vth * s_{t-1})         reset "subtract", after-leak
+        u_t = fit(leak(u_{t-1} - vth * s_{t-1}, v_decay) + c_t + bias)         reset "subtract", before-leak
         u_t = fit(leak(u_{t-1} * (1 - s_{t-1}), v_decay) + c_t + bias)         reset "zero"
         s_t = u_t >= vth  (or u_t > vth)
 
@@ -68,9 +69,11 @@ class PyLIF(LayerModel):
 
     def _reset(self) -> npt.NDArray[np.int64]:
         rounding = self.rules.leak_rounding
-        if self.rules.reset == "subtract":
-            return np.asarray(leak(self.u, self.v_decay, rounding) - self.vth * self.s)
-        return leak(np.where(self.s, 0, self.u), self.v_decay, rounding)
+        if self.rules.reset == "zero":
+            return leak(np.where(self.s, 0, self.u), self.v_decay, rounding)
+        if self.rules.reset_order == "before-leak":
+            return leak(self.u - self.vth * self.s, self.v_decay, rounding)
+        return np.asarray(leak(self.u, self.v_decay, rounding) - self.vth * self.s)
 
     def _record(self, samples: slice, step: int) -> None:
         valid, record = samples.stop - samples.start, self.results.record
