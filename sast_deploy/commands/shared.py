@@ -26,9 +26,12 @@ if TYPE_CHECKING:
     from sast_deploy.data.request import DataRequest
     from sast_deploy.engines.registry import LavaOptions
 
-FOLDERS = ("data_root", "holdout", "holdout_seed", "cache_dir", *RECORDING_OPTIONS)
+FOLDERS = ("data_root", "holdout", "holdout_seed", "cache_dir", "download", *RECORDING_OPTIONS)
 DATA_OPTIONS = ("dataset", *FOLDERS)
 LAVA_OPTIONS = ("batch", "stall", "timeout")
+
+
+DOWNLOAD = option("--download", is_flag=True, help="Fetch recordings that are nowhere: often gigabytes.")
 
 
 def _request(**values: Any) -> DataRequest:
@@ -67,6 +70,7 @@ def _folders(first: str) -> tuple[Callable[[Any], Any], ...]:
         ),
         option("--holdout-seed", type=SEED, help="Seed of that split; default 0."),
         option("--cache-dir", type=PATH, help="Of frames; else $SAST_CACHE_DIR or ~/.cache/sast-deploy."),
+        DOWNLOAD,
         *recording_options,
     )  # fmt: skip
 

@@ -11,6 +11,7 @@ import click
 from sast_deploy.base.errors import Exit
 from sast_deploy.commands.command import command
 from sast_deploy.commands.options import COUNT, OUTPUT, PATH, console, refuse_ignored
+from sast_deploy.commands.shared import DOWNLOAD
 from sast_deploy.commands.study_schema import SCHEMA
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 @click.option("--ray", "address", metavar="auto|ADDRESS", help="On a Ray cluster; local: started here.")
 @click.option("--data", metavar="NAME", help="The whole grid on this data set instead of its own.")
 @click.option("--data-root", type=PATH, help="Folder of the recordings, where the study names none.")
+@DOWNLOAD
 @click.option("--dry-run", is_flag=True, help="Only say what is left to do.")
 def sweep_command(
     study: Path,
@@ -43,6 +45,7 @@ def sweep_command(
     address: str | None,
     data: str | None,
     data_root: Path | None,
+    download: bool,
     dry_run: bool,
 ) -> int:
     """See `help` above."""
@@ -53,7 +56,7 @@ def sweep_command(
     from sast_deploy.studies.sweep.sweep import plan, sweep
 
     if dry_run:
-        refuse_ignored(("jobs", "address"), "with --dry-run, which starts nothing")
+        refuse_ignored(("jobs", "address", "download"), "with --dry-run, which starts nothing")
     wanted = load_study(study, data=data, data_root=data_root)
     runs = output or Path("runs") / wanted.name
     out = console()
@@ -63,7 +66,7 @@ def sweep_command(
     check_output_folder(runs)
     workers = _workers(address, jobs)
     with observe(Terminal(out)):
-        outcome = sweep(wanted, runs, workers)
+        outcome = sweep(wanted, runs, workers, download)
     return _print_outcome(outcome, wanted, runs, out)
 
 

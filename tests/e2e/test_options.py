@@ -30,6 +30,7 @@ DATA: dict[str, list[str]] = {
     "--holdout": ["--holdout", "0.3"],
     "--holdout-seed": ["--holdout", "0.3", "--holdout-seed", "4"],
     "--cache-dir": ["--cache-dir", "out/cache"],
+    "--download": ["--download"],
 }
 FRAMES = {
     "--steps": ["--steps", "7"],
@@ -70,6 +71,7 @@ ACTS: dict[str, dict[str, list[str]]] = {
         "--calibrate-steps": ["--calibrate", "nmnist", "--calibrate-steps", "rounding"],
         "--seed": ["--calibrate", "nmnist", "--seed", "5"],
         **{name: ["--calibrate", "nmnist", *words] for name, words in DATA.items() if name != "--dataset"},
+        "--download": ["--calibrate", "nmnist", "--data-root", "bands", "--download"],
     },
     "simulate": {
         **DATA, **OVERWRITE,
@@ -120,7 +122,7 @@ ACTS: dict[str, dict[str, list[str]]] = {
     },
     "sweep": {
         "--output": ["-o", "out/other"], "--jobs": ["--jobs", "2"], "--ray": ["--ray", "local"],
-        "--data": ["--data", "nmnist"], "--data-root": ["--data-root", "real"],
+        "--data": ["--data", "nmnist"], "--data-root": ["--data-root", "real"], "--download": ["--download"],
         "--dry-run": ["sweep", "study.toml", "--dry-run"],
     },
     "tables": {
@@ -163,6 +165,7 @@ BASE = {
     ("simulate", "--output"): [*STOCK, "-o", "out/a.npz"],
     **{("inspect", name): ["--samples", "2"] for name in DATA},
     **{("compile", name): ["--calibrate", "nmnist"] for name in DATA},
+    ("compile", "--download"): ["--calibrate", "nmnist", "--data-root", "bands"],
     ("inspect", "--holdout-seed"): ["--samples", "2", "--holdout", "0.3"],
     ("compile", "--holdout-seed"): ["--calibrate", "nmnist", "--holdout", "0.3"],
 }
@@ -256,6 +259,11 @@ IGNORED: list[tuple[str, str]] = [
     ("inspect own.net --overwrite", "--overwrite"),
     ("tables swept --overwrite", "--overwrite"),
     ("sweep study.toml --dry-run --jobs 1", "--jobs"),
+    ("sweep study.toml --dry-run --download", "--download"),
+    *(
+        (f"{line} --download", "--download")
+        for line in ("train -o out/a.pt", "data info --dataset digits-saccade", "data info --dataset folder:real")
+    ),
     ("sweep study.toml --dry-run --ray local", "--ray"),
     ("sweep study.toml --data digits-saccade --data-root bands", "--data-root"),
     ("data compare --real real --simulated simulated --seed 0", "--seed"),
