@@ -101,7 +101,7 @@ def _print(name: str, facts: Mapping[str, Any]) -> None:
 
 
 def plain(value: Any) -> Any:
-    """What JSON has: NumPy's numbers as Python's, tuples as lists, paths as text, what is not finite as null."""
+    """What JSON has: NumPy's numbers as Python's, tuples as lists, paths as text, null for NaN and inf."""
     if hasattr(value, "to_dict"):
         return plain(value.to_dict())
     if is_dataclass(value) and not isinstance(value, type):

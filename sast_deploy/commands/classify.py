@@ -47,8 +47,8 @@ def classify_command(
 ) -> int:
     """Classify each RECORDING with NET, which says how events become frames.
 
-    With --json one line for each recording. A recording of several windows is classified by the sum of their logits. Windows, the sensor and the rest
-    are those of training unless an option says otherwise.
+    With --json one line for each recording. One of several windows is classified by the sum of their logits.
+    Windows, the sensor and the rest are those of training unless an option says otherwise.
     """
     from sast_deploy import api
     from sast_deploy.base.errors import DataError

@@ -1,4 +1,4 @@
-"""Commands as click runs them here: help under titles, --debug, --json and --quiet everywhere, "did you mean"."""
+"""Commands as click runs them here: help under titles, the same flags everywhere, "did you mean"."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def refuse_ignored(names: Iterable[str], reason: str, todo: str = "leave it out"
 
 
 def console() -> Out:
-    """Standard output, on which a name is never markup and no number is cut; nothing with --json or --quiet."""
+    """Standard output: no name is markup, no number is cut. Silent with --json and --quiet."""
     from sast_deploy.show.blocks import Out
 
     out = Out()

@@ -61,7 +61,7 @@ def sweep_command(
         missing = plan(wanted, runs)
         _print_plan(wanted, missing, runs, out)
         done = sum(not stages for stages in missing.values())
-        answer({"folder": runs, "runs": len(wanted.runs), "finished": done, "missing": missing, "failures": {}})
+        answer({"folder": runs, "runs": len(missing), "finished": done, "missing": missing, "failures": {}})
         return 0
     check_output_folder(runs)
     workers = _workers(address, jobs)
