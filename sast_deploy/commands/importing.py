@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sast_deploy.base.errors import UsageError
+from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import command
 from sast_deploy.commands.options import OUTPUT, PATH, console, option, refuse_ignored, titled
 from sast_deploy.commands.shared import FOLDERS, data_options, frame_options, overwrite_option
@@ -65,7 +66,7 @@ def import_command(
     from sast_deploy.base.outputs import check_output
     from sast_deploy.exchange.network import FLOAT_FILE
     from sast_deploy.netx.export import EXPORT
-    from sast_deploy.show.compilation import print_compilation
+    from sast_deploy.show.compilation import compilation_facts, print_compilation
 
     compiled, out = output.suffix == ".net", console()
     if not compiled:
@@ -78,11 +79,23 @@ def import_command(
     out.print(_summary(imported))
     if not compiled:
         imported.save(output, overwrite=overwrite)
+        compiled_facts = None
     else:
         net = api.compile(imported, profile, source=file).save(output, overwrite=overwrite)
         assert net.compilation is not None
         print_compilation(net.file, net.compilation, None, out)
+        compiled_facts = compilation_facts(net.file, net.compilation, None)
     out.print(f"wrote {output}")
+    answer({"network": output, **_facts(imported), "compilation": compiled_facts})
+
+
+def _facts(imported: ImportedNetwork) -> dict[str, Any]:
+    network = imported.network
+    return {
+        "name": imported.name, "notes": imported.notes, "shapes": network.shapes(), "steps": network.steps,
+        "reset": network.reset, "reset_order": network.reset_order, "comparison": network.comparison,
+        "classes": network.classes, "metrics": imported.metrics,
+    }  # fmt: skip
 
 
 def _recordings(data: DataRequest, frames: FrameOptions) -> FrameSet | None:
