@@ -25,6 +25,8 @@ from sast_deploy.commands.classify import classify_command
 from sast_deploy.commands.command import Group
 from sast_deploy.commands.compare_nets import compare_nets_command
 from sast_deploy.commands.compile import compile_command
+from sast_deploy.commands.completing import VARIABLE, complete
+from sast_deploy.commands.completion import completion_command
 from sast_deploy.commands.data import data_group
 from sast_deploy.commands.doctor import doctor_command
 from sast_deploy.commands.evaluate import evaluate_command
@@ -62,7 +64,7 @@ SECTIONS = {
     "Compile": ("import", "compile"),
     "Run and decide": ("simulate", "classify", "verify", "inspect", "compare", "trace"),
     "Study": ("analyse", "sweep", "tables"),
-    "Installation": ("doctor",),
+    "Installation": ("doctor", "completion"),
 }
 
 
@@ -89,6 +91,7 @@ for command in (
     tables_command,
     data_group,
     doctor_command,
+    completion_command,
 ):
     cli.add_command(command)
 
@@ -101,7 +104,7 @@ def main() -> None:
     sys.unraisablehook = _raise_again
     try:
         prepare_streams()
-        code = run(sys.argv[1:])
+        code = complete(cli) if VARIABLE in os.environ else run(sys.argv[1:])
     except KeyboardInterrupt:
         code = Exit.INTERRUPTED
     # Where Ctrl-C came inside an `exec` of a text, as imports do some, Python remembers it and would end

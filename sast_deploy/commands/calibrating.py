@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sast_deploy.commands.completing import datasets
 from sast_deploy.commands.options import SEED, console, option, titled
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 calibration_options = titled(
     "Calibration",
     option(
-        "--calibrate", metavar="DATASET",
+        "--calibrate", metavar="DATASET", shell_complete=datasets,
         help="Choose the integers on training samples of this data set, normally the checkpoint's own.",
     ),
     option(

@@ -9,7 +9,8 @@ import click
 
 from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import command
-from sast_deploy.commands.options import PATH, console, titled
+from sast_deploy.commands.completing import CHECKPOINT
+from sast_deploy.commands.options import console, titled
 from sast_deploy.commands.shared import DEVICE, data_options
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     "evaluate", "Surrogate accuracy, hard-spike accuracy, transfer gap.",
     "sast-deploy evaluate runs/sast/ckpt.pt",
 )
-@click.argument("checkpoint", type=PATH)
+@click.argument("checkpoint", type=CHECKPOINT)
 @data_options(None)
 @titled("Run", DEVICE)
 def evaluate_command(checkpoint: Path, data: DataRequest, device: str) -> None:

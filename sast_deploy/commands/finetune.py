@@ -11,8 +11,8 @@ import click
 from sast_deploy.base.errors import UsageError
 from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import command
+from sast_deploy.commands.completing import CHECKPOINT, profiles
 from sast_deploy.commands.options import (
-    PATH,
     SEED,
     Finite,
     console,
@@ -40,10 +40,11 @@ if TYPE_CHECKING:
     "finetune", "Train on with a profile's integers in the forward pass.",
     "sast-deploy finetune runs/sast/ckpt.pt --profile loihi-int4 -o runs/sast-int4/ckpt.pt",
 )
-@click.argument("checkpoint", type=PATH)
+@click.argument("checkpoint", type=CHECKPOINT)
 @titled(
     "Hardware",
-    option("--profile", "profile_name", default="loihi-int4", show_default=True, help="Name, or a .toml."),
+    option("--profile", "profile_name", default="loihi-int4", show_default=True, shell_complete=profiles,
+           help="Name, or a .toml."),
 )
 @data_options(None)
 @gathered(

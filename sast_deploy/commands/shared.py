@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sast_deploy.commands.completing import datasets
 from sast_deploy.commands.options import (
     COUNT,
     PATH,
@@ -44,7 +45,7 @@ def data_options(default: str | None) -> Callable[[Function], Function]:
     """--dataset, --data-root, --holdout, --holdout-seed, --cache-dir as one DataRequest, `data`."""
     otherwise = f"default {default}" if default else "default: the one it was trained on"
     dataset = option(
-        "--dataset", default=default, metavar="NAME",
+        "--dataset", default=default, metavar="NAME", shell_complete=datasets,
         help="nmnist, auto, digits-saccade, nmnist-simulated, dvsgesture, cifar10dvs, "
         f"tonic:<ClassName>, or folder:PATH for recordings of your own; {otherwise}.",
     )  # fmt: skip

@@ -11,6 +11,7 @@ import click
 from sast_deploy.base.errors import Exit
 from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import command
+from sast_deploy.commands.completing import STUDY, datasets
 from sast_deploy.commands.options import COUNT, OUTPUT, PATH, console, refuse_ignored
 from sast_deploy.commands.shared import DOWNLOAD
 from sast_deploy.commands.study_schema import SCHEMA
@@ -31,11 +32,13 @@ if TYPE_CHECKING:
     "after its last finished epoch. Exit code 4 if a run failed; the others are finished all the "
     f"same.\n{SCHEMA}",
 )
-@click.argument("study", type=PATH)
+@click.argument("study", type=STUDY)
 @click.option("-o", "--output", type=OUTPUT, help="Folder of the runs; default: runs/<study's name>")
 @click.option("--jobs", type=COUNT, help="Processes; default: one for each processor.")
 @click.option("--ray", "address", metavar="auto|ADDRESS", help="On a Ray cluster; local: started here.")
-@click.option("--data", metavar="NAME", help="The whole grid on this data set instead of its own.")
+@click.option(
+    "--data", metavar="NAME", shell_complete=datasets, help="The whole grid on this data set, not its own."
+)
 @click.option("--data-root", type=PATH, help="Folder of the recordings, where the study names none.")
 @DOWNLOAD
 @click.option("--dry-run", is_flag=True, help="Only say what is left to do.")

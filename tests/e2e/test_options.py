@@ -143,6 +143,7 @@ ACTS: dict[str, dict[str, list[str]]] = {
         "--seed": [*COMPARED, "--seed", "5"],
     },
     "doctor": {},
+    "completion": {},
 }  # fmt: skip
 # The line that an option's words are compared with, where that is not the working one.
 BASE = {
