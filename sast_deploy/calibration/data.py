@@ -16,7 +16,7 @@ from sast_deploy.calibration.steps import CHOOSE_SAMPLES, FIT_SAMPLES, STEPS, Ca
 from sast_deploy.compiler.floatnet import FloatNetwork
 from sast_deploy.data import FrameSet
 from sast_deploy.data.request import DataRequest, load_recorded
-from sast_deploy.data.split import stratified_split
+from sast_deploy.data.split import split_by_recording, stratified_split
 from sast_deploy.engines.frames import as_frames
 from sast_deploy.program.profile import Profile
 from sast_deploy.reports.inputs import checked_labels
@@ -104,7 +104,8 @@ def training_parts(checkpoint: Checkpoint, data: FrameSet) -> tuple[Indices, Ind
 
     Raises CheckpointError as `validation_share`.
     """
-    return stratified_split(data.train.labels, validation_share(checkpoint), checkpoint.seeds["train"])
+    share, seed = validation_share(checkpoint), checkpoint.seeds["train"]
+    return split_by_recording(data.train.labels, data.train.ids, share, seed)
 
 
 def calibration_samples(checkpoint: Checkpoint, data: FrameSet, seed: int) -> tuple[Samples, Samples]:
