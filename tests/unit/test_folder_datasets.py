@@ -285,7 +285,7 @@ def test_every_command_takes_them(tmp_path, monkeypatch, capsys):
     assert run(["train", "--dataset", "folder:mine", *reading, *frames, *quick, "-o", "ckpt.pt"]) == 0
     assert run(["evaluate", "ckpt.pt"]) == 0
     assert "WARNING: not the" not in capsys.readouterr().out
-    assert run(["finetune", "ckpt.pt", "--epochs", "1", "-o", "fine.pt"]) == 0
+    assert run(["finetune", "ckpt.pt", "--epochs", "1", "-o", "fine/ckpt.pt"]) == 0
     assert run(["compile", "ckpt.pt", "--calibrate", "folder:mine", "-o", "a.net"]) == 0
     assert "WARNING: not the" not in capsys.readouterr().out
     assert run(["simulate", "a.net", "--backend", "fast"]) == 0
