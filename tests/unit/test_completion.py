@@ -60,7 +60,7 @@ def test_names_of_profiles_engines_data_sets_and_recipes_are_offered(offered):
 
 
 def test_the_data_sets_are_those_that_there_are():
-    assert DATASETS == tuple(name.removesuffix("<ClassName>").removesuffix("PATH") for name in NAMES)
+    assert tuple(name.removesuffix("<ClassName>").removesuffix("PATH") for name in NAMES) == DATASETS
 
 
 @pytest.mark.parametrize(
@@ -133,6 +133,7 @@ def test_bash_completes_with_the_script(tmp_path, capsys):
     )
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run(
-        ["bash", "--norc", "-c", script], env=environment, cwd=ROOT, capture_output=True, text=True, check=True
-    )
+        ["bash", "--norc", "-c", script], env=environment, cwd=ROOT, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
     assert done.stdout.split() == [name for name in profile_names() if name.startswith("loihi-int")]
