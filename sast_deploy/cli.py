@@ -20,7 +20,7 @@ from sast_deploy.base.streams import prepare_streams
 from sast_deploy.base.text import printable
 from sast_deploy.base.versions import missing_package
 from sast_deploy.commands.analyse import analyse_command
-from sast_deploy.commands.answers import Asked, answer_error, terminal
+from sast_deploy.commands.answers import Asked, answer_error, documents_alone, terminal
 from sast_deploy.commands.classify import classify_command
 from sast_deploy.commands.command import Group
 from sast_deploy.commands.compare_nets import compare_nets_command
@@ -129,7 +129,11 @@ def run(arguments: list[str]) -> int:
     forget_watched()
     try:
         # Not `cli.main`: that one, too, has opinions on interrupts and closed pipes.
-        with cli.make_context("sast-deploy", list(arguments)) as context, observe(terminal()):
+        with (
+            documents_alone(),
+            cli.make_context("sast-deploy", list(arguments)) as context,
+            observe(terminal()),
+        ):
             result = cli.invoke(context)
         sys.stdout.flush()
         return int(result) if isinstance(result, int) else Exit.OK

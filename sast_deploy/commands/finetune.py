@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sast_deploy.base.errors import UsageError
-from sast_deploy.commands.answers import answer
+from sast_deploy.commands.answers import answer, warn
 from sast_deploy.commands.command import command
 from sast_deploy.commands.completing import CHECKPOINT, profiles
 from sast_deploy.commands.options import (
@@ -102,10 +102,10 @@ def finetune_command(
     claim(path, run, inputs=(checkpoint, Path(profile_name)))
     found, out = load_recorded(checkpoint, trained.data, trained.frames, data), console()
     out.print(f"{checkpoint} -> {profile.name}; data: {found.info.provenance}")
-    out.print(*found.info.warning(trained.data))
+    warn(*found.info.warning(trained.data))
     resets = trained.network.reset, profile.arithmetic.reset
     if resets[0] != resets[1]:
-        out.print("note: trained with reset {!r}; from here on with the profile's, {!r}".format(*resets))
+        warn("note: trained with reset {!r}; from here on with the profile's, {!r}".format(*resets))
     result = finetune(trained, profile, found, recipe, path, source=file_digest(checkpoint), **run)
     if not result.already_finished:
         out.print(*finetuning_lines(result.checkpoint))
