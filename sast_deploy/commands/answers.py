@@ -79,8 +79,7 @@ def flags(*names: str) -> list[click.Option]:
     ]  # fmt: skip
 
 
-def _noted(context: click.Context, parameter: click.Parameter, value: bool) -> None:
-    Asked.command = "-".join(context.command_path.split()[1:])
+def _noted(_context: click.Context, parameter: click.Parameter, value: bool) -> None:
     if value:  # the group may have it, or the command
         setattr(Asked, str(parameter.name), True)
 
