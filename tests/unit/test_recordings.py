@@ -243,6 +243,7 @@ def test_options_that_cannot_be(values, message):
         RecordingOptions(**values)
 
 
+@pytest.mark.slow
 def test_what_kills_the_decoder_kills_nobody_else(tmp_path, monkeypatch):
     """A packet that promises more than all memory, a decoder that is killed: one line, and the next works."""
     from sast_deploy.data.readers import decoding
