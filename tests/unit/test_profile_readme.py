@@ -76,7 +76,7 @@ def test_reset_table(column: int, reset: str, order: str, comparison: str):
     lines = README.read_text(encoding="utf-8").split("\n## Reset and comparison, worked\n")[1].splitlines()
     rows = [line.strip("|").split("|") for line in lines if line.startswith("|")][2:8]
     layer = Dense(frozen_ints([[11]]), frozen_ints([0]), frozen_ints([16]), 0, frozen_ints([2048]))
-    names = [line for line in lines if line.startswith("|")][0].strip("|").split("|")
+    names = next(line for line in lines if line.startswith("|")).strip("|").split("|")
     assert names[column].strip() == f"{order if reset == 'subtract' else reset} {comparison} u"
     rules = replace(RULES, comparison=comparison, reset=reset, reset_order=order)
     program = Program("t", (1, 1, 1), 1, len(rows), ("a",), rules, (layer,))
