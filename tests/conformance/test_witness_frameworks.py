@@ -1,10 +1,12 @@
-"""Witnesses of the two soft resets: the frameworks' own recursions in NumPy, and the programs compiled of them.
+"""Witnesses of both soft resets: the frameworks' own recursions in NumPy, and the programs compiled of them.
 
 Their weights, thresholds and inputs are multiples of what one step after the other may halve, so that float64
 holds every value and the integers round nothing: all spikes and membrane potentials must be equal.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -70,7 +72,7 @@ FRAMEWORKS = {
 def network_of(rng, keep, gain, order, steps):
     """Layers of 12, 40 and 20; weights are eighths, thresholds halves, biases none."""
     sizes = (12, 40, 20)
-    weights = [rng.integers(-6, 8, pair[::-1]) / 8 for pair in zip(sizes, sizes[1:], strict=False)]
+    weights = [rng.integers(-6, 8, pair[::-1]) / 8 for pair in pairwise(sizes)]
     thresholds = [rng.integers(1, 4, size) / 2 for size in sizes[1:]]
     layers = [FloatDense(gain * w, 0.0, theta) for w, theta in zip(weights, thresholds, strict=True)]
     readout = FloatReadout(np.eye(4, sizes[-1]) / 4)
@@ -102,7 +104,8 @@ def test_a_program_spikes_as_the_framework_does(name, keep, steps):
         assert np.array_equal(x.swapaxes(0, 1), trace.spikes)
         assert np.array_equal(membranes.swapaxes(0, 1), trace.membrane * LSB)
         assert 0.1 < trace.spikes.mean() < 0.9
-    assert keep == 0 or (traces[0].membrane % (1 << FRACTION >> 3)).any()  # the leak reached finer than weights
+    finer = traces[0].membrane % (1 << FRACTION >> 3)  # than weights, by the leak
+    assert finer.any() or keep == 0
 
 
 @pytest.mark.parametrize(("keep", "differ"), [(0.0, True), (0.5, True), (0.75, True), (1.0, False)])

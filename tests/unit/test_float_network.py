@@ -282,6 +282,27 @@ def test_a_neuron_with_recurrent_weights_alone_has_weights():
     assert compiled(FloatNetwork([layer], 1, 4)).warnings == ()
 
 
+def test_a_program_resets_in_its_networks_order_unless_the_profile_has_another():
+    def made(reset, order, profile):
+        network = FloatNetwork([FloatDense(np.ones((3, 4)), leak=0.5)], 4, 10, reset=reset, reset_order=order)
+        made = compiled(network, reset=('kind = "subtract"', profile))
+        return made.program.arithmetic.reset_rule, made.warnings
+
+    left_open, before = 'kind = "subtract"', 'kind = "subtract"\norder = "before-leak"'
+    assert made("subtract", "after-leak", left_open) == ("subtract after-leak", ())
+    assert made("subtract", "before-leak", left_open) == ("subtract before-leak", ())
+    assert made("subtract", "before-leak", before) == ("subtract before-leak", ())
+    assert made("subtract", "after-leak", before) == (
+        "subtract before-leak", ("trained with reset after-leak, but this profile has before-leak",),
+    )  # fmt: skip
+    assert made("subtract", "before-leak", 'kind = "zero"') == (
+        "zero", ("trained with reset 'subtract', but this profile has 'zero'",),
+    )  # fmt: skip
+    message = r"reset_order 'before-leak' with reset 'zero'; expected 'after-leak'"
+    with pytest.raises(ValueError, match=message):
+        made("zero", "before-leak", left_open)
+
+
 def test_a_filtered_current_that_may_wrap_is_refused():
     """Every step 400 inputs of 127 arrive at half their weight: 24 bits hold the sum of 330 steps."""
     layer = FloatDense(np.vstack([np.full(400, 0.01), np.ones(400)]), 0, [1, 9], 0.5, [0.0, 1.0])
