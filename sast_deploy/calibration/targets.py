@@ -138,7 +138,8 @@ def _spike(
         if network.reset == "zero":
             u = alpha * u * (1 - s) + current[:, t]
         elif network.reset_order == "before-leak":
-            u = alpha * (u - theta * s) + current[:, t]
+            u -= theta * s
+            u = alpha * u + current[:, t]
         else:
             u = alpha * u + current[:, t] - theta * s
         s = (u >= theta).astype(np.float32)

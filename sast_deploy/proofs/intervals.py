@@ -108,7 +108,8 @@ class Growth:
         )
         if self.rules.reset != "subtract":
             return quiet
-        early, late = (0, self.vth) if self.rules.reset_order == "after-leak" else (self.vth, 0)
+        early = self.vth * (self.rules.reset_order == "before-leak")
+        late = self.vth - early
         after_spike = Interval(
             self._leak(np.maximum(low, self.fires_at) - early, self.v_decay) - late,
             self._leak(high - early, self.v_decay) - late,
