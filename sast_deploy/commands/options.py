@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from sast_deploy.base.errors import UsageError
+from sast_deploy.commands.answers import Asked
 
 if TYPE_CHECKING:
     from sast_deploy.show.blocks import Out
@@ -21,6 +22,7 @@ PATH = click.Path(path_type=Path)  # an input, or where inputs and caches lie
 OUTPUT = click.Path(path_type=Path)  # what a command writes: it calls `outputs.check_output` before any work
 SEED = click.IntRange(0, 2**63 - 1)
 COUNT = click.IntRange(1, 2**31 - 1)
+INDEX = click.IntRange(0, 2**31 - 1)
 
 
 class Finite(click.FloatRange):
@@ -45,14 +47,14 @@ class Titled(click.Option):
 
 
 def titled(title: str, *options: Callable[[Any], Any]) -> Callable[[Function], Function]:
-    """These options, made by `option`, under this title in the help."""
+    """These options, made by `option`, under this title in the help, but those that have one already."""
 
     def decorate(function: Function) -> Function:
         for each in reversed(options):
             each(function)
             made = parameters_of(function)[-1]
             assert isinstance(made, Titled)
-            made.title = title
+            made.title = made.title or title
         return function
 
     return decorate
@@ -103,7 +105,9 @@ def refuse_ignored(names: Iterable[str], reason: str, todo: str = "leave it out"
 
 
 def console() -> Out:
-    """Standard output, on which a name is never markup and no number is cut."""
+    """Standard output: no name is markup, no number is cut. Silent with --json and --quiet."""
     from sast_deploy.show.blocks import Out
 
-    return Out()
+    out = Out()
+    out.quiet = Asked.json or Asked.quiet
+    return out
