@@ -47,7 +47,7 @@ def print_compilation(
 def compilation_facts(
     net: NetFile, compilation: Compilation, calibrated: Calibrated | None
 ) -> dict[str, Any]:
-    """What --json says of it: digest, profile, what is proved of each weighted layer, warnings, steps."""
+    """What --json says of it: digest, profile, what is proved of each weighted layer, warnings, notes, steps."""
     steps = None if calibrated is None else [
         {**vars(step), "before": _scored(step.before), "after": _scored(step.after)}
         for step in calibrated.steps
@@ -57,6 +57,7 @@ def compilation_facts(
     return {
         "program_digest": net.program.digest(), "program": net.program.name,
         "arithmetic": asdict(net.program.arithmetic), "layers": layers, "warnings": compilation.warnings,
+        "notes": compilation.notes,
         "stock_netx_loads": stock_loads(net.program) and not net.strict_reset, "calibration": steps,
     }  # fmt: skip
 
