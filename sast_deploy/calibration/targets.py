@@ -3,9 +3,10 @@
 Inputs are taken in the integer network's units (counts, spikes, sums over a pool's window), and the weights
 carry the rest, so that real and integer weights of a layer see the same kind of input:
 
-    u_t = alpha * u_{t-1} + A x_t + b - theta * s_{t-1}           reset "subtract"
+    u_t = alpha * u_{t-1} + A x_t + b - theta * s_{t-1}           reset "subtract", "after-leak"
+    u_t = alpha * (u_{t-1} - theta * s_{t-1}) + A x_t + b         reset "subtract", "before-leak"
     u_t = alpha * u_{t-1} * (1 - s_{t-1}) + A x_t + b             reset "zero"
-    s_t = u_t >= theta,    logits = W_out * mean_t(s_t) + b_out
+    s_t = u_t >= theta (or u_t > theta),    logits = W_out * mean_t(s_t) + b_out
 
 What else a FloatNetwork may have is refused: recurrence, delays, current filters, leaks that differ within a
 layer, a last layer that spikes.
@@ -134,10 +135,13 @@ def _spike(
     u, s, alpha = np.zeros_like(current[:, 0]), np.zeros_like(current[:, 0]), leak_of(network, index)
     spikes = np.empty(current.shape, np.uint8)
     for t in range(x.shape[1]):
-        if network.reset == "subtract":
-            u = alpha * u + current[:, t] - theta * s
-        else:
+        if network.reset == "zero":
             u = alpha * u * (1 - s) + current[:, t]
-        s = (u >= theta).astype(np.float32)
+        elif network.reset_order == "before-leak":
+            u -= theta * s
+            u = alpha * u + current[:, t]
+        else:
+            u = alpha * u + current[:, t] - theta * s
+        s = (u >= theta if network.comparison == ">=" else u > theta).astype(np.float32)
         spikes[:, t] = s
     return spikes

@@ -29,6 +29,7 @@ NONSENSE = {
     "a delay of a convolution for each channel": ("conv", f"{FIRST}/delay", ints(0, 0, 0)),
     "a readout's delay of two": ("fc", f"{LAST}/delay", ints(0, 0)),
     "reset substract": ("fc", f"{PROGRAM}/arithmetic/reset", np.bytes_("substract")),
+    "reset in no order": ("fc", f"{PROGRAM}/arithmetic/reset_order", np.bytes_("sideways")),
     "overflow of no name": ("fc", f"{PROGRAM}/arithmetic/overflow", np.bytes_(" ")),
     "leak rounded as a shift": ("fc", f"{PROGRAM}/arithmetic/leak_rounding", np.bytes_("nearest")),
     "comparison <": ("fc", f"{PROGRAM}/arithmetic/comparison", np.bytes_("<")),
@@ -113,7 +114,8 @@ def alter(path, name, value):
         if value is None:
             value = file[name][()]
             value.flat[0] = 255
-        del file[name]
+        if name in file:
+            del file[name]
         file[name] = value
         mend(file)
 

@@ -2,8 +2,8 @@
 
     python -m tests.golden.make_files FOLDER
 
-The files in the repository are those of commit 0a62401. What a later version changes in them, it changes in
-the files that people have.
+The files in the repository are those of commit 0a62401, before-leak.net is of the first version that had it.
+What a later version changes in them, it changes in the files that people have.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -69,6 +69,19 @@ def rich() -> Program:
     return rich_program(np.random.default_rng(0))
 
 
+def before_leak() -> Program:
+    """`rich` with its thresholds taken off before the leak."""
+    program = rich()
+    return replace(program, arithmetic=replace(program.arithmetic, reset_order="before-leak"))
+
+
+def write_known(program: Program, path: Path) -> dict[str, object]:
+    """Write a file with its known answers; what it must be and say."""
+    known = make_known_answers(program)
+    write_net(path, NetFile(program, load_profile("loihi-int4").text, known=known))
+    return answers(program, known.frames)
+
+
 def table() -> str:
     """The digests' first 16 digits of many random programs, one a line."""
     digests = (any_program(Seeded(23, seed)).digest() for seed in range(TABLE))
@@ -120,9 +133,6 @@ def main(target: Path) -> None:
         options = ["--data-root", str(place / "bands"), "--cache-dir", str(place / "cache")]
         assert run(["simulate", "compiled.net", *SIMULATE, *options, "--report", "report.json"]) == 0
         shutil.copytree(place / "cache" / "frames" / data.info.frame_digest, target / "cache")
-    program = rich()
-    known = make_known_answers(program)
-    write_net(target / "rich.net", NetFile(program, load_profile("loihi-int4").text, known=known))
     runs = [record(seed, 0.9 + seed / 100, rho=rho) for seed in (0, 1) for rho in (0.0, 0.3)]
     measured = [with_profile(each, 0.8, 10.5, 20.25) for each in runs]
     (target / "runs.json").write_text(raw_text(measured))
@@ -131,7 +141,8 @@ def main(target: Path) -> None:
         "frames": data.info.frame_digest,
         "checkpoint": file_digest(target / "ckpt.pt"),
         "cache keys": cache_keys(),
-        "rich.net": answers(program, known.frames),
+        "rich.net": write_known(rich(), target / "rich.net"),
+        "before-leak.net": write_known(before_leak(), target / "before-leak.net"),
         "runs": [each.name for each in load_records([target / "runs.json"])],
     }
     expected["compiled.net"] = answers(read_net(target / "compiled.net").program, data.test.frames)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.slow
 
 PROGRAMS, CHUNKS = 2000, 20
 UPSAMPLED = 400  # further programs, which may have upsamplings
+EARLY = 400  # and such whose thresholds are taken off before the leak
 RUNS_OF_EACH = 15  # the fewest programs that have any one feature
 
 
@@ -86,6 +88,23 @@ def test_the_programs_that_ran_have_every_feature(one_thread: None) -> None:
     rare = {name: counts[name] for name in names if counts[name] < RUNS_OF_EACH}
     assert not rare
     assert len(names) > 80
+
+
+def test_all_engines_agree_on_resets_before_the_leak(one_thread: None) -> None:
+    counts, disagreements = Counter[str](), list[str]()
+
+    def make(choose: Choices) -> Program:
+        program = any_program(choose, upsamples=True)
+        rules = replace(program.arithmetic, reset="subtract", reset_order="before-leak")
+        return replace(program, arithmetic=rules)
+
+    for seed in range(EARLY):
+        found, differences = run_one(seed, make)
+        counts.update(found)
+        disagreements += differences
+    assert disagreements == []
+    common = ("no leak", "memoryless", "threshold 0", "negative threshold", "membrane at its highest")
+    assert min(counts[name] for name in common) >= RUNS_OF_EACH, counts
 
 
 def test_all_engines_agree_on_programs_with_upsamplings(one_thread: None) -> None:

@@ -225,13 +225,21 @@ def test_a_leak_is_what_a_step_keeps(leak, decay):
     assert compiled(one_layer(leak=leak)).program.layers[0].u_decay.tolist() == [4096]
 
 
-def test_a_leak_between_two_integers_is_a_warning_where_it_matters():
-    assert compiled(one_layer(leak=0.9)).warnings == ()  # 4e-4 in ten steps: less than a weight's rounding
-    assert compiled(one_layer(leak=0.5, steps=1000)).warnings == ()
+def test_a_leak_between_two_integers_is_told_and_a_warning_where_it_matters():
+    slight = compiled(one_layer(leak=0.9))  # less than a weight's rounding
+    assert slight.warnings == ()
+    assert slight.notes == (
+        "layer 0: leak 0.9 (neuron 0) becomes 3686/4096, rounded by -0.4/4096: a constant input's sum over "
+        "10 steps changes by 0.04 %",
+    )
+    exact = compiled(one_layer(leak=[0.5, 3686 / 4096, 1.0], steps=1000))
+    assert (exact.warnings, exact.notes) == ((), ())
     changes = ": a constant input's sum over 1000 steps changes by"
-    assert compiled(one_layer(leak=[0.5, 0.999, 0.9], current_leak=0.995, steps=1000)).warnings == (
-        f"layer 0: leak 0.999 (neuron 1) becomes 4092/4096{changes} 0.99 %",
-        f"layer 0: current_leak 0.995 (neuron 0) becomes 4076/4096{changes} 2.31 %",
+    strong = compiled(one_layer(leak=[0.5, 0.999, 0.9], current_leak=0.995, steps=1000))
+    assert strong.notes == ()
+    assert strong.warnings == (
+        f"layer 0: leak 0.999 (neuron 1) becomes 4092/4096, rounded by +0.096/4096{changes} 0.99 %",
+        f"layer 0: current_leak 0.995 (neuron 0) becomes 4076/4096, rounded by +0.48/4096{changes} 2.31 %",
     )
 
 
@@ -272,6 +280,27 @@ def test_recurrent_weights_count_as_spikes_in_the_accumulator():
 def test_a_neuron_with_recurrent_weights_alone_has_weights():
     layer = FloatDense([[1.0], [0.0]], recurrent=[[0, 0], [1, 0]], leak=0.5)
     assert compiled(FloatNetwork([layer], 1, 4)).warnings == ()
+
+
+def test_a_program_resets_in_its_networks_order_unless_the_profile_has_another():
+    def made(reset, order, profile):
+        network = FloatNetwork([FloatDense(np.ones((3, 4)), leak=0.5)], 4, 10, reset=reset, reset_order=order)
+        made = compiled(network, reset=('kind = "subtract"', profile))
+        return made.program.arithmetic.reset_rule, made.warnings
+
+    left_open, before = 'kind = "subtract"', 'kind = "subtract"\norder = "before-leak"'
+    assert made("subtract", "after-leak", left_open) == ("subtract after-leak", ())
+    assert made("subtract", "before-leak", left_open) == ("subtract before-leak", ())
+    assert made("subtract", "before-leak", before) == ("subtract before-leak", ())
+    assert made("subtract", "after-leak", before) == (
+        "subtract before-leak", ("trained with reset after-leak, but this profile has before-leak",),
+    )  # fmt: skip
+    assert made("subtract", "before-leak", 'kind = "zero"') == (
+        "zero", ("trained with reset 'subtract', but this profile has 'zero'",),
+    )  # fmt: skip
+    message = r"reset_order 'before-leak' with reset 'zero'; expected 'after-leak'"
+    with pytest.raises(ValueError, match=message):
+        made("zero", "before-leak", left_open)
 
 
 def test_a_filtered_current_that_may_wrap_is_refused():
