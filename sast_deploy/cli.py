@@ -20,11 +20,13 @@ from sast_deploy.base.streams import prepare_streams
 from sast_deploy.base.text import printable
 from sast_deploy.base.versions import missing_package
 from sast_deploy.commands.analyse import analyse_command
-from sast_deploy.commands.answers import Asked, answer_error, terminal
+from sast_deploy.commands.answers import Asked, answer_error, documents_alone, terminal
 from sast_deploy.commands.classify import classify_command
 from sast_deploy.commands.command import Group
 from sast_deploy.commands.compare_nets import compare_nets_command
 from sast_deploy.commands.compile import compile_command
+from sast_deploy.commands.completing import VARIABLE, complete
+from sast_deploy.commands.completion import completion_command
 from sast_deploy.commands.data import data_group
 from sast_deploy.commands.doctor import doctor_command
 from sast_deploy.commands.evaluate import evaluate_command
@@ -62,7 +64,7 @@ SECTIONS = {
     "Compile": ("import", "compile"),
     "Run and decide": ("simulate", "classify", "verify", "inspect", "compare", "trace"),
     "Study": ("analyse", "sweep", "tables"),
-    "Installation": ("doctor",),
+    "Installation": ("doctor", "completion"),
 }
 
 
@@ -89,6 +91,7 @@ for command in (
     tables_command,
     data_group,
     doctor_command,
+    completion_command,
 ):
     cli.add_command(command)
 
@@ -101,7 +104,7 @@ def main() -> None:
     sys.unraisablehook = _raise_again
     try:
         prepare_streams()
-        code = run(sys.argv[1:])
+        code = complete(cli) if VARIABLE in os.environ else run(sys.argv[1:])
     except KeyboardInterrupt:
         code = Exit.INTERRUPTED
     # Where Ctrl-C came inside an `exec` of a text, as imports do some, Python remembers it and would end
@@ -126,7 +129,11 @@ def run(arguments: list[str]) -> int:
     forget_watched()
     try:
         # Not `cli.main`: that one, too, has opinions on interrupts and closed pipes.
-        with cli.make_context("sast-deploy", list(arguments)) as context, observe(terminal()):
+        with (
+            documents_alone(),
+            cli.make_context("sast-deploy", list(arguments)) as context,
+            observe(terminal()),
+        ):
             result = cli.invoke(context)
         sys.stdout.flush()
         return int(result) if isinstance(result, int) else Exit.OK

@@ -49,6 +49,7 @@ WORKING: dict[str, list[str]] = {
     "data simulate": ["--mnist-dir", "mnist", "-o", "out/sim", "--train", "6", "--test", "3"],
     "data compare": ["--real", "real", "--simulated", "simulated", "-o", "out/compare.png"],
     "doctor": [],
+    "completion": ["bash"],
 }
 
 

@@ -144,4 +144,5 @@ def about(where: str | Path | None, kind: type[SastError]) -> Iterator[None]:
     except kind as error:
         if where is None:
             raise
-        raise kind(str(error), where=where) from error
+        place = where if error.where is None else f"{printable(where)}: {error.where}"
+        raise kind(error.what, where=place, expected=error.expected, todo=error.todo) from error

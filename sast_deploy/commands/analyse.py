@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sast_deploy.base.errors import Exit, UsageError
-from sast_deploy.commands.answers import answer
+from sast_deploy.commands.answers import answer, warn
 from sast_deploy.commands.command import command
+from sast_deploy.commands.completing import CHECKPOINT
 from sast_deploy.commands.options import (
     COUNT,
     OUTPUT,
-    PATH,
     SEED,
     console,
     option,
@@ -39,7 +39,7 @@ def _parts(_context: click.Context, _parameter: click.Parameter, text: str) -> l
     "sast-deploy analyse runs/sast/ckpt.pt",
     "sast-deploy analyse runs/baseline/ckpt.pt runs/sast/ckpt.pt --parts drop,margins",
 )
-@click.argument("checkpoints", type=PATH, nargs=-1, required=True)
+@click.argument("checkpoints", type=CHECKPOINT, nargs=-1, required=True)
 @titled(
     "Analysis",
     option("--parts", default=",".join(ANALYSES), show_default=True, callback=_parts, help="By comma."),
@@ -105,7 +105,7 @@ def analyse_command(
     results, predictions = {}, {}
     for name, place, checkpoint, frames in zip(names, checkpoints, trained, framed, strict=True):
         out.print(f"{name}: {place}, {frames.info.provenance}")
-        out.print(*frames.info.warning(checkpoint.data))
+        warn(*frames.info.warning(checkpoint.data))
         how: dict[str, Any] = {"cache_dir": data.cache_dir, "seed": seed, "device": device}
         predictions[name], found = measure(checkpoint, frames, parts, samples=samples, **how)
         results[name] = {"path": str(place), **found}

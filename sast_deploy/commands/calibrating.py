@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sast_deploy.commands.answers import warn
+from sast_deploy.commands.completing import datasets
 from sast_deploy.commands.options import SEED, console, option, titled
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 calibration_options = titled(
     "Calibration",
     option(
-        "--calibrate", metavar="DATASET",
+        "--calibrate", metavar="DATASET", shell_complete=datasets,
         help="Choose the integers on training samples of this data set, normally the checkpoint's own.",
     ),
     option(
@@ -34,8 +36,8 @@ def calibration_frames(path: Path, trained: Checkpoint | ImportedNetwork, wanted
     from sast_deploy.data.request import load_recorded
 
     data, frames = own_recordings(trained)
-    found, out = load_recorded(path, data, frames, wanted), console()
-    out.print(f"calibration data: training samples of {found.info.provenance}")
+    found = load_recorded(path, data, frames, wanted)
+    console().print(f"calibration data: training samples of {found.info.provenance}")
     if found.info.unlike(data):
-        out.print("WARNING: not the frames it was trained on: validation samples may be training samples")
+        warn("WARNING: not the frames it was trained on: validation samples may be training samples")
     return found

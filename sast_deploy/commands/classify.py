@@ -10,6 +10,7 @@ import click
 from sast_deploy.base.errors import Exit
 from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import command
+from sast_deploy.commands.completing import NET
 from sast_deploy.commands.options import PATH, console, gathered, option, titled
 from sast_deploy.commands.recordings import recording_options, recordings_of
 from sast_deploy.engines import ENGINE_NAMES
@@ -34,7 +35,7 @@ def _options(**values: Any) -> RecordingOptions | None:
     "sast-deploy classify netx_exports/sast-loihi-int4.net data/NMNIST/Test/3/00019.bin",
     "sast-deploy classify gesture.net wave.aedat4 --window-us 500000 --stride-us 100000 --json",
 )
-@click.argument("net", type=PATH)
+@click.argument("net", type=NET)
 @click.argument("files", metavar="RECORDING...", type=PATH, nargs=-1, required=True)
 @titled(
     "Run",

@@ -63,7 +63,7 @@ class Group(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Click's, but without a command the whole help goes to stderr, in every version of click."""
-        if not args:
+        if not args and not ctx.resilient_parsing:  # as it is for completion
             click.echo(ctx.get_help(), err=True)
             ctx.exit(Exit.BAD_INPUT)
         return super().parse_args(ctx, args)

@@ -10,6 +10,7 @@ import click
 from sast_deploy.base.errors import Exit
 from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import command
+from sast_deploy.commands.completing import NET
 from sast_deploy.commands.options import COUNT, INDEX, PATH, console, option, refuse_ignored, titled
 from sast_deploy.commands.shared import DATA_OPTIONS, data_options
 from sast_deploy.engines import ENGINE_NAMES
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     "sast-deploy compare netx_exports/sast-loihi-int8.net netx_exports/sast-loihi-int4.net",
     "sast-deploy compare a.net b.net --input frames.npy --labels labels.npy --sample 3",
 )
-@click.argument("net", metavar="A", type=PATH)
-@click.argument("other", metavar="B", type=PATH)
+@click.argument("net", metavar="A", type=NET)
+@click.argument("other", metavar="B", type=NET)
 @titled(
     "Comparison",
     option("--samples", type=COUNT, help="Only N samples, evenly spread."),

@@ -12,7 +12,8 @@ from sast_deploy.base.errors import UsageError
 from sast_deploy.commands.answers import answer
 from sast_deploy.commands.calibrating import calibration_frames, calibration_options
 from sast_deploy.commands.command import command
-from sast_deploy.commands.options import OUTPUT, PATH, console, option, refuse_ignored, titled
+from sast_deploy.commands.completing import CHECKPOINT, profiles
+from sast_deploy.commands.options import OUTPUT, console, option, refuse_ignored, titled
 from sast_deploy.commands.shared import FOLDERS, folder_options, overwrite_option
 
 if TYPE_CHECKING:
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
     "sast-deploy compile runs/sast/ckpt.pt --profile loihi-int4",
     "sast-deploy compile runs/sast/ckpt.pt --profile loihi-int4 --calibrate nmnist",
 )
-@click.argument("checkpoint", type=PATH)
+@click.argument("checkpoint", type=CHECKPOINT)
 @titled(
     "Hardware",
     option(
-        "--profile", "profile_name", default="loihi-int8", show_default=True, help="Name, or path of a .toml."
+        "--profile", "profile_name", default="loihi-int8", show_default=True, shell_complete=profiles,
+        help="Name, or path of a .toml.",
     ),
     option("--strict-reset", is_flag=True, help="Write a neuron type that stock NetX refuses."),
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sast_deploy.base.text import percent
-from sast_deploy.commands.answers import answer
+from sast_deploy.commands.answers import answer, warn
 from sast_deploy.commands.command import Group, command
 from sast_deploy.commands.compare import compare_command
 from sast_deploy.commands.options import COUNT, OUTPUT, PATH, SEED, console, refuse_ignored
@@ -67,7 +67,7 @@ def info_command(files: tuple[Path, ...], data: DataRequest, frames: FrameOption
     classes = tuple((row.split, *map(str, row.per_class)) for row in found)
     out.print(Table("samples of each class", ("split", *framed.info.classes), classes, left=1))
     if framed.info.missing_classes:
-        out.print(f"classes without samples: {', '.join(framed.info.missing_classes)}")
+        warn(f"classes without samples: {', '.join(framed.info.missing_classes)}")
     answer({"data": framed.info, "frames": framed.options, "sensor": framed.sensor, "splits": found})
 
 

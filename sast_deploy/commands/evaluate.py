@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sast_deploy.commands.answers import answer
+from sast_deploy.commands.answers import answer, warn
 from sast_deploy.commands.command import command
-from sast_deploy.commands.options import PATH, console, titled
+from sast_deploy.commands.completing import CHECKPOINT
+from sast_deploy.commands.options import console, titled
 from sast_deploy.commands.shared import DEVICE, data_options
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     "evaluate", "Surrogate accuracy, hard-spike accuracy, transfer gap.",
     "sast-deploy evaluate runs/sast/ckpt.pt",
 )
-@click.argument("checkpoint", type=PATH)
+@click.argument("checkpoint", type=CHECKPOINT)
 @data_options(None)
 @titled("Run", DEVICE)
 def evaluate_command(checkpoint: Path, data: DataRequest, device: str) -> None:
@@ -44,7 +45,7 @@ def evaluate_command(checkpoint: Path, data: DataRequest, device: str) -> None:
     found = load_recorded(checkpoint, own, frames, data)
     out = console()
     out.print(f"{checkpoint}: test split of {found.info.provenance}")
-    out.print(*found.info.warning(own))
+    warn(*found.info.warning(own))
     if isinstance(trained, ImportedNetwork):
         hard = trained.evaluate(found.test)
         out.print(imported_table(hard))
@@ -52,14 +53,14 @@ def evaluate_command(checkpoint: Path, data: DataRequest, device: str) -> None:
         answer({
             "data": found.info, "samples": hard.accuracy.samples, "hard": interval_of(hard.accuracy),
             "hard_rates": hard.rates, "surrogate": None, "surrogate_rates": None, "transfer_gap": None,
-            "warning": None, "seconds": hard.seconds,
+            "seconds": hard.seconds,
         })  # fmt: skip
         return
     result = evaluate(trained, found.test, device=device)
     out.print(evaluation_table(result))
     warning = tail_warning(trained.recipe, result.surrogate_rates, result.hard_rates)
     if warning:
-        out.print(warning)
+        warn(warning)
     shares = {
         name: interval_of(Accuracy(correct, result.samples))
         for name, correct in (("hard", result.hard_correct), ("surrogate", result.surrogate_correct))
@@ -67,5 +68,5 @@ def evaluate_command(checkpoint: Path, data: DataRequest, device: str) -> None:
     answer({
         "data": found.info, "samples": result.samples, **shares, "hard_rates": result.hard_rates,
         "surrogate_rates": result.surrogate_rates, "transfer_gap": result.transfer_gap,
-        "warning": warning, "seconds": result.seconds,
+        "seconds": result.seconds,
     })  # fmt: skip

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sast_deploy.base.errors import UsageError
-from sast_deploy.commands.answers import answer
+from sast_deploy.commands.answers import answer, warn
 from sast_deploy.commands.command import command
+from sast_deploy.commands.completing import CHECKPOINT, profiles
 from sast_deploy.commands.options import (
-    PATH,
     SEED,
     Finite,
     console,
@@ -40,10 +40,11 @@ if TYPE_CHECKING:
     "finetune", "Train on with a profile's integers in the forward pass.",
     "sast-deploy finetune runs/sast/ckpt.pt --profile loihi-int4 -o runs/sast-int4/ckpt.pt",
 )
-@click.argument("checkpoint", type=PATH)
+@click.argument("checkpoint", type=CHECKPOINT)
 @titled(
     "Hardware",
-    option("--profile", "profile_name", default="loihi-int4", show_default=True, help="Name, or a .toml."),
+    option("--profile", "profile_name", default="loihi-int4", show_default=True, shell_complete=profiles,
+           help="Name, or a .toml."),
 )
 @data_options(None)
 @gathered(
@@ -101,12 +102,12 @@ def finetune_command(
     claim(path, run, inputs=(checkpoint, Path(profile_name)))
     found, out = load_recorded(checkpoint, trained.data, trained.frames, data), console()
     out.print(f"{checkpoint} -> {profile.name}; data: {found.info.provenance}")
-    out.print(*found.info.warning(trained.data))
+    warn(*found.info.warning(trained.data))
     network = to_float_network(trained)
     rules = profile.obeying(network.reset_order).arithmetic
     for before, now in ((network.reset, rules.reset), (network.reset_order, rules.reset_order)):
         if before != now:
-            out.print(f"note: trained with reset {before!r}; from here on with the profile's, {now!r}")
+            warn(f"note: trained with reset {before!r}; from here on with the profile's, {now!r}")
             break
     result = finetune(trained, profile, found, recipe, path, source=file_digest(checkpoint), **run)
     if not result.already_finished:

@@ -10,6 +10,7 @@ import click
 from sast_deploy.base.errors import UsageError
 from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import command
+from sast_deploy.commands.completing import profiles
 from sast_deploy.commands.options import OUTPUT, PATH, console, option, refuse_ignored, titled
 from sast_deploy.commands.shared import FOLDERS, data_options, frame_options, overwrite_option
 
@@ -35,7 +36,8 @@ FRAMES = ("steps", "binning", "encoding", "clip", "size", "duration_us")
 )
 @titled(
     "Hardware",
-    option("--profile", default="loihi-int8", show_default=True, help="Of an output that ends in .net."),
+    option("--profile", default="loihi-int8", show_default=True, shell_complete=profiles,
+           help="Of an output that ends in .net."),
 )
 @data_options("")
 @frame_options

@@ -10,7 +10,8 @@ import click
 from sast_deploy.base.errors import Exit
 from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import command
-from sast_deploy.commands.options import COUNT, OUTPUT, PATH, console, option, refuse_ignored, titled
+from sast_deploy.commands.completing import NET
+from sast_deploy.commands.options import COUNT, OUTPUT, console, option, refuse_ignored, titled
 from sast_deploy.commands.shared import DATA_OPTIONS, data_options, overwrite_option
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     "sast-deploy inspect netx_exports/sast-loihi-int8.net --samples 100 --json facts.json",
     "sast-deploy inspect netx_exports/sast-loihi-stock.net --fail-on-limits",
 )
-@click.argument("net", type=PATH)
+@click.argument("net", type=NET)
 @titled(
     "Inspection",
     option("--samples", type=COUNT, help="Also count saturated states on N test samples."),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sast_deploy.commands.completing import datasets
 from sast_deploy.commands.options import (
     COUNT,
     PATH,
@@ -26,9 +27,12 @@ if TYPE_CHECKING:
     from sast_deploy.data.request import DataRequest
     from sast_deploy.engines.registry import LavaOptions
 
-FOLDERS = ("data_root", "holdout", "holdout_seed", "cache_dir", *RECORDING_OPTIONS)
+FOLDERS = ("data_root", "holdout", "holdout_seed", "cache_dir", "download", *RECORDING_OPTIONS)
 DATA_OPTIONS = ("dataset", *FOLDERS)
 LAVA_OPTIONS = ("batch", "stall", "timeout")
+
+
+DOWNLOAD = option("--download", is_flag=True, help="Fetch recordings that are nowhere: often gigabytes.")
 
 
 def _request(**values: Any) -> DataRequest:
@@ -41,7 +45,7 @@ def data_options(default: str | None) -> Callable[[Function], Function]:
     """--dataset, --data-root, --holdout, --holdout-seed, --cache-dir as one DataRequest, `data`."""
     otherwise = f"default {default}" if default else "default: the one it was trained on"
     dataset = option(
-        "--dataset", default=default, metavar="NAME",
+        "--dataset", default=default, metavar="NAME", shell_complete=datasets,
         help="nmnist, auto, digits-saccade, nmnist-simulated, dvsgesture, cifar10dvs, "
         f"tonic:<ClassName>, or folder:PATH for recordings of your own; {otherwise}.",
     )  # fmt: skip
@@ -67,6 +71,7 @@ def _folders(first: str) -> tuple[Callable[[Any], Any], ...]:
         ),
         option("--holdout-seed", type=SEED, help="Seed of that split; default 0."),
         option("--cache-dir", type=PATH, help="Of frames; else $SAST_CACHE_DIR or ~/.cache/sast-deploy."),
+        DOWNLOAD,
         *recording_options,
     )  # fmt: skip
 

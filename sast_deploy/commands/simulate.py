@@ -9,7 +9,8 @@ import click
 
 from sast_deploy.base.errors import UsageError
 from sast_deploy.commands.command import command
-from sast_deploy.commands.options import COUNT, OUTPUT, PATH, option, refuse_ignored, titled
+from sast_deploy.commands.completing import NET
+from sast_deploy.commands.options import COUNT, OUTPUT, option, refuse_ignored, titled
 from sast_deploy.commands.own_frames import OF_STOCK, Wanted, own_frames
 from sast_deploy.commands.shared import (
     BATCH,
@@ -45,7 +46,7 @@ def _samples(_context: click.Context, _parameter: click.Parameter, text: str) ->
     "sast-deploy simulate netx_exports/sast-loihi-int4.net --input frames.npy --labels labels.npy",
     "sast-deploy simulate theirs.net --input spikes.npy --steps 64 -o spikes.npz",
 )
-@click.argument("net", type=PATH, required=False)
+@click.argument("net", type=NET, required=False)
 @titled(
     "Run",
     option("--samples", type=COUNT, help="Only N samples, evenly spread."),

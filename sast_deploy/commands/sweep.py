@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from sast_deploy.base.errors import Exit
-from sast_deploy.commands.answers import answer, terminal
+from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import command
+from sast_deploy.commands.completing import STUDY, datasets
 from sast_deploy.commands.options import COUNT, OUTPUT, PATH, console, refuse_ignored
+from sast_deploy.commands.shared import DOWNLOAD
 from sast_deploy.commands.study_schema import SCHEMA
 
 if TYPE_CHECKING:
@@ -30,12 +32,15 @@ if TYPE_CHECKING:
     "after its last finished epoch. Exit code 4 if a run failed; the others are finished all the "
     f"same.\n{SCHEMA}",
 )
-@click.argument("study", type=PATH)
+@click.argument("study", type=STUDY)
 @click.option("-o", "--output", type=OUTPUT, help="Folder of the runs; default: runs/<study's name>")
 @click.option("--jobs", type=COUNT, help="Processes; default: one for each processor.")
 @click.option("--ray", "address", metavar="auto|ADDRESS", help="On a Ray cluster; local: started here.")
-@click.option("--data", metavar="NAME", help="The whole grid on this data set instead of its own.")
+@click.option(
+    "--data", metavar="NAME", shell_complete=datasets, help="The whole grid on this data set, not its own."
+)
 @click.option("--data-root", type=PATH, help="Folder of the recordings, where the study names none.")
+@DOWNLOAD
 @click.option("--dry-run", is_flag=True, help="Only say what is left to do.")
 def sweep_command(
     study: Path,
@@ -44,16 +49,16 @@ def sweep_command(
     address: str | None,
     data: str | None,
     data_root: Path | None,
+    download: bool,
     dry_run: bool,
 ) -> int:
     """See `help` above."""
     from sast_deploy.base.outputs import check_output_folder
-    from sast_deploy.base.progress import observe
     from sast_deploy.studies.sweep.study import load_study
     from sast_deploy.studies.sweep.sweep import plan, sweep
 
     if dry_run:
-        refuse_ignored(("jobs", "address"), "with --dry-run, which starts nothing")
+        refuse_ignored(("jobs", "address", "download"), "with --dry-run, which starts nothing")
     wanted = load_study(study, data=data, data_root=data_root)
     runs = output or Path("runs") / wanted.name
     out = console()
@@ -65,8 +70,7 @@ def sweep_command(
         return 0
     check_output_folder(runs)
     workers = _workers(address, jobs)
-    with observe(terminal(out)):
-        outcome = sweep(wanted, runs, workers)
+    outcome = sweep(wanted, runs, workers, download)
     answer({
         "folder": runs, "runs": len(wanted.runs), "finished": outcome.finished, "missing": {},
         "failures": outcome.failures,

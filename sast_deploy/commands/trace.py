@@ -10,6 +10,7 @@ import click
 from sast_deploy.base.errors import Exit
 from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import command
+from sast_deploy.commands.completing import NET
 from sast_deploy.commands.options import INDEX, OUTPUT, PATH, console, option, refuse_ignored, titled
 from sast_deploy.commands.recordings import RECORDING_OPTIONS
 from sast_deploy.commands.shared import DATA_OPTIONS, data_options, overwrite_option
@@ -28,7 +29,7 @@ NO_RECORDING = [each for each in DATA_OPTIONS if each not in RECORDING_OPTIONS]
     "sast-deploy trace netx_exports/sast-loihi-int4.net --sample 7 --plot trace.svg",
     "sast-deploy trace netx_exports/sast-loihi-int4.net data/NMNIST/Test/3/00019.bin -o trace.npz",
 )
-@click.argument("net", type=PATH)
+@click.argument("net", type=NET)
 @click.argument("recording", type=PATH, required=False)
 @titled(
     "Run",

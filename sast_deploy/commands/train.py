@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sast_deploy.commands.answers import answer
+from sast_deploy.commands.answers import answer, warn
 from sast_deploy.commands.command import command
 from sast_deploy.commands.options import (
     SEED,
@@ -97,17 +97,17 @@ def train_command(
     found, out = data.load(frames), console()
     out.print(f"data: {found.info.provenance}", f"recipe: {_described(recipe)}")
     if kind == "conv" and recipe.forward == "surrogate" and recipe.init == "torch":
-        out.print(f"note: {SILENT.format(recipe.name)}")
+        warn(f"note: {SILENT.format(recipe.name)}")
     if found.info.missing_classes:
-        out.print(f"classes without samples: {', '.join(found.info.missing_classes)}")
+        warn(f"classes without samples: {', '.join(found.info.missing_classes)}")
     result = train(spec_of(found.sensor, len(found.info.classes)), recipe, found, output, **run)
     out.print(written(result.path, result.already_finished))
     test = result.checkpoint.metrics["test"]
     rates = (test.get(key, []) for key in ("surrogate_rates", "hard_rates"))  # older files have none
     warning = tail_warning(result.checkpoint.recipe, *rates)
     if warning:
-        out.print(warning)
-    answer(training_facts(result, warning))
+        warn(warning)
+    answer(training_facts(result))
 
 
 def _described(recipe: Recipe) -> str:

@@ -76,13 +76,13 @@ def claim(path: Path, run: Mapping[str, Any], inputs: Iterable[Path] = ()) -> No
     click.get_current_context().with_resource(held)
 
 
-def training_facts(result: TrainResult, warning: str | None = None) -> dict[str, Any]:
+def training_facts(result: TrainResult) -> dict[str, Any]:
     """What --json says of a training."""
     made = result.checkpoint
     return {
         "checkpoint": result.path, "already_finished": result.already_finished, "name": made.name,
         "network": made.network, "recipe": made.recipe, "frames": made.frames, "data": made.data,
-        "seeds": made.seeds, "metrics": made.metrics, "warning": warning,
+        "seeds": made.seeds, "metrics": made.metrics,
     }  # fmt: skip
 
 

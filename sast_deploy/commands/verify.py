@@ -10,6 +10,7 @@ import click
 from sast_deploy.base.errors import Exit
 from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import command
+from sast_deploy.commands.completing import NET
 from sast_deploy.commands.options import COUNT, PATH, console, option, refuse_ignored, titled
 from sast_deploy.commands.shared import DATA_OPTIONS, STALL, TIMEOUT, data_options, lava_options
 from sast_deploy.engines import ENGINE_NAMES
@@ -27,7 +28,7 @@ DEFAULT_SAMPLES = 20
     "sast-deploy verify netx_exports/sast-loihi-int8.net",
     "sast-deploy verify netx_exports/sast-loihi-int8.net --known-answers-only --backend fast",
 )
-@click.argument("net", type=PATH)
+@click.argument("net", type=NET)
 @titled(
     "Comparison",
     option("--samples", type=COUNT, default=DEFAULT_SAMPLES, show_default=True,

@@ -36,7 +36,7 @@ def load_frames(
     holdout: float | None = None,
     holdout_seed: int = 0,
     cache_dir: Path | None = None,
-    download: bool = True,
+    download: bool = False,
     splits: Collection[str] = SPLITS,
     recordings: RecordingOptions | None = None,
 ) -> FrameSet:
@@ -52,12 +52,12 @@ def load_frames(
         holdout: fraction of each class held out as test split, for data sets without one.
         holdout_seed: its seed.
         cache_dir: default $SAST_CACHE_DIR, else ~/.cache/sast-deploy.
-        download: fetch recordings that are nowhere; False where a file, not a person, names the data set.
+        download: fetch recordings that are nowhere, often gigabytes of them.
         splits: whose frames are wanted; another one has labels and ids, and no frames.
         recordings: how those of a folder are read and cut; None: as RecordingOptions().
 
     Raises:
-        DataError: no such data set, recordings that cannot be used, no test split.
+        DataError: no such data set, recordings that are not here or cannot be used, no test split.
         OutputError: the cache cannot be written.
 
     >>> sast.load_frames("digits-saccade", sast.FrameOptions()).info.n_test

@@ -12,7 +12,7 @@ from sast_deploy.base.errors import DataError, NetFileError, OwnTestSplitError, 
 from sast_deploy.data import DataInfo, FrameOptions, FrameSet, load_frames
 from sast_deploy.data.cache import SPLITS, notice
 from sast_deploy.data.options import RecordingOptions
-from sast_deploy.data.readers.sources import EMBEDDED, FOLDER, folder_place
+from sast_deploy.data.readers.sources import EMBEDDED, FOLDER, NEVER_FETCHED, folder_place
 from sast_deploy.netx.file import NetFile
 
 
@@ -22,7 +22,7 @@ class DataRequest:
 
     dataset: name, as `load_frames` takes it. data_root: folder of the recordings. holdout: share of each
     class held out for testing, where there is no test split; holdout_seed: of that split. cache_dir: of
-    frames. recordings: how those of a folder are read and cut.
+    frames. recordings: how those of a folder are read and cut. download: fetch what is nowhere.
 
     >>> sast.DataRequest("nmnist", holdout=0.2).identity(None)
     {'data': 'nmnist', 'folder': None, 'holdout': 0.2, 'holdout seed': 0}
@@ -34,6 +34,7 @@ class DataRequest:
     holdout_seed: int | None = None
     cache_dir: Path | None = None
     recordings: RecordingOptions | None = None
+    download: bool = False
 
     def __post_init__(self) -> None:
         """A folder is known by its name and its root, whichever way it was given. Raises DataError."""
@@ -42,13 +43,11 @@ class DataRequest:
             object.__setattr__(self, "dataset", name)
             object.__setattr__(self, "data_root", root)
 
-    def load(
-        self, options: FrameOptions, *, download: bool = True, splits: Collection[str] = SPLITS
-    ) -> FrameSet:
+    def load(self, options: FrameOptions, *, splits: Collection[str] = SPLITS) -> FrameSet:
         """The frames, from the cache or built; `dataset` must be named. Raises DataError, OutputError."""
         return load_frames(
             self.dataset or "auto", options, data_root=self.data_root, holdout=self.holdout,
-            holdout_seed=self.holdout_seed or 0, cache_dir=self.cache_dir, download=download,
+            holdout_seed=self.holdout_seed or 0, cache_dir=self.cache_dir, download=self.download,
             splits=splits, recordings=self.recordings,
         )  # fmt: skip
 
@@ -59,6 +58,9 @@ class DataRequest:
         if self.recordings is not None and not (self.dataset or "").startswith(FOLDER):
             what = f"{self.dataset or 'auto'} with options of one's own recordings"
             raise UsageError(what, expected=f"--dataset {FOLDER}PATH", todo="leave them out")
+        if self.download and (self.dataset or "auto").startswith((*NEVER_FETCHED, FOLDER)):
+            what = f"--download with {self.dataset or 'auto'}, which is never downloaded"
+            raise UsageError(what, todo="leave it out")
         if self.holdout is None and self.holdout_seed is not None:
             raise UsageError("--holdout-seed without --holdout", todo="add --holdout SHARE, or leave it out")
 
@@ -103,16 +105,16 @@ def load_recorded(
             asked = replace(asked, data_root=Path(recorded.root))
         elif recorded.dataset != EMBEDDED:
             notice(f"{recorded.root}, the folder it was trained from, is gone; looking elsewhere")
-    # A download, and where to, is for the person at the keyboard to say: --dataset does, a file does not.
-    download = wanted.dataset is not None and asked.data_root == wanted.data_root
+    # Where a download goes is for the person at the keyboard to say: a file does not.
+    asked = replace(asked, download=wanted.download and asked.data_root == wanted.data_root)
     with about(f"the data set that {where} asks for" if wanted.dataset is None else None, DataError):
         try:
-            data = asked.load(options, download=download, splits=splits)
+            data = asked.load(options, splits=splits)
         except OwnTestSplitError:  # which it may have by now
             if wanted.holdout is not None or wanted.holdout_seed is not None:
                 raise
             notice(f"trained with holdout {asked.holdout:g}; here the data's own test split is used")
-            data = replace(asked, holdout=None).load(options, download=download, splits=splits)
+            data = replace(asked, holdout=None).load(options, splits=splits)
     if data.info.classes != recorded.classes:
         raise DataError(
             f"{len(data.info.classes)} classes ({', '.join(data.info.classes[:3])}, ...)",

@@ -9,7 +9,6 @@ import difflib
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +18,7 @@ from sast_deploy.base.reading.documents import TOML_BYTES, parse_toml, read_toml
 from sast_deploy.base.rules import Choice, Maybe, Number, Problem, Table, Text, Whole, refuse, shown
 from sast_deploy.base.settings import Checked, ruled
 from sast_deploy.program.fixedpoint import COMPARISONS, RESET_ORDERS, Arithmetic, QFormat, check_order
+from sast_deploy.program.shipped import profile_names as profile_names, profiles_folder
 
 EXPECTED = Expected("a TOML profile", ProfileError)
 
@@ -75,11 +75,6 @@ class Profile(Checked):
         return (1 << (self.arithmetic.weight_bits - 1)) - 1
 
 
-def profile_names() -> tuple[str, ...]:
-    """Names of the profiles that ship with the package, sorted."""
-    return tuple(sorted(item.name[:-5] for item in _folder().iterdir() if item.name.endswith(".toml")))
-
-
 def load_profile(name_or_path: str) -> Profile:
     """The profile of that name, or the one in that TOML file. Raises ProfileError.
 
@@ -95,7 +90,8 @@ def load_profile(name_or_path: str) -> Profile:
             where=name_or_path,
             expected=f"one of {', '.join(profile_names())} or the path of a .toml file{_close(name_or_path)}",
         )
-    return parse_profile((_folder() / f"{name_or_path}.toml").read_text(encoding="utf-8"), where=name_or_path)
+    text = (profiles_folder() / f"{name_or_path}.toml").read_text(encoding="utf-8")
+    return parse_profile(text, where=name_or_path)
 
 
 def parse_profile(text: str, where: str) -> Profile:
@@ -175,9 +171,3 @@ def _problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
 def _close(name: str) -> str:
     near = difflib.get_close_matches(name, profile_names(), n=1)
     return f" (did you mean {near[0]}?)" if near else ""
-
-
-def _folder() -> Any:
-    """The profiles folder: package data in an installation, the top-level folder in a checkout."""
-    shipped = resources.files("sast_deploy") / "profiles"
-    return shipped if shipped.is_dir() else Path(__file__).resolve().parents[2] / "profiles"

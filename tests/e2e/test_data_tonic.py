@@ -221,7 +221,7 @@ def test_sets_without_classes_or_a_fixed_sensor_are_refused(monkeypatch, load, a
 )
 def test_unknown_unfit_and_unreachable_sets_are_one_clear_line(load, tmp_path, name, message):
     with pytest.raises(DataError, match=message):
-        load(name)
+        load(name, download=True)
     assert not (tmp_path / "DVSGesture").exists()
 
 

@@ -43,6 +43,7 @@ WORK = {
     "data simulate": "sast_deploy.data.camera.saccade.simulate_mnist",
     "data compare": "sast_deploy.data.camera.likeness.compare",
     "doctor": "sast_deploy.doctor.diagnose",
+    "completion": "sast_deploy.commands.completion.get_completion_class",
 }
 NO_SUCH_FILE = {
     "train": ["--dataset", "nmnist-simulated", "--data-root", "nowhere", "-o", "new.pt"],

@@ -31,6 +31,7 @@ DATA: dict[str, list[str]] = {
     "--holdout": ["--holdout", "0.3"],
     "--holdout-seed": ["--holdout", "0.3", "--holdout-seed", "4"],
     "--cache-dir": ["--cache-dir", "out/cache"],
+    "--download": ["--download"],
 }
 FOLDER = ["--dataset", "folder:."]
 # Options of recordings of one's own, in words behind FOLDER.
@@ -81,6 +82,7 @@ ACTS: dict[str, dict[str, list[str]]] = {
         "--calibrate-steps": ["--calibrate", "nmnist", "--calibrate-steps", "rounding"],
         "--seed": ["--calibrate", "nmnist", "--seed", "5"],
         **{name: ["--calibrate", "nmnist", *words] for name, words in DATA.items() if name != "--dataset"},
+        "--download": ["--calibrate", "nmnist", "--data-root", "bands", "--download"],
         **{name: ["--calibrate", FOLDER[1], *words] for name, words in RECORDINGS.items()},
     },
     "simulate": {
@@ -136,7 +138,7 @@ ACTS: dict[str, dict[str, list[str]]] = {
     },
     "sweep": {
         "--output": ["-o", "out/other"], "--jobs": ["--jobs", "2"], "--ray": ["--ray", "local"],
-        "--data": ["--data", "nmnist"], "--data-root": ["--data-root", "real"],
+        "--data": ["--data", "nmnist"], "--data-root": ["--data-root", "real"], "--download": ["--download"],
         "--dry-run": ["sweep", "study.toml", "--dry-run"],
     },
     "tables": {
@@ -157,6 +159,7 @@ ACTS: dict[str, dict[str, list[str]]] = {
         "--seed": [*COMPARED, "--seed", "5"],
     },
     "doctor": {},
+    "completion": {},
 }  # fmt: skip
 # The line that an option's words are compared with, where that is not the working one.
 BASE: dict[Any, list[str]] = {
@@ -183,6 +186,7 @@ BASE: dict[Any, list[str]] = {
     ("simulate", "--output"): [*STOCK, "-o", "out/a.npz"],
     **{("inspect", name): ["--samples", "2"] for name in DATA},
     **{("compile", name): ["--calibrate", "nmnist"] for name in DATA},
+    ("compile", "--download"): ["--calibrate", "nmnist", "--data-root", "bands"],
     **{("compile", name): ["--calibrate", FOLDER[1]] for name in RECORDINGS},
     ("compile", "--stride-us"): ["--calibrate", FOLDER[1], "--window-us", "90000"],
     **{("inspect", name): ["--samples", "2", *FOLDER] for name in RECORDINGS},
@@ -287,6 +291,13 @@ IGNORED: list[tuple[str, str]] = [
     ("inspect own.net --overwrite", "--overwrite"),
     ("tables swept --overwrite", "--overwrite"),
     ("sweep study.toml --dry-run --jobs 1", "--jobs"),
+    ("sweep study.toml --dry-run --download", "--download"),
+    *(
+        (f"{line} --download", "--download")
+        for line in (
+            "train -o out/a.pt", "data info --dataset digits-saccade", "data info --dataset folder:real",
+        )
+    ),
     ("sweep study.toml --dry-run --ray local", "--ray"),
     ("sweep study.toml --data digits-saccade --data-root bands", "--data-root"),
     ("data compare --real real --simulated simulated --seed 0", "--seed"),

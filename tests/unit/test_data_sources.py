@@ -13,6 +13,7 @@ from sast_deploy.base.errors import DataError
 from sast_deploy.base.progress import observe
 from sast_deploy.data import DataInfo, FrameOptions, describe, frameset, load_frames
 from sast_deploy.data.events import read_nmnist
+from sast_deploy.data.readers.nmnist import SERVER
 from sast_deploy.data.readers.official import KNOWN, SUSPECT, nmnist_provenance
 from sast_deploy.show.terminal import Terminal
 from tests.unit.data_samples import slow_frames, write_folder
@@ -125,7 +126,7 @@ def test_holdout_beside_a_test_folder_is_refused(complete, load):
 
 def test_absent_data_says_where_it_was_looked_for_and_names_the_default(tmp_path, load, offline, capsys):
     with pytest.raises(DataError) as error, observe(Terminal()):
-        load("nmnist", tmp_path / "nowhere")
+        load("nmnist", tmp_path / "nowhere", download=True)
     text = str(error.value)
     assert f"N-MNIST is not in {tmp_path}/nowhere or {tmp_path}/nowhere/NMNIST" in text
     assert "Train/<digit>/<number>.bin" in text
@@ -145,12 +146,45 @@ def test_absent_data_is_downloaded_by_tonic(tmp_path, load, monkeypatch, capsys)
         write_folder(tmp_path / "data" / "NMNIST", {folder: {4: 2}})
 
     monkeypatch.setattr("tonic.dataset.download_and_extract_archive", fake)
-    first = load("nmnist", tmp_path / "data")
+    with pytest.raises(DataError):
+        load("nmnist", tmp_path / "data")
+    first = load("nmnist", tmp_path / "data", download=True)
     captured = capsys.readouterr()
     assert captured.out == ""  # standard output belongs to results
     assert captured.err.count("Downloading https://") == 2
     assert (first.info.dataset, first.info.n_train, first.info.n_test) == ("nmnist", 2, 2)
     assert load("nmnist", tmp_path / "data").info == first.info
+
+
+@pytest.mark.parametrize(
+    ("dataset", "size", "server"),
+    [
+        ("nmnist", "about 1.2 GB", "https://data.mendeley.com"),
+        ("dvsgesture", "about 3 GB", "https://figshare.com/"),
+        ("cifar10dvs", "several GB", "https://figshare.com/"),
+        ("tonic:NCALTECH101", "perhaps gigabytes", "https://"),
+    ],
+)
+def test_nothing_is_downloaded_unasked(tmp_path, load, monkeypatch, dataset, size, server):
+    """One line says what it would be, from where and how large, and what allows it."""
+
+    def download(*_, **__):
+        pytest.fail("it downloads")
+
+    monkeypatch.setattr("urllib.request.urlopen", download)
+    with pytest.raises(DataError) as caught:
+        load(dataset, tmp_path / "empty")
+    text = str(caught.value)
+    assert f"{dataset} is not here, and is not downloaded unasked: {size} from {server}" in text
+    assert f"--download --data-root {tmp_path / 'empty'} fetches it there" in text
+    assert "\n" not in text
+    assert not list(tmp_path.rglob("*.zip"))
+
+
+def test_the_server_that_is_named_is_tonics():
+    from tonic.datasets import NMNIST
+
+    assert NMNIST.base_url.startswith(SERVER)
 
 
 def test_an_interrupted_unpacking_is_not_taken_for_a_part(complete, load):

@@ -414,11 +414,11 @@ def test_names_that_are_no_text_are_names_all_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dataset", ["nmnist", "dvsgesture", "tonic:NMNIST", "tonic:NCALTECH101"])
-@pytest.mark.parametrize("asked", [False, True])
+@pytest.mark.parametrize(("asked", "allowed"), [(False, False), (True, False), (False, True), (True, True)])
 def test_no_file_starts_a_download_or_says_where_to(
-    tmp_path: Path, monkeypatch: Any, dataset: str, asked: bool
+    tmp_path: Path, monkeypatch: Any, dataset: str, asked: bool, allowed: bool
 ) -> None:
-    """Not even where the person names the data set: the folder is still the file's."""
+    """Not even where the person names the data set, or says --download: the folder is still the file's."""
 
     def download(*_: Any, **__: Any) -> None:
         pytest.fail("it downloads")
@@ -427,9 +427,10 @@ def test_no_file_starts_a_download_or_says_where_to(
     (tmp_path / "root").mkdir()
     info = replace(tiny_set().info, dataset=dataset, root=str(tmp_path / "root"))
     options, named = FrameOptions(steps=1), dataset if asked else None
+    wanted = DataRequest(named, cache_dir=tmp_path / "cache", download=allowed)
     with pytest.raises(DataError) as caught:
-        load_recorded(Path("a.net"), info, options, DataRequest(named, cache_dir=tmp_path / "cache"))
-    assert f"sast-deploy data info --dataset {dataset} --data-root" in one_line(caught.value)
+        load_recorded(Path("a.net"), info, options, wanted)
+    assert f"--download --data-root {tmp_path / 'root'} fetches it there" in one_line(caught.value)
     assert one_line(caught.value).startswith("the data set that a.net asks for: ") == (not asked)
     assert list((tmp_path / "root").iterdir()) == []
 

@@ -507,7 +507,7 @@ def test_a_sweep_does_everything_and_a_failure_stops_no_other_run(
     import sast_deploy.studies.sweep.sweep as sweep_module
 
     calls = []
-    loader: Any = lambda choice: calls.append(choice)  # noqa: E731
+    loader: Any = lambda choice, download: calls.append(choice)  # noqa: E731
     loader.cache_clear = lambda: None
     monkeypatch.setattr(sweep_module, "load_choice", loader)
     monkeypatch.setattr(sweep_module, "BUSY_SECONDS", 0.0)

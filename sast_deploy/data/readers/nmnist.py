@@ -39,6 +39,10 @@ DOWNLOAD_SILENCE_S = 30.0
 MARKED = Expected('JSON with a key "source"', DataError)
 MARKER_BYTES = 1 << 20
 LAYOUT = "Train/<digit>/<number>.bin"
+SERVER = "https://data.mendeley.com"  # tonic's, of N-MNIST
+# Of tonic's archives, by its classes' names.
+SIZES = {"NMNIST": "about 1.2 GB", "DVSGesture": "about 3 GB", "CIFAR10DVS": "several GB"}
+UNKNOWN_SIZE = "perhaps gigabytes"
 
 
 class NmnistFolder(Source):
@@ -150,11 +154,15 @@ def download_nmnist(data_root: Path) -> Path:
     return data_root / TONIC_FOLDER
 
 
-def no_download(dataset: str, root: Path) -> DataError:
-    """The error for data that are not here and that nobody at the keyboard has asked for."""
+def no_download(dataset: str, root: Path, name: str, server: str) -> DataError:
+    """The error for data that are not here and that nobody at the keyboard has allowed to be fetched.
+
+    name: tonic's. server: where it would come from.
+    """
+    size = SIZES.get(name, UNKNOWN_SIZE)
     return DataError(
-        f"{dataset} is not here, and is not downloaded because a file names it", where=root,
-        todo=f"fetch it: sast-deploy data info --dataset {dataset} --data-root {root}; or name another "
+        f"{dataset} is not here, and is not downloaded unasked: {size} from {server}", where=root,
+        todo=f"--download --data-root {root} fetches it there (download=True in Python); or name another "
         "folder with --data-root",
     )  # fmt: skip
 

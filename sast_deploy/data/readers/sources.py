@@ -12,6 +12,8 @@ from sast_deploy.data.options import RecordingOptions
 from sast_deploy.data.readers.nmnist import (
     LAYOUT,
     MARKER,
+    SERVER,
+    TONIC_FOLDER,
     NmnistFolder,
     download_nmnist,
     find_nmnist,
@@ -23,6 +25,7 @@ from sast_deploy.data.recordings import Source
 
 EMBEDDED = "digits-saccade"  # built again where it is gone
 FOLDER = "folder:"
+NEVER_FETCHED = ("auto", EMBEDDED, "nmnist-simulated")
 NAMES = (
     "auto", "nmnist", EMBEDDED, "nmnist-simulated", "dvsgesture", "cifar10dvs", "tonic:<ClassName>",
     f"{FOLDER}PATH",
@@ -63,7 +66,7 @@ def folder_place(dataset: str, data_root: Path | None) -> tuple[str, Path]:
 
 
 def find_source(
-    dataset: str, data_root: Path | None, cache_dir: Path, download: bool = True,
+    dataset: str, data_root: Path | None, cache_dir: Path, download: bool = False,
     recordings: RecordingOptions | None = None,
 ) -> Source:
     """The source that `dataset` names, on the disk; else real data are fetched through tonic, if `download`.
@@ -123,7 +126,7 @@ def _download(root: Path, cache_dir: Path, allowed: bool) -> Path:
         if (folder / "Test").is_dir() and not (folder / "test.zip").exists():
             raise DataError("has a Test folder but no Train folder", where=folder, expected=LAYOUT)
     if not allowed:
-        raise no_download("nmnist", root)
+        raise no_download("nmnist", root, TONIC_FOLDER, SERVER)
     with FrameCache(cache_dir).alone("nmnist", root):
         return find_nmnist(root) or download_nmnist(root)
 

@@ -40,7 +40,7 @@ class TonicSource(Source):
     """The tonic data set `class_name` in `root`/`class_name`; download: fetch it where it is not there."""
 
     class_name: str = ""
-    download: bool = True
+    download: bool = False
     downloads: ClassVar[bool] = True
 
     @property
@@ -134,9 +134,9 @@ def construct(kind: Any, source: TonicSource, **arguments: bool) -> Any:
     """Construct a tonic data set in its root; says on stderr what it downloads. Raises DataError."""
 
     def download(self: Any) -> None:
-        if not source.download:
-            raise no_download(source.dataset, source.root)
         url, place = getattr(self, "url", "its servers"), self.location_on_system
+        if not source.download:
+            raise no_download(source.dataset, source.root, kind.__name__, url)
         notice(f"downloading {kind.__name__} from {url} to {place}")
         kind.download(self)
 

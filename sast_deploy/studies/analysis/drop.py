@@ -41,7 +41,6 @@ def unclipped(data: FrameSet, cache_dir: Path | None = None) -> FrameSplit:
         holdout=data.info.holdout,
         holdout_seed=data.info.holdout_seed or 0,
         cache_dir=cache_dir,
-        download=False,  # they were here a moment ago
         recordings=data.info.recordings,
     ).test
     probe = slice(None, None, max(1, len(counts) // 64))

@@ -15,14 +15,17 @@ PART_SEED = 0  # which samples a part consists of is the same for every run
 
 
 @lru_cache(maxsize=3)
-def load_choice(choice: DataChoice) -> FrameSet:
+def load_choice(choice: DataChoice, download: bool = False) -> FrameSet:
     """The frames that `choice` names; those loaded last are kept, as every run of a study uses them.
+
+    download: fetch recordings that are nowhere.
 
     Raises DataError: what `load_frames` refuses, or fewer samples than asked for.
     """
     data = load_frames(
         choice.dataset, choice.options, data_root=choice.root, holdout=choice.holdout,
         holdout_seed=choice.holdout_seed, recordings=choice.recordings,
+        download=download,
     )  # fmt: skip
     if choice.train is None and choice.test is None:
         return data

@@ -59,8 +59,10 @@ def plan(study: Study, runs: Path) -> dict[str, tuple[str, ...]]:
     return missing
 
 
-def sweep(study: Study, runs: Path, workers: Workers) -> Outcome:
+def sweep(study: Study, runs: Path, workers: Workers, download: bool = False) -> Outcome:
     """Do everything that is missing; one failing run stops no other.
+
+    download: fetch recordings that are nowhere.
 
     Raises SweepInterruptedError; TrainingError, OutputError as `plan`, and for a study.json of somebody
     else's; DataError for data that cannot be loaded.
@@ -69,7 +71,7 @@ def sweep(study: Study, runs: Path, workers: Workers) -> Outcome:
     missing = plan(study, runs)
     todo = [run for run in study.runs if missing[run.name]]
     for choice in _frames_of(todo):
-        load_choice(choice)  # into the cache, once, before the workers all want it
+        load_choice(choice, download)  # into the cache, once, before the workers all want it
     load_choice.cache_clear()
     _note_plan(study, runs)
     before = len(study.runs) - len(todo)
