@@ -473,4 +473,5 @@ def inspect(net: Net, frames: npt.ArrayLike | Inputs | None = None) -> Inspectio
         return inspect_stock(net.content)
     saturation = None if frames is None else count_saturated(net.program, inputs(net, frames).frames)
     found = inspect_net(net.file, net.path, saturation)
-    return replace(found, notes=(*net.warnings, *found.notes))
+    compiled = () if net.compilation is None else net.compilation.notes
+    return replace(found, notes=(*net.warnings, *compiled, *found.notes))
