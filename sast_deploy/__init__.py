@@ -41,9 +41,16 @@ if TYPE_CHECKING:
         FrameOptions as FrameOptions,
         FrameSet as FrameSet,
         FrameSplit as FrameSplit,
+        RecordingOptions as RecordingOptions,
         load_frames as load_frames,
     )
     from sast_deploy.data.frames import frames_from_events as frames_from_events
+    from sast_deploy.data.readers.recording import (
+        RecordingFacts as RecordingFacts,
+        Window as Window,
+        read_events as read_events,
+        windows as windows,
+    )
     from sast_deploy.data.request import DataRequest as DataRequest
     from sast_deploy.engines.registry import LavaOptions as LavaOptions
     from sast_deploy.exchange.modules import from_module as from_module
@@ -78,8 +85,9 @@ _NAMES = {
     "compiler.floatnet": (
         "FloatConv2d", "FloatDense", "FloatNetwork", "FloatPool", "FloatReadout", "FloatUpsample",
     ),
-    "data": ("DataInfo", "FrameOptions", "FrameSet", "FrameSplit", "load_frames"),
+    "data": ("DataInfo", "FrameOptions", "FrameSet", "FrameSplit", "RecordingOptions", "load_frames"),
     "data.frames": ("frames_from_events",),
+    "data.readers.recording": ("RecordingFacts", "Window", "read_events", "windows"),
     "data.request": ("DataRequest",),
     "engines.registry": ("LavaOptions",),
     "exchange.network": ("ImportedNetwork", "load_network"),

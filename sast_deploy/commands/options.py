@@ -45,14 +45,14 @@ class Titled(click.Option):
 
 
 def titled(title: str, *options: Callable[[Any], Any]) -> Callable[[Function], Function]:
-    """These options, made by `option`, under this title in the help."""
+    """These options, made by `option`, under this title in the help, but those that have one already."""
 
     def decorate(function: Function) -> Function:
         for each in reversed(options):
             each(function)
             made = parameters_of(function)[-1]
             assert isinstance(made, Titled)
-            made.title = title
+            made.title = made.title or title
         return function
 
     return decorate
