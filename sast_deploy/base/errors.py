@@ -104,6 +104,10 @@ class NetFileError(SastError):
     """A .net file that is missing, corrupt, truncated, foreign or altered."""
 
 
+class ExchangeError(SastError):
+    """A network of another framework, or for one, that cannot be read or expressed."""
+
+
 class OutputError(SastError):
     """An output that cannot be written: permissions, a full disk, a path that is a folder."""
 

@@ -21,6 +21,7 @@ PATH = click.Path(path_type=Path)  # an input, or where inputs and caches lie
 OUTPUT = click.Path(path_type=Path)  # what a command writes: it calls `outputs.check_output` before any work
 SEED = click.IntRange(0, 2**63 - 1)
 COUNT = click.IntRange(1, 2**31 - 1)
+INDEX = click.IntRange(0, 2**31 - 1)
 
 
 class Finite(click.FloatRange):

@@ -27,7 +27,7 @@ from sast_deploy.data.options import FrameOptions
 
 Frames = NDArray[np.uint8]
 POLARITIES = 2
-_SENSOR = Items(Whole(1, 1 << 16), 2, 2)
+SENSOR = Items(Whole(1, 1 << 16), 2, 2)
 
 
 def frames_from_events(
@@ -46,17 +46,25 @@ def frames_from_events(
     >>> sast.frames_from_events(events, (1, 2), sast.FrameOptions(steps=2)).tolist()
     [[[[0, 0]], [[1, 0]]], [[[0, 1]], [[0, 0]]]]
     """
+    refuse(Maybe(Instance((FrameOptions,))).problems(options, "options"), None, DataError)
+    found = checked_events(events, sensor)
+    binner = Binner(sensor, options or FrameOptions())
+    frames = np.empty(binner.shape, np.uint8)
+    binner.from_events(found, frames, "events", place)
+    return frames
+
+
+def checked_events(events: NDArray[Any], sensor: tuple[int, int]) -> Events:
+    """Somebody's events as dtype EVENT. Raises DataError: other fields, values off the sensor, none."""
     names = getattr(events, "dtype", np.dtype(int)).names or ()
     if not {*FIELDS} <= {*names} or events.ndim != 1:
         raise DataError(
             f"fields {', '.join(names) or 'none'}", where="events", expected="one row of x, y, t, p"
         )
-    refuse(_SENSOR.problems(sensor, "sensor"), None, DataError)
-    refuse(Maybe(Instance((FrameOptions,))).problems(options, "options"), None, DataError)
-    binner = Binner(sensor, options or FrameOptions())
-    frames = np.empty(binner.shape, np.uint8)
-    binner.from_events(to_events(events, "events"), frames, "events", place)
-    return frames
+    refuse(SENSOR.problems(sensor, "sensor"), None, DataError)
+    found = to_events(events, "events")
+    check_events(found, sensor, "events")
+    return found
 
 
 class Binner:

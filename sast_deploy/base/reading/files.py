@@ -21,11 +21,12 @@ DAMAGED_HDF5 = "a truncated or damaged HDF5 file"
 # What h5py raises for what is damaged inside a file that opens.
 DAMAGED = (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, IndexError, OverflowError)
 CHECKPOINT, NET, STOCK = "a checkpoint", "a .net file of ours", "a stock NetX file"
-FLOAT = "a network that `sast-deploy import` wrote"
+FLOAT, NIR = "a network that `sast-deploy import` wrote", "a NIR graph"
 # What to do with one of these where another kind of file is expected.
 MENDING = {
     CHECKPOINT: "compile it first: sast-deploy compile {path}",
     FLOAT: "compile it first: sast-deploy compile {path}",
+    NIR: "import it first: sast-deploy import {path} --from FRAMEWORK -o OUT",
     NET: "run it: sast-deploy simulate {path}",
     STOCK: "run it on an array: sast-deploy simulate {path} --input frames.npy",
     "a Git LFS pointer": "fetch the file itself: git lfs pull",
@@ -147,6 +148,8 @@ def identify_hdf5(path: Path) -> str:
         return DAMAGED_HDF5
     if "sast" in names or "sast_float" in names:
         return NET if "sast" in names else FLOAT
+    if "node" in names:
+        return NIR
     return STOCK if "layer" in names else f"an HDF5 file without /layer (it has {_listed(names)})"
 
 
