@@ -9,6 +9,7 @@ import click
 
 from sast_deploy.base.errors import UsageError
 from sast_deploy.commands.command import command
+from sast_deploy.commands.nir import GraphOptions, graph_options, import_graph, refuse_graph_options
 from sast_deploy.commands.options import OUTPUT, PATH, console, option, refuse_ignored, titled
 from sast_deploy.commands.shared import FOLDERS, data_options, frame_options, overwrite_option
 
@@ -25,6 +26,7 @@ FRAMES = ("steps", "binning", "encoding", "clip", "size", "duration_us")
     "sast-deploy import net.pt --describe net.toml -o imported.h5",
     "sast-deploy import net.pt --describe net.toml --dataset nmnist --steps 10 -o imported.h5",
     "sast-deploy import net.pt --describe net.toml --profile loihi-int4 -o imported.net",
+    "sast-deploy import net.nir --from snntorch --reset subtract --steps 20 -o imported.h5",
 )
 @click.argument("file", type=PATH)
 @titled(
@@ -32,6 +34,7 @@ FRAMES = ("steps", "binning", "encoding", "clip", "size", "duration_us")
     option("--describe", type=PATH, help="Description of the layers in TOML: docs/your-network.md."),
     option("--name", help="Default: the file's."),
 )
+@graph_options
 @titled(
     "Hardware",
     option("--profile", default="loihi-int8", show_default=True, help="Of an output that ends in .net."),
@@ -49,13 +52,14 @@ def import_command(
     file: Path,
     describe: Path | None,
     name: str | None,
+    graph: GraphOptions,
     profile: str,
     data: DataRequest,
     frames: FrameOptions,
     output: Path,
     overwrite: bool,
 ) -> None:
-    """Read FILE, the tensors that torch.save(net.state_dict(), FILE) wrote; nothing in it is run.
+    """Read FILE, a NIR graph or the tensors of torch.save(net.state_dict(), FILE); nothing in it is run.
 
     With --dataset the recordings that it was trained on belong to it from then on, and how events became
     frames: compile --calibrate, simulate and verify find them again. Its accuracy on the test split is
@@ -63,6 +67,7 @@ def import_command(
     """
     from sast_deploy import api
     from sast_deploy.base.outputs import check_output
+    from sast_deploy.base.reading.files import NIR, identify
     from sast_deploy.exchange.network import FLOAT_FILE
     from sast_deploy.netx.export import EXPORT
     from sast_deploy.show.compilation import print_compilation
@@ -73,8 +78,15 @@ def import_command(
         refuse_ignored(["profile"], "is for an output that ends in .net", "compile it with it afterwards")
     read = [each for each in (file, describe) if each is not None]
     kind = EXPORT if compiled else FLOAT_FILE
-    check_output(output, kind, {}, inputs=read, overwrite=overwrite)  # of which run it is, `save` asks
-    imported = _imported(file, describe, name, _recordings(data, frames))
+    check_output(output, kind, {}, inputs=read, overwrite=overwrite)  # `save` asks of which run it is
+    is_graph = identify(file) == NIR
+    recordings = _recordings(data, frames, ("steps", "clip") if is_graph else ())
+    if is_graph:
+        refuse_ignored(["describe"], "is for tensors: a NIR graph says what network it is")
+        imported = import_graph(file, graph, frames, name, recordings)
+    else:
+        refuse_graph_options()
+        imported = _tensors(file, describe, name, recordings)
     out.print(*(f"{file}: {note}" for note in imported.notes))
     out.print(imported_line(imported))
     if not compiled:
@@ -86,21 +98,20 @@ def import_command(
     out.print(f"wrote {output}")
 
 
-def _recordings(data: DataRequest, frames: FrameOptions) -> FrameSet | None:
+def _recordings(data: DataRequest, frames: FrameOptions, own: tuple[str, ...]) -> FrameSet | None:
+    """own: options of frames that mean something without any."""
     if not data.dataset:
-        alone = (*FOLDERS, *FRAMES)
+        alone = [name for name in (*FOLDERS, *FRAMES) if name not in own]
         refuse_ignored(alone, "without --dataset", "add --dataset NAME")
         return None
     data.refuse_idle()
     return data.load(frames)
 
 
-def _imported(file: Path, describe: Path | None, name: str | None, data: FrameSet | None) -> ImportedNetwork:
+def _tensors(file: Path, describe: Path | None, name: str | None, data: FrameSet | None) -> ImportedNetwork:
     from sast_deploy.exchange.statedict import from_state_dict
 
     if describe is None:
-        raise UsageError(
-            "--describe is missing: tensors alone do not say what network they are", where=file,
-            expected="a description in TOML", todo="see docs/your-network.md",
-        )  # fmt: skip
+        what = "--describe is missing: tensors alone do not say what network they are"
+        raise UsageError(what, where=file, expected="a description in TOML", todo="see docs/your-network.md")
     return from_state_dict(file, describe, name=name, data=data)
