@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sast_deploy.base.errors import UsageError
+from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import command
 from sast_deploy.commands.nir import GraphOptions, graph_options, import_graph, refuse_graph_options
 from sast_deploy.commands.options import OUTPUT, PATH, console, option, refuse_ignored, titled
@@ -70,8 +71,8 @@ def import_command(
     from sast_deploy.base.reading.files import NIR, identify
     from sast_deploy.exchange.network import FLOAT_FILE
     from sast_deploy.netx.export import EXPORT
-    from sast_deploy.show.compilation import print_compilation
-    from sast_deploy.show.evaluation import imported_line
+    from sast_deploy.show.compilation import compilation_facts, print_compilation
+    from sast_deploy.show.evaluation import imported_facts, imported_line
 
     compiled, out = output.suffix == ".net", console()
     if not compiled:
@@ -91,11 +92,14 @@ def import_command(
     out.print(imported_line(imported))
     if not compiled:
         imported.save(output, overwrite=overwrite)
+        compiled_facts = None
     else:
         net = api.compile(imported, profile, source=file).save(output, overwrite=overwrite)
         assert net.compilation is not None
         print_compilation(net.file, net.compilation, None, out)
+        compiled_facts = compilation_facts(net.file, net.compilation, None)
     out.print(f"wrote {output}")
+    answer({"network": output, **imported_facts(imported), "compilation": compiled_facts})
 
 
 def _recordings(data: DataRequest, frames: FrameOptions, own: tuple[str, ...]) -> FrameSet | None:

@@ -56,7 +56,7 @@ READERS: dict[str, tuple[str, tuple[Words, ...]]] = {
     "resume": ("resume.pt", (lambda path: [*TRAIN, *RESUMED["plain"], "--resume", "-o", "ckpt.pt"],)),
     "results": (
         "x.json",
-        (lambda path: ["tables", path], lambda path: ["tables", path, "--markdown", "--json", "out.json"]),
+        (lambda path: ["tables", path], lambda path: ["tables", path, "--markdown", "-o", "out.json"]),
     ),
     "profile": ("x.toml", (lambda path: ["compile", "good.pt", "--profile", path, "-o", "out.net"],)),
     "study": (
