@@ -77,8 +77,7 @@ def import_command(
     compiled, out = output.suffix == ".net", console()
     if not compiled:
         refuse_ignored(["profile"], "is for an output that ends in .net", "compile it with it afterwards")
-    read = [each for each in (file, describe) if each is not None]
-    kind = EXPORT if compiled else FLOAT_FILE
+    read, kind = [each for each in (file, describe) if each is not None], EXPORT if compiled else FLOAT_FILE
     check_output(output, kind, {}, inputs=read, overwrite=overwrite)  # `save` asks of which run it is
     is_graph = identify(file) == NIR
     recordings = _recordings(data, frames, ("steps", "clip") if is_graph else ())
@@ -115,7 +114,7 @@ def _recordings(data: DataRequest, frames: FrameOptions, own: tuple[str, ...]) -
 def _tensors(file: Path, describe: Path | None, name: str | None, data: FrameSet | None) -> ImportedNetwork:
     from sast_deploy.exchange.statedict import from_state_dict
 
-    if describe is None:
-        what = "--describe is missing: tensors alone do not say what network they are"
-        raise UsageError(what, where=file, expected="a description in TOML", todo="see docs/your-network.md")
-    return from_state_dict(file, describe, name=name, data=data)
+    if describe is not None:
+        return from_state_dict(file, describe, name=name, data=data)
+    what = "--describe is missing: tensors alone do not say what network they are"
+    raise UsageError(what, where=file, expected="a description in TOML", todo="see docs/your-network.md")
