@@ -42,14 +42,18 @@ def _request(**values: Any) -> DataRequest:
 
 
 def data_options(default: str | None) -> Callable[[Function], Function]:
-    """--dataset, --data-root, --holdout, --holdout-seed, --cache-dir as one DataRequest, `data`."""
-    otherwise = f"default {default}" if default else "default: the one it was trained on"
+    """--dataset, --data-root, --holdout, --holdout-seed, --cache-dir as one DataRequest, `data`.
+
+    default: None: what is recorded holds; "": there need not be any.
+    """
+    known = {None: "default: the one it was trained on", "": "default: none"}
+    otherwise = known.get(default, f"default {default}")
     dataset = option(
         "--dataset", default=default, metavar="NAME", shell_complete=datasets,
         help="nmnist, auto, digits-saccade, nmnist-simulated, dvsgesture, cifar10dvs, "
         f"tonic:<ClassName>, or folder:PATH for recordings of your own; {otherwise}.",
     )  # fmt: skip
-    first = "" if default else "the one it was trained from, else "
+    first = "the one it was trained from, else " if default is None else ""
     return gathered("data", _request, "Data", dataset, *_folders(first))
 
 

@@ -47,8 +47,7 @@ def frames_for(network, samples, seed=0):
 
 def samples_for(network, count, seed=0):
     frames = frames_for(network, count, seed)
-    program = compile_network(network, INT4, "t").program
-    return Samples(frames, run_float(network, program, frames).logits.argmax(axis=1))
+    return Samples(frames, run_float(network, frames).logits.argmax(axis=1))
 
 
 def trained_fc():
@@ -66,7 +65,7 @@ def one(second, cross=None, mean=None, wanted=None):
 def test_the_float_network_runs_as_its_equations_say():
     network = trained_fc()
     frames = frames_for(network, 20)
-    found = run_float(network, compile_network(network, INT4, "t").program, frames)
+    found = run_float(network, frames)
     assert found.logits == pytest.approx(float_run(network, frames), abs=1e-4)
     assert [spikes.shape for spikes in found.spikes] == [(20, 6, 24), (20, 6, 16)]
     assert 0.05 < found.spikes[0].mean() < 0.95
@@ -84,7 +83,7 @@ def test_the_float_network_fires_at_its_threshold_or_above_it(comparison, expect
 def test_the_float_network_resets_as_it_was_trained(reset):
     network = replace(trained_fc(), **reset)
     frames = frames_for(network, 5)
-    found = run_float(network, compile_network(network, INT4, "t").program, frames).spikes[0]
+    found = run_float(network, frames).spikes[0]
     layer, x = network.layers[0], frames.reshape(5, 6, -1) / network.input_clip
     u = s = np.zeros((5, 24))
     for t in range(6):
@@ -97,8 +96,7 @@ def test_the_float_network_resets_as_it_was_trained(reset):
 def test_the_float_conv_network_pools_sums_in_integer_units():
     network = float_conv()
     frames = frames_for(network, 6)
-    program = compile_network(network, INT4, "t").program
-    found = run_float(network, program, frames)
+    found = run_float(network, frames)
     weights = real_weights(network)
     assert weights[2] is None
     # the pooled sums of the second layer's spikes, with weights in units of one spike in six
@@ -293,7 +291,7 @@ def test_calibration_loses_less_and_all_engines_agree(name):
     ]
     assert losses == sorted(losses, reverse=True)
     plain = compile_network(network, profile, "t").program
-    wanted = run_float(network, plain, other.frames).logits
+    wanted = run_float(network, other.frames).logits
     ours, theirs = (divergence(wanted, run_fast(p, other.frames).logits * 1.0) for p in (program, plain))
     assert ours < {2: 0.75, 4: 0.9, 8: 1.0}[profile.arithmetic.weight_bits] * theirs
     few = other.frames[:10]
@@ -309,7 +307,7 @@ def test_convolutions_are_calibrated_too(name):
     fit, choose, other = (samples_for(network, n, seed) for n, seed in ((100, 1), (60, 2), (100, 3)))
     program = calibrate(network, profile, "t", fit, choose).compilation.program
     plain = compile_network(network, profile, "t").program
-    wanted = run_float(network, plain, other.frames).logits
+    wanted = run_float(network, other.frames).logits
     ours, theirs = (divergence(wanted, run_fast(p, other.frames).logits * 1.0) for p in (program, plain))
     assert ours < 0.8 * theirs
     few = other.frames[:4]

@@ -88,7 +88,7 @@ def from_nir(
         raise ExchangeError(str(error), where=where) from None
     file = {} if path is None else {"path": str(path), "digest": file_digest(path)}
     told = {"format": "nir", **file, "framework": framework, "reading": reading.to_dict()}
-    called = name or ("network" if path is None else path.stem)
+    called = (name or ("network" if path is None else path.stem)).replace("/", "_")[:255]
     said = (_read_as(framework, reading, needed(links)), *builder.notes)
     made = ImportedNetwork(called, network, told, said)
     return made if data is None else made.on(data)
@@ -133,8 +133,9 @@ def _read_as(framework: str | None, reading: Reading, wanted: frozenset[str]) ->
 def _axes(start: nir.Input, shape: Shape) -> list[str]:
     """What there is to say of an input whose axes are not all of its shape."""
     given = np.ravel(start.input_type["input"]).tolist()
-    more = "the axes before are those of samples and time"
-    return [] if math.prod(given) == math.prod(shape) else [f"an input {given} is taken as {list(shape)}: {more}"]
+    if math.prod(given) == math.prod(shape):
+        return []
+    return [f"an input {given} is taken as {list(shape)}: the axes before are those of samples and time"]
 
 
 def _input_shape(start: nir.Input, links: tuple[Link, ...], where: str) -> Shape:
