@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Net as Net,
         Simulation as Simulation,
         compile as compile,
+        export as export,
         inputs as inputs,
         inspect as inspect,
         load as load,
@@ -61,7 +62,7 @@ if TYPE_CHECKING:
 
 # The public names of each module; a test compares them with what type checkers see above.
 _NAMES = {
-    "api": ("Net", "Simulation", "compile", "inputs", "inspect", "load", "simulate", "verify"),
+    "api": ("Net", "Simulation", "compile", "export", "inputs", "inspect", "load", "simulate", "verify"),
     "base.errors": ("SastError",),
     "base.progress": ("Observer", "observe"),
     "compiler.floatnet": (

@@ -25,6 +25,7 @@ from sast_deploy.commands.compile import compile_command
 from sast_deploy.commands.data import data_group
 from sast_deploy.commands.doctor import doctor_command
 from sast_deploy.commands.evaluate import evaluate_command
+from sast_deploy.commands.export import export_command
 from sast_deploy.commands.finetune import finetune_command
 from sast_deploy.commands.inspect import inspect_command
 from sast_deploy.commands.simulate import simulate_command
@@ -57,6 +58,7 @@ SECTIONS = {
     "Train": ("train", "finetune", "evaluate"),
     "Compile": ("compile",),
     "Run and decide": ("simulate", "verify", "inspect"),
+    "Exchange": ("export",),
     "Study": ("analyse", "sweep", "tables"),
     "Installation": ("doctor",),
 }
@@ -75,6 +77,7 @@ for command in (
     simulate_command,
     inspect_command,
     verify_command,
+    export_command,
     evaluate_command,
     analyse_command,
     sweep_command,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Part:
-    """Memory of one layer. name: "layer 0 (dense)". constant: bytes that never change. state: bytes that do."""
+    """Memory of one layer. name: "layer 0 (dense)". constant: bytes that never change; state: that do."""
 
     name: str
     constant: int
@@ -19,9 +19,8 @@ class Part:
 class Artefacts:
     """What a target makes of a program.
 
-    files: content by name. parts: memory of every layer and of what layers share, where the target has any.
-    check: the command, run in the folder, that says whether all is well; empty where there is none. notes: what
-    a person should know, one line each.
+    files: content by name. parts: memory of every layer and of what layers share. check: the command, run in
+    the folder, that says whether all is well; empty where there is none. notes: for people, one line each.
     """
 
     files: Mapping[str, bytes]

@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from sast_deploy.base.errors import OutputError
 from sast_deploy.base.files import NAME_LETTERS, file_digest, new_folder, sweep_leftovers, turn
@@ -97,7 +98,7 @@ def _manifest(folder: Path) -> tuple[dict[str, object], object]:
     found = read_json(folder / MANIFEST, _EXPECTED, _BYTES)
     files = found.get("files") if isinstance(found, dict) else None
     if not isinstance(files, dict) or not isinstance(found.get(ORIGIN_KEY), dict):
-        raise OutputError("is no manifest of an export", where=folder / MANIFEST, todo="name another folder with -o")
+        _refuse(folder / MANIFEST, "is no manifest of an export", "name another folder with -o")
     return files, found[ORIGIN_KEY]
 
 
@@ -111,5 +112,5 @@ def _said(made: object) -> str:
     return ", ".join(f"{key} {str(value)[:12]}" for key, value in parts)
 
 
-def _refuse(folder: Path, what: str, todo: str) -> None:
+def _refuse(folder: Path, what: str, todo: str) -> NoReturn:
     raise OutputError(what, where=folder, todo=todo)

@@ -15,9 +15,9 @@ def weight_rows(layer: Weighted) -> Int32Array:
     those of input channel c at the tap (dy, dx) to the O / groups output channels of the channel's group.
     """
     if not isinstance(layer, Conv2d):
-        return layer.weight.T
+        return np.asarray(layer.weight.T)
     grouped = layer.weight.reshape(layer.groups, -1, *layer.weight.shape[1:])  # group, output, input, dy, dx
-    return np.moveaxis(grouped, 1, -1).reshape(-1, grouped.shape[1])
+    return np.asarray(np.moveaxis(grouped, 1, -1).reshape(-1, grouped.shape[1]))
 
 
 def reduced(values: Int32Array) -> Int32Array:

@@ -57,7 +57,7 @@ class Subject:
 
     @cached_property
     def answers(self) -> Answers:
-        """The known answers with all their membrane potentials and spikes; as many vectors as fit MOST_STATES.
+        """The known answers with all membrane potentials and spikes; as many vectors as fit MOST_STATES.
 
         RuntimeError where they are not what the file says: a fault of ours or of the machine's arithmetic.
         """

@@ -11,14 +11,14 @@ from sast_deploy.base.errors import UsageError
 from sast_deploy.exchange.artefacts import Artefacts
 from sast_deploy.exchange.c.write import MAINS, write_c
 from sast_deploy.exchange.folder import check_export, write_export
-from sast_deploy.exchange.mem import write_mem
+from sast_deploy.exchange.mem.write import write_mem
 from sast_deploy.exchange.npz.write import write_npz
 from sast_deploy.exchange.subject import Subject
 
 
 @dataclass(frozen=True)
 class Target:
-    """One target. about: for people. write: makes the files, or raises CompileError for what it cannot express.
+    """One target. about: for people. write: makes the files; raises CompileError for what it cannot express.
 
     options: of `write`, each with its values; the first is the default.
     """
@@ -75,8 +75,8 @@ def _options(target: str, given: Mapping[str, str]) -> dict[str, str]:
     allowed = TARGETS[target].options
     for name, value in given.items():
         if name not in allowed:
-            owners = [each for each, found in TARGETS.items() if name in found.options]
-            raise UsageError(f"{name} is for {', '.join(owners) or 'no target'}, not for {target}", todo="leave it out")
+            owners = ", ".join(each for each, found in TARGETS.items() if name in found.options)
+            raise UsageError(f"{name} is for {owners or 'no target'}, not for {target}", todo="leave it out")
         if value not in allowed[name]:
             raise UsageError(f"{name} = {value!r}", expected=f"one of {', '.join(allowed[name])}")
     return {name: given.get(name, values[0]) for name, values in allowed.items()}

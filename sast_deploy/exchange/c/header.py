@@ -42,14 +42,14 @@ def known_header(answers: Answers, layout: Layout) -> str:
     """known.h: inputs, and every value that they lead to."""
     samples, steps = answers.frames.shape[:2]
     frames = answers.frames.reshape(samples, steps, -1)
-    logits = answers.logits
+    states = "[KNOWN_SAMPLES][KNOWN_STEPS][SAST_STATES]"
     parts = [
         "/* known.h: inputs of the network and what sast-deploy's specification makes of them. */",
         f"#define KNOWN_SAMPLES {samples}", f"#define KNOWN_STEPS {steps}", "",
         _array("sast_value known_frames[KNOWN_SAMPLES][KNOWN_STEPS][SAST_INPUTS]", frames), "",
-        _array("sast_state known_membranes[KNOWN_SAMPLES][KNOWN_STEPS][SAST_STATES]", _some(answers.membranes)), "",
-        _array("uint8_t known_spikes[KNOWN_SAMPLES][KNOWN_STEPS][SAST_STATES]", _some(answers.spikes)), "",
-        _array("sast_logit known_logits[KNOWN_SAMPLES][SAST_CLASSES]", logits), "",
+        _array(f"sast_state known_membranes{states}", _some(answers.membranes)), "",
+        _array(f"uint8_t known_spikes{states}", _some(answers.spikes)), "",
+        _array("sast_logit known_logits[KNOWN_SAMPLES][SAST_CLASSES]", answers.logits), "",
     ]  # fmt: skip
     return "\n".join(parts)
 
@@ -120,7 +120,8 @@ def _row(number: int, placed: Placed) -> str:
         fields |= {
             "exponent": layer.weight_exp, "delay": int(layer.delay.flat[0]), "slots": placed.slots,
             "sums": placed.sums, "currents": placed.currents, "filtered": int(placed.filtered),
-            "reset_offset": getattr(layer, "reset_offset", 0), "delay_each_synapse": int(layer.delay.ndim > 1),
+            "reset_offset": getattr(layer, "reset_offset", 0),
+            "delay_each_synapse": int(layer.delay.ndim > 1),
         }  # fmt: skip
         fields |= {f"{each}_each": int(arrays[each][1].size > 1) for each in PARAMETERS if each in arrays}
         fields |= {each: f"layer{number}_{each}" for each in arrays}

@@ -67,7 +67,7 @@ class Layout:
     currents: int = 0
 
     def __post_init__(self) -> None:
-        """Place every layer; raises CompileError where 64 bits do not hold a value, or 2**31 bytes an array."""
+        """Place every layer; raises CompileError for values beyond 64 bits, for arrays of 2**31 values."""
         self.widths = widths_of(self.program)
         layers, shapes = self.program.layers, self.program.shapes()
         sizes = [math.prod(shape) for shape in shapes[1:]]
@@ -79,7 +79,8 @@ class Layout:
         for index in (*spiking, *(i for i, each in enumerate(layers) if isinstance(each, Resampling))):
             starts[index], self.values = self.values, self.values + sizes[index]
         self.layers = [self._place(i, shapes[i], shapes[i + 1], starts.get(i, 0)) for i in range(len(layers))]
-        largest = max(self.sums, self.values, self.currents, *(a.size for p in self.layers for _, a in p.arrays.values()), 0)
+        constants = (array.size for each in self.layers for _, array in each.arrays.values())
+        largest = max(self.sums, self.values, self.currents, *constants)
         if largest > INDEX_MAX:
             raise CompileError(
                 f"an array of {largest:,} values", where=self.program.name, expected=f"at most {INDEX_MAX:,}"
@@ -91,7 +92,7 @@ class Layout:
         return sum(each.size for each in self.layers if hasattr(each.layer, "vth"))
 
     def parts(self) -> tuple[Part, ...]:
-        """Bytes of constants and of states, layer by layer; the tables of layers and the code are the compiler's."""
+        """Bytes of constants and of states, layer by layer, without code and the table of layers."""
         found = []
         for each in self.layers:
             constant = sum(values.nbytes for _, values in each.arrays.values())

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import isqrt
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ from sast_deploy.program.program import (
     layer_label,
 )
 from sast_deploy.proofs.bounds import NeuronBounds, bound_neurons, signed_bits
+from sast_deploy.proofs.intervals import Interval
 
 WIDEST = 63  # bits of a magnitude that int64 holds
 MOST_STEPS = (1 << 32) - 1  # that the counter of steps holds
@@ -34,7 +36,7 @@ _HALF = 1 << (LEAK_BITS - 1)
 
 @dataclass(frozen=True)
 class Widths:
-    """Bits of the signed types, 8 to 64 (of `weight` 2 to 32); steps: that the logits hold between two resets.
+    """Bits of the signed types, 8 to 64, of `weight` 2 to 32; steps: that the logits hold between two resets.
 
     weight: of weights as they are stored. sum: weighted sums. wide: all intermediate results. logit. value:
     inputs and outputs of layers; where `bytes` they are unsigned bytes. state, bias, vth: as stored.
@@ -100,13 +102,13 @@ def _stored(bits: int) -> int:
     return next(width for width in (8, 16, 32, 64) if bits <= width)
 
 
-def largest(values: npt.NDArray[np.int64]) -> int:
+def largest(values: npt.NDArray[Any]) -> int:
     """The largest magnitude; 0 of none."""
     return max(-int(values.min(initial=0)), int(values.max(initial=0)))
 
 
 class _Reach:
-    """Magnitudes that no value of one layer exceeds. sum: of weighted sums; current; all: intermediate ones."""
+    """Magnitudes that no value of one layer exceeds. sum: of weighted sums; current; all: on the way."""
 
     def __init__(self, program: Program, index: int, bounds: NeuronBounds | None) -> None:
         layer, rules = program.layers[index], program.arithmetic
@@ -119,14 +121,14 @@ class _Reach:
         self.sum = max(largest(bounds.sums.low), largest(bounds.sums.high))
         self.current = self._shifted(self.sum, layer.weight_exp)
         if (layer.u_decay < NO_DECAY_FILTER).any():
-            filtered = _proved(CURRENT.high + 1, bounds, bounds.current.low, bounds.current.high)
+            filtered = _proved(CURRENT.high + 1, bounds, bounds.current)
             self.all.append((filtered << LEAK_BITS) + _HALF + self.current)
             self.current = max(self.current, filtered)
         rest = self.current + largest(layer.bias)
         if isinstance(layer, Readout):
             self.all.append(rest)
             return
-        state = _proved(-rules.state.low, bounds, bounds.state.low, bounds.state.high)
+        state = _proved(-rules.state.low, bounds, bounds.state)
         before = state + largest(layer.vth)
         leaked = (before << LEAK_BITS) + _HALF if layer.v_decay.any() else before
         wrapped = 1 << rules.state.bits if rules.overflow == "wrap" else 0
@@ -141,9 +143,11 @@ class _Reach:
         return (largest_sum >> -exponent) + 1
 
 
-def _proved(format_: int, bounds: NeuronBounds, low: npt.NDArray[np.int64], high: npt.NDArray[np.int64]) -> int:
-    """The smaller of a format's largest magnitude and the one proved, where one is, for any number of steps."""
-    return min(format_, max(largest(low), largest(high))) if bounds.settled and low.size else format_
+def _proved(most: int, bounds: NeuronBounds, within: Interval) -> int:
+    """The smaller of a format's largest magnitude and the one proved, if one is, for any number of steps."""
+    if not bounds.settled or not within.low.size:
+        return most
+    return min(most, max(largest(within.low), largest(within.high)))
 
 
 def _logit(program: Program, bounds: dict[int, NeuronBounds]) -> tuple[int, int]:

@@ -58,5 +58,5 @@ def rules_of(program: Program) -> dict[str, Any]:
         "weight_bits": rules.weight_bits, "overflow": rules.overflow, "leak_rounding": rules.leak_rounding,
         "shift_rounding": rules.shift_rounding, "comparison": rules.comparison, "reset": rules.reset,
         "reset_order": rules.reset_order,
-        "decoding": last.decoding if isinstance(last, Readout) else "spike-counts", "layers": layers,
+        "decoding": last.decoding if isinstance(last, Readout) else "count", "layers": layers,
     }  # fmt: skip

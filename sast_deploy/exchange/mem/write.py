@@ -1,13 +1,14 @@
 """`--to mem`: every array as a file for Verilog's $readmemh, and a header of parameters.
 
-A file has one word a line, two's complement in hexadecimal at the array's own width, the highest bits of the
-first digit 0. Weights lie in the order of events (`exchange.rows`): what one event adds are consecutive words.
+A file has one word a line, two's complement in hexadecimal at the array's own width, the first digit's spare
+bits 0. Weights lie in the order of events (`exchange.rows`): what one event adds are consecutive words.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.resources import files as files_of
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,11 @@ class Memory:
     order: str
     signed: bool = True
 
+    @property
+    def kind(self) -> str:
+        """For people."""
+        return "signed" if self.signed else "unsigned"
+
     def text(self) -> str:
         """The file's content."""
         digits = -(-self.bits // 4)
@@ -64,14 +70,17 @@ def write_mem(subject: Subject) -> Artefacts:
         for memory in memories(program, index, layer):
             files[memory.name] = memory.text().encode()
             bits += memory.bits * memory.words.size
-            signed = "signed" if memory.signed else "unsigned"
-            rows.append(f"| `{memory.name}` | {memory.words.size:,} | {memory.bits} | {signed} | {memory.order} |")
+            cells = (f"`{memory.name}`", f"{memory.words.size:,}", memory.bits, memory.kind, memory.order)
+            rows.append(f"| {' | '.join(map(str, cells))} |")
         parts.append(Part(layer_label(index, layer), -(-bits // 8), 0))
     files["params.vh"] = _parameters(subject).encode()
-    files["README.md"] = _README.format(
-        name=subject.name, digest=program.digest(), rows="\n".join(rows), layers="\n".join(_described(program)),
-        classes="\n".join(f"- {n}: {printable(label)}" for n, label in enumerate(program.classes)),
-    ).encode()  # fmt: skip
+    classes = "\n".join(f"- {n}: {printable(label)}" for n, label in enumerate(program.classes))
+    texts = {"@NAME@": subject.name, "@DIGEST@": program.digest(), "@ROWS@": "\n".join(rows)}
+    texts |= {"@LAYERS@": "\n".join(_described(program)), "@CLASSES@": classes}
+    readme = (files_of(__package__) / "README.md").read_text(encoding="utf-8")
+    for key, text in texts.items():
+        readme = readme.replace(key, text)
+    files["README.md"] = readme.encode()
     return Artefacts(files, tuple(parts))
 
 
@@ -79,7 +88,7 @@ def memories(program: Program, index: int, layer: Layer) -> Iterator[Memory]:
     """The files of one layer."""
     if isinstance(layer, Resampling):
         return
-    inputs, outputs = ("c, dy, dx", "output of the group") if isinstance(layer, Conv2d) else ("input", "output")
+    inputs, outputs = "input", "output of the group" if isinstance(layer, Conv2d) else "output"
     width = program.arithmetic.weight_bits
     rows = weight_rows(layer)
     order = f"row * {rows.shape[1]} + {outputs}, row = {_row(layer)}"
@@ -143,9 +152,10 @@ def _parameters(subject: Subject) -> str:
             }
             own["RESET_OFFSET"] = getattr(layer, "reset_offset", 0)
         if isinstance(layer, Conv2d):
-            own |= {"GROUPS": layer.groups, "KERNEL_H": layer.weight.shape[2], "KERNEL_W": layer.weight.shape[3]}
-            for name in ("stride", "padding", "dilation"):
-                own |= dict(zip((f"{name.upper()}_H", f"{name.upper()}_W"), getattr(layer, name), strict=True))
+            own |= {"GROUPS": layer.groups}
+            pairs = {"KERNEL": layer.weight.shape[2:], "STRIDE": layer.stride, "PADDING": layer.padding}
+            for name, (rows, columns) in {**pairs, "DILATION": layer.dilation}.items():
+                own |= {f"{name}_H": rows, f"{name}_W": columns}
         found |= {f"LAYER{index}_{key}": value for key, value in own.items()}
     head = f"// {subject.name}: the program with digest {program.digest()}; see README.md\n"
     return head + "".join(f"localparam {key} = {_number(value)};\n" for key, value in found.items())
@@ -161,49 +171,3 @@ def _described(program: Program) -> Iterator[str]:
     for index, layer in enumerate(program.layers):
         places = (" x ".join(map(str, shape)) for shape in shapes[index : index + 2])
         yield f"| {index} | {layer.kind} | {' | '.join(places)} |"
-
-
-_README = """# {name} as memories
-
-Written by `sast-deploy export --to mem` from the program with digest `{digest}`.
-
-| layer | kind | inputs | outputs |
-|---|---|---|---|
-{layers}
-
-## Files
-
-`$readmemh("layer0_weight.mem", memory)` fills `reg [BITS-1:0] memory [0:WORDS-1]`: one word a line in hexadecimal,
-from address 0 on; two's complement where it is signed. `params.vh` has BITS and WORDS of each file, shapes, exponents
-and rules as `localparam`s, to be included inside a module.
-
-| file | words | bits | | address |
-|---|---|---|---|---|
-{rows}
-
-The weights that one event adds lie one behind the other: for each input (of a convolution: for each input channel and
-tap of the kernel) one word for each output (of the channel's group). Neurons and inputs are counted in C, H, W order.
-An output pixel (row, column) of a convolution meets input y = row * STRIDE_H - PADDING_H + dy * DILATION_H, and so in x.
-
-## Rules
-
-One step of one layer, with leak(v, d) = v * (4096 - d) / 4096, rounded:
-
-    a  = sum of W x(t - delay) + sum of R s(t - 1)                   ACCUMULATOR_BITS hold it for every input
-    c  = shift(a, EXPONENT)    or, where u_decay < 4096, wrap24(leak(c, u_decay) + shift(a, EXPONENT))
-    u  = fit(leak(u, v_decay) - vth s + c + bias)                    RESET 0, RESET_BEFORE_LEAK 0
-    u  = fit(leak(u - vth s, v_decay) + c + bias)                    RESET 0, RESET_BEFORE_LEAK 1
-    u  = fit(leak(u (1 - s), v_decay) + c + bias)                    RESET 1
-    s  = u > vth, or u >= vth where FIRES_AT_THRESHOLD is 1
-    m  = leak(m, v_decay) + c + bias                                 readout, without fit
-
-EXPONENT >= 0 shifts to the left, below 0 to the right with SHIFT_ROUNDING. Roundings: 0 toward zero, 1 floor, 2 half up,
-3 half even. OVERFLOW: 0 saturates, 1 saturates at plus and minus the largest value, 2 wraps; to STATE_BITS. KIND: 0
-dense, 1 convolution, 2 pool: shift(sum of the window, EXPONENT), 3 copies of each input, 4 readout. DECODING of a readout:
-0 the last m, 1 the largest, 2 the sum over all steps; 3: no readout, the logits are spike counts. Where RESET_INTERVAL
-is not 0, c, u and s are cleared before every step t, from 0, with t % RESET_INTERVAL = RESET_OFFSET.
-
-## Classes
-
-{classes}
-"""
