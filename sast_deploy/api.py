@@ -33,8 +33,9 @@ from sast_deploy.data.request import DataRequest
 from sast_deploy.engines import ENGINE_NAMES, EngineName
 from sast_deploy.engines.registry import LavaOptions, run_engine
 from sast_deploy.engines.stockrun import run_in_chunks
+from sast_deploy.exchange import MAINS, TARGET_NAMES
 from sast_deploy.exchange.subject import Subject
-from sast_deploy.exchange.targets import TARGETS, Export, export_program
+from sast_deploy.exchange.targets import Export, export_program
 from sast_deploy.netx.export import EXPORT, net_origin
 from sast_deploy.netx.file import NetFile, profile_of, read_net, write_net
 from sast_deploy.netx.foreign.frames import stock_frames
@@ -71,7 +72,7 @@ _ARGUMENTS: dict[str, rules.Rule] = {
     "data": _Maybe(rules.Instance((DataRequest,))), "steps": _Maybe(rules.Items(rules.Text())),
     "samples": _Maybe(rules.Whole(1, rules.COUNT.high)), "check": _Maybe(rules.COUNT),
     "engine": _ENGINE, "engines": rules.Items(_ENGINE, fewest=1), "overwrite": rules.Flag(),
-    "folder": _PATH, "to": rules.Choice(tuple(TARGETS)), "main": _Maybe(rules.Text()),
+    "folder": _PATH, "to": rules.Choice(TARGET_NAMES), "main": _Maybe(rules.Choice(MAINS)),
     "lava": _Maybe(rules.Instance((LavaOptions,))), "stock": _Maybe(rules.Instance((StockUse,))),
 }  # fmt: skip
 

@@ -39,6 +39,7 @@ WORKING: dict[str, list[str]] = {
     "compile": ["ckpt.pt", "--profile", "loihi-int4", "-o", "out/new.net"],
     "simulate": ["own.net", "--data-root", "bands", "--check", "2", "--report", "out/report.json"],
     "verify": ["own.net", "--data-root", "bands", "--samples", "2"],
+    "export": ["own.net", "--to", "c", "-o", "out/c"],
     "inspect": ["own.net", "--json", "out/facts.json"],
     "sweep": ["study.toml", "--data-root", "bands", "-o", "out/sweep", "--jobs", "1"],
     "tables": ["swept", "--json", "out/runs.json"],

@@ -1,4 +1,4 @@
-"""What a network can be exported to, by name; a new target is one line here."""
+"""What a network can be exported to; a new target is one line here, and its name in `TARGET_NAMES`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from sast_deploy.base.errors import UsageError
+from sast_deploy.exchange import MAINS
 from sast_deploy.exchange.artefacts import Artefacts
-from sast_deploy.exchange.c.write import MAINS, write_c
+from sast_deploy.exchange.c.write import write_c
 from sast_deploy.exchange.folder import check_export, write_export
 from sast_deploy.exchange.mem.write import write_mem
 from sast_deploy.exchange.npz.write import write_npz

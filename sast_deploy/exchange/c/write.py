@@ -5,13 +5,11 @@ from __future__ import annotations
 from importlib.resources import files
 
 from sast_deploy.base.text import printable
+from sast_deploy.exchange import KNOWN
 from sast_deploy.exchange.artefacts import Artefacts
 from sast_deploy.exchange.c.header import known_header, weights_header
 from sast_deploy.exchange.c.layout import Layout
 from sast_deploy.exchange.subject import Subject
-
-KNOWN, STDIN = "known", "stdin"
-MAINS = (KNOWN, STDIN)  # what sast_main.c does
 
 
 def write_c(subject: Subject, main: str = KNOWN) -> Artefacts:
