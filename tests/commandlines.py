@@ -62,6 +62,7 @@ WORKING: dict[str, list[str]] = {
     "classify": ["own.net", "bands/Test/6/00001.bin"],
     "trace": ["own.net", "--data-root", "bands", "-o", "out/trace.npz", "--plot", "out/trace.svg"],
     "compare": ["own.net", "own.net", "--data-root", "bands", "--samples", "4"],
+    "export": ["own.net", "--to", "c", "-o", "out/c"],
     "sweep": ["study.toml", "--data-root", "bands", "-o", "out/sweep", "--jobs", "1"],
     "tables": ["swept", "-o", "out/runs.json"],
     "data info": ["--dataset", "nmnist", "--data-root", "bands"],
