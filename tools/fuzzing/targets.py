@@ -17,7 +17,7 @@ from tools.fuzzing import archives, hdf5
 from tools.fuzzing.documents import change_json, change_toml, probe_profile, probe_results, probe_study
 from tools.fuzzing.inputs import Place, Target, clear, make, structured, write
 from tools.fuzzing.judge import Failed, command
-from tools.fuzzing.networks import change_hdf5, change_stock, mend, probe_net, probe_stock
+from tools.fuzzing.networks import change_hdf5, change_stock, mend, probe_net, probe_nir, probe_stock
 from tools.fuzzing.recordings import (
     change_bin,
     change_cache,
@@ -43,6 +43,7 @@ _LIST = (
     Target("idxgz", "", structured(change_idx, 0.2), probe_idx, folder=True),
     Target("bin", ".bin", structured(change_bin, 0.5), probe_bin),
     Target("npy", ".npy", structured(change_npy), probe_npy),
+    Target("nir", ".nir", structured(change_hdf5, 0.1), probe_nir),
 )
 TARGETS: Mapping[str, Target] = {target.name: target for target in _LIST}
 
