@@ -92,7 +92,7 @@ def test_nodes_that_are_something_else(node, name, seeds, work, made):
     path = place("nir", seeds, work)
     with h5py.File(path, "r+") as file:
         NODES[node](file, name, made[0])
-    if name == PLACES[-1] and NODES[node] not in REACHING or (name, NODES[node]) == (PLACES[0], fractions):
+    if (name == PLACES[-1] and NODES[node] not in REACHING) or (name, NODES[node]) == (PLACES[0], fractions):
         return  # what our reader does not need, or what is a network as well
     with pytest.raises(ExchangeError, match=r"x\.nir") as caught:
         from_nir(path, "snntorch", steps=9, reset="zero")

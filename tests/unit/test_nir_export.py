@@ -267,6 +267,14 @@ class TestOwnFiles:
         with pytest.raises(ExchangeError, match="was altered"):
             program_of(graph, "graph")
 
+    def test_a_refusal_names_the_file(self, tmp_path):
+        graph, _ = graph_of(program(decay=1024))
+        graph.nodes["0_neurons"].tau[:] = 1e-9
+        nir.write(tmp_path / "p.nir", graph)
+        for read in (program_from_nir, from_nir):
+            with pytest.raises(ExchangeError, match=r"p\.nir: 0_neurons \(LIF\) has tau = 1e-09"):
+                read(tmp_path / "p.nir")
+
     def test_nothing_of_another_kind_is_overwritten(self, tmp_path):
         path = tmp_path / "mine.nir"
         path.write_text("mine")
