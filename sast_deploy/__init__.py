@@ -19,11 +19,15 @@ if TYPE_CHECKING:
     from sast_deploy.api import (
         Net as Net,
         Simulation as Simulation,
+        classifier as classifier,
+        classify as classify,
+        compare as compare,
         compile as compile,
         inputs as inputs,
         inspect as inspect,
         load as load,
         simulate as simulate,
+        trace as trace,
         verify as verify,
     )
     from sast_deploy.base.errors import SastError as SastError
@@ -41,9 +45,16 @@ if TYPE_CHECKING:
         FrameOptions as FrameOptions,
         FrameSet as FrameSet,
         FrameSplit as FrameSplit,
+        RecordingOptions as RecordingOptions,
         load_frames as load_frames,
     )
     from sast_deploy.data.frames import frames_from_events as frames_from_events
+    from sast_deploy.data.readers.recording import (
+        RecordingFacts as RecordingFacts,
+        Window as Window,
+        read_events as read_events,
+        windows as windows,
+    )
     from sast_deploy.data.request import DataRequest as DataRequest
     from sast_deploy.engines.registry import LavaOptions as LavaOptions
     from sast_deploy.exchange.modules import from_module as from_module
@@ -67,7 +78,14 @@ if TYPE_CHECKING:
         Upsample as Upsample,
     )
     from sast_deploy.program.record import SpikeRecord as SpikeRecord, Trace as Trace
+    from sast_deploy.reports.classifying import (
+        Answer as Answer,
+        Classification as Classification,
+        Classifier as Classifier,
+    )
+    from sast_deploy.reports.comparing import NetComparison as NetComparison
     from sast_deploy.reports.run import Report as Report
+    from sast_deploy.reports.tracing import SampleTrace as SampleTrace
     from sast_deploy.training.checkpoint import Checkpoint as Checkpoint, load_checkpoint as load_checkpoint
     from sast_deploy.training.evaluate import evaluate as evaluate
     from sast_deploy.training.network.network import NetworkSpec as NetworkSpec, network_spec as network_spec
@@ -77,14 +95,18 @@ if TYPE_CHECKING:
 
 # The public names of each module; a test compares them with what type checkers see above.
 _NAMES = {
-    "api": ("Net", "Simulation", "compile", "inputs", "inspect", "load", "simulate", "verify"),
+    "api": (
+        "Net", "Simulation", "classifier", "classify", "compare", "compile", "inputs", "inspect", "load",
+        "simulate", "trace", "verify",
+    ),
     "base.errors": ("SastError",),
     "base.progress": ("Observer", "observe"),
     "compiler.floatnet": (
         "FloatConv2d", "FloatDense", "FloatNetwork", "FloatPool", "FloatReadout", "FloatUpsample",
     ),
-    "data": ("DataInfo", "FrameOptions", "FrameSet", "FrameSplit", "load_frames"),
+    "data": ("DataInfo", "FrameOptions", "FrameSet", "FrameSplit", "RecordingOptions", "load_frames"),
     "data.frames": ("frames_from_events",),
+    "data.readers.recording": ("RecordingFacts", "Window", "read_events", "windows"),
     "data.request": ("DataRequest",),
     "engines.registry": ("LavaOptions",),
     "exchange.network": ("ImportedNetwork", "load_network"),
@@ -97,7 +119,10 @@ _NAMES = {
     "program.profile": ("Profile", "load_profile"),
     "program.program": ("Conv2d", "Dense", "Program", "Readout", "SumPool", "Upsample"),
     "program.record": ("SpikeRecord", "Trace"),
+    "reports.classifying": ("Answer", "Classification", "Classifier"),
+    "reports.comparing": ("NetComparison",),
     "reports.run": ("Report",),
+    "reports.tracing": ("SampleTrace",),
     "training.checkpoint": ("Checkpoint", "load_checkpoint"),
     "training.evaluate": ("evaluate",),
     "training.network.network": ("NetworkSpec", "network_spec"),

@@ -2,7 +2,8 @@
 
     compile   checkpoint, FloatNetwork -> Net              load      .net file -> Net
     simulate  Net, frames -> Simulation                    verify    Net -> Verification
-    inspect   Net -> Inspection
+    inspect   Net -> Inspection                            compare   Net, Net -> NetComparison
+    trace     Net, one sample -> SampleTrace               classify  Net, recording -> Classification
 
 Silent: who wants to hear how far it is observes (`base.progress`). Errors are SastErrors, one line each;
 only an object that cannot be, such as a FloatDense with NaN among its weights, is a ValueError.
@@ -22,13 +23,15 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.base import rules
-from sast_deploy.base.errors import CompileError, NetFileError, UsageError, about
+from sast_deploy.base.errors import CompileError, DataError, NetFileError, UsageError, about
 from sast_deploy.base.files import file_digest
 from sast_deploy.base.outputs import check_output
 from sast_deploy.base.reading.files import FLOAT, STOCK, identify
 from sast_deploy.base.versions import package_versions
 from sast_deploy.compiler import Compilation, compile_network
 from sast_deploy.compiler.floatnet import FloatNetwork
+from sast_deploy.data.frames import SENSOR, checked_events
+from sast_deploy.data.options import RecordingOptions
 from sast_deploy.data.request import DataRequest
 from sast_deploy.engines import ENGINE_NAMES, EngineName
 from sast_deploy.engines.registry import LavaOptions, run_engine
@@ -44,13 +47,16 @@ from sast_deploy.program.profile import Profile, load_profile
 from sast_deploy.program.program import Program
 from sast_deploy.program.record import SpikeRecord
 from sast_deploy.reports.accuracy import Accuracy
+from sast_deploy.reports.classifying import Classification, Classifier
+from sast_deploy.reports.comparing import NetComparison, Side, check_same_samples, compare_sides
 from sast_deploy.reports.inputs import Inputs, checked_labels, net_inputs
 from sast_deploy.reports.inspection import Inspection, count_saturated, inspect_net, inspect_stock
 from sast_deploy.reports.run import Execution, Report, facts_of, facts_of_stock, make_report
+from sast_deploy.reports.tracing import SampleTrace, trace_of
 from sast_deploy.verification.comparison import (
     Verification,
     blind_spots,
-    compare,
+    compare_engines,
     load_engines,
     replay,
     replay_known,
@@ -69,6 +75,8 @@ _ARGUMENTS: dict[str, rules.Rule] = {
     "strict_reset": rules.Flag(), "trace": rules.Flag(), "known_answers_only": rules.Flag(),
     "known_answers": rules.Flag(),
     "data": _Maybe(rules.Instance((DataRequest,))), "steps": _Maybe(rules.Items(rules.Text())),
+    "recordings": _Maybe(rules.Instance((RecordingOptions,))), "sensor": _Maybe(SENSOR),
+    "sample": rules.COUNT,
     "samples": _Maybe(rules.Whole(1, rules.COUNT.high)), "check": _Maybe(rules.COUNT),
     "engine": _ENGINE, "engines": rules.Items(_ENGINE, fewest=1), "overwrite": rules.Flag(),
     "lava": _Maybe(rules.Instance((LavaOptions,))), "stock": _Maybe(rules.Instance((StockUse,))),
@@ -422,6 +430,128 @@ def _simulate_stock(
     return Simulation(results.record, report, truth)
 
 
+def trace(
+    net: Net,
+    frames: npt.ArrayLike | None = None,
+    *,
+    sample: int = 0,
+    data: DataRequest | None = None,
+    engine: EngineName = "fast",
+    lava: LavaOptions | None = None,
+    name: str = "frames",
+) -> SampleTrace:
+    """One sample step by step: inputs, every membrane potential and spike, what each step leaves as logits.
+
+    sample: its number in its own test split, in other `data`, or in `frames` of yours, which may also be one
+    sample, (time, C, H, W) or (time, n). name: what errors call the frames.
+
+    Raises as `simulate`; DataError: no sample of that number.
+
+    >>> sast.trace(net, frames, sample=1).layers[0].spikes.shape
+    (4, 2)
+    """
+    _check(net=net, engine=engine, lava=lava, sample=sample, data=data)
+    given = inputs(net, frames, data=data, name=name)
+    if sample >= len(given.frames):
+        raise DataError(f"no sample {sample}", where=name, expected=f"0 to {len(given.frames) - 1}")
+    what = name if len(given.frames) == 1 else f"sample {sample} of {given.facts['dataset'] or name}"
+    what += f", {given.ids[sample]}" if given.ids else ""
+    one = np.asarray(given.frames[sample : sample + 1])
+    record = run_engine(engine, net.program, one, trace=True, lava=lava)
+    label = None if given.labels is None else int(given.labels[sample])
+    assert record.traces is not None
+    return trace_of(net.program, one, record.traces, what, engine, label)
+
+
+def classifier(
+    net: Net,
+    *,
+    recordings: RecordingOptions | None = None,
+    engine: EngineName = "fast",
+    lava: LavaOptions | None = None,
+) -> Classifier:
+    """A network made ready to answer window after window, as from a camera: load once, ask often.
+
+    recordings: how files are read and cut, where not as the network was trained: its frame options hold.
+
+    Raises NetFileError: a network that does not say how its frames were made. UsageError: somebody else's.
+
+    >>> sast.classifier(framed).answer(events, (6, 6)).label
+    'b'
+    """
+    _check(net=net, recordings=recordings, engine=engine, lava=lava)
+    return Classifier(net.file, net.name, recordings, engine, lava)
+
+
+def classify(
+    net: Net,
+    recording: File | npt.NDArray[Any],
+    *,
+    sensor: tuple[int, int] | None = None,
+    recordings: RecordingOptions | None = None,
+    engine: EngineName = "fast",
+    lava: LavaOptions | None = None,
+) -> Classification:
+    """One recording's class, margin, and what the network says of each of its windows.
+
+    recording: a file of any format that `read_events` knows, or events with fields x, y, t, p of a `sensor`
+    (H, W). The rest as `classifier`.
+
+    Raises as `classifier`; DataError: a recording that cannot be used, no sensor.
+
+    >>> cut = sast.RecordingOptions(window_us=3)
+    >>> sast.classify(framed, events, sensor=(6, 6), recordings=cut).windows[0].length_us
+    3
+    """
+    _check(sensor=sensor)
+    ready = classifier(net, recordings=recordings, engine=engine, lava=lava)
+    if not isinstance(recording, np.ndarray):
+        _check(path=recording)
+        _refuse_idle("with a file: recordings has it", sensor=sensor)
+        return ready.classify_file(Path(recording))
+    if sensor is None:
+        raise DataError("nothing says the sensor's size", where="events", todo="give sensor=(H, W)")
+    return ready.classify(checked_events(recording, sensor), sensor)
+
+
+def compare(
+    a: Net,
+    b: Net,
+    frames: npt.ArrayLike | None = None,
+    labels: npt.ArrayLike | None = None,
+    *,
+    data: DataRequest | None = None,
+    samples: int | None = None,
+    engine: EngineName = "fast",
+    sample: int | None = None,
+    lava: LavaOptions | None = None,
+) -> NetComparison:
+    """Two networks on the same recordings: accuracies and McNemar's test, spikes of layers, SynOps.
+
+    Each network gets the recordings as frames of its own kind, or both the same `frames`. sample: whose
+    spikes are compared one by one, by its number among those compared; None: the first whose spike counts
+    differ.
+
+    Raises as `simulate`; DataError: they have not the same classes or samples.
+
+    >>> sast.compare(net, sast.compile(network, "loihi-int4"), frames, labels).other_predictions
+    0
+    """
+    _check(net=a, engine=engine, lava=lava, samples=samples, data=data)
+    _check(net=b, sample=0 if sample is None else sample)
+    if a.program.classes != b.program.classes:
+        classes = [", ".join(each.program.classes[:3]) for each in (a, b)]
+        raise DataError(f"classes {classes[1]}, ...", where=b.name, expected=f"{classes[0]}, ... of {a.name}")
+    given = [inputs(net, frames, labels, data=data, samples=samples) for net in (a, b)]
+    check_same_samples((a.name, b.name), *given)
+    runs = [simulate(net, each, engine=engine, lava=lava) for net, each in zip((a, b), given, strict=True)]
+    one, two = (
+        Side(net.name, net.program, each, run.record, run.report)
+        for net, each, run in zip((a, b), given, runs, strict=True)
+    )
+    return compare_sides(one, two, engine, sample)
+
+
 def verify(
     net: Net,
     frames: npt.ArrayLike | Inputs | None = None,
@@ -451,7 +581,7 @@ def verify(
         rows += replay_known(program, known, chosen)
     if not known_answers_only and (frames is not None or own_data is not None or net.file.data):
         given = inputs(net, frames, data=data, samples=samples)
-        rows += compare(program, given.frames, chosen, given.origin)
+        rows += compare_engines(program, given.frames, chosen, given.origin)
     if not rows:
         raise NetFileError("holds no known answers", where=net.name, todo="compile it again, or give frames")
     if known is not None and not any(row.problem for row in rows):
@@ -473,4 +603,5 @@ def inspect(net: Net, frames: npt.ArrayLike | Inputs | None = None) -> Inspectio
         return inspect_stock(net.content)
     saturation = None if frames is None else count_saturated(net.program, inputs(net, frames).frames)
     found = inspect_net(net.file, net.path, saturation)
-    return replace(found, notes=(*net.warnings, *found.notes))
+    compiled = () if net.compilation is None else net.compilation.notes
+    return replace(found, notes=(*net.warnings, *compiled, *found.notes))

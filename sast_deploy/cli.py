@@ -20,7 +20,9 @@ from sast_deploy.base.streams import prepare_streams
 from sast_deploy.base.text import printable
 from sast_deploy.base.versions import missing_package
 from sast_deploy.commands.analyse import analyse_command
+from sast_deploy.commands.classify import classify_command
 from sast_deploy.commands.command import Group, forget_debug, wants_traceback
+from sast_deploy.commands.compare_nets import compare_nets_command
 from sast_deploy.commands.compile import compile_command
 from sast_deploy.commands.data import data_group
 from sast_deploy.commands.doctor import doctor_command
@@ -31,6 +33,7 @@ from sast_deploy.commands.inspect import inspect_command
 from sast_deploy.commands.simulate import simulate_command
 from sast_deploy.commands.sweep import sweep_command
 from sast_deploy.commands.tables import tables_command
+from sast_deploy.commands.trace import trace_command
 from sast_deploy.commands.train import train_command
 from sast_deploy.commands.verify import verify_command
 from sast_deploy.show.terminal import Terminal
@@ -57,7 +60,7 @@ SECTIONS = {
     "Data": ("data",),
     "Train": ("train", "finetune", "evaluate"),
     "Compile": ("import", "compile"),
-    "Run and decide": ("simulate", "verify", "inspect"),
+    "Run and decide": ("simulate", "classify", "verify", "inspect", "compare", "trace"),
     "Study": ("analyse", "sweep", "tables"),
     "Installation": ("doctor",),
 }
@@ -77,6 +80,9 @@ for command in (
     simulate_command,
     inspect_command,
     verify_command,
+    classify_command,
+    trace_command,
+    compare_nets_command,
     evaluate_command,
     analyse_command,
     sweep_command,

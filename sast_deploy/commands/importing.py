@@ -71,13 +71,14 @@ def import_command(
     from sast_deploy.exchange.network import FLOAT_FILE
     from sast_deploy.netx.export import EXPORT
     from sast_deploy.show.compilation import print_compilation
+    from sast_deploy.show.evaluation import imported_line
 
     compiled, out = output.suffix == ".net", console()
     if not compiled:
         refuse_ignored(["profile"], "is for an output that ends in .net", "compile it with it afterwards")
     read = [each for each in (file, describe) if each is not None]
     kind = EXPORT if compiled else FLOAT_FILE
-    check_output(output, kind, None if overwrite else {}, inputs=read, overwrite=overwrite)
+    check_output(output, kind, {}, inputs=read, overwrite=overwrite)  # `save` asks of which run it is
     is_graph = identify(file) == NIR
     recordings = _recordings(data, frames, ("steps", "clip") if is_graph else ())
     if is_graph:
@@ -85,9 +86,9 @@ def import_command(
         imported = import_graph(file, graph, frames, name, recordings)
     else:
         refuse_graph_options()
-        imported = _imported(file, describe, name, recordings)
+        imported = _tensors(file, describe, name, recordings)
     out.print(*(f"{file}: {note}" for note in imported.notes))
-    out.print(_summary(imported))
+    out.print(imported_line(imported))
     if not compiled:
         imported.save(output, overwrite=overwrite)
     else:
@@ -107,29 +108,10 @@ def _recordings(data: DataRequest, frames: FrameOptions, own: tuple[str, ...]) -
     return data.load(frames)
 
 
-def _imported(file: Path, describe: Path | None, name: str | None, data: FrameSet | None) -> ImportedNetwork:
+def _tensors(file: Path, describe: Path | None, name: str | None, data: FrameSet | None) -> ImportedNetwork:
     from sast_deploy.exchange.statedict import from_state_dict
 
     if describe is None:
-        raise UsageError(
-            "--describe is missing: tensors alone do not say what network they are", where=file,
-            expected="a description in TOML", todo="see docs/your-network.md",
-        )  # fmt: skip
+        what = "--describe is missing: tensors alone do not say what network they are"
+        raise UsageError(what, where=file, expected="a description in TOML", todo="see docs/your-network.md")
     return from_state_dict(file, describe, name=name, data=data)
-
-
-def _summary(imported: ImportedNetwork) -> str:
-    from sast_deploy.base.text import percent
-    from sast_deploy.reports.accuracy import Accuracy
-
-    network = imported.network
-    shapes = " -> ".join("x".join(map(str, shape)) for shape in network.shapes())
-    order = f" {network.reset_order}" if network.reset == "subtract" else ""
-    line = f"{imported.name}: {shapes}, {network.steps} steps, reset {network.reset}{order}"
-    if not (test := imported.metrics.get("test")):
-        return line
-    count = test["samples"]
-    low, high = map(percent, Accuracy(round(test["hard"] * count), count).interval)
-    return f"{line}; accuracy {percent(test['hard'])} ({low} to {high}) on {count} test samples"
-
-

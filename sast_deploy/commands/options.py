@@ -21,6 +21,7 @@ PATH = click.Path(path_type=Path)  # an input, or where inputs and caches lie
 OUTPUT = click.Path(path_type=Path)  # what a command writes: it calls `outputs.check_output` before any work
 SEED = click.IntRange(0, 2**63 - 1)
 COUNT = click.IntRange(1, 2**31 - 1)
+INDEX = click.IntRange(0, 2**31 - 1)
 
 
 class Finite(click.FloatRange):
@@ -45,14 +46,14 @@ class Titled(click.Option):
 
 
 def titled(title: str, *options: Callable[[Any], Any]) -> Callable[[Function], Function]:
-    """These options, made by `option`, under this title in the help."""
+    """These options, made by `option`, under this title in the help, but those that have one already."""
 
     def decorate(function: Function) -> Function:
         for each in reversed(options):
             each(function)
             made = parameters_of(function)[-1]
             assert isinstance(made, Titled)
-            made.title = title
+            made.title = made.title or title
         return function
 
     return decorate

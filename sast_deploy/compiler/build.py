@@ -70,11 +70,15 @@ class LayerFacts:
 
 @dataclass(frozen=True, eq=False)
 class Compilation:
-    """The program, what is known of each weighted layer, and warnings for a person, one line each."""
+    """The program, what is known of each weighted layer, and what a person should know, one line each.
+
+    warnings: of what may cost accuracy. notes: of leaks that are no multiple of 1/4096, where it does not.
+    """
 
     program: Program
     layers: tuple[LayerFacts, ...]
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def compile_network(
@@ -99,6 +103,7 @@ class _Builder:
         self.profile = profile.obeying(network.reset_order, network.comparison)
         self.losses: list[tuple[float, float]] = []  # share clipped and rms error of each weighted layer
         self.warnings: list[str] = []
+        self.notes: list[str] = []
         # What the next layer's weights see: the real value of one integer unit, and the largest integer.
         self.input_unit, self.input_max = 1.0 / network.input_clip, network.input_max
 
@@ -120,7 +125,8 @@ class _Builder:
         self._check_sums(program, bounds)
         _check_currents(program, bounds)
         facts = [LayerFacts(p, *loss) for p, loss in zip(prove(program, bounds), self.losses, strict=True)]
-        return Compilation(program, tuple(facts), (*self.warnings, *_silent(program, bounds)))
+        warnings = (*self.warnings, *_silent(program, bounds))
+        return Compilation(program, tuple(facts), warnings, tuple(self.notes))
 
     def _compare_resets(self) -> None:
         trained, rules = self.network, self.profile.arithmetic
@@ -196,14 +202,17 @@ class _Builder:
         return Dense(*common, u_decay, layer.delay, frozen_ints(back) if back.size else None)
 
     def _decay(self, name: str, leak: Float64Array, where: str) -> Int32Array:
-        """What a step takes, in 1/4096; a warning where its rounding matters."""
-        decay, steps = np.rint((1.0 - leak) * (1 << LEAK_BITS)), self.network.steps
+        """What a step takes, in 1/4096; its rounding is noted, and where it matters a warning."""
+        exact, steps = (1.0 - leak) * (1 << LEAK_BITS), self.network.steps
+        decay = np.rint(exact)
         error = gain_errors(leak, decay, steps)
         worst = int(error.argmax())
-        if error[worst] >= LEAK_ERROR:
-            self.warnings.append(
-                f"{where}: {name} {leak[worst]:.6g} (neuron {worst}) becomes {4096 - decay[worst]:.0f}/4096: "
-                f"a constant input's sum over {steps} steps changes by {percent(error[worst])}"
+        if (exact != decay).any():
+            said = self.warnings if error[worst] >= LEAK_ERROR else self.notes
+            said.append(
+                f"{where}: {name} {leak[worst]:.6g} (neuron {worst}) becomes {4096 - decay[worst]:.0f}/4096, "
+                f"rounded by {exact[worst] - decay[worst]:+.2g}/4096: a constant input's sum over {steps} "
+                f"steps changes by {percent(error[worst])}"
             )
         return frozen_ints(decay[:1] if (decay == decay[0]).all() else decay)
 

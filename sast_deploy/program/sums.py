@@ -15,6 +15,9 @@ import numpy.typing as npt
 from sast_deploy.program.fixedpoint import shift_array
 from sast_deploy.program.geometry import taps
 from sast_deploy.program.program import (
+    CURRENT,
+    LEAK_BITS,
+    NO_DECAY_FILTER,
     Conv2d,
     Convolves,
     Dense,
@@ -25,6 +28,7 @@ from sast_deploy.program.program import (
     Shape,
     SumPool,
     Upsample,
+    per_neuron,
 )
 
 # Integers up to these magnitudes, and so every partial sum below them in any order, are exact.
@@ -97,6 +101,22 @@ def input_maxima(program: Program) -> list[int]:
 def weighted_bound(weight: Int32Array, x_max: int) -> int:
     """max_i sum_j |W_ij| * x_max: no partial sum of any output exceeds it. weight (out, ...)."""
     return int(np.abs(weight.astype(np.int64)).reshape(len(weight), -1).sum(axis=1).max()) * x_max
+
+
+def readout_reach(layer: Readout, arriving: int, steps: int) -> int:
+    """A magnitude that no logit, membrane potential or product of its leak exceeds in so many steps.
+
+    arriving: the largest magnitude of a weighted sum after its shift. A leak makes no membrane larger, and
+    its rounding adds less than 1, so that |m| <= k |m| + c + b + 1 with what is kept, k < 1, bounds it too.
+    """
+    neurons, reach = len(layer.weight), 0
+    decays = (per_neuron(decay, neurons).tolist() for decay in (layer.v_decay, layer.u_decay))
+    for bias, v, u in zip(layer.bias.tolist(), *decays, strict=True):
+        each = abs(bias) + (arriving if u == NO_DECAY_FILTER else -CURRENT.low)
+        ever = (each + 1 << LEAK_BITS) // v + 1 if v else steps * each
+        reach = max(reach, min(steps * each, ever))
+    product = (reach + 1) << LEAK_BITS if layer.v_decay.any() else reach
+    return max(product, reach * steps if layer.decoding == "mean" else reach)
 
 
 def _exact_type(weight: Int32Array, x: Int64Array) -> type[np.float64] | type[np.int64]:

@@ -4,7 +4,9 @@ They grow from {0} until nothing new is reached, per neuron:
 
     u_t before fit in  kept + current + bias
     kept           in  leak([L, min(H, f - 1)]), and where H >= f also
-                       leak([max(L, f), H]) - vth under reset "subtract", 0 under "zero"
+                       leak([max(L, f), H]) - vth under reset "subtract", after-leak
+                       leak([max(L, f) - vth, H - vth]) under reset "subtract", before-leak
+                       0 under "zero"
     [L, H]         =   fit(u_t before fit), with 0 for the start of a sample and for a cleared state
 
 f is the smallest membrane potential that fires. Rounding and fit are monotone, so the ends of an
@@ -106,9 +108,10 @@ class Growth:
         )
         if self.rules.reset != "subtract":
             return quiet
+        early, late = (0, self.vth) if self.rules.reset_order == "after-leak" else (self.vth, 0)
         after_spike = Interval(
-            self._leak(np.maximum(low, self.fires_at), self.v_decay) - self.vth,
-            self._leak(high, self.v_decay) - self.vth,
+            self._leak(np.maximum(low, self.fires_at) - early, self.v_decay) - late,
+            self._leak(high - early, self.v_decay) - late,
         )
         can_fire, both = high >= self.fires_at, quiet.hull(after_spike)
         return Interval(np.where(can_fire, both.low, quiet.low), np.where(can_fire, both.high, quiet.high))

@@ -171,7 +171,7 @@ def _arithmetic_of(program: Program) -> str:
     return (
         f"{rules.weight_bits}-bit weights, membrane {rules.state} ({rules.overflow}), leak "
         f"{rules.leak_rounding}, shift {rules.shift_rounding}, fires at {rules.comparison}, "
-        f"reset {rules.reset}"
+        f"reset {rules.reset_rule}"
     )
 
 

@@ -24,12 +24,13 @@ REFUSES = "stock NetX refuses this file"
 def print_compilation(
     net: NetFile, compilation: Compilation, calibrated: Calibrated | None, out: Out
 ) -> None:
-    """What each calibration step did, what is proved of the integers, warnings, and stock NetX's view."""
+    """What each calibration step did, what is proved, warnings and notes, and stock NetX's view."""
     if calibrated is not None:
         print_steps(calibrated, out)
     losses = [(layer.clipped_weights, layer.error) for layer in compilation.layers]
     out.print(proof_table([layer.proof for layer in compilation.layers], losses))
     out.print(*(f"warning: {warning}" for warning in compilation.warnings))
+    out.print(*(f"note: {note}" for note in compilation.notes))
     subtracts = net.program.arithmetic.reset == "subtract"
     if net.strict_reset and subtracts:
         out.print(f"{REFUSES} (neuron type SAST_LIF_SUBTRACT); `sast-deploy simulate` runs it.")

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from sast_deploy.engines.frames import Array
-from sast_deploy.program.fixedpoint import OVERFLOWS, ROUNDINGS, Arithmetic, shift_array
+from sast_deploy.program.fixedpoint import OVERFLOWS, RESET_ORDERS, ROUNDINGS, Arithmetic, shift_array
 from sast_deploy.program.program import Program, Readout
 from sast_deploy.program.record import SpikeRecord
 from sast_deploy.program.sums import Int64Array, layer_inputs, sums_over_time
@@ -55,10 +55,10 @@ def mutants(program: Program, lanes: tuple[int, ...]) -> Iterator[Mutant]:
         yield Mutant(name, other)
     yield Mutant("no saturation", rules, unlimited=True)
     if rules.reset == "subtract":
-        yield Mutant("reset one step early", rules, reset_acts="same step")
-        yield Mutant("reset before the leak", rules, reset_acts="before the leak")
-        yield Mutant("saturation before the reset", rules, fit_first=True)
-        yield Mutant("saturation before the reset", rules, fit_first=True, fit_again=True)
+        yield Mutant("reset one step early", rules, one_early=True)
+        if rules.reset_order == "after-leak":
+            yield Mutant("saturation before the reset", rules, fit_first=True)
+            yield Mutant("saturation before the reset", rules, fit_first=True, fit_again=True)
     yield Mutant("kernel axes swapped", rules, swapped=True)
     yield Mutant("bias filtered by the current decay", rules, filtered_bias=True)
     for apart in lanes:
@@ -84,10 +84,14 @@ def _other_rules(rules: Arithmetic) -> Iterator[tuple[str, Arithmetic]]:
             yield f"{overflow} instead of {rules.overflow}", replace(rules, overflow=overflow)
     comparison = ">" if rules.comparison == ">=" else ">="
     yield f"{comparison} instead of {rules.comparison}", replace(rules, comparison=comparison)
-    reset, name = (
-        ("zero", "reset to zero") if rules.reset == "subtract" else ("subtract", "reset by subtraction")
-    )
-    yield name, replace(rules, reset=reset)
+    if rules.reset == "zero":
+        for order in RESET_ORDERS:
+            yield "reset by subtraction", replace(rules, reset="subtract", reset_order=order)
+        return
+    yield "reset to zero", replace(rules, reset="zero", reset_order="after-leak")
+    for order, name in (("after-leak", "reset after the leak"), ("before-leak", "reset before the leak")):
+        if order != rules.reset_order:
+            yield name, replace(rules, reset_order=order)
 
 
 def _readout_mutants(program: Program, frames: Array, record: SpikeRecord) -> Iterator[str]:

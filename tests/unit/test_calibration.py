@@ -70,14 +70,16 @@ def test_the_float_network_runs_as_its_equations_say():
     assert 0.05 < found.spikes[0].mean() < 0.95
 
 
-def test_the_float_network_resets_to_zero_where_it_was_trained_so():
-    network = replace(trained_fc(), reset="zero")
+@pytest.mark.parametrize("reset", [{"reset": "zero"}, {"reset_order": "before-leak"}], ids=str)
+def test_the_float_network_resets_as_it_was_trained(reset):
+    network = replace(trained_fc(), **reset)
     frames = frames_for(network, 5)
     found = run_float(network, frames).spikes[0]
     layer, x = network.layers[0], frames.reshape(5, 6, -1) / network.input_clip
     u = s = np.zeros((5, 24))
     for t in range(6):
-        u = network.alpha * u * (1 - s) + x[:, t] @ layer.weight.T + layer.bias
+        left = u * (1 - s) if network.reset == "zero" else u - 1.0 * s
+        u = network.alpha * left + x[:, t] @ layer.weight.T + layer.bias
         s = (u >= 1).astype(float)
         assert np.array_equal(found[:, t], s)
 
@@ -303,6 +305,16 @@ def test_convolutions_are_calibrated_too(name):
     assert (
         first_difference(run_fast(program, few, trace=True), run_reference(program, few, trace=True)) is None
     )
+
+
+def test_a_network_that_resets_before_the_leak_is_calibrated_so():
+    network = replace(trained_fc(), reset_order="before-leak")
+    fit, choose = samples_for(network, 100, 1), samples_for(network, 60, 2)
+    found = calibrate(network, INT4, "t", fit, choose)
+    assert found.compilation.program.arithmetic.reset_order == "before-leak"
+    assert found.compilation.warnings == ()
+    assert found.steps[0].before.accuracy > 0.8
+    assert any(step.kept for step in found.steps)
 
 
 @pytest.mark.parametrize(("key", "value"), [("scale", "layer"), ("scale", "unit"), ("kind", "zero")])

@@ -225,13 +225,21 @@ def test_a_leak_is_what_a_step_keeps(leak, decay):
     assert compiled(one_layer(leak=leak)).program.layers[0].u_decay.tolist() == [4096]
 
 
-def test_a_leak_between_two_integers_is_a_warning_where_it_matters():
-    assert compiled(one_layer(leak=0.9)).warnings == ()  # 4e-4 in ten steps: less than a weight's rounding
-    assert compiled(one_layer(leak=0.5, steps=1000)).warnings == ()
+def test_a_leak_between_two_integers_is_told_and_a_warning_where_it_matters():
+    slight = compiled(one_layer(leak=0.9))  # less than a weight's rounding
+    assert slight.warnings == ()
+    assert slight.notes == (
+        "layer 0: leak 0.9 (neuron 0) becomes 3686/4096, rounded by -0.4/4096: a constant input's sum over "
+        "10 steps changes by 0.04 %",
+    )
+    exact = compiled(one_layer(leak=[0.5, 3686 / 4096, 1.0], steps=1000))
+    assert (exact.warnings, exact.notes) == ((), ())
     changes = ": a constant input's sum over 1000 steps changes by"
-    assert compiled(one_layer(leak=[0.5, 0.999, 0.9], current_leak=0.995, steps=1000)).warnings == (
-        f"layer 0: leak 0.999 (neuron 1) becomes 4092/4096{changes} 0.99 %",
-        f"layer 0: current_leak 0.995 (neuron 0) becomes 4076/4096{changes} 2.31 %",
+    strong = compiled(one_layer(leak=[0.5, 0.999, 0.9], current_leak=0.995, steps=1000))
+    assert strong.notes == ()
+    assert strong.warnings == (
+        f"layer 0: leak 0.999 (neuron 1) becomes 4092/4096, rounded by +0.096/4096{changes} 0.99 %",
+        f"layer 0: current_leak 0.995 (neuron 0) becomes 4076/4096, rounded by +0.48/4096{changes} 2.31 %",
     )
 
 

@@ -63,13 +63,22 @@ def test_overflow_table():
 
 
 @pytest.mark.parametrize(
-    ("column", "reset", "comparison"), [(1, "subtract", ">="), (3, "subtract", ">"), (5, "zero", ">=")]
+    ("column", "reset", "order", "comparison"),
+    [
+        (1, "subtract", "after-leak", ">="),
+        (3, "subtract", "after-leak", ">"),
+        (5, "subtract", "before-leak", ">="),
+        (7, "subtract", "before-leak", ">"),
+        (9, "zero", "after-leak", ">="),
+    ],
 )
-def test_reset_table(column: int, reset: str, comparison: str):
+def test_reset_table(column: int, reset: str, order: str, comparison: str):
     lines = README.read_text(encoding="utf-8").split("\n## Reset and comparison, worked\n")[1].splitlines()
     rows = [line.strip("|").split("|") for line in lines if line.startswith("|")][2:8]
     layer = Dense(frozen_ints([[11]]), frozen_ints([0]), frozen_ints([16]), 0, frozen_ints([2048]))
-    rules = replace(RULES, comparison=comparison, reset=reset)
+    names = next(line for line in lines if line.startswith("|")).strip("|").split("|")
+    assert names[column].strip() == f"{order if reset == 'subtract' else reset} {comparison} u"
+    rules = replace(RULES, comparison=comparison, reset=reset, reset_order=order)
     program = Program("t", (1, 1, 1), 1, len(rows), ("a",), rules, (layer,))
     for run in (run_reference, run_vectorised):
         (trace,) = run(program, np.ones((1, len(rows), 1, 1, 1), np.uint8), trace=True).traces

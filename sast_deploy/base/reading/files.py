@@ -130,7 +130,7 @@ def identify(path: Path | str, expected: Expected | None = None) -> str:
     for mark, kind in MARKS:
         if head.startswith(mark):
             return kind
-    return "a text" if _is_text(head) else "of an unknown kind"
+    return "a text" if looks_like_text(head) else "of an unknown kind"
 
 
 def identify_hdf5(path: Path) -> str:
@@ -170,7 +170,8 @@ def _identify_zip(file: BinaryIO) -> str:
     return "a Keras model" if "model.weights.h5" in names else "a zip archive"
 
 
-def _is_text(head: bytes) -> bool:
+def looks_like_text(head: bytes) -> bool:
+    """Whether the first bytes of a file are letters."""
     try:
         text = head.decode("utf-8", errors="strict" if len(head) < HEAD_BYTES else "ignore")
     except UnicodeDecodeError:
