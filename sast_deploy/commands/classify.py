@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sast_deploy.base.errors import Exit
+from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import command
 from sast_deploy.commands.options import PATH, console, gathered, option, titled
 from sast_deploy.commands.recordings import recording_options, recordings_of
@@ -16,6 +17,12 @@ from sast_deploy.engines import ENGINE_NAMES
 if TYPE_CHECKING:
     from sast_deploy.data.options import RecordingOptions
     from sast_deploy.engines import EngineName
+
+
+def left_out_facts(path: Path, error: str) -> dict[str, Any]:
+    """What --json says of a recording that --skip-bad leaves out."""
+    nothing = dict.fromkeys(("label", "margin", "logits"))
+    return {"recording": path, "format": "", **nothing, "windows": [], "notes": [], "error": error}
 
 
 def _options(**values: Any) -> RecordingOptions | None:
@@ -40,8 +47,8 @@ def classify_command(
 ) -> int:
     """Classify each RECORDING with NET, which says how events become frames.
 
-    A recording of several windows is classified by the sum of their logits. Windows, the sensor and the rest
-    are those of training unless an option says otherwise.
+    With --json one line for each recording. One of several windows is classified by the sum of their logits.
+    Windows, the sensor and the rest are those of training unless an option says otherwise.
     """
     from sast_deploy import api
     from sast_deploy.base.errors import DataError
@@ -57,9 +64,11 @@ def classify_command(
             if not ready.recordings.skip_bad:
                 raise
             notice(f"left out: {error}")
+            answer(left_out_facts(path, str(error)))
             left_out += 1
             continue
         print_classification(found, out)
+        answer({**found.to_dict(), "error": None})
     if left_out:
         out.print(f"left out {left_out} of {counted(len(files), 'recording')}")
     return Exit.OK

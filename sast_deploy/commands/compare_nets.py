@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sast_deploy.base.errors import Exit
+from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import command
 from sast_deploy.commands.options import COUNT, INDEX, PATH, console, option, refuse_ignored, titled
 from sast_deploy.commands.shared import DATA_OPTIONS, data_options
@@ -65,4 +66,5 @@ def compare_nets_command(
         *nets, frames, labels, data=data, samples=samples, engine=backend, sample=sample
     )  # fmt: skip
     print_comparison(found, console())
+    answer(found.to_dict())
     return Exit.OK

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sast_deploy.base.errors import UsageError
+from sast_deploy.commands.answers import answer
 from sast_deploy.commands.calibrating import calibration_frames, calibration_options
 from sast_deploy.commands.command import command
 from sast_deploy.commands.options import OUTPUT, PATH, console, option, refuse_ignored, titled
@@ -64,7 +65,7 @@ def compile_command(
     from sast_deploy.calibration import STEPS, ordered_steps
     from sast_deploy.netx.export import FRAMES, Export, calibration_origin, compile_origin
     from sast_deploy.program.profile import load_profile
-    from sast_deploy.show.compilation import print_compilation
+    from sast_deploy.show.compilation import compilation_facts, print_compilation
 
     if calibrate is None:
         alone = ("calibrate_steps", "seed", *FOLDERS)
@@ -94,3 +95,4 @@ def compile_command(
     assert net.compilation is not None
     print_compilation(net.file, net.compilation, net.calibrated, out)
     out.print(f"wrote {written}")
+    answer({"net": written, **compilation_facts(net.file, net.compilation, net.calibrated)})

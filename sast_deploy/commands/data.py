@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sast_deploy.base.text import percent
+from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import Group, command
 from sast_deploy.commands.compare import compare_command
 from sast_deploy.commands.options import COUNT, OUTPUT, PATH, SEED, console, refuse_ignored
@@ -67,6 +68,7 @@ def info_command(files: tuple[Path, ...], data: DataRequest, frames: FrameOption
     out.print(Table("samples of each class", ("split", *framed.info.classes), classes, left=1))
     if framed.info.missing_classes:
         out.print(f"classes without samples: {', '.join(framed.info.missing_classes)}")
+    answer({"data": framed.info, "frames": framed.options, "sensor": framed.sensor, "splits": found})
 
 
 @command(
@@ -95,6 +97,7 @@ def simulate_command(mnist_dir: Path, output: Path, n_train: int, n_test: int, s
     out = console()
     out.print(f"wrote {n_train} + {n_test} SIMULATED recordings to {root}")
     out.print(f"load them with --dataset nmnist-simulated --data-root {root}")
+    answer({"folder": root, "train": n_train, "test": n_test, "seed": seed})
 
 
 data_group.add_command(compare_command)

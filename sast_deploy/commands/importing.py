@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from sast_deploy.base.errors import UsageError
+from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import command
-from sast_deploy.commands.nir import GraphOptions, graph_options, import_graph, refuse_graph_options
+from sast_deploy.commands.foreign import GraphOptions, graph_options, own_integers, read_foreign
 from sast_deploy.commands.options import OUTPUT, PATH, console, option, refuse_ignored, titled
-from sast_deploy.commands.shared import FOLDERS, data_options, frame_options, overwrite_option
+from sast_deploy.commands.shared import data_options, frame_options, overwrite_option
 
 if TYPE_CHECKING:
-    from sast_deploy.data import FrameOptions, FrameSet
+    from sast_deploy.data import FrameOptions
     from sast_deploy.data.request import DataRequest
     from sast_deploy.exchange.network import ImportedNetwork
-
-FRAMES = ("steps", "binning", "encoding", "clip", "size", "duration_us")
 
 
 @command(
@@ -67,10 +65,9 @@ def import_command(
     """
     from sast_deploy import api
     from sast_deploy.base.outputs import check_output
-    from sast_deploy.base.reading.files import NIR, identify
     from sast_deploy.exchange.network import FLOAT_FILE
     from sast_deploy.netx.export import EXPORT
-    from sast_deploy.show.compilation import print_compilation
+    from sast_deploy.show.compilation import compilation_facts, print_compilation
     from sast_deploy.show.evaluation import imported_line
 
     compiled, out = output.suffix == ".net", console()
@@ -79,39 +76,28 @@ def import_command(
     read = [each for each in (file, describe) if each is not None]
     kind = EXPORT if compiled else FLOAT_FILE
     check_output(output, kind, {}, inputs=read, overwrite=overwrite)  # `save` asks of which run it is
-    is_graph = identify(file) == NIR
-    recordings = _recordings(data, frames, ("steps", "clip") if is_graph else ())
-    if is_graph:
-        refuse_ignored(["describe"], "is for tensors: a NIR graph says what network it is")
-        imported = import_graph(file, graph, frames, name, recordings)
-    else:
-        refuse_graph_options()
-        imported = _tensors(file, describe, name, recordings)
+    imported = read_foreign(file, describe, name, graph, data, frames)
     out.print(*(f"{file}: {note}" for note in imported.notes))
     out.print(imported_line(imported))
+    compiled_facts = None
     if not compiled:
         imported.save(output, overwrite=overwrite)
+    elif (program := own_integers(file)) is not None:
+        refuse_ignored(["profile"], "is for real numbers: this file holds integers of ours")
+        api.Net.from_program(program).save(output, overwrite=overwrite)
     else:
         net = api.compile(imported, profile, source=file).save(output, overwrite=overwrite)
         assert net.compilation is not None
         print_compilation(net.file, net.compilation, None, out)
+        compiled_facts = compilation_facts(net.file, net.compilation, None)
     out.print(f"wrote {output}")
+    answer({"network": output, **_facts(imported), "compilation": compiled_facts})
 
 
-def _recordings(data: DataRequest, frames: FrameOptions, own: tuple[str, ...]) -> FrameSet | None:
-    """own: options of frames that mean something without any."""
-    if not data.dataset:
-        alone = [name for name in (*FOLDERS, *FRAMES) if name not in own]
-        refuse_ignored(alone, "without --dataset", "add --dataset NAME")
-        return None
-    data.refuse_idle()
-    return data.load(frames)
-
-
-def _tensors(file: Path, describe: Path | None, name: str | None, data: FrameSet | None) -> ImportedNetwork:
-    from sast_deploy.exchange.statedict import from_state_dict
-
-    if describe is None:
-        what = "--describe is missing: tensors alone do not say what network they are"
-        raise UsageError(what, where=file, expected="a description in TOML", todo="see docs/your-network.md")
-    return from_state_dict(file, describe, name=name, data=data)
+def _facts(imported: ImportedNetwork) -> dict[str, Any]:
+    network = imported.network
+    return {
+        "name": imported.name, "notes": imported.notes, "shapes": network.shapes(), "steps": network.steps,
+        "reset": network.reset, "reset_order": network.reset_order, "comparison": network.comparison,
+        "classes": network.classes, "metrics": imported.metrics,
+    }  # fmt: skip

@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from sast_deploy.base.errors import UsageError
+from sast_deploy.commands.answers import Asked
 
 if TYPE_CHECKING:
     from sast_deploy.show.blocks import Out
@@ -104,7 +105,9 @@ def refuse_ignored(names: Iterable[str], reason: str, todo: str = "leave it out"
 
 
 def console() -> Out:
-    """Standard output, on which a name is never markup and no number is cut."""
+    """Standard output: no name is markup, no number is cut. Silent with --json and --quiet."""
     from sast_deploy.show.blocks import Out
 
-    return Out()
+    out = Out()
+    out.quiet = Asked.json or Asked.quiet
+    return out

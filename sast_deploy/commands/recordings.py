@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from sast_deploy.commands.answers import answer
 from sast_deploy.commands.options import option, titled
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ def recording_table(files: Iterable[Path], options: RecordingOptions | None, out
     from sast_deploy.data.readers.recording import look_at
     from sast_deploy.show.blocks import Table
 
-    rows, said = [], []
+    rows, said, facts = [], [], []
     for path in files:
         try:
             found = look_at(path, options)
@@ -64,12 +66,15 @@ def recording_table(files: Iterable[Path], options: RecordingOptions | None, out
             if options is None or not options.skip_bad:
                 raise
             said.append(f"skipped: {error}")
+            facts.append({"file": path, "error": str(error)})
             continue
         sensor = "?" if found.sensor is None else "{} x {}".format(*found.sensor)
         seconds = f"{(found.last_us - found.first_us) / 1e6:.6g}"
         events, off, on = (f"{each:,}" for each in (found.events, found.off, found.on))
         rows.append((path.name, found.format, events, sensor, seconds, off, on))
+        facts.append({"file": path, "error": None, **asdict(found)})
         said += [f"{path.name}: {note}" for note in found.notes]
         said += [f"{path.name}: ODD: {what}" for what in found.odd]
     columns = ("file", "format", "events", "sensor H x W", "seconds", "OFF", "ON")
     out.print(Table("", columns, tuple(rows), left=2), *said)
+    answer({"recordings": facts})

@@ -11,6 +11,7 @@ from sast_deploy import api
 from sast_deploy.base.errors import DataError, Exit, about
 from sast_deploy.base.files import file_digest, input_digest, write_text
 from sast_deploy.base.outputs import NPZ, ORIGIN_MEMBER, check_output, json_array, with_origin
+from sast_deploy.commands.answers import answer
 from sast_deploy.commands.options import console, refuse_ignored
 from sast_deploy.commands.own_frames import Wanted
 from sast_deploy.commands.shared import DATA_OPTIONS
@@ -51,6 +52,7 @@ def simulate_ours(path: Path, wanted: Wanted) -> int:
     if spikes is not None:
         write_npz(spikes, {**_arrays(run), ORIGIN_MEMBER: json_array(made)})
     out.print(*(f"wrote {each}" for each in (report, spikes) if each is not None))
+    answer({"kind": "ours", **run.report.to_dict(), "report": report, "spikes": spikes})
     return Exit.CHECK_FAILED if run.report.run.difference else Exit.OK
 
 

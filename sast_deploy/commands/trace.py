@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sast_deploy.base.errors import Exit
+from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import command
 from sast_deploy.commands.options import INDEX, OUTPUT, PATH, console, option, refuse_ignored, titled
 from sast_deploy.commands.recordings import RECORDING_OPTIONS
@@ -96,6 +97,7 @@ def trace_command(
     if plot is not None:
         draw_trace(found, plot, made)
     out.print(*(f"wrote {each}" for each in (output, plot) if each is not None))
+    answer({"net": net, **found.to_dict(), "output": output, "plot": plot})
     return Exit.OK
 
 

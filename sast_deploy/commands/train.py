@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import command
 from sast_deploy.commands.options import (
     SEED,
@@ -20,7 +21,7 @@ from sast_deploy.commands.options import (
     titled,
 )
 from sast_deploy.commands.shared import DEVICE, data_options, frame_options
-from sast_deploy.commands.training import CHANGES, changed, claim, training_output, written
+from sast_deploy.commands.training import CHANGES, changed, claim, training_facts, training_output, written
 
 if TYPE_CHECKING:
     from sast_deploy.data import FrameOptions
@@ -106,6 +107,7 @@ def train_command(
     warning = tail_warning(result.checkpoint.recipe, *rates)
     if warning:
         out.print(warning)
+    answer(training_facts(result, warning))
 
 
 def _described(recipe: Recipe) -> str:

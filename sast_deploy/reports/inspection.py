@@ -73,10 +73,13 @@ class Inspection:
     notes: tuple[str, ...] = ()
     proved: str = PROVED
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"inspection_version": INSPECTION_VERSION, **asdict(self), "verdict": verdict(self.limits)}
+
     def to_json(self) -> str:
         """One JSON object."""
-        content = {"inspection_version": INSPECTION_VERSION, **asdict(self), "verdict": verdict(self.limits)}
-        return json.dumps(content, indent=2) + "\n"
+        return json.dumps(self.to_dict(), indent=2) + "\n"
 
 
 def inspect_net(net: NetFile, path: Path | None, saturation: Saturation | None = None) -> Inspection:

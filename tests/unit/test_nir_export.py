@@ -188,7 +188,7 @@ def with_layer(network=None, reset="zero", **changes):
         (with_layer(current_leak=0.5), "norse", "layer 0: current filters"),
         (with_layer(current_leak=0.5, bias=1.0), "snntorch", "layer 0: a bias beside a current filter"),
         (with_layer(delay=[[1, 2], [3, 4]]), None, "NIR cannot express layer 0: a delay for each synapse$"),
-        (FloatNetwork([FloatUpsample(2), FloatDense(np.ones((1, 4)), leak=1)], (1, 1, 1), 4), None, "an upsa"),
+        (FloatNetwork([FloatUpsample(2), FloatDense(np.ones((1, 4)), leak=1)], (1, 1, 1), 4), None, "an ups"),
         (replace(program(), reset_interval=3), None, r"clears its states within a sample \(reset_interval\)"),
         (replace(program(conv=True), layers=(program(conv=True).layers[0], SumPool((2, 2), -2),
                  *program(conv=True).layers[2:])), None, "layer 1: a pool that shifts its sums by -2"),

@@ -422,7 +422,7 @@ class TestFiles:
         assert any("[1, 20, 2] is taken as [2]" in note for note in made.notes)
 
     def test_the_number_of_steps_is_asked_for(self):
-        with pytest.raises(ExchangeError, match="NIR does not say how many steps a sample has; expected steps"):
+        with pytest.raises(ExchangeError, match="not say how many steps a sample has; expected steps"):
             from_nir(tiny(), **READ)
 
     def test_it_compiles_and_saves_as_all_imported_networks_do(self, tmp_path):

@@ -124,6 +124,12 @@ def program_from_nir(source: str | PathLike[str] | nir.NIRGraph) -> Program:
     return program_of(source if path is None else read_graph(path), where)
 
 
+def has_program(path: Path) -> bool:
+    """Whether a NIR file says that it holds integers of ours. Raises ExchangeError."""
+    own = own_metadata(read_graph(path), str(path))
+    return own is not None and "program" in own
+
+
 def program_of(graph: nir.NIRGraph, where: str) -> Program:
     """As `program_from_nir`; where: what errors call the graph."""
     own = own_metadata(checked(graph, where), where)
