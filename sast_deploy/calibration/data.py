@@ -16,7 +16,7 @@ from sast_deploy.calibration.steps import CHOOSE_SAMPLES, FIT_SAMPLES, STEPS, Ca
 from sast_deploy.compiler.floatnet import FloatNetwork
 from sast_deploy.data import DataInfo, FrameOptions, FrameSet
 from sast_deploy.data.request import DataRequest, load_recorded
-from sast_deploy.data.split import stratified_split
+from sast_deploy.data.split import split_by_recording, stratified_split
 from sast_deploy.engines.frames import as_frames
 from sast_deploy.exchange.network import ImportedNetwork
 from sast_deploy.program.profile import Profile
@@ -126,8 +126,10 @@ def training_parts(checkpoint: Checkpoint | ImportedNetwork, data: FrameSet) -> 
     Raises CheckpointError as `validation_share`.
     """
     if isinstance(checkpoint, ImportedNetwork):
-        return stratified_split(data.train.labels, 0.5, 0)
-    return stratified_split(data.train.labels, validation_share(checkpoint), checkpoint.seeds["train"])
+        share, seed = 0.5, 0
+    else:
+        share, seed = validation_share(checkpoint), checkpoint.seeds["train"]
+    return split_by_recording(data.train.labels, data.train.ids, share, seed)
 
 
 def calibration_samples(

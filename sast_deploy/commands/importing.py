@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,7 +16,6 @@ from sast_deploy.commands.shared import data_options, frame_options, overwrite_o
 if TYPE_CHECKING:
     from sast_deploy.data import FrameOptions
     from sast_deploy.data.request import DataRequest
-    from sast_deploy.exchange.network import ImportedNetwork
 
 
 @command(
@@ -68,13 +67,12 @@ def import_command(
     from sast_deploy.exchange.network import FLOAT_FILE
     from sast_deploy.netx.export import EXPORT
     from sast_deploy.show.compilation import compilation_facts, print_compilation
-    from sast_deploy.show.evaluation import imported_line
+    from sast_deploy.show.evaluation import imported_facts, imported_line
 
     compiled, out = output.suffix == ".net", console()
     if not compiled:
         refuse_ignored(["profile"], "is for an output that ends in .net", "compile it with it afterwards")
-    read = [each for each in (file, describe) if each is not None]
-    kind = EXPORT if compiled else FLOAT_FILE
+    read, kind = [each for each in (file, describe) if each is not None], EXPORT if compiled else FLOAT_FILE
     check_output(output, kind, {}, inputs=read, overwrite=overwrite)  # `save` asks of which run it is
     imported = read_foreign(file, describe, name, graph, data, frames)
     out.print(*(f"{file}: {note}" for note in imported.notes))
@@ -91,13 +89,4 @@ def import_command(
         print_compilation(net.file, net.compilation, None, out)
         compiled_facts = compilation_facts(net.file, net.compilation, None)
     out.print(f"wrote {output}")
-    answer({"network": output, **_facts(imported), "compilation": compiled_facts})
-
-
-def _facts(imported: ImportedNetwork) -> dict[str, Any]:
-    network = imported.network
-    return {
-        "name": imported.name, "notes": imported.notes, "shapes": network.shapes(), "steps": network.steps,
-        "reset": network.reset, "reset_order": network.reset_order, "comparison": network.comparison,
-        "classes": network.classes, "metrics": imported.metrics,
-    }  # fmt: skip
+    answer({"network": output, **imported_facts(imported), "compilation": compiled_facts})

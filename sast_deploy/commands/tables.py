@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,7 +41,7 @@ def tables_command(
     from sast_deploy.base.outputs import check_output, check_output_folder, picture_kind
     from sast_deploy.studies.tables.build import make_tables
     from sast_deploy.studies.tables.plots import pictures
-    from sast_deploy.studies.tables.records import RAW, load_records, raw_text, records_origin
+    from sast_deploy.studies.tables.records import RAW, load_records, raw_figures, raw_text, records_origin
 
     if raw is None and plots is None:
         refuse_ignored(["overwrite"], "without -o FILE or --plots DIR")
@@ -66,8 +65,7 @@ def tables_command(
         write(made)
         say(f"wrote {path}")
     shown = [{name: getattr(each, name) for name in ("title", "columns", "rows", "notes")} for each in tables]
-    figures = json.loads(raw_text(records))["runs"]
-    answer({"runs": figures, "tables": shown, "output": raw, "plots": list(planned)})
+    answer({"runs": raw_figures(records), "tables": shown, "output": raw, "plots": list(planned)})
 
 
 def _print(tables: Iterable[Table], as_markdown: bool) -> None:

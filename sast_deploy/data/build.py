@@ -35,7 +35,7 @@ from sast_deploy.data.cache import (
 from sast_deploy.data.frames import Binner
 from sast_deploy.data.options import FrameOptions
 from sast_deploy.data.recordings import NAMES, Recording, Recordings
-from sast_deploy.data.split import Holdout, stratified_split
+from sast_deploy.data.split import Holdout, split_by_recording
 
 SCRATCH = 1 << 19  # bytes of frames that become events while they are in a core's cache
 
@@ -62,15 +62,10 @@ def split_recordings(
         )
     if not 0.0 < split.fraction < 1.0:
         raise DataError(f"--holdout {split.fraction:g}", expected="a share between 0 and 1, both excluded")
-    whole: dict[str, list[Recording]] = {}  # parts of a recording are never on both sides
-    for each in recordings.train:
-        whole.setdefault(each.source or each.id, []).append(each)
-    groups = list(whole.values())
-    parts = stratified_split([group[0].label for group in groups], split.fraction, split.seed)
-    return {
-        name: tuple(each for i in part for each in groups[i])
-        for name, part in zip(SPLITS, parts, strict=True)
-    }
+    train = recordings.train
+    labels, ids = [each.label for each in train], [each.id for each in train]
+    parts = split_by_recording(labels, ids, split.fraction, split.seed)
+    return {name: tuple(train[i] for i in part) for name, part in zip(SPLITS, parts, strict=True)}
 
 
 def build(

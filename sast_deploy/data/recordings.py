@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,21 +18,36 @@ if TYPE_CHECKING:  # a run that finds its frames in the cache compiles nothing
 
 
 MOST_FILES = 10_000_000
+_WINDOW = re.compile(r"@\d+-\d+us$")
 NAMES = "surrogateescape"  # of files, which need not be UTF-8
 FrameOne = Callable[["Recording", "Binner", "Frames"], tuple[int, bytes]]
 
 
+def window_id(name: str, start_us: int, length_us: int) -> str:
+    """The id of a window of a recording, which begins so long after its first event.
+
+    >>> window_id("left/a.dat", 0, 50000)
+    'left/a.dat@0-50000us'
+    """
+    return f"{name}@{start_us}-{start_us + length_us}us"
+
+
+def whole_of(name: str) -> str:
+    """The recording of a window's id; of any other id, itself.
+
+    >>> whole_of("left/a.dat@0-50000us")
+    'left/a.dat'
+    """
+    return _WINDOW.sub("", name)
+
+
 @dataclass(frozen=True)
 class Recording:
-    """One recording: `id` unique in its data set, `label` index of its class, `index` for the reader.
-
-    source: what it is a part of, all of which lie in one split; "": of nothing.
-    """
+    """A recording or a window: `id` unique in its set, `label` its class's index, `index` for the reader."""
 
     id: str
     label: int
     index: int = 0
-    source: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sast_deploy.base.errors import DataError
+from sast_deploy.data.recordings import whole_of
 
 Indices = NDArray[np.int64]
 
@@ -65,6 +67,28 @@ def stratified_split(labels: ArrayLike, fraction: float, seed: int) -> tuple[Ind
     held_indices = np.sort(np.concatenate(held)).astype(np.int64)
     kept_indices = np.setdiff1d(np.arange(len(classes), dtype=np.int64), held_indices)
     return kept_indices, held_indices
+
+
+def split_by_recording(
+    labels: ArrayLike, ids: Sequence[str], fraction: float, seed: int
+) -> tuple[Indices, Indices]:
+    """`stratified_split` of recordings: all windows of one (see `window_id`) are kept, or all are held.
+
+    Without windows it is `stratified_split` of the samples, to the last index.
+
+    Args: labels: (n,) integers. ids: n names. fraction, seed: as there, of recordings.
+
+    Raises DataError: as there.
+    """
+    found = _checked(labels)
+    wholes = [whole_of(name) for name in ids]
+    number: dict[str, int] = {}
+    of = np.asarray([number.setdefault(whole, len(number)) for whole in wholes], np.int64)
+    if len(number) == len(found):
+        return stratified_split(found, fraction, seed)
+    first = np.unique(of, return_index=True)[1]
+    kept, held = stratified_split(found[first], fraction, seed)
+    return np.flatnonzero(np.isin(of, kept)), np.flatnonzero(np.isin(of, held))
 
 
 def held_per_class(sizes: NDArray[np.int64], fraction: float) -> NDArray[np.int64]:

@@ -191,8 +191,8 @@ def from_state_dict(
     refuse(bounded(DESCRIPTION, description), where, CheckpointError)
     if isinstance(state, str | PathLike):
         path = Path(state)
-        source |= {"path": str(path), "digest": file_digest(path)}
         name, tensors = name or path.stem, _inside(read_torch(path, STATE_FILE), description, path)
+        source |= {"path": str(path), "digest": file_digest(path)}  # of what is no larger than may be read
     else:
         tensors = state
     source["described"] = hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()

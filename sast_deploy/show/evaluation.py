@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sast_deploy.base.text import percent
 from sast_deploy.exchange.network import FloatEvaluation, ImportedNetwork
 from sast_deploy.reports.accuracy import Accuracy
@@ -37,6 +39,16 @@ def imported_line(found: ImportedNetwork) -> str:
     count = test["samples"]
     low, high = map(percent, Accuracy(round(test["hard"] * count), count).interval)
     return f"{line}; accuracy {percent(test['hard'])} ({low} to {high}) on {count} test samples"
+
+
+def imported_facts(found: ImportedNetwork) -> dict[str, Any]:
+    """The same as plain values."""
+    network = found.network
+    return {
+        "name": found.name, "notes": found.notes, "shapes": network.shapes(), "steps": network.steps,
+        "reset": network.reset, "reset_order": network.reset_order, "comparison": network.comparison,
+        "classes": network.classes, "metrics": found.metrics,
+    }  # fmt: skip
 
 
 def imported_table(found: FloatEvaluation) -> Table:

@@ -17,7 +17,7 @@ from sast_deploy.base.progress import say
 from sast_deploy.base.text import percent
 from sast_deploy.base.versions import package_versions
 from sast_deploy.data import FrameSet
-from sast_deploy.data.split import stratified_split
+from sast_deploy.data.split import split_by_recording
 from sast_deploy.training.augment import draw_changes
 from sast_deploy.training.batches import Indices, minibatches, pick_device
 from sast_deploy.training.checkpoint import Checkpoint
@@ -76,7 +76,7 @@ class Trainer:
 
     def _parts(self, validation: float) -> tuple[Indices, Indices]:
         """Which training samples are fitted, and which are held out."""
-        return stratified_split(self.data.train.labels, validation, self.seed)
+        return split_by_recording(self.data.train.labels, self.data.train.ids, validation, self.seed)
 
     def _start(self, spec: NetworkSpec) -> None:
         """Use the network that training begins with."""

@@ -45,10 +45,19 @@ READERS: dict[str, tuple[str, tuple[Words, ...]]] = {
             lambda path: ["finetune", path, "--profile", "loihi-int4", "-o", "out.pt"],
         ),
     ),
+    "imported": (
+        "x.h5", (lambda path: ["compile", path, "-o", "out.net"], lambda path: ["evaluate", path]),
+    ),
+    "state": (
+        "x.pt", (lambda path: ["import", path, "--describe", "good-describe.toml", "-o", "out.h5"],),
+    ),
+    "describe": (
+        "x.toml", (lambda path: ["import", "good-state.pt", "--describe", path, "-o", "out.h5"],),
+    ),
     "resume": ("resume.pt", (lambda path: [*TRAIN, *RESUMED["plain"], "--resume", "-o", "ckpt.pt"],)),
     "results": (
         "x.json",
-        (lambda path: ["tables", path], lambda path: ["tables", path, "--markdown", "--json", "out.json"]),
+        (lambda path: ["tables", path], lambda path: ["tables", path, "--markdown", "-o", "out.json"]),
     ),
     "profile": ("x.toml", (lambda path: ["compile", "good.pt", "--profile", path, "-o", "out.net"],)),
     "study": (
@@ -99,6 +108,9 @@ GOOD = {
     "stock": "dense.net",
     "npy": "dense.npy",
     "pt": "fc.pt",
+    "imported": "imported.h5",
+    "state": "state.pt",
+    "describe": "describe.toml",
     "resume": "plain",
     "results": "one.json",
     "profile": "loihi-int4.toml",
@@ -114,7 +126,10 @@ GOOD = {
 
 def place(kind: str, seeds: Seeds, work: Path) -> Path:
     """A good file of that kind, and everything that its commands need beside it; the path it must have."""
-    for name, source in (("good-stock.net", "stock"), ("good.npy", "npy"), ("good.pt", "pt")):
+    for name, source in (
+        ("good-stock.net", "stock"), ("good.npy", "npy"), ("good.pt", "pt"), ("good-state.pt", "state"),
+        ("good-describe.toml", "describe"),
+    ):
         (work / name).write_bytes(seeds.files[source][GOOD[source]])
     path = work / READERS[kind][0]
     path.parent.mkdir(parents=True, exist_ok=True)

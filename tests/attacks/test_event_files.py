@@ -75,7 +75,7 @@ def aedat3_packet(kind=1, size=8, offset=4, number=1):
 
 def aedat4_sized(where, value):
     content = bytearray(files.aedat4(some_events(50)))
-    at = {"header": 14, "packet": content.index(b"EVTS") - 12, "vector": content.index(b"EVTS") + 24}[where]
+    at = {"header": 14, "packet": content.rindex(b"EVTS") - 12, "vector": content.rindex(b"EVTS") + 24}[where]
     content[at : at + 4] = struct.pack("<I", value)
     return bytes(content)
 

@@ -24,7 +24,7 @@ def test_the_smoke_study_from_sweep_to_tables(tmp_path: Path, capsys: pytest.Cap
     assert run(["sweep", str(study), "-o", str(runs), "--jobs", "2"]) == 0, capsys.readouterr().out
     planned = len(load_study(study).runs)
     assert f"{planned} of {planned} runs finished" in capsys.readouterr().out
-    assert run(["tables", str(runs), "--json", str(raw), "--plots", str(tmp_path)]) == 0
+    assert run(["tables", str(runs), "-o", str(raw), "--plots", str(tmp_path)]) == 0
     said = capsys.readouterr().out
     assert all(title in said for title in TITLES)
     assert "missing" not in said.lower()

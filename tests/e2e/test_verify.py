@@ -25,7 +25,7 @@ def test_all_engines_agree_on_the_trained_network(chain, profile, monkeypatch, c
 
 def test_inspect_counts_saturated_states_on_the_test_split(chain, monkeypatch, capsys):
     monkeypatch.chdir(chain)
-    arguments = ["--samples", "10", "--json", "out/facts.json"]
+    arguments = ["--samples", "10", "-o", "out/facts.json"]
     assert run(["inspect", "netx_exports/sast-loihi-int4.net", *arguments]) == 0
     assert "10 samples, layer 0 (dense): membranes " in capsys.readouterr().out
     calibration = json.loads((chain / "out/facts.json").read_text())["calibration"]

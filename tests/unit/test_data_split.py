@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from sast_deploy.base.errors import DataError
-from sast_deploy.data.split import held_per_class, stratified_split
+from sast_deploy.data.recordings import whole_of, window_id
+from sast_deploy.data.split import held_per_class, split_by_recording, stratified_split
 
 
 def test_which_samples_are_held_is_fixed_for_ever():
@@ -62,3 +63,23 @@ def test_impossible_labels_and_seeds_are_refused():
         stratified_split([0, 1, 2], 0.5, 0)
     with pytest.raises(DataError, match="split seed -1"):
         stratified_split([0, 0], 0.5, -1)
+
+
+def test_windows_go_with_their_recording():
+    sizes = [1, 4, 2, 3, 1, 5, 2, 2, 1, 6]
+    ids = [window_id(f"r{r}", 10 * k, 20) for r, n in enumerate(sizes) for k in range(n)]
+    labels = [r % 2 for r, n in enumerate(sizes) for _ in range(n)]
+    kept, held = split_by_recording(labels, ids, 0.4, 7)
+    assert sorted([*kept, *held]) == [*range(len(ids))]
+    of = [{whole_of(ids[i]) for i in part} for part in (kept, held)]
+    assert not of[0] & of[1]
+    wanted = stratified_split([r % 2 for r in range(10)], 0.4, 7)[1]
+    assert of[1] == {f"r{r}" for r in wanted}
+
+
+def test_without_windows_it_is_the_split_of_samples():
+    labels, names = [0, 1] * 20, [f"Train/{k}@5us.bin" for k in range(40)]
+    for ours, theirs in zip(
+        split_by_recording(labels, names, 0.3, 1), stratified_split(labels, 0.3, 1), strict=True
+    ):
+        assert ours.tolist() == theirs.tolist()

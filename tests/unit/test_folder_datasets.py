@@ -11,6 +11,7 @@ import pytest
 
 import sast_deploy as sast
 from sast_deploy.base.errors import DataError, UsageError
+from sast_deploy.cli import run
 from sast_deploy.data import DataInfo, FrameOptions, RecordingOptions, load_frames
 from sast_deploy.data.request import DataRequest, load_recorded
 from tests import recordingfiles as files
@@ -243,3 +244,76 @@ def test_options_that_would_change_nothing_are_refused(tmp_path):
     for name in ("folder:", "folder:/", "folder:a\0b"):
         with pytest.raises(DataError, match="expected folder:PATH"):
             load_frames(name, FRAMES)
+
+
+STUDY = """
+[study]
+name = "mine"
+device = "cpu"
+check = 1
+validation = 0.3
+[data.mine]
+dataset = "folder:mine"
+window_us = 40000
+steps = 3
+size = [8, 8]
+holdout = 0.4
+[recipe.quick]
+epochs = 1
+batch = 8
+[[grid]]
+data = "mine"
+recipe = "quick"
+rho = 0.05
+seed = 0
+profiles = ["loihi-int8"]
+"""
+
+
+@pytest.mark.slow
+def test_every_command_takes_them(tmp_path, monkeypatch, capsys):
+    """Trained on windows of a folder; each command then finds the same test split, and a study its own."""
+    monkeypatch.chdir(tmp_path)
+    for label in "ab":
+        for number in range(5):
+            events = some_events(150, 100 * number + ord(label), sensor=(34, 15))
+            events["x"] += 15 * (label == "b")
+            put(tmp_path / "mine" / label / f"{number}.dat", events)
+    reading = ["--window-us", "30000", "--stride-us", "15000", "--holdout", "0.4"]
+    frames = ["--steps", "3", "--size", "8", "8"]
+    quick = ["--epochs", "2", "--batch", "8", "--validation", "0.3", "--recipe", "paper"]
+    assert run(["train", "--dataset", "folder:mine", *reading, *frames, *quick, "-o", "ckpt.pt"]) == 0
+    assert run(["evaluate", "ckpt.pt"]) == 0
+    assert "WARNING: not the" not in capsys.readouterr().out
+    assert run(["finetune", "ckpt.pt", "--epochs", "1", "-o", "fine/ckpt.pt"]) == 0
+    assert run(["compile", "ckpt.pt", "--calibrate", "folder:mine", "-o", "a.net"]) == 0
+    assert "WARNING: not the" not in capsys.readouterr().out
+    assert run(["simulate", "a.net", "--backend", "fast"]) == 0
+    assert "WARNING: not the" not in capsys.readouterr().out
+    assert run(["verify", "a.net", "--samples", "3"]) == 0
+    assert run(["analyse", "ckpt.pt", "--parts", "drop,margins", "-o", "a.json"]) == 0
+    (tmp_path / "study.toml").write_text(STUDY)
+    assert run(["sweep", "study.toml", "-o", "swept", "--jobs", "1"]) == 0
+    capsys.readouterr()
+    assert run(["train", "--dataset", "nmnist", "--sort", "-o", "b.pt"]) == 2
+    assert "expected --dataset folder:PATH" in capsys.readouterr().err
+    assert run(["compile", "ckpt.pt", "--sort", "-o", "b.net"]) == 2
+    assert "--sort without --calibrate" in capsys.readouterr().err
+
+
+def test_files_are_looked_at(tmp_path, capsys):
+    put(tmp_path / "a.dat", some_events(60))
+    (tmp_path / "b.csv").write_text("t,x,y,p\n5,1,1,1\n2,1,1,-1\n")
+    words = ["data", "info", str(tmp_path / "a.dat"), str(tmp_path / "b.csv")]
+    assert run(words) == 0
+    shown = capsys.readouterr().out
+    assert "Prophesee .dat" in shown
+    assert "b.csv: ODD: time runs backwards" in shown
+    assert "--polarity signed" in shown
+    (tmp_path / "c.dat").write_bytes(b"% no\n")
+    assert run([*words, str(tmp_path / "c.dat")]) == 2
+    assert "c.dat" in capsys.readouterr().err
+    assert run([*words, str(tmp_path / "c.dat"), "--skip-bad"]) == 0
+    assert "skipped: " in capsys.readouterr().out
+    assert run([*words, "--steps", "4"]) == 2
+    assert "--steps with FILES" in capsys.readouterr().err

@@ -44,7 +44,7 @@ def test_a_strangers_file_is_inspected_and_its_last_line_is_the_verdict(
     stock: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     facts = tmp_path / "facts.json"
-    assert run(["inspect", str(stock), "--json", str(facts)]) == 0
+    assert run(["inspect", str(stock), "-o", str(facts)]) == 0
     lines = capsys.readouterr().out.splitlines()
     expected = fits(stock.stem)
     assert lines[-1] == expected

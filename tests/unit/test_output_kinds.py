@@ -86,7 +86,7 @@ THEIRS: dict[str, dict[str, Callable[[Path], Any]]] = {
         "nested marks": lambda path: path.write_text(json.dumps({"mine": MARKS})),
         "other values": lambda path: path.write_text(json.dumps(dict.fromkeys(MARKS, MARKS["of"]))),
     },
-    ".png": {"a plot": plotted},
+    ".png": {"a plot": plotted}, ".svg": {"a plot": plotted},
 }  # fmt: skip
 
 
@@ -335,8 +335,8 @@ def test_timings_are_no_figures(tiny: Path) -> None:
 
 def test_runs_of_one_name_are_all_kept(tiny: Path, capsys: Any) -> None:
     write_run(Path("more"), "one", 8)
-    assert run(["tables", "runs", "more", "--json", "o.json"]) == 0
-    assert run(["tables", "runs", "--json", "o.json"]) == 2
+    assert run(["tables", "runs", "more", "-o", "o.json"]) == 0
+    assert run(["tables", "runs", "-o", "o.json"]) == 2
     assert "(80000000)" in capsys.readouterr().err
 
 

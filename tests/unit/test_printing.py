@@ -64,7 +64,7 @@ def lines_of(command: str, folder: Path) -> list[list[str]]:
             ["simulate", stock, "--input", str(folder / "in.npy"), "-o", str(folder / "out.npz")],
         ],
         "inspect": [
-            ["inspect", net, "--samples", "5", "--json", str(folder / "facts.json")], ["inspect", stock],
+            ["inspect", net, "--samples", "5", "-o", str(folder / "facts.json")], ["inspect", stock],
         ],
         "verify": [["verify", net, "--backend", "fast", "--samples", "4"]],
         "classify": [["classify", net, str(folder / "events.csv"), "--sensor", "6", "6", *WINDOWS]],

@@ -249,7 +249,7 @@ def test_what_kills_the_decoder_kills_nobody_else(tmp_path, monkeypatch):
 
     good = written(tmp_path, files.aedat4(some_events(50)), "good.aedat4")
     content = bytearray(files.aedat4(some_events(50)))
-    at = content.index(b"EVTS") - 12
+    at = content.rindex(b"EVTS") - 12
     content[at : at + 4] = b"\xff\xff\xff\x7f"
     with pytest.raises(DataError, match=r"x.aedat4: (damaged|cannot be decoded)"):
         read_events(written(tmp_path, bytes(content), "x.aedat4"))

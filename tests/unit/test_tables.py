@@ -285,7 +285,7 @@ def test_the_small_json_gives_the_same_tables_and_names_no_folder(
     plan = {"runs": {each.name: each.config for each in (*base, record(2, None))}}
     (tmp_path / "runs" / "study.json").write_text(json.dumps(plan))
     raw = tmp_path / "raw.json"
-    assert run(["tables", str(tmp_path / "runs"), "--json", str(raw), "--plots", str(tmp_path)]) == 0
+    assert run(["tables", str(tmp_path / "runs"), "-o", str(raw), "--plots", str(tmp_path)]) == 0
     said = capsys.readouterr()
     assert "2 of 3" in said.out
     assert "wrote" in said.err

@@ -264,7 +264,7 @@ def test_a_file_without_known_answers_is_named(program, tmp_path, capsys):
 
 
 def test_inspect_prints_and_writes_everything(path, program, tmp_path, capsys):
-    assert run(["inspect", str(path), "--json", str(tmp_path / "facts.json")]) == 0
+    assert run(["inspect", str(path), "-o", str(tmp_path / "facts.json")]) == 0
     out = capsys.readouterr().out
     for word in ("loihi-int4", program.digest(), "may saturate", "packed bits", "NeuroBench", "synapse bits",
                  "meets", "reset: subtract, of zero: BREAKS", "4 vectors", "resets to ZERO"):  # fmt: skip

@@ -25,6 +25,7 @@ from sast_deploy.cli import run
 from sast_deploy.data import FrameOptions, load_frames
 from sast_deploy.data.events import EVENT, write_nmnist
 from sast_deploy.exchange.nir.exporter import graph_of
+from sast_deploy.exchange.statedict import from_state_dict
 from sast_deploy.netx.file import NetFile, write_net
 from sast_deploy.program.profile import load_profile
 from sast_deploy.studies.sweep.choices import DataChoice, NetworkChoice, RecipeChoice
@@ -44,6 +45,33 @@ TRAIN = (
     *("train", "--dataset", "nmnist", "--data-root", str(DATA), "--steps", "3", "--size", "6", "6"),
     *("--epochs", "2", "--batch", "4", "--validation", "0.3", "--device", "cpu"),
 )
+
+DESCRIPTION = """
+input = [2, 4, 4]
+steps = 3
+reset = "subtract"
+reset_order = "before-leak"
+alpha = 0.9
+[[layers]]
+kind = "conv"
+weight = "0.weight"
+bias = "0.bias"
+norm = "1"
+threshold = 0.5
+[[layers]]
+kind = "dense"
+weight = "2.weight"
+bias = ["2.bias"]
+leak = { tensor = "2.bias", through = "sigmoid" }
+current_leak = 0.25
+delay = 1
+[[layers]]
+kind = "readout"
+weight = "3.weight"
+bias = "3.bias"
+leak = 0.5
+decoding = "max"
+"""
 
 
 @dataclass(frozen=True)
@@ -94,6 +122,7 @@ def _make_seeds(base: Path) -> Seeds:
         "net": _nets(pt),
         "stock": stock,
         "pt": pt,
+        **_imported(),
         "results": _results(),
         "resume": resume,
         "profile": {
@@ -168,6 +197,24 @@ def _checkpoints() -> dict[str, bytes]:
         )
         found[path.name] = path.read_bytes()
     return found
+
+
+def _imported() -> dict[str, dict[str, bytes]]:
+    """Tensors of somebody else's torch, their description, and what an import makes of them."""
+    generator = torch.Generator().manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(2, 3, 3), torch.nn.BatchNorm2d(3), torch.nn.Linear(12, 5), torch.nn.Linear(5, 3)
+    )
+    state = {
+        name: torch.randint(1, 9, each.shape, generator=generator).to(each) / 4
+        for name, each in net.state_dict().items()
+    }
+    net.load_state_dict(state)
+    torch.save(net.state_dict(), "state.pt")
+    Path("describe.toml").write_text(DESCRIPTION)
+    from_state_dict("state.pt", "describe.toml").save("imported.h5")
+    names = {"state": "state.pt", "describe": "describe.toml", "imported": "imported.h5"}
+    return {kind: {name: Path(name).read_bytes()} for kind, name in names.items()}
 
 
 def _unfinished() -> dict[str, bytes]:

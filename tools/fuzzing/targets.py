@@ -23,6 +23,7 @@ from tools.fuzzing.events import (
     probe_list,
     probe_recording,
 )
+from tools.fuzzing.imported import mend_imported, probe_description, probe_imported, probe_state
 from tools.fuzzing.inputs import Place, Target, clear, make, structured, write
 from tools.fuzzing.judge import Failed, command
 from tools.fuzzing.networks import change_hdf5, change_stock, mend, probe_net, probe_nir, probe_stock
@@ -42,6 +43,9 @@ _LIST = (
     Target("net", ".net", structured(change_hdf5, 0.1), probe_net, mend),
     Target("stock", ".net", structured(change_stock, 0.1), probe_stock),
     Target("pt", ".pt", structured(change_archive, 0.1), probe_checkpoint),
+    Target("imported", ".h5", structured(change_hdf5, 0.1), probe_imported, mend_imported),
+    Target("state", ".pt", structured(change_archive, 0.1), probe_state),
+    Target("describe", ".toml", structured(change_toml), probe_description),
     Target("results", ".json", structured(change_json, 0.1), probe_results),
     Target("resume", ".pt", structured(change_archive, 0.1), probe_resume),
     Target("profile", ".toml", structured(change_toml), probe_profile),

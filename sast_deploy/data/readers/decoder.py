@@ -22,7 +22,7 @@ import numpy as np
 
 from sast_deploy.data.readers.columns import MAX_EVENTS
 
-MEMORY = 6 << 30  # bytes of address space
+MEMORY = 4 << 30  # bytes of address space
 UNKNOWN = (65535, 65535)  # (W, H) where the file does not say it
 COLUMNS = (("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("on", "u1"))
 

@@ -31,7 +31,7 @@ from sast_deploy.data.cache import SPLITS, digest_of, notice
 from sast_deploy.data.events import Events
 from sast_deploy.data.options import MAX_CLASSES, RecordingOptions
 from sast_deploy.data.readers.recording import read_events, windows
-from sast_deploy.data.recordings import Recording, Recordings, Source, folder_signature
+from sast_deploy.data.recordings import Recording, Recordings, Source, folder_signature, window_id
 
 if TYPE_CHECKING:  # a run that finds its frames in the cache compiles nothing
     from sast_deploy.data.frames import Binner, Frames
@@ -83,8 +83,7 @@ class FolderSource(Source):
         pieces: list[tuple[str, int]] = []
         for entry, names in zip(entries, looked.names, strict=True):
             for index, name in enumerate(names):
-                made = Recording(name, classes.index(entry.label), len(pieces), entry.name)
-                split[entry.split].append(made)
+                split[entry.split].append(Recording(name, classes.index(entry.label), len(pieces)))
                 pieces.append((entry.name, index))
         train, test = (tuple(split[name]) for name in SPLITS)
         if not train:
@@ -220,7 +219,7 @@ class _Shelf:
             with about(path, DataError):
                 cut = windows(events, self.options.window_us, self.options.stride_us)
             parts = [
-                Piece(f"{name}@{each.start_us}-{each.start_us + each.length_us}us", each.events, each.place)
+                Piece(window_id(name, each.start_us, each.length_us), each.events, each.place)
                 for each in cut if len(each.events)
             ]  # fmt: skip
             empty = len(cut) - len(parts)

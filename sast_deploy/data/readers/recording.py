@@ -93,8 +93,9 @@ class RecordingFacts:
         off, on: events of either polarity.
         notes: what is worth telling. odd: what is wrong, and the option that mends it.
 
-    >>> sast.read_events("events.npy", sast.RecordingOptions(columns=("x", "y", "t", "p")))[2].format
-    '.npy'
+    >>> _ = Path("events.csv").write_text("x,y,t,p\\n0,0,5,1\\n2,1,9,0\\n")
+    >>> sast.read_events("events.csv")[2].format
+    'text'
     """
 
     format: str
@@ -119,8 +120,9 @@ class Window:
         events: dtype EVENT, a view, perhaps of none; times are the recording's.
         place: (time of its start, length), as `frames_from_events` takes it.
 
-    >>> sast.windows(events, 5)[0].length_us
-    5
+    >>> events = np.array([(0, 0, 5, 1), (2, 1, 9, 0)], [("x", int), ("y", int), ("t", int), ("p", int)])
+    >>> sast.windows(events, 4)[0].place
+    (5, 4)
     """
 
     start_us: int
@@ -171,10 +173,11 @@ def read_events(
         DataError: no such format, a damaged file, or what is wrong with its events, and the option of
             `RecordingOptions` that would mend it. InstallationError: faery is missing.
 
-    >>> options = sast.RecordingOptions(columns=("x", "y", "t", "p"))
-    >>> events, sensor, facts = sast.read_events("events.npy", options)
-    >>> facts.events
-    4
+    >>> _ = Path("events.txt").write_text("0 0 5 -1\\n2 1 9 1\\n")
+    >>> options = sast.RecordingOptions(columns=("x", "y", "t", "p"), polarity="signed", sensor=(2, 4))
+    >>> events, sensor, facts = sast.read_events("events.txt", options)
+    >>> events["p"].tolist(), sensor, facts.events
+    ([0, 1], (2, 4), 2)
     """
     return _read(Path(path), options or RecordingOptions(), True)
 
@@ -228,8 +231,9 @@ def windows(events: Any, window_us: int, stride_us: int | None = None) -> list[W
 
     Raises DataError: no events, more than a million windows.
 
-    >>> [len(window.events) for window in sast.windows(events, 3, 2)]
-    [1, 1, 1]
+    >>> events = np.array([(0, 0, 5, 1), (2, 1, 9, 0)], [("x", int), ("y", int), ("t", int), ("p", int)])
+    >>> [(window.start_us, len(window.events)) for window in sast.windows(events, 3, 2)]
+    [(0, 1), (2, 1)]
     """
     whole = Whole(1, 2**40)
     refuse(whole.problems(window_us, "window_us"), None, DataError)

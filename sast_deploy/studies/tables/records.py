@@ -118,9 +118,14 @@ def _joined(a: Record, b: Record, path: Path) -> Record:
     return replace(a, **parts)
 
 
+def raw_figures(records: Iterable[Record]) -> list[dict[str, Any]]:
+    """The finished runs' figures without long arrays and folders."""
+    return [_shortened(_to_dict(record)) for record in records if record.float is not None]
+
+
 def raw_text(records: Iterable[Record]) -> str:
-    """JSON of the finished runs' figures without long arrays and folders, one line each."""
-    rows = [json.dumps(_shortened(_to_dict(record))) for record in records if record.float is not None]
+    """`raw_figures` as JSON, one line each."""
+    rows = map(json.dumps, raw_figures(records))
     head = f'{{"format": "{RAW_FORMAT}", "version": {VERSION}, "runs": [\n'
     return head + ",\n".join(rows) + "\n]}\n"
 
