@@ -7,20 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sast_deploy.base.errors import UsageError
 from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import command
 from sast_deploy.commands.completing import profiles
-from sast_deploy.commands.nir import GraphOptions, graph_options, import_graph, refuse_graph_options
+from sast_deploy.commands.foreign import GraphOptions, graph_options, own_integers, read_foreign
 from sast_deploy.commands.options import OUTPUT, PATH, console, option, refuse_ignored, titled
-from sast_deploy.commands.shared import FOLDERS, data_options, frame_options, overwrite_option
+from sast_deploy.commands.shared import data_options, frame_options, overwrite_option
 
 if TYPE_CHECKING:
-    from sast_deploy.data import FrameOptions, FrameSet
+    from sast_deploy.data import FrameOptions
     from sast_deploy.data.request import DataRequest
-    from sast_deploy.exchange.network import ImportedNetwork
-
-FRAMES = ("steps", "binning", "encoding", "clip", "size", "duration_us")
 
 
 @command(
@@ -70,7 +66,6 @@ def import_command(
     """
     from sast_deploy import api
     from sast_deploy.base.outputs import check_output
-    from sast_deploy.base.reading.files import NIR, identify
     from sast_deploy.exchange.network import FLOAT_FILE
     from sast_deploy.netx.export import EXPORT
     from sast_deploy.show.compilation import compilation_facts, print_compilation
@@ -81,19 +76,15 @@ def import_command(
         refuse_ignored(["profile"], "is for an output that ends in .net", "compile it with it afterwards")
     read, kind = [each for each in (file, describe) if each is not None], EXPORT if compiled else FLOAT_FILE
     check_output(output, kind, {}, inputs=read, overwrite=overwrite)  # `save` asks of which run it is
-    is_graph = identify(file) == NIR
-    recordings = _recordings(data, frames, ("steps", "clip") if is_graph else ())
-    if is_graph:
-        refuse_ignored(["describe"], "is for tensors: a NIR graph says what network it is")
-        imported = import_graph(file, graph, frames, name, recordings)
-    else:
-        refuse_graph_options()
-        imported = _tensors(file, describe, name, recordings)
+    imported = read_foreign(file, describe, name, graph, data, frames)
     out.print(*(f"{file}: {note}" for note in imported.notes))
     out.print(imported_line(imported))
+    compiled_facts = None
     if not compiled:
         imported.save(output, overwrite=overwrite)
-        compiled_facts = None
+    elif (program := own_integers(file)) is not None:
+        refuse_ignored(["profile"], "is for real numbers: this file holds integers of ours")
+        api.Net.from_program(program).save(output, overwrite=overwrite)
     else:
         net = api.compile(imported, profile, source=file).save(output, overwrite=overwrite)
         assert net.compilation is not None
@@ -101,22 +92,3 @@ def import_command(
         compiled_facts = compilation_facts(net.file, net.compilation, None)
     out.print(f"wrote {output}")
     answer({"network": output, **imported_facts(imported), "compilation": compiled_facts})
-
-
-def _recordings(data: DataRequest, frames: FrameOptions, own: tuple[str, ...]) -> FrameSet | None:
-    """own: options of frames that mean something without any."""
-    if not data.dataset:
-        alone = [name for name in (*FOLDERS, *FRAMES) if name not in own]
-        refuse_ignored(alone, "without --dataset", "add --dataset NAME")
-        return None
-    data.refuse_idle()
-    return data.load(frames)
-
-
-def _tensors(file: Path, describe: Path | None, name: str | None, data: FrameSet | None) -> ImportedNetwork:
-    from sast_deploy.exchange.statedict import from_state_dict
-
-    if describe is not None:
-        return from_state_dict(file, describe, name=name, data=data)
-    what = "--describe is missing: tensors alone do not say what network they are"
-    raise UsageError(what, where=file, expected="a description in TOML", todo="see docs/your-network.md")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tools.fuzzing.seeds import DATA, RESUMED, TRAIN, Seeds
 
+GRAPH = ("--from", "snntorch", "--reset", "zero", "--steps", "9")
 # Of each way in which recordings are read, one format; `tests/recordingfiles.py` writes them.
 RECORDINGS = {
     "camera": ("mine/a/x.raw", "three.raw", ()),
@@ -63,6 +64,13 @@ READERS: dict[str, tuple[str, tuple[Words, ...]]] = {
         "x.toml",
         (lambda path: ["sweep", path, "--dry-run"], lambda path: ["sweep", path, "-o", "runs"]),
     ),
+    "nir": (
+        "x.nir",
+        (
+            lambda path: ["import", path, *GRAPH, "-o", "out.h5"],
+            lambda path: ["import", path, *GRAPH, "-o", "out.net"],
+        ),
+    ),
     "bin": (
         "mine/Train/0/x.bin",
         (
@@ -107,6 +115,7 @@ GOOD = {
     "results": "one.json",
     "profile": "loihi-int4.toml",
     "study": "study.toml",
+    "nir": "tiny.nir",
     "bin": "Train/0/00001.bin",
     "idx": "train-images-idx3-ubyte",
     "idxgz": "train-images-idx3-ubyte.gz",

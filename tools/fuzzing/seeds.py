@@ -16,6 +16,7 @@ from typing import Any
 from unittest.mock import patch
 
 import h5py
+import nir
 import numpy as np
 import torch
 
@@ -23,6 +24,7 @@ from sast_deploy.base.versions import package_versions
 from sast_deploy.cli import run
 from sast_deploy.data import FrameOptions, load_frames
 from sast_deploy.data.events import EVENT, write_nmnist
+from sast_deploy.exchange.nir.exporter import graph_of
 from sast_deploy.exchange.statedict import from_state_dict
 from sast_deploy.netx.file import NetFile, write_net
 from sast_deploy.program.profile import load_profile
@@ -32,7 +34,7 @@ from sast_deploy.training import loop
 from sast_deploy.training.checkpoint import Checkpoint, save_checkpoint
 from sast_deploy.training.network.network import Network, NetworkSpec
 from sast_deploy.training.recipes import PAPER
-from tests import programs, recordingfiles, stockfiles
+from tests import nirgraphs, programs, recordingfiles, stockfiles
 from tests.recordingfiles import EVERY
 
 # Where a worker stands and where the data are from there, so that the same files come out in every folder.
@@ -132,6 +134,7 @@ def _make_seeds(base: Path) -> Seeds:
         "idxgz": {f"{name}.gz": gzip.compress(content, mtime=0) for name, content in idx.items()},
         "bin": data,
         "npy": inputs,
+        "nir": _graphs(),
         **_every_recording(),
     }
     return Seeds(files, inputs)
@@ -302,6 +305,29 @@ def _stock() -> tuple[dict[str, bytes], dict[str, bytes]]:
         np.save(f"{name}.npy", array)
         inputs[f"{name}.npy"] = Path(f"{name}.npy").read_bytes()
     return files, inputs
+
+
+def _graphs() -> dict[str, bytes]:
+    """NIR graphs: of another's, recurrent and delayed, of a convolution; of ours, with every integer."""
+    flat = nir.Flatten({"input": np.array([3, 2, 2])}, 0, -1)
+    pool = nir.AvgPool2d(*(np.array(pair) for pair in ((2, 2), (2, 2), (0, 0))))
+    late = nir.Delay(np.array([1, 3]) * nirgraphs.DT)
+    first, last = nirgraphs.affine(3, 2), nirgraphs.affine(2, 3)
+    graphs = {
+        "tiny": nirgraphs.tiny(),
+        "recurrent": nirgraphs.chain(
+            (2,), late, first, nirgraphs.lif(3), last, nirgraphs.cuba(2), loops=[(2, nir.Linear(np.eye(3)))]
+        ),
+        "conv": nirgraphs.chain(
+            (2, 6, 6), nirgraphs.conv(3, 2, input_shape=(6, 6)), nirgraphs.lif((3, 4, 4)), pool, flat,
+            nirgraphs.affine(2, 12), nir.LI(*[nirgraphs.full(2, 1.0)] * 3),
+        ),
+        "ours": graph_of(programs.fc_program(np.random.default_rng(3)))[0],
+    }  # fmt: skip
+    return {
+        f"{name}.nir": nirgraphs.written(Path(f"{name}.nir"), graph).read_bytes()
+        for name, graph in graphs.items()
+    }
 
 
 def _results() -> dict[str, bytes]:

@@ -1,4 +1,4 @@
-"""Options of `import` that say how a NIR graph is read, as one value, and the reading itself."""
+"""What `import` reads: a NIR graph, with the options that say how, or the tensors of a state_dict."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from sast_deploy.base.errors import UsageError
+from sast_deploy.base.reading.files import NIR, identify
 from sast_deploy.commands.options import SECONDS, gathered, option, refuse_ignored
+from sast_deploy.commands.shared import FOLDERS
 
 if TYPE_CHECKING:
     from sast_deploy.data import FrameOptions, FrameSet
+    from sast_deploy.data.request import DataRequest
     from sast_deploy.exchange.network import ImportedNetwork
+    from sast_deploy.program.program import Program
 
+FRAMES = ("steps", "binning", "encoding", "clip", "size", "duration_us")
 NIR_OPTIONS = (
     "framework", "dt", "tau", "leak", "gain", "integrator_gain", "current_gain", "current_order", "reset",
     "reset_order", "comparison", "spikes", "lower_bound", "decoding",
@@ -57,15 +63,33 @@ graph_options = gathered(
 )  # fmt: skip
 
 
-def refuse_graph_options() -> None:
-    """Of a file that is no graph. Raises UsageError."""
+def read_foreign(
+    file: Path,
+    describe: Path | None,
+    name: str | None,
+    graph: GraphOptions,
+    data: DataRequest,
+    frames: FrameOptions,
+) -> ImportedNetwork:
+    """The network of a file, by its kind; options that are for the other kind are refused."""
+    if identify(file) == NIR:
+        refuse_ignored(["describe"], "is for tensors: a NIR graph says what network it is")
+        return _graph(file, graph, frames, name, _recordings(data, frames, ("steps", "clip")))
     refuse_ignored(NIR_OPTIONS, "is for a NIR graph")
+    return _tensors(file, describe, name, _recordings(data, frames, ()))
 
 
-def import_graph(
+def own_integers(file: Path) -> Program | None:
+    """Those of a NIR file that holds a program of ours; None for any other. Raises ExchangeError."""
+    from sast_deploy.exchange.nir import has_program, program_from_nir
+
+    return program_from_nir(file) if identify(file) == NIR and has_program(file) else None
+
+
+def _graph(
     file: Path, graph: GraphOptions, frames: FrameOptions, name: str | None, data: FrameSet | None
 ) -> ImportedNetwork:
-    """`sast.from_nir` with a command's options: --steps and --clip hold without recordings, too."""
+    """--steps and --clip hold without recordings, too."""
     from sast_deploy.exchange.nir import from_nir
 
     own: dict[str, Any] = {}
@@ -75,3 +99,22 @@ def import_graph(
         told = [key for key in given if context.get_parameter_source(key) is not ParameterSource.DEFAULT]
         own = {{"clip": "input_clip"}.get(key, key): given[key] for key in told}
     return from_nir(file, graph.framework, name=name, data=data, **own, **graph.facts)
+
+
+def _recordings(data: DataRequest, frames: FrameOptions, own: tuple[str, ...]) -> FrameSet | None:
+    """own: options of frames that mean something without any."""
+    if not data.dataset:
+        alone = [name for name in (*FOLDERS, *FRAMES) if name not in own]
+        refuse_ignored(alone, "without --dataset", "add --dataset NAME")
+        return None
+    data.refuse_idle()
+    return data.load(frames)
+
+
+def _tensors(file: Path, describe: Path | None, name: str | None, data: FrameSet | None) -> ImportedNetwork:
+    from sast_deploy.exchange.statedict import from_state_dict
+
+    if describe is None:
+        what = "--describe is missing: tensors alone do not say what network they are"
+        raise UsageError(what, where=file, expected="a description in TOML", todo="see docs/your-network.md")
+    return from_state_dict(file, describe, name=name, data=data)
