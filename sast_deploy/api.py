@@ -37,7 +37,7 @@ from sast_deploy.data.request import DataRequest
 from sast_deploy.engines import ENGINE_NAMES, EngineName
 from sast_deploy.engines.registry import LavaOptions, run_engine
 from sast_deploy.engines.stockrun import run_in_chunks
-from sast_deploy.exchange import MAINS, TARGET_NAMES
+from sast_deploy.exchange import MAINS, READERS, TARGET_NAMES
 from sast_deploy.exchange.network import ImportedNetwork, load_network
 from sast_deploy.exchange.subject import Subject
 from sast_deploy.exchange.targets import Export, export_program
@@ -84,6 +84,7 @@ _ARGUMENTS: dict[str, rules.Rule] = {
     "samples": _Maybe(rules.Whole(1, rules.COUNT.high)), "check": _Maybe(rules.COUNT),
     "engine": _ENGINE, "engines": rules.Items(_ENGINE, fewest=1), "overwrite": rules.Flag(),
     "folder": _PATH, "to": rules.Choice(TARGET_NAMES), "main": _Maybe(rules.Choice(MAINS)),
+    "reader": _Maybe(rules.Choice(READERS)),
     "lava": _Maybe(rules.Instance((LavaOptions,))), "stock": _Maybe(rules.Instance((StockUse,))),
 }  # fmt: skip
 
@@ -618,14 +619,15 @@ def export(
     *,
     to: str,
     main: str | None = None,
+    reader: str | None = None,
     stock: StockUse | None = None,
     overwrite: bool = False,
 ) -> Export:
     """Write a network for other tools into a folder, whole or not at all; with known answers to check it by.
 
-    to: "c", C99 without malloc or floats, packed weights; "mem", a file for $readmemh of every array; "npz",
+    to: "nir", a NIR graph; "c", C99 without malloc or floats, packed weights; "mem", a file for $readmemh of every array; "npz",
     arrays and a runner that needs NumPy alone. main: of "c", what its program does: "known" replays the known
-    answers, "stdin" classifies frames. stock: how a stock NetX network is used; its steps, above all.
+    answers, "stdin" classifies frames. reader: of "nir", "any" or the framework that it is for. stock: how a stock NetX network is used; its steps, above all.
 
     Raises:
         UsageError: an option of another target. OutputError: the folder cannot be written, or holds what is
@@ -634,7 +636,7 @@ def export(
     >>> sorted(sast.export(net, "for-c", to="c").artefacts.files)[:3]
     ['Makefile', 'README.md', 'known.h']
     """
-    _check(net=net, folder=folder, to=to, main=main, stock=stock, overwrite=overwrite)
+    _check(net=net, folder=folder, to=to, main=main, reader=reader, stock=stock, overwrite=overwrite)
     if isinstance(net.content, StockNet):
         if stock is None:
             todo = "stock = sast.StockUse(steps=...) says so"
@@ -643,4 +645,4 @@ def export(
     else:
         _refuse_idle("is for stock NetX files", stock=stock)
         subject = Subject(net.program, net.content.known)
-    return export_program(subject, Path(folder), to, {"main": main}, overwrite)
+    return export_program(subject, Path(folder), to, {"main": main, "reader": reader}, overwrite)

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from sast_deploy.base.errors import UsageError
-from sast_deploy.exchange import MAINS
+from sast_deploy.exchange import MAINS, READERS
 from sast_deploy.exchange.artefacts import Artefacts
 from sast_deploy.exchange.c.write import write_c
 from sast_deploy.exchange.folder import check_export, write_export
 from sast_deploy.exchange.mem.write import write_mem
+from sast_deploy.exchange.nir.write import write_nir
 from sast_deploy.exchange.npz.write import write_npz
 from sast_deploy.exchange.subject import Subject
 
@@ -30,6 +31,7 @@ class Target:
 
 
 TARGETS: dict[str, Target] = {
+    "nir": Target("a NIR graph for other frameworks", write_nir, {"reader": READERS}),
     "c": Target("C99 for a microcontroller", write_c, {"main": MAINS}),
     "mem": Target("memories for $readmemh", write_mem),
     "npz": Target("NumPy arrays with a standalone runner", write_npz),

@@ -108,7 +108,7 @@ ACTS: dict[str, dict[str, list[str]]] = {
     },
     "export": {
         **OVERWRITE,
-        "--to": ["--to", "npz"], "--main": ["--main", "stdin"], "--output": ["-o", "out/other"],
+        "--to": ["--to", "npz"], "--for": ["--to", "nir", "--for", "snntorch"], "--main": ["--main", "stdin"], "--output": ["-o", "out/other"],
     },
     "verify": {
         **EVERY,
@@ -229,7 +229,7 @@ BAD: dict[str, list[str]] = {
     "classify": ["--backend x", "--sensor 0 0", "--window-us 0", "--stride-us 5", "--polarity no"],
     "trace": [*BAD_DATA, "--sample -1", "--backend x"],
     "compare": [*BAD_DATA, "--samples 0", "--sample -1", "--backend x"],
-    "export": ["--to vhdl", "--main both"],
+    "export": ["--to vhdl", "--main both", "--to nir --for nobody"],
     "evaluate": [*BAD_DATA, "--device tpu"],
     "analyse": [*BAD_DATA, "--device tpu", "--parts none", "--parts ,", "--samples 0", "--seed -1"],
     "sweep": ["--jobs 0", "--data nothing"],
@@ -295,6 +295,7 @@ IGNORED: list[tuple[str, str]] = [
     ("analyse ckpt.pt --parts margins,thresholds --seed 0", "--seed"),
     ("inspect own.net --overwrite", "--overwrite"),
     ("export own.net --to mem --main known -o out/a", "--main"),
+    ("export own.net --to mem --for any -o out/a", "--for"),
     ("tables swept --overwrite", "--overwrite"),
     ("sweep study.toml --dry-run --jobs 1", "--jobs"),
     ("sweep study.toml --dry-run --download", "--download"),

@@ -38,8 +38,8 @@ pytestmark = pytest.mark.slow  # hundreds of commands
 
 # Options that name what is read, or a folder of recordings or of the cache.
 READ = {
-    "checkpoint", "checkpoints", "describe", "file", "net", "data_root", "cache_dir", "input_path", "labels_path", "real",
-    "simulated", "mnist_dir", "study", "runs", "other",
+    "checkpoint", "checkpoints", "describe", "file", "net", "data_root", "cache_dir", "input_path",
+    "labels_path", "real", "simulated", "mnist_dir", "study", "runs", "other",
 }  # fmt: skip
 STUDY = '[study]\nname = "s"\n[[grid]]\ndata = "digits-saccade"\nrecipe = "paper"\nseed = 0\n'
 
