@@ -108,7 +108,8 @@ ACTS: dict[str, dict[str, list[str]]] = {
     },
     "export": {
         **OVERWRITE,
-        "--to": ["--to", "npz"], "--for": ["--to", "nir", "--for", "snntorch"], "--main": ["--main", "stdin"], "--output": ["-o", "out/other"],
+        "--to": ["--to", "npz"], "--for": ["--to", "nir", "--for", "snntorch"],
+        "--main": ["--main", "stdin"], "--output": ["-o", "out/other"],
     },
     "verify": {
         **EVERY,
