@@ -625,13 +625,14 @@ def export(
 ) -> Export:
     """Write a network for other tools into a folder, whole or not at all; with known answers to check it by.
 
-    to: "nir", a NIR graph; "c", C99 without malloc or floats, packed weights; "mem", a file for $readmemh of every array; "npz",
-    arrays and a runner that needs NumPy alone. main: of "c", what its program does: "known" replays the known
-    answers, "stdin" classifies frames. reader: of "nir", "any" or the framework that it is for. stock: how a stock NetX network is used; its steps, above all.
+    to: "nir", a NIR graph; "c", C99 without malloc or floats, packed weights; "mem", a file for $readmemh of
+    every array; "npz", arrays and a runner that needs NumPy alone. reader: of "nir", "any" or the framework
+    that it is for. main: of "c", what its program does: "known" replays the known answers, "stdin" classifies
+    frames. stock: how a stock NetX network is used; its steps, above all.
 
     Raises:
         UsageError: an option of another target. OutputError: the folder cannot be written, or holds what is
-            not this export's. CompileError: the target cannot express the network: which layer, why.
+            not this export's. CompileError, ExchangeError: the target cannot express it: which layer, why.
 
     >>> sorted(sast.export(net, "for-c", to="c").artefacts.files)[:3]
     ['Makefile', 'README.md', 'known.h']

@@ -59,7 +59,7 @@ WORKING: dict[str, list[str]] = {
     "simulate": ["own.net", "--data-root", "bands", "--check", "2", "--report", "out/report.json"],
     "verify": ["own.net", "--data-root", "bands", "--samples", "2"],
     "inspect": ["own.net", "-o", "out/facts.json"],
-    "classify": ["own.net", "bands/Test/6/00001.bin"],
+    "classify": ["own.net", "bands/Test/3/00001.bin"],
     "trace": ["own.net", "--data-root", "bands", "-o", "out/trace.npz", "--plot", "out/trace.svg"],
     "compare": ["own.net", "own.net", "--data-root", "bands", "--samples", "4"],
     "export": ["own.net", "--to", "c", "-o", "out/c"],

@@ -52,7 +52,8 @@ def simulate_ours(path: Path, wanted: Wanted) -> int:
     if spikes is not None:
         write_npz(spikes, {**_arrays(run), ORIGIN_MEMBER: json_array(made)})
     out.print(*(f"wrote {each}" for each in (report, spikes) if each is not None))
-    answer({"kind": "ours", **run.report.to_dict(), "report": report, "spikes": spikes})
+    answer({"kind": "ours", **run.report.to_dict(), "report": report, "spikes": spikes,
+            "predictions": run.predictions})  # fmt: skip
     return Exit.CHECK_FAILED if run.report.run.difference else Exit.OK
 
 
