@@ -5,8 +5,9 @@ the membrane through the leaky trace of the inputs
 
     y_t = alpha * y_{t-1} + x_t,    error of the membrane = (W - A) y_t
 
-and its mean square is the quadratic form of W - A in H = E[y y^T]. A readout sums over time: alpha = 1, and
-only the last step counts. A convolution sees patches; positions are drawn at random.
+and its mean square is the quadratic form of W - A in H = E[y y^T]. Of a readout only what its logits make of
+all steps counts (response.py), without leak their sum. A convolution sees patches; positions are drawn at
+random.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sast_deploy.calibration.response import SUM, Response
 from sast_deploy.compiler.quantize import Float64Array
 from sast_deploy.program.program import Conv2d, Readout
 from sast_deploy.program.sums import Weighted
@@ -40,8 +42,13 @@ class Moments:
     wanted: Float64Array
 
 
-def measure(layer: Weighted, x: npt.NDArray[Any], wanted: npt.NDArray[Any], alpha: float) -> Moments:
-    """Moments of the integer network's inputs x and the float network's, both (n, T, *in_shape)."""
+def measure(
+    layer: Weighted, x: npt.NDArray[Any], wanted: npt.NDArray[Any], alpha: float, response: Response = SUM
+) -> Moments:
+    """Moments of the integer network's inputs x and the float network's, both (n, T, *in_shape).
+
+    alpha: the layer's leak; of a readout its response says more.
+    """
     samples, steps, *shape = x.shape
     groups = layer.groups if isinstance(layer, Conv2d) else 1
     size = layer.weight[0].size
@@ -52,8 +59,8 @@ def measure(layer: Weighted, x: npt.NDArray[Any], wanted: npt.NDArray[Any], alph
     for low in range(0, samples, chunk):
         part = slice(low, low + chunk)
         places = _places(layer, x[part], samples * steps, rng)
-        y = _seen(layer, x[part], alpha, places)
-        f = y if wanted is x else _seen(layer, wanted[part], alpha, places)
+        y = _seen(layer, x[part], alpha, places, response)
+        f = y if wanted is x else _seen(layer, wanted[part], alpha, places, response)
         for group in range(groups):
             second[group] += y[group].T @ y[group]
             if f is not y:
@@ -97,10 +104,12 @@ def leaky(x: npt.NDArray[Any], alpha: float) -> npt.NDArray[np.float32]:
     return y
 
 
-def _seen(layer: Weighted, x: npt.NDArray[Any], alpha: float, places: Any) -> npt.NDArray[np.float32]:
+def _seen(
+    layer: Weighted, x: npt.NDArray[Any], alpha: float, places: Any, response: Response
+) -> npt.NDArray[np.float32]:
     """float32 (groups, rows, d): the traces that the weights of each group meet."""
     if isinstance(layer, Readout):
-        return np.asarray(x.reshape(*x.shape[:2], -1).sum(axis=1).astype(np.float32)[None])
+        return response.seen(x).astype(np.float32)[None]
     traces = leaky(x, alpha)
     if not isinstance(layer, Conv2d):
         return np.asarray(traces.reshape(1, -1, layer.weight.shape[1]))

@@ -12,6 +12,7 @@ from sast_deploy.calibration.hidden import choose_hidden
 from sast_deploy.calibration.moments import Moments, compensated, measure
 from sast_deploy.calibration.place import Place
 from sast_deploy.calibration.readout import choose_readout
+from sast_deploy.calibration.response import SUM, Response, response_of
 from sast_deploy.calibration.rounding import prepare
 from sast_deploy.calibration.scales import moment_points
 from sast_deploy.calibration.targets import Frames, Targets, leak_of, real_weights
@@ -76,7 +77,14 @@ class Solver:
         aim, seen = self._look(index, layer, real, x, wanted, options)
         bias, largest = trained.bias.astype(np.float64), input_maxima(self.program)[index]
         alpha = leak_of(self.network, index)
-        return Task(layer, real, aim, bias, x, largest, seen, profile, options, alpha=alpha, centred=centred)
+        return Task(
+            layer, real, aim, bias, x, largest, seen, profile, options, alpha=alpha, centred=centred,
+            response=self._response(index, x),
+        )  # fmt: skip
+
+    def _response(self, index: int, x: Array) -> Response:
+        layer = self.network.layers[index]
+        return response_of(layer, x.shape[1]) if isinstance(layer, FloatReadout) else SUM
 
     def _look(
         self, index: int, layer: Weighted, real: Float64Array, x: Array, wanted: Array, options: Options
@@ -84,13 +92,13 @@ class Solver:
         """What the layer's integers should be, and what its inputs tell."""
         if not options.measures:
             return real, Seen()
-        leak = leak_of(self.network, index)
+        leak, response = leak_of(self.network, index), self._response(index, x)
         if x is self.frames:
             if self.first is None:
-                moments = measure(layer, x, x, leak)
+                moments = measure(layer, x, x, leak, response=response)
                 self.first = Seen(moments, prepare(moments), self._points(layer, real, moments))
             return real, self.first
-        moments = measure(layer, x, wanted, leak)
+        moments = measure(layer, x, wanted, leak, response=response)
         aim = compensated(real, moments) if options.rounding else real
         feedback = prepare(moments) if options.rounding else ()
         return aim, Seen(moments, feedback, self._points(layer, aim, moments) if options.search else None)

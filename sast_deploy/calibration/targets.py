@@ -5,10 +5,10 @@ carry the rest, so that real and integer weights of a layer see the same kind of
 
     u_t = alpha * u_{t-1} + A x_t + b - theta * s_{t-1}           reset "subtract"
     u_t = alpha * u_{t-1} * (1 - s_{t-1}) + A x_t + b             reset "zero"
-    s_t = u_t >= theta,    logits = W_out * mean_t(s_t) + b_out
+    s_t = u_t >= theta,    logits = W_out * mean_t(s_t) + b_out, or what a leaky readout makes (response.py)
 
-What else a FloatNetwork may have is refused: recurrence, delays, current filters, leaks that differ within a
-layer, a last layer that spikes.
+What else a FloatNetwork may have is refused: recurrence, delays, current filters of layers that spike, leaks
+that differ within a layer, a readout of the largest membrane potential, a last layer that spikes.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from sast_deploy.base.errors import CompileError
 from sast_deploy.base.eventframes import EventFrames
+from sast_deploy.calibration.response import response_of
 from sast_deploy.compiler.floatnet import (
     FloatDense,
     FloatLayer,
@@ -61,6 +62,11 @@ def _unknown(network: FloatNetwork, layer: FloatLayer) -> Iterator[str]:
         yield "recurrent weights"
     if not isinstance(layer, FloatResampling) and layer.delay.any():
         yield "delays"
+    if isinstance(layer, FloatReadout):
+        if any(each is not None and len(np.unique(each)) > 1 for each in (layer.leak, layer.current_leak)):
+            yield "leaks that differ within a layer"
+        if layer.decoding == "max":
+            yield "a readout of the largest membrane potential"
     if isinstance(layer, FloatSpiking):
         if layer.current_leak is not None and layer.current_leak.any():
             yield "a current filter"
@@ -71,7 +77,7 @@ def _unknown(network: FloatNetwork, layer: FloatLayer) -> Iterator[str]:
 
 
 def leak_of(network: FloatNetwork, index: int) -> float:
-    """The one leak of a layer that spikes; 1 of any other: a readout sums over time."""
+    """The one leak of a layer that spikes; 1 of any other: for a readout's, response.py."""
     layer = network.layers[index]
     return float(network.leak(layer)[0]) if isinstance(layer, FloatSpiking) else 1.0
 
@@ -111,12 +117,19 @@ def _run(network: FloatNetwork, program: Program, frames: Frames) -> Targets:
         if isinstance(integer, Resampling):
             x = resampled(integer, x, program.arithmetic.shift_rounding)
         elif isinstance(layer, FloatReadout):
-            mean = x.reshape(*x.shape[:2], -1).mean(axis=1, dtype=np.float64)
-            return Targets(tuple(spikes), np.asarray(mean @ np.asarray(weight).T + layer.bias, np.float64))
+            return Targets(tuple(spikes), _read_out(layer, np.asarray(weight), x))
         elif isinstance(layer, FloatSpiking) and weight is not None:
             spikes.append(_spike(network, index, layer, integer, weight, x))
             x = spikes[-1].reshape(*x.shape[:2], *shapes[index + 1])
     raise ValueError("a float network ends in a readout")
+
+
+def _read_out(layer: FloatReadout, weight: Float64Array, x: npt.NDArray[Any]) -> Float64Array:
+    response = response_of(layer, x.shape[1])
+    if response.steps is None:
+        mean = x.reshape(*x.shape[:2], -1).mean(axis=1, dtype=np.float64)
+        return np.asarray(mean @ weight.T + layer.bias, np.float64)
+    return np.asarray(response.seen(x) @ weight.T + response.bias * layer.bias, np.float64)
 
 
 def _spike(

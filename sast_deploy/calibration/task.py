@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.calibration.moments import Moments
+from sast_deploy.calibration.response import SUM, Response
 from sast_deploy.calibration.rounding import Feedback, round_with_feedback
 from sast_deploy.compiler.quantize import Float64Array, Scaling, quantize
 from sast_deploy.program.profile import Profile
@@ -55,7 +56,7 @@ class Task:
     layer: of any program of the network, for its geometry. real: trained weights per unit of the integer
     inputs, (neurons, d). aim: what the integers should be, in the same unit. bias: trained, (neurons,).
     x: the integer network's inputs (n, T, *in_shape), up to input_max. alpha: the layer's leak. centred: as
-    in `LayerChoice`.
+    in `LayerChoice`. response: of a readout, what its steps weigh.
     """
 
     layer: Weighted
@@ -69,6 +70,7 @@ class Task:
     options: Options
     alpha: float
     centred: bool = False
+    response: Response = SUM
 
     def rounded(self, scaling: Scaling) -> Int32Array:
         """The layer's integer weights, in its shape."""
@@ -84,7 +86,7 @@ class Task:
     def mean_error(self, weight: Int32Array, scaling: Scaling) -> Float64Array:
         """(neurons,): by how many LSBs the leaky trace of the weighted sums is too large, mean over steps.
 
-        Against the float network's own inputs; of a readout, which does not leak, after the last step.
+        Against the float network's own inputs; of a readout, by how much its logits are.
         """
         if (moments := self.seen.moments) is None:
             return np.zeros(len(self.real))

@@ -89,7 +89,7 @@ class ReadoutMutant:
             else:
                 membrane = np.asarray(leak(membrane, v_decay, rounding) + more)
             found[:, t] = membrane
-        return found
+        return np.asarray(found)
 
 
 def readout_sums(program: Program, frames: Array, record: SpikeRecord) -> Int64Array:
