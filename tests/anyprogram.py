@@ -11,6 +11,7 @@ One generator, two sources of numbers: `Seeded` for programs by the thousand and
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -18,6 +19,7 @@ import numpy.typing as npt
 
 from sast_deploy.program.fixedpoint import OVERFLOWS, ROUNDINGS, Arithmetic, QFormat
 from sast_deploy.program.program import (
+    DECODINGS,
     NO_DECAY_FILTER,
     Conv2d,
     Dense,
@@ -85,10 +87,13 @@ def any_rules(choose: Choices, weight_bits: int | None = None) -> Arithmetic:
     )
 
 
-def any_program(choose: Choices, rules: Arithmetic | None = None, upsamples: bool = False) -> Program:
+def any_program(
+    choose: Choices, rules: Arithmetic | None = None, upsamples: bool = False, integrates: bool = False
+) -> Program:
     """One to three layers of any kind and geometry, and mostly a readout.
 
-    upsamples: whether one of them may be an upsampling; each seed's program from before there were any stays.
+    upsamples: whether one of them may be an upsampling; integrates: whether there is a readout in any case,
+    which may leak, filter and decode in any way. Each seed's program from before there was either stays.
     """
     rules = rules or any_rules(choose)
     interval = choose.pick((0, 0, 0, 1, 2, 5))
@@ -99,8 +104,9 @@ def any_program(choose: Choices, rules: Arithmetic | None = None, upsamples: boo
         makers = (_any_dense, *of_maps) if len(shape) == 3 else (_any_dense,)
         layers.append(choose.pick(makers)(choose, rules, shape, interval))
         shape = layers[-1].out_shape(shape)
-    if isinstance(layers[-1], Resampling) or choose.pick((True, True, False)):
-        layers.append(_any_readout(choose, rules, shape))
+    if integrates or isinstance(layers[-1], Resampling) or choose.pick((True, True, False)):
+        readout = _any_readout(choose, rules, shape)
+        layers.append(_any_integrators(choose, readout) if integrates else readout)
         shape = layers[-1].out_shape(shape)
     largest, neurons = choose.pick((1, 4, 255)), sum(_neurons(first, layers))
     steps = choose.pick([n for n in STEPS if n * neurons <= MOST_WORK])
@@ -188,6 +194,17 @@ def _any_readout(choose: Choices, rules: Arithmetic, shape: Shape) -> Readout:
     weight = _weights(choose, rules, (classes, int(np.prod(shape))))
     bias = frozen_ints(choose.ints(-9, 9, (classes,)))
     return Readout(weight, bias, choose.integer(-4, 3), _delay(choose, (1,)))
+
+
+def _any_integrators(choose: Choices, readout: Readout) -> Readout:
+    decays = ((2048, 2048), (0, 0), (1, 1), (4095, 4095), (4096, 4096), (0, 4096))
+
+    def vector(spans: Sequence[tuple[int, int]]) -> npt.NDArray[np.int32]:
+        return frozen_ints(choose.ints(*choose.pick(spans), choose.pick(((1,), readout.bias.shape))))
+
+    unfiltered = [(NO_DECAY_FILTER, NO_DECAY_FILTER)] * 3
+    v_decay, u_decay = vector(decays), vector([*unfiltered, *decays])
+    return replace(readout, v_decay=v_decay, u_decay=u_decay, decoding=choose.pick(DECODINGS))
 
 
 def _weights(choose: Choices, rules: Arithmetic, shape: tuple[int, ...]) -> npt.NDArray[np.int32]:

@@ -28,7 +28,7 @@ from tests.golden import make_files
 from tests.golden.make_files import FILES, PLAN, SIMULATE, SPEC, answers, frames_of
 
 EXPECTED = json.loads((FILES / "expected.json").read_text())
-NETS = ("compiled.net", "rich.net")
+NETS = ("compiled.net", "rich.net", "leaky.net")
 
 
 def unpacked(name: str, folder: Path) -> Path:
@@ -65,10 +65,12 @@ def test_its_known_answers_still_hold(name, engine, tmp_path):
 
 
 def test_logits_and_spikes_are_the_same(frames, tmp_path):
-    compiled, rich = (read_net(unpacked(name, tmp_path)) for name in NETS)
+    compiled, rich, leaky = (read_net(unpacked(name, tmp_path)) for name in NETS)
     assert answers(compiled.program, np.asarray(frames.test.frames)) == EXPECTED["compiled.net"]
     assert answers(rich.program, rich.known.frames) == EXPECTED["rich.net"]
+    assert answers(leaky.program, leaky.known.frames) == EXPECTED["leaky.net"]
     assert make_files.rich().digest() == EXPECTED["rich.net"]["program"]
+    assert make_files.leaky().digest() == EXPECTED["leaky.net"]["program"]
 
 
 def test_a_checkpoint_compiles_to_the_same_program(tmp_path, monkeypatch):
