@@ -199,12 +199,14 @@ def _any_readout(choose: Choices, rules: Arithmetic, shape: Shape) -> Readout:
 def _any_integrators(choose: Choices, readout: Readout) -> Readout:
     decays = ((2048, 2048), (0, 0), (1, 1), (4095, 4095), (4096, 4096), (0, 4096))
 
-    def vector(spans: Sequence[tuple[int, int]]) -> npt.NDArray[np.int32]:
-        return frozen_ints(choose.ints(*choose.pick(spans), choose.pick(((1,), readout.bias.shape))))
+    def vector() -> npt.NDArray[np.int64]:
+        shape = choose.pick(((1,), readout.bias.shape))
+        some = choose.ints(0, 1, shape) if choose.pick((False, False, True)) else 1
+        return choose.ints(*choose.pick(decays), shape) * some
 
-    unfiltered = [(NO_DECAY_FILTER, NO_DECAY_FILTER)] * 3
-    v_decay, u_decay = vector(decays), vector([*unfiltered, *decays])
-    return replace(readout, v_decay=v_decay, u_decay=u_decay, decoding=choose.pick(DECODINGS))
+    v_decay, u_decay = vector(), NO_DECAY_FILTER - vector() * choose.pick((0, 0, 1))
+    readout = replace(readout, v_decay=frozen_ints(v_decay), u_decay=frozen_ints(u_decay))
+    return replace(readout, decoding=choose.pick(DECODINGS))
 
 
 def _weights(choose: Choices, rules: Arithmetic, shape: tuple[int, ...]) -> npt.NDArray[np.int32]:
