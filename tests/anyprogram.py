@@ -201,10 +201,10 @@ def _any_integrators(choose: Choices, readout: Readout) -> Readout:
 
     def vector() -> npt.NDArray[np.int64]:
         shape = choose.pick(((1,), readout.bias.shape))
-        some = choose.ints(0, 1, shape) if choose.pick((False, False, True)) else 1
+        some = choose.ints(0, 1, shape) if choose.pick((False, True)) else 1
         return choose.ints(*choose.pick(decays), shape) * some
 
-    v_decay, u_decay = vector(), NO_DECAY_FILTER - vector() * choose.pick((0, 0, 1))
+    v_decay, u_decay = vector(), NO_DECAY_FILTER - vector() * choose.pick((0, 1))
     readout = replace(readout, v_decay=frozen_ints(v_decay), u_decay=frozen_ints(u_decay))
     return replace(readout, decoding=choose.pick(DECODINGS))
 
