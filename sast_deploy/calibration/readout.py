@@ -13,6 +13,7 @@ from sast_deploy.calibration.moments import constant_trace
 from sast_deploy.calibration.objective import divergence
 from sast_deploy.calibration.scales import CLIP_SHARES
 from sast_deploy.calibration.task import Task
+from sast_deploy.compiler.build import biases_at_once, filter_gain
 from sast_deploy.compiler.choice import LayerChoice
 from sast_deploy.compiler.quantize import (
     Float64Array,
@@ -27,24 +28,25 @@ from sast_deploy.program.sums import real_sums, sums_over_time
 
 def choose_readout(task: Task, wanted: Float64Array) -> LayerChoice:
     """The choice of least loss. wanted: the float network's logits, (n, classes)."""
-    assert isinstance(task.layer, Readout)
-    total_bias = float(np.abs(task.bias).max()) * task.x.shape[1]
-    profile = task.profile
+    layer, profile, steps = task.layer, task.profile, task.x.shape[1]
+    assert isinstance(layer, Readout)
+    total_bias = float(np.abs(task.bias).max()) * biases_at_once(layer, steps)
+    gain = filter_gain(layer, steps) * task.input_max
     if not task.options.search:
-        scalings = [choose_readout_scaling(task.real, total_bias, profile)]
+        scalings = [choose_readout_scaling(task.real, total_bias, profile, gain)]
     else:
         largest = float(np.abs(task.aim).max())
         units = profile.weight_max / (CLIP_SHARES * largest)
-        scalings = [readout_scale(unit, len(task.real), total_bias, profile) for unit in units]
-    counts = task.x.reshape(*task.x.shape[:2], -1).sum(axis=1).astype(np.float64)
+        scalings = [readout_scale(unit, task.aim, total_bias, profile, gain) for unit in units]
+    counts = task.x.reshape(len(task.x), steps, -1).sum(axis=1).astype(np.float64)
     best: tuple[float, LayerChoice] | None = None
     for scaling in scalings:
         weight = task.rounded(scaling)
         if not weight.any():
             continue
         bias = _bias(task, weight, scaling)
-        if task.layer.sums:
-            logits = counts @ weight.T.astype(np.float64) * 2.0**scaling.exponent + task.x.shape[1] * bias
+        if layer.sums:
+            logits = counts @ weight.T.astype(np.float64) * 2.0**scaling.exponent + steps * bias
         else:
             logits = _leaky_logits(task, weight.astype(np.float64) * 2.0**scaling.exponent, bias)
         loss = divergence(wanted, logits)

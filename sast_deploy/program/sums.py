@@ -106,17 +106,34 @@ def weighted_bound(weight: Int32Array, x_max: int) -> int:
 def readout_reach(layer: Readout, arriving: int, steps: int) -> int:
     """A magnitude that no logit, membrane potential or product of its leak exceeds in so many steps.
 
-    arriving: the largest magnitude of a weighted sum after its shift. A leak makes no membrane larger, and
-    its rounding adds less than 1, so that |m| <= k |m| + c + b + 1 with what is kept, k < 1, bounds it too.
+    arriving: as in `integrated_reach`.
     """
-    neurons, reach = len(layer.weight), 0
-    decays = (per_neuron(decay, neurons).tolist() for decay in (layer.v_decay, layer.u_decay))
-    for bias, v, u in zip(layer.bias.tolist(), *decays, strict=True):
-        each = abs(bias) + (arriving if u == NO_DECAY_FILTER else -CURRENT.low)
-        ever = (each + 1 << LEAK_BITS) // v + 1 if v else steps * each
-        reach = max(reach, min(steps * each, ever))
+    reach = integrated_reach(layer, arriving, steps)
     product = (reach + 1) << LEAK_BITS if layer.v_decay.any() else reach
     return max(product, reach * steps if layer.decoding == "mean" else reach)
+
+
+def integrated_reach(layer: Readout, arriving: int, steps: int) -> int:
+    """A magnitude that no membrane potential of a readout exceeds in so many steps.
+
+    arriving: the largest magnitude of a weighted sum after its shift.
+    """
+    decays = (per_neuron(decay, len(layer.weight)).tolist() for decay in (layer.v_decay, layer.u_decay))
+    reach = 0
+    for bias, v, u in zip(layer.bias.tolist(), *decays, strict=True):
+        current = min(leaky_reach(arriving, u, steps), -CURRENT.low) if u < NO_DECAY_FILTER else arriving
+        reach = max(reach, leaky_reach(abs(bias) + current, v, steps))
+    return reach
+
+
+def leaky_reach(most: int, decay: int, steps: int) -> int:
+    """A magnitude that nothing exceeds to which each of so many steps adds up to `most`, after the leak.
+
+    A leak makes nothing larger, and its rounding adds less than 1: with k = 1 - decay / 4096 the magnitudes
+    obey |m| <= k |m| + 1 + most, and so never leave (most + 1) / (1 - k).
+    """
+    ever = ((most + 1) << LEAK_BITS) // decay + 1 if decay else steps * most
+    return min(steps * most, ever)
 
 
 def _exact_type(weight: Int32Array, x: Int64Array) -> type[np.float64] | type[np.int64]:

@@ -38,7 +38,8 @@ def print_compilation(
     if net.strict_reset and subtracts:
         out.print(f"{REFUSES} (neuron type SAST_LIF_SUBTRACT); `sast-deploy simulate` runs it.")
     elif not stock_loads(net.program):
-        out.print(f"{REFUSES}: it has no pools or upsamplings; `sast-deploy simulate` runs it.")
+        lacks = "it has no pools, upsamplings or leaky readouts"
+        out.print(f"{REFUSES}: {lacks}; `sast-deploy simulate` runs it.")
     else:
         out.print(f"note: {STOCK_WARNING if subtracts else STOCK_NOTE}")
     out.print(f"program {net.program.digest()}")

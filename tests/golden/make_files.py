@@ -2,8 +2,8 @@
 
     python -m tests.golden.make_files FOLDER
 
-The files in the repository are those of commit 0a62401, before-leak.net is of the first version that had it.
-What a later version changes in them, it changes in the files that people have.
+The files in the repository are those of commit 0a62401; before-leak.net and leaky.net are of the first version
+that had what they show. What a later version changes in them, it changes in the files that people have.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sast_deploy.data.split import Holdout
 from sast_deploy.engines.reference import run_reference
 from sast_deploy.netx.file import NetFile, read_net, write_net
 from sast_deploy.program.profile import load_profile
-from sast_deploy.program.program import Program
+from sast_deploy.program.program import Program, frozen_ints
 from sast_deploy.studies.tables.records import load_records, raw_text
 from sast_deploy.training import loop
 from sast_deploy.training.network.network import NetworkSpec
@@ -80,6 +80,14 @@ def write_known(program: Program, path: Path) -> dict[str, object]:
     known = make_known_answers(program)
     write_net(path, NetFile(program, load_profile("loihi-int4").text, known=known))
     return answers(program, known.frames)
+
+
+def leaky() -> Program:
+    """The same, whose readout leaks, filters some classes' currents, and gives its largest membranes."""
+    program = rich()
+    decays = frozen_ints([0, 300, 4096]), frozen_ints([1000, 4096, 4096])
+    last = replace(program.layers[-1], v_decay=decays[0], u_decay=decays[1], decoding="max")
+    return replace(program, layers=(*program.layers[:-1], last))
 
 
 def table() -> str:
@@ -143,6 +151,7 @@ def main(target: Path) -> None:
         "cache keys": cache_keys(),
         "rich.net": write_known(rich(), target / "rich.net"),
         "before-leak.net": write_known(before_leak(), target / "before-leak.net"),
+        "leaky.net": write_known(leaky(), target / "leaky.net"),
         "runs": [each.name for each in load_records([target / "runs.json"])],
     }
     expected["compiled.net"] = answers(read_net(target / "compiled.net").program, data.test.frames)

@@ -28,7 +28,7 @@ from tests.golden import make_files
 from tests.golden.make_files import FILES, PLAN, SIMULATE, SPEC, answers, frames_of
 
 EXPECTED = json.loads((FILES / "expected.json").read_text())
-RICH = {"rich.net": make_files.rich, "before-leak.net": make_files.before_leak}
+RICH = {"rich.net": make_files.rich, "before-leak.net": make_files.before_leak, "leaky.net": make_files.leaky}
 NETS = ("compiled.net", *RICH)
 
 

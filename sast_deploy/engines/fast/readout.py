@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,11 @@ class ReadoutPlan:
     vectors: Array
     rules: Array
 
+    @cached_property
+    def sums(self) -> bool:
+        """As the layer says, asked for once: a sample is classified in the time of ten such questions."""
+        return self.layer.sums
+
     def check(self, steps: int, where: str) -> None:
         """CompileError where 64 bits may not hold what so many steps add up to."""
         needed, most = readout_reach(self.layer, self.arriving, steps), np.iinfo(np.int64).max
@@ -94,7 +100,7 @@ def read_out(plan: ReadoutPlan, x: Array, logits: npt.NDArray[np.int64]) -> None
     layer, total = plan.layer, np.empty(plan.weight.shape[1], plan.widths.total)
     limit, delay = plan.widths.partial_inputs, int(layer.delay[0])
     common = (x, plan.weight, plan.partial, total, delay, limit, plan.rules)
-    if layer.sums:
+    if plan.sums:
         run_sums(*common, plan.vectors[BIAS], logits)
     else:
         run_integrators(*common, plan.vectors, DECODINGS.index(layer.decoding), logits)
