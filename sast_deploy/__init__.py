@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         classify as classify,
         compare as compare,
         compile as compile,
+        export as export,
         inputs as inputs,
         inspect as inspect,
         load as load,
@@ -96,8 +97,8 @@ if TYPE_CHECKING:
 # The public names of each module; a test compares them with what type checkers see above.
 _NAMES = {
     "api": (
-        "Net", "Simulation", "classifier", "classify", "compare", "compile", "inputs", "inspect", "load",
-        "simulate", "trace", "verify",
+        "Net", "Simulation", "classifier", "classify", "compare", "compile", "export", "inputs",
+        "inspect", "load", "simulate", "trace", "verify",
     ),
     "base.errors": ("SastError",),
     "base.progress": ("Observer", "observe"),

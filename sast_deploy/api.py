@@ -4,6 +4,7 @@
     simulate  Net, frames -> Simulation                    verify    Net -> Verification
     inspect   Net -> Inspection                            compare   Net, Net -> NetComparison
     trace     Net, one sample -> SampleTrace               classify  Net, recording -> Classification
+    export    Net -> files for C, hardware, NumPy
 
 Silent: who wants to hear how far it is observes (`base.progress`). Errors are SastErrors, one line each;
 only an object that cannot be, such as a FloatDense with NaN among its weights, is a ValueError.
@@ -36,7 +37,10 @@ from sast_deploy.data.request import DataRequest
 from sast_deploy.engines import ENGINE_NAMES, EngineName
 from sast_deploy.engines.registry import LavaOptions, run_engine
 from sast_deploy.engines.stockrun import run_in_chunks
+from sast_deploy.exchange import MAINS, READERS, TARGET_NAMES
 from sast_deploy.exchange.network import ImportedNetwork, load_network
+from sast_deploy.exchange.subject import Subject
+from sast_deploy.exchange.targets import Export, export_program
 from sast_deploy.netx.export import EXPORT, net_origin
 from sast_deploy.netx.file import NetFile, profile_of, read_net, write_net
 from sast_deploy.netx.foreign.frames import stock_frames
@@ -79,6 +83,8 @@ _ARGUMENTS: dict[str, rules.Rule] = {
     "sample": rules.COUNT,
     "samples": _Maybe(rules.Whole(1, rules.COUNT.high)), "check": _Maybe(rules.COUNT),
     "engine": _ENGINE, "engines": rules.Items(_ENGINE, fewest=1), "overwrite": rules.Flag(),
+    "folder": _PATH, "to": rules.Choice(TARGET_NAMES), "main": _Maybe(rules.Choice(MAINS)),
+    "reader": _Maybe(rules.Choice(READERS)),
     "lava": _Maybe(rules.Instance((LavaOptions,))), "stock": _Maybe(rules.Instance((StockUse,))),
 }  # fmt: skip
 
@@ -603,4 +609,41 @@ def inspect(net: Net, frames: npt.ArrayLike | Inputs | None = None) -> Inspectio
         return inspect_stock(net.content)
     saturation = None if frames is None else count_saturated(net.program, inputs(net, frames).frames)
     found = inspect_net(net.file, net.path, saturation)
-    return replace(found, notes=(*net.warnings, *found.notes))
+    compiled = () if net.compilation is None else net.compilation.notes
+    return replace(found, notes=(*net.warnings, *compiled, *found.notes))
+
+
+def export(
+    net: Net,
+    folder: File,
+    *,
+    to: str,
+    main: str | None = None,
+    reader: str | None = None,
+    stock: StockUse | None = None,
+    overwrite: bool = False,
+) -> Export:
+    """Write a network for other tools into a folder, whole or not at all; with known answers to check it by.
+
+    to: "nir", a NIR graph; "c", C99 without malloc or floats, packed weights; "mem", a file for $readmemh of
+    every array; "npz", arrays and a runner that needs NumPy alone. reader: of "nir", "any" or the framework
+    that it is for. main: of "c", what its program does: "known" replays the known answers, "stdin" classifies
+    frames. stock: how a stock NetX network is used; its steps, above all.
+
+    Raises:
+        UsageError: an option of another target. OutputError: the folder cannot be written, or holds what is
+            not this export's. CompileError, ExchangeError: the target cannot express it: which layer, why.
+
+    >>> sorted(sast.export(net, "for-c", to="c").artefacts.files)[:3]
+    ['Makefile', 'README.md', 'known.h']
+    """
+    _check(net=net, folder=folder, to=to, main=main, reader=reader, stock=stock, overwrite=overwrite)
+    if isinstance(net.content, StockNet):
+        if stock is None:
+            todo = "stock = sast.StockUse(steps=...) says so"
+            raise UsageError("a stock NetX file does not say how it is used", where=net.path, todo=todo)
+        subject = Subject(net.content.program(stock).program)
+    else:
+        _refuse_idle("is for stock NetX files", stock=stock)
+        subject = Subject(net.program, net.content.known)
+    return export_program(subject, Path(folder), to, {"main": main, "reader": reader}, overwrite)

@@ -30,6 +30,7 @@ from sast_deploy.commands.completion import completion_command
 from sast_deploy.commands.data import data_group
 from sast_deploy.commands.doctor import doctor_command
 from sast_deploy.commands.evaluate import evaluate_command
+from sast_deploy.commands.export import export_command
 from sast_deploy.commands.finetune import finetune_command
 from sast_deploy.commands.importing import import_command
 from sast_deploy.commands.inspect import inspect_command
@@ -61,7 +62,8 @@ Exit codes: """ + "; ".join(f"{code:d} {meaning}" for code, meaning in EXIT_CODE
 SECTIONS = {
     "Data": ("data",),
     "Train": ("train", "finetune", "evaluate"),
-    "Compile": ("import", "compile"),
+    "Exchange": ("import", "export"),
+    "Compile": ("compile",),
     "Run and decide": ("simulate", "classify", "verify", "inspect", "compare", "trace"),
     "Study": ("analyse", "sweep", "tables"),
     "Installation": ("doctor", "completion"),
@@ -85,6 +87,7 @@ for command in (
     classify_command,
     trace_command,
     compare_nets_command,
+    export_command,
     evaluate_command,
     analyse_command,
     sweep_command,

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from sast_deploy.program.fixedpoint import OVERFLOWS, RESET_ORDERS, ROUNDINGS, Arithmetic, QFormat
 from sast_deploy.program.program import (
+    DECODINGS,
     NO_DECAY_FILTER,
     Conv2d,
     Dense,
@@ -92,12 +93,14 @@ def any_rules(choose: Choices, weight_bits: int | None = None, orders: bool = Fa
 
 
 def any_program(
-    choose: Choices, rules: Arithmetic | None = None, upsamples: bool = False, orders: bool = False
-) -> Program:
+    choose: Choices, rules: Arithmetic | None = None, upsamples: bool = False, orders: bool = False,
+    integrates: bool = False,
+) -> Program:  # fmt: skip
     """One to three layers of any kind and geometry, and mostly a readout.
 
-    upsamples: whether one of them may be an upsampling; orders: as in `any_rules`. Each seed's program from
-    before there were any stays.
+    upsamples: whether one of them may be an upsampling; orders: as in `any_rules`; integrates: whether there
+    is a readout in any case, which may leak, filter and decode in any way. Each seed's program from before
+    there was any of these stays.
     """
     rules = rules or any_rules(choose, orders=orders)
     interval = choose.pick((0, 0, 0, 1, 2, 5))
@@ -108,8 +111,9 @@ def any_program(
         makers = (_any_dense, *of_maps) if len(shape) == 3 else (_any_dense,)
         layers.append(choose.pick(makers)(choose, rules, shape, interval))
         shape = layers[-1].out_shape(shape)
-    if isinstance(layers[-1], Resampling) or choose.pick((True, True, False)):
-        layers.append(_any_readout(choose, rules, shape))
+    if integrates or isinstance(layers[-1], Resampling) or choose.pick((True, True, False)):
+        readout = _any_readout(choose, rules, shape)
+        layers.append(_any_integrators(choose, readout) if integrates else readout)
         shape = layers[-1].out_shape(shape)
     largest, neurons = choose.pick((1, 4, 255)), sum(_neurons(first, layers))
     steps = choose.pick([n for n in STEPS if n * neurons <= MOST_WORK])
@@ -197,6 +201,19 @@ def _any_readout(choose: Choices, rules: Arithmetic, shape: Shape) -> Readout:
     weight = _weights(choose, rules, (classes, int(np.prod(shape))))
     bias = frozen_ints(choose.ints(-9, 9, (classes,)))
     return Readout(weight, bias, choose.integer(-4, 3), _delay(choose, (1,)))
+
+
+def _any_integrators(choose: Choices, readout: Readout) -> Readout:
+    decays = ((2048, 2048), (0, 0), (1, 1), (4095, 4095), (4096, 4096), (0, 4096))
+
+    def vector() -> npt.NDArray[np.int64]:
+        shape = choose.pick(((1,), readout.bias.shape))
+        some = choose.ints(0, 1, shape) if choose.pick((False, True)) else 1
+        return choose.ints(*choose.pick(decays), shape) * some
+
+    v_decay, u_decay = vector(), NO_DECAY_FILTER - vector() * choose.pick((0, 1))
+    readout = replace(readout, v_decay=frozen_ints(v_decay), u_decay=frozen_ints(u_decay))
+    return replace(readout, decoding=choose.pick(DECODINGS))
 
 
 def _weights(choose: Choices, rules: Arithmetic, shape: tuple[int, ...]) -> npt.NDArray[np.int32]:

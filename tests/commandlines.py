@@ -30,12 +30,31 @@ seed = 0
 profiles = ["loihi-int8"]
 """
 
+NET_TOML = """
+input = [2, 2, 2]
+steps = 4
+reset = "subtract"
+reset_order = "before-leak"
+[[layers]]
+kind = "dense"
+weight = "0.weight"
+bias = "0.bias"
+norm = "1"
+threshold = 0.5
+leak = 0.9
+[[layers]]
+kind = "readout"
+weight = "2.weight"
+bias = "2.bias"
+"""
+
 # Relative to the folder that `make_folder` fills; what is written begins with "out".
 WORKING: dict[str, list[str]] = {
     "train": ["--dataset", "nmnist", "--data-root", "bands", "--epochs", "1", "-o", "out/train/ckpt.pt"],
     "finetune": ["ckpt.pt", "--data-root", "bands", "--epochs", "1", "-o", "out/finetune/ckpt.pt"],
     "evaluate": ["ckpt.pt", "--data-root", "bands"],
     "analyse": ["ckpt.pt", "--data-root", "bands", "--parts", "drop,margins", "-o", "out/analysis.json"],
+    "import": ["state.pt", "--describe", "net.toml", "-o", "out/imported.h5"],
     "compile": ["ckpt.pt", "--profile", "loihi-int4", "-o", "out/new.net"],
     "simulate": ["own.net", "--data-root", "bands", "--check", "2", "--report", "out/report.json"],
     "verify": ["own.net", "--data-root", "bands", "--samples", "2"],
@@ -43,6 +62,7 @@ WORKING: dict[str, list[str]] = {
     "classify": ["own.net", "bands/Test/3/00001.bin"],
     "trace": ["own.net", "--data-root", "bands", "-o", "out/trace.npz", "--plot", "out/trace.svg"],
     "compare": ["own.net", "own.net", "--data-root", "bands", "--samples", "4"],
+    "export": ["own.net", "--to", "c", "-o", "out/c"],
     "sweep": ["study.toml", "--data-root", "bands", "-o", "out/sweep", "--jobs", "1"],
     "tables": ["swept", "-o", "out/runs.json"],
     "data info": ["--dataset", "nmnist", "--data-root", "bands"],
@@ -77,6 +97,7 @@ def make_folder(folder: Path, chain: Path, bands: Path) -> Path:
     shutil.copy(chain / "runs/sast/ckpt.pt", folder / "ckpt.pt")
     shutil.copy(chain / "netx_exports/sast-loihi-int4.net", folder / "own.net")
     (folder / "study.toml").write_text(STUDY)
+    write_state(folder)
     write_mnist(folder / "mnist")
     options = ["--mnist-dir", str(folder / "mnist"), "--train", "6", "--test", "3"]
     assert run(["data", "simulate", *options, "-o", str(folder / "simulated")]) == 0
@@ -85,6 +106,15 @@ def make_folder(folder: Path, chain: Path, bands: Path) -> Path:
     study = [str(folder / "study.toml"), "--data-root", str(bands), "--jobs", "1"]
     assert run(["sweep", *study, "-o", str(folder / "swept")]) == 0
     return folder
+
+
+def write_state(folder: Path) -> None:
+    """A state_dict of somebody else's torch, and the description of its network."""
+    import torch
+
+    net = torch.nn.Sequential(torch.nn.Linear(8, 5), torch.nn.BatchNorm1d(5), torch.nn.Linear(5, 3))
+    torch.save(net.state_dict(), folder / "state.pt")
+    (folder / "net.toml").write_text(NET_TOML)
 
 
 TRACE = "EXECUTED"

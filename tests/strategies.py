@@ -7,7 +7,6 @@ neurons and small numbers.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -51,10 +50,15 @@ def arithmetics(draw: Callable[[st.SearchStrategy[T]], T], weight_bits: int) -> 
     return any_rules(Drawn(draw), weight_bits, orders=True)
 
 
+def ordered_program(choose: Choices) -> Program:
+    """Of every kind, with either order of a reset by subtraction."""
+    return any_program(choose, orders=True)
+
+
 @st.composite
 def cases(
     draw: Callable[[st.SearchStrategy[T]], T],
-    make: Callable[[Choices], Program] = partial(any_program, orders=True),
+    make: Callable[[Choices], Program] = ordered_program,
     samples: int = 2,
 ) -> Case:
     """A program and frames for it, (samples, time, C, H, W)."""

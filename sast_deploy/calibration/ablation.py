@@ -54,7 +54,7 @@ def ablate(
         work = Workbench(network, plain, name, fit, choose, seed)
     except CompileError as error:
         return tuple(AblationRow(row, None, None, str(error)) for row, _, _ in ROWS)
-    wanted = run_float(network, work.plain.program, test.frames).logits
+    wanted = run_float(network, test.frames).logits
     found = []
     for row, scale, options in ROWS:
         compilation, refused = work.compile(options, replace(plain, weight_scale=scale))

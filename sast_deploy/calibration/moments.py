@@ -5,8 +5,9 @@ the membrane through the leaky trace of the inputs
 
     y_t = alpha * y_{t-1} + x_t,    error of the membrane = (W - A) y_t
 
-and its mean square is the quadratic form of W - A in H = E[y y^T]. A readout sums over time: alpha = 1, and
-only the last step counts. A convolution sees patches; positions are drawn at random.
+and its mean square is the quadratic form of W - A in H = E[y y^T]. A current filter is such a trace before
+it. A readout that sums over time: alpha = 1, and only the last step counts. A convolution sees patches;
+positions are drawn at random.
 """
 
 from __future__ import annotations
@@ -40,8 +41,13 @@ class Moments:
     wanted: Float64Array
 
 
-def measure(layer: Weighted, x: npt.NDArray[Any], wanted: npt.NDArray[Any], alpha: float) -> Moments:
-    """Moments of the integer network's inputs x and the float network's, both (n, T, *in_shape)."""
+def measure(
+    layer: Weighted, x: npt.NDArray[Any], wanted: npt.NDArray[Any], alpha: float, kappa: float = 0.0
+) -> Moments:
+    """Moments of the integer network's inputs x and the float network's, both (n, T, *in_shape).
+
+    kappa: what a step keeps of the current.
+    """
     samples, steps, *shape = x.shape
     groups = layer.groups if isinstance(layer, Conv2d) else 1
     size = layer.weight[0].size
@@ -52,8 +58,8 @@ def measure(layer: Weighted, x: npt.NDArray[Any], wanted: npt.NDArray[Any], alph
     for low in range(0, samples, chunk):
         part = slice(low, low + chunk)
         places = _places(layer, x[part], samples * steps, rng)
-        y = _seen(layer, x[part], alpha, places)
-        f = y if wanted is x else _seen(layer, wanted[part], alpha, places)
+        y = _seen(layer, x[part], alpha, kappa, places)
+        f = y if wanted is x else _seen(layer, wanted[part], alpha, kappa, places)
         for group in range(groups):
             second[group] += y[group].T @ y[group]
             if f is not y:
@@ -97,11 +103,13 @@ def leaky(x: npt.NDArray[Any], alpha: float) -> npt.NDArray[np.float32]:
     return y
 
 
-def _seen(layer: Weighted, x: npt.NDArray[Any], alpha: float, places: Any) -> npt.NDArray[np.float32]:
+def _seen(
+    layer: Weighted, x: npt.NDArray[Any], alpha: float, kappa: float, places: Any
+) -> npt.NDArray[np.float32]:
     """float32 (groups, rows, d): the traces that the weights of each group meet."""
-    if isinstance(layer, Readout):
+    if isinstance(layer, Readout) and layer.sums:
         return np.asarray(x.reshape(*x.shape[:2], -1).sum(axis=1).astype(np.float32)[None])
-    traces = leaky(x, alpha)
+    traces = leaky(leaky(x, kappa) if kappa else x, alpha)
     if not isinstance(layer, Conv2d):
         return np.asarray(traces.reshape(1, -1, layer.weight.shape[1]))
     return _patches(layer, traces, places)

@@ -11,13 +11,13 @@ import numpy.typing as npt
 from sast_deploy.calibration.hidden import choose_hidden
 from sast_deploy.calibration.moments import Moments, compensated, measure
 from sast_deploy.calibration.place import Place
-from sast_deploy.calibration.readout import choose_readout
+from sast_deploy.calibration.readout import choose_readout, is_linear
 from sast_deploy.calibration.rounding import prepare
 from sast_deploy.calibration.scales import moment_points
-from sast_deploy.calibration.targets import Frames, Targets, leak_of, real_weights
+from sast_deploy.calibration.targets import Frames, Targets, filter_of, leak_of, real_weights
 from sast_deploy.calibration.task import Options, Seen, Task
 from sast_deploy.compiler.choice import LayerChoice
-from sast_deploy.compiler.floatnet import FloatNetwork, FloatReadout, FloatResampling, FloatSpiking
+from sast_deploy.compiler.floatnet import FloatNetwork, FloatResampling, FloatSpiking
 from sast_deploy.compiler.quantize import Float64Array
 from sast_deploy.program.profile import Profile
 from sast_deploy.program.program import Program, Readout, Resampling
@@ -69,7 +69,7 @@ class Solver:
         if isinstance(trained, FloatResampling) or weights is None:
             raise ValueError(f"layer {index} of program and network differ")
         real = weights.reshape(len(weights), -1)
-        centred = isinstance(trained, FloatReadout) and options.measures
+        centred = isinstance(layer, Readout) and options.measures and is_linear(layer)
         if centred:
             real = real - real.mean(axis=0)
         profile = replace(self.profile, clipping="mse") if options.clipping else self.profile
@@ -84,13 +84,13 @@ class Solver:
         """What the layer's integers should be, and what its inputs tell."""
         if not options.measures:
             return real, Seen()
-        leak = leak_of(self.network, index)
+        leak, kappa = leak_of(self.network, index), filter_of(self.network, index)
         if x is self.frames:
             if self.first is None:
-                moments = measure(layer, x, x, leak)
+                moments = measure(layer, x, x, leak, kappa=kappa)
                 self.first = Seen(moments, prepare(moments), self._points(layer, real, moments))
             return real, self.first
-        moments = measure(layer, x, wanted, leak)
+        moments = measure(layer, x, wanted, leak, kappa=kappa)
         aim = compensated(real, moments) if options.rounding else real
         feedback = prepare(moments) if options.rounding else ()
         return aim, Seen(moments, feedback, self._points(layer, aim, moments) if options.search else None)

@@ -93,8 +93,8 @@ def calibrate(
     alone. The result depends on the arguments and on nothing else.
 
     Raises:
-        UsageError: an unknown step. CompileError: what `compile_network` refuses without calibration, and a
-            network with more than calibration knows (targets.py).
+        UsageError: an unknown step. CompileError: what `compile_network` refuses without calibration, and
+            recurrent weights.
     """
     ordered = [step for step in ordered_steps(steps) if step != "clipping" or profile.clipping != "mse"]
     work = Workbench(network, profile, name, fit, choose, seed)
@@ -138,9 +138,9 @@ class Workbench:
         widest = max(int(np.prod(shape)) for shape in program.shapes()[1:]) * network.steps
         self.fit = subsample(fit, max(1, min(FIT_SAMPLES, FIT_SPIKES // widest)), seed)
         self.choose = subsample(choose, max(1, min(CHOOSE_SAMPLES, CHOOSE_SPIKES // widest)), seed)
-        targets = run_float(network, program, self.fit.frames)
+        targets = run_float(network, self.fit.frames)
         self.solver = Solver(network, profile, program, np.asarray(self.fit.frames), targets)
-        self.wanted = run_float(network, program, self.choose.frames).logits
+        self.wanted = run_float(network, self.choose.frames).logits
 
     def compile(self, options: Options, profile: Profile | None = None) -> tuple[Compilation | None, str]:
         """The network with the choices of one pass; None and the reason where the compiler refuses them.

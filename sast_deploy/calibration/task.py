@@ -84,7 +84,7 @@ class Task:
     def mean_error(self, weight: Int32Array, scaling: Scaling) -> Float64Array:
         """(neurons,): by how many LSBs the leaky trace of the weighted sums is too large, mean over steps.
 
-        Against the float network's own inputs; of a readout, which does not leak, after the last step.
+        Against the float network's own inputs; of a readout, by how much its logits are.
         """
         if (moments := self.seen.moments) is None:
             return np.zeros(len(self.real))

@@ -88,7 +88,7 @@ def finetune_command(
     from sast_deploy.program.profile import load_profile
     from sast_deploy.show.evaluation import finetuning_lines
     from sast_deploy.training.batches import pick_device
-    from sast_deploy.training.checkpoint import load_checkpoint
+    from sast_deploy.training.checkpoint import load_checkpoint, to_float_network
 
     if run["resume"]:
         refuse_ignored(["overwrite"], "with --resume", "give one of them")
@@ -103,9 +103,12 @@ def finetune_command(
     found, out = load_recorded(checkpoint, trained.data, trained.frames, data), console()
     out.print(f"{checkpoint} -> {profile.name}; data: {found.info.provenance}")
     warn(*found.info.warning(trained.data))
-    resets = trained.network.reset, profile.arithmetic.reset
-    if resets[0] != resets[1]:
-        warn("note: trained with reset {!r}; from here on with the profile's, {!r}".format(*resets))
+    network = to_float_network(trained)
+    rules = profile.obeying(network.reset_order).arithmetic
+    for before, now in ((network.reset, rules.reset), (network.reset_order, rules.reset_order)):
+        if before != now:
+            warn(f"note: trained with reset {before!r}; from here on with the profile's, {now!r}")
+            break
     result = finetune(trained, profile, found, recipe, path, source=file_digest(checkpoint), **run)
     if not result.already_finished:
         out.print(*finetuning_lines(result.checkpoint))

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from sast_deploy.base.errors import UsageError
 from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import command
 from sast_deploy.commands.completing import profiles
+from sast_deploy.commands.foreign import GraphOptions, graph_options, own_integers, read_foreign
 from sast_deploy.commands.options import OUTPUT, PATH, console, option, refuse_ignored, titled
-from sast_deploy.commands.shared import FOLDERS, data_options, frame_options, overwrite_option
+from sast_deploy.commands.shared import data_options, frame_options, overwrite_option
 
 if TYPE_CHECKING:
-    from sast_deploy.data import FrameOptions, FrameSet
+    from sast_deploy.data import FrameOptions
     from sast_deploy.data.request import DataRequest
-    from sast_deploy.exchange.network import ImportedNetwork
-
-FRAMES = ("steps", "binning", "encoding", "clip", "size", "duration_us")
 
 
 @command(
@@ -27,6 +24,7 @@ FRAMES = ("steps", "binning", "encoding", "clip", "size", "duration_us")
     "sast-deploy import net.pt --describe net.toml -o imported.h5",
     "sast-deploy import net.pt --describe net.toml --dataset nmnist --steps 10 -o imported.h5",
     "sast-deploy import net.pt --describe net.toml --profile loihi-int4 -o imported.net",
+    "sast-deploy import net.nir --from snntorch --reset subtract --steps 20 -o imported.h5",
 )
 @click.argument("file", type=PATH)
 @titled(
@@ -34,6 +32,7 @@ FRAMES = ("steps", "binning", "encoding", "clip", "size", "duration_us")
     option("--describe", type=PATH, help="Description of the layers in TOML: docs/your-network.md."),
     option("--name", help="Default: the file's."),
 )
+@graph_options
 @titled(
     "Hardware",
     option("--profile", default="loihi-int8", show_default=True, shell_complete=profiles,
@@ -52,13 +51,14 @@ def import_command(
     file: Path,
     describe: Path | None,
     name: str | None,
+    graph: GraphOptions,
     profile: str,
     data: DataRequest,
     frames: FrameOptions,
     output: Path,
     overwrite: bool,
 ) -> None:
-    """Read FILE, the tensors that torch.save(net.state_dict(), FILE) wrote; nothing in it is run.
+    """Read FILE, a NIR graph or the tensors of torch.save(net.state_dict(), FILE); nothing in it is run.
 
     With --dataset the recordings that it was trained on belong to it from then on, and how events became
     frames: compile --calibrate, simulate and verify find them again. Its accuracy on the test split is
@@ -69,69 +69,26 @@ def import_command(
     from sast_deploy.exchange.network import FLOAT_FILE
     from sast_deploy.netx.export import EXPORT
     from sast_deploy.show.compilation import compilation_facts, print_compilation
+    from sast_deploy.show.evaluation import imported_facts, imported_line
 
     compiled, out = output.suffix == ".net", console()
     if not compiled:
         refuse_ignored(["profile"], "is for an output that ends in .net", "compile it with it afterwards")
-    read = [each for each in (file, describe) if each is not None]
-    kind = EXPORT if compiled else FLOAT_FILE
-    check_output(output, kind, None if overwrite else {}, inputs=read, overwrite=overwrite)
-    imported = _imported(file, describe, name, _recordings(data, frames))
+    read, kind = [each for each in (file, describe) if each is not None], EXPORT if compiled else FLOAT_FILE
+    check_output(output, kind, {}, inputs=read, overwrite=overwrite)  # `save` asks of which run it is
+    imported = read_foreign(file, describe, name, graph, data, frames)
     out.print(*(f"{file}: {note}" for note in imported.notes))
-    out.print(_summary(imported))
+    out.print(imported_line(imported))
+    compiled_facts = None
     if not compiled:
         imported.save(output, overwrite=overwrite)
-        compiled_facts = None
+    elif (program := own_integers(file)) is not None:
+        refuse_ignored(["profile"], "is for real numbers: this file holds integers of ours")
+        api.Net.from_program(program).save(output, overwrite=overwrite)
     else:
         net = api.compile(imported, profile, source=file).save(output, overwrite=overwrite)
         assert net.compilation is not None
         print_compilation(net.file, net.compilation, None, out)
         compiled_facts = compilation_facts(net.file, net.compilation, None)
     out.print(f"wrote {output}")
-    answer({"network": output, **_facts(imported), "compilation": compiled_facts})
-
-
-def _facts(imported: ImportedNetwork) -> dict[str, Any]:
-    network = imported.network
-    return {
-        "name": imported.name, "notes": imported.notes, "shapes": network.shapes(), "steps": network.steps,
-        "reset": network.reset, "reset_order": network.reset_order, "comparison": network.comparison,
-        "classes": network.classes, "metrics": imported.metrics,
-    }  # fmt: skip
-
-
-def _recordings(data: DataRequest, frames: FrameOptions) -> FrameSet | None:
-    if not data.dataset:
-        alone = (*FOLDERS, *FRAMES)
-        refuse_ignored(alone, "without --dataset", "add --dataset NAME")
-        return None
-    data.refuse_idle()
-    return data.load(frames)
-
-
-def _imported(file: Path, describe: Path | None, name: str | None, data: FrameSet | None) -> ImportedNetwork:
-    from sast_deploy.exchange.statedict import from_state_dict
-
-    if describe is None:
-        raise UsageError(
-            "--describe is missing: tensors alone do not say what network they are", where=file,
-            expected="a description in TOML", todo="see docs/your-network.md",
-        )  # fmt: skip
-    return from_state_dict(file, describe, name=name, data=data)
-
-
-def _summary(imported: ImportedNetwork) -> str:
-    from sast_deploy.base.text import percent
-    from sast_deploy.reports.accuracy import Accuracy
-
-    network = imported.network
-    shapes = " -> ".join("x".join(map(str, shape)) for shape in network.shapes())
-    order = f" {network.reset_order}" if network.reset == "subtract" else ""
-    line = f"{imported.name}: {shapes}, {network.steps} steps, reset {network.reset}{order}"
-    if not (test := imported.metrics.get("test")):
-        return line
-    count = test["samples"]
-    low, high = map(percent, Accuracy(round(test["hard"] * count), count).interval)
-    return f"{line}; accuracy {percent(test['hard'])} ({low} to {high}) on {count} test samples"
-
-
+    answer({"network": output, **imported_facts(imported), "compilation": compiled_facts})

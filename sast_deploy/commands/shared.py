@@ -42,14 +42,14 @@ def _request(**values: Any) -> DataRequest:
 
 
 def data_options(default: str | None) -> Callable[[Function], Function]:
-    """--dataset, --data-root, --holdout, --holdout-seed, --cache-dir as one DataRequest, `data`."""
-    otherwise = f"default {default}" if default else "default: the one it was trained on"
+    """--dataset and others as one DataRequest, `data`. default: None: what is recorded; "": there is none."""
+    otherwise = "default: the one it was trained on" if default is None else f"default {default or 'none'}"
     dataset = option(
         "--dataset", default=default, metavar="NAME", shell_complete=datasets,
         help="nmnist, auto, digits-saccade, nmnist-simulated, dvsgesture, cifar10dvs, "
         f"tonic:<ClassName>, or folder:PATH for recordings of your own; {otherwise}.",
     )  # fmt: skip
-    first = "" if default else "the one it was trained from, else "
+    first = "the one it was trained from, else " if default is None else ""
     return gathered("data", _request, "Data", dataset, *_folders(first))
 
 

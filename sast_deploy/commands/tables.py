@@ -74,5 +74,7 @@ def _print(tables: Iterable[Table], as_markdown: bool) -> None:
 
     out = console()
     for table in tables:
-        lines = (Line(line, whole=True) for line in markdown(table).split("\n"))
-        out.print(*(lines if as_markdown else (table, "")))
+        if as_markdown:
+            out.print(*(Line(line, whole=True) for line in markdown(table).split("\n")))
+        else:
+            out.print(table, "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from sast_deploy.compiler.quantize import (
     Scaling,
     choose_readout_scaling,
     choose_scaling,
+    constant_gain,
     gain_errors,
     quantize,
 )
@@ -33,6 +34,7 @@ from sast_deploy.program.profile import Profile
 from sast_deploy.program.program import (
     CURRENT,
     LEAK_BITS,
+    NO_DECAY,
     NO_DECAY_FILTER,
     UNFILTERED,
     Conv2d,
@@ -46,7 +48,7 @@ from sast_deploy.program.program import (
     frozen_ints,
     per_neuron,
 )
-from sast_deploy.program.sums import weighted_layers
+from sast_deploy.program.sums import readout_reach, weighted_layers
 from sast_deploy.proofs.bounds import LayerProof, NeuronBounds, bound_neurons, prove, signed_bits
 from sast_deploy.proofs.intervals import firing_limit
 
@@ -70,11 +72,15 @@ class LayerFacts:
 
 @dataclass(frozen=True, eq=False)
 class Compilation:
-    """The program, what is known of each weighted layer, and warnings for a person, one line each."""
+    """The program, what is known of each weighted layer, and what a person should know, one line each.
+
+    warnings: of what may cost accuracy. notes: of leaks that are no multiple of 1/4096, where it does not.
+    """
 
     program: Program
     layers: tuple[LayerFacts, ...]
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def compile_network(
@@ -88,7 +94,7 @@ def compile_network(
     Raises:
         CompileError: weights that all become zero, a threshold that rounds to zero or leaves the state's
             range, a bias that leaves it, an accumulator wider than the profile's, a filtered current that may
-            wrap, choices that do not fit the network or the profile.
+            wrap, a readout that 64 bits may not hold, choices that do not fit the network or the profile.
     """
     return _Builder(network, profile, choices or {}).build(name)
 
@@ -99,6 +105,7 @@ class _Builder:
         self.profile = profile.obeying(network.reset_order, network.comparison)
         self.losses: list[tuple[float, float]] = []  # share clipped and rms error of each weighted layer
         self.warnings: list[str] = []
+        self.notes: list[str] = []
         # What the next layer's weights see: the real value of one integer unit, and the largest integer.
         self.input_unit, self.input_max = 1.0 / network.input_clip, network.input_max
 
@@ -119,8 +126,10 @@ class _Builder:
         bounds = bound_neurons(program)
         self._check_sums(program, bounds)
         _check_currents(program, bounds)
+        _check_logits(program, bounds)
         facts = [LayerFacts(p, *loss) for p, loss in zip(prove(program, bounds), self.losses, strict=True)]
-        return Compilation(program, tuple(facts), (*self.warnings, *_silent(program, bounds)))
+        warnings = (*self.warnings, *_silent(program, bounds))
+        return Compilation(program, tuple(facts), warnings, tuple(self.notes))
 
     def _compare_resets(self) -> None:
         trained, rules = self.network, self.profile.arithmetic
@@ -158,16 +167,26 @@ class _Builder:
         self, layer: FloatReadout, real: Float64Array, choice: LayerChoice | None, where: str
     ) -> Readout:
         self._refuse_zeros(real, where)
+        v_decay, u_decay = NO_DECAY, UNFILTERED
+        if layer.leak is not None:
+            v_decay = self._decay("leak", layer.leak.astype(np.float64), where)
+        if layer.current_leak is not None:
+            u_decay = self._decay("current_leak", layer.current_leak.astype(np.float64), where)
+        nothing = (frozen_ints(np.zeros(real.shape)), frozen_ints(np.zeros(len(real))), 0)
+        readout = Readout(*nothing, layer.delay, v_decay, u_decay, layer.decoding)
         if choice is None:
-            total_bias = float(np.abs(layer.bias).max()) * self.network.steps
-            choice = LayerChoice(choose_readout_scaling(real, total_bias, self.profile))
+            total_bias = float(np.abs(layer.bias).max()) * biases_at_once(readout, self.network.steps)
+            gain = filter_gain(readout, self.network.steps) * self.input_max
+            choice = LayerChoice(choose_readout_scaling(real, total_bias, self.profile, gain))
         elif choice.centred:
             real = real - real.mean(axis=0)
         scaling, weight = choice.scaling, choice.weights(real, self.profile)
         bias = choice.lsbs(layer.bias, choice.bias, self.profile)
-        self._bound(np.abs(bias), INT32.max // self.network.steps, where, "bias")
+        most = INT32.max // biases_at_once(readout, self.network.steps)
+        self._bound(np.abs(bias), most, where, "bias")
         self._note(where, real, weight, scaling)
-        return Readout(frozen_ints(weight), frozen_ints(bias), scaling.exponent, layer.delay)
+        fixed = frozen_ints(weight), frozen_ints(bias)
+        return replace(readout, weight=fixed[0], bias=fixed[1], weight_exp=scaling.exponent)
 
     def _spiking(
         self, layer: FloatSpiking, real: Float64Array, choice: LayerChoice | None, where: str
@@ -196,14 +215,17 @@ class _Builder:
         return Dense(*common, u_decay, layer.delay, frozen_ints(back) if back.size else None)
 
     def _decay(self, name: str, leak: Float64Array, where: str) -> Int32Array:
-        """What a step takes, in 1/4096; a warning where its rounding matters."""
-        decay, steps = np.rint((1.0 - leak) * (1 << LEAK_BITS)), self.network.steps
+        """What a step takes, in 1/4096; its rounding is noted, and where it matters a warning."""
+        exact, steps = (1.0 - leak) * (1 << LEAK_BITS), self.network.steps
+        decay = np.rint(exact)
         error = gain_errors(leak, decay, steps)
         worst = int(error.argmax())
-        if error[worst] >= LEAK_ERROR:
-            self.warnings.append(
-                f"{where}: {name} {leak[worst]:.6g} (neuron {worst}) becomes {4096 - decay[worst]:.0f}/4096: "
-                f"a constant input's sum over {steps} steps changes by {percent(error[worst])}"
+        if (exact != decay).any():
+            said = self.warnings if error[worst] >= LEAK_ERROR else self.notes
+            said.append(
+                f"{where}: {name} {leak[worst]:.6g} (neuron {worst}) becomes {4096 - decay[worst]:.0f}/4096, "
+                f"rounded by {exact[worst] - decay[worst]:+.2g}/4096: a constant input's sum over {steps} "
+                f"steps changes by {percent(error[worst])}"
             )
         return frozen_ints(decay[:1] if (decay == decay[0]).all() else decay)
 
@@ -266,8 +288,10 @@ class _Builder:
 
 def _check_currents(program: Program, bounds: dict[int, NeuronBounds]) -> None:
     """Refuse a filtered current that may leave its register: it would wrap, which no trained network does."""
-    for index, layer in program.spiking():
+    for index, layer in weighted_layers(program):
         current = bounds[index].current
+        if isinstance(layer, Readout) and layer.sums:
+            continue
         filtered = per_neuron(layer.u_decay, len(current.low)) < NO_DECAY_FILTER
         for neuron in np.flatnonzero(filtered & current.leaves(CURRENT, "wrap"))[:1]:
             raise CompileError(
@@ -276,6 +300,33 @@ def _check_currents(program: Program, bounds: dict[int, NeuronBounds]) -> None:
                 expected=f"{CURRENT.low}..{CURRENT.high}, the {CURRENT.bits} bits of its register",
                 todo="use a smaller current_leak or a profile with a lower exponent_max",
             )
+
+
+def _check_logits(program: Program, bounds: dict[int, NeuronBounds]) -> None:
+    """Refuse a readout whose integrators, or the sum of whose membranes, 64 bits may not hold."""
+    index, last = len(program.layers) - 1, program.layers[-1]
+    if isinstance(last, Readout):
+        sums, most = bounds[index].sums, np.iinfo(np.int64).max
+        largest = max(-int(sums.low.min()), int(sums.high.max()), 0) << max(last.weight_exp, 0)
+        reach = readout_reach(last, largest + 1, program.steps)
+        if reach > most:
+            raise CompileError(
+                f"the logits' intermediate results may reach {reach} in {program.steps} steps",
+                where=f"layer {index}",
+                expected=f"at most {most}",
+                todo="use a profile with a lower exponent_max, or fewer steps",
+            )
+
+
+def biases_at_once(readout: Readout, steps: int) -> int:
+    """How many steps' biases stock NetX adds at once: all of a plain sum, which it can hold."""
+    return steps if readout.sums else 1
+
+
+def filter_gain(readout: Readout, steps: int) -> float:
+    """What a readout's current filter makes of 1 in each of so many steps, at most; 0 without a filter."""
+    kept = 1 - readout.u_decay / NO_DECAY_FILTER
+    return float(constant_gain(kept, steps).max()) if kept.any() else 0.0
 
 
 def _silent(program: Program, bounds: dict[int, NeuronBounds]) -> list[str]:

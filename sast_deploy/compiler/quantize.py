@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from sast_deploy.program.lava_constants import BIAS_MANT_MAX
 from sast_deploy.program.profile import Profile
-from sast_deploy.program.program import LEAK_BITS
+from sast_deploy.program.program import CURRENT, LEAK_BITS
 
 Float64Array = npt.NDArray[np.float64]
 Reach = int | npt.NDArray[np.int64]  # the largest input: of all weights, or of each, (n,)
@@ -112,23 +112,31 @@ def scale_at(
     return Scaling(exponent, np.minimum(per_exponent * 2.0**exponent, ceiling))
 
 
-def choose_readout_scaling(weights: Float64Array, total_bias: float, profile: Profile) -> Scaling:
+def choose_readout_scaling(
+    weights: Float64Array, total_bias: float, profile: Profile, gain: float = 0.0
+) -> Scaling:
     """Exponent and factor of a readout (classes, n): one factor for all classes, or argmax would change.
 
-    total_bias: the largest bias times the number of steps. The largest exponent gives the bias the finest
-    grid, but stock NetX adds `total_bias` at once from 16 bits, so the exponent falls until it fits there,
-    though not below 0, from where on it would cost the weights. Logits are exact in any case.
+    total_bias: the largest bias, where it sums over time times the number of steps. gain: the largest input
+    times what a current filter makes of 1 in every step; 0 without a filter. The largest exponent gives the
+    bias the finest grid, but stock NetX adds `total_bias` at once from 16 bits and a filtered current has a
+    register of 24, so the exponent falls until both fit, though not below 0, from where on it would cost the
+    weights. Logits are exact in any case.
     """
     point = float(clipping_points(weights.reshape(1, -1), profile.weight_max, profile.clipping)[0])
-    return readout_scale(profile.weight_max / point, len(weights), total_bias, profile)
+    return readout_scale(profile.weight_max / point, weights, total_bias, profile, gain)
 
 
-def readout_scale(unit: float, classes: int, total_bias: float, profile: Profile) -> Scaling:
-    """The readout's scaling when `unit` weight steps stand for 1; total_bias as in choose_readout_scaling."""
+def readout_scale(
+    unit: float, weights: Float64Array, total_bias: float, profile: Profile, gain: float = 0.0
+) -> Scaling:
+    """The readout's scaling when `unit` weight steps stand for 1; the rest as in choose_readout_scaling."""
     exponent = profile.exponent_max
-    while exponent > max(profile.exponent_min, 0) and total_bias * unit * 2.0**exponent > BIAS_MANT_MAX:
+    rounded = np.abs(weights).sum(axis=1).max() * unit + weights.shape[1] / 2  # and more, by its rounding
+    needs = max(total_bias * unit / BIAS_MANT_MAX, rounded * gain / CURRENT.high)
+    while exponent > max(profile.exponent_min, 0) and needs * 2.0**exponent > 1:
         exponent -= 1
-    return Scaling(exponent, np.full(classes, unit * 2.0**exponent))
+    return Scaling(exponent, np.full(len(weights), unit * 2.0**exponent))
 
 
 def quantize(values: Float64Array, factor: Float64Array, exponent: int, limit: int) -> npt.NDArray[np.int32]:
@@ -159,13 +167,15 @@ def rescaled(weights: Float64Array, scaling: Scaling, profile: Profile, input_ma
 def gain_errors(leak: Float64Array, decay: Float64Array, steps: int) -> Float64Array:
     """By what share the leak 1 - decay / 4096 changes the sum over `steps` steps of a constant input.
 
-    leak, decay: (neurons,). The sum is sum_{k < steps} leak**k = (1 - leak**steps) / (1 - leak).
+    leak, decay: (neurons,).
     """
-    wanted, found = (
-        np.where(kept < 1, (1 - kept**steps) / np.maximum(1 - kept, 1e-300), steps)
-        for kept in (leak, 1 - decay / (1 << LEAK_BITS))
-    )
+    wanted, found = (constant_gain(kept, steps) for kept in (leak, 1 - decay / (1 << LEAK_BITS)))
     return np.asarray(np.abs(found / wanted - 1))
+
+
+def constant_gain(leak: Float64Array, steps: int) -> Float64Array:
+    """What a leaky sum over `steps` steps makes of 1 in each: sum_{k < steps} leak**k."""
+    return np.where(leak < 1, (1 - leak**steps) / np.maximum(1 - leak, 1e-300), steps)
 
 
 def _points(weights: Float64Array, profile: Profile) -> Float64Array:

@@ -288,8 +288,7 @@ class _Neurons:
         """One step from the weighted sums: spikes 0 or 1, uint8, all (neurons, samples)."""
         arriving = _shifted(total, self.exponent, self.rules.shift_rounding)
         if self.filtered.any():
-            kept = self._leak(self.current, self.current_keeps)
-            arriving = np.where(self.filtered, _wrapped(kept + arriving, 24), arriving)
+            arriving = _filtered(self.current, arriving, self.current_keeps, self.rules)
         self.current = arriving
         if self.early:
             left = self._leak(self.membrane - self.vth * self.spiked, self.keeps)
@@ -307,25 +306,48 @@ class _Neurons:
 
 
 class _Readout:
-    """The logits: (classes, samples), added up step by step."""
+    """The logits: (classes, samples), added up block by block; of leaky integrators, step by step."""
 
     def __init__(self, layer: Readout, sums: _Sums, rules: Arithmetic, steps: int) -> None:
-        self.sums, self.exponent, self.rounding = sums, layer.weight_exp, rules.shift_rounding
+        self.layer, self.sums, self.exponent, self.rules = layer, sums, layer.weight_exp, rules
         bias = int(np.abs(layer.bias.astype(np.int64)).max())
         shifts = (sums.most << max(self.exponent, 0)) + (1 << max(-self.exponent, 0))
-        self.kind = _type_for(sums.most + (shifts + bias) * (steps + 1), STATES)
+        most = sums.most + (shifts + bias) * (steps + 1)
+        if not layer.sums:
+            # Of the membrane, which no leak makes larger; in a step it is multiplied by ONE, and added up.
+            membrane = (shifts + (1 << 23) + bias) * (steps + 1)
+            most = sums.most + membrane * max(2 * ONE, steps + 1)
+        self.kind = _type_for(most, STATES)
         self.bias, self.bytes = layer.bias.astype(self.kind)[:, None], sums.bytes
+        self.keeps, self.current_keeps = (
+            (ONE - each.repeat(sums.size // len(each))[:, None]).astype(self.kind)
+            for each in (layer.v_decay, layer.u_decay)
+        )
 
     def start(self, samples: int) -> None:
-        """Logits start at 0, and nothing is under way."""
+        """All states and logits start at 0, and nothing is under way."""
         self.sums.start(samples)
-        self.logits = np.zeros((self.sums.size, samples), self.kind)
+        self.current, self.membrane, self.logits = np.zeros((3, self.sums.size, samples), self.kind)
 
     def advance(self, train: Array, first: int) -> Array:
-        """The logits so far."""
-        sums = _shifted(_integers(self.sums.of(train), self.kind), self.exponent, self.rounding)
-        self.logits = self.logits + sums.sum(axis=0, dtype=self.kind) + self.bias * len(train)
-        return self.logits
+        """The logits so far; first: the number of the first step."""
+        arrived = _integers(self.sums.of(train), self.kind)
+        arrived = _shifted(arrived, self.exponent, self.rules.shift_rounding)
+        if self.layer.sums:
+            self.logits = self.logits + arrived.sum(axis=0, dtype=self.kind) + self.bias * len(train)
+        else:
+            for t, arriving in enumerate(arrived, first):
+                self.logits = self._step(arriving, t)
+        return np.asarray(self.logits)
+
+    def _step(self, arriving: Array, t: int) -> Array:
+        self.current = _filtered(self.current, arriving, self.current_keeps, self.rules)
+        left = _divided(self.membrane * self.keeps, 12, self.rules.leak_rounding)
+        self.membrane = np.asarray(left + self.current + self.bias)
+        if t == 0 or self.layer.decoding == "last":
+            return np.asarray(self.membrane)
+        together = np.maximum if self.layer.decoding == "max" else np.add
+        return np.asarray(together(self.logits, self.membrane))
 
 
 def _type_for(most: int, kinds: Sequence[tuple[int, type]]) -> np.dtype[Any]:
@@ -376,6 +398,12 @@ def _divided(values: Array, exponent: int, rounding: str) -> Array:
     if rounding == "half-up":
         return np.asarray(floor + (remainder >= half))
     return np.asarray(floor + ((remainder > half) | ((remainder == half) & (floor & 1 == 1))))  # half-even
+
+
+def _filtered(current: Array, arriving: Array, keeps: Array, rules: Arithmetic) -> Array:
+    """The current: what arrives, and where some of it is kept (keeps / ONE) what is left of the last one."""
+    left = _divided(current * keeps, 12, rules.leak_rounding)
+    return np.where(keeps > 0, _wrapped(left + arriving, 24), arriving)
 
 
 def _wrapped(values: Array, bits: int) -> Array:

@@ -1,1 +1,7 @@
-"""Networks of other tools: theirs become ours here, and ours theirs."""
+"""Networks of other tools: theirs become ours here, and ours theirs, C, hardware memories, NumPy arrays."""
+
+TARGET_NAMES = ("nir", "c", "mem", "npz")
+ANY_READER = "any"
+READERS = (ANY_READER, "snntorch", "norse", "spikingjelly", "sinabs")  # whom a NIR graph is for
+KNOWN, STDIN = "known", "stdin"
+MAINS = (KNOWN, STDIN)  # what the program of a C export does: replay known answers, or classify frames

@@ -46,8 +46,8 @@ def from_module(
 ) -> ImportedNetwork:
     """A torch nn.Module as a network to compile; of an nn.Sequential no description is needed.
 
-    description: as `from_state_dict` takes it, of the module's state_dict(). input: (C, H, W), or n. steps: T.
-    clip: the count that training scaled to 1.0, default 1. decoding: what becomes of the outputs of a last
+    description: as `from_state_dict` takes it, of the module's state_dict(). input: (C, H, W), or n; steps:
+    T. clip: the count that training scaled to 1.0, default 1. decoding: what becomes of the outputs of a last
     layer without spikes over time: their "mean", the "last", or the largest, "max". data: the recordings that
     it was trained on, in place of input, steps, clip and classes.
 

@@ -26,11 +26,12 @@ from typing import Any, get_args
 import h5py
 import numpy as np
 
-from sast_deploy.base.errors import CheckpointError, SastError, UsageError
+from sast_deploy.base.errors import CheckpointError, SastError
 from sast_deploy.base.files import write_bytes
 from sast_deploy.base.outputs import Found, Kind, check_output
 from sast_deploy.base.reading import Expected
 from sast_deploy.base.reading.documents import parse_json
+from sast_deploy.base.reading.files import DAMAGED_HDF5, FLOAT, identify_hdf5
 from sast_deploy.base.reading.hdf5 import open_hdf5, read_dataset
 from sast_deploy.base.rules import (
     Array,
@@ -52,7 +53,7 @@ from sast_deploy.compiler.floatrun import run_float
 from sast_deploy.data import DataInfo, FrameOptions, FrameSet, FrameSplit
 from sast_deploy.netx.file import sast_digest
 from sast_deploy.netx.metadata import METRICS
-from sast_deploy.netx.program_group import text
+from sast_deploy.netx.program_group import COMPRESSED, text
 from sast_deploy.reports.accuracy import Accuracy
 
 FORMAT, FORMAT_VERSION = "sast-deploy-float-network", 1
@@ -63,8 +64,7 @@ EXPECTED = Expected(
 KINDS: Mapping[str, type[FloatLayer]] = {
     kind.__name__.removeprefix("Float").lower(): kind for kind in get_args(FloatLayer)
 }
-COMPRESSED = 1024  # numbers from which on an array is compressed
-CHUNK = 256  # samples that are run at once
+AT_ONCE = 256  # samples that are run together
 _NETWORK: Mapping[str, Rule] = {
     **ruled(FloatNetwork),
     "alpha": Maybe(Number(0, 1)), "classes": Items(Text(1024), 1),
@@ -149,8 +149,8 @@ class ImportedNetwork:
         """
         start, right = time.perf_counter(), 0
         rates = np.zeros(sum(hasattr(layer, "threshold") for layer in self.network.layers))
-        for low in range(0, len(split), CHUNK):
-            frames, labels = np.asarray(split.frames[low : low + CHUNK]), split.labels[low : low + CHUNK]
+        for low in range(0, len(split), AT_ONCE):
+            frames, labels = np.asarray(split.frames[low : low + AT_ONCE]), split.labels[low : low + AT_ONCE]
             found = run_float(self.network, frames, np.float32)
             right += int((found.predictions == labels).sum())
             rates += [float(count.mean()) * len(labels) / self.network.steps for count in found.counts]
@@ -280,10 +280,8 @@ def _layer(group: h5py.Group, path: Path) -> FloatLayer:
 def _read_origin(path: Path) -> Found:
     try:
         return load_network(path).origin
-    except UsageError:
-        raise
     except SastError:
-        return False
+        return {FLOAT: True, DAMAGED_HDF5: None}.get(identify_hdf5(path), False)
 
 
-FLOAT_FILE = Kind("imported network", rb"\x89HDF\r\n\x1a\n", _read_origin)
+FLOAT_FILE = Kind("file of an imported network", rb"\x89HDF\r\n\x1a\n", _read_origin)

@@ -180,7 +180,7 @@ def from_state_dict(
     ...         "layers": [{"kind": "dense", "weight": "fc.weight", "threshold": "theta"}]}
     >>> mine = sast.from_state_dict({"fc.weight": np.ones((2, 3)), "theta": [1.0, 0.5]}, told, name="mine")
     >>> sast.compile(mine, "loihi-int8").program.layers[0].vth.tolist()
-    [96, 48]
+    [254, 127]
     """
     source: dict[str, Any] = {"format": "state_dict"}
     tensors: Mapping[str, Any]
@@ -191,8 +191,8 @@ def from_state_dict(
     refuse(bounded(DESCRIPTION, description), where, CheckpointError)
     if isinstance(state, str | PathLike):
         path = Path(state)
-        source |= {"path": str(path), "digest": file_digest(path)}
         name, tensors = name or path.stem, _inside(read_torch(path, STATE_FILE), description, path)
+        source |= {"path": str(path), "digest": file_digest(path)}  # of what is no larger than may be read
     else:
         tensors = state
     source["described"] = hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()

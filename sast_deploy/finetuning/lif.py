@@ -92,8 +92,9 @@ class _IntegerLIF(torch.autograd.Function):
     With v_t the membrane before saturation, h_t = sigma'((u_t - vth) / c) / c, m_t = 1 where v_t was not
     clipped and 0 where it was, a = 1 - d / 4096, g_t = dL/ds_t from the layers above:
 
-        subtract: dL/du_t = h_t g_t + (a - vth h_t) dL/dv_{t+1}
-        zero:     dL/du_t = h_t g_t + (a (1 - s_t) - a u_t h_t) dL/dv_{t+1}
+        after-leak:  dL/du_t = h_t g_t + (a - vth h_t) dL/dv_{t+1}
+        before-leak: dL/du_t = h_t g_t + (a - a vth h_t) dL/dv_{t+1}
+        zero:        dL/du_t = h_t g_t + (a (1 - s_t) - a u_t h_t) dL/dv_{t+1}
         dL/dv_t = m_t dL/du_t,    dL/d sum_t = 2**e dL/dv_t,    dL/d bias = sum_t dL/dv_t
 
     Straight-through: the step H counts as sigma, the roundings of shift and leak as the identity.
@@ -116,10 +117,12 @@ class _IntegerLIF(torch.autograd.Function):
         rules: LayerRules = ctx.rules
         slope = arctan_slope((membrane - vth).div_(factor), ctx.k).div_(factor)
         delta = grads[1] * slope
-        if rules.arithmetic.reset == "subtract":
-            carry = slope.mul_(-vth).add_(rules.kept)
-        else:
+        if rules.arithmetic.reset == "zero":
             carry = slope.mul_(membrane).add_(spikes).sub_(1.0).mul_(-rules.kept)
+        elif rules.arithmetic.reset_order == "before-leak":
+            carry = slope.mul_(vth).sub_(1.0).mul_(-rules.kept)
+        else:
+            carry = slope.mul_(-vth).add_(rules.kept)
         for t in range(len(delta) - 1, -1, -1):
             if t + 1 < len(delta):
                 delta[t].addcmul_(carry[t], delta[t + 1])
@@ -151,10 +154,11 @@ def integrate(sums: Tensor, bias: Tensor, vth: Tensor, rules: LayerRules) -> tup
 
 def _after_reset(u: Tensor, s: Tensor, vth: Tensor, rules: LayerRules) -> Tensor:
     """What the leak and the delayed reset leave of the last step's membrane potential."""
-    rounding = rules.arithmetic.leak_rounding
-    if rules.arithmetic.reset == "subtract":
+    rounding, law = rules.arithmetic.leak_rounding, rules.arithmetic
+    if law.reset == "subtract" and law.reset_order == "after-leak":
         return round_(u * rules.kept, rounding).addcmul_(s, vth, value=-1)
-    return round_(torch.addcmul(u, u, s, value=-1).mul_(rules.kept), rounding)
+    taken = u if law.reset == "zero" else vth
+    return round_(torch.addcmul(u, taken, s, value=-1).mul_(rules.kept), rounding)
 
 
 def integer_lif(

@@ -42,8 +42,9 @@ class IntegerNetwork:
     `Network` with hard spikes, roundings and clippings taken straight-through (lif.py, quantized.py); it
     reaches `network`'s weights and biases.
 
-    clip: the count that became 1.0 in the network's input. memory: of clipping points, where their search
-    would be too slow; then values equal the program's only as far as the points are those of a new search.
+    profile: one that leaves no order of a reset open. clip: the count that became 1.0 in the network's input.
+    memory: of clipping points, where their search would be too slow; then values equal the program's only as
+    far as the points are those of a new search.
     """
 
     network: Network

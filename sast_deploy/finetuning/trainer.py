@@ -53,6 +53,7 @@ class FineTrainer(Trainer):
         device: str,
         source: str = "",
     ) -> None:
+        profile = profile.obeying(to_float_network(origin).reset_order)
         self.origin, self.profile, self.source, self.k = origin, profile, source, recipe.k
         super().__init__(origin.network, recipe.training, data, seed, validation_share(origin), device)
         self.points = start_points(self.network, profile, recipe.clip) if recipe.clip else {}

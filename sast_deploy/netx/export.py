@@ -45,6 +45,8 @@ def net_origin(net: NetFile) -> dict[str, Any]:
         added = calibration_origin(found["data"]["requested"], steps, found["seed"], profile)
         added[FRAMES] = found["data"]["frame_digest"]
     checkpoint = net.checkpoint.get("digest")
+    if imported := net.checkpoint.get("imported"):  # the same tensors may be described otherwise
+        added = {**added, "description": imported.get("described")}
     made = compile_origin(checkpoint, profile, net.strict_reset, added)
     return made if checkpoint else {**made, "program": net.program.digest()}
 

@@ -10,6 +10,7 @@ Layout source: lava-dl 0.6.0, lava/lib/dl/netx/hdf5.py.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from sast_deploy.program.sums import transposed
 
 STOCK_NEURON = b"CUBA"
 STRICT_NEURON = b"SAST_LIF_SUBTRACT"
+INTEGRATOR = b"SAST_INTEGRATOR"  # a readout that is no plain sum over time; stock NetX refuses it
 
 StockLayer = dict[str, Any]
 
@@ -29,7 +31,9 @@ def stock_layers(program: Program, strict_reset: bool) -> list[StockLayer]:
     """Datasets of every /layer/<i> group, in order; keys are paths below the group.
 
     A pool right before the readout is folded into it by repeating its weights, since stock NetX has no
-    pooling; any other pool, and an upsampling, is written as a layer type that stock NetX refuses.
+    pooling; any other pool, and an upsampling, is written as a layer type that stock NetX refuses. So is a
+    readout that leaks, filters or decodes other than by its last membrane potential, by its neurons' type:
+    stock NetX's own integrator does neither, and adds its bias once.
 
     Raises:
         CompileError: a weight times 2**weight_exp beyond what stock NetX loads unharmed.
@@ -57,14 +61,24 @@ def stock_layers(program: Program, strict_reset: bool) -> list[StockLayer]:
 
 
 def stock_loads(program: Program) -> bool:
-    """Whether stock NetX can load the file at all: it has neither pools nor upsamplings."""
-    types = {layer["type"] for layer in stock_layers(program, strict_reset=False)}
-    return types.isdisjoint((b"pool", b"upsample"))
+    """Whether stock NetX can load the file at all: it has no pool, no upsampling and no leaky readout."""
+    layers = stock_layers(program, strict_reset=False)
+    types = {layer["type"] for layer in layers} | {layer.get("neuron/type") for layer in layers}
+    return types.isdisjoint((b"pool", b"upsample", INTEGRATOR))
 
 
 def _dense(layer: Dense | Readout, program: Program, strict: bool, index: int) -> StockLayer:
     weight, unit = _stock_weight(layer, program, index)
     stock: StockLayer = {"type": b"dense", "shape": np.array([len(weight)]), "weight": weight}
+    if isinstance(layer, Readout) and not layer.sums:
+        return {
+            **stock,
+            "bias": _held(_scaled(layer.bias, unit), BIAS_MANT_MAX, "bias", index),
+            "neuron/type": INTEGRATOR,
+            "neuron/iDecay": layer.u_decay.astype(np.int64),
+            "neuron/vDecay": layer.v_decay.astype(np.int64),
+            "neuron/decoding": layer.decoding.encode("ascii"),
+        }
     if isinstance(layer, Readout):
         # Without a neuron group stock NetX builds a non-firing integrator that adds its bias once.
         bias = _scaled(layer.bias, unit) * program.steps
@@ -143,4 +157,4 @@ def _held(values: np.ndarray, limit: int, what: str, index: int) -> np.ndarray:
 def _unpooled(readout: Readout, pool: SumPool, fine: Shape, coarse: Shape) -> Readout:
     """The readout that does from unpooled spikes what `readout` does after `pool`."""
     full = transposed(pool, readout.weight.reshape(-1, *coarse), fine)
-    return Readout(frozen_ints(full.reshape(len(full), -1)), readout.bias, readout.weight_exp)
+    return replace(readout, weight=frozen_ints(full.reshape(len(full), -1)))

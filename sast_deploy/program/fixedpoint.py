@@ -96,6 +96,11 @@ class Arithmetic(Checked):
         super().__post_init__()
         check_order(self.reset, self.reset_order)
 
+    @property
+    def reset_rule(self) -> str:
+        """The reset in words: "zero", "subtract after-leak" or "subtract before-leak"."""
+        return f"{self.reset} {self.reset_order}" if self.reset == "subtract" else self.reset
+
 
 def check_order(reset: str, order: str) -> None:
     """Raise ValueError for an order of a reset that has none."""

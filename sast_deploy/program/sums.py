@@ -15,6 +15,9 @@ import numpy.typing as npt
 from sast_deploy.program.fixedpoint import shift_array
 from sast_deploy.program.geometry import taps
 from sast_deploy.program.program import (
+    CURRENT,
+    LEAK_BITS,
+    NO_DECAY_FILTER,
     Conv2d,
     Convolves,
     Dense,
@@ -25,6 +28,7 @@ from sast_deploy.program.program import (
     Shape,
     SumPool,
     Upsample,
+    per_neuron,
 )
 
 # Integers up to these magnitudes, and so every partial sum below them in any order, are exact.
@@ -97,6 +101,39 @@ def input_maxima(program: Program) -> list[int]:
 def weighted_bound(weight: Int32Array, x_max: int) -> int:
     """max_i sum_j |W_ij| * x_max: no partial sum of any output exceeds it. weight (out, ...)."""
     return int(np.abs(weight.astype(np.int64)).reshape(len(weight), -1).sum(axis=1).max()) * x_max
+
+
+def readout_reach(layer: Readout, arriving: int, steps: int) -> int:
+    """A magnitude that no logit, membrane potential or product of its leak exceeds in so many steps.
+
+    arriving: as in `integrated_reach`.
+    """
+    reach = integrated_reach(layer, arriving, steps)
+    product = (reach + 1) << LEAK_BITS if layer.v_decay.any() else reach
+    return max(product, reach * steps if layer.decoding == "mean" else reach)
+
+
+def integrated_reach(layer: Readout, arriving: int, steps: int) -> int:
+    """A magnitude that no membrane potential of a readout exceeds in so many steps.
+
+    arriving: the largest magnitude of a weighted sum after its shift.
+    """
+    decays = (per_neuron(decay, len(layer.weight)).tolist() for decay in (layer.v_decay, layer.u_decay))
+    reach = 0
+    for bias, v, u in zip(layer.bias.tolist(), *decays, strict=True):
+        current = min(leaky_reach(arriving, u, steps), -CURRENT.low) if u < NO_DECAY_FILTER else arriving
+        reach = max(reach, leaky_reach(abs(bias) + current, v, steps))
+    return reach
+
+
+def leaky_reach(most: int, decay: int, steps: int) -> int:
+    """A magnitude that nothing exceeds to which each of so many steps adds up to `most`, after the leak.
+
+    A leak makes nothing larger, and its rounding adds less than 1: with k = 1 - decay / 4096 the magnitudes
+    obey |m| <= k |m| + 1 + most, and so never leave (most + 1) / (1 - k).
+    """
+    ever = ((most + 1) << LEAK_BITS) // decay + 1 if decay else steps * most
+    return min(steps * most, ever)
 
 
 def _exact_type(weight: Int32Array, x: Int64Array) -> type[np.float64] | type[np.int64]:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from sast_deploy.program.fixedpoint import Arithmetic
 from sast_deploy.program.program import (
     CURRENT,
+    LEAK_BITS,
     NO_DECAY_FILTER,
     Dense,
     Int32Array,
@@ -28,20 +29,23 @@ from sast_deploy.program.program import (
     layer_label,
     per_neuron,
 )
-from sast_deploy.program.sums import Weighted, weighted_layers, weighted_sums
-from sast_deploy.proofs.intervals import Growth, Interval, firing_limit
+from sast_deploy.program.sums import Weighted, integrated_reach, leaky_reach, weighted_layers, weighted_sums
+from sast_deploy.proofs.intervals import Growth, Integration, Interval, firing_limit
 
 SETTLING = 64  # steps beyond the program's own in which a bound may settle and so hold for any number
 GROWTH = 30_000_000  # neurons times steps (a step costs as much as BUSY neurons, or more) that may be grown
 BUSY = 1000
+INT64_BITS = 63  # of a magnitude
 
 
 @dataclass(frozen=True, eq=False)
 class NeuronBounds:
     """Bounds of every output of one weighted layer, C, H, W order.
 
-    sums: weighted sums a_t. membrane: u_t before fit; state: after it; current: c_t before its wrap;
-    all three empty for a readout. settled: they hold for any number of steps, not only the program's.
+    sums: weighted sums a_t. membrane: u_t before fit; state: after it; current: c_t before its wrap.
+    Of a readout m_t is both membrane and state; where it is a plain sum over time, all three are empty.
+    settled: they hold for any number of steps, not only the program's. int64, or what 64 bits may not hold as
+    Python integers.
     """
 
     sums: Interval
@@ -57,7 +61,7 @@ class LayerProof:
 
     name: "layer 0 (dense)". low, high: the exact worst-case weighted sum over all neurons.
     accumulator_bits: the signed width that holds it, shifted left where the exponent says so.
-    membrane: lowest and highest membrane potential before saturation, empty for a readout.
+    membrane: lowest and highest membrane potential before saturation, empty for sums over time.
     saturating, wrapping, silent: neurons whose membrane may saturate (or wrap, under that rule), whose
     filtered current may wrap, that can never fire; all others are proved not to. settled: for any number
     of steps. zero_weights: share of weights that are 0. vth: smallest, median, largest threshold.
@@ -92,8 +96,7 @@ def bound_neurons(program: Program) -> dict[int, NeuronBounds]:
     for index, layer in weighted_layers(program):
         sums = _sums(layer, shapes[index], ranges[index])
         if isinstance(layer, Readout):
-            none = Interval(np.zeros(0, np.int64), np.zeros(0, np.int64))
-            found[index] = NeuronBounds(sums, none, none, none, True)
+            found[index] = _integrated(layer, sums, program.arithmetic, program.steps)
         else:
             found[index] = _membranes(layer, sums, program.arithmetic, program.steps)
     return found
@@ -147,6 +150,24 @@ def _membranes(layer: SpikingLayer, sums: Interval, rules: Arithmetic, steps: in
     return ever if settled and _overflows(ever, rules) == _overflows(within, rules) else within
 
 
+def _integrated(layer: Readout, sums: Interval, rules: Arithmetic, steps: int) -> NeuronBounds:
+    """Of a readout; where too many steps or 64 bits do not let it grow, what bounds every class alike."""
+    none = Interval(np.zeros(0, np.int64), np.zeros(0, np.int64))
+    if layer.sums:
+        return NeuronBounds(sums, none, none, none, True)
+    largest = max(-int(sums.low.min()), int(sums.high.max()), 0)
+    arriving = (largest << max(layer.weight_exp, 0)) + 1  # by its rounding
+    reach = integrated_reach(layer, arriving, steps)
+    if steps <= GROWTH // max(len(sums.low), BUSY) and reach.bit_length() + LEAK_BITS < INT64_BITS:
+        growth = Integration(layer, sums, rules)
+        settled = any(not growth.grow() for _ in range(steps))
+        return _bounds(growth, sums, settled)
+    most = leaky_reach(arriving, int(layer.u_decay.min()), steps)
+    reached, filtered = (np.full(len(sums.low), each, object) for each in (reach, most))
+    membrane = Interval(-reached, reached)
+    return NeuronBounds(sums, membrane, membrane, Interval(-filtered, filtered), settled=False)
+
+
 def _overflows(bounds: NeuronBounds, rules: Arithmetic) -> tuple[int, int]:
     """How many neurons may leave the format of the state, and that of a filtered current."""
     membrane, current = bounds.membrane.leaves(rules.state, rules.overflow), bounds.current
@@ -166,15 +187,20 @@ def _proof(program: Program, index: int, layer: Weighted, bounds: NeuronBounds) 
         index, layer_label(index, layer), layer.weight.shape, neurons, layer.weight_exp, low, high, bits,
         zero_weights=float(np.hstack([each.ravel() for each in zeros]).mean()),
     )  # fmt: skip
-    if isinstance(layer, Readout):
+    if isinstance(layer, Readout) and layer.sums:
         return proof
     rules, filtered = program.arithmetic, per_neuron(layer.u_decay, neurons) < NO_DECAY_FILTER
-    return replace(
+    proof = replace(
         proof,
         membrane=(int(bounds.membrane.low.min()), int(bounds.membrane.high.max())),
-        saturating=int(bounds.membrane.leaves(rules.state, rules.overflow).sum()),
         wrapping=int((bounds.current.leaves(CURRENT, "wrap") & filtered).sum()),
-        silent=int((bounds.state.high < firing_limit(layer, rules, neurons)).sum()),
         settled=bounds.settled,
+    )
+    if isinstance(layer, Readout):
+        return proof
+    return replace(
+        proof,
+        saturating=int(bounds.membrane.leaves(rules.state, rules.overflow).sum()),
+        silent=int((bounds.state.high < firing_limit(layer, rules, neurons)).sum()),
         vth=tuple(int(v) for v in (layer.vth.min(), np.median(layer.vth), layer.vth.max())),
     )

@@ -4,11 +4,15 @@ They grow from {0} until nothing new is reached, per neuron:
 
     u_t before fit in  kept + current + bias
     kept           in  leak([L, min(H, f - 1)]), and where H >= f also
-                       leak([max(L, f), H]) - vth under reset "subtract", 0 under "zero"
+                       leak([max(L, f), H]) - vth under reset "subtract", after-leak
+                       leak([max(L, f) - vth, H - vth]) under reset "subtract", before-leak
+                       0 under "zero"
     [L, H]         =   fit(u_t before fit), with 0 for the start of a sample and for a cleared state
 
 f is the smallest membrane potential that fires. Rounding and fit are monotone, so the ends of an
 interval are the images of its ends, except that a value that wraps may become any.
+
+A readout's membrane potential is never reset nor fitted: m_t in leak([L, H]) + current + bias.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sast_deploy.program.fixedpoint import Arithmetic, QFormat, fit_array, shift_array
-from sast_deploy.program.program import CURRENT, NO_DECAY_FILTER, SpikingLayer, leak, per_neuron
+from sast_deploy.program.program import CURRENT, NO_DECAY_FILTER, Readout, SpikingLayer, leak, per_neuron
 from sast_deploy.program.sums import Int64Array
 
 
@@ -57,14 +61,16 @@ def firing_limit(layer: SpikingLayer, rules: Arithmetic, neurons: int) -> Int64A
 class Growth:
     """The intervals of current and membrane potential, one step further with every call of `grow`."""
 
-    def __init__(self, layer: SpikingLayer, sums: Interval, rules: Arithmetic) -> None:
+    def __init__(self, layer: SpikingLayer | Readout, sums: Interval, rules: Arithmetic) -> None:
         neurons = len(sums.low)
         self.rules = rules
-        self.vth, bias, self.v_decay, self.u_decay = (
+        bias, self.v_decay, self.u_decay = (
             per_neuron(values, neurons).astype(np.int64)
-            for values in (layer.vth, layer.bias, layer.v_decay, layer.u_decay)
+            for values in (layer.bias, layer.v_decay, layer.u_decay)
         )
-        self.fires_at = firing_limit(layer, rules, neurons)
+        if not isinstance(layer, Readout):
+            self.vth = per_neuron(layer.vth, neurons).astype(np.int64)
+            self.fires_at = firing_limit(layer, rules, neurons)
         ends = (shift_array(end, layer.weight_exp, rules.shift_rounding) for end in (sums.low, sums.high))
         self.arriving, self.bias = Interval(*ends), Interval(bias, bias)
         zero = np.zeros(neurons, np.int64)
@@ -76,7 +82,7 @@ class Growth:
         self.current = self._filtered()
         self.held = self.held.hull(self._wrapped(self.current))
         self.membrane = self._kept() + self._wrapped(self.current) + self.bias
-        self.state = self.state.hull(self.membrane.fitted(self.rules.state, self.rules.overflow))
+        self.state = self.state.hull(self._fitted())
         pairs = zip(before, (self.held, self.state), strict=True)
         return any((a.low > b.low).any() or (a.high < b.high).any() for a, b in pairs)
 
@@ -85,6 +91,9 @@ class Growth:
         low = np.full_like(self.bias.low, self.rules.state.lowest(self.rules.overflow))
         self.state = Interval(low, np.full_like(low, self.rules.state.high))
         self.held = Interval(np.full_like(low, CURRENT.low), np.full_like(low, CURRENT.high))
+
+    def _fitted(self) -> Interval:
+        return self.membrane.fitted(self.rules.state, self.rules.overflow)
 
     def _wrapped(self, current: Interval) -> Interval:
         """The current as the neuron holds it: only the register of a filtered one wraps."""
@@ -106,12 +115,24 @@ class Growth:
         )
         if self.rules.reset != "subtract":
             return quiet
+        early = self.vth * (self.rules.reset_order == "before-leak")
+        late = self.vth - early
         after_spike = Interval(
-            self._leak(np.maximum(low, self.fires_at), self.v_decay) - self.vth,
-            self._leak(high, self.v_decay) - self.vth,
+            self._leak(np.maximum(low, self.fires_at) - early, self.v_decay) - late,
+            self._leak(high - early, self.v_decay) - late,
         )
         can_fire, both = high >= self.fires_at, quiet.hull(after_spike)
         return Interval(np.where(can_fire, both.low, quiet.low), np.where(can_fire, both.high, quiet.high))
 
     def _leak(self, values: Int64Array, decay: Int64Array) -> Int64Array:
         return leak(values, decay, self.rules.leak_rounding)
+
+
+class Integration(Growth):
+    """The same of a readout: `state` and `membrane` are what its integrators reach, which nothing limits."""
+
+    def _fitted(self) -> Interval:
+        return self.membrane
+
+    def _kept(self) -> Interval:
+        return Interval(self._leak(self.state.low, self.v_decay), self._leak(self.state.high, self.v_decay))

@@ -31,6 +31,7 @@ from sast_deploy.program.program import (
 )
 from sast_deploy.program.sums import Weighted, weighted_layers, weighted_sums
 from sast_deploy.proofs.bounds import NeuronBounds, bound_neurons, signed_bits
+from sast_deploy.proofs.intervals import Interval
 
 NEURONS_PER_CORE = 1024
 IN_AXONS_PER_CORE = 4096
@@ -201,25 +202,40 @@ def _values(layer: Weighted, program: Program, bounds: NeuronBounds) -> list[_Fo
         ("delay", str(delay), f"0..{DELAY_MAX}", 0, delay <= DELAY_MAX),
         _bias(layer.bias, below + k),
     ]
-    return found if isinstance(layer, Readout) else [*found, *_neurons(layer, program, bounds, below + k)]
+    if not isinstance(layer, Readout):
+        state = program.arithmetic.state.bits
+        return [*found, _threshold(layer.vth, below + k), *_registers(layer, state, bounds, below + k)]
+    if layer.sums:
+        return found
+    return [*found, *_registers(layer, _width(bounds.membrane), bounds, below + k)]
 
 
-def _neurons(layer: SpikingLayer, program: Program, bounds: NeuronBounds, scale: int) -> list[_Found]:
-    """Threshold, decays and registers. scale: a membrane LSB is 2**scale of the chip's v."""
-    low, high = int(layer.vth.min()), int(layer.vth.max())
+def _threshold(vth: Int32Array, scale: int) -> _Found:
+    """Whether the core has them. scale: a membrane LSB is 2**scale of the chip's v."""
+    low, high = int(vth.min()), int(vth.max())
     fires = low >= 0 and high << scale <= VTH_MANT_MAX << STATE_EXTRA_BITS
+    return ("threshold", _mantissas(low if low < 0 else high, scale), f"0..{VTH_MANT_MAX}", 0, fires)
+
+
+def _registers(
+    layer: SpikingLayer | Readout, state_bits: int, bounds: NeuronBounds, scale: int
+) -> list[_Found]:
+    """Decays, membranes of so many bits, and currents. scale: a membrane LSB is 2**scale of the chip's v."""
     leak, filtered = layer.v_decay, layer.u_decay.astype(np.int64) - 1  # the chip adds 1 to the current's
     fits = min(leak.min(), filtered.min()) >= 0 and max(leak.max(), filtered.max()) <= DECAY_MAX
-    state = program.arithmetic.state.bits + scale
+    state = state_bits + scale
     found: list[_Found] = [
-        ("threshold", _mantissas(low if low < 0 else high, scale), f"0..{VTH_MANT_MAX}", 0, fires),
         ("decay", f"v {_range(leak)}, u {_range(filtered)}", f"0..{DECAY_MAX}", 0, bool(fits)),
         ("state bits", str(state), str(STATE_BITS), 0, state <= STATE_BITS),
     ]
     if (layer.u_decay < NO_DECAY_FILTER).any():
-        current = signed_bits(int(bounds.current.low.min()), int(bounds.current.high.max())) + scale
+        current = _width(bounds.current) + scale
         found.append(("current bits", str(current), str(STATE_BITS), 0, current <= STATE_BITS))
     return found
+
+
+def _width(interval: Interval) -> int:
+    return signed_bits(int(interval.low.min()), int(interval.high.max()))
 
 
 def _bias(bias: Int32Array, scale: int) -> _Found:

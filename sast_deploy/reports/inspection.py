@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sast_deploy.base.files import file_digest
 from sast_deploy.base.outputs import ORIGIN_KEY, Origin, json_kind
 from sast_deploy.base.text import percent
@@ -17,7 +19,7 @@ from sast_deploy.engines.registry import run_engine
 from sast_deploy.netx.file import NetFile, profile_of
 from sast_deploy.netx.foreign.stocknet import StockNet, StockUse
 from sast_deploy.netx.stock_view import stock_loads
-from sast_deploy.program.program import Dense, Program, Readout, layer_label
+from sast_deploy.program.program import NO_DECAY_FILTER, Dense, Program, Readout, layer_label
 from sast_deploy.program.sums import weighted_layers
 from sast_deploy.proofs.bounds import LayerProof, bound_neurons, prove, states_at_the_ends
 from sast_deploy.proofs.limits import LimitCheck, check_limits, verdict
@@ -156,6 +158,7 @@ def _summary_of(net: NetFile, path: Path | None) -> dict[str, str]:
         "covered by digests": "everything" if net.covered else UNCOVERED,
         "profile": f"{profile.name}: {profile.description}" if profile else "none",
         "arithmetic": _arithmetic_of(program),
+        **_readout_of(program),
         "data": str(net.data.get("provenance", "not recorded")),
         "checkpoint": " ".join(str(net.checkpoint.get(key, "")) for key in ("name", "digest")).strip(),
         "calibration": _calibration_of(net),
@@ -174,8 +177,22 @@ def _arithmetic_of(program: Program) -> str:
     return (
         f"{rules.weight_bits}-bit weights, membrane {rules.state} ({rules.overflow}), leak "
         f"{rules.leak_rounding}, shift {rules.shift_rounding}, fires at {rules.comparison}, "
-        f"reset {rules.reset}"
+        f"reset {rules.reset_rule}"
     )
+
+
+def _readout_of(program: Program) -> dict[str, str]:
+    """What a readout keeps of each step, and which membrane potential is its logit; nothing of plain sums."""
+    last = program.layers[-1]
+    if not isinstance(last, Readout) or last.sums:
+        return {}
+    kept = [NO_DECAY_FILTER - np.unique(decay)[::-1] for decay in (last.v_decay, last.u_decay)]
+    leak, filtered = ("..".join(map(str, dict.fromkeys((each[0], each[-1])))) for each in kept)
+    logits = {"last": "the last", "max": "the largest", "mean": "the sum over all steps"}[last.decoding]
+    return {
+        "readout": f"keeps {leak}/4096 of its membrane potential a step and {filtered}/4096 of its current; "
+        f"decoding {last.decoding}: its logits are {logits}"
+    }
 
 
 def _calibration_of(net: NetFile) -> str:

@@ -27,17 +27,19 @@ REFUSES = "stock NetX refuses this file"
 def print_compilation(
     net: NetFile, compilation: Compilation, calibrated: Calibrated | None, out: Out
 ) -> None:
-    """What each calibration step did, what is proved of the integers, warnings, and stock NetX's view."""
+    """What each calibration step did, what is proved, warnings and notes, and stock NetX's view."""
     if calibrated is not None:
         print_steps(calibrated, out)
     losses = [(layer.clipped_weights, layer.error) for layer in compilation.layers]
     out.print(proof_table([layer.proof for layer in compilation.layers], losses))
     out.print(*(f"warning: {warning}" for warning in compilation.warnings))
+    out.print(*(f"note: {note}" for note in compilation.notes))
     subtracts = net.program.arithmetic.reset == "subtract"
     if net.strict_reset and subtracts:
         out.print(f"{REFUSES} (neuron type SAST_LIF_SUBTRACT); `sast-deploy simulate` runs it.")
     elif not stock_loads(net.program):
-        out.print(f"{REFUSES}: it has no pools or upsamplings; `sast-deploy simulate` runs it.")
+        lacks = "it has no pools, upsamplings or leaky readouts"
+        out.print(f"{REFUSES}: {lacks}; `sast-deploy simulate` runs it.")
     else:
         out.print(f"note: {STOCK_WARNING if subtracts else STOCK_NOTE}")
     out.print(f"program {net.program.digest()}")
@@ -46,7 +48,7 @@ def print_compilation(
 def compilation_facts(
     net: NetFile, compilation: Compilation, calibrated: Calibrated | None
 ) -> dict[str, Any]:
-    """What --json says of it: digest, profile, what is proved of each weighted layer, warnings, steps."""
+    """What --json says of it: digest, what is proved of each weighted layer, warnings, notes, steps."""
     steps = None if calibrated is None else [
         {**vars(step), "before": _scored(step.before), "after": _scored(step.after)}
         for step in calibrated.steps
@@ -56,6 +58,7 @@ def compilation_facts(
     return {
         "program_digest": net.program.digest(), "program": net.program.name,
         "arithmetic": asdict(net.program.arithmetic), "layers": layers, "warnings": compilation.warnings,
+        "notes": compilation.notes,
         "stock_netx_loads": stock_loads(net.program) and not net.strict_reset, "calibration": steps,
     }  # fmt: skip
 

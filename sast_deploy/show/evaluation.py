@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sast_deploy.base.text import percent
-from sast_deploy.exchange.network import FloatEvaluation
+from sast_deploy.exchange.network import FloatEvaluation, ImportedNetwork
 from sast_deploy.reports.accuracy import Accuracy
 from sast_deploy.show.blocks import Table
 from sast_deploy.training.checkpoint import Checkpoint
@@ -24,6 +26,29 @@ def evaluation_table(found: EvaluationResult) -> Table:
     rows.append(("gap", percent(found.transfer_gap), *[""] * (1 + len(layers))))
     title = f"{found.samples} test samples, {found.seconds:.1f} s"
     return Table(title, ("", "accuracy", "95 % interval", *layers), tuple(rows), left=1)
+
+
+def imported_line(found: ImportedNetwork) -> str:
+    """What was imported: shapes, steps, the kind of reset, and its accuracy where recordings belong to it."""
+    network = found.network
+    shapes = " -> ".join("x".join(map(str, shape)) for shape in network.shapes())
+    order = f" {network.reset_order}" if network.reset == "subtract" else ""
+    line = f"{found.name}: {shapes}, {network.steps} steps, reset {network.reset}{order}"
+    if not (test := found.metrics.get("test")):
+        return line
+    count = test["samples"]
+    low, high = map(percent, Accuracy(round(test["hard"] * count), count).interval)
+    return f"{line}; accuracy {percent(test['hard'])} ({low} to {high}) on {count} test samples"
+
+
+def imported_facts(found: ImportedNetwork) -> dict[str, Any]:
+    """The same as plain values."""
+    network = found.network
+    return {
+        "name": found.name, "notes": found.notes, "shapes": network.shapes(), "steps": network.steps,
+        "reset": network.reset, "reset_order": network.reset_order, "comparison": network.comparison,
+        "classes": network.classes, "metrics": found.metrics,
+    }  # fmt: skip
 
 
 def imported_table(found: FloatEvaluation) -> Table:

@@ -14,10 +14,10 @@ from dataclasses import replace
 import numpy as np
 
 from sast_deploy.engines.frames import Array
-from sast_deploy.program.fixedpoint import OVERFLOWS, ROUNDINGS, Arithmetic, shift_array
+from sast_deploy.program.fixedpoint import OVERFLOWS, RESET_ORDERS, ROUNDINGS, Arithmetic
 from sast_deploy.program.program import Program, Readout
 from sast_deploy.program.record import SpikeRecord
-from sast_deploy.program.sums import Int64Array, layer_inputs, sums_over_time
+from sast_deploy.verification.integrators import ReadoutMutant, readout_mutants, readout_sums
 from sast_deploy.verification.mutants import Mutant, layer_views
 
 
@@ -32,7 +32,7 @@ def diagnose(
     truth = Mutant("", program.arithmetic)
     broken = [view for view in views if not view.obeys(truth)]
     if not broken:
-        return tuple(_readout_mutants(program, frames, record))
+        return tuple(_after_the_spikes(program, frames, record, lanes))
     found = [m.name for m in mutants(program, lanes) if all(view.obeys(m) for view in broken)]
     return tuple(dict.fromkeys(found))
 
@@ -45,6 +45,11 @@ def unseen(
     seen: dict[str, bool] = {}
     for mutant in mutants(program, lanes):
         seen[mutant.name] = seen.get(mutant.name, False) or not all(view.obeys(mutant) for view in views)
+    if isinstance(program.layers[-1], Readout):
+        sums = readout_sums(program, frames, record)
+        for each in readout_mutants(program, lanes):
+            differs = not np.array_equal(record.logits, each.logits(sums))
+            seen[each.name] = seen.get(each.name, False) or differs
     return tuple(name for name, found in seen.items() if not found)
 
 
@@ -55,10 +60,10 @@ def mutants(program: Program, lanes: tuple[int, ...]) -> Iterator[Mutant]:
         yield Mutant(name, other)
     yield Mutant("no saturation", rules, unlimited=True)
     if rules.reset == "subtract":
-        yield Mutant("reset one step early", rules, reset_acts="same step")
-        yield Mutant("reset before the leak", rules, reset_acts="before the leak")
-        yield Mutant("saturation before the reset", rules, fit_first=True)
-        yield Mutant("saturation before the reset", rules, fit_first=True, fit_again=True)
+        yield Mutant("reset one step early", rules, one_early=True)
+        if rules.reset_order == "after-leak":
+            yield Mutant("saturation before the reset", rules, fit_first=True)
+            yield Mutant("saturation before the reset", rules, fit_first=True, fit_again=True)
     yield Mutant("kernel axes swapped", rules, swapped=True)
     yield Mutant("bias filtered by the current decay", rules, filtered_bias=True)
     for apart in lanes:
@@ -84,31 +89,27 @@ def _other_rules(rules: Arithmetic) -> Iterator[tuple[str, Arithmetic]]:
             yield f"{overflow} instead of {rules.overflow}", replace(rules, overflow=overflow)
     comparison = ">" if rules.comparison == ">=" else ">="
     yield f"{comparison} instead of {rules.comparison}", replace(rules, comparison=comparison)
-    reset, name = (
-        ("zero", "reset to zero") if rules.reset == "subtract" else ("subtract", "reset by subtraction")
-    )
-    yield name, replace(rules, reset=reset)
+    if rules.reset == "zero":
+        for order in RESET_ORDERS:
+            yield "reset by subtraction", replace(rules, reset="subtract", reset_order=order)
+        return
+    yield "reset to zero", replace(rules, reset="zero", reset_order="after-leak")
+    for order, name in (("after-leak", "reset after the leak"), ("before-leak", "reset before the leak")):
+        if order != rules.reset_order:
+            yield name, replace(rules, reset_order=order)
 
 
-def _readout_mutants(program: Program, frames: Array, record: SpikeRecord) -> Iterator[str]:
+def _after_the_spikes(
+    program: Program, frames: Array, record: SpikeRecord, lanes: tuple[int, ...]
+) -> Iterator[str]:
     """Mistakes after the last spike: the neurons obey the rules, counts or logits do not."""
-    traces = record.traces or ()
-    sums = zip(record.counts, traces, strict=True)
-    if any(not np.array_equal(c, t.spikes.sum(axis=1)) for c, t in sums):
+    pairs = zip(record.counts, record.traces or (), strict=True)
+    if any(not np.array_equal(counts, trace.spikes.sum(axis=1)) for counts, trace in pairs):
         yield "spike counts that are not the sums of the engine's own spikes"
-    layer, rules = program.layers[-1], program.arithmetic
+    layer = program.layers[-1]
     if isinstance(layer, Readout):
-        train = layer_inputs(program, frames, [trace.spikes for trace in traces])[len(program.layers) - 1]
-        sums_t, bias = sums_over_time(layer, train, layer.weight), layer.bias.astype(np.int64)
-        whole = program.steps * bias
-
-        def scaled(values: Int64Array, rounding: str = rules.shift_rounding) -> Int64Array:
-            return shift_array(values, layer.weight_exp, rounding)
-
-        if not np.array_equal(record.logits, scaled(sums_t).sum(axis=1) + whole):
-            candidates = [("readout bias added once", scaled(sums_t).sum(axis=1) + bias)]
-            candidates.append(("readout shifted once, after all steps", scaled(sums_t.sum(axis=1)) + whole))
-            for other in ROUNDINGS:
-                name = f"readout sums rounded {other} instead of {rules.shift_rounding}"
-                candidates.append((name, scaled(sums_t, other).sum(axis=1) + whole))
-            yield from (name for name, logits in candidates if np.array_equal(record.logits, logits))
+        sums = readout_sums(program, frames, record)
+        if not np.array_equal(record.logits, ReadoutMutant("", layer, program.arithmetic).logits(sums)):
+            mutants = readout_mutants(program, lanes)
+            explaining = (m.name for m in mutants if np.array_equal(record.logits, m.logits(sums)))
+            yield from dict.fromkeys(explaining)

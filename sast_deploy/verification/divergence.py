@@ -100,17 +100,18 @@ def _arithmetic(
         left = 0 if cleared else leak(current, u_decay, rules.leak_rounding)
         current = c if u_decay == NO_DECAY_FILTER else fit(left + c, CURRENT, "wrap")
     u, s = (0, 0) if cleared else _value(reference, at.sample, at.step - 1, at.number, at.neuron)
-    kept = leak(u if rules.reset == "subtract" else u * (1 - s), v_decay, rules.leak_rounding)
-    reset = vth * s if rules.reset == "subtract" else 0
-    total = kept + current + bias - reset
+    reset = s * (u if rules.reset == "zero" else vth)
+    late = reset if rules.reset_rule == "subtract after-leak" else 0
+    kept = leak(u - (reset - late), v_decay, rules.leak_rounding)
+    total = kept + current + bias - late
     after = fit(total, rules.state, rules.overflow)
     fires = int(after >= vth if rules.comparison == ">=" else after > vth)
     return [
         f"  weighted sum {sums[-1]}, times 2**{layer.weight_exp}: {arriving[-1]}; "
         f"current {current}; bias {bias}",
         f"  the step before: membrane {u}, spike {s}; "
-        f"threshold {vth}, reset {rules.reset}, decay {v_decay}/4096",
-        f"  by the rule: {kept} + {current} + {bias} - {reset} = {total}, in {rules.state} {after}; "
+        f"threshold {vth}, reset {rules.reset_rule}, decay {v_decay}/4096",
+        f"  by the rule: {kept} + {current} + {bias} - {late} = {total}, in {rules.state} {after}; "
         f"{after} {rules.comparison} {vth}: spike {fires}",
     ]
 

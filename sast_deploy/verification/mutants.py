@@ -31,15 +31,15 @@ from sast_deploy.program.sums import Int64Array, layer_inputs, sums_over_time
 class Mutant:
     """The rules with one mistake. name: what a report calls it; the rest: where it leaves the true rules.
 
-    reset_acts: "next step", "same step" (one early) or "before the leak". fit_first: saturation before the
-    reset; fit_again: and once more after it. swapped: kernel rows and columns. filtered_bias: the bias passes
-    the current filter. unlimited: no saturation and no wrap. keeps_membrane, keeps_spike: not cleared at a
-    sample's start, `lanes` samples apart.
+    one_early: the reset acts in the step of its spike. fit_first: saturation before the reset, where that
+    comes after the leak; fit_again: and once more after it. swapped: kernel rows and columns. filtered_bias:
+    the bias passes the current filter. unlimited: no saturation and no wrap. keeps_membrane, keeps_spike: not
+    cleared at a sample's start, `lanes` samples apart.
     """
 
     name: str
     rules: Arithmetic
-    reset_acts: str = "next step"
+    one_early: bool = False
     fit_first: bool = False
     fit_again: bool = False
     swapped: bool = False
@@ -72,15 +72,12 @@ class LayerView:
         rules, vth = mutant.rules, self._per_neuron(self.layer.vth)
         u, s = self._before(mutant)
         arriving = self._current(mutant)
-        if mutant.reset_acts == "same step":
+        if mutant.one_early:
             u = _fit(self._leak(u, rules) + arriving, rules)
             fires = _fires(u, vth, rules)
             return u - vth * fires, fires
-        if mutant.reset_acts == "before the leak":
-            u = _fit(self._leak(u - vth * s, rules) + arriving, rules)
-            return u, _fires(u, vth, rules)
-        kept = self._leak(u if rules.reset == "subtract" else u * (1 - s), rules)
-        reset = vth * s if rules.reset == "subtract" else np.zeros_like(s)
+        early, late = _resets(u, s, vth, rules)
+        kept, reset = self._leak(u - early, rules), late
         if mutant.fit_first:
             u = _fit(kept + arriving, rules) - reset
             u = _fit(u, rules) if mutant.fit_again else u
@@ -151,6 +148,15 @@ def layer_views(program: Program, frames: Array, record: SpikeRecord) -> list[La
         cleared = np.array([program.clears(layer, t) for t in range(u.shape[1])])
         found.append(LayerView(layer, cleared, trains[index], u, s))
     return found
+
+
+def _resets(
+    u: Int64Array, s: Int64Array, vth: Int64Array, rules: Arithmetic
+) -> tuple[Int64Array, Int64Array]:
+    """What spikes of the step before take off before the leak, and after it."""
+    taken = s * (u if rules.reset == "zero" else vth)
+    late = rules.reset == "subtract" and rules.reset_order == "after-leak"
+    return (np.zeros_like(s), taken) if late else (taken, np.zeros_like(s))
 
 
 def _fit(u: Int64Array, rules: Arithmetic) -> Int64Array:

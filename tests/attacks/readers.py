@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tools.fuzzing.seeds import DATA, RESUMED, TRAIN, Seeds
 
+GRAPH = ("--from", "snntorch", "--reset", "zero", "--steps", "9")
 # Of each way in which recordings are read, one format; `tests/recordingfiles.py` writes them.
 RECORDINGS = {
     "camera": ("mine/a/x.raw", "three.raw", ()),
@@ -44,6 +45,15 @@ READERS: dict[str, tuple[str, tuple[Words, ...]]] = {
             lambda path: ["finetune", path, "--profile", "loihi-int4", "-o", "out.pt"],
         ),
     ),
+    "imported": (
+        "x.h5", (lambda path: ["compile", path, "-o", "out.net"], lambda path: ["evaluate", path]),
+    ),
+    "state": (
+        "x.pt", (lambda path: ["import", path, "--describe", "good-describe.toml", "-o", "out.h5"],),
+    ),
+    "describe": (
+        "x.toml", (lambda path: ["import", "good-state.pt", "--describe", path, "-o", "out.h5"],),
+    ),
     "resume": ("resume.pt", (lambda path: [*TRAIN, *RESUMED["plain"], "--resume", "-o", "ckpt.pt"],)),
     "results": (
         "x.json",
@@ -53,6 +63,13 @@ READERS: dict[str, tuple[str, tuple[Words, ...]]] = {
     "study": (
         "x.toml",
         (lambda path: ["sweep", path, "--dry-run"], lambda path: ["sweep", path, "-o", "runs"]),
+    ),
+    "nir": (
+        "x.nir",
+        (
+            lambda path: ["import", path, *GRAPH, "-o", "out.h5"],
+            lambda path: ["import", path, *GRAPH, "-o", "out.net"],
+        ),
     ),
     "bin": (
         "mine/Train/0/x.bin",
@@ -91,10 +108,14 @@ GOOD = {
     "stock": "dense.net",
     "npy": "dense.npy",
     "pt": "fc.pt",
+    "imported": "imported.h5",
+    "state": "state.pt",
+    "describe": "describe.toml",
     "resume": "plain",
     "results": "one.json",
     "profile": "loihi-int4.toml",
     "study": "study.toml",
+    "nir": "tiny.nir",
     "bin": "Train/0/00001.bin",
     "idx": "train-images-idx3-ubyte",
     "idxgz": "train-images-idx3-ubyte.gz",
@@ -105,7 +126,10 @@ GOOD = {
 
 def place(kind: str, seeds: Seeds, work: Path) -> Path:
     """A good file of that kind, and everything that its commands need beside it; the path it must have."""
-    for name, source in (("good-stock.net", "stock"), ("good.npy", "npy"), ("good.pt", "pt")):
+    for name, source in (
+        ("good-stock.net", "stock"), ("good.npy", "npy"), ("good.pt", "pt"), ("good-state.pt", "state"),
+        ("good-describe.toml", "describe"),
+    ):
         (work / name).write_bytes(seeds.files[source][GOOD[source]])
     path = work / READERS[kind][0]
     path.parent.mkdir(parents=True, exist_ok=True)

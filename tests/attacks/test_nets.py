@@ -29,12 +29,20 @@ NONSENSE = {
     "a delay of a convolution for each channel": ("conv", f"{FIRST}/delay", ints(0, 0, 0)),
     "a readout's delay of two": ("fc", f"{LAST}/delay", ints(0, 0)),
     "reset substract": ("fc", f"{PROGRAM}/arithmetic/reset", np.bytes_("substract")),
+    "reset in no order": ("fc", f"{PROGRAM}/arithmetic/reset_order", np.bytes_("sideways")),
     "overflow of no name": ("fc", f"{PROGRAM}/arithmetic/overflow", np.bytes_(" ")),
     "leak rounded as a shift": ("fc", f"{PROGRAM}/arithmetic/leak_rounding", np.bytes_("nearest")),
     "comparison <": ("fc", f"{PROGRAM}/arithmetic/comparison", np.bytes_("<")),
     "v_decay 5000": ("fc", f"{FIRST}/v_decay", ints(5000)),
     "v_decay below 0": ("fc", f"{FIRST}/v_decay", ints(-1)),
     "u_decay 4097": ("fc", f"{FIRST}/u_decay", ints(4097)),
+    "a readout's v_decay 4097": ("fc", f"{LAST}/v_decay", ints(4097)),
+    "a readout's u_decay below 0": ("fc", f"{LAST}/u_decay", ints(-1)),
+    "a readout's v_decay of three for ten classes": ("fc", f"{LAST}/v_decay", ints(1, 2, 3)),
+    "a readout's v_decay in fractions": ("fc", f"{LAST}/v_decay", np.full(1, 0.5)),
+    "a readout decoded by its median": ("fc", f"{LAST}/decoding", np.bytes_("median")),
+    "a readout decoded by a number": ("fc", f"{LAST}/decoding", 1),
+    "a decoding of a layer that spikes": ("fc", f"{FIRST}/decoding", np.bytes_("max")),
     "state of 40 bits": ("fc", f"{PROGRAM}/arithmetic/state_bits", 40),
     "state of 1 bit": ("fc", f"{PROGRAM}/arithmetic/state_bits", 1),
     "more fraction bits than bits": ("fc", f"{PROGRAM}/arithmetic/state_fraction_bits", 60),
@@ -113,7 +121,8 @@ def alter(path, name, value):
         if value is None:
             value = file[name][()]
             value.flat[0] = 255
-        del file[name]
+        if name in file:
+            del file[name]
         file[name] = value
         mend(file)
 

@@ -82,7 +82,7 @@ def test_the_first_bytes_of_other_kinds(kind, content, seeds, work, refuses):
 
 def alike(kind, other):
     """The same kind, or one that the same command takes."""
-    same = ({"net", "stock"}, {"idx", "idxgz"}, {"bin", "bs2"})
+    same = ({"net", "stock"}, {"idx", "idxgz"}, {"bin", "bs2"}, {"pt", "imported"})
     recordings = {*RECORDINGS, "bin"} - {"bs2"}
     return kind == other or {kind, other} in same or (kind in RECORDINGS and other in recordings)
 

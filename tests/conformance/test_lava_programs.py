@@ -17,21 +17,23 @@ from tests.programs import conv_program, dense, random_frames, readout, vectoris
 
 pytestmark = pytest.mark.slow
 
-# (overflow, leak rounding, shift rounding, comparison, reset, exponent, v_decay): each choice at least once.
+# (overflow, leak rounding, shift rounding, comparison, reset[, order], exponent, v_decay): each once or more.
 FULLY_CONNECTED = [
     ("saturate", "toward-zero", "half-up", ">=", "subtract", 1, 2048),
+    ("saturate", "toward-zero", "half-up", ">=", "subtract", "before-leak", 1, 2048),
     ("wrap", "half-even", "floor", ">", "subtract", -2, 1000),
     ("saturate", "floor", "half-even", ">", "zero", -1, 3000),
     ("wrap", "half-up", "toward-zero", ">=", "zero", -3, 0),
 ]
 CONVOLUTIONAL = [
     ("saturate", "half-up", "toward-zero", ">=", "subtract"),
+    ("wrap", "toward-zero", "half-even", ">", "subtract", "before-leak"),
     ("wrap", "toward-zero", "half-even", ">", "zero"),
 ]
 
 
-def rules(overflow, leak, shift, comparison, reset):
-    return Arithmetic(QFormat(8, 4), 4, overflow, leak, shift, comparison, reset)
+def rules(*choices):
+    return Arithmetic(QFormat(8, 4), 4, *choices)
 
 
 def lively_program(rng, arithmetic, exponent, decay):

@@ -11,7 +11,7 @@ import pytest
 from sast_deploy.compiler import compile_network
 from sast_deploy.compiler.floatnet import FloatConv2d, FloatNetwork, FloatPool, FloatReadout
 from sast_deploy.engines import reference, vectorised as second
-from sast_deploy.program.fixedpoint import fit
+from sast_deploy.program.fixedpoint import fit, shift
 from sast_deploy.program.profile import load_profile
 from sast_deploy.program.program import Conv2d, frozen_ints
 from sast_deploy.program.record import SpikeRecord, Trace
@@ -36,13 +36,14 @@ def loud_conv():
 
 @cache
 def program(name):
-    kind, profile = name.split()
+    kind, profile, order = [*name.split(), "after-leak"][:3]
     if kind == "fc":
         network = float_fc(seed=1, shape=(2, 12, 12), hidden=(24, 12), classes=4, scale=8.0, steps=10)
     elif kind == "conv":
         network = loud_conv()
     else:
         return rich_program(np.random.default_rng(0), steps=12)
+    network = replace(network, reset_order=order)
     return compile_network(network, load_profile(profile), name).program
 
 
@@ -119,13 +120,21 @@ class RemembersMembrane(TRUE_NEURONS):
         self.membrane = before or self.membrane
 
 
-class FiltersBias(TRUE_NEURONS):
-    def __init__(self, layer, shape, rules):
-        super().__init__(layer, shape, rules)
-        self.inside, self.bias = self.bias, [0] * self.size
+class ResetAfterLeak(TRUE_NEURONS):
+    def _after_reset(self, i):
+        reset = self.vth[i] * self.spiked[i]
+        return reference.leak(self.membrane[i], self.v_decay[i], self.rules.leak_rounding) - reset
 
-    def _filter(self, i, arriving):
-        return super()._filter(i, arriving + self.inside[i])
+
+class FiltersBias(TRUE_NEURONS):
+    def step(self, accumulated):
+        for i, total in enumerate(accumulated):
+            arriving = shift(total, self.weight_exp, self.rules.shift_rounding) + self.bias[i]
+            self.current[i] = reference.filtered(self.current[i], arriving, self.u_decay[i], self.rules)
+            u = self._after_reset(i) + self.current[i]
+            self.membrane[i] = fit(u, self.rules.state, self.rules.overflow)
+        self.spiked = [self._fires(u, vth) for u, vth in zip(self.membrane, self.vth, strict=True)]
+        return self.spiked
 
 
 def swapped_synapses(layer, in_shape):
@@ -148,6 +157,8 @@ NEURONS = [
     (RemembersMembrane, "membrane potential not cleared between samples"),
 ]
 COMPILED = ["fc loihi-int8", "fc loihi-int4", "conv loihi-int8", "conv loihi-int4"]
+BEFORE_LEAK = ["fc loihi-int8 before-leak", "conv loihi-int4 before-leak"]
+ONLY_AFTER_LEAK = ("reset before the leak", "saturation before the reset")
 
 
 def report_of(name, monkeypatch, attribute=None, value=None, engine=None):
@@ -179,6 +190,21 @@ def test_a_wrong_neuron_is_named(name, neurons, wanted, monkeypatch):
     problem = report_of(name, monkeypatch, "Neurons", neurons)
     assert named(problem) == wanted, "\n".join(problem)
     assert problem[0].startswith("first difference: sample ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BEFORE_LEAK)
+@pytest.mark.parametrize(
+    ("neurons", "wanted"),
+    [
+        *(pair for pair in NEURONS if pair[1] not in ONLY_AFTER_LEAK),
+        (ResetAfterLeak, "reset after the leak"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_wrong_neuron_of_a_reset_before_the_leak_is_named(name, neurons, wanted, monkeypatch):
+    assert program(name).arithmetic.reset_order == "before-leak"
+    assert named(report_of(name, monkeypatch, "Neurons", neurons)) == wanted
 
 
 TRUE_ARRAYS = second._Neurons
@@ -263,12 +289,12 @@ def test_a_wrong_neuron_of_the_vectorised_specification_is_named(name, neurons, 
     assert named(problem) == wanted, "\n".join(problem)
 
 
-@pytest.mark.parametrize("name", COMPILED)
+@pytest.mark.parametrize("name", COMPILED + BEFORE_LEAK)
 def test_the_vectors_reach_what_the_bugs_need(name):
     """Both ends of the range (where the proof allows it), a spike at a sample's end, u equal to vth."""
     record = vectorised(program(name), known(name).frames)
     missing = set(unseen(program(name), known(name).frames, record))
-    assert not missing & {wanted for _, wanted in NEURONS}
+    assert not missing & {*(wanted for _, wanted in NEURONS), "reset after the leak"}
     assert ("kernel axes swapped" in missing) == name.startswith("fc")
     assert "bias filtered by the current decay" in missing
     assert prove(program(name))[0].saturating

@@ -1,4 +1,4 @@
-"""Twenty NIR files that five frameworks wrote, with what each framework computed: every spike, every state."""
+"""Twenty NIR files of five frameworks, with what each framework computed: every spike, every state."""
 
 from __future__ import annotations
 

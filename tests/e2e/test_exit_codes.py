@@ -37,6 +37,7 @@ WORK = {
     "simulate": "sast_deploy.engines.lava.run_lava",
     "verify": "sast_deploy.api.verify",
     "inspect": "sast_deploy.api.inspect",
+    "export": "sast_deploy.api.export",
     "sweep": "sast_deploy.studies.sweep.sweep.plan",
     "tables": "sast_deploy.studies.tables.records.load_records",
     "data info": "sast_deploy.data.request.load_frames",

@@ -2,8 +2,8 @@
 
     python -m tests.golden.make_files FOLDER
 
-The files in the repository are those of commit 0a62401. What a later version changes in them, it changes in
-the files that people have.
+The files in the repository are those of commit 0a62401; before-leak.net and leaky.net are of the first version
+that had what they show. What a later version changes in them, it changes in the files that people have.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,7 +26,7 @@ from sast_deploy.data.split import Holdout
 from sast_deploy.engines.reference import run_reference
 from sast_deploy.netx.file import NetFile, read_net, write_net
 from sast_deploy.program.profile import load_profile
-from sast_deploy.program.program import Program
+from sast_deploy.program.program import Program, frozen_ints
 from sast_deploy.studies.tables.records import load_records, raw_text
 from sast_deploy.training import loop
 from sast_deploy.training.network.network import NetworkSpec
@@ -67,6 +67,27 @@ def cache_keys() -> dict[str, str]:
 def rich() -> Program:
     """Delays, recurrence, filters, an averaging pool, resets by interval."""
     return rich_program(np.random.default_rng(0))
+
+
+def before_leak() -> Program:
+    """`rich` with its thresholds taken off before the leak."""
+    program = rich()
+    return replace(program, arithmetic=replace(program.arithmetic, reset_order="before-leak"))
+
+
+def write_known(program: Program, path: Path) -> dict[str, object]:
+    """Write a file with its known answers; what it must be and say."""
+    known = make_known_answers(program)
+    write_net(path, NetFile(program, load_profile("loihi-int4").text, known=known))
+    return answers(program, known.frames)
+
+
+def leaky() -> Program:
+    """The same, whose readout leaks, filters some classes' currents, and gives its largest membranes."""
+    program = rich()
+    decays = frozen_ints([0, 300, 4096]), frozen_ints([1000, 4096, 4096])
+    last = replace(program.layers[-1], v_decay=decays[0], u_decay=decays[1], decoding="max")
+    return replace(program, layers=(*program.layers[:-1], last))
 
 
 def table() -> str:
@@ -120,9 +141,6 @@ def main(target: Path) -> None:
         options = ["--data-root", str(place / "bands"), "--cache-dir", str(place / "cache")]
         assert run(["simulate", "compiled.net", *SIMULATE, *options, "--report", "report.json"]) == 0
         shutil.copytree(place / "cache" / "frames" / data.info.frame_digest, target / "cache")
-    program = rich()
-    known = make_known_answers(program)
-    write_net(target / "rich.net", NetFile(program, load_profile("loihi-int4").text, known=known))
     runs = [record(seed, 0.9 + seed / 100, rho=rho) for seed in (0, 1) for rho in (0.0, 0.3)]
     measured = [with_profile(each, 0.8, 10.5, 20.25) for each in runs]
     (target / "runs.json").write_text(raw_text(measured))
@@ -131,7 +149,9 @@ def main(target: Path) -> None:
         "frames": data.info.frame_digest,
         "checkpoint": file_digest(target / "ckpt.pt"),
         "cache keys": cache_keys(),
-        "rich.net": answers(program, known.frames),
+        "rich.net": write_known(rich(), target / "rich.net"),
+        "before-leak.net": write_known(before_leak(), target / "before-leak.net"),
+        "leaky.net": write_known(leaky(), target / "leaky.net"),
         "runs": [each.name for each in load_records([target / "runs.json"])],
     }
     expected["compiled.net"] = answers(read_net(target / "compiled.net").program, data.test.frames)

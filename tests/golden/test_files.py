@@ -28,7 +28,8 @@ from tests.golden import make_files
 from tests.golden.make_files import FILES, PLAN, SIMULATE, SPEC, answers, frames_of
 
 EXPECTED = json.loads((FILES / "expected.json").read_text())
-NETS = ("compiled.net", "rich.net")
+RICH = {"rich.net": make_files.rich, "before-leak.net": make_files.before_leak, "leaky.net": make_files.leaky}
+NETS = ("compiled.net", *RICH)
 
 
 def unpacked(name: str, folder: Path) -> Path:
@@ -65,10 +66,13 @@ def test_its_known_answers_still_hold(name, engine, tmp_path):
 
 
 def test_logits_and_spikes_are_the_same(frames, tmp_path):
-    compiled, rich = (read_net(unpacked(name, tmp_path)) for name in NETS)
+    compiled = read_net(unpacked("compiled.net", tmp_path))
     assert answers(compiled.program, np.asarray(frames.test.frames)) == EXPECTED["compiled.net"]
-    assert answers(rich.program, rich.known.frames) == EXPECTED["rich.net"]
-    assert make_files.rich().digest() == EXPECTED["rich.net"]["program"]
+    for name, make in RICH.items():
+        rich = read_net(unpacked(name, tmp_path))
+        assert answers(rich.program, rich.known.frames) == EXPECTED[name]
+        assert make().digest() == EXPECTED[name]["program"]
+    assert EXPECTED["rich.net"]["spikes"] != EXPECTED["before-leak.net"]["spikes"]
 
 
 def test_a_checkpoint_compiles_to_the_same_program(tmp_path, monkeypatch):

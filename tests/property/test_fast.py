@@ -12,7 +12,7 @@ from sast_deploy.engines.fast import run_fast
 from sast_deploy.engines.reference import run_reference
 from sast_deploy.program.program import Conv2d, Dense, Program, Readout, frozen_ints
 from sast_deploy.program.record import first_difference
-from tests.anyprogram import Choices, any_rules
+from tests.anyprogram import Choices, any_program, any_rules
 from tests.strategies import cases
 
 pytestmark = pytest.mark.slow
@@ -26,6 +26,16 @@ def agree(program, frames):
 @settings(max_examples=150)
 @given(cases(samples=3))
 def test_any_program(case):
+    agree(*case)
+
+
+def leaky_readout(choose: Choices) -> Program:
+    return any_program(choose, upsamples=True, integrates=True)
+
+
+@settings(max_examples=100)
+@given(cases(leaky_readout, samples=3))
+def test_any_program_with_a_leaky_readout(case):
     agree(*case)
 
 

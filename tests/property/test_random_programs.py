@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 
 from sast_deploy.engines.fast import run_fast
 from sast_deploy.engines.reference import run_reference
-from sast_deploy.program.program import Program, Upsample
+from sast_deploy.program.program import DECODINGS, NO_DECAY_FILTER, Program, Upsample
 from sast_deploy.program.record import SpikeRecord, evenly_spread, first_difference, select
 from tests.anyprogram import Choices, Seeded, any_frames, any_program, any_samples, features
 from tests.programs import vectorised
@@ -23,6 +24,8 @@ pytestmark = pytest.mark.slow
 
 PROGRAMS, CHUNKS = 2000, 20
 UPSAMPLED = 400  # further programs, which may have upsamplings
+EARLY = 400  # and such whose thresholds are taken off before the leak
+INTEGRATING = 600  # further programs, whose readouts may leak
 RUNS_OF_EACH = 15  # the fewest programs that have any one feature
 
 
@@ -88,6 +91,23 @@ def test_the_programs_that_ran_have_every_feature(one_thread: None) -> None:
     assert len(names) > 80
 
 
+def test_all_engines_agree_on_resets_before_the_leak(one_thread: None) -> None:
+    counts, disagreements = Counter[str](), list[str]()
+
+    def make(choose: Choices) -> Program:
+        program = any_program(choose, upsamples=True)
+        rules = replace(program.arithmetic, reset="subtract", reset_order="before-leak")
+        return replace(program, arithmetic=rules)
+
+    for seed in range(EARLY):
+        found, differences = run_one(seed, make)
+        counts.update(found)
+        disagreements += differences
+    assert disagreements == []
+    common = ("no leak", "memoryless", "threshold 0", "negative threshold", "membrane at its highest")
+    assert min(counts[name] for name in common) >= RUNS_OF_EACH, counts
+
+
 def test_all_engines_agree_on_programs_with_upsamplings(one_thread: None) -> None:
     """In front of every kind of layer; of frames, of their sums, which uint8 does not hold, and of spikes."""
     seen, disagreements = Counter[str](), list[str]()
@@ -106,4 +126,26 @@ def test_all_engines_agree_on_programs_with_upsamplings(one_thread: None) -> Non
     assert disagreements == []
     kinds = ("dense", "conv", "pool", "upsample", "readout")
     assert set(seen) == {*(f"before {kind}" for kind in kinds), "frames", "pooled frames", "spikes"}
+    assert min(seen.values()) >= RUNS_OF_EACH, seen
+
+
+def test_all_engines_agree_on_programs_with_leaky_readouts(one_thread: None) -> None:
+    """Leaks and filters of all classes, of some and of none, with every decoding; of frames and of spikes."""
+    seen, disagreements = Counter[str](), list[str]()
+
+    def make(choose: Choices) -> Program:
+        program = any_program(choose, upsamples=True, integrates=True)
+        last = program.layers[-1]
+        filtered = last.u_decay < NO_DECAY_FILTER
+        for what, some in (("leak", last.v_decay > 0), ("filter", filtered)):
+            seen[f"{'every' if some.all() else 'some' if some.any() else 'no'} {what}"] += 1
+        kind = "frames" if not list(program.spiking()) else "spikes"
+        seen.update({last.decoding, kind, "sums" if last.sums else "integrators"})
+        return program
+
+    for seed in range(INTEGRATING):
+        disagreements += run_one(seed, make)[1]
+    assert disagreements == []
+    shares = [f"{share} {what}" for share in ("every", "some", "no") for what in ("leak", "filter")]
+    assert set(seen) == {*DECODINGS, *shares, "frames", "spikes", "sums", "integrators"}
     assert min(seen.values()) >= RUNS_OF_EACH, seen

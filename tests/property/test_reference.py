@@ -35,7 +35,7 @@ def test_any_program_agrees_with_the_second_specification(case):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("change", [{"comparison": ">"}, {"overflow": "wrap"}])
+@pytest.mark.parametrize("change", [{"comparison": ">"}, {"overflow": "wrap"}, {"reset_order": "after-leak"}])
 def test_a_planted_bug_shrinks_to_one_neuron(change):
     """Where a property fails, hypothesis shows the least program that does: the strategies can shrink."""
 
@@ -71,6 +71,7 @@ def test_without_a_readout_the_logits_are_the_last_spikes():
         {"shift_rounding": "floor"},
         {"comparison": ">"},
         {"reset": "zero"},
+        {"reset_order": "before-leak"},
         {"overflow": "wrap"},
         {"state": QFormat(16, 8)},
     ],

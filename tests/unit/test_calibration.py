@@ -25,6 +25,7 @@ from sast_deploy.calibration.samples import subsample
 from sast_deploy.calibration.scales import candidates, moment_points
 from sast_deploy.calibration.targets import real_weights, run_float
 from sast_deploy.compiler import LayerChoice, compile_network
+from sast_deploy.compiler.floatnet import FloatDense, FloatNetwork, FloatReadout
 from sast_deploy.compiler.quantize import Scaling, choose_scaling, clipping_points
 from sast_deploy.engines.fast import run_fast
 from sast_deploy.engines.reference import run_reference
@@ -46,8 +47,7 @@ def frames_for(network, samples, seed=0):
 
 def samples_for(network, count, seed=0):
     frames = frames_for(network, count, seed)
-    program = compile_network(network, INT4, "t").program
-    return Samples(frames, run_float(network, program, frames).logits.argmax(axis=1))
+    return Samples(frames, run_float(network, frames).logits.argmax(axis=1))
 
 
 def trained_fc():
@@ -65,20 +65,30 @@ def one(second, cross=None, mean=None, wanted=None):
 def test_the_float_network_runs_as_its_equations_say():
     network = trained_fc()
     frames = frames_for(network, 20)
-    found = run_float(network, compile_network(network, INT4, "t").program, frames)
+    found = run_float(network, frames)
     assert found.logits == pytest.approx(float_run(network, frames), abs=1e-4)
     assert [spikes.shape for spikes in found.spikes] == [(20, 6, 24), (20, 6, 16)]
     assert 0.05 < found.spikes[0].mean() < 0.95
 
 
-def test_the_float_network_resets_to_zero_where_it_was_trained_so():
-    network = replace(trained_fc(), reset="zero")
+@pytest.mark.parametrize(("comparison", "expected"), [(">=", [1, 0, 1]), (">", [0, 1, 0])])
+def test_the_float_network_fires_at_its_threshold_or_above_it(comparison, expected):
+    layers = [FloatDense([[1.0]]), FloatReadout([[1.0], [-1.0]])]
+    network, frames = FloatNetwork(layers, 1, 3, alpha=0.5, comparison=comparison), np.ones((1, 3, 1, 1, 1))
+    program = compile_network(network, INT4, "t").program
+    assert run_float(network, program, frames.astype(np.uint8)).spikes[0].ravel().tolist() == expected
+
+
+@pytest.mark.parametrize("reset", [{"reset": "zero"}, {"reset_order": "before-leak"}], ids=str)
+def test_the_float_network_resets_as_it_was_trained(reset):
+    network = replace(trained_fc(), **reset)
     frames = frames_for(network, 5)
-    found = run_float(network, compile_network(network, INT4, "t").program, frames).spikes[0]
+    found = run_float(network, frames).spikes[0]
     layer, x = network.layers[0], frames.reshape(5, 6, -1) / network.input_clip
     u = s = np.zeros((5, 24))
     for t in range(6):
-        u = network.alpha * u * (1 - s) + x[:, t] @ layer.weight.T + layer.bias
+        left = u * (1 - s) if network.reset == "zero" else u - 1.0 * s
+        u = network.alpha * left + x[:, t] @ layer.weight.T + layer.bias
         s = (u >= 1).astype(float)
         assert np.array_equal(found[:, t], s)
 
@@ -86,8 +96,7 @@ def test_the_float_network_resets_to_zero_where_it_was_trained_so():
 def test_the_float_conv_network_pools_sums_in_integer_units():
     network = float_conv()
     frames = frames_for(network, 6)
-    program = compile_network(network, INT4, "t").program
-    found = run_float(network, program, frames)
+    found = run_float(network, frames)
     weights = real_weights(network)
     assert weights[2] is None
     # the pooled sums of the second layer's spikes, with weights in units of one spike in six
@@ -282,7 +291,7 @@ def test_calibration_loses_less_and_all_engines_agree(name):
     ]
     assert losses == sorted(losses, reverse=True)
     plain = compile_network(network, profile, "t").program
-    wanted = run_float(network, plain, other.frames).logits
+    wanted = run_float(network, other.frames).logits
     ours, theirs = (divergence(wanted, run_fast(p, other.frames).logits * 1.0) for p in (program, plain))
     assert ours < {2: 0.75, 4: 0.9, 8: 1.0}[profile.arithmetic.weight_bits] * theirs
     few = other.frames[:10]
@@ -298,13 +307,23 @@ def test_convolutions_are_calibrated_too(name):
     fit, choose, other = (samples_for(network, n, seed) for n, seed in ((100, 1), (60, 2), (100, 3)))
     program = calibrate(network, profile, "t", fit, choose).compilation.program
     plain = compile_network(network, profile, "t").program
-    wanted = run_float(network, plain, other.frames).logits
+    wanted = run_float(network, other.frames).logits
     ours, theirs = (divergence(wanted, run_fast(p, other.frames).logits * 1.0) for p in (program, plain))
     assert ours < 0.8 * theirs
     few = other.frames[:4]
     assert (
         first_difference(run_fast(program, few, trace=True), run_reference(program, few, trace=True)) is None
     )
+
+
+def test_a_network_that_resets_before_the_leak_is_calibrated_so():
+    network = replace(trained_fc(), reset_order="before-leak")
+    fit, choose = samples_for(network, 100, 1), samples_for(network, 60, 2)
+    found = calibrate(network, INT4, "t", fit, choose)
+    assert found.compilation.program.arithmetic.reset_order == "before-leak"
+    assert found.compilation.warnings == ()
+    assert found.steps[0].before.accuracy > 0.8
+    assert any(step.kept for step in found.steps)
 
 
 @pytest.mark.parametrize(("key", "value"), [("scale", "layer"), ("scale", "unit"), ("kind", "zero")])

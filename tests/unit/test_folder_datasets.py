@@ -104,6 +104,7 @@ def test_a_list_of_labels(tmp_path, load):
         ("file,label\n0.dat,a\n./0.dat,a\n", "line 3 names '0.dat' again"),
         ("file,label\n0.dat\n", "line 2 has 1 columns; expected 2"),
         ("file,label\n0.dat,\n", "line 2 has label ''"),
+        ("file,label\n0.dat,a\0b\n", "line 2 has label 'a.x00b'|is no CSV"),
         ("file,label,split\n0.dat,a,validation\n", "split 'validation'; expected train or test"),
         ('file,label\n"0.dat,a\n', "is no CSV"),
         ("file,label\nnowhere.dat,a\n", "nowhere.dat: no such file"),

@@ -18,7 +18,15 @@ from sast_deploy.engines.reference import run_reference
 from sast_deploy.finetuning import IntegerNetwork
 from sast_deploy.finetuning.lif import LayerRules, exact_dtype, fit_, integer_lif, round_, shift
 from sast_deploy.finetuning.quantized import integer_layer
-from sast_deploy.program.fixedpoint import OVERFLOWS, ROUNDINGS, Arithmetic, QFormat, divide_pow2, fit
+from sast_deploy.program.fixedpoint import (
+    OVERFLOWS,
+    RESET_ORDERS,
+    ROUNDINGS,
+    Arithmetic,
+    QFormat,
+    divide_pow2,
+    fit,
+)
 from sast_deploy.program.profile import Profile, load_profile, parse_profile, profile_names
 from sast_deploy.training.augment import network_input
 from sast_deploy.training.checkpoint import Checkpoint, load_network, to_float_network
@@ -31,6 +39,7 @@ from tests.tinydata import CLIP, SHAPE, tiny_set
 FC = NetworkSpec("fc", SHAPE, (14, 9), 3)
 CONV = NetworkSpec("conv", SHAPE, (5, 6, 7), 3, strides=(2, 1, 2))
 INT4 = load_profile("loihi-int4")
+BEFORE_LEAK = ('kind = "subtract"', 'kind = "subtract"\norder = "before-leak"')
 
 
 def changed(name: str, *changes: tuple[str, str]) -> Profile:
@@ -57,6 +66,13 @@ PROFILES = {
     "the format's own scale": changed("loihi-int4", ('scale = "neuron"', 'scale = "unit"')),
     "wrapping, to zero": changed(
         "loihi-int4", ('overflow = "saturate"', 'overflow = "wrap"'), ('"subtract"', '"zero"')
+    ),
+    "before the leak": changed("loihi-int4", BEFORE_LEAK),
+    "before the leak, floor, wrapping": changed(
+        "loihi-int4",
+        BEFORE_LEAK,
+        ('overflow = "saturate"', 'overflow = "wrap"'),
+        ('"toward-zero"', '"floor"'),
     ),
     "floor, to zero, coarse": changed(
         "loihi-int8", ('"toward-zero"', '"half-up"'), ('"subtract"', '"zero"'), ("grid = 1 ", "grid = 4 ")
@@ -108,8 +124,10 @@ def test_every_membrane_and_spike_is_the_references(spec: NetworkSpec, profile: 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 0.9])
 @pytest.mark.parametrize("name", ["loihi-int8", "loihi-int4", "loihi-stock"])
-def test_any_leak(alpha: float, name: str) -> None:
-    assert_same_as_reference(checkpoint_of(replace(FC, alpha=alpha), 3), load_profile(name))
+@pytest.mark.parametrize("order", RESET_ORDERS)
+def test_any_leak(alpha: float, name: str, order: str) -> None:
+    changes = [BEFORE_LEAK] if order == "before-leak" and name != "loihi-stock" else []
+    assert_same_as_reference(checkpoint_of(replace(FC, alpha=alpha), 3), changed(name, *changes))
 
 
 @pytest.mark.parametrize("clip", [1, 2, 3, 7])
@@ -186,19 +204,22 @@ def straight_lif(
     for total in sums:
         scaled = total * 2.0**rules.exponent
         current = straight(scaled, shift(total.detach(), rules.exponent, law.shift_rounding)) + bias
-        kept = rules.kept * (u if law.reset == "subtract" else u * (1 - s))
+        after = law.reset == "subtract" and law.reset_order == "after-leak"
+        kept = rules.kept * (u * (1 - s) if law.reset == "zero" else u if after else u - vth * s)
         u = straight(kept, round_(kept.detach().clone(), law.leak_rounding)) + current
-        u = u - vth * s if law.reset == "subtract" else u
+        u = u - vth * s if after else u
         u = u.clamp(law.state.low, law.state.high)  # at the ends torch's clamp passes the gradient, as we do
         s = straight(arctan_spike((u - vth) / factor, k), (u >= vth).to(u.dtype))
         spikes.append(s)
     return torch.stack(spikes)
 
 
-@pytest.mark.parametrize("reset", ["subtract", "zero"])
+@pytest.mark.parametrize(
+    "reset", [("subtract", "after-leak"), ("subtract", "before-leak"), ("zero", "after-leak")]
+)
 @pytest.mark.parametrize("shape", [(7,), (7, 3, 2)], ids=["neurons", "maps"])
-def test_the_gradient_by_autograd(reset: str, shape: tuple[int, ...]) -> None:
-    law = Arithmetic(QFormat(8, 4), 4, "saturate", "toward-zero", "half-up", ">=", reset)
+def test_the_gradient_by_autograd(reset: tuple[str, str], shape: tuple[int, ...]) -> None:
+    law = Arithmetic(QFormat(8, 4), 4, "saturate", "toward-zero", "half-up", ">=", *reset)
     rules, generator = LayerRules(law, -1, 1500), torch.Generator().manual_seed(1)
     sums = torch.randint(-200, 260, (6, 5, *shape), generator=generator).double().requires_grad_()
     per_neuron = (7, *[1] * (len(shape) - 1))

@@ -27,6 +27,7 @@ from sast_deploy.program.profile import load_profile
 from sast_deploy.studies.sweep.folder import RunFolder
 from sast_deploy.training.checkpoint import save_checkpoint
 from sast_deploy.training.state import RunFiles
+from tests.commandlines import write_state
 from tests.e2e.conftest import write_bands
 from tests.stockfiles import FLATTEN, dense, image, integers, write_stock
 from tests.tinydata import tiny_set
@@ -37,8 +38,8 @@ pytestmark = pytest.mark.slow  # hundreds of commands
 
 # Options that name what is read, or a folder of recordings or of the cache.
 READ = {
-    "checkpoint", "checkpoints", "net", "data_root", "cache_dir", "input_path", "labels_path", "real",
-    "simulated", "mnist_dir", "study", "runs", "other",
+    "checkpoint", "checkpoints", "describe", "file", "net", "data_root", "cache_dir", "input_path",
+    "labels_path", "real", "simulated", "mnist_dir", "study", "runs", "other",
 }  # fmt: skip
 STUDY = '[study]\nname = "s"\n[[grid]]\ndata = "digits-saccade"\nrecipe = "paper"\nseed = 0\n'
 
@@ -60,6 +61,7 @@ class Case:
 CASES = {
     "train --output": Case("train --dataset digits-saccade -o", (), ".pt"),
     "finetune --output": Case("finetune ckpt.pt --profile ./int4.toml -o", ("ckpt.pt", "int4.toml"), ".pt"),
+    "import --output": Case("import state.pt --describe net.toml -o", ("state.pt", "net.toml"), ".h5"),
     "compile --output": Case("compile ckpt.pt --profile ./int4.toml -o", ("ckpt.pt", "int4.toml"), ".net"),
     "simulate --report": Case("simulate a.net --backend fast --report", ("a.net",), ".json"),
     "simulate --output": Case("simulate theirs.net --input x.npy -o", ("theirs.net", "x.npy"), ".npz"),
@@ -79,6 +81,7 @@ FOLDERS = {name: case for name, case in CASES.items() if case.folder}
 # Where each command's work begins: framing data, or what it does without data.
 WORK = (
     "sast_deploy.data.request.load_frames", "sast_deploy.api.compile_network",
+    "sast_deploy.exchange.statedict.from_state_dict",
     "sast_deploy.training.train.train", "sast_deploy.finetuning.finetune",
     "sast_deploy.engines.fast.run_fast", "sast_deploy.engines.lava.run_lava",
     "sast_deploy.engines.reference.run_reference", "sast_deploy.api.inspect",
@@ -122,6 +125,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(folder)
         save_checkpoint(Path("ckpt.pt"), random_checkpoint())
         save_checkpoint(Path("other.pt"), replace(random_checkpoint(seed=2), name="other"))
+        write_state(Path())
         text = load_profile("loihi-int4").text
         Path("int4.toml").write_text(text)
         Path("mine.toml").write_text(text.replace("headroom = 8.0", "headroom = 4.0"))

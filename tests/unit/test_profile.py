@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sast_deploy.base.errors import ProfileError
-from sast_deploy.program.fixedpoint import Arithmetic, QFormat
+from sast_deploy.program.fixedpoint import RESET_ORDERS, Arithmetic, QFormat
 from sast_deploy.program.profile import load_profile, parse_profile
 
 TEXT = load_profile("loihi-int4").text
@@ -53,6 +53,14 @@ def test_a_path_is_read_and_equals_the_named_profile(tmp_path):
         (("bits = 8   ", "bits = 25  "), "state.bits = 25; expected an integer from 2 to 24"),
         (("fraction_bits = 4", "fraction_bits = 8"), "state.fraction_bits = 8 of state.bits = 8"),
         (("delay = 1", "delay = 2"), "reset.delay = 2; expected an integer from 1 to 1"),
+        (
+            ('kind = "subtract"', 'kind = "subtract"\norder = "after"'),
+            "reset.order = 'after'; expected after-leak or before-leak",
+        ),
+        (
+            ('kind = "subtract"', 'kind = "zero"\norder = "before-leak"'),
+            "reset.order = 'before-leak'; expected none: a reset to zero has one kind only",
+        ),
         (("exponent_min = -8", "exponent_min = 7"), "weight.exponent_min = 7 > exponent_max = 5"),
         (('name = "loihi-int4"', "name = 4"), "name = 4"),
         (('name = "loihi-int4"', 'name = "a/b"'), "name = 'a/b'"),
@@ -67,6 +75,17 @@ def test_what_is_wrong_is_named(change, message):
     assert message in str(caught.value)
     assert str(caught.value).startswith("mine.toml: ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("order", RESET_ORDERS)
+def test_an_order_of_the_reset_is_the_profiles_or_else_the_networks(order):
+    given = parse_profile(TEXT.replace('kind = "subtract"', f'kind = "subtract"\norder = "{order}"'), "t")
+    assert given.arithmetic.reset_order == order
+    assert [given.obeying(other) for other in RESET_ORDERS] == [given, given]
+    left_open = parse_profile(TEXT, "t")
+    assert left_open.obeying(order).arithmetic.reset_order == order
+    to_zero = parse_profile(TEXT.replace('"subtract"', '"zero"'), "t")
+    assert to_zero.obeying("before-leak") == to_zero
 
 
 def test_all_that_is_wrong_is_named_at_once():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from sast_deploy.engines import vectorised
-from sast_deploy.engines.reference import Neurons, Synapses, run_reference
+from sast_deploy.engines.reference import Integrators, Neurons, Synapses, run_reference
 from sast_deploy.engines.vectorised import run_vectorised
 from sast_deploy.program.fixedpoint import (
     OVERFLOWS,
@@ -22,7 +23,7 @@ from sast_deploy.program.fixedpoint import (
     fit_array,
 )
 from sast_deploy.program.profile import LAYOUT, load_profile, profile_names
-from sast_deploy.program.program import Dense, Program, frozen_ints
+from sast_deploy.program.program import DECODINGS, Dense, Program, Readout, frozen_ints
 
 README = Path(__file__).parents[2] / "profiles" / "README.md"
 FORMATS = {"Q4.4": QFormat(8, 4), "Q8.8": QFormat(16, 8)}
@@ -63,13 +64,22 @@ def test_overflow_table():
 
 
 @pytest.mark.parametrize(
-    ("column", "reset", "comparison"), [(1, "subtract", ">="), (3, "subtract", ">"), (5, "zero", ">=")]
+    ("column", "reset", "order", "comparison"),
+    [
+        (1, "subtract", "after-leak", ">="),
+        (3, "subtract", "after-leak", ">"),
+        (5, "subtract", "before-leak", ">="),
+        (7, "subtract", "before-leak", ">"),
+        (9, "zero", "after-leak", ">="),
+    ],
 )
-def test_reset_table(column: int, reset: str, comparison: str):
+def test_reset_table(column: int, reset: str, order: str, comparison: str):
     lines = README.read_text(encoding="utf-8").split("\n## Reset and comparison, worked\n")[1].splitlines()
     rows = [line.strip("|").split("|") for line in lines if line.startswith("|")][2:8]
     layer = Dense(frozen_ints([[11]]), frozen_ints([0]), frozen_ints([16]), 0, frozen_ints([2048]))
-    rules = replace(RULES, comparison=comparison, reset=reset)
+    names = next(line for line in lines if line.startswith("|")).strip("|").split("|")
+    assert names[column].strip() == f"{order if reset == 'subtract' else reset} {comparison} u"
+    rules = replace(RULES, comparison=comparison, reset=reset, reset_order=order)
     program = Program("t", (1, 1, 1), 1, len(rows), ("a",), rules, (layer,))
     for run in (run_reference, run_vectorised):
         (trace,) = run(program, np.ones((1, len(rows), 1, 1, 1), np.uint8), trace=True).traces
@@ -94,6 +104,22 @@ def test_current_and_delay_table():
     frames = np.array([int(row["x"]) for row in rows], np.uint8).reshape(1, -1, 1, 1, 1)
     (trace,) = run_vectorised(program, frames, trace=True).traces
     assert trace.membrane.ravel().tolist() == [int(row["u"]) for row in rows]
+
+
+def test_readout_table():
+    rows = table("Readout, worked")
+    half = frozen_ints([2048])
+    readout = Readout(frozen_ints([[10]]), frozen_ints([-1]), 0, v_decay=half, u_decay=half)
+    integrators = Integrators(readout, RULES)
+    for row in rows:
+        integrators.step([10 * int(row["x"])])
+        assert [*integrators.current, *integrators.membrane] == [int(row["c"]), int(row["m"])]
+    assert len(rows) == 5
+    frames = np.array([int(row["x"]) for row in rows], np.uint8).reshape(1, -1, 1, 1, 1)
+    for decoding, steps, run in itertools.product(DECODINGS, range(1, 6), (run_reference, run_vectorised)):
+        layers = (replace(readout, decoding=decoding),)
+        program = Program("t", (1, 1, 1), 1, steps, ("a",), RULES, layers)
+        assert run(program, frames[:, :steps]).logits.tolist() == [[int(rows[steps - 1][decoding])]]
 
 
 def test_every_key_is_documented():

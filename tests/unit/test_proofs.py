@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from sast_deploy.engines.reference import run_reference
-from sast_deploy.program.fixedpoint import QFormat, fit_array
+from sast_deploy.program.fixedpoint import RESET_ORDERS, ROUNDINGS, QFormat, divide_pow2, fit_array
 from sast_deploy.program.program import Dense, Program, Readout, SumPool, frozen_ints
 from sast_deploy.program.sums import input_maxima, layer_inputs, sums_over_time
 from sast_deploy.proofs import bounds as proofs
 from sast_deploy.proofs.bounds import bound_neurons, prove, signed_bits, states_at_the_ends
+from sast_deploy.proofs.intervals import Growth, Interval
 from tests.anyprogram import Seeded, any_frames, any_program
 from tests.programs import (
     RULES,
@@ -74,7 +75,7 @@ def assert_within(program, frames):
 @settings(max_examples=100)
 @given(choices())
 def test_no_reachable_state_leaves_its_bound(choose):
-    program = any_program(choose)
+    program = any_program(choose, orders=True)
     program = replace(program, steps=min(program.steps, 12))
     assert_within(program, greedy_frames(choose, program, 4))
 
@@ -113,9 +114,10 @@ def reachable(program):
         for u in states:
             # one sample, one step from u, in the widest format: the reference itself says what comes next
             fires = u >= layer.vth[0] if rules.comparison == ">=" else u > layer.vth[0]
-            kept = _leak(u if rules.reset == "subtract" or not fires else 0, layer.v_decay[0], rules)
-            reset = int(layer.vth[0]) if rules.reset == "subtract" and fires else 0
-            totals |= {kept + c - reset for c in currents}
+            reset = (u if rules.reset == "zero" else int(layer.vth[0])) if fires else 0
+            late = reset if (rules.reset, rules.reset_order) == ("subtract", "after-leak") else 0
+            kept = _leak(u - (reset - late), layer.v_decay[0], rules)
+            totals |= {kept + c - late for c in currents}
         seen |= totals
         states = {int(fit_array(np.array([t]), rules.state, rules.overflow)[0]) for t in totals} | {0}
     return min(seen), max(seen)
@@ -126,13 +128,16 @@ def _leak(u, decay, rules):
     return int({"toward-zero": np.trunc, "floor": np.floor}[rules.leak_rounding](exact))
 
 
-@pytest.mark.parametrize("reset", ["subtract", "zero"])
-def test_bounds_of_tiny_programs_are_sound_and_mostly_exact(reset):
+@pytest.mark.parametrize(
+    ("reset", "order"), [("subtract", "after-leak"), ("subtract", "before-leak"), ("zero", "after-leak")]
+)
+def test_bounds_of_tiny_programs_are_sound_and_mostly_exact(reset, order):
     rng, exact, number = np.random.default_rng(3), 0, 120
     for _ in range(number):
         arithmetic = replace(
-            RULES, reset=reset, leak_rounding=str(rng.choice(["toward-zero", "floor"])), state=QFormat(6, 0)
-        )
+            RULES, reset=reset, leak_rounding=str(rng.choice(["toward-zero", "floor"])), state=QFormat(6, 0),
+            reset_order=order,
+        )  # fmt: skip
         program = tiny(rng, arithmetic, int(rng.choice([0, 1024, 2048, 4096])), steps=6)
         low, high = reachable(program)
         bound = prove(program)[0]
@@ -141,6 +146,32 @@ def test_bounds_of_tiny_programs_are_sound_and_mostly_exact(reset):
         # What the interval adds is at most what one step's leak makes of the gaps between reachable states.
         exact += bound.membrane == (low, high)
     assert exact >= 0.8 * number
+
+
+@pytest.mark.parametrize("order", RESET_ORDERS)
+@pytest.mark.parametrize("rounding", ROUNDINGS)
+@pytest.mark.parametrize("comparison", [">=", ">"])
+def test_what_leak_and_reset_leave_is_an_interval_with_both_ends_reached(order, rounding, comparison):
+    """Enumerated over all states of intervals around thresholds; where every state fires, it is wider."""
+    rng, tight = np.random.default_rng(8), 0
+    rules = replace(RULES, leak_rounding=rounding, comparison=comparison, reset_order=order)
+    for _ in range(60):
+        vth, decay = int(rng.integers(-30, 31)), int(rng.choice([0, 1, 1365, 2048, 4095, 4096]))
+        low, high = -int(rng.integers(91)), int(rng.integers(91))
+        layer = Dense(frozen_ints([[1]]), frozen_ints([0]), frozen_ints([vth]), 0, frozen_ints([decay]))
+        growth = Growth(layer, Interval(*np.zeros((2, 1), np.int64)), rules)
+        growth.state = Interval(np.array([low]), np.array([high]))
+        found, left = growth._kept(), {0}
+        for u in range(low, high + 1):
+            spike = u >= vth if comparison == ">=" else u > vth
+            early, late = (0, vth * spike) if order == "after-leak" else (vth * spike, 0)
+            left.add(divide_pow2((u - early) * (4096 - decay), 12, rounding) - late)
+        ends = int(found.low[0]), int(found.high[0])
+        assert ends[0] <= min(left) <= max(left) <= ends[1]
+        if low < growth.fires_at[0]:
+            assert ends == (min(left), max(left)), (vth, decay, low, high)
+            tight += 1
+    assert tight > 40
 
 
 def test_worst_case_sums_are_reached():

@@ -122,8 +122,7 @@ def unusual(folder: Path) -> dict[str, Path]:
     values = {
         "sparse": torch.eye(3).to_sparse(), "complex": torch.zeros(3, dtype=torch.complex64),
         "meta": torch.zeros(3, device="meta"), "bool": torch.zeros(3, dtype=torch.bool),
-        "parameter": torch.nn.Parameter(torch.zeros(3)), "expanded": torch.zeros(1).expand(1000),
-        "module": torch.nn.Linear(2, 2), "state dict": torch.nn.Linear(2, 2).state_dict(),
+        "expanded": torch.zeros(1).expand(1000), "module": torch.nn.Linear(2, 2),
         "set": {1, 2}, "bytes": b"abc", "array": np.zeros(3), "dtype": torch.float32, "size": torch.Size([1]),
         "overlapping": torch.zeros(9).as_strided((4, 4), (1, 1)), "complex number": 1j,
     }  # fmt: skip
@@ -133,6 +132,42 @@ def unusual(folder: Path) -> dict[str, Path]:
 def test_what_torch_has_besides_is_refused(tmp_path: Path) -> None:
     for name, path in unusual(tmp_path).items():
         assert any(word in refused(path) for word in ("some other kind", "could run code", "not safe")), name
+
+
+def test_a_state_dict_and_parameters_come_back(tmp_path: Path) -> None:
+    """torch sets an attribute of the OrderedDict, the versions of its modules: of no use, and dropped."""
+    net = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
+    for value in (net.state_dict(), dict(net.named_parameters())):
+        found = read_torch(saved(tmp_path / "a.pt", {"epoch": 1, "net": value}), WANTED)["net"]
+        assert list(found) == list(value)
+        for name, each in value.items():
+            assert np.array_equal(found[name], each.detach().numpy())
+
+
+def built(target: bytes, state: bytes) -> bytes:
+    """The pickle of something whose attributes are set."""
+    return b"\x80\x02" + target + state + b"b."
+
+
+BUILDS = {
+    "an array": built(tensor(0, (4,), (1,))[2:-1], b"}"),
+    "a type": built(b"ctorch\nFloatStorage\n", b"}"),
+    "a function": built(b"ctorch._utils\n_rebuild_tensor_v2\n", b"}"),
+    "a list": built(b"]", b"}"),
+    "a number": built(b"K\x01", b"}"),
+    "nothing": b"\x80\x02b.",
+}
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_attributes_of_nothing_else_are_set(tmp_path: Path, name: str) -> None:
+    path = pickled(tmp_path / "a.pt", BUILDS[name], **{"0": bytes(16)})
+    assert any(word in refused(path) for word in ("some other kind", "truncated or damaged"))
+
+
+def test_what_python_unpickles_takes_no_longer(tmp_path: Path) -> None:
+    many = b"ccollections\nOrderedDict\n)R}b" * 60_000
+    assert "damaged" in refused(pickled(tmp_path / "a.pt", b"\x80\x02(" + many + b"l."))
 
 
 def bomb_of_references(depth: int = 40, width: int = 10) -> bytes:

@@ -181,7 +181,7 @@ def test_calibration_sees_the_copies():
     program = compile_network(decoder, profile, "t").program
     frames = random_frames(rng, program, samples=40)
     traces, logits = float_trace(decoder, frames)
-    found = run_float(decoder, program, frames)
+    found = run_float(decoder, frames)
     assert np.array_equal(found.spikes[0], traces[0][1])
     assert found.logits == pytest.approx(logits, rel=1e-5)
     samples = Samples(frames, logits.argmax(axis=1))

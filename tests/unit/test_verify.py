@@ -17,8 +17,9 @@ from sast_deploy.compiler import compile_network
 from sast_deploy.engines.fast import run_fast
 from sast_deploy.engines.reference import run_reference
 from sast_deploy.netx.file import NetFile, read_net, write_net
+from sast_deploy.program.fixedpoint import RESET_ORDERS
 from sast_deploy.program.profile import load_profile
-from sast_deploy.program.program import Conv2d
+from sast_deploy.program.program import Conv2d, Dense, Program, frozen_ints
 from sast_deploy.program.record import SpikeRecord
 from sast_deploy.program.sums import fan_in, layer_inputs, sums_over_time
 from sast_deploy.proofs.bounds import prove
@@ -27,7 +28,7 @@ from sast_deploy.verification.comparison import compare_engines, load_engines
 from sast_deploy.verification.diagnosis import diagnose
 from sast_deploy.verification.vectors import choose_frames, make_known_answers, trace_digests, wrong_answer
 from tests.networks import float_fc
-from tests.programs import conv_program, fc_program, random_frames, rich_program, vectorised
+from tests.programs import RULES, conv_program, fc_program, random_frames, rich_program, vectorised
 
 PROFILE = load_profile("loihi-int4")
 
@@ -149,12 +150,49 @@ def test_the_fast_engine_with_another_rule_is_named(program):
         ({"leak_rounding": "floor"}, "leak rounded floor instead of toward-zero"),
         ({"comparison": ">"}, "> instead of >="),
         ({"reset": "zero"}, "reset to zero"),
+        ({"reset_order": "before-leak"}, "reset before the leak"),
         ({"overflow": "wrap"}, "wrap instead of saturate"),
         ({"shift_rounding": "floor"}, "weighted sums rounded floor instead of half-up"),
     ):
         wrong = replace(program, arithmetic=replace(program.arithmetic, **change))
         record = run_fast(wrong, known.frames, trace=True)
         assert diagnose(program, known.frames, record) == (name,)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "name"),
+    [
+        (("subtract", "before-leak"), ("subtract", "after-leak"), "reset after the leak"),
+        (("subtract", "before-leak"), ("zero", "after-leak"), "reset to zero"),
+        (("zero", "after-leak"), ("subtract", "after-leak"), "reset by subtraction"),
+        (("zero", "after-leak"), ("subtract", "before-leak"), "reset by subtraction"),
+    ],
+)
+def test_another_reset_is_named(program, right, wrong, name):
+    right, wrong = (
+        replace(program, arithmetic=replace(program.arithmetic, reset=reset, reset_order=order))
+        for reset, order in (right, wrong)
+    )
+    frames = make_known_answers(right).frames
+    assert diagnose(right, frames, run_fast(wrong, frames, trace=True)) == (name,)
+
+
+@pytest.mark.parametrize("order", RESET_ORDERS)
+def test_the_rule_is_shown_with_its_reset(order):
+    """vth 4, leak 1/2: of a membrane 10 that fired, 10/2 - 4 or (10 - 4)/2 is left."""
+    layer = Dense(frozen_ints([[10]]), frozen_ints([0]), frozen_ints([4]), 0, frozen_ints([2048]))
+    rules = replace(RULES, weight_bits=8, reset_order=order)
+    program = Program("one", (1, 1, 1), 1, 2, ("a",), rules, (layer,))
+    frames = np.ones((1, 2, 1, 1, 1), np.uint8)
+    record = run_reference(program, frames, trace=True)
+    off = np.array([[0], [1]], np.int32)
+    trace = replace(record.traces[0], membrane=record.traces[0].membrane + off)
+    wrong = replace(record, traces=(trace,))
+    engines = {"reference": lambda _: record, "other": lambda _: wrong}
+    lines = compare_engines(program, frames, engines, "test split")[1].problem
+    kept, late = {"after-leak": (5, 4), "before-leak": (3, 0)}[order]
+    assert f"  by the rule: {kept} + 10 + 0 - {late} = {kept + 10 - late}, in Q4.4" in "\n".join(lines)
+    assert f"threshold 4, reset subtract {order}, decay 2048/4096" in "\n".join(lines)
 
 
 def test_wrong_readouts_are_named(program):

@@ -92,7 +92,7 @@ def check_refusal(message: str, name: str | tuple[str, ...]) -> None:
         raise Failed("control characters in a refusal", message)
 
 
-def refusal(error: SastError, name: str) -> str:
+def refusal(error: SastError, name: str | tuple[str, ...]) -> str:
     """REFUSED, where a reader's own error is in order."""
     check_refusal(str(error), name)
     return REFUSED

@@ -8,6 +8,8 @@ import h5py
 import numpy as np
 
 from sast_deploy.base.errors import SastError
+from sast_deploy.compiler.floatrun import run_float
+from sast_deploy.exchange.nir import from_nir, program_from_nir
 from sast_deploy.netx.file import read_net
 from tools.fuzzing import hdf5
 from tools.fuzzing.inputs import Input, Place, write
@@ -46,6 +48,25 @@ def probe_net(rng: Rng, made: Input, place: Place) -> str:
     except SastError as error:
         return refusal(error, made.path.name)
     return check_program(rng, content.program)
+
+
+def probe_nir(rng: Rng, made: Input, place: Place) -> str:
+    """Ask the product to read it, in real numbers and as integers of ours."""
+    whole = made.seed == "ours.nir"
+    try:
+        if whole and rng.random() < 0.5:
+            return check_program(rng, program_from_nir(made.path))
+        facts = {} if whole else {"steps": 5, "reset": "zero"}
+        network = from_nir(made.path, None if whole else "snntorch", **facts).network
+    except SastError as error:
+        return refusal(error, made.path.name)
+    sizes = [int(np.prod(shape)) for shape in network.shapes()]
+    if max(sizes) > 100_000 or network.steps > 100:
+        return SKIPPED
+    record = run_float(network, rng.integers(0, 3, (1, 3, *network.input_shape)))
+    if not np.isfinite(record.logits).all():
+        raise Failed("accepted: logits that are not finite")
+    return ACCEPTED
 
 
 def _net_command(rng: Rng, made: Input, place: Place) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from unittest.mock import patch
 
 import h5py
+import nir
 import numpy as np
 import torch
 
@@ -23,6 +24,8 @@ from sast_deploy.base.versions import package_versions
 from sast_deploy.cli import run
 from sast_deploy.data import FrameOptions, load_frames
 from sast_deploy.data.events import EVENT, write_nmnist
+from sast_deploy.exchange.nir.exporter import graph_of
+from sast_deploy.exchange.statedict import from_state_dict
 from sast_deploy.netx.file import NetFile, write_net
 from sast_deploy.program.profile import load_profile
 from sast_deploy.studies.sweep.choices import DataChoice, NetworkChoice, RecipeChoice
@@ -31,7 +34,7 @@ from sast_deploy.training import loop
 from sast_deploy.training.checkpoint import Checkpoint, save_checkpoint
 from sast_deploy.training.network.network import Network, NetworkSpec
 from sast_deploy.training.recipes import PAPER
-from tests import programs, recordingfiles, stockfiles
+from tests import nirgraphs, programs, recordingfiles, stockfiles
 from tests.recordingfiles import EVERY
 
 # Where a worker stands and where the data are from there, so that the same files come out in every folder.
@@ -42,6 +45,33 @@ TRAIN = (
     *("train", "--dataset", "nmnist", "--data-root", str(DATA), "--steps", "3", "--size", "6", "6"),
     *("--epochs", "2", "--batch", "4", "--validation", "0.3", "--device", "cpu"),
 )
+
+DESCRIPTION = """
+input = [2, 4, 4]
+steps = 3
+reset = "subtract"
+reset_order = "before-leak"
+alpha = 0.9
+[[layers]]
+kind = "conv"
+weight = "0.weight"
+bias = "0.bias"
+norm = "1"
+threshold = 0.5
+[[layers]]
+kind = "dense"
+weight = "2.weight"
+bias = ["2.bias"]
+leak = { tensor = "2.bias", through = "sigmoid" }
+current_leak = 0.25
+delay = 1
+[[layers]]
+kind = "readout"
+weight = "3.weight"
+bias = "3.bias"
+leak = 0.5
+decoding = "max"
+"""
 
 
 @dataclass(frozen=True)
@@ -92,6 +122,7 @@ def _make_seeds(base: Path) -> Seeds:
         "net": _nets(pt),
         "stock": stock,
         "pt": pt,
+        **_imported(),
         "results": _results(),
         "resume": resume,
         "profile": {
@@ -103,6 +134,7 @@ def _make_seeds(base: Path) -> Seeds:
         "idxgz": {f"{name}.gz": gzip.compress(content, mtime=0) for name, content in idx.items()},
         "bin": data,
         "npy": inputs,
+        "nir": _graphs(),
         **_every_recording(),
     }
     return Seeds(files, inputs)
@@ -165,6 +197,24 @@ def _checkpoints() -> dict[str, bytes]:
         )
         found[path.name] = path.read_bytes()
     return found
+
+
+def _imported() -> dict[str, dict[str, bytes]]:
+    """Tensors of somebody else's torch, their description, and what an import makes of them."""
+    generator = torch.Generator().manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(2, 3, 3), torch.nn.BatchNorm2d(3), torch.nn.Linear(12, 5), torch.nn.Linear(5, 3)
+    )
+    state = {
+        name: torch.randint(1, 9, each.shape, generator=generator).to(each) / 4
+        for name, each in net.state_dict().items()
+    }
+    net.load_state_dict(state)
+    torch.save(net.state_dict(), "state.pt")
+    Path("describe.toml").write_text(DESCRIPTION)
+    from_state_dict("state.pt", "describe.toml").save("imported.h5")
+    names = {"state": "state.pt", "describe": "describe.toml", "imported": "imported.h5"}
+    return {kind: {name: Path(name).read_bytes()} for kind, name in names.items()}
 
 
 def _unfinished() -> dict[str, bytes]:
@@ -255,6 +305,29 @@ def _stock() -> tuple[dict[str, bytes], dict[str, bytes]]:
         np.save(f"{name}.npy", array)
         inputs[f"{name}.npy"] = Path(f"{name}.npy").read_bytes()
     return files, inputs
+
+
+def _graphs() -> dict[str, bytes]:
+    """NIR graphs: of another's, recurrent and delayed, of a convolution; of ours, with every integer."""
+    flat = nir.Flatten({"input": np.array([3, 2, 2])}, 0, -1)
+    pool = nir.AvgPool2d(*(np.array(pair) for pair in ((2, 2), (2, 2), (0, 0))))
+    late = nir.Delay(np.array([1, 3]) * nirgraphs.DT)
+    first, last = nirgraphs.affine(3, 2), nirgraphs.affine(2, 3)
+    graphs = {
+        "tiny": nirgraphs.tiny(),
+        "recurrent": nirgraphs.chain(
+            (2,), late, first, nirgraphs.lif(3), last, nirgraphs.cuba(2), loops=[(2, nir.Linear(np.eye(3)))]
+        ),
+        "conv": nirgraphs.chain(
+            (2, 6, 6), nirgraphs.conv(3, 2, input_shape=(6, 6)), nirgraphs.lif((3, 4, 4)), pool, flat,
+            nirgraphs.affine(2, 12), nir.LI(*[nirgraphs.full(2, 1.0)] * 3),
+        ),
+        "ours": graph_of(programs.fc_program(np.random.default_rng(3)))[0],
+    }  # fmt: skip
+    return {
+        f"{name}.nir": nirgraphs.written(Path(f"{name}.nir"), graph).read_bytes()
+        for name, graph in graphs.items()
+    }
 
 
 def _results() -> dict[str, bytes]:

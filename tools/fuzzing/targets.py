@@ -23,9 +23,10 @@ from tools.fuzzing.events import (
     probe_list,
     probe_recording,
 )
+from tools.fuzzing.imported import mend_imported, probe_description, probe_imported, probe_state
 from tools.fuzzing.inputs import Place, Target, clear, make, structured, write
 from tools.fuzzing.judge import Failed, command
-from tools.fuzzing.networks import change_hdf5, change_stock, mend, probe_net, probe_stock
+from tools.fuzzing.networks import change_hdf5, change_stock, mend, probe_net, probe_nir, probe_stock
 from tools.fuzzing.recordings import (
     change_bin,
     change_cache,
@@ -42,6 +43,9 @@ _LIST = (
     Target("net", ".net", structured(change_hdf5, 0.1), probe_net, mend),
     Target("stock", ".net", structured(change_stock, 0.1), probe_stock),
     Target("pt", ".pt", structured(change_archive, 0.1), probe_checkpoint),
+    Target("imported", ".h5", structured(change_hdf5, 0.1), probe_imported, mend_imported),
+    Target("state", ".pt", structured(change_archive, 0.1), probe_state),
+    Target("describe", ".toml", structured(change_toml), probe_description),
     Target("results", ".json", structured(change_json, 0.1), probe_results),
     Target("resume", ".pt", structured(change_archive, 0.1), probe_resume),
     Target("profile", ".toml", structured(change_toml), probe_profile),
@@ -51,6 +55,7 @@ _LIST = (
     Target("idxgz", "", structured(change_idx, 0.2), probe_idx, folder=True),
     Target("bin", ".bin", structured(change_bin, 0.5), probe_bin),
     Target("npy", ".npy", structured(change_npy), probe_npy),
+    Target("nir", ".nir", structured(change_hdf5, 0.1), probe_nir),
     Target("camera", ".x", structured(change_binary, 0.4), probe_recording),
     Target("bs2", ".bs2", structured(change_binary, 0.4), probe_recording),
     Target("text", ".csv", structured(change_text), probe_recording),

@@ -26,6 +26,7 @@ from sast_deploy.base.rules import shown
 
 FILE_BYTES, PICKLE_BYTES = 1 << 30, 16 << 20
 MEMBERS, OPCODES, AXES = 10_000, 3_000_000, 8
+BUILT = 300_000  # opcodes where BUILD is among them: these are unpickled in Python
 DAMAGED = "is truncated or damaged"
 UNSAFE = "holds objects that could run code, and was not loaded"
 OTHER = "is a torch file of some other kind"
@@ -115,7 +116,7 @@ def _check_opcodes(content: bytes) -> bool:
         builds |= opcode.name == "BUILD"
         if opcode.name not in SAFE and opcode.name != "BUILD":
             raise _DamagedError(OTHER if opcode.name == "NEWOBJ" else UNSAFE)
-        if number > OPCODES or ("PUT" in opcode.name and value > number):
+        if number > (BUILT if builds else OPCODES) or ("PUT" in opcode.name and value > number):
             raise _DamagedError(DAMAGED)
     return builds
 

@@ -7,11 +7,12 @@ import contextlib
 import json
 import os
 import re
+import struct
 import subprocess
 import threading
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from sast_deploy.data.readers.columns import Columns
 from sast_deploy.data.readers.decoder import COLUMNS
 from sast_deploy.data.readers.numbers import RECORDING
 
-LINE, HEAD = 4096, 1 << 16
+LINE, HEAD, HEADER_BYTES = 4096, 1 << 16, 16 << 20
 SECONDS, SECONDS_PER_MB = 60.0, 2.0  # that one file may take
 DECODER = python_command("sast_deploy.data.readers.decoder")
 # (H, W) of Prophesee's sensors by the plugin that recorded, where the header does not say the size.
@@ -96,7 +97,46 @@ atexit.register(_decoder.stop)
 
 def read_aedat4(path: Path, options: RecordingOptions) -> Columns:
     """The first stream of events of an AEDAT 4 file."""
+    with open_regular(path, RECORDING) as file:
+        _check_packets(file, path)
     return _decoded(path, "aedat")
+
+
+def _check_packets(file: BinaryIO, path: Path) -> None:
+    """Refuse sizes beyond the file's, for which faery would make room. Raises DataError.
+
+    The file: a line, the header's size and the header, then packets of a stream's number, a size and so many
+    bytes, up to the table of contents, whose place the header's second field says (-1: there is none).
+    """
+    end = os.fstat(file.fileno()).st_size
+    at = len(file.readline(LINE))
+    (size,) = _numbers(file, "<u4", 1, path)
+    if size > min(end - at, HEADER_BYTES):
+        raise DataError(f"is cut off or damaged: a header of {size:,} bytes", where=path)
+    header = file.read(size)
+    try:  # FlatBuffers: a table, 4 bytes before it how far back its list of fields begins
+        (table,) = struct.unpack_from("<I", header)
+        fields = table - struct.unpack_from("<i", header, table)[0]
+        (place,) = struct.unpack_from("<H", header, fields + 6) if fields >= 0 else (0,)
+        (contents,) = struct.unpack_from("<q", header, table + place) if place else (-1,)
+    except struct.error:
+        raise DataError("has no readable header", where=path, expected="AEDAT 4") from None
+    at += 4 + size
+    end = contents if at <= contents <= end else end
+    while at < end:
+        file.seek(at)
+        _, size = _numbers(file, "<i4", 2, path)
+        at += 8 + size
+        if size < 0 or at > end:
+            what = f"is cut off or damaged: a packet of {size:,} bytes at byte {at - size:,}"
+            raise DataError(what, where=path, expected=f"at most the {end:,} bytes of all")
+
+
+def _numbers(file: BinaryIO, dtype: str, count: int, path: Path) -> list[int]:
+    content = file.read(4 * count)
+    if len(content) < 4 * count:
+        raise DataError(f"is cut off at byte {file.tell():,}", where=path, expected="whole packets")
+    return [int(each) for each in np.frombuffer(content, dtype)]
 
 
 def read_event_stream(path: Path, options: RecordingOptions) -> Columns:

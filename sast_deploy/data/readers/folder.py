@@ -171,7 +171,7 @@ def _listed_entry(names: list[str], line: list[str], number: int, path: Path) ->
     if not cells["file"] or len(name) > LABEL or outside or "\0" in name:
         what = f"line {number} has file {shown(cells['file'])}"
         raise DataError(what, where=path, expected=f"a file below {path.parent}")
-    if not label or len(label) > LABEL:
+    if not label or len(label) > LABEL or "\0" in label:
         what = f"line {number} has label {shown(label)}"
         raise DataError(what, where=path, expected=f"1 to {LABEL} letters")
     if split not in SPLITS:

@@ -19,8 +19,9 @@ from sast_deploy.base.measured import fastest
 from sast_deploy.base.text import percent_given
 from sast_deploy.engines.fast import lanekernels as kernels
 from sast_deploy.engines.fast.neurons import BINARY
-from sast_deploy.engines.fast.plan import Array, SpikingPlan, stored_size
+from sast_deploy.engines.fast.plan import SpikingPlan
 from sast_deploy.engines.fast.product import exact_here, product_sums
+from sast_deploy.engines.fast.tables import Array, stored_size
 
 Out = tuple[Array, Array, Array, Array]  # rules, spikes, counts, membrane: what every kernel takes last
 SPARSEST = 0.05  # share of nonzero inputs below which no product was ever the faster one

@@ -21,15 +21,10 @@ from sast_deploy.engines.fast.emit import BYTES
 from sast_deploy.engines.fast.events import WORD
 from sast_deploy.engines.fast.lanekernels import run_given
 from sast_deploy.engines.fast.neurons import MOST, UNCHECKED
-from sast_deploy.engines.fast.plan import (
-    Array,
-    ReadoutPlan,
-    ResamplingPlan,
-    SpikingPlan,
-    make_plans,
-    stored_size,
-)
+from sast_deploy.engines.fast.plan import ResamplingPlan, SpikingPlan, make_plans
 from sast_deploy.engines.fast.product import NO_SUMS, product_sums
+from sast_deploy.engines.fast.readout import ReadoutPlan, read_out
+from sast_deploy.engines.fast.tables import Array, stored_size
 from sast_deploy.engines.frames import Frames, Progress, check_shape, check_values
 from sast_deploy.program.program import Flattens, Program, Readout, SumPool
 from sast_deploy.program.record import SpikeRecord, empty_record
@@ -99,6 +94,8 @@ class FastEngine:
         share = -(-len(frames) // self.threads)  # so that few samples, too, occupy every thread
         tile = min(self.batch, max(share, TILE_MIN))
         samples, steps = frames.shape[:2]
+        if steps > self.program.steps and isinstance(last := self.plans[-1], ReadoutPlan):
+            last.check(steps, self.program.name)
         record = empty_record(self.neurons, samples, steps, len(self.program.classes), trace)
         run = _Run(frames, record, tile)
         if len(frames) <= tile and progress is iter:
@@ -139,7 +136,7 @@ class FastEngine:
             if isinstance(plan, ResamplingPlan):
                 x = _resample(plan, x)
             else:
-                _read_out(plan, x, record.logits[tile])
+                read_out(plan, x, record.logits[tile])
         if not isinstance(self.program.layers[-1], Readout):
             record.logits[tile] = record.counts[-1][tile]
         return range(tile.start, tile.stop)
@@ -222,14 +219,6 @@ def _resample(plan: ResamplingPlan, x: Array) -> Array:
         size = prod(plan.out_shape)
         out[..., :size] = copies.reshape(*x.shape[:2], size)
     return _read_only(out)
-
-
-def _read_out(plan: ReadoutPlan, x: Array, logits: npt.NDArray[np.int64]) -> None:
-    total = np.empty(plan.weight.shape[1], plan.widths.total)
-    kernels.run_readout(
-        x, plan.weight, plan.partial, total, int(plan.layer.delay[0]), plan.widths.partial_inputs, plan.rules,
-        plan.bias, logits,
-    )  # fmt: skip
 
 
 def channels_first(values: Array, shape: tuple[int, ...]) -> Array:

@@ -1,4 +1,4 @@
-"""The kernels that run one layer over a tile of samples, all steps: spiking layers, pools, the readout.
+"""The kernels that run one layer over a tile of samples, all steps: spiking layers and pools.
 
 Maps are stored channel-last, so that the inputs of a kernel's row and the outputs of a position are
 contiguous. A layer is P positions x G groups of O neurons that share one table of weight rows; position p of
@@ -13,16 +13,14 @@ from typing import Any
 import numpy as np
 
 from sast_deploy.base.compiled import compiled, inlined
-from sast_deploy.engines.fast.events import ROWS, add_rows, find_nonzeros
+from sast_deploy.engines.fast.events import add_rows, find_nonzeros
 from sast_deploy.engines.fast.neurons import (
     BINARY,
     FILTERED,
     INTERVAL,
-    LEFT,
     MOST,
     OFFSET,
     RECURRENT,
-    RIGHT,
     UNCHECKED,
     scale,
     step_neurons,
@@ -151,47 +149,6 @@ def run_spiking(
             before = spikes[sample, t]
             if len(membrane):
                 membrane[sample, t] = u
-    return found
-
-
-@compiled(error_model="numpy")
-def run_readout(
-    x: Any, weight: Any, partial: Any, total: Any, delay: int, limit: int, rules: Any, bias: Any, logits: Any
-) -> int:  # pragma: no cover
-    """logits <- sum over t of shift(W x_(t - delay), weight_exp) + bias; the number of nonzero inputs.
-
-    x: (samples, T, size). total: scratch (lanes,). bias: int64 (classes,). logits: (samples, classes), out.
-    """
-    samples, steps, size = x.shape
-    classes, binary = len(bias), rules[BINARY]
-    busy, rows = np.empty(size, np.int32), np.empty(size + ROWS, np.int32)
-    values, sums = np.empty(size + ROWS, partial.dtype), np.empty(len(total), partial.dtype)
-    summed, wide = np.empty(size, np.int64), np.empty(len(total), np.int64)
-    found = 0
-    for sample in range(samples):
-        logits[sample] = 0
-        if rules[RIGHT] == 0:  # without rounding, the sum over time may come first
-            summed[:] = 0
-            for t in range(steps - delay):
-                for j in range(size):
-                    summed[j] += x[sample, t, j]
-            wide[:] = 0
-            for j in range(min(size, len(weight) - 1)):  # not the padding
-                found += summed[j] != 0
-                for k in range(len(total)):
-                    wide[k] += summed[j] * weight[j, k]
-            for k in range(classes):
-                logits[sample, k] = (wide[k] << rules[LEFT]) + steps * bias[k]
-            continue
-        for t in range(steps):
-            n = find_nonzeros(x[sample, t - delay], busy, rows) if t >= delay else 0
-            found += n
-            for i in range(0 if binary else n):
-                values[i] = x[sample, t - delay, rows[i]]
-            add_rows(rows, values, n, weight, sums, total, 0, limit, binary)
-            scale(total, 0, classes, rules)
-            for k in range(classes):
-                logits[sample, k] += total[k] + bias[k]
     return found
 
 

@@ -1,4 +1,4 @@
-"""What the kernels need of each layer, prepared once: tables of weight rows, segments, constants."""
+"""What the kernels need of each layer, prepared once: its tables, constants and room."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from sast_deploy.engines.fast.bounds import (
     LADDER,
@@ -20,8 +19,7 @@ from sast_deploy.engines.fast.bounds import (
     most_rows,
     resets_early,
 )
-from sast_deploy.engines.fast.emit import BYTES, LANES
-from sast_deploy.engines.fast.events import ROWS, WORD
+from sast_deploy.engines.fast.events import ROWS
 from sast_deploy.engines.fast.neurons import (
     BIAS,
     BINARY,
@@ -39,7 +37,20 @@ from sast_deploy.engines.fast.neurons import (
     UNCHECKED,
     rule_constants,
 )
+from sast_deploy.engines.fast.readout import ReadoutPlan, plan_readout
 from sast_deploy.engines.fast.rows import pair_rows
+from sast_deploy.engines.fast.tables import (
+    SPIKES,
+    Array,
+    Inputs,
+    aligned,
+    conv_segments,
+    conv_table,
+    dense_tables,
+    stored_size,
+    weight_rows,
+    widest,
+)
 from sast_deploy.program.fixedpoint import Arithmetic
 from sast_deploy.program.program import (
     LEAK_BITS,
@@ -54,30 +65,8 @@ from sast_deploy.program.program import (
     layer_label,
 )
 
-Array = npt.NDArray[Any]
 UNITY = 1 << LEAK_BITS
 FEW_INPUTS = 256  # of a place, up to which events can be so few that they are added to it one by one
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """The range of a layer's inputs, and the type in which they are stored."""
-
-    low: int
-    high: int
-
-    @property
-    def x_max(self) -> int:
-        """The largest magnitude."""
-        return max(-self.low, self.high)
-
-    @property
-    def stored_type(self) -> type[Any]:
-        """uint8 where that holds them."""
-        return np.int32 if self.low < 0 or self.high > UINT8_MAX else np.uint8
-
-
-SPIKES = Inputs(0, 1)
 
 
 class Synapses(NamedTuple):
@@ -202,18 +191,6 @@ class ResamplingPlan:
     rules: Array
 
 
-@dataclass(frozen=True, eq=False)
-class ReadoutPlan:
-    """The readout."""
-
-    layer: Readout
-    widths: Widths
-    weight: Array
-    partial: Array
-    bias: Array
-    rules: Array
-
-
 Plan = SpikingPlan | ResamplingPlan | ReadoutPlan
 
 
@@ -231,7 +208,7 @@ def make_plans(program: Program) -> tuple[Plan, ...]:
         if isinstance(layer, Resampling):
             plans.append(_plan_resampling(program, layer, index, ranges))
         else:
-            make = _plan_readout if isinstance(layer, Readout) else _plan_spiking
+            make = plan_readout if isinstance(layer, Readout) else _plan_spiking
             plans.append(make(program, index, ranges[index]))
     for made in plans:
         tables = (getattr(made, name, None) or () for name in ("synapses", "lanes"))
@@ -239,16 +216,6 @@ def make_plans(program: Program) -> tuple[Plan, ...]:
             if isinstance(array, np.ndarray):
                 array.flags.writeable = False  # so that kernels need not expect writes: 8 % less time
     return tuple(plans)
-
-
-def padded(size: int, multiple: int) -> int:
-    """The next multiple at or above size."""
-    return -(-size // multiple) * multiple
-
-
-def stored_size(size: int) -> int:
-    """Elements in which `size` inputs are stored: whole words, and room for a vector behind the last."""
-    return padded(size, WORD) + BYTES
 
 
 def _plan_resampling(
@@ -259,33 +226,21 @@ def _plan_resampling(
     return ResamplingPlan(layer, before, after, ranges[index + 1].stored_type, rules)
 
 
-def _plan_readout(program: Program, index: int, inputs: Inputs) -> ReadoutPlan:
-    layer, in_shape = program.layers[index], program.shapes()[index]
-    assert isinstance(layer, Readout)
-    label = layer_label(index, layer)
-    widths = choose_widths(layer, inputs.x_max, program.arithmetic, label, inputs.low < 0)
-    weight = _rows([_input_order(layer.weight, in_shape, index == 0).T], widths)
-    rules = rule_constants(program.arithmetic, layer.weight_exp)
-    rules[BINARY] = inputs == SPIKES
-    partial = np.empty(0, widths.partial)
-    return ReadoutPlan(layer, widths, weight, partial, layer.bias.astype(np.int64), rules)
-
-
 def _plan_spiking(program: Program, index: int, inputs: Inputs) -> SpikingPlan:
     layer, (in_shape, out_shape) = program.layers[index], program.shapes()[index : index + 2]
     assert isinstance(layer, (Dense, Conv2d))
     label = layer_label(index, layer)
     widths = choose_widths(layer, inputs.x_max, program.arithmetic, label, inputs.low < 0)
     if isinstance(layer, Conv2d):
-        groups, tables, delays = layer.groups, [_conv_table(layer)], layer.delay.astype(np.int64)
+        groups, tables, delays = layer.groups, [conv_table(layer)], layer.delay.astype(np.int64)
         unit, units = in_shape[0] // groups, in_shape[1] * in_shape[2] * groups
         segment_of, segments = conv_segments(layer, in_shape)
     else:
-        groups, (tables, delays) = 1, _dense_tables(layer, in_shape, index == 0)
+        groups, (tables, delays) = 1, dense_tables(layer, in_shape, index == 0)
         unit, units = layer.weight.shape[1], 1
         segment_of, segments = np.array([0, 1], np.int32), np.array([[0, 1, 0]], np.int32)
     delay_rows = len(tables[0])
-    room = len(delays) * unit * _widest(segment_of, segments) + out_shape[0] + ROWS
+    room = len(delays) * unit * widest(segment_of, segments) + out_shape[0] + ROWS
     rules = rule_constants(program.arithmetic, layer.weight_exp)
     rules[INTERVAL], rules[OFFSET] = program.reset_interval, layer.reset_offset
     rules[BINARY], rules[RECURRENT] = inputs == SPIKES, -1
@@ -300,8 +255,8 @@ def _plan_spiking(program: Program, index: int, inputs: Inputs) -> SpikingPlan:
     index_type = np.uint16 if rows <= np.iinfo(np.uint16).max else np.int32
     unit_of = (np.arange(stored_size(unit * units)) // unit).astype(np.int32)
     synapses = Synapses(
-        _rows(tables, widths), np.empty(0, widths.partial), unit_of, units, segment_of, segments, delays,
-        delay_rows, widths.partial_inputs,
+        weight_rows(tables, widths), np.empty(0, widths.partial), unit_of, units, segment_of, segments,
+        delays, delay_rows, widths.partial_inputs,
     )  # fmt: skip
     constants = _constants(layer, program)
     vectors = np.tile(constants.astype(widths.total), prod(out_shape[1:]))
@@ -335,7 +290,7 @@ def _plan_lanes(
     units, size = synapses.units, int(np.searchsorted(synapses.unit_of, synapses.units))
     places = (len(synapses.segment_of) - 1) // groups
     return Lanes(
-        _aligned(pair_rows(synapses.weight)), lanes, synapses.unit_of[:size], units,
+        aligned(pair_rows(synapses.weight)), lanes, synapses.unit_of[:size], units,
         synapses.segment_of.astype(np.uint32), synapses.segments[:, :2].astype(np.uint32),
         synapses.segments[:, 2].astype(np.int64), np.clip(wide, -short - 1, short).astype(np.int16),
         wide.astype(np.int32), narrow_rows,
@@ -373,74 +328,6 @@ def quick_step(layer: SpikingLayer, arithmetic: Arithmetic) -> int:
         return 0  # 16 bits may not hold what the reset leaves
     ways = {"floor": FLOOR, "toward-zero": TOWARD_ZERO}
     return ways.get(arithmetic.leak_rounding, 0) if layer.v_decay.all() else 0
-
-
-def _aligned(table: Array) -> Array:
-    """A copy whose rows begin where cache lines do, as far as their length allows."""
-    room = np.empty(table.nbytes + BYTES, np.uint8)
-    start = -room.ctypes.data % BYTES
-    copy: Array = room[start : start + table.nbytes].view(table.dtype).reshape(table.shape)
-    copy[:] = table
-    return copy
-
-
-def _widest(segment_of: Array, segments: Array) -> int:
-    widths = np.concatenate([[0], np.cumsum(segments[:, 1] - segments[:, 0])])
-    return int((widths[segment_of[1:]] - widths[segment_of[:-1]]).max())
-
-
-def conv_segments(layer: Conv2d, in_shape: Shape) -> tuple[Array, Array]:
-    """Which units each output position and group sees, and the rows of the weight table they use.
-
-    The row of channel c (within its group) at kernel position (dy, dx) of group g is
-    ((g kH + dy) kW + dx) C + c. Neighbouring columns make one segment where that keeps rows in step.
-    """
-    height, width, axes = in_shape[1], in_shape[2], layer.axes(in_shape)
-    ys, lefts = (axis.under(np.arange(axis.outputs)).tolist() for axis in axes)
-    groups, unit, kernel = layer.groups, layer.weight.shape[1], layer.weight.shape[2:]
-    run = kernel[1] if layer.dilation[1] == 1 and groups == 1 else 1  # kernel columns in one segment
-    segment_of, segments = [0], []
-    for row, column, g in np.ndindex(len(ys), len(lefts), groups):
-        for dy, dx in np.ndindex(kernel[0], kernel[1] // run):
-            y, left = ys[row][dy], lefts[column][dx]
-            begin, end = max(left, 0), min(left + run, width)
-            if 0 <= y < height and begin < end:
-                first = (y * width + begin) * groups + g
-                table_row = ((g * kernel[0] + dy) * kernel[1] + dx + begin - left) * unit
-                segments.append((first, first + (end - begin), table_row - first * unit))
-        segment_of.append(len(segments))
-    return np.array(segment_of, np.int32), np.array(segments, np.int32).reshape(-1, 3)
-
-
-def _conv_table(layer: Conv2d) -> Array:
-    """(groups kH kW C, O of a group) from (O, C, kH, kW)."""
-    groups, (outputs, channels, *kernel) = layer.groups, layer.weight.shape
-    grouped = layer.weight.reshape(groups, outputs // groups, channels, *kernel)
-    table: Array = grouped.transpose(0, 3, 4, 2, 1).reshape(-1, outputs // groups)
-    return table
-
-
-def _dense_tables(layer: Dense, in_shape: Shape, first: bool) -> tuple[list[Array], Array]:
-    """A table (in, out) for each delay that occurs, and the delays."""
-    delays = np.unique(layer.delay).astype(np.int64)
-    chosen = [np.where(layer.delay == delay, layer.weight, 0) for delay in delays]
-    return [_input_order(weight, in_shape, first).T for weight in chosen], delays
-
-
-def _input_order(weight: Array, in_shape: Shape, first: bool) -> Array:
-    """Columns of (out, C H W) in the order in which the inputs are stored: frames as is, maps (H, W, C)."""
-    if first or len(in_shape) == 1:
-        return weight
-    stored: Array = weight.reshape(-1, *in_shape).transpose(0, 2, 3, 1).reshape(weight.shape)
-    return stored
-
-
-def _rows(tables: list[Array], widths: Widths) -> Array:
-    """The tables, one after the other, then a row of zeros; every row in whole vectors."""
-    table = np.concatenate(tables)
-    rows = np.zeros((len(table) + 1, padded(table.shape[1], LANES)), widths.weight)
-    rows[:-1, : table.shape[1]] = table
-    return rows
 
 
 def _constants(layer: SpikingLayer, program: Program) -> Array:

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.program.geometry import taps
-from sast_deploy.program.program import Conv2d, Dense, Int32Array, Program
+from sast_deploy.program.program import Conv2d, Dense, Int32Array, Program, Readout
 from sast_deploy.program.sums import (
     FLOAT32_EXACT,
     FLOAT64_EXACT,
     input_maxima,
+    readout_reach,
     weighted_bound,
     weighted_layers,
 )
@@ -43,8 +44,13 @@ def unfit_layer(program: Program, steps: int) -> str | None:
         bound = weighted_bound(layer.weight, maxima[index])
         if isinstance(layer, Dense) and layer.recurrent is not None:
             bound += weighted_bound(layer.recurrent, 1)
-        if bound >= FLOAT64_EXACT or (bound << max(layer.weight_exp, 0)) * steps >= INT64_ROOM:
+        shifted = bound << max(layer.weight_exp, 0)
+        if bound >= FLOAT64_EXACT or shifted * steps >= INT64_ROOM:
             return f"layer {index}: weighted sums reach {bound} * 2**{layer.weight_exp}"
+        if isinstance(layer, Readout):
+            reach = readout_reach(layer, shifted + 1, steps)
+            if reach >= INT64_ROOM:
+                return f"layer {index}: intermediate results reach {reach} in {steps} steps"
     return None
 
 

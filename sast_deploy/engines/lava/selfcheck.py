@@ -47,10 +47,9 @@ def _program(generator: np.random.Generator) -> Program:
     rules = Arithmetic(QFormat(8, 4), 4, "saturate", "toward-zero", "half-up", ">=", "subtract")
     first, last = (frozen_ints(generator.integers(-7, 8, shape)) for shape in ((10, 18), (3, 10)))
     ramp, half = np.arange(10), frozen_ints([2048])
+    readout = Readout(last, frozen_ints([1, 0, -1]), 1, v_decay=half, decoding="max")
     hidden = Dense(first, frozen_ints(ramp - 3), frozen_ints(ramp + 9), 1, half)
-    return Program("selfcheck", (2, 3, 3), 2, 5, ("a", "b", "c"), rules, (
-        hidden, Readout(last, frozen_ints([1, 0, -1]), 1),
-    ))  # fmt: skip
+    return Program("selfcheck", (2, 3, 3), 2, 5, ("a", "b", "c"), rules, (hidden, readout))
 
 
 def main() -> int:

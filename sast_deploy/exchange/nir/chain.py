@@ -14,7 +14,7 @@ SPIKING = (nir.LIF, nir.CubaLIF, nir.IF, nir.Threshold)
 ONE_WAY, OWN_LOOPS = "one chain of layers", "loops of a layer's own spikes alone"
 SILENT = (nir.LI, nir.CubaLI, nir.I)
 LINEAR = (nir.Linear, nir.Affine, nir.Scale)
-DEPTH = 8  # of graphs within graphs
+NESTED = 8  # of graphs within graphs
 Edges = list[tuple[str, str]]
 
 
@@ -40,8 +40,8 @@ def _flat(
     graph: nir.NIRGraph, where: str, prefix: str = "", depth: int = 0
 ) -> tuple[dict[str, nir.NIRNode], Edges]:
     """Nodes and edges without graphs within graphs: their inputs and outputs are what they stand for."""
-    if depth > DEPTH:
-        _refuse(where, f"graphs within graphs, more than {DEPTH} deep", "fewer")
+    if depth > NESTED:
+        _refuse(where, f"graphs within graphs, more than {NESTED} deep", "fewer")
     nodes: dict[str, nir.NIRNode] = {}
     ends: dict[str, tuple[str, str]] = {}  # of each graph within: its Input and its Output
     edges: Edges = [(f"{prefix}{a}", f"{prefix}{b}") for a, b in graph.edges]

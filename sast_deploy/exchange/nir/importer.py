@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -58,40 +58,60 @@ def from_nir(
     """
     path = None if isinstance(source, nir.NIRNode) else Path(source)
     where = "graph" if path is None else str(path)
-    graph = source if path is None else read_graph(path)
-    own = own_metadata(checked(graph, where), where)
+    graph = checked(source if path is None else read_graph(path), where)
+    own = own_metadata(graph, where)
+    if own is not None and framework is not None:
+        todo = "leave framework out"
+        raise UsageError("is a graph of ours, which says itself how it is read", where=where, todo=todo)
+    told: dict[str, Any] = {} if data is None else {
+        "steps": data.options.steps, "input_clip": data.options.clip, "classes": data.info.classes,
+    }  # fmt: skip
+    given = {
+        "steps": steps, "input_clip": input_clip, "input_max": input_max, "classes": classes, "name": name,
+    }  # fmt: skip
+    told |= (own or {}) | {key: value for key, value in given.items() if value is not None}
+    facts = {**told.get("reading", {}), **facts}
+    network, reading, notes = _built(graph, where, framework, facts, told, (own or {}).get("input_clip", 1))
+    file = {} if path is None else {"path": str(path), "digest": file_digest(path)}
+    source_of = {"format": "nir", **file, "framework": framework, "reading": reading.to_dict()}
+    called = told.get("name", "network" if path is None else path.stem).replace("/", "_")[:255]
+    made = ImportedNetwork(called, network, source_of, notes)
+    return made if data is None else made.on(data)
+
+
+def _built(
+    graph: nir.NIRGraph,
+    where: str,
+    framework: str | None,
+    facts: Mapping[str, Any],
+    told: Mapping[str, Any],
+    clip: int = 1,
+) -> tuple[FloatNetwork, Reading, tuple[str, ...]]:
+    """The network, how the graph was read, and what there is to say of it.
+
+    told: steps, input_clip, input_max and classes, as far as they are known. clip: what a graph of ours
+    divides its inputs by.
+    """
     start, links = chain_of(graph, where)
-    if own is not None:
-        if framework is not None:
-            todo = "leave framework out"
-            raise UsageError("is a graph of ours, which says itself how it is read", where=where, todo=todo)
-        facts = {**own["reading"], **facts}
-        steps, classes, name = steps or own["steps"], classes or own["classes"], name or own["name"]
-        input_clip, input_max = input_clip or own["input_clip"], input_max or own["input_max"]
-        links = _without_clip(links, own["input_clip"])
-    elif data is not None:
-        steps, classes = steps or data.options.steps, classes or data.info.classes
-        input_clip = input_clip or data.options.clip
-    reading = settled(framework, facts, needed(links), where)
-    if steps is None:
+    if clip != 1 and links and isinstance(links[0].node, nir.Scale):
+        links = links[1:]
+    wanted = needed(links)
+    reading = settled(framework, facts, wanted, where)
+    if "steps" not in told:
         raise ExchangeError("NIR does not say how many steps a sample has", where=where, expected="steps")
     shape = _input_shape(start, links, where)
     builder = Builder(reading, where, Between(shape), notes=_axes(start, shape))
     builder.build(links)
     order = reading.reset_order if reading.reset == "subtract" else None
+    rules = reading.reset or "subtract", order or "after-leak", reading.comparison or ">="
     try:
         network = FloatNetwork(
-            builder.layers, shape, steps, None, input_clip or 1, input_max, classes,
-            reading.reset or "subtract", order or "after-leak", reading.comparison or ">=",
+            builder.layers, shape, told["steps"], None, told.get("input_clip", 1), told.get("input_max"),
+            told.get("classes"), *rules,
         )  # fmt: skip
     except ValueError as error:
         raise ExchangeError(str(error), where=where) from None
-    file = {} if path is None else {"path": str(path), "digest": file_digest(path)}
-    told = {"format": "nir", **file, "framework": framework, "reading": reading.to_dict()}
-    called = name or ("network" if path is None else path.stem)
-    said = (_read_as(framework, reading, needed(links)), *builder.notes)
-    made = ImportedNetwork(called, network, told, said)
-    return made if data is None else made.on(data)
+    return network, reading, (_read_as(framework, reading, wanted), *builder.notes)
 
 
 def program_from_nir(source: str | PathLike[str] | nir.NIRGraph) -> Program:
@@ -104,21 +124,20 @@ def program_from_nir(source: str | PathLike[str] | nir.NIRGraph) -> Program:
     return program_of(source if path is None else read_graph(path), where)
 
 
+def has_program(path: Path) -> bool:
+    """Whether a NIR file says that it holds integers of ours. Raises ExchangeError."""
+    own = own_metadata(read_graph(path), str(path))
+    return own is not None and "program" in own
+
+
 def program_of(graph: nir.NIRGraph, where: str) -> Program:
     """As `program_from_nir`; where: what errors call the graph."""
     own = own_metadata(checked(graph, where), where)
     if own is None or "program" not in own:
         todo = "read it in real numbers, with sast.from_nir"
         raise ExchangeError("holds no integers of ours", where=where, expected=EXPECTED.what, todo=todo)
-    return restored(from_nir(graph).network, own, where)
-
-
-def _without_clip(links: tuple[Link, ...], clip: int) -> tuple[Link, ...]:
-    """Of a graph of ours: the scale of its inputs is the network's input_clip."""
-    first = links[0] if links else None
-    if clip != 1 and first is not None and isinstance(first.node, nir.Scale):
-        return links[1:]
-    return links
+    network, _, _ = _built(graph, where, None, own["reading"], own, own["input_clip"])
+    return restored(network, own, where)
 
 
 def _read_as(framework: str | None, reading: Reading, wanted: frozenset[str]) -> str:
@@ -133,8 +152,9 @@ def _read_as(framework: str | None, reading: Reading, wanted: frozenset[str]) ->
 def _axes(start: nir.Input, shape: Shape) -> list[str]:
     """What there is to say of an input whose axes are not all of its shape."""
     given = np.ravel(start.input_type["input"]).tolist()
-    more = "the axes before are those of samples and time"
-    return [] if math.prod(given) == math.prod(shape) else [f"an input {given} is taken as {list(shape)}: {more}"]
+    if math.prod(given) == math.prod(shape):
+        return []
+    return [f"an input {given} is taken as {list(shape)}: the axes before are those of samples and time"]
 
 
 def _input_shape(start: nir.Input, links: tuple[Link, ...], where: str) -> Shape:

@@ -26,6 +26,7 @@ from sast_deploy.exchange.nir.chain import LINEAR, SILENT, SPIKING, Link
 from sast_deploy.exchange.nir.reading import Reading
 from sast_deploy.exchange.nir.weights import Between, Float64Array, Refuse, Weights, per_row
 
+FLOAT32 = 1e-6  # by what float32 rounds the ratio of two numbers, and more
 LOUD = 3.0  # thresholds that a neuron which always fires is given in every step: 2 are enough after a reset
 
 
@@ -164,6 +165,7 @@ class Builder:
 
     def _kept(self, tau: Float64Array, name: str, refuse: Refuse) -> Float64Array:
         kept, dt = self.reading.kept(tau), self.reading.dt
+        kept = np.where((kept < 0) & (kept > -FLOAT32), 0.0, kept)  # a time constant of one step, in float32
         wrong = ~((kept >= 0) & (kept <= 1) & (tau > 0))
         if wrong.any():
             at = int(wrong.argmax())

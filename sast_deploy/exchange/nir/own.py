@@ -46,6 +46,7 @@ from sast_deploy.program.program import (
     Program,
     Readout,
     SumPool,
+    layer_label,
     per_neuron,
 )
 
@@ -131,7 +132,7 @@ def _real_layer(layer: Layer, area: int, index: int) -> FloatLayer:
     if isinstance(layer, SumPool):
         return FloatPool(layer.kernel)
     if not isinstance(layer, Dense | Conv2d | Readout):
-        _refuse(f"layer {index} ({layer.kind})", "layers that NIR has")
+        _refuse(layer_label(index, layer), "layers that NIR has")
     unit, rows = 2.0**layer.weight_exp, len(layer.weight)
     real: dict[str, Any] = {"weight": layer.weight * (unit * area), "bias": layer.bias, "delay": layer.delay}
     filtered = (layer.u_decay < NO_DECAY_FILTER).any()

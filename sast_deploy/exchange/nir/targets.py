@@ -106,7 +106,8 @@ class _Check:
     def _several(self) -> None:
         """sinabs reads neurons that fire several times a step, and those without leak with a lower bound."""
         if self.program is None:
-            self._refuse("neurons that fire once a step at most", "compile it: of integers that can be proved")
+            todo = "compile it: of integers that can be proved"
+            self._refuse("neurons that fire once a step at most", todo)
         bounds = bound_neurons(self.program)
         for index, layer in self.program.spiking():
             state = bounds[index].state
@@ -178,7 +179,7 @@ def _of_integers(program: Program, target: Target) -> Iterator[str]:
         if layer.weight_exp < 0:
             yield f"layer {index}: integers round its sums in every step, {target.title} does not"
         if count := _saturating(bounds[index], rules):
-            yield f"layer {index}: {count} membrane potentials may leave {rules.state}, which has no end there"
+            yield f"layer {index}: {count} membrane potentials may leave {rules.state}, endless there"
 
 
 def _saturating(bounds: NeuronBounds, rules: Arithmetic) -> int:

@@ -11,7 +11,7 @@ from lava.magma.core.model.py.ports import PyInPort, PyOutPort
 from lava.magma.core.model.py.type import LavaPyType
 
 from sast_deploy.engines.lava.processes.layer import LayerModel, LayerProcess
-from sast_deploy.program.fixedpoint import fit_array, shift_array
+from sast_deploy.program.fixedpoint import Arithmetic, fit_array, shift_array
 from sast_deploy.program.program import CURRENT, NO_DECAY_FILTER, leak, per_neuron
 
 
@@ -62,10 +62,7 @@ class PyLIF(LayerModel):
         self.out.send(self.s)
 
     def _current(self, arriving: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        if not self.filtered:
-            return arriving
-        kept = fit_array(leak(self.c, self.u_decay, self.rules.leak_rounding) + arriving, CURRENT, "wrap")
-        return np.where(self.u_decay == NO_DECAY_FILTER, arriving, kept)
+        return filtered(self.c, arriving, self.u_decay, self.rules) if self.filtered else arriving
 
     def _reset(self) -> npt.NDArray[np.int64]:
         rounding = self.rules.leak_rounding
@@ -87,9 +84,11 @@ class PyLIF(LayerModel):
 
 
 class Accumulator(LayerProcess):
-    """The readout: logits = sum_t (shift(a_t, weight_exp) + bias).
+    """The readout: leaky integrators that never spike; without leak and filter, sums over time.
 
-    inp int64 (batch, classes); out int64, the logits so far.
+        m_t = leak(m_{t-1}, v_decay) + c_t + bias             c_t as in LIF
+
+    inp int64 (batch, classes); out int64, the logits so far: the last m, the largest or the sum of all.
     """
 
 
@@ -98,14 +97,38 @@ class PyAccumulator(LayerModel):
     """Process model of Accumulator; its count of finished Lava steps is the run's heartbeat."""
 
     inp: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int64)
-    total: npt.NDArray[np.int64]
+
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        layer, classes = self.layer, len(self.layer.weight)
+        self.v_decay, self.u_decay = (
+            per_neuron(values, classes).astype(np.int64) for values in (layer.v_decay, layer.u_decay)
+        )
 
     def run_spk(self) -> None:
-        """Receive weighted sums, add them up, write the logits after a sample's last step."""
+        """Receive weighted sums, update every integrator, write the logits after a sample's last step."""
         samples, step = self.clock.at(self.time_step)
-        sums = shift_array(self.inp.recv(), self.layer.weight_exp, self.rules.shift_rounding)
-        self.total = sums + self.layer.bias + (self.total if step else 0)
+        arriving = shift_array(self.inp.recv(), self.layer.weight_exp, self.rules.shift_rounding)
+        if step == 0:
+            self.c, self.m = np.zeros((2, *arriving.shape), np.int64)
+        self.c = filtered(self.c, arriving, self.u_decay, self.rules)
+        left = leak(self.m, self.v_decay, self.rules.leak_rounding) if self.v_decay.any() else self.m
+        self.m = left + self.c + self.layer.bias
+        if step == 0 or self.layer.decoding == "last":
+            self.logits = self.m
+        else:
+            together = np.maximum if self.layer.decoding == "max" else np.add
+            self.logits = together(self.logits, self.m)
         if step == self.clock.steps - 1:
-            self.results.record.logits[samples] = self.total[: samples.stop - samples.start]
+            self.results.record.logits[samples] = self.logits[: samples.stop - samples.start]
         self.results.beats[0] = self.time_step
-        self.out.send(self.total)
+        self.out.send(self.logits)
+
+
+def filtered(
+    current: npt.NDArray[np.int64], arriving: npt.NDArray[np.int64], decay: npt.NDArray[np.int64],
+    rules: Arithmetic,
+) -> npt.NDArray[np.int64]:  # fmt: skip
+    """The next current, (batch, neurons) each: what arrives, and with a filter what is left of `current`."""
+    kept = fit_array(leak(current, decay, rules.leak_rounding) + arriving, CURRENT, "wrap")
+    return np.where(decay == NO_DECAY_FILTER, arriving, kept)

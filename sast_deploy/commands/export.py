@@ -1,0 +1,61 @@
+"""`sast-deploy export`: a network for other tools, as NIR, C, memories of hardware or NumPy arrays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sast_deploy.commands.answers import answer
+from sast_deploy.commands.command import command
+from sast_deploy.commands.options import OUTPUT, PATH, console, option, refuse_ignored, titled
+from sast_deploy.commands.shared import overwrite_option
+from sast_deploy.exchange import ANY_READER, KNOWN, MAINS, READERS, TARGET_NAMES
+
+
+@command(
+    "export", "A network for other tools: NIR, C99, hardware memories, NumPy.",
+    "sast-deploy export netx_exports/sast-loihi-int4.net --to c -o firmware",
+    "sast-deploy export netx_exports/sast-loihi-int4.net --to c --main stdin -o classifier",
+    "sast-deploy export netx_exports/sast-loihi-int4.net --to mem -o rtl",
+    "sast-deploy export netx_exports/sast-loihi-stock.net --to nir --for snntorch -o snntorch",
+)
+@click.argument("net", type=PATH)
+@titled(
+    "Target",
+    option("--to", type=click.Choice(TARGET_NAMES), required=True,
+           help="nir: a NIR graph; c: C99 without malloc or floats; mem: files for $readmemh; npz: arrays "
+                "and a runner that needs NumPy alone."),
+    option("--for", "reader", type=click.Choice(READERS), default=ANY_READER, show_default=True,
+           help="Of nir: whose reader it is for; any: NIR's own meaning, and our import restores it."),
+    option("--main", type=click.Choice(MAINS), default=KNOWN, show_default=True,
+           help="Of c, what its program does: replay the known answers, or classify frames from standard "
+                "input."),
+)  # fmt: skip
+@titled("Output", option("-o", "--output", type=OUTPUT, required=True, metavar="FOLDER",
+                         help="A new folder, or that of the same export."))  # fmt: skip
+@overwrite_option("another export")
+def export_command(
+    net: Path, to: str, reader: str, main: str, output: Path, overwrite: bool
+) -> None:
+    """Write NET into a folder for other tools, with its known answers and the command that checks them.
+
+    C, mem and npz compute what the engines here compute, value for value; so do the frameworks that read a
+    NIR graph, as far as the notes say. A target that cannot express NET refuses it by name, before anything
+    is written. Prints the memory that each layer takes.
+    """
+    from sast_deploy import api
+    from sast_deploy.show.exporting import print_export
+
+    if to != "c":
+        refuse_ignored(["main"], f"is for --to c, not for {to}")
+    if to != "nir":
+        refuse_ignored(["reader"], f"is for --to nir, not for {to}")
+    own = main if to == "c" else None, reader if to == "nir" else None
+    made = api.export(api.load(net), output, to=to, main=own[0], reader=own[1], overwrite=overwrite)
+    print_export(made, console())
+    answer({
+        "target": made.target, "folder": made.folder, "parts": made.artefacts.parts,
+        "files": {name: len(content) for name, content in made.artefacts.files.items()},
+        "check": made.artefacts.check, "notes": made.artefacts.notes,
+    })  # fmt: skip

@@ -1,0 +1,1 @@
+"""A network as NumPy arrays with a standalone runner."""
