@@ -38,12 +38,8 @@ def _request(**values: Any) -> DataRequest:
 
 
 def data_options(default: str | None) -> Callable[[Function], Function]:
-    """--dataset, --data-root, --holdout, --holdout-seed, --cache-dir as one DataRequest, `data`.
-
-    default: None: what is recorded holds; "": there need not be any.
-    """
-    known = {None: "default: the one it was trained on", "": "default: none"}
-    otherwise = known.get(default, f"default {default}")
+    """--dataset and others as one DataRequest, `data`. default: None: what is recorded; "": there is none."""
+    otherwise = "default: the one it was trained on" if default is None else f"default {default or 'none'}"
     dataset = option(
         "--dataset", default=default, metavar="NAME",
         help="nmnist, auto, digits-saccade, nmnist-simulated, dvsgesture, cifar10dvs, "

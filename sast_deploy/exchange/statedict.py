@@ -180,7 +180,7 @@ def from_state_dict(
     ...         "layers": [{"kind": "dense", "weight": "fc.weight", "threshold": "theta"}]}
     >>> mine = sast.from_state_dict({"fc.weight": np.ones((2, 3)), "theta": [1.0, 0.5]}, told, name="mine")
     >>> sast.compile(mine, "loihi-int8").program.layers[0].vth.tolist()
-    [96, 48]
+    [254, 127]
     """
     source: dict[str, Any] = {"format": "state_dict"}
     tensors: Mapping[str, Any]
