@@ -37,6 +37,12 @@ def _recipe(recipe_name: str | None, kind: str, **values: Any) -> dict[str, Any]
     return {"kind": kind, "recipe": changed(recipe(recipe_name or RECOMMENDED[kind]), values)}
 
 
+def _neurons(**values: Any) -> dict[str, Any]:
+    if values["reset"] == "zero":
+        refuse_ignored(["reset_order"], "with --reset zero, of which there is one kind only")
+    return values
+
+
 @command(
     "train", "Frames to a SAST checkpoint.",
     "sast-deploy train --dataset nmnist --rho 0.3 -o runs/sast/ckpt.pt",
@@ -56,13 +62,17 @@ def _recipe(recipe_name: str | None, kind: str, **values: Any) -> dict[str, Any]
     CHANGES,
 )  # fmt: skip
 @gathered(
-    "neurons", dict, "Neurons",
+    "neurons", _neurons, "Neurons",
     option("--alpha", type=Finite(0, 1, max_open=True), default=0.5, show_default=True,
            help="Leak factor per step."),
     option("--k", type=Finite(0, min_open=True), default=25.0, show_default=True,
            help="Slope of the surrogate."),
     option("--reset", type=click.Choice(["subtract", "zero"]), default="subtract", show_default=True,
            help="What a spike does to its membrane a step later."),
+    option("--reset-order", type=click.Choice(["after-leak", "before-leak"]), default="after-leak",
+           show_default=True,
+           help="Of --reset subtract: the threshold comes off after the leak, as in snnTorch, or before it, "
+           "as in Norse, SpikingJelly, sinabs and rockpool. compile keeps it."),
 )  # fmt: skip
 @titled(
     "Run",

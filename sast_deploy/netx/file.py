@@ -63,13 +63,14 @@ class NetFile:
 
 
 def profile_of(net: NetFile, where: Path | str) -> Profile:
-    """The profile that a file was compiled with.
+    """The profile that a file was compiled with, with the order of the reset that its program has.
 
     Raises:
         NetFileError: its text is no profile, or has other rules than the program.
     """
     try:
         found = parse_profile(net.profile_text, where=f"{where} /sast/profile")
+        found = found.obeying(net.program.arithmetic.reset_order)
     except ProfileError as error:
         raise NetFileError(str(error), todo=RECOMPILE) from error
     if found.arithmetic != net.program.arithmetic:

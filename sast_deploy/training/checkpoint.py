@@ -181,5 +181,5 @@ def to_float_network(checkpoint: Checkpoint) -> FloatNetwork:
     layers.append(FloatReadout(state["readout.weight"], state["readout.bias"]))
     return FloatNetwork(
         layers, spec.input_shape, checkpoint.frames.steps, spec.alpha, checkpoint.frames.clip,
-        classes=checkpoint.data.classes, reset=spec.reset,
+        classes=checkpoint.data.classes, reset=spec.reset, reset_order=spec.reset_order,
     )  # fmt: skip

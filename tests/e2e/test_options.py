@@ -51,7 +51,8 @@ ACTS: dict[str, dict[str, list[str]]] = {
         "--network": ["--network", "conv"], "--recipe": ["--recipe", "paper"], "--rho": ["--rho", "0.2"],
         "--epochs": ["--epochs", "2"], "--lr": ["--lr", "0.1"], "--batch": ["--batch", "7"],
         "--set": ["--set", "drop=0.1"], "--alpha": ["--alpha", "0.3"], "--k": ["--k", "9"],
-        "--reset": ["--reset", "zero"], "--seed": ["--seed", "3"], "--validation": ["--validation", "0.3"],
+        "--reset": ["--reset", "zero"], "--reset-order": ["--reset-order", "before-leak"],
+        "--seed": ["--seed", "3"], "--validation": ["--validation", "0.3"],
         "--device": ["--device", "cpu"], "--resume": ["--resume"], "--overwrite": ["--overwrite"],
         "--output": ["-o", "out/other.pt"],
     },
@@ -165,6 +166,7 @@ BAD: dict[str, list[str]] = {
     "train": [
         *BAD_DATA, *BAD_FRAMES, *BAD_RECIPE, "--alpha nan", "--alpha 1", "--alpha -1", "--k inf", "--k 0",
         "--k nan", "--validation 0", "--validation 2", "--validation nan", "--recipe worst", "--reset never",
+        "--reset-order late",
         "--network deep",
     ],
     "finetune": [*BAD_DATA, *BAD_RECIPE, "--k nan", "--k 0", "--clip nan", "--clip -1", "--profile none"],
@@ -189,6 +191,7 @@ BAD: dict[str, list[str]] = {
 THEIRS = " ".join([*STOCK, "-o out/a.npz"])
 # (command line, the option that its error names). Values are the defaults where an option has one.
 IGNORED: list[tuple[str, str]] = [
+    (" ".join([*working("train"), "--reset zero --reset-order after-leak"]), "--reset-order"),
     *((f"{THEIRS} {' '.join(words[-2:])}", name) for name, words in DATA.items()),
     (f"{THEIRS} --samples 3", "--samples"),
     (f"{THEIRS} --check 100", "--check"),

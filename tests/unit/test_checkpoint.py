@@ -218,7 +218,7 @@ def test_wrong_values(path: Path, changes: dict[str, Any]) -> None:
 def test_a_checkpoint_from_before_the_newer_options(path: Path) -> None:
     values = torch.load(path, weights_only=True)
     recipe = {key: value for key, value in values["recipe"].items() if key not in ADDED_LATER}
-    network = {key: value for key, value in values["network"].items() if key != "reset"}
+    network = {key: value for key, value in values["network"].items() if not key.startswith("reset")}
     loaded = load_checkpoint(altered(path, recipe=recipe, network=network))
     assert (loaded.recipe, loaded.network) == (PAPER, FC)
     assert to_float_network(loaded).reset == "subtract"
@@ -227,6 +227,8 @@ def test_a_checkpoint_from_before_the_newer_options(path: Path) -> None:
 
 def test_the_reset_reaches_the_compilers_network() -> None:
     assert to_float_network(checkpoint(replace(FC, reset="zero"))).reset == "zero"
+    before = to_float_network(checkpoint(replace(FC, reset_order="before-leak")))
+    assert (before.reset, before.reset_order) == ("subtract", "before-leak")
 
 
 def test_class_names_must_fit_the_readout(path: Path) -> None:

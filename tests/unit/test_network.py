@@ -17,6 +17,7 @@ N_MNIST, DVS = (2, 34, 34), (2, 48, 48)
 TINY_FC = NetworkSpec("fc", (2, 3, 3), (5, 4), 3)
 TINY_CONV = NetworkSpec("conv", (2, 7, 6), (4, 5), 3, strides=(2, 1))
 TINY_ZERO = NetworkSpec("fc", (2, 3, 3), (5, 4), 3, reset="zero")
+TINY_BEFORE = NetworkSpec("fc", (2, 3, 3), (5, 4), 3, alpha=0.7, reset_order="before-leak")
 
 
 def parameter_counts(network: Network) -> tuple[int, int]:
@@ -62,6 +63,8 @@ def loop(network: Network, x: torch.Tensor, hard: bool) -> torch.Tensor:
             theta = theta[:, None, None] if spec.kind == "conv" else theta
             if spec.reset == "zero":
                 u = spec.alpha * u_before * (1 - s_before) + layer(s)
+            elif spec.reset_order == "before-leak":
+                u = spec.alpha * (u_before - theta * s_before) + layer(s)
             else:
                 u = spec.alpha * u_before + layer(s) - theta * s_before
             s = (u >= theta).float() if hard else 0.5 + torch.atan(spec.k * (u - theta)) / torch.pi
@@ -70,7 +73,9 @@ def loop(network: Network, x: torch.Tensor, hard: bool) -> torch.Tensor:
     return total / len(x) @ network.readout.weight.T + network.readout.bias
 
 
-@pytest.mark.parametrize("spec", [TINY_FC, TINY_CONV, TINY_ZERO], ids=["fc", "conv", "reset to zero"])
+@pytest.mark.parametrize(
+    "spec", [TINY_FC, TINY_CONV, TINY_ZERO, TINY_BEFORE], ids=["fc", "conv", "to zero", "before the leak"]
+)
 @pytest.mark.parametrize("hard", [False, True])
 def test_forward_is_the_equations(spec: NetworkSpec, hard: bool) -> None:
     network = Network(spec, seed=1)
@@ -87,7 +92,9 @@ def test_forward_is_the_equations(spec: NetworkSpec, hard: bool) -> None:
     assert all(0.0 < rate < 1.0 for rate in rates)
 
 
-@pytest.mark.parametrize("spec", [TINY_FC, TINY_ZERO, TINY_CONV], ids=["subtract", "zero", "conv"])
+@pytest.mark.parametrize(
+    "spec", [TINY_FC, TINY_ZERO, TINY_BEFORE, TINY_CONV], ids=["subtract", "zero", "before", "conv"]
+)
 def test_gradients_of_all_parameters_match_the_equations(spec: NetworkSpec) -> None:
     inputs = 2 * spec.input_shape[1] * spec.input_shape[2]
     x = torch.rand(6, 5, inputs, generator=torch.Generator().manual_seed(3))
@@ -127,7 +134,7 @@ def test_k_overrides_the_slope() -> None:
     assert not torch.equal(network(x), steep(x))
 
 
-@pytest.mark.parametrize("spec", [TINY_FC, TINY_CONV, TINY_ZERO])
+@pytest.mark.parametrize("spec", [TINY_FC, TINY_CONV, TINY_ZERO, TINY_BEFORE])
 def test_spec_survives_json(spec: NetworkSpec) -> None:
     assert NetworkSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
 
@@ -146,6 +153,8 @@ def test_spec_survives_json(spec: NetworkSpec) -> None:
         ({"k": float("inf")}, "k = inf"),
         ({"strides": (2,)}, "strides"),
         ({"reset": "hard"}, "reset = 'hard'.*subtract or zero"),
+        ({"reset_order": "late"}, "reset_order = 'late'.*after-leak or before-leak"),
+        ({"reset": "zero", "reset_order": "before-leak"}, "reset_order 'before-leak' with reset 'zero'"),
     ],
 )
 def test_impossible_specs_are_refused(change: dict[str, object], named: str) -> None:
@@ -159,7 +168,7 @@ def test_unknown_spec_keys_are_refused() -> None:
 
 
 def test_a_spec_from_before_the_reset_was_a_choice_resets_by_subtraction() -> None:
-    old = {key: value for key, value in TINY_ZERO.to_dict().items() if key != "reset"}
+    old = {key: value for key, value in TINY_ZERO.to_dict().items() if not key.startswith("reset")}
     assert NetworkSpec.from_dict(old) == TINY_FC
     with pytest.raises(UsageError, match="missing key k"):
         NetworkSpec.from_dict({key: value for key, value in old.items() if key != "k"})

@@ -41,6 +41,9 @@ def test_lists_are_multiplied_out_all_of_the_first_seed_first(tmp_path: Path) ->
 
 def test_axes_of_the_network_and_of_the_recipe_reach_them(tmp_path: Path) -> None:
     (run,) = study(tmp_path, HEAD + GRID + 'k = 5\nlr = 0.01\npairing = "same"\nreset = "zero"\n').runs
+    (before,) = study(tmp_path, HEAD + GRID + 'reset_order = "before-leak"\n').runs
+    assert before.name == "digits-saccade-fc-paper-rho0.30-reset_order-before-leak-seed0"
+    assert before.network.spec((2, 34, 34), 10).reset_order == "before-leak"
     assert run.name == "digits-saccade-fc-paper-rho0.30-lr0.01-pairing-same-k5-reset-zero-seed0"
     spec = run.network.spec((2, 34, 34), 10)
     assert (spec.k, spec.reset, spec.hidden) == (5.0, "zero", (168, 64))

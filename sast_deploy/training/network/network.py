@@ -13,7 +13,9 @@ from torch.nn import functional
 from sast_deploy.base.errors import UsageError
 from sast_deploy.base.rules import FLOAT_MAX, Items, Number, Whole
 from sast_deploy.base.settings import Settings
-from sast_deploy.training.network.lif import Reset, lif, lif_states
+from sast_deploy.program.fixedpoint import check_order
+from sast_deploy.training.kernels.membranes import Dynamics, Reset, ResetOrder
+from sast_deploy.training.network.lif import lif, lif_states
 from sast_deploy.training.network.sparse import EventInput, Input, event_linear
 
 KERNEL = 3  # the papers' convolutions are all 3x3 ...
@@ -22,7 +24,7 @@ FC_HIDDEN = {4608: (80, 336)}  # DVS Gesture at 2x48x48; every other input takes
 FC_HIDDEN_DEFAULT = (168, 64)
 CONV_CHANNELS = (68, 136, 272)
 CONV_STRIDES = (2, 2, 2)
-ADDED_LATER = {"reset": "subtract"}  # what checkpoints from before this option were trained with
+ADDED_LATER = {"reset": "subtract", "reset_order": "after-leak"}  # of checkpoints from before these options
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class NetworkSpec(Settings, called="network", error=UsageError, later=ADDED_LATE
         strides: one per conv block; empty for fc.
         reset: "subtract" (the papers': theta is subtracted a step after a spike) or "zero" (the membrane
             starts from 0 a step after a spike).
+        reset_order: of "subtract": "after-leak" (the papers', as in snnTorch) or "before-leak" (as in Norse,
+            SpikingJelly, sinabs and rockpool), see `Dynamics`.
 
     Raises UsageError for impossible values.
 
@@ -56,6 +60,7 @@ class NetworkSpec(Settings, called="network", error=UsageError, later=ADDED_LATE
     k: Annotated[float, Number(0.0, FLOAT_MAX, above=True)] = 25.0
     strides: Annotated[tuple[int, ...], Items(Whole(1, 1 << 16), 0, 256)] = ()
     reset: Reset = "subtract"
+    reset_order: ResetOrder = "after-leak"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -63,6 +68,14 @@ class NetworkSpec(Settings, called="network", error=UsageError, later=ADDED_LATE
         if len(self.strides) != expected:
             found = f"{len(self.strides)} strides for {self.kind}"
             raise UsageError(found, where="network", expected=f"{expected}")
+        try:
+            check_order(self.reset, self.reset_order)
+        except ValueError as error:
+            raise UsageError(str(error), where="network") from None
+
+    def dynamics(self, index: int) -> Dynamics:
+        """How the membranes of LIF layer `index` go on."""
+        return Dynamics(self.alpha, self.reset, self.reset_order)
 
 
 def network_spec(
@@ -74,6 +87,7 @@ def network_spec(
     theta: float = 1.0,
     k: float = 25.0,
     reset: Reset = "subtract",
+    reset_order: ResetOrder = "after-leak",
 ) -> NetworkSpec:
     """The papers' network of that kind for frames of `input_shape`.
 
@@ -84,10 +98,9 @@ def network_spec(
     >>> sast.network_spec("conv", (2, 34, 34), 10).hidden
     (68, 136, 272)
     """
-    if kind == "conv":
-        return NetworkSpec(kind, input_shape, CONV_CHANNELS, classes, alpha, theta, k, CONV_STRIDES, reset)
-    hidden = FC_HIDDEN.get(math.prod(input_shape), FC_HIDDEN_DEFAULT)
-    return NetworkSpec(kind, input_shape, hidden, classes, alpha, theta, k, reset=reset)
+    fc = FC_HIDDEN.get(math.prod(input_shape), FC_HIDDEN_DEFAULT)
+    hidden, strides = (CONV_CHANNELS, CONV_STRIDES) if kind == "conv" else (fc, ())
+    return NetworkSpec(kind, input_shape, hidden, classes, alpha, theta, k, strides, reset, reset_order)
 
 
 class Network(nn.Module):
@@ -96,10 +109,10 @@ class Network(nn.Module):
         u_t = alpha u_{t-1} + A s^{l-1}_t + b - theta s_{t-1},     s_t = sigma(u_t - theta)
         logits = W_out mean_t(s_t) + b_out
 
-    and with reset "zero" u_t = alpha u_{t-1} (1 - s_{t-1}) + A s^{l-1}_t + b. A is a matrix (fc) or a 3x3
-    convolution (conv); conv averages its last map over space before the readout. `layers` and `readout` hold
-    the learnable parameters, the buffers `theta_<l>` the fixed thresholds (one per neuron, fc, or per
-    channel, conv). Source: Nicholson, arXiv 2603.18039, 2604.09696.
+    and other resets as in `Dynamics`. A is a matrix (fc) or a 3x3 convolution (conv); conv averages its last
+    map over space before the readout. `layers` and `readout` hold the learnable parameters, the buffers
+    `theta_<l>` the fixed thresholds (one per neuron, fc, or per channel, conv).
+    Source: Nicholson, arXiv 2603.18039, 2604.09696.
     """
 
     def __init__(self, spec: NetworkSpec, seed: int = 0) -> None:
@@ -149,8 +162,8 @@ class Network(nn.Module):
 
     def spike(self, index: int, s: Input, *, hard: bool = False, k: float | Tensor | None = None) -> Tensor:
         """Spikes of LIF layer `index`, (time, batch, *layer), for the spikes or frames `s` below it."""
-        slope, spec = self.spec.k if k is None else k, self.spec
-        return lif(self.current(index, s), self.theta(index), spec.alpha, slope, hard=hard, reset=spec.reset)
+        slope, dynamics = self.spec.k if k is None else k, self.spec.dynamics(index)
+        return lif(self.current(index, s), self.theta(index), dynamics, slope, hard=hard)
 
     @torch.no_grad()
     def states(self, x: Input, *, hard: bool = False, k: float | None = None) -> list[tuple[Tensor, Tensor]]:
@@ -159,7 +172,7 @@ class Network(nn.Module):
         layers, s = [], self.shaped(x)
         for index in range(len(self.layers)):
             current, theta = self.current(index, s), self.theta(index)
-            u, s = lif_states(current, theta, self.spec.alpha, slope, self.spec.reset)
+            u, s = lif_states(current, theta, self.spec.dynamics(index), slope)
             layers.append((u, s))
         return layers
 
