@@ -27,7 +27,7 @@ def states_by_numpy(checkpoint: Checkpoint, frames: np.ndarray, hard: bool) -> l
     spec, state = checkpoint.network, checkpoint.state
     x = frames.reshape(*frames.shape[:2], -1).swapaxes(0, 1) / float(CLIP)
     layers = []
-    for index in range(len(spec.hidden)):
+    for index, alpha in enumerate(spec.alphas):
         weight, bias, theta = (
             state[key].astype(np.float64)
             for key in (f"layers.{index}.weight", f"layers.{index}.bias", f"theta_{index}")
@@ -36,11 +36,11 @@ def states_by_numpy(checkpoint: Checkpoint, frames: np.ndarray, hard: bool) -> l
         membranes, spikes = [], []
         for current in x @ weight.T + bias:
             if spec.reset == "zero":
-                u = spec.alpha * u * (1 - s) + current
+                u = alpha * u * (1 - s) + current
             elif spec.reset_order == "before-leak":
-                u = spec.alpha * (u - theta * s) + current
+                u = alpha * (u - theta * s) + current
             else:
-                u = spec.alpha * u + current - theta * s
+                u = alpha * u + current - theta * s
             s = (u >= theta).astype(float) if hard else 0.5 + np.arctan(spec.k * (u - theta)) / np.pi
             membranes.append(u)
             spikes.append(s)

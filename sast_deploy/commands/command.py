@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from sast_deploy.base.errors import Exit
-from sast_deploy.commands.options import Titled
+from sast_deploy.commands.options import Several, Titled
 
 
 class _Debug:
@@ -52,6 +52,13 @@ class Command(click.Command):
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **{"context_settings": HELP, **settings})
         self.params.append(_debug_option())
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Click's, with options of several values."""
+        for parameter in self.get_params(ctx):
+            if isinstance(parameter, Several):
+                args = parameter.spread(args)
+        return super().parse_args(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Each title in the order in which it first comes; what has none last."""

@@ -50,7 +50,10 @@ ACTS: dict[str, dict[str, list[str]]] = {
         **DATA, **FRAMES,
         "--network": ["--network", "conv"], "--recipe": ["--recipe", "paper"], "--rho": ["--rho", "0.2"],
         "--epochs": ["--epochs", "2"], "--lr": ["--lr", "0.1"], "--batch": ["--batch", "7"],
-        "--set": ["--set", "drop=0.1"], "--alpha": ["--alpha", "0.3"], "--k": ["--k", "9"],
+        "--set": ["--set", "drop=0.1"], "--alpha": ["--alpha", "0.3", "0.5"],
+        "--theta": ["--theta", "1", "2"],
+        "--hidden": ["--hidden", "9", "8", "7"], "--channels": ["--network", "conv", "--channels", "4", "3"],
+        "--k": ["--k", "9"],
         "--reset": ["--reset", "zero"], "--reset-order": ["--reset-order", "before-leak"],
         "--seed": ["--seed", "3"], "--validation": ["--validation", "0.3"],
         "--device": ["--device", "cpu"], "--resume": ["--resume"], "--overwrite": ["--overwrite"],
@@ -148,6 +151,7 @@ BASE = {
     ("simulate", "--output"): [*STOCK, "-o", "out/a.npz"],
     **{("inspect", name): ["--samples", "2"] for name in DATA},
     **{("compile", name): ["--calibrate", "nmnist"] for name in DATA},
+    "--channels": ["--network", "conv"],
     ("inspect", "--holdout-seed"): ["--samples", "2", "--holdout", "0.3"],
     ("compile", "--holdout-seed"): ["--calibrate", "nmnist", "--holdout", "0.3"],
 }
@@ -166,7 +170,8 @@ BAD: dict[str, list[str]] = {
     "train": [
         *BAD_DATA, *BAD_FRAMES, *BAD_RECIPE, "--alpha nan", "--alpha 1", "--alpha -1", "--k inf", "--k 0",
         "--k nan", "--validation 0", "--validation 2", "--validation nan", "--recipe worst", "--reset never",
-        "--reset-order late",
+        "--reset-order late", "--hidden 0", "--hidden 9 x", "--hidden 9.5", "--network conv --channels 0",
+        "--alpha 0.5 0.4 0.3", "--alpha 0.5 1", "--hidden 9 8 7 --theta 1 2", "--theta 0", "--theta 1e39",
         "--network deep",
     ],
     "finetune": [*BAD_DATA, *BAD_RECIPE, "--k nan", "--k 0", "--clip nan", "--clip -1", "--profile none"],
@@ -191,6 +196,8 @@ BAD: dict[str, list[str]] = {
 THEIRS = " ".join([*STOCK, "-o out/a.npz"])
 # (command line, the option that its error names). Values are the defaults where an option has one.
 IGNORED: list[tuple[str, str]] = [
+    (" ".join([*working("train"), "--network conv --hidden 9"]), "--hidden"),
+    (" ".join([*working("train"), "--channels 9"]), "--channels"),
     (" ".join([*working("train"), "--reset zero --reset-order after-leak"]), "--reset-order"),
     *((f"{THEIRS} {' '.join(words[-2:])}", name) for name, words in DATA.items()),
     (f"{THEIRS} --samples 3", "--samples"),

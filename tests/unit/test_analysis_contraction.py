@@ -34,6 +34,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 ZERO = dataclasses.replace(FC, reset="zero")
 BEFORE = dataclasses.replace(FC, alpha=0.7, reset_order="before-leak")
+LAYERS = dataclasses.replace(FC, alpha=(0.9, 0.2), theta=(0.5, 2.0), reset_order="before-leak")
 ORDERS: tuple[ResetOrder, ...] = ("after-leak", "before-leak")
 
 
@@ -81,6 +82,22 @@ def test_gamma_hat_takes_its_two_maxima_apart() -> None:
     assert result.gamma == pytest.approx(0.5 + 2.0 * steepest, rel=1e-6)
 
 
+def test_every_layer_has_its_own_leak_and_threshold() -> None:
+    """gamma = alpha (1 + theta sigma'), layer by layer; the proxy takes the largest of each factor."""
+    checkpoint, frames = random_checkpoint(LAYERS), tiny_set().test.frames
+    result = contraction(open_stream(checkpoint, tiny_set().test, device="cpu"))
+    factors, slopes = [(0.9, 0.5), (0.2, 2.0)], []
+    for (alpha, theta), layer, u in zip(
+        factors, result.layers, states_by_numpy(checkpoint, frames, hard=False), strict=True
+    ):
+        slopes.append(slope(u - theta).max())
+        assert layer.gamma == pytest.approx(alpha * (1 + theta * slopes[-1]), rel=1e-4)
+    assert result.gamma == pytest.approx(0.9 + 0.9 * 0.5 * max(slopes), rel=1e-4)
+    bounds = lipschitz_bound(load_network(checkpoint), 4).layers
+    steepest = [max(alpha, alpha * theta * 25 / math.pi - alpha) for alpha, theta in factors]
+    assert [bound.gamma for bound in bounds] == pytest.approx(steepest)
+
+
 def test_gamma_exceeds_one_exactly_within_0_1545_of_threshold() -> None:
     edge = math.sqrt(25 / (math.pi * 0.5) - 1) / 25
     assert edge == pytest.approx(0.1545, abs=5e-5)
@@ -110,7 +127,9 @@ def test_the_state_bound_is_interval_arithmetic(spec: NetworkSpec) -> None:
     assert low.shape == (3, 1, 12)
 
 
-@pytest.mark.parametrize("spec", [FC, ZERO, BEFORE, CONV], ids=["subtract", "zero", "before", "conv"])
+@pytest.mark.parametrize(
+    "spec", [FC, ZERO, BEFORE, LAYERS, CONV], ids=["subtract", "zero", "before", "layers", "conv"]
+)
 def test_the_extreme_input_reaches_the_state_bound_and_a_larger_one_breaks_it(spec: NetworkSpec) -> None:
     checkpoint = random_checkpoint(spec)
     positive = {n: np.abs(v) for n, v in checkpoint.state.items()}  # then the brightest input is the extreme
@@ -187,7 +206,9 @@ def test_the_bound_is_the_product_of_its_factors(spec: NetworkSpec, places: int)
     assert json.loads(json.dumps(plain(bound)))["layers"][1]["gamma"] == pytest.approx(gamma)
 
 
-@pytest.mark.parametrize("spec", [FC, ZERO, BEFORE, CONV], ids=["subtract", "zero", "before", "conv"])
+@pytest.mark.parametrize(
+    "spec", [FC, ZERO, BEFORE, LAYERS, CONV], ids=["subtract", "zero", "before", "layers", "conv"]
+)
 def test_no_pair_violates_the_bound(spec: NetworkSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pairs, "ASCENT", 8 if spec.kind == "conv" else 50)
     result = check_pairs(open_stream(random_checkpoint(spec), tiny_set().test, device="cpu"))
