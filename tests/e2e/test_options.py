@@ -74,8 +74,12 @@ ACTS: dict[str, dict[str, list[str]]] = {
         **EVERY, **FRAMES,
         "--network": ["--network", "conv"], "--recipe": ["--recipe", "paper"], "--rho": ["--rho", "0.2"],
         "--epochs": ["--epochs", "2"], "--lr": ["--lr", "0.1"], "--batch": ["--batch", "7"],
-        "--set": ["--set", "drop=0.1"], "--alpha": ["--alpha", "0.3"], "--k": ["--k", "9"],
-        "--reset": ["--reset", "zero"], "--seed": ["--seed", "3"], "--validation": ["--validation", "0.3"],
+        "--set": ["--set", "drop=0.1"], "--alpha": ["--alpha", "0.3", "0.5"],
+        "--theta": ["--theta", "1", "2"],
+        "--hidden": ["--hidden", "9", "8", "7"], "--channels": ["--network", "conv", "--channels", "4", "3"],
+        "--k": ["--k", "9"],
+        "--reset": ["--reset", "zero"], "--reset-order": ["--reset-order", "before-leak"],
+        "--seed": ["--seed", "3"], "--validation": ["--validation", "0.3"],
         "--device": ["--device", "cpu"], "--resume": ["--resume"], "--overwrite": ["--overwrite"],
         "--output": ["-o", "out/other.pt"],
     },
@@ -218,6 +222,7 @@ BASE: dict[Any, list[str]] = {
     ("compile", "--stride-us"): ["--calibrate", FOLDER[1], "--window-us", "90000"],
     **{("inspect", name): ["--samples", "2", *FOLDER] for name in RECORDINGS},
     ("inspect", "--stride-us"): ["--samples", "2", *FOLDER, "--window-us", "90000"],
+    "--channels": ["--network", "conv"],
     ("inspect", "--holdout-seed"): ["--samples", "2", "--holdout", "0.3"],
     ("compile", "--holdout-seed"): ["--calibrate", "nmnist", "--holdout", "0.3"],
 }
@@ -236,6 +241,8 @@ BAD: dict[str, list[str]] = {
     "train": [
         *BAD_DATA, *BAD_FRAMES, *BAD_RECIPE, "--alpha nan", "--alpha 1", "--alpha -1", "--k inf", "--k 0",
         "--k nan", "--validation 0", "--validation 2", "--validation nan", "--recipe worst", "--reset never",
+        "--reset-order late", "--hidden 0", "--hidden 9 x", "--hidden 9.5", "--network conv --channels 0",
+        "--alpha 0.5 0.4 0.3", "--alpha 0.5 1", "--hidden 9 8 7 --theta 1 2", "--theta 0", "--theta 1e39",
         "--network deep",
     ],
     "finetune": [*BAD_DATA, *BAD_RECIPE, "--k nan", "--k 0", "--clip nan", "--clip -1", "--profile none"],
@@ -264,6 +271,9 @@ BAD: dict[str, list[str]] = {
 THEIRS = " ".join([*STOCK, "-o out/a.npz"])
 # (command line, the option that its error names). Values are the defaults where an option has one.
 IGNORED: list[tuple[str, str]] = [
+    (" ".join([*working("train"), "--network conv --hidden 9"]), "--hidden"),
+    (" ".join([*working("train"), "--channels 9"]), "--channels"),
+    (" ".join([*working("train"), "--reset zero --reset-order after-leak"]), "--reset-order"),
     *((f"{THEIRS} {' '.join(words[-2:])}", name) for name, words in DATA.items()),
     (f"{THEIRS} --samples 3", "--samples"),
     (f"{THEIRS} --check 100", "--check"),
