@@ -646,4 +646,5 @@ def export(
     else:
         _refuse_idle("is for stock NetX files", stock=stock)
         subject = Subject(net.program, net.content.known)
-    return export_program(subject, Path(folder), to, {"main": main, "reader": reader}, overwrite)
+    with about(net.path, CompileError):
+        return export_program(subject, Path(folder), to, {"main": main, "reader": reader}, overwrite)

@@ -11,6 +11,7 @@ import numpy as np
 
 from sast_deploy.cli import cli, run
 from sast_deploy.data.readers.nmnist import MARKER
+from tests.nirgraphs import tiny, written
 
 STUDY = """
 [study]
@@ -98,6 +99,7 @@ def make_folder(folder: Path, chain: Path, bands: Path) -> Path:
     shutil.copy(chain / "netx_exports/sast-loihi-int4.net", folder / "own.net")
     (folder / "study.toml").write_text(STUDY)
     write_state(folder)
+    written(folder / "graph.nir", tiny())
     write_mnist(folder / "mnist")
     options = ["--mnist-dir", str(folder / "mnist"), "--train", "6", "--test", "3"]
     assert run(["data", "simulate", *options, "-o", str(folder / "simulated")]) == 0

@@ -27,7 +27,7 @@ def states_by_numpy(checkpoint: Checkpoint, frames: np.ndarray, hard: bool) -> l
     spec, state = checkpoint.network, checkpoint.state
     x = frames.reshape(*frames.shape[:2], -1).swapaxes(0, 1) / float(CLIP)
     layers = []
-    for index in range(len(spec.hidden)):
+    for index, alpha in enumerate(spec.alphas):
         weight, bias, theta = (
             state[key].astype(np.float64)
             for key in (f"layers.{index}.weight", f"layers.{index}.bias", f"theta_{index}")
@@ -35,8 +35,12 @@ def states_by_numpy(checkpoint: Checkpoint, frames: np.ndarray, hard: bool) -> l
         u = s = np.zeros((x.shape[1], len(bias)))
         membranes, spikes = [], []
         for current in x @ weight.T + bias:
-            kept = u * (1 - s) if spec.reset == "zero" else u
-            u = spec.alpha * kept + current - (theta * s if spec.reset == "subtract" else 0.0)
+            if spec.reset == "zero":
+                u = alpha * u * (1 - s) + current
+            elif spec.reset_order == "before-leak":
+                u = alpha * (u - theta * s) + current
+            else:
+                u = alpha * u + current - theta * s
             s = (u >= theta).astype(float) if hard else 0.5 + np.arctan(spec.k * (u - theta)) / np.pi
             membranes.append(u)
             spikes.append(s)

@@ -394,7 +394,7 @@ def _type(schema: Schema, name: str) -> str:
     if name != "object":
         return name
     if "properties" in schema:
-        return "{" + ", ".join(schema["properties"]) + "}"
+        return "`{" + ", ".join(schema["properties"]) + "}`"
     more = schema.get("additionalProperties")
     return "object, recorded" if more is None else f"object of {kind_of(more)}"
 

@@ -207,6 +207,21 @@ def _all_right(rule: Rule, values: Sequence[Any]) -> bool:
 
 
 @dataclass(frozen=True)
+class OneOrEach(Rule):
+    """One value for all of some things, or a list with one for each, `most` at most."""
+
+    rule: Rule
+    most: int
+
+    def __str__(self) -> str:
+        return f"{self.rule}, or a list of such"
+
+    def _find(self, value: Any, path: str) -> Iterator[Problem]:
+        listed = isinstance(value, list | tuple)
+        yield from (Items(self.rule, 1, self.most) if listed else self.rule).problems(value, path)
+
+
+@dataclass(frozen=True)
 class Named(Rule):
     """A table whose keys are texts as `keys` says, and whose values are all as `rule` says."""
 

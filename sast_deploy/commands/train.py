@@ -10,16 +10,8 @@ import click
 
 from sast_deploy.commands.answers import answer, warn
 from sast_deploy.commands.command import command
-from sast_deploy.commands.options import (
-    SEED,
-    SHARE,
-    Finite,
-    console,
-    gathered,
-    option,
-    refuse_ignored,
-    titled,
-)
+from sast_deploy.commands.network import network_options
+from sast_deploy.commands.options import SEED, SHARE, console, gathered, option, refuse_ignored, titled
 from sast_deploy.commands.shared import DEVICE, data_options, frame_options
 from sast_deploy.commands.training import CHANGES, changed, claim, training_facts, training_output, written
 
@@ -32,22 +24,16 @@ SILENT = "by {} the deeper maps of a conv network hardly ever fire; --recipe bes
 RECOMMENDED = {"fc": "best", "conv": "best-conv"}
 
 
-def _recipe(recipe_name: str | None, kind: str, **values: Any) -> dict[str, Any]:
-    from sast_deploy.training.recipes import recipe
-
-    return {"kind": kind, "recipe": changed(recipe(recipe_name or RECOMMENDED[kind]), values)}
-
-
 @command(
     "train", "Frames to a SAST checkpoint.",
     "sast-deploy train --dataset nmnist --rho 0.3 -o runs/sast/ckpt.pt",
+    "sast-deploy train --hidden 256 128 --alpha 0.9 0.8 --reset-order before-leak",
 )
 @data_options("auto")
 @frame_options
+@network_options
 @gathered(
-    "how", _recipe, "Recipe",
-    option("--network", "kind", type=click.Choice(["fc", "conv"]), default="fc", show_default=True,
-           help="Fully connected or convolutional."),
+    "chosen", dict, "Recipe",
     option("--recipe", "recipe_name", type=click.Choice(["paper", "best", "best-conv"]),
            help="Default, and recommended: best, for --network conv best-conv. paper: as published."),
     option("--rho", type=float, help="SAM radius; 0 is the baseline. Default: the recipe's."),
@@ -55,15 +41,6 @@ def _recipe(recipe_name: str | None, kind: str, **values: Any) -> dict[str, Any]
     option("--lr", type=float, help="Adam's learning rate. Default: the recipe's."),
     option("--batch", type=int, help="Minibatch. Default: the recipe's."),
     CHANGES,
-)  # fmt: skip
-@gathered(
-    "neurons", dict, "Neurons",
-    option("--alpha", type=Finite(0, 1, max_open=True), default=0.5, show_default=True,
-           help="Leak factor per step."),
-    option("--k", type=Finite(0, min_open=True), default=25.0, show_default=True,
-           help="Slope of the surrogate."),
-    option("--reset", type=click.Choice(["subtract", "zero"]), default="subtract", show_default=True,
-           help="What a spike does to its membrane a step later."),
 )  # fmt: skip
 @titled(
     "Run",
@@ -73,7 +50,7 @@ def _recipe(recipe_name: str | None, kind: str, **values: Any) -> dict[str, Any]
 )
 @training_output(default=Path("runs/sast/ckpt.pt"), show_default=True)
 def train_command(
-    data: DataRequest, frames: FrameOptions, how: dict[str, Any], neurons: dict[str, Any], **run: Any
+    data: DataRequest, frames: FrameOptions, network: dict[str, Any], chosen: dict[str, Any], **run: Any
 ) -> None:
     """Train a network by SAST (SAM on the surrogate-forward loss) and write its checkpoint.
 
@@ -82,15 +59,17 @@ def train_command(
     from sast_deploy.training.batches import pick_device
     from sast_deploy.training.evaluate import tail_warning
     from sast_deploy.training.network.network import network_spec
+    from sast_deploy.training.recipes import recipe as named
     from sast_deploy.training.train import train
 
     if run["resume"]:
         refuse_ignored(["overwrite"], "with --resume", "give one of them")
     pick_device(run["device"])
     data.refuse_idle()
-    kind, recipe, output = how["kind"], how["recipe"], run.pop("output")
-    # Of any size: what is wrong with alpha and k is said before data are framed.
-    spec_of: Any = partial(network_spec, kind, **neurons)
+    kind, output = network.pop("kind"), run.pop("output")
+    recipe = changed(named(chosen.pop("recipe_name") or RECOMMENDED[kind]), chosen)
+    # Of any size: what is wrong with layers, alpha and k is said before data are framed.
+    spec_of: Any = partial(network_spec, kind, **network)
     spec_of((2, 34, 34), 10)
 
     claim(output, run)

@@ -16,10 +16,10 @@ from sast_deploy.netx.known_answers import KnownAnswers
 from sast_deploy.program.program import Program
 from sast_deploy.program.record import SpikeRecord
 
-NAME_LETTERS = 40
+LETTERS = 40  # of a name
 OWN_VECTORS, OWN_DENSITY = 3, 0.3  # where a file holds no known answers
 REFERENCE_STATES = 50_000  # membrane potentials that the reference computes within a second
-MOST_STATES = 2_000_000  # membrane potentials that an export carries; one vector is always carried
+MOST_STATES = 2_000_000  # inputs and membrane potentials that an export carries; one known vector always is
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class Subject:
     @property
     def name(self) -> str:
         """The program's name as a name of C, Verilog and file systems."""
-        plain = re.sub(r"[^A-Za-z0-9]+", "_", self.program.name)[:NAME_LETTERS].strip("_")
+        plain = re.sub(r"[^A-Za-z0-9]+", "_", self.program.name)[:LETTERS].strip("_")
         return f"net_{plain}".strip("_") if not plain or plain[0].isdigit() else plain
 
     @property
@@ -61,11 +61,11 @@ class Subject:
 
         RuntimeError where they are not what the file says: a fault of ours or of the machine's arithmetic.
         """
-        known, states = self.known, self.neurons * self.program.steps
-        few = max(1, MOST_STATES // max(states, 1))
-        frames = _frames(self.program) if known is None else known.frames
-        frames = frames[:few]
-        specification = run_reference if states * len(frames) <= REFERENCE_STATES else run_vectorised
+        known, values = self.known, self.neurons + int(np.prod(self.program.input_shape))
+        few = max(1, MOST_STATES // (values * self.program.steps))
+        frames = _frames(self.program, values) if known is None else known.frames[:few]
+        states = frames.shape[0] * frames.shape[1] * self.neurons
+        specification = run_reference if states <= REFERENCE_STATES else run_vectorised
         record = specification(self.program, frames, trace=True)
         if known is not None and not np.array_equal(record.logits, known.logits[:few]):
             raise RuntimeError("the known answers of the file are not those of the specification")
@@ -80,9 +80,13 @@ def _answers(frames: npt.NDArray[Any], record: SpikeRecord) -> Answers:
     return Answers(frames, membranes, spikes, record.logits)
 
 
-def _frames(program: Program) -> npt.NDArray[np.int64]:
-    """(samples, time, C, H, W): inputs of the program's range at random, a function of the program alone."""
+def _frames(program: Program, values: int) -> npt.NDArray[np.int64]:
+    """(samples, time, C, H, W): inputs of the program's range at random, a function of the program alone.
+
+    values: inputs and neurons; with many of them, of a program of many steps the first steps only.
+    """
     rng = np.random.default_rng(int(program.digest()[:16], 16))
-    shape = (OWN_VECTORS, program.steps, *program.input_shape)
-    values = rng.integers(program.input_min, program.input_max + 1, shape)
-    return np.asarray(values * (rng.random(shape) < OWN_DENSITY))
+    steps = min(program.steps, max(1, MOST_STATES // (values * OWN_VECTORS)))
+    shape = (OWN_VECTORS, steps, *program.input_shape)
+    drawn = rng.integers(program.input_min, program.input_max + 1, shape)
+    return np.asarray(drawn * (rng.random(shape) < OWN_DENSITY))

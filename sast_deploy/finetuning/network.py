@@ -78,7 +78,7 @@ class IntegerNetwork:
         self, index: int, integers: IntegerLayer, values: Input, largest: int, k: float
     ) -> tuple[Tensor, Tensor]:
         """Membranes and spikes of LIF layer `index` for its integer inputs, none above `largest`."""
-        v_decay = round((1.0 - self.network.spec.alpha) * (1 << LEAK_BITS))
+        v_decay = round((1.0 - self.network.spec.leak(index)) * (1 << LEAK_BITS))
         rules = LayerRules(self.profile.arithmetic, integers.exponent, v_decay)
         bound = math.prod(integers.weight.shape[1:]) * self.profile.weight_max * largest
         exact, layer = exact_dtype(bound), self.network.layers[index]

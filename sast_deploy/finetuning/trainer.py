@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +22,6 @@ from sast_deploy.finetuning.recipe import FineRecipe
 from sast_deploy.program.profile import Profile
 from sast_deploy.training.batches import Indices
 from sast_deploy.training.checkpoint import Checkpoint, load_network, to_float_network
-from sast_deploy.training.network.lif import Reset
 from sast_deploy.training.network.network import NetworkSpec, cross_entropy
 from sast_deploy.training.network.sparse import Input
 from sast_deploy.training.state import Line, Unfinished
@@ -53,7 +52,7 @@ class FineTrainer(Trainer):
         device: str,
         source: str = "",
     ) -> None:
-        profile = profile.obeying(to_float_network(origin).reset_order)
+        profile = profile.obeying(origin.network.reset_order)
         self.origin, self.profile, self.source, self.k = origin, profile, source, recipe.k
         super().__init__(origin.network, recipe.training, data, seed, validation_share(origin), device)
         self.points = start_points(self.network, profile, recipe.clip) if recipe.clip else {}
@@ -137,7 +136,8 @@ class FineTrainer(Trainer):
             "validation_integer_loss": start["integer_loss"],
         }  # fmt: skip
         found = super().checkpoint(name, state, {**metrics, "finetuned": tuned})
-        network = replace(origin.network, reset=cast(Reset, profile.arithmetic.reset))
+        rules: Any = profile.arithmetic  # whose texts are those of a network
+        network = replace(origin.network, reset=rules.reset, reset_order=rules.reset_order)
         seeds = {**origin.seeds, "finetune": self.seed}
         return replace(found, network=network, frames=origin.frames, data=origin.data, seeds=seeds)
 

@@ -166,20 +166,22 @@ def to_float_network(checkpoint: Checkpoint) -> FloatNetwork:
     spec, state = checkpoint.network, checkpoint.state
     layers: list[FloatLayer] = []
     height, width = spec.input_shape[1:]
-    for index in range(len(spec.hidden)):
+    shared = None if isinstance(spec.alpha, tuple) else spec.alpha
+    for index, alpha in enumerate(spec.alphas):
+        leak = alpha if shared is None else None
         weight, bias = state[f"layers.{index}.weight"], state[f"layers.{index}.bias"]
         theta = state[f"theta_{index}"]
         if spec.kind == "fc":
-            layers.append(FloatDense(weight, bias, theta))
+            layers.append(FloatDense(weight, bias, theta, leak))
             continue
         stride = spec.strides[index]
         geometry = ((stride, stride), (PADDING, PADDING), (1, 1), 1)
-        layers.append(FloatConv2d(weight, bias, theta, *geometry))
+        layers.append(FloatConv2d(weight, bias, theta, *geometry, leak=leak))
         height, width = (Axis(n, KERNEL, stride, PADDING).outputs for n in (height, width))
     if spec.kind == "conv":
         layers.append(FloatPool((height, width)))
     layers.append(FloatReadout(state["readout.weight"], state["readout.bias"]))
     return FloatNetwork(
-        layers, spec.input_shape, checkpoint.frames.steps, spec.alpha, checkpoint.frames.clip,
-        classes=checkpoint.data.classes, reset=spec.reset,
+        layers, spec.input_shape, checkpoint.frames.steps, shared, checkpoint.frames.clip,
+        classes=checkpoint.data.classes, reset=spec.reset, reset_order=spec.reset_order,
     )  # fmt: skip

@@ -26,6 +26,7 @@ READERS: dict[str, tuple[str, tuple[Words, ...]]] = {
             lambda path: ["verify", path, "--known-answers-only", "--backend", "fast"],
             lambda path: ["simulate", path, "--backend", "fast", "--check", "none"],
             lambda path: ["simulate", path, "--backend", "reference", "--samples", "1"],
+            lambda path: ["export", path, "--to", "c", "-o", "out"],
         ),
     ),
     "stock": (

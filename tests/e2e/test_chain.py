@@ -146,3 +146,18 @@ def test_data_info_names_missing_digits(bands, capsys):
     out = capsys.readouterr().out
     assert "classes without samples: 4, 5, 6, 7, 8, 9" in out
     assert "48" in out
+
+
+def test_a_reset_before_the_leak_from_training_to_lava(bands, tmp_path, monkeypatch, capsys):
+    """Said once, to `train`: no other command has an option for it."""
+    monkeypatch.chdir(tmp_path)
+    recipe = ["--recipe", "paper", "--epochs", "3", "--batch", "8", "--lr", "0.01", "--rho", "0"]
+    data = ["--dataset", "nmnist", "--data-root", str(bands)]
+    assert run(["train", *data, *recipe, "--alpha", "0.75", "--reset-order", "before-leak"]) == 0
+    for profile in ("loihi-int8", "loihi-int4"):
+        assert run(["compile", "runs/sast/ckpt.pt", "--profile", profile]) == 0
+        program = read_net(f"netx_exports/sast-{profile}.net").program
+        assert program.arithmetic.reset_order == "before-leak"
+    capsys.readouterr()
+    assert run(["simulate", "--check", "4"]) == 0
+    assert "samples replayed: spike counts, logits and predictions identical" in capsys.readouterr().out

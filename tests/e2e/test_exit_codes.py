@@ -48,6 +48,7 @@ WORK = {
 }
 NO_SUCH_FILE = {
     "train": ["--dataset", "nmnist-simulated", "--data-root", "nowhere", "-o", "new.pt"],
+    "export": ["nowhere/at.all", "--to", "c", "-o", "out"],
     "data info": ["--dataset", "nmnist-simulated", "--data-root", "nowhere"],
     "data simulate": ["--mnist-dir", "nowhere", "-o", "out"],
     "data compare": ["--real", "nowhere", "--mnist-dir", "mnist"],

@@ -20,6 +20,7 @@ STUDY = '[study]\nname = "s"\n[[grid]]\ndata = "nmnist-simulated"\n'
 RIGHT = {
     "checkpoint": "runs/sast/ckpt.pt", "checkpoints": "runs/sast/ckpt.pt", "net": "stock.net",
     "study": "study.toml", "runs": "runs", "real": "bands", "mnist_dir": "bands", "output": "out.png",
+    "to": "c",
 }  # fmt: skip
 KINDS = {
     "missing": lambda path: None,

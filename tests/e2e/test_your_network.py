@@ -9,7 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import sast_deploy as sast
@@ -65,14 +64,12 @@ def test_the_page_in_small(
     said = follow(tmp_path, monkeypatch, 40, quick)
     right, total = map(int, re.findall(r"\d+", said)[:2])
     assert right > total / 2
-    imported = sast.load_network("net.h5")
-    assert imported.metrics["test"] == pytest.approx(
-        {**imported.metrics["test"], "samples": total, "hard": right / total}
-    )
+    assert "no smooth spikes to compare with" in capsys.readouterr().out  # evaluate's, the last command
+    measured = sast.load_network("net.h5").metrics["test"]
+    assert (measured["samples"], measured["hard"]) == (total, pytest.approx(right / total))
     real, integers = accuracies("net8.net", capsys)
     assert real == pytest.approx(right / total)
     assert abs(real - integers) <= 1 / total
-    assert "no smooth spikes" not in capsys.readouterr().out
 
 
 def test_on_real_recordings_int8_is_within_half_a_point(
@@ -87,4 +84,3 @@ def test_on_real_recordings_int8_is_within_half_a_point(
         real, integers = accuracies(path, capsys)
         assert real == pytest.approx(right / total)
         assert abs(real - integers) <= 0.005
-    assert np.isfinite(real)

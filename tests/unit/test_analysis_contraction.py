@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from sast_deploy.studies.analysis import pairs
-from sast_deploy.studies.analysis.contraction import ROUNDING, contraction, state_bounds
+from sast_deploy.studies.analysis.contraction import ROUNDING, _carry, contraction, state_bounds
 from sast_deploy.studies.analysis.lipschitz import (
     LayerBound,
     LipschitzBound,
@@ -24,6 +24,8 @@ from sast_deploy.studies.analysis.pairs import check_pairs
 from sast_deploy.studies.analysis.results import plain
 from sast_deploy.studies.analysis.stream import open_stream
 from sast_deploy.training.checkpoint import Checkpoint, load_network
+from sast_deploy.training.kernels.membranes import Dynamics, ResetOrder
+from sast_deploy.training.network.lif import arctan_slope, arctan_spike
 from sast_deploy.training.network.network import NetworkSpec
 from tests.tinydata import tiny_set
 from tests.tinynets import CONV, FC, random_checkpoint, states_by_numpy
@@ -31,21 +33,27 @@ from tests.tinynets import CONV, FC, random_checkpoint, states_by_numpy
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 ZERO = dataclasses.replace(FC, reset="zero")
+BEFORE = dataclasses.replace(FC, alpha=0.7, reset_order="before-leak")
+LAYERS = dataclasses.replace(FC, alpha=(0.9, 0.2), theta=(0.5, 2.0), reset_order="before-leak")
+ORDERS: tuple[ResetOrder, ...] = ("after-leak", "before-leak")
 
 
 def slope(x: np.ndarray, k: float = 25.0) -> np.ndarray:
     return k / np.pi / (1 + (k * x) ** 2)
 
 
-@pytest.mark.parametrize("spec", [FC, ZERO], ids=["subtract", "zero"])
+@pytest.mark.parametrize("spec", [FC, ZERO, BEFORE], ids=["subtract", "zero", "before"])
 def test_every_visited_state_counts(spec: NetworkSpec) -> None:
     checkpoint, test = random_checkpoint(spec), tiny_set().test
     result = contraction(open_stream(checkpoint, test, device="cpu"))
     above = states = 0
     for layer, u in zip(result.layers, states_by_numpy(checkpoint, test.frames, hard=False), strict=True):
         m, s = slope(u - 1), 0.5 + np.arctan(25 * (u - 1)) / np.pi
-        carry = 0.5 * (1 - s - u * m) if spec.reset == "zero" else 0.5 - m
-        gamma = 0.5 * (1 - s + np.abs(u) * m) if spec.reset == "zero" else 0.5 + m
+        carry, gamma = 0.5 - m, 0.5 + m
+        if spec == ZERO:
+            carry, gamma = 0.5 * (1 - s - u * m), 0.5 * (1 - s + np.abs(u) * m)
+        elif spec == BEFORE:
+            carry, gamma = 0.7 * (1 - m), 0.7 * (1 + m)
         assert layer.states == u.size
         assert layer.gamma == pytest.approx(gamma.max(), rel=1e-4)
         assert layer.carry == pytest.approx(np.abs(carry).max(), rel=1e-4)
@@ -56,6 +64,7 @@ def test_every_visited_state_counts(spec: NetworkSpec) -> None:
         assert (layer.lowest, layer.highest) == pytest.approx((u.min(), u.max()), abs=1e-4)
         above, states = above + layer.above_one * u.size, states + u.size
     assert result.above_one == pytest.approx(above / states)
+    assert result.gamma == pytest.approx(max(layer.gamma for layer in result.layers))  # thetas are alike
     assert result.state_bound_holds
     assert json.loads(json.dumps(plain(result)))["layers"][0]["states"] == result.layers[0].states
 
@@ -73,6 +82,22 @@ def test_gamma_hat_takes_its_two_maxima_apart() -> None:
     assert result.gamma == pytest.approx(0.5 + 2.0 * steepest, rel=1e-6)
 
 
+def test_every_layer_has_its_own_leak_and_threshold() -> None:
+    """gamma = alpha (1 + theta sigma'), layer by layer; the proxy takes the largest of each factor."""
+    checkpoint, frames = random_checkpoint(LAYERS), tiny_set().test.frames
+    result = contraction(open_stream(checkpoint, tiny_set().test, device="cpu"))
+    factors, slopes = [(0.9, 0.5), (0.2, 2.0)], []
+    for (alpha, theta), layer, u in zip(
+        factors, result.layers, states_by_numpy(checkpoint, frames, hard=False), strict=True
+    ):
+        slopes.append(slope(u - theta).max())
+        assert layer.gamma == pytest.approx(alpha * (1 + theta * slopes[-1]), rel=1e-4)
+    assert result.gamma == pytest.approx(0.9 + 0.9 * 0.5 * max(slopes), rel=1e-4)
+    bounds = lipschitz_bound(load_network(checkpoint), 4).layers
+    steepest = [max(alpha, alpha * theta * 25 / math.pi - alpha) for alpha, theta in factors]
+    assert [bound.gamma for bound in bounds] == pytest.approx(steepest)
+
+
 def test_gamma_exceeds_one_exactly_within_0_1545_of_threshold() -> None:
     edge = math.sqrt(25 / (math.pi * 0.5) - 1) / 25
     assert edge == pytest.approx(0.1545, abs=5e-5)
@@ -84,7 +109,7 @@ def test_gamma_exceeds_one_exactly_within_0_1545_of_threshold() -> None:
         assert layer.above_one == pytest.approx((np.abs(u - 1) < edge).mean(), abs=2 / u.size)
 
 
-@pytest.mark.parametrize("spec", [FC, ZERO], ids=["subtract", "zero"])
+@pytest.mark.parametrize("spec", [FC, ZERO, BEFORE], ids=["subtract", "zero", "before"])
 def test_the_state_bound_is_interval_arithmetic(spec: NetworkSpec) -> None:
     bias = random_checkpoint().state["layers.0.bias"] + np.repeat(np.float32([0, 40, -40]), 4)
     checkpoint = with_array(random_checkpoint(spec), layers__0__bias=bias)
@@ -93,6 +118,8 @@ def test_the_state_bound_is_interval_arithmetic(spec: NetworkSpec) -> None:
     low, high = state_bounds(load_network(checkpoint), 3)[0]
     if spec.reset == "zero":
         expected = [least, 0.5 * np.minimum(least, 0) + least], [most, 0.5 * np.maximum(most, 0) + most]
+    elif spec.reset_order == "before-leak":
+        expected = [least, 0.7 * (least - 1) + least], [most, 1.7 * most]
     else:
         expected = [least, 1.5 * least - 1], [most, 1.5 * most]
     assert low[:2, 0].numpy() == pytest.approx(np.stack(expected[0]), abs=1e-4)
@@ -100,7 +127,9 @@ def test_the_state_bound_is_interval_arithmetic(spec: NetworkSpec) -> None:
     assert low.shape == (3, 1, 12)
 
 
-@pytest.mark.parametrize("spec", [FC, ZERO, CONV], ids=["subtract", "zero", "conv"])
+@pytest.mark.parametrize(
+    "spec", [FC, ZERO, BEFORE, LAYERS, CONV], ids=["subtract", "zero", "before", "layers", "conv"]
+)
 def test_the_extreme_input_reaches_the_state_bound_and_a_larger_one_breaks_it(spec: NetworkSpec) -> None:
     checkpoint = random_checkpoint(spec)
     positive = {n: np.abs(v) for n, v in checkpoint.state.items()}  # then the brightest input is the extreme
@@ -132,11 +161,25 @@ def test_a_contraction_bounds_the_gain_for_every_length() -> None:
 def test_no_state_is_steeper_than_the_steepest(alpha: float, theta: float, k: float) -> None:
     u = np.linspace(-50, 50, 2_000_001)
     m, s = slope(u - theta, k), 0.5 + np.arctan(k * (u - theta)) / np.pi
-    subtract = dataclasses.replace(FC, alpha=alpha, k=k)
-    assert steepest_carry(subtract, theta) == pytest.approx(np.abs(alpha - theta * m).max(), abs=1e-3)
-    zero = dataclasses.replace(subtract, reset="zero")
+    after, before = (steepest_carry(Dynamics(alpha, order=order), theta, k) for order in ORDERS)
+    assert after == pytest.approx(np.abs(alpha - theta * m).max(), abs=1e-3)
+    assert before == pytest.approx(np.abs(alpha * (1 - theta * m)).max(), abs=1e-3)
     found = np.abs(alpha * (1 - s - u * m)).max()
-    assert found <= steepest_carry(zero, theta) <= 1.3 * found + 1e-12
+    assert found <= steepest_carry(Dynamics(alpha, "zero"), theta, k) <= 1.3 * found + 1e-12
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_carry_and_secant_are_the_networks_own_derivative(order: ResetOrder) -> None:
+    """d u_2 / d u_1 by autograd, through one neuron's own recursion; its largest is `steepest_carry`'s."""
+    dynamics, theta, k = Dynamics(0.8, order=order), torch.tensor(0.9, dtype=torch.float64), 3.0
+    u = torch.linspace(-3, 3, 6001, dtype=torch.float64, requires_grad=True)
+    s = arctan_spike(u - theta, k)
+    after = 0.8 * u - theta * s if order == "after-leak" else 0.8 * (u - theta * s)
+    (derivative,) = torch.autograd.grad(after.sum(), u)
+    carry, gamma = _carry(dynamics, theta, u.detach(), s.detach(), arctan_slope(u.detach() - theta, k))
+    torch.testing.assert_close(carry, derivative.abs())
+    assert bool((carry <= gamma).all())
+    assert steepest_carry(dynamics, 0.9, k) == pytest.approx(float(carry.max()), rel=1e-2)
 
 
 def test_a_convolutions_norm_is_that_of_its_matrix() -> None:
@@ -163,7 +206,9 @@ def test_the_bound_is_the_product_of_its_factors(spec: NetworkSpec, places: int)
     assert json.loads(json.dumps(plain(bound)))["layers"][1]["gamma"] == pytest.approx(gamma)
 
 
-@pytest.mark.parametrize("spec", [FC, ZERO, CONV], ids=["subtract", "zero", "conv"])
+@pytest.mark.parametrize(
+    "spec", [FC, ZERO, BEFORE, LAYERS, CONV], ids=["subtract", "zero", "before", "layers", "conv"]
+)
 def test_no_pair_violates_the_bound(spec: NetworkSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pairs, "ASCENT", 8 if spec.kind == "conv" else 50)
     result = check_pairs(open_stream(random_checkpoint(spec), tiny_set().test, device="cpu"))

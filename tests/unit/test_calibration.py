@@ -75,8 +75,7 @@ def test_the_float_network_runs_as_its_equations_say():
 def test_the_float_network_fires_at_its_threshold_or_above_it(comparison, expected):
     layers = [FloatDense([[1.0]]), FloatReadout([[1.0], [-1.0]])]
     network, frames = FloatNetwork(layers, 1, 3, alpha=0.5, comparison=comparison), np.ones((1, 3, 1, 1, 1))
-    program = compile_network(network, INT4, "t").program
-    assert run_float(network, program, frames.astype(np.uint8)).spikes[0].ravel().tolist() == expected
+    assert run_float(network, frames.astype(np.uint8)).spikes[0].ravel().tolist() == expected
 
 
 @pytest.mark.parametrize("reset", [{"reset": "zero"}, {"reset_order": "before-leak"}], ids=str)

@@ -51,7 +51,7 @@ def altered(path: Path, **changes: Any) -> Path:
     return path
 
 
-@pytest.mark.parametrize("spec", [FC, CONV], ids=["fc", "conv"])
+@pytest.mark.parametrize("spec", [FC, CONV, replace(FC, alpha=(0.9, 0.8))], ids=["fc", "conv", "own leaks"])
 def test_everything_comes_back(tmp_path: Path, spec: NetworkSpec) -> None:
     saved = checkpoint(spec)
     save_checkpoint(tmp_path / "x.pt", saved)
@@ -218,15 +218,22 @@ def test_wrong_values(path: Path, changes: dict[str, Any]) -> None:
 def test_a_checkpoint_from_before_the_newer_options(path: Path) -> None:
     values = torch.load(path, weights_only=True)
     recipe = {key: value for key, value in values["recipe"].items() if key not in ADDED_LATER}
-    network = {key: value for key, value in values["network"].items() if key != "reset"}
+    network = {key: value for key, value in values["network"].items() if not key.startswith("reset")}
     loaded = load_checkpoint(altered(path, recipe=recipe, network=network))
     assert (loaded.recipe, loaded.network) == (PAPER, FC)
     assert to_float_network(loaded).reset == "subtract"
     assert "wrong value" in refused(altered(path, recipe={**recipe, "colour": 1}))
 
 
-def test_the_reset_reaches_the_compilers_network() -> None:
+def test_resets_leaks_and_thresholds_reach_the_compilers_network() -> None:
     assert to_float_network(checkpoint(replace(FC, reset="zero"))).reset == "zero"
+    assert to_float_network(checkpoint()).layers[0].leak is None  # type: ignore[union-attr]
+    own = to_float_network(checkpoint(replace(FC, alpha=(0.9, 0.25), theta=(2.0, 0.5))))
+    assert own.alpha is None
+    found = [(each.leak.tolist(), each.threshold.tolist()) for each in own.layers[:2]]  # type: ignore[union-attr]
+    assert found == [([float(np.float32(0.9))] * 5, [2.0] * 5), ([0.25] * 4, [0.5] * 4)]
+    before = to_float_network(checkpoint(replace(FC, reset_order="before-leak")))
+    assert (before.reset, before.reset_order) == ("subtract", "before-leak")
 
 
 def test_class_names_must_fit_the_readout(path: Path) -> None:

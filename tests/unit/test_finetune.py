@@ -224,6 +224,30 @@ def test_the_resets_kind_becomes_the_profiles(start: Path, tmp_path: Path) -> No
     assert to_float_network(found).reset == "subtract"
 
 
+BEFORE_INT2 = INT2.text.replace('kind = "subtract"', 'kind = "subtract"\norder = "before-leak"')
+
+
+@pytest.mark.parametrize("order", ["after-leak", "before-leak"])
+@pytest.mark.parametrize(
+    ("profile", "decides"), [(INT2, False), (parse_profile(BEFORE_INT2, "test"), True)], ids=["open", "fixed"]
+)
+def test_the_resets_order_is_the_checkpoints_unless_the_profile_has_one(
+    start: Path, tmp_path: Path, order: Any, profile: Any, decides: bool
+) -> None:
+    """The program of the best weights has it, and is right as often as the trainer said."""
+    begun = load_checkpoint(start)
+    before = replace(begun, network=replace(begun.network, alpha=0.75, reset_order=order))
+    plan = QUICK.replace(epochs=1)
+    found = finetune(before, profile, tiny_set(), plan, tmp_path / "ckpt.pt").checkpoint
+    wanted = "before-leak" if decides else order
+    assert found.network.reset_order == wanted
+    assert found.metrics["finetuned"]["profile_digest"] == profile.digest
+    test, program = tiny_set().test, compile_network(to_float_network(found), profile, "x").program
+    assert program.arithmetic.reset_order == wanted
+    record = run_reference(program, np.asarray(test.frames[:]))
+    assert (record.predictions == test.labels).mean() == found.metrics["test"]["integer"]
+
+
 def test_the_help_tells_the_defaults(capsys: Any) -> None:
     assert run_command(["finetune", "--help"]) == 0
     shown = " ".join(capsys.readouterr().out.split())

@@ -122,6 +122,18 @@ def test_every_membrane_and_spike_is_the_references(spec: NetworkSpec, profile: 
         assert_same_as_reference(checkpoint_of(spec, seed), profile)
 
 
+@pytest.mark.parametrize("spec", [FC, CONV], ids=["fc", "conv"])
+def test_leaks_and_thresholds_of_each_layer(spec: NetworkSpec) -> None:
+    """One leak is the float64 above 1 - 409.5 / 4096, whose float32, a layer's own, lies on that tie."""
+    tie = float(np.nextafter(1 - 409.5 / 4096, 1))
+    alphas, thetas = (tie, 0.3, 0.75)[: len(spec.hidden)], (0.7, 1.0, 1.9)[: len(spec.hidden)]
+    checkpoint = checkpoint_of(replace(spec, alpha=alphas, theta=thetas), 3)
+    assert_same_as_reference(checkpoint, INT4)
+    program = compile_network(to_float_network(checkpoint), load_profile("loihi-int8"), "x").program
+    decays = [int(layer.v_decay[0]) for layer in program.layers if hasattr(layer, "vth")]
+    assert decays == [410, 2867, 1024][: len(decays)]
+
+
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 0.9])
 @pytest.mark.parametrize("name", ["loihi-int8", "loihi-int4", "loihi-stock"])
 @pytest.mark.parametrize("order", RESET_ORDERS)

@@ -9,9 +9,16 @@ import torch
 
 from sast_deploy.base.compiled import compiled
 from sast_deploy.training.kernels import threads
-from sast_deploy.training.kernels.membranes import smooth_spike
+from sast_deploy.training.kernels.membranes import Dynamics, smooth_spike
 from sast_deploy.training.network import lif as lif_module
-from sast_deploy.training.network.lif import Reset, arctan_slope, arctan_spike, lif, lif_states, step
+from sast_deploy.training.network.lif import arctan_slope, arctan_spike, lif, lif_states, step
+
+HALF = Dynamics(0.5)  # the papers'
+ALL = {
+    "after the leak": HALF, "before the leak": Dynamics(0.7, order="before-leak"),
+    "to zero": Dynamics(0.5, "zero"),
+}  # fmt: skip
+of_all = pytest.mark.parametrize("dynamics", ALL.values(), ids=ALL)
 
 
 def random_layer(seed: int, steps: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
@@ -21,35 +28,47 @@ def random_layer(seed: int, steps: int = 6) -> tuple[torch.Tensor, torch.Tensor]
     return current.requires_grad_(), theta
 
 
-def hard_lif(
-    current: torch.Tensor, theta: torch.Tensor, alpha: float, reset: Reset = "subtract"
+def hard_lif(current: torch.Tensor, theta: torch.Tensor, dynamics: Dynamics = HALF) -> torch.Tensor:
+    return lif_states(current, theta, dynamics, None)[1]
+
+
+def next_membrane(
+    u: torch.Tensor, s: torch.Tensor, current: torch.Tensor, theta: torch.Tensor, dynamics: Dynamics
 ) -> torch.Tensor:
-    return lif_states(current, theta, alpha, None, reset)[1]
+    """The equations of `Dynamics`, as they stand there."""
+    alpha = dynamics.alpha
+    if dynamics.reset == "zero":
+        return alpha * u * (1 - s) + current
+    if dynamics.order == "before-leak":
+        return alpha * (u - theta * s) + current
+    return alpha * u + current - theta * s
 
 
 def lif_by_autograd(
-    current: torch.Tensor, theta: torch.Tensor, alpha: float, k: float, reset: Reset = "subtract"
+    current: torch.Tensor, theta: torch.Tensor, dynamics: Dynamics, k: float
 ) -> torch.Tensor:
     """`lif` as plain torch operations, slow and obvious."""
     u = torch.zeros_like(current[0])
     s = torch.zeros_like(current[0])
     spikes = []
     for current_t in current:
-        u = alpha * u * (1 - s) + current_t if reset == "zero" else alpha * u + current_t - theta * s
+        u = next_membrane(u, s, current_t, theta, dynamics)
         s = arctan_spike(u - theta, k)
         spikes.append(s)
     return torch.stack(spikes)
 
 
-def test_backward_matches_finite_differences() -> None:
+@of_all
+def test_backward_matches_finite_differences(dynamics: Dynamics) -> None:
     current, theta = random_layer(0)
-    assert torch.autograd.gradcheck(lambda i: lif(i, theta, 0.5, 5.0), (current,))
+    assert torch.autograd.gradcheck(lambda i: lif(i, theta, dynamics, 5.0), (current,))
 
 
-def test_forward_and_backward_match_the_obvious_loop() -> None:
+@of_all
+def test_forward_and_backward_match_the_obvious_loop(dynamics: Dynamics) -> None:
     current, theta = random_layer(1, steps=10)
     weight = torch.randn(10, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-    ours, obvious = lif(current, theta, 0.5, 25.0), lif_by_autograd(current, theta, 0.5, 25.0)
+    ours, obvious = (f(current, theta, dynamics, 25.0) for f in (lif, lif_by_autograd))
     torch.testing.assert_close(ours, obvious, rtol=1e-12, atol=1e-14)
     gradients = [torch.autograd.grad((s * weight).sum(), current)[0] for s in (ours, obvious)]
     torch.testing.assert_close(*gradients, rtol=1e-11, atol=1e-12)
@@ -58,46 +77,46 @@ def test_forward_and_backward_match_the_obvious_loop() -> None:
 def test_channel_thresholds_broadcast_over_a_map() -> None:
     current = torch.rand(3, 2, 4, 5, 5, dtype=torch.float64)
     theta = torch.tensor([0.3, 0.6, 0.9, 1.2], dtype=torch.float64)
-    whole = lif(current, theta[:, None, None], 0.5, 25.0)
+    whole = lif(current, theta[:, None, None], HALF, 25.0)
     for channel in range(4):
-        alone = lif(current[:, :, channel], theta[channel], 0.5, 25.0)
+        alone = lif(current[:, :, channel], theta[channel], HALF, 25.0)
         torch.testing.assert_close(whole[:, :, channel], alone, rtol=0, atol=0)
 
 
 def test_hard_spikes_by_hand() -> None:
     """alpha 1/2, theta 1, constant input 3/4: u = .75, 1.125*, .3125, .90625, 1.203125* (* spikes)."""
     current = torch.full((5, 1, 1), 0.75, dtype=torch.float64)
-    spikes = hard_lif(current, torch.ones(1, dtype=torch.float64), 0.5)
+    spikes = hard_lif(current, torch.ones(1, dtype=torch.float64))
     assert spikes.flatten().tolist() == [0.0, 1.0, 0.0, 0.0, 1.0]
 
 
 def test_hard_reset_subtracts_one_step_late_and_exact_threshold_fires() -> None:
     """u = 1 fires (H(0) = 1); then u = 1/2 - 1 + 1/2 = 0, not 1/2 * 0 + 1/2."""
     current = torch.tensor([1.0, 0.5, 1.0], dtype=torch.float64).reshape(3, 1, 1)
-    spikes = hard_lif(current, torch.ones(1, dtype=torch.float64), 0.5)
+    spikes = hard_lif(current, torch.ones(1, dtype=torch.float64))
     assert spikes.flatten().tolist() == [1.0, 0.0, 1.0]
 
 
 def test_smooth_spikes_by_hand() -> None:
     """u_1 = 1 gives s_1 = 1/2; u_2 = 1/2 + I_2 - 1/2 = I_2 = 1.04, 25 (u - theta) = 1, s_2 = 3/4."""
     current = torch.tensor([1.0, 1.04], dtype=torch.float64).reshape(2, 1, 1)
-    spikes = lif(current, torch.ones(1, dtype=torch.float64), 0.5, 25.0).flatten()
+    spikes = lif(current, torch.ones(1, dtype=torch.float64), HALF, 25.0).flatten()
     torch.testing.assert_close(spikes, torch.tensor([0.5, 0.75], dtype=torch.float64), rtol=0, atol=1e-14)
 
 
 def test_a_steep_slope_tends_to_hard_spikes() -> None:
     current, theta = random_layer(3)
     torch.testing.assert_close(
-        lif(current, theta, 0.5, 1e12).detach(), hard_lif(current, theta, 0.5), atol=1e-6, rtol=0
+        lif(current, theta, HALF, 1e12).detach(), hard_lif(current, theta), atol=1e-6, rtol=0
     )
 
 
 def test_inputs_are_left_alone_and_calls_share_no_state() -> None:
     current, theta = random_layer(4)
     before = current.detach().clone()
-    first = lif(current, theta, 0.5, 25.0)
+    first = lif(current, theta, HALF, 25.0)
     first.sum().backward()  # type: ignore[no-untyped-call]
-    second = lif(current, theta, 0.5, 25.0)
+    second = lif(current, theta, HALF, 25.0)
     assert torch.equal(first, second)
     assert torch.equal(current.detach(), before)
 
@@ -106,7 +125,7 @@ def test_gradient_growth_is_bounded_by_gamma() -> None:
     """One step back multiplies by alpha - theta sigma', so |d I_1| <= max(alpha, |alpha - theta k/pi|)."""
     current = torch.rand(2, 50, 1, dtype=torch.float64, requires_grad=True)
     theta, k = torch.ones(1, dtype=torch.float64), 2.0
-    spikes = lif(current, theta, 0.5, k)
+    spikes = lif(current, theta, HALF, k)
     (gradient,) = torch.autograd.grad(spikes[1].sum(), current)
     bound = max(0.5, abs(0.5 - k / math.pi)) * gradient[1].abs()
     assert bool((gradient[0].abs() <= bound + 1e-15).all())
@@ -115,20 +134,18 @@ def test_gradient_growth_is_bounded_by_gamma() -> None:
 def test_reset_to_zero_by_hand() -> None:
     """alpha 1/2, theta 1, I = 1 1/2 1 3/4 3/4: u = 1*, (1/2 * 0 +) 1/2, 5/4*, 3/4, 9/8* (* spikes)."""
     current = torch.tensor([1.0, 0.5, 1.0, 0.75, 0.75], dtype=torch.float64).reshape(5, 1, 1)
-    u, s = lif_states(current, torch.ones(1, dtype=torch.float64), 0.5, None, "zero")
+    u, s = lif_states(current, torch.ones(1, dtype=torch.float64), Dynamics(0.5, "zero"), None)
     assert u.flatten().tolist() == [1.0, 0.5, 1.25, 0.75, 1.125]
     assert s.flatten().tolist() == [1.0, 0.0, 1.0, 0.0, 1.0]
-    assert torch.equal(hard_lif(current, torch.ones(1, dtype=torch.float64), 0.5, "zero"), s)
 
 
-def test_reset_to_zero_matches_finite_differences_and_the_obvious_loop() -> None:
-    current, theta = random_layer(0)
-    assert torch.autograd.gradcheck(lambda i: lif(i, theta, 0.5, 5.0, reset="zero"), (current,))
-    weight = torch.randn(6, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-    ours, obvious = (f(current, theta, 0.5, 25.0, reset="zero") for f in (lif, lif_by_autograd))
-    torch.testing.assert_close(ours, obvious, rtol=1e-12, atol=1e-14)
-    gradients = [torch.autograd.grad((s * weight).sum(), current)[0] for s in (ours, obvious)]
-    torch.testing.assert_close(*gradients, rtol=1e-11, atol=1e-12)
+def test_a_reset_before_the_leak_by_hand() -> None:
+    """alpha 1/2, theta 1, I = 3/2 3/4 3/4 3/4: u = 3/2*, 1/2 1/2 + 3/4 = 1*, 3/4, 9/8*."""
+    current, theta = torch.tensor([1.5, 0.75, 0.75, 0.75]).double()[:, None, None], torch.ones(1).double()
+    u, s = lif_states(current, theta, Dynamics(0.5, order="before-leak"), None)
+    assert u.flatten().tolist() == [1.5, 1.0, 0.75, 1.125]
+    assert s.flatten().tolist() == [1.0, 1.0, 0.0, 1.0]
+    assert lif_states(current, theta, HALF, None)[0].flatten().tolist() == [1.5, 0.5, 1.0, 0.25]
 
 
 class _Step(torch.autograd.Function):
@@ -145,32 +162,32 @@ class _Step(torch.autograd.Function):
         return grads[0] * arctan_slope(ctx.saved_tensors[0], ctx.k), None
 
 
-@pytest.mark.parametrize("reset", ["subtract", "zero"])
-def test_straight_through_is_a_step_with_the_surrogates_slope(reset: Reset) -> None:
+@of_all
+def test_straight_through_is_a_step_with_the_surrogates_slope(dynamics: Dynamics) -> None:
     """Spikes of `hard_lif`; the gradient is autograd's through a loop whose step has sigma's slope."""
     current, theta = random_layer(5, steps=10)
     weight = torch.randn(10, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     u, s, spikes = torch.zeros_like(current[0]), torch.zeros_like(current[0]), []
     for current_t in current:
-        u = 0.5 * u * (1 - s) + current_t if reset == "zero" else 0.5 * u + current_t - theta * s
+        u = next_membrane(u, s, current_t, theta, dynamics)
         s = _Step.apply(u - theta, 25.0)
         spikes.append(s)
-    ours = lif(current, theta, 0.5, 25.0, hard=True, reset=reset)
-    assert torch.equal(ours.detach(), hard_lif(current, theta, 0.5, reset))
+    ours = lif(current, theta, dynamics, 25.0, hard=True)
+    assert torch.equal(ours.detach(), hard_lif(current, theta, dynamics))
     assert 0 < ours.mean() < 1
     gradients = [torch.autograd.grad((a * weight).sum(), current)[0] for a in (ours, torch.stack(spikes))]
     torch.testing.assert_close(*gradients, rtol=1e-11, atol=1e-12)
 
 
-@pytest.mark.parametrize("reset", ["subtract", "zero"])
+@of_all
 @pytest.mark.parametrize("chunk", [1, 24, 36, 10_000])  # 1, 2, 3 and all of the 7 steps of 12 neurons
 def test_the_parts_of_the_gradient_make_the_whole(
-    monkeypatch: pytest.MonkeyPatch, chunk: int, reset: Reset
+    monkeypatch: pytest.MonkeyPatch, chunk: int, dynamics: Dynamics
 ) -> None:
     current, theta = random_layer(6, steps=7)
     weight = torch.randn(7, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     monkeypatch.setattr(lif_module, "CHUNK", chunk)
-    ours, obvious = (f(current, theta, 0.5, 5.0, reset=reset) for f in (lif, lif_by_autograd))
+    ours, obvious = (f(current, theta, dynamics, 5.0) for f in (lif, lif_by_autograd))
     gradients = [torch.autograd.grad((s * weight).sum(), current)[0] for s in (ours, obvious)]
     torch.testing.assert_close(*gradients, rtol=1e-11, atol=1e-12)
 
@@ -217,10 +234,10 @@ def single_precision(name: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tenso
 
 
 @pytest.mark.parametrize("name", SHAPES)
-@pytest.mark.parametrize("reset", ["subtract", "zero"])
+@of_all
 @pytest.mark.parametrize("hard", [False, True])
 def test_the_compiled_recursion_is_torchs(
-    name: str, reset: Reset, hard: bool, monkeypatch: pytest.MonkeyPatch
+    name: str, dynamics: Dynamics, hard: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As near to float64 as torch's own operations in float32; `spikes` and `states` agree on every bit."""
     current, theta, grad = single_precision(name)
@@ -228,9 +245,9 @@ def test_the_compiled_recursion_is_torchs(
 
     def run(current: torch.Tensor, theta: torch.Tensor) -> list[torch.Tensor]:
         current = current.detach().requires_grad_()
-        spikes = lif(current, theta, 0.5, k, hard=hard, reset=reset)
+        spikes = lif(current, theta, dynamics, k, hard=hard)
         (delta,) = torch.autograd.grad(spikes, current, grad.to(current.dtype))
-        membrane, same = lif_states(current, theta, 0.5, None if hard else k, reset)
+        membrane, same = lif_states(current, theta, dynamics, None if hard else k)
         assert torch.equal(same, spikes)
         return [membrane, spikes.detach(), delta]
 
@@ -244,12 +261,12 @@ def test_the_compiled_recursion_is_torchs(
         assert ours_off <= max(3 * torchs_off, 2e-6), (ours_off, torchs_off)
 
 
-@pytest.mark.parametrize("reset", ["subtract", "zero"])
-def test_a_gradient_of_another_layout_and_one_that_is_spread(reset: Reset) -> None:
+@of_all
+def test_a_gradient_of_another_layout_and_one_that_is_spread(dynamics: Dynamics) -> None:
     """As they come from a mean over time and space, and from a layer that stores maps otherwise."""
     current, theta, grad = single_precision("channels last")
     current.requires_grad_()
-    spikes = lif(current, theta, 0.5, 4.0, reset=reset)
+    spikes = lif(current, theta, dynamics, 4.0)
     found = torch.autograd.grad(spikes, current, grad, retain_graph=True)[0]
     again = torch.autograd.grad(spikes, current, torch.empty_like(spikes).copy_(grad), retain_graph=True)[0]
     assert torch.equal(found, again)
@@ -267,7 +284,7 @@ def test_the_number_of_threads_changes_no_bit_of_a_recursion(monkeypatch: pytest
     for count in (1, 2, 3):
         monkeypatch.setattr(threads, "_threads", lambda n=count: n)
         leaf = current.clone().requires_grad_()
-        spikes = lif(leaf, theta, 0.5, 25.0)
+        spikes = lif(leaf, theta, HALF, 25.0)
         found.append((spikes.detach(), torch.autograd.grad(spikes, leaf, grad)[0]))
     for other in found[1:]:
         assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
@@ -277,11 +294,11 @@ def test_currents_that_are_stored_in_no_order_of_ours() -> None:
     current, theta, _ = single_precision("dense")
     strided = torch.stack([current, current], -1)[..., 0]
     assert not strided.is_contiguous()
-    assert torch.equal(lif(strided, theta, 0.5, 25.0), lif(current, theta, 0.5, 25.0))
+    assert torch.equal(lif(strided, theta, HALF, 25.0), lif(current, theta, HALF, 25.0))
 
 
 def test_what_is_no_number_stays_none() -> None:
     current = torch.zeros(3, 1, 2)
     current[1, 0, 0] = math.nan
-    spikes = lif(current, torch.ones(2), 0.5, 25.0)
+    spikes = lif(current, torch.ones(2), HALF, 25.0)
     assert spikes.isnan()[:, 0].tolist() == [[False, False], [True, False], [True, False]]

@@ -17,6 +17,8 @@ N_MNIST, DVS = (2, 34, 34), (2, 48, 48)
 TINY_FC = NetworkSpec("fc", (2, 3, 3), (5, 4), 3)
 TINY_CONV = NetworkSpec("conv", (2, 7, 6), (4, 5), 3, strides=(2, 1))
 TINY_ZERO = NetworkSpec("fc", (2, 3, 3), (5, 4), 3, reset="zero")
+TINY_BEFORE = NetworkSpec("fc", (2, 3, 3), (5, 4), 3, alpha=0.7, reset_order="before-leak")
+TINY_LAYERS = NetworkSpec("fc", (2, 3, 3), (5, 4, 6), 3, (0.9, 0.3, 0.0), (1.0, 0.5, 2.0))
 
 
 def parameter_counts(network: Network) -> tuple[int, int]:
@@ -57,20 +59,25 @@ def loop(network: Network, x: torch.Tensor, hard: bool) -> torch.Tensor:
     for x_t in x:
         s = x_t.reshape(-1, *spec.input_shape) if spec.kind == "conv" else x_t
         for index, layer in enumerate(network.layers):
-            u_before, s_before = states[index]
+            alpha, (u_before, s_before) = spec.alphas[index], states[index]
             theta = network.get_buffer(f"theta_{index}")
             theta = theta[:, None, None] if spec.kind == "conv" else theta
             if spec.reset == "zero":
-                u = spec.alpha * u_before * (1 - s_before) + layer(s)
+                u = alpha * u_before * (1 - s_before) + layer(s)
+            elif spec.reset_order == "before-leak":
+                u = alpha * (u_before - theta * s_before) + layer(s)
             else:
-                u = spec.alpha * u_before + layer(s) - theta * s_before
+                u = alpha * u_before + layer(s) - theta * s_before
             s = (u >= theta).float() if hard else 0.5 + torch.atan(spec.k * (u - theta)) / torch.pi
             states[index] = (u, s)
         total = total + (s.mean((2, 3)) if spec.kind == "conv" else s)
     return total / len(x) @ network.readout.weight.T + network.readout.bias
 
 
-@pytest.mark.parametrize("spec", [TINY_FC, TINY_CONV, TINY_ZERO], ids=["fc", "conv", "reset to zero"])
+@pytest.mark.parametrize(
+    "spec", [TINY_FC, TINY_CONV, TINY_ZERO, TINY_BEFORE, TINY_LAYERS],
+    ids=["fc", "conv", "to zero", "before the leak", "each layer its own"],
+)  # fmt: skip
 @pytest.mark.parametrize("hard", [False, True])
 def test_forward_is_the_equations(spec: NetworkSpec, hard: bool) -> None:
     network = Network(spec, seed=1)
@@ -78,7 +85,7 @@ def test_forward_is_the_equations(spec: NetworkSpec, hard: bool) -> None:
         for layer in network.layers:
             layer.weight.mul_(4)  # so that some neurons fire
         for index, width in enumerate(spec.hidden):  # and no two alike
-            network.get_buffer(f"theta_{index}").copy_(torch.linspace(0.5, 1.5, width))
+            network.get_buffer(f"theta_{index}").mul_(torch.linspace(0.5, 1.5, width))
     x = torch.rand(
         6, 5, 2 * spec.input_shape[1] * spec.input_shape[2], generator=torch.Generator().manual_seed(3)
     )
@@ -87,7 +94,9 @@ def test_forward_is_the_equations(spec: NetworkSpec, hard: bool) -> None:
     assert all(0.0 < rate < 1.0 for rate in rates)
 
 
-@pytest.mark.parametrize("spec", [TINY_FC, TINY_ZERO, TINY_CONV], ids=["subtract", "zero", "conv"])
+@pytest.mark.parametrize(
+    "spec", [TINY_FC, TINY_ZERO, TINY_BEFORE, TINY_CONV], ids=["subtract", "zero", "before", "conv"]
+)
 def test_gradients_of_all_parameters_match_the_equations(spec: NetworkSpec) -> None:
     inputs = 2 * spec.input_shape[1] * spec.input_shape[2]
     x = torch.rand(6, 5, inputs, generator=torch.Generator().manual_seed(3))
@@ -127,7 +136,7 @@ def test_k_overrides_the_slope() -> None:
     assert not torch.equal(network(x), steep(x))
 
 
-@pytest.mark.parametrize("spec", [TINY_FC, TINY_CONV, TINY_ZERO])
+@pytest.mark.parametrize("spec", [TINY_FC, TINY_CONV, TINY_ZERO, TINY_BEFORE, TINY_LAYERS])
 def test_spec_survives_json(spec: NetworkSpec) -> None:
     assert NetworkSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
 
@@ -146,6 +155,14 @@ def test_spec_survives_json(spec: NetworkSpec) -> None:
         ({"k": float("inf")}, "k = inf"),
         ({"strides": (2,)}, "strides"),
         ({"reset": "hard"}, "reset = 'hard'.*subtract or zero"),
+        ({"alpha": (0.5, 0.5, 0.5)}, "network: 3 values of alpha for 2 LIF layers; expected one, or 2"),
+        ({"theta": (1.0, 2.0, 3.0)}, "3 values of theta for 2 LIF layers"),
+        ({"alpha": ()}, "alpha = .*1 to 256 values"),
+        ({"alpha": (0.5, 1.0)}, r"alpha\[1\] = 1\.0; expected a number from 0 to below 1"),
+        ({"theta": (0.5, "x")}, r"theta\[1\] = 'x'"),
+        ({"theta": 1e39}, "theta = 1e.39.*from 1.17549e-38 to 1.70141e.38"),
+        ({"reset_order": "late"}, "reset_order = 'late'.*after-leak or before-leak"),
+        ({"reset": "zero", "reset_order": "before-leak"}, "reset_order 'before-leak' with reset 'zero'"),
     ],
 )
 def test_impossible_specs_are_refused(change: dict[str, object], named: str) -> None:
@@ -159,7 +176,7 @@ def test_unknown_spec_keys_are_refused() -> None:
 
 
 def test_a_spec_from_before_the_reset_was_a_choice_resets_by_subtraction() -> None:
-    old = {key: value for key, value in TINY_ZERO.to_dict().items() if key != "reset"}
+    old = {key: value for key, value in TINY_ZERO.to_dict().items() if not key.startswith("reset")}
     assert NetworkSpec.from_dict(old) == TINY_FC
     with pytest.raises(UsageError, match="missing key k"):
         NetworkSpec.from_dict({key: value for key, value in old.items() if key != "k"})
@@ -168,3 +185,23 @@ def test_a_spec_from_before_the_reset_was_a_choice_resets_by_subtraction() -> No
 @pytest.mark.parametrize("spec", [TINY_FC, TINY_CONV])
 def test_state_shapes_are_the_networks(spec: NetworkSpec) -> None:
     assert state_shapes(spec) == {key: tuple(v.shape) for key, v in Network(spec).state_dict().items()}
+
+
+def test_one_number_or_one_for_each_layer() -> None:
+    """Equal ones are the one number, as specs were before: a run is the same run."""
+    assert (TINY_FC.alphas, TINY_FC.thetas) == ((0.5, 0.5), (1.0, 1.0))
+    assert (TINY_LAYERS.alphas, TINY_LAYERS.thetas) == ((0.9, 0.3, 0.0), (1.0, 0.5, 2.0))
+    assert TINY_LAYERS.to_dict()["alpha"] == [0.9, 0.3, 0.0]
+    for alike in ((0.5,), (0.5, 0.5), [0.5, 0.5]):
+        spec = NetworkSpec("fc", (2, 3, 3), (5, 4), 3, alpha=alike)  # type: ignore[arg-type]
+        assert spec == TINY_FC
+        assert spec.to_dict() == TINY_FC.to_dict()
+    network = Network(TINY_LAYERS)
+    assert [float(network.theta(index)[0]) for index in range(3)] == [1.0, 0.5, 2.0]
+
+
+def test_layers_of_any_number_and_width() -> None:
+    deep = network_spec("fc", N_MNIST, 10, hidden=(256, 128, 32), alpha=(0.9, 0.8, 0.7))
+    assert (deep.hidden, deep.strides, deep.alphas) == ((256, 128, 32), (), (0.9, 0.8, 0.7))
+    conv = network_spec("conv", N_MNIST, 10, hidden=(8, 16))
+    assert (conv.hidden, conv.strides) == ((8, 16), (2, 2))

@@ -13,6 +13,7 @@ from sast_deploy.base.errors import TrainingError
 from sast_deploy.training import replay as replay_module
 from sast_deploy.training.augment import apply_changes, draw_changes, network_input
 from sast_deploy.training.batches import BatchFeeder, fitting_threads
+from sast_deploy.training.kernels.membranes import Dynamics
 from sast_deploy.training.network import lif as lif_module
 from sast_deploy.training.network.lif import _LIF
 from sast_deploy.training.network.network import Network, NetworkSpec
@@ -258,13 +259,15 @@ def test_the_slope_may_be_a_tensor() -> None:
 
 
 @cuda
-@pytest.mark.parametrize("reset", ["subtract", "zero"])
+@pytest.mark.parametrize(
+    "dynamics", [Dynamics(0.5), Dynamics(0.7, order="before-leak"), Dynamics(0.5, "zero")], ids=str
+)
 @pytest.mark.parametrize("hard", [False, True], ids=["smooth", "hard"])
 @pytest.mark.parametrize(
     ("shape", "thresholds"), [((10, 5, 33), (33,)), ((4, 3, 2, 5, 5), (2, 1, 1)), ((1, 128, 168), (168,))]
 )
 def test_one_kernel_is_the_recursion(
-    shape: tuple[int, ...], thresholds: tuple[int, ...], hard: bool, reset: Any
+    shape: tuple[int, ...], thresholds: tuple[int, ...], hard: bool, dynamics: Dynamics
 ) -> None:
     pytest.importorskip("triton")
     generator = torch.Generator().manual_seed(0)
@@ -273,7 +276,7 @@ def test_one_kernel_is_the_recursion(
     found = []
     for device in ("cuda", "cpu"):
         x = current.to(device).requires_grad_()
-        s = lif_module.lif(x, theta.to(device), 0.5, 7.3, hard=hard, reset=reset)
+        s = lif_module.lif(x, theta.to(device), dynamics, 7.3, hard=hard)
         (gradient,) = torch.autograd.grad((s * weight.to(device)).sum(), x)
         found.append((s.detach().cpu(), gradient.cpu()))
     torch.testing.assert_close(*(s for s, _ in found), rtol=0, atol=1e-5)

@@ -13,7 +13,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from sast_deploy.base.errors import DataError, about
-from sast_deploy.commands.answers import FLAGS, VERSIONS, plain
+from sast_deploy.base.plain import plain
+from sast_deploy.commands.answers import VERSIONS
+from sast_deploy.commands.flags import FLAGS
 from tests.commandlines import COMMANDS
 from tools.schemas import OPEN, SCHEMAS, schemas, text_of
 

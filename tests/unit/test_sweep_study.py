@@ -41,11 +41,31 @@ def test_lists_are_multiplied_out_all_of_the_first_seed_first(tmp_path: Path) ->
 
 def test_axes_of_the_network_and_of_the_recipe_reach_them(tmp_path: Path) -> None:
     (run,) = study(tmp_path, HEAD + GRID + 'k = 5\nlr = 0.01\npairing = "same"\nreset = "zero"\n').runs
+    (before,) = study(tmp_path, HEAD + GRID + 'reset_order = "before-leak"\n').runs
+    assert before.name == "digits-saccade-fc-paper-rho0.30-reset_order-before-leak-seed0"
+    assert before.network.spec((2, 34, 34), 10).reset_order == "before-leak"
     assert run.name == "digits-saccade-fc-paper-rho0.30-lr0.01-pairing-same-k5-reset-zero-seed0"
     spec = run.network.spec((2, 34, 34), 10)
     assert (spec.k, spec.reset, spec.hidden) == (5.0, "zero", (168, 64))
     assert (run.recipe.recipe.lr, run.recipe.recipe.pairing) == (0.01, "same")
     assert repr(run.config["network"]["k"]) == "5.0"  # by which results are found again
+
+
+def test_leaks_and_thresholds_of_each_layer(tmp_path: Path) -> None:
+    """A list within the list of an axis; one that says no more than a number is that number's run."""
+    runs = study(tmp_path, HEAD + GRID + "alpha = [0.5, [0.9, 0.25], [0.7, 0.7]]\n").runs
+    assert [run.name.removeprefix("digits-saccade-fc-paper-rho0.30-") for run in runs] == [
+        "alpha0.5-seed0", "alpha0.9+0.25-seed0", "alpha0.7+0.7-seed0",
+    ]  # fmt: skip
+    assert [run.network.spec((2, 34, 34), 10).alphas for run in runs] == [(0.5, 0.5), (0.9, 0.25), (0.7, 0.7)]
+    (plain,) = study(tmp_path, HEAD + GRID).runs
+    assert runs[0].config == plain.config
+    assert runs[2].config["network"]["alpha"] == 0.7
+    table = "[network.deep]\nkind = 'fc'\nhidden = [9, 8, 7]\nalpha = [0, 0.5, 1e-3]\ntheta = 2\n"
+    (named,) = study(tmp_path, HEAD + table + GRID + "network = 'deep'\n").runs
+    assert named.network.spec((2, 34, 34), 10).alphas == (0.0, 0.5, 0.001)
+    assert repr(named.config["network"]["theta"]) == "2.0"
+    assert named.name == "digits-saccade-deep-paper-rho0.30-seed0"
 
 
 def test_named_tables(tmp_path: Path) -> None:
@@ -134,6 +154,8 @@ def test_another_data_set_and_root_for_the_whole_grid(tmp_path: Path) -> None:
         (HEAD + '[data.x]\ndataset = "auto"\n' + GRID, r"\[data\.x\]: dataset = 'auto'; expected nmnist, nm"),
         (HEAD + '[data.x]\ndataset = "foo"\n' + GRID, r"\[data\.x\]: dataset = 'foo'; expected nmnist, nm"),
         (HEAD + GRID + "alpha = 1.5\n", r"\[\[grid\]\] 1: alpha = 1\.5"),
+        (HEAD + GRID + "alpha = [[0.5, 0.4, 0.3]]\n", r"\[\[grid\]\] 1: .*3 values of alpha for 2 LIF"),
+        (HEAD + "[network.fc]\nalpha = [0.5, 0.4, 0.3]\n" + GRID, r"\[network\.fc\]: .*3 values of alpha"),
         (HEAD + GRID + "k = [5.0, -5.0]\n", r"\[\[grid\]\] 1: k = -5\.0"),
         (HEAD + GRID + "seed = 99999999999999999999\n", r"\[\[grid\]\] 1: seed = 9999.*to 922337203"),
         (HEAD + GRID + "rho = []\n", r"\[\[grid\]\] 1: rho = \[\]; expected at least one value"),

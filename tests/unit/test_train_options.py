@@ -12,6 +12,9 @@ import pytest
 import torch
 
 from sast_deploy.base.errors import TrainingError, UsageError
+from sast_deploy.compiler import compile_network
+from sast_deploy.engines.fast import FastEngine
+from sast_deploy.program.profile import load_profile
 from sast_deploy.training.checkpoint import load_checkpoint, to_float_network
 from sast_deploy.training.evaluate import evaluate
 from sast_deploy.training.loop import TrainResult
@@ -201,9 +204,27 @@ def test_reset_to_zero_trains_and_is_evaluated_as_such(tmp_path: Path) -> None:
         run(tmp_path / "ckpt.pt", QUICK.replace(epochs=12), SPEC, resume=True)
 
 
+def test_a_reset_before_the_leak_trains_and_is_compiled_as_such(tmp_path: Path) -> None:
+    """At INT8 the integers do what the trained network's hard spikes do, and the other order does not."""
+    spec = replace(SPEC, alpha=0.75, reset_order="before-leak")
+    checkpoint = load_checkpoint(run(tmp_path / "ckpt.pt", QUICK.replace(epochs=12), spec).path)
+    assert checkpoint.network.reset_order == "before-leak"
+    test = tiny_set().test
+    found = evaluate(checkpoint, test)
+    after = replace(checkpoint, network=replace(spec, reset_order="after-leak"))
+    assert found.hard_accuracy > 0.8
+    assert found.surrogate_rates != evaluate(after, test).surrogate_rates
+    program = compile_network(to_float_network(checkpoint), load_profile("loihi-int8"), "x").program
+    assert program.arithmetic.reset_order == "before-leak"
+    record = FastEngine(program).run(np.asarray(test.frames[:]))
+    assert (record.predictions == test.labels).mean() == pytest.approx(found.hard_accuracy, abs=0.05)
+    with pytest.raises(TrainingError, match=r"reset_order = before-leak \(now after-leak\)"):
+        run(tmp_path / "ckpt.pt", QUICK.replace(epochs=12), after.network, resume=True)
+
+
 def test_a_training_from_before_the_newer_options_can_be_resumed() -> None:
     new = {**SPEC.to_dict(), **QUICK.to_dict()}
-    old = {key: value for key, value in new.items() if key not in {*ADDED_LATER, "reset"}}
+    old = {key: value for key, value in new.items() if key not in {*ADDED_LATER, "reset", "reset_order"}}
     assert differences(old, new) == ""
     assert differences(old, {**new, "prune": 0.5}) == "prune = 0.0 (now 0.5)"
 

@@ -79,10 +79,13 @@ def _net_command(rng: Rng, made: Input, place: Place) -> str:
         ["simulate", "--backend", "fast", "--check", "1", "--samples", "2", "--report", report],
         ["simulate", "--backend", "reference", "--samples", "1", "--report", report],
         ["inspect", "--samples", "2"],
+        ["export", "--to", "c", "-o", str(place.out / "c"), "--overwrite"],
+        ["export", "--to", "npz", "-o", str(place.out / "npz"), "--overwrite"],
         ["verify", "--backend", "fast", "--samples", "1"],
     )
     words = pick(rng, ways)
-    if words[1:3] == ["--backend", "reference"] and _too_large(made.path):
+    slow = words[1:3] == ["--backend", "reference"] or words[0] == "export"
+    if slow and _too_large(made.path):
         return SKIPPED
     # Data that a good file names may not be here; what is said then names the data.
     ended = command([*words, "--", str(made.path)], (made.path.name, "data"))

@@ -2,9 +2,10 @@
 
 How a membrane's deviation is carried to the next step, for reset by subtraction:
 
-    d u_{t+1} / d u_t = alpha - theta sigma'(u_t - theta),   |.| <= gamma = alpha + theta sigma'(u_t - theta)
+    d u_{t+1} / d u_t = alpha - r sigma'(u_t - theta),       |.| <= gamma = alpha + r sigma'(u_t - theta)
 
-The papers (arXiv 2603.18039, 2604.09696) report gamma_hat = alpha + max theta max |sigma'(u - theta)| over
+with r = theta where the reset acts after the leak, as in the papers, and r = alpha theta where before it.
+The papers (arXiv 2603.18039, 2604.09696) report gamma_hat = alpha + max r max |sigma'(u - theta)| over
 the visited states, below 1 for every checkpoint. With alpha = 0.5, theta = 1 and k = 25 that says that no
 membrane, in no sample, ever comes closer to its threshold than
 
@@ -18,7 +19,7 @@ alpha (1 - s - u sigma') and gamma = alpha (1 - s + |u| sigma').
 The state bound: with inputs in [0, 1] a layer's current lies in [I_min, I_max], neuron by neuron (the sums of
 its negative and of its positive weights, plus the bias), hence low_t <= u_t <= high_t with
 
-    subtract:  low_t = alpha low_{t-1} + I_min - theta,        high_t = alpha high_{t-1} + I_max
+    subtract:  low_t = alpha low_{t-1} + I_min - r,            high_t = alpha high_{t-1} + I_max
     zero:      low_t = alpha min(low_{t-1}, 0) + I_min,        high_t = alpha max(high_{t-1}, 0) + I_max
 """
 
@@ -32,6 +33,7 @@ import torch
 from torch import Tensor
 
 from sast_deploy.studies.analysis.stream import Stream
+from sast_deploy.training.kernels.membranes import Dynamics
 from sast_deploy.training.network.lif import arctan_slope
 from sast_deploy.training.network.network import Network, NetworkSpec
 
@@ -76,7 +78,7 @@ class Contraction:
 
     Attributes:
         samples: how many were passed through the network.
-        gamma: the papers' gamma_hat, alpha + max theta max |sigma'|; for reset to zero the largest gamma.
+        gamma: the papers' gamma_hat, alpha + max r max |sigma'|; for reset to zero the largest gamma.
         above_one: share of all states with gamma > 1.
         quantiles_at: shares of the states, at which layers have quantiles of gamma.
         state_bound_holds: whether every visited state lies within the state bound, up to rounding.
@@ -112,8 +114,9 @@ def contraction(stream: Stream) -> Contraction:
 def _proxy(spec: NetworkSpec, tallies: list[_Tally]) -> float:
     if spec.reset == "zero":
         return max(tally.gamma for tally in tallies)
-    theta = max(float(tally.theta.max()) for tally in tallies)
-    return spec.alpha + theta * max(tally.slope for tally in tallies)
+    alpha = max(tally.dynamics.alpha for tally in tallies)
+    taken = max(tally.dynamics.share * float(tally.theta.max()) for tally in tallies)
+    return alpha + taken * max(tally.slope for tally in tallies)
 
 
 @torch.no_grad()
@@ -124,14 +127,15 @@ def state_bounds(network: Network, steps: int) -> list[tuple[Tensor, Tensor]]:
     found = []
     for index in range(len(network.layers)):
         least, most = (_extreme_current(network, index, ones, positive=p) for p in (False, True))
-        theta, low, high = network.theta(index), [least], [most]
+        dynamics, low, high = spec.dynamics(index), [least], [most]
+        alpha, taken = dynamics.alpha, dynamics.share * network.theta(index)
         for _ in range(steps - 1):
-            if spec.reset == "zero":
-                low.append(spec.alpha * low[-1].clamp(max=0) + least)
-                high.append(spec.alpha * high[-1].clamp(min=0) + most)
+            if dynamics.to_zero:
+                low.append(alpha * low[-1].clamp(max=0) + least)
+                high.append(alpha * high[-1].clamp(min=0) + most)
             else:
-                low.append(spec.alpha * low[-1] + least - theta)
-                high.append(spec.alpha * high[-1] + most)
+                low.append(alpha * low[-1] + least - taken)
+                high.append(alpha * high[-1] + most)
         found.append((torch.stack(low), torch.stack(high)))
         ones = torch.ones_like(network.current(index, ones))
     return found
@@ -149,8 +153,9 @@ class _Tally:
     """Running figures of one layer."""
 
     def __init__(self, network: Network, index: int, low: Tensor, high: Tensor) -> None:
-        self.spec, self.theta, self.low, self.high = network.spec, network.theta(index), low, high
-        largest = self.spec.alpha * 2 + float(self.theta.max()) * self.spec.k / math.pi
+        self.dynamics, self.k = network.spec.dynamics(index), network.spec.k
+        self.theta, self.low, self.high = network.theta(index), low, high
+        largest = self.dynamics.alpha * 2 + float(self.theta.max()) * self.k / math.pi
         self.range = (math.log(LOWEST * largest), math.log(2 * largest))
         self.histogram = torch.zeros(BINS, dtype=torch.float64)
         self.states = self.above = 0
@@ -158,8 +163,8 @@ class _Tally:
         self.lowest, self.highest = math.inf, -math.inf
 
     def add(self, u: Tensor, s: Tensor) -> None:
-        slope = arctan_slope(u - self.theta, self.spec.k)
-        carry, gamma = _carry(self.spec, self.theta, u, s, slope)
+        slope = arctan_slope(u - self.theta, self.k)
+        carry, gamma = _carry(self.dynamics, self.theta, u, s, slope)
         self.states += u.numel()
         self.above += int((gamma > 1).sum())
         self.slope = max(self.slope, float(slope.max()))
@@ -185,10 +190,13 @@ class _Tally:
         return math.exp(low + (place + 0.5) / BINS * (high - low))
 
 
-def _carry(spec: NetworkSpec, theta: Tensor, u: Tensor, s: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+def _carry(
+    dynamics: Dynamics, theta: Tensor, u: Tensor, s: Tensor, slope: Tensor
+) -> tuple[Tensor, Tensor]:
     """(|d u_{t+1} / d u_t|, gamma) of every state."""
-    if spec.reset == "zero":
-        kept, lost = spec.alpha * (1 - s), spec.alpha * u * slope
+    alpha = dynamics.alpha
+    if dynamics.to_zero:
+        kept, lost = alpha * (1 - s), alpha * u * slope
         return (kept - lost).abs_(), kept + lost.abs()
-    lost = theta * slope
-    return (spec.alpha - lost).abs_(), spec.alpha + lost
+    lost = dynamics.share * theta * slope
+    return (alpha - lost).abs_(), alpha + lost

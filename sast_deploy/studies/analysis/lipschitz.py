@@ -6,10 +6,11 @@ with 0 < m_t <= sigma'(0) = k/pi for every neuron and step, so one LIF layer obe
 
     D u_t = c_{t-1} D u_{t-1} + A D x_t,        |c| <= gamma,
 
-    reset by subtraction:  c = alpha - theta m,       gamma = max(alpha, theta k/pi - alpha)
+    reset by subtraction:  c = alpha - r m,           gamma = max(alpha, r k/pi - alpha)
     reset to zero:         c = alpha h,               gamma = alpha max(1 + 1/(2 pi), theta k/pi + 1/(2 pi))
 
-where h is a slope of u (1 - sigma(u - theta)), that is 1 - sigma - u sigma', and |x| sigma'(x) <= 1/(2 pi).
+where r, what a spike takes off the next membrane, is theta after the leak and alpha theta before it, and h is
+a slope of u (1 - sigma(u - theta)), that is 1 - sigma - u sigma', and |x| sigma'(x) <= 1/(2 pi).
 Neuron by neuron |D u_t| <= sum_j gamma^(t-j) |(A D x_j)|. With G the lower triangular T x T matrix
 gamma^(i-j) and all norms Euclidean over time and neurons together,
 
@@ -31,7 +32,8 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 from torch.nn.grad import conv2d_input
 
-from sast_deploy.training.network.network import Network, NetworkSpec
+from sast_deploy.training.kernels.membranes import Dynamics
+from sast_deploy.training.network.network import Network
 
 ITERATIONS = 1000  # of the power iteration, at most
 TOLERANCE = 1e-6  # relative change of the norm between iterations
@@ -77,7 +79,7 @@ def lipschitz_bound(network: Network, steps: int) -> LipschitzBound:
     s = network.shaped(network.readout.weight.new_zeros(1, 1, math.prod(spec.input_shape)))
     for index, module in enumerate(network.layers):
         norm = operator_norm(module, s.shape[2:])
-        gamma = steepest_carry(spec, float(network.theta(index).max()))
+        gamma = steepest_carry(spec.dynamics(index), float(network.theta(index).max()), spec.k)
         gain = time_gain(gamma, steps)
         layers.append(LayerBound(norm, gamma, gain, spec.k / math.pi * gain * norm))
         with torch.no_grad():
@@ -87,12 +89,12 @@ def lipschitz_bound(network: Network, steps: int) -> LipschitzBound:
     return LipschitzBound(tuple(layers), readout, readout * math.prod(layer.constant for layer in layers))
 
 
-def steepest_carry(spec: NetworkSpec, theta: float) -> float:
+def steepest_carry(dynamics: Dynamics, theta: float, k: float) -> float:
     """gamma: the largest |d u_{t+1} / d u_t| over all membranes u, for a neuron with that threshold."""
-    steepest, tail = theta * spec.k / math.pi, 1 / (2 * math.pi)
-    if spec.reset == "zero":
-        return spec.alpha * max(1 + tail, steepest + tail)
-    return max(spec.alpha, steepest - spec.alpha)
+    alpha, steepest, tail = dynamics.alpha, theta * k / math.pi, 1 / (2 * math.pi)
+    if dynamics.to_zero:
+        return alpha * max(1 + tail, steepest + tail)
+    return max(alpha, dynamics.share * steepest - alpha)
 
 
 def time_gain(gamma: float, steps: int) -> float:

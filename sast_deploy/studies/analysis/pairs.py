@@ -160,15 +160,16 @@ def _share(part: Tensor, whole: Tensor) -> Tensor:
 
 def _secant_constants(network: Network, index: int, one: States, two: States) -> Tensor:
     """max m ||G(max |c|)|| of each pair, (n,); m, c: slopes of s and of the next u between the two runs."""
-    spec, theta, (u, s), (v, r) = network.spec, network.theta(index), one, two
+    k, dynamics, theta = network.spec.k, network.spec.dynamics(index), network.theta(index)
+    (u, s), (v, r) = one, two
     same = (v - u).abs() < CLOSE
     step = torch.where(same, 1.0, v - u)
-    m = torch.where(same, arctan_slope(u - theta, spec.k), (r - s) / step)
-    if spec.reset == "zero":
+    m = torch.where(same, arctan_slope(u - theta, k), (r - s) / step)
+    if dynamics.to_zero:
         change = torch.where(same, 1 - s - u * m, (v * (1 - r) - u * (1 - s)) / step)
-        c = (spec.alpha * change).abs()
+        c = (dynamics.alpha * change).abs()
     else:
-        c = (spec.alpha - theta * m).abs()
+        c = (dynamics.alpha - dynamics.share * theta * m).abs()
     steepest, carries = (value.transpose(0, 1).flatten(1).amax(1) for value in (m, c))
     gains = torch.tensor([time_gain(float(carry), len(u)) for carry in carries])
     return steepest * gains.to(steepest)

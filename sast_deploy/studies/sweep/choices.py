@@ -72,7 +72,7 @@ class NetworkChoice:
     kind: str = "fc"
     hidden: tuple[int, ...] | None = None
     strides: tuple[int, ...] | None = None
-    values: tuple[tuple[str, Any], ...] = ()  # alpha, theta, k, reset, where they are not the default
+    values: tuple[tuple[str, Any], ...] = ()  # alpha, theta, k, resets, where they are not the default
 
     def spec(self, input_shape: tuple[int, int, int], classes: int) -> NetworkSpec:
         """The network's specification for frames of `input_shape`. Raises UsageError."""
@@ -82,6 +82,12 @@ class NetworkChoice:
             strides = (2,) * len(self.hidden) if self.kind == "conv" else ()
             values |= {"strides": strides if self.strides is None else self.strides}
         return NetworkSpec.from_dict(values)
+
+    def changed(self, values: Mapping[str, Any]) -> NetworkChoice:
+        """The same with other values of what every network has. Raises UsageError for impossible ones."""
+        spec = replace(self, values=tuple({**dict(self.values), **values}.items())).spec((2, 34, 34), 10)
+        own = ((key, getattr(spec, key)) for key in NEURON)
+        return replace(self, values=tuple((key, each) for key, each in own if each != NEURON[key]))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values of everything that the result depends on."""
@@ -154,10 +160,9 @@ def parse_data(name: str, values: dict[str, Any], where: str) -> DataChoice:
 def parse_network(name: str, values: dict[str, Any], where: str) -> NetworkChoice:
     """A [network.NAME] table of `NETWORK`. Raises UsageError."""
     shape = (values.get("kind", name), values.get("hidden"), values.get("strides"))
-    changed = tuple((key, values[key]) for key, usual in NEURON.items() if values.get(key, usual) != usual)
-    choice = NetworkChoice(name, *shape, changed)
-    made_of(where, choice.spec, {"input_shape": (2, 34, 34), "classes": 10})
-    return choice
+    of_neurons = {key: values[key] for key in NEURON if key in values}
+    changed: NetworkChoice = made_of(where, NetworkChoice(name, *shape).changed, {"values": of_neurons})
+    return changed
 
 
 def parse_recipe(name: str, values: dict[str, Any], where: str) -> RecipeChoice:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sast_deploy.base.rules import Number, Problem, Rule, Table, shown
+from sast_deploy.base.rules import Number, OneOrEach, Problem, Rule, Table, shown
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
@@ -105,6 +105,8 @@ def read_table(table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
 def _read(rule: Rule, value: Any) -> Any:
     if isinstance(rule, OneOrMore):
         return tuple(_read(rule.rule, each) for each in _listed(value))
+    if isinstance(rule, OneOrEach):
+        return _read(OneOrMore(rule.rule) if isinstance(value, list) else rule.rule, value)
     if isinstance(rule, Number):
         return float(value)
     return tuple(value) if isinstance(value, list) else value

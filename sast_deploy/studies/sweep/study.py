@@ -185,8 +185,7 @@ class _Parser:
         if data.root is None and data.dataset != EMBEDDED:
             data = replace(data, root=self.data_root)
         of_network = {key: value for key, value in values.items() if key in SHARED}
-        network = replace(network, values=tuple({**dict(network.values), **of_network}.items()))
-        made_of(where, network.spec, {"input_shape": (2, 34, 34), "classes": 10})
+        network = made_of(where, network.changed, {"values": of_network})
         of_recipe = {key: value for key, value in values.items() if key not in of_network}
         made = made_of(where, recipe.recipe.replace, of_recipe)
         extras = [_shown(key, value) for key, value in values.items() if key != "rho"]
@@ -223,7 +222,9 @@ def _united(first: Run, second: Run, where: str) -> Run:
 
 
 def _shown(key: str, value: Any) -> str:
-    return f"{key}-{value}" if isinstance(value, str) else f"{key}{value:g}"
+    if isinstance(value, str):
+        return f"{key}-{value}"
+    return key + "+".join(f"{each:g}" for each in (value if isinstance(value, tuple) else (value,)))
 
 
 def _decimal(value: float) -> str:

@@ -1,4 +1,4 @@
-"""The LIF recursion over time and its gradient, each one pass over memory; float32, any slope, both resets.
+"""The LIF recursion over time and its gradient, each one pass over memory; float32, any slope, all resets.
 
 The equations are those of network/lif.py. Positions are flat, (time, position), and threshold j belongs to
 positions j, j + period, j + 2 period, ...: neurons of a dense layer, channels of a map that is stored
@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,34 @@ P0, P1, P2, P3, P4, P5, P6, P7, P8, P9 = (np.float32(p) for p in (
 ))  # fmt: skip
 
 Floats = NDArray[np.float32]
+Reset = Literal["subtract", "zero"]
+ResetOrder = Literal["after-leak", "before-leak"]
+
+
+@dataclass(frozen=True)
+class Dynamics:
+    """How a membrane u goes from one step to the next, with its current I, threshold theta and spikes s.
+
+        u_t = alpha u_{t-1} + I_t - theta s_{t-1}          reset "subtract", order "after-leak"
+        u_t = alpha (u_{t-1} - theta s_{t-1}) + I_t        reset "subtract", order "before-leak"
+        u_t = alpha u_{t-1} (1 - s_{t-1}) + I_t            reset "zero"
+
+    Both orders are u_t = alpha u_{t-1} + I_t - r s_{t-1} with r = `share` theta.
+    """
+
+    alpha: float
+    reset: Reset = "subtract"
+    order: ResetOrder = "after-leak"
+
+    @property
+    def to_zero(self) -> bool:
+        """Whether a spike leaves nothing of the membrane."""
+        return self.reset == "zero"
+
+    @property
+    def share(self) -> float:
+        """r / theta: 1, or alpha where the leak takes its part of the reset too."""
+        return self.alpha if self.order == "before-leak" else 1.0
 
 
 @inlined
@@ -59,7 +88,7 @@ _OPTIONS: Any = {"fastmath": {"contract"}, "error_model": "numpy"}
 
 @compiled(**_OPTIONS)
 def _forward(current, theta, numbers, hard, to_zero, membrane, spikes, low, high):  # type: ignore[no-untyped-def]  # pragma: no cover
-    period, (alpha, k) = len(theta) - BLOCK, numbers
+    period, (alpha, part, k) = len(theta) - BLOCK, numbers
     for start in range(low, high, BLOCK):
         at, n = start % period, min(BLOCK, high - start)
         level = theta[at : at + n]
@@ -75,7 +104,7 @@ def _forward(current, theta, numbers, hard, to_zero, membrane, spikes, low, high
                     u[j] = alpha * (before[j] - before[j] * fired[j]) + i[j]
             else:
                 for j in range(n):
-                    u[j] = alpha * before[j] + (i[j] - level[j] * fired[j])
+                    u[j] = alpha * before[j] + (i[j] - part * level[j] * fired[j])
             if hard:
                 for j in range(n):
                     s[j] = ONE if u[j] >= level[j] else ZERO
@@ -86,7 +115,7 @@ def _forward(current, theta, numbers, hard, to_zero, membrane, spikes, low, high
 
 @compiled(**_OPTIONS)
 def _backward(membrane, spikes, grad, theta, numbers, to_zero, delta, low, high):  # type: ignore[no-untyped-def]  # pragma: no cover
-    period, last, (alpha, k, top) = len(theta) - BLOCK, len(membrane) - 1, numbers
+    period, last, (alpha, part, k, top) = len(theta) - BLOCK, len(membrane) - 1, numbers
     for start in range(low, high, BLOCK):
         at, n = start % period, min(BLOCK, high - start)
         level = theta[at : at + n]
@@ -107,30 +136,33 @@ def _backward(membrane, spikes, grad, theta, numbers, to_zero, delta, low, high)
                 for j in range(n):
                     x = k * (u[j] - level[j])
                     slope = top / (ONE + x * x)
-                    d[j] = slope * (g[j] - level[j] * later[j]) + alpha * later[j]
+                    d[j] = slope * (g[j] - part * level[j] * later[j]) + alpha * later[j]
 
 
 def lif_forward(
-    current: Floats, membrane: Floats, spikes: Floats, theta: Floats, alpha: float, k: float | None,
-    reset: str,
-) -> None:  # fmt: skip
+    current: Floats, membrane: Floats, spikes: Floats, theta: Floats, dynamics: Dynamics, k: float | None
+) -> None:
     """Fill membranes u and spikes s; all arrays (time, positions); k None: of the step H.
 
     theta: (period,), thresholds of the positions, see the module's text.
     """
-    level, numbers = _repeated(theta), (np.float32(alpha), np.float32(k or 1.0))
-    given = current, level, numbers, k is None, reset == "zero", membrane, spikes
+    level, numbers = _repeated(theta), (*_factors(dynamics), np.float32(k or 1.0))
+    given = current, level, numbers, k is None, dynamics.to_zero, membrane, spikes
     _share(current, lambda low, high: _forward(*given, low, high))
 
 
 def lif_backward(
-    membrane: Floats, spikes: Floats, grad: Floats, delta: Floats, theta: Floats, alpha: float, k: float,
-    reset: str,
+    membrane: Floats, spikes: Floats, grad: Floats, delta: Floats, theta: Floats, dynamics: Dynamics,
+    k: float,
 ) -> None:  # fmt: skip
-    """Fill delta = dL/dI for grad = dL/ds, (time or 1, positions); spikes count where `reset` is "zero"."""
-    numbers = np.float32(alpha), np.float32(k), np.float32(k / math.pi)
-    given = membrane, spikes, grad, _repeated(theta), numbers, reset == "zero", delta
+    """Fill delta = dL/dI for grad = dL/ds, (time or 1, positions); spikes count where the reset is "zero"."""
+    numbers = *_factors(dynamics), np.float32(k), np.float32(k / math.pi)
+    given = membrane, spikes, grad, _repeated(theta), numbers, dynamics.to_zero, delta
     _share(membrane, lambda low, high: _backward(*given, low, high))
+
+
+def _factors(dynamics: Dynamics) -> tuple[np.float32, np.float32]:
+    return np.float32(dynamics.alpha), np.float32(dynamics.share)
 
 
 def _repeated(theta: Floats) -> Floats:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sast_deploy.base.progress import say
-from sast_deploy.training.kernels.membranes import lif_backward, lif_forward
+from sast_deploy.training.kernels.membranes import Dynamics, lif_backward, lif_forward
 
 CHUNK = 1 << 18  # membranes whose slopes are computed in one go: they stay in the processor's cache
-Reset = Literal["subtract", "zero"]
 
 
 def arctan_spike(x: Tensor, k: float) -> Tensor:
@@ -48,13 +47,14 @@ def step(x: Tensor) -> Tensor:
 class _LIF(torch.autograd.Function):
     """Forward: `lif_states`, smooth or hard. Backward: back-propagation through time, sigma' for either.
 
-    With g_t = dL/ds_t from the layers above and d_t = dL/du_t = dL/dI_t, reset by subtraction gives
+    With g_t = dL/ds_t from the layers above and d_t = dL/du_t = dL/dI_t, reset by subtraction, of r = theta
+    after the leak and r = alpha theta before it, gives
 
-        d_t = sigma'_t (g_t - theta d_{t+1}) + alpha d_{t+1}
-            = sigma'_t g_t + (alpha - theta sigma'_t) d_{t+1},
+        d_t = sigma'_t (g_t - r d_{t+1}) + alpha d_{t+1}
+            = sigma'_t g_t + (alpha - r sigma'_t) d_{t+1},
 
-    hence gamma = alpha + theta sigma' bounds the growth of the gradient per step (the papers' proxy), and
-    reset to zero gives
+    hence gamma = alpha + r sigma' bounds the growth of the gradient per step (the papers' proxy, whose r is
+    theta), and reset to zero gives
 
         d_t = sigma'_t (g_t - alpha u_t d_{t+1}) + alpha (1 - s_t) d_{t+1}
             = sigma'_t g_t + alpha (1 - s_t - u_t sigma'_t) d_{t+1}.
@@ -62,25 +62,26 @@ class _LIF(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, current: Tensor, theta: Tensor, alpha: float, k: float, hard: bool, reset: Reset
+        ctx: Any, current: Tensor, theta: Tensor, dynamics: Dynamics, k: float, hard: bool
     ) -> Tensor:
-        membrane, spikes = lif_states(current, theta, alpha, None if hard else k, reset)
-        ctx.save_for_backward(membrane, theta, *((spikes,) if reset == "zero" else ()))
-        ctx.alpha, ctx.k = alpha, k
+        membrane, spikes = lif_states(current, theta, dynamics, None if hard else k)
+        ctx.save_for_backward(membrane, theta, *((spikes,) if dynamics.to_zero else ()))
+        ctx.dynamics, ctx.k = dynamics, k
         return spikes
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         membrane, theta, *spikes = ctx.saved_tensors
         gradient = _gradient_here if _is_here(membrane) else _gradient
-        delta = gradient(membrane, spikes[0] if spikes else None, grads[0], theta, ctx.alpha, ctx.k)
-        return delta, None, None, None, None, None
+        fired = spikes[0] if spikes else membrane  # which nobody reads
+        delta = gradient(membrane, fired, grads[0], theta, ctx.dynamics, ctx.k)
+        return delta, None, None, None, None
 
 
 def _gradient(
-    membrane: Tensor, spikes: Tensor | None, grad: Tensor, theta: Tensor, alpha: float, k: float
+    membrane: Tensor, spikes: Tensor, grad: Tensor, theta: Tensor, dynamics: Dynamics, k: float
 ) -> Tensor:
-    """dL/dI for grad = dL/ds; with spikes: of the reset to zero."""
+    """dL/dI for grad = dL/ds; spikes count where the reset is to zero."""
     delta = torch.empty_like(membrane)
     length = max(1, CHUNK // membrane[0].numel())
     for end in range(len(delta), 0, -length):
@@ -88,10 +89,10 @@ def _gradient(
         u = membrane[start:end]
         slope = arctan_slope_(u - theta, k)
         torch.mul(grad[start:end], slope, out=delta[start:end])
-        if spikes is not None:
-            carry = slope.mul_(u).add_(spikes[start:end]).neg_().add_(1.0).mul_(alpha)
+        if dynamics.to_zero:
+            carry = slope.mul_(u).add_(spikes[start:end]).neg_().add_(1.0).mul_(dynamics.alpha)
         else:
-            carry = slope.mul_(-theta).add_(alpha)
+            carry = slope.mul_(theta * -dynamics.share).add_(dynamics.alpha)
         for t in reversed(range(start, min(end, len(delta) - 1))):
             delta[t].addcmul_(carry[t - start], delta[t + 1])
     return delta
@@ -99,21 +100,21 @@ def _gradient(
 
 @torch.no_grad()
 def lif_states(
-    current: Tensor, theta: Tensor, alpha: float, k: float | None, reset: Reset = "subtract"
+    current: Tensor, theta: Tensor, dynamics: Dynamics, k: float | None
 ) -> tuple[Tensor, Tensor]:
     """Membranes u and spikes s of `lif`, each the shape of `current`; k None: of the step H. No gradient."""
     if _is_here(current):
-        return _states_here(current, theta, alpha, k, reset)
-    membrane = torch.empty_like(current)
-    spikes = torch.empty_like(current)
+        return _states_here(current, theta, dynamics, k)
+    membrane, spikes = torch.empty_like(current), torch.empty_like(current)
+    alpha, taken = dynamics.alpha, theta * dynamics.share
     for t, u in enumerate(membrane):
         if t == 0:
             u.copy_(current[0])
-        elif reset == "zero":
+        elif dynamics.to_zero:
             torch.addcmul(membrane[t - 1], membrane[t - 1], spikes[t - 1], value=-1, out=u)
             u.mul_(alpha).add_(current[t])
         else:
-            torch.addcmul(current[t], spikes[t - 1], theta, value=-1, out=u)
+            torch.addcmul(current[t], spikes[t - 1], taken, value=-1, out=u)
             u.add_(membrane[t - 1], alpha=alpha)
         s = torch.sub(u, theta, out=spikes[t])
         if k is None:
@@ -129,26 +130,25 @@ def _is_here(tensor: Tensor) -> bool:
 
 
 def _states_here(
-    current: Tensor, theta: Tensor, alpha: float, k: float | None, reset: Reset
+    current: Tensor, theta: Tensor, dynamics: Dynamics, k: float | None
 ) -> tuple[Tensor, Tensor]:
     stored = current if _is_dense(current) else current.contiguous()
     membrane, spikes = torch.empty_like(stored), torch.empty_like(stored)
     level = _thresholds(theta, stored)
-    lif_forward(_flat(stored), _flat(membrane), _flat(spikes), level, alpha, k, reset)
+    lif_forward(_flat(stored), _flat(membrane), _flat(spikes), level, dynamics, k)
     return membrane, spikes
 
 
 def _gradient_here(
-    membrane: Tensor, spikes: Tensor | None, grad: Tensor, theta: Tensor, alpha: float, k: float
+    membrane: Tensor, spikes: Tensor, grad: Tensor, theta: Tensor, dynamics: Dynamics, k: float
 ) -> Tensor:
     delta = torch.empty_like(membrane)
     steps = 1 if grad.stride(0) == 0 else len(grad)  # a sum over time has one gradient for all steps
     alike = grad[:steps]
     if not _is_laid_out_as(alike, membrane):
         alike = torch.empty_like(membrane[:steps]).copy_(alike)
-    fired, reset = (membrane, "subtract") if spikes is None else (spikes, "zero")
     level = _thresholds(theta, membrane)
-    lif_backward(_flat(membrane), _flat(fired), _flat(alike), _flat(delta), level, alpha, k, reset)
+    lif_backward(_flat(membrane), _flat(spikes), _flat(alike), _flat(delta), level, dynamics, k)
     return delta
 
 
@@ -180,24 +180,17 @@ def _thresholds(theta: Tensor, each: Tensor) -> NDArray[np.float32]:
 
 
 def lif(
-    current: Tensor,
-    theta: Tensor,
-    alpha: float,
-    k: float | Tensor,
-    *,
-    hard: bool = False,
-    reset: Reset = "subtract",
+    current: Tensor, theta: Tensor, dynamics: Dynamics, k: float | Tensor, *, hard: bool = False
 ) -> Tensor:
-    """Surrogate-forward LIF layer: u_t = alpha u_{t-1} + I_t - theta s_{t-1}, s_t = sigma(u_t - theta).
+    """Surrogate-forward LIF layer: u_t as its `Dynamics` say, s_t = sigma(u_t - theta).
 
     Args:
         current: I, shape (time, batch, ...), float; u_0 and s_0 are 0 for every call (no state is kept).
         theta: thresholds, fixed, broadcast against (batch, ...).
-        alpha: leak, in [0, 1).
+        dynamics: leak, in [0, 1), and what a spike does to its membrane a step later.
         k: slope factor of the arctan spike; a 0-dimensional float64 tensor, on the device of `current`, where
             a CUDA graph is to find another value there with every replay.
         hard: the step H, H(0) = 1, in place of sigma, and nothing else changed.
-        reset: "subtract", as above, or "zero": u_t = alpha u_{t-1} (1 - s_{t-1}) + I_t.
 
     Returns: s, the shape of `current`, differentiable with respect to `current`: exactly, because sigma is
     the forward function too; with `hard`, by the straight-through estimate, which puts sigma' where the
@@ -207,8 +200,8 @@ def lif(
     if not current.is_cuda:
         k = float(k)
     elif current.dtype == torch.float32 and (fused := _fused()) is not None:
-        return fused(current, theta, alpha, k, hard, reset)
-    spikes: Tensor = _LIF.apply(current, theta, alpha, k, hard, reset)  # type: ignore[no-untyped-call]
+        return fused(current, theta, dynamics, k, hard)
+    spikes: Tensor = _LIF.apply(current, theta, dynamics, k, hard)  # type: ignore[no-untyped-call]
     return spikes
 
 

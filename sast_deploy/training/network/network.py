@@ -6,14 +6,17 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, overload
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from sast_deploy.base.errors import UsageError
-from sast_deploy.base.rules import FLOAT_MAX, Items, Number, Whole
+from sast_deploy.base.rules import FLOAT_MAX, Items, Number, OneOrEach, Whole
 from sast_deploy.base.settings import Settings
-from sast_deploy.training.network.lif import Reset, lif, lif_states
+from sast_deploy.program.fixedpoint import check_order
+from sast_deploy.training.kernels.membranes import Dynamics, Reset, ResetOrder
+from sast_deploy.training.network.lif import lif, lif_states
 from sast_deploy.training.network.sparse import EventInput, Input, event_linear
 
 KERNEL = 3  # the papers' convolutions are all 3x3 ...
@@ -21,8 +24,11 @@ PADDING = 1  # ... and keep the map's size at stride 1
 FC_HIDDEN = {4608: (80, 336)}  # DVS Gesture at 2x48x48; every other input takes N-MNIST's widths
 FC_HIDDEN_DEFAULT = (168, 64)
 CONV_CHANNELS = (68, 136, 272)
-CONV_STRIDES = (2, 2, 2)
-ADDED_LATER = {"reset": "subtract"}  # what checkpoints from before this option were trained with
+CONV_STRIDE = 2
+LAYERS = 256  # at most
+FLOAT32 = 2.0**-126, 2.0**127  # whose numbers are neither 0 nor infinite there
+PerLayer = float | tuple[float, ...]
+ADDED_LATER = {"reset": "subtract", "reset_order": "after-leak"}  # of checkpoints from before these options
 
 
 @dataclass(frozen=True)
@@ -34,28 +40,33 @@ class NetworkSpec(Settings, called="network", error=UsageError, later=ADDED_LATE
         input_shape: (channels, height, width) of one frame.
         hidden: neurons per LIF layer (fc) or channels per block (conv).
         classes: outputs of the linear readout.
-        alpha: membrane leak per step, in [0, 1).
-        theta: threshold of every neuron, fixed.
+        alpha: membrane leak per step, in [0, 1), of all LIF layers, or a tuple with one for each.
+        theta: threshold of every neuron, fixed, likewise.
         k: slope factor of the arctan spike in the finished network.
         strides: one per conv block; empty for fc.
         reset: "subtract" (the papers': theta is subtracted a step after a spike) or "zero" (the membrane
             starts from 0 a step after a spike).
+        reset_order: of "subtract": "after-leak" (the papers', as in snnTorch) or "before-leak" (as in Norse,
+            SpikingJelly, sinabs and rockpool), see `Dynamics`.
 
-    Raises UsageError for impossible values.
+    A tuple of equal values is kept as the one number. Raises UsageError for impossible values.
 
     >>> sast.NetworkSpec("fc", (2, 34, 34), (168, 64), 10).alpha
     0.5
+    >>> sast.NetworkSpec("fc", (2, 34, 34), (168, 64), 10, theta=(1.0, 0.5)).thetas
+    (1.0, 0.5)
     """
 
     kind: Literal["fc", "conv"]
     input_shape: Annotated[tuple[int, int, int], Items(Whole(1, 1 << 16), 3, 3)]
-    hidden: Annotated[tuple[int, ...], Items(Whole(1, 1 << 24), 1, 256)]
+    hidden: Annotated[tuple[int, ...], Items(Whole(1, 1 << 24), 1, LAYERS)]
     classes: Annotated[int, Whole(1, 1 << 16)]
-    alpha: Annotated[float, Number(0.0, 1.0, below=True)] = 0.5
-    theta: Annotated[float, Number(0.0, FLOAT_MAX, above=True)] = 1.0
+    alpha: Annotated[PerLayer, OneOrEach(Number(0.0, 1.0, below=True), LAYERS)] = 0.5
+    theta: Annotated[PerLayer, OneOrEach(Number(*FLOAT32), LAYERS)] = 1.0
     k: Annotated[float, Number(0.0, FLOAT_MAX, above=True)] = 25.0
-    strides: Annotated[tuple[int, ...], Items(Whole(1, 1 << 16), 0, 256)] = ()
+    strides: Annotated[tuple[int, ...], Items(Whole(1, 1 << 16), 0, LAYERS)] = ()
     reset: Reset = "subtract"
+    reset_order: ResetOrder = "after-leak"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -63,6 +74,43 @@ class NetworkSpec(Settings, called="network", error=UsageError, later=ADDED_LATE
         if len(self.strides) != expected:
             found = f"{len(self.strides)} strides for {self.kind}"
             raise UsageError(found, where="network", expected=f"{expected}")
+        try:
+            check_order(self.reset, self.reset_order)
+        except ValueError as error:
+            raise UsageError(str(error), where="network") from None
+        self._check_per_layer("alpha", "theta")
+
+    def _check_per_layer(self, *names: str) -> None:
+        for name in names:
+            values, layers = getattr(self, name), len(self.hidden)
+            if isinstance(values, tuple):
+                if len(values) not in (1, layers):
+                    found = f"{len(values)} values of {name} for {layers} LIF layer{'s' * (layers > 1)}"
+                    raise UsageError(found, where="network", expected=f"one, or {layers}")
+                if len(set(values)) == 1:
+                    object.__setattr__(self, name, values[0])
+
+    @property
+    def alphas(self) -> tuple[float, ...]:
+        """The leak of every LIF layer."""
+        return self._of_layers(self.alpha)
+
+    def leak(self, index: int) -> float:
+        """The leak of LIF layer `index` as the compiler reads it: one of the layer's own is a float32."""
+        alpha = self.alphas[index]
+        return float(np.float32(alpha)) if isinstance(self.alpha, tuple) else alpha
+
+    @property
+    def thetas(self) -> tuple[float, ...]:
+        """The threshold that every LIF layer begins with."""
+        return self._of_layers(self.theta)
+
+    def _of_layers(self, values: PerLayer) -> tuple[float, ...]:
+        return values if isinstance(values, tuple) else (values,) * len(self.hidden)
+
+    def dynamics(self, index: int) -> Dynamics:
+        """How the membranes of LIF layer `index` go on."""
+        return Dynamics(self.alphas[index], self.reset, self.reset_order)
 
 
 def network_spec(
@@ -70,24 +118,27 @@ def network_spec(
     input_shape: tuple[int, int, int],
     classes: int,
     *,
-    alpha: float = 0.5,
-    theta: float = 1.0,
+    hidden: tuple[int, ...] | None = None,
+    alpha: PerLayer = 0.5,
+    theta: PerLayer = 1.0,
     k: float = 25.0,
     reset: Reset = "subtract",
+    reset_order: ResetOrder = "after-leak",
 ) -> NetworkSpec:
-    """The papers' network of that kind for frames of `input_shape`.
+    """The papers' network of that kind for frames of `input_shape`, or one with other LIF layers.
 
-    fc: 2312-168-64 for N-MNIST (400,050 learnable parameters) and any other size, 4608-80-336 for DVS
-    Gesture (399,643). conv: 68/136/272 channels with stride 2 each. The papers do not state how the maps
-    shrink: strides, unlike pooling between blocks, keep every block's input binary.
+    hidden: neurons (fc) or channels (conv, stride 2 each) of any number of layers; None: as published, which
+    is, fc, 2312-168-64 for N-MNIST (400,050 learnable parameters) and any other size, 4608-80-336 for DVS
+    Gesture (399,643), and conv 68/136/272 channels. The papers do not state how the maps shrink: strides,
+    unlike pooling between blocks, keep every block's input binary.
 
     >>> sast.network_spec("conv", (2, 34, 34), 10).hidden
     (68, 136, 272)
     """
-    if kind == "conv":
-        return NetworkSpec(kind, input_shape, CONV_CHANNELS, classes, alpha, theta, k, CONV_STRIDES, reset)
-    hidden = FC_HIDDEN.get(math.prod(input_shape), FC_HIDDEN_DEFAULT)
-    return NetworkSpec(kind, input_shape, hidden, classes, alpha, theta, k, reset=reset)
+    papers = CONV_CHANNELS if kind == "conv" else FC_HIDDEN.get(math.prod(input_shape), FC_HIDDEN_DEFAULT)
+    widths = papers if hidden is None else hidden
+    strides = (CONV_STRIDE,) * len(widths) if kind == "conv" else ()
+    return NetworkSpec(kind, input_shape, widths, classes, alpha, theta, k, strides, reset, reset_order)
 
 
 class Network(nn.Module):
@@ -96,10 +147,10 @@ class Network(nn.Module):
         u_t = alpha u_{t-1} + A s^{l-1}_t + b - theta s_{t-1},     s_t = sigma(u_t - theta)
         logits = W_out mean_t(s_t) + b_out
 
-    and with reset "zero" u_t = alpha u_{t-1} (1 - s_{t-1}) + A s^{l-1}_t + b. A is a matrix (fc) or a 3x3
-    convolution (conv); conv averages its last map over space before the readout. `layers` and `readout` hold
-    the learnable parameters, the buffers `theta_<l>` the fixed thresholds (one per neuron, fc, or per
-    channel, conv). Source: Nicholson, arXiv 2603.18039, 2604.09696.
+    and other resets as in `Dynamics`. A is a matrix (fc) or a 3x3 convolution (conv); conv averages its last
+    map over space before the readout. `layers` and `readout` hold the learnable parameters, the buffers
+    `theta_<l>` the fixed thresholds (one per neuron, fc, or per channel, conv).
+    Source: Nicholson, arXiv 2603.18039, 2604.09696.
     """
 
     def __init__(self, spec: NetworkSpec, seed: int = 0) -> None:
@@ -109,7 +160,7 @@ class Network(nn.Module):
         self.layers = nn.ModuleList()
         for index, width in enumerate(spec.hidden):
             self.layers.append(self._layer(index, inputs, width))
-            self.register_buffer(f"theta_{index}", torch.full((width,), spec.theta))
+            self.register_buffer(f"theta_{index}", torch.full((width,), spec.thetas[index]))
             inputs = width
         self.readout = nn.Linear(inputs, spec.classes)
         self._initialise(seed)
@@ -149,8 +200,8 @@ class Network(nn.Module):
 
     def spike(self, index: int, s: Input, *, hard: bool = False, k: float | Tensor | None = None) -> Tensor:
         """Spikes of LIF layer `index`, (time, batch, *layer), for the spikes or frames `s` below it."""
-        slope, spec = self.spec.k if k is None else k, self.spec
-        return lif(self.current(index, s), self.theta(index), spec.alpha, slope, hard=hard, reset=spec.reset)
+        slope, dynamics = self.spec.k if k is None else k, self.spec.dynamics(index)
+        return lif(self.current(index, s), self.theta(index), dynamics, slope, hard=hard)
 
     @torch.no_grad()
     def states(self, x: Input, *, hard: bool = False, k: float | None = None) -> list[tuple[Tensor, Tensor]]:
@@ -159,7 +210,7 @@ class Network(nn.Module):
         layers, s = [], self.shaped(x)
         for index in range(len(self.layers)):
             current, theta = self.current(index, s), self.theta(index)
-            u, s = lif_states(current, theta, self.spec.alpha, slope, self.spec.reset)
+            u, s = lif_states(current, theta, self.spec.dynamics(index), slope)
             layers.append((u, s))
         return layers
 

@@ -16,18 +16,20 @@ import triton.language as tl
 from torch import Tensor
 from triton.language.extra import libdevice
 
+from sast_deploy.training.kernels.membranes import Dynamics
+
 BLOCK = tl.constexpr(128)  # neurons a program: 168 neurons and 128 samples take 168 programs
 PI = tl.constexpr(math.pi)
+AFTER, BEFORE, ZERO = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2)  # resets
 
 
 def triton_lif(
-    current: Tensor, theta: Tensor, alpha: float, k: float | Tensor, hard: bool, reset: str
+    current: Tensor, theta: Tensor, dynamics: Dynamics, k: float | Tensor, hard: bool
 ) -> Tensor:
     """`lif.lif` for float32 on CUDA; k: a number, or a 0-dimensional float64 tensor on the same device."""
     slope = k if isinstance(k, Tensor) else torch.full((), k, dtype=torch.float64, device=current.device)
     thresholds = theta.expand(current.shape[2:]).contiguous()
-    zero = reset == "zero"
-    spikes: Tensor = _TritonLIF.apply(current, thresholds, slope, alpha, hard, zero)  # type: ignore[no-untyped-call]
+    spikes: Tensor = _TritonLIF.apply(current, thresholds, slope, dynamics, hard)  # type: ignore[no-untyped-call]
     return spikes
 
 
@@ -36,13 +38,13 @@ class _TritonLIF(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, current: Tensor, theta: Tensor, slope: Tensor, alpha: float, hard: bool, zero: bool
+        ctx: Any, current: Tensor, theta: Tensor, slope: Tensor, dynamics: Dynamics, hard: bool
     ) -> Tensor:
         states = current.new_empty(2, *current.shape)  # membranes, spikes
         sizes = len(current), current[0].numel(), theta.numel()
-        ctx.launch, ctx.zero = (*sizes, alpha), zero
+        ctx.launch, ctx.reset = (*sizes, dynamics.alpha), _reset(dynamics)
         _forward[_programs(sizes[1])](
-            current.contiguous(), theta, slope, states, *ctx.launch, HARD=hard, ZERO=zero
+            current.contiguous(), theta, slope, states, *ctx.launch, HARD=hard, RESET=ctx.reset
         )
         ctx.save_for_backward(states, theta, slope)
         return states[1]
@@ -52,9 +54,14 @@ class _TritonLIF(torch.autograd.Function):
         states, theta, slope = ctx.saved_tensors
         delta = torch.empty_like(states[0])
         _backward[_programs(delta[0].numel())](
-            grads[0].contiguous(), states, theta, slope, delta, *ctx.launch, ZERO=ctx.zero
+            grads[0].contiguous(), states, theta, slope, delta, *ctx.launch, RESET=ctx.reset
         )
-        return delta, None, None, None, None, None
+        return delta, None, None, None, None
+
+
+def _reset(dynamics: Dynamics) -> int:
+    kind = ZERO if dynamics.to_zero else BEFORE if dynamics.order == "before-leak" else AFTER
+    return int(kind.value)
 
 
 def _programs(neurons: int) -> tuple[int]:
@@ -63,7 +70,7 @@ def _programs(neurons: int) -> tuple[int]:
 
 @triton.jit  # type: ignore[untyped-decorator,unused-ignore]
 def _forward(  # type: ignore[no-untyped-def]  # pragma: no cover
-    current, theta, slope, states, steps, neurons, thresholds, alpha, HARD: tl.constexpr, ZERO: tl.constexpr
+    current, theta, slope, states, steps, neurons, thresholds, alpha, HARD: tl.constexpr, RESET: tl.constexpr
 ):
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     here = at < neurons
@@ -74,8 +81,10 @@ def _forward(  # type: ignore[no-untyped-def]  # pragma: no cover
     s = tl.zeros((BLOCK,), tl.float32)
     for _ in range(steps):
         i = tl.load(current + at, mask=here, other=0.0)
-        if ZERO:
+        if RESET == ZERO:
             u = alpha * (u - u * s) + i
+        elif RESET == BEFORE:
+            u = alpha * (u - th * s) + i
         else:
             u = i - th * s + alpha * u
         if HARD:
@@ -89,7 +98,7 @@ def _forward(  # type: ignore[no-untyped-def]  # pragma: no cover
 
 @triton.jit  # type: ignore[untyped-decorator,unused-ignore]
 def _backward(  # type: ignore[no-untyped-def]  # pragma: no cover
-    grad, states, theta, slope, delta, steps, neurons, thresholds, alpha, ZERO: tl.constexpr
+    grad, states, theta, slope, delta, steps, neurons, thresholds, alpha, RESET: tl.constexpr
 ):
     first = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     here = first < neurons
@@ -104,9 +113,11 @@ def _backward(  # type: ignore[no-untyped-def]  # pragma: no cover
         u = tl.load(states + at, mask=here, other=0.0)
         x = (u - th) * k
         rate = (k / PI) / (1.0 + x * x)
-        if ZERO:
+        if RESET == ZERO:
             s = tl.load(states + whole + at, mask=here, other=0.0)
             carry = alpha * (1.0 - s - u * rate)
+        elif RESET == BEFORE:
+            carry = alpha * (1.0 - th * rate)
         else:
             carry = alpha - th * rate
         d = g * rate + carry * d
