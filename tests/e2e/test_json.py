@@ -69,7 +69,8 @@ TWIN = ["--dataset", "nmnist", "--recipe", "paper", "--epochs", "1", "--batch", 
 @pytest.fixture
 def here(files: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(files)
-    shutil.rmtree("out", ignore_errors=True)
+    for name in ("out", "runs"):
+        shutil.rmtree(name, ignore_errors=True)
     return files
 
 
