@@ -19,7 +19,8 @@ STUDY = '[study]\nname = "s"\n[[grid]]\ndata = "nmnist-simulated"\n'
 # A right value for each path of which another one is tested.
 RIGHT = {
     "checkpoint": "runs/sast/ckpt.pt", "checkpoints": "runs/sast/ckpt.pt", "net": "stock.net",
-    "study": "study.toml", "runs": "runs", "real": "bands", "mnist_dir": "bands", "output": "out.png", "to": "c",
+    "study": "study.toml", "runs": "runs", "real": "bands", "mnist_dir": "bands", "output": "out.png",
+    "to": "c",
 }  # fmt: skip
 KINDS = {
     "missing": lambda path: None,

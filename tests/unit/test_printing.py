@@ -66,6 +66,7 @@ def lines_of(command: str, folder: Path) -> list[list[str]]:
             ["inspect", net, "--samples", "5", "--json", str(folder / "facts.json")], ["inspect", stock],
         ],
         "verify": [["verify", net, "--backend", "fast", "--samples", "4"]],
+        "export": [["export", net, "--to", to, "-o", str(folder / to)] for to in ("c", "mem", "npz")],
         "evaluate": [["evaluate", checkpoint]],
         "analyse": [["analyse", checkpoint, str(folder / "second.pt")]],
         "sweep": [["sweep", str(folder / "study.toml"), "--dry-run", "-o", str(folder / "runs")]],
