@@ -19,11 +19,15 @@ if TYPE_CHECKING:
     from sast_deploy.api import (
         Net as Net,
         Simulation as Simulation,
+        classifier as classifier,
+        classify as classify,
+        compare as compare,
         compile as compile,
         inputs as inputs,
         inspect as inspect,
         load as load,
         simulate as simulate,
+        trace as trace,
         verify as verify,
     )
     from sast_deploy.base.errors import SastError as SastError
@@ -41,17 +45,47 @@ if TYPE_CHECKING:
         FrameOptions as FrameOptions,
         FrameSet as FrameSet,
         FrameSplit as FrameSplit,
+        RecordingOptions as RecordingOptions,
         load_frames as load_frames,
     )
     from sast_deploy.data.frames import frames_from_events as frames_from_events
+    from sast_deploy.data.readers.recording import (
+        RecordingFacts as RecordingFacts,
+        Window as Window,
+        read_events as read_events,
+        windows as windows,
+    )
     from sast_deploy.data.request import DataRequest as DataRequest
     from sast_deploy.engines.registry import LavaOptions as LavaOptions
+    from sast_deploy.exchange.modules import from_module as from_module
+    from sast_deploy.exchange.network import ImportedNetwork as ImportedNetwork, load_network as load_network
+    from sast_deploy.exchange.nir import (
+        export_nir as export_nir,
+        from_nir as from_nir,
+        program_from_nir as program_from_nir,
+    )
+    from sast_deploy.exchange.statedict import from_state_dict as from_state_dict
     from sast_deploy.finetuning.finetune import finetune as finetune
     from sast_deploy.netx.foreign.stocknet import StockUse as StockUse
+    from sast_deploy.program.fixedpoint import Arithmetic as Arithmetic, QFormat as QFormat
     from sast_deploy.program.profile import Profile as Profile, load_profile as load_profile
-    from sast_deploy.program.program import Program as Program
+    from sast_deploy.program.program import (
+        Conv2d as Conv2d,
+        Dense as Dense,
+        Program as Program,
+        Readout as Readout,
+        SumPool as SumPool,
+        Upsample as Upsample,
+    )
     from sast_deploy.program.record import SpikeRecord as SpikeRecord, Trace as Trace
+    from sast_deploy.reports.classifying import (
+        Answer as Answer,
+        Classification as Classification,
+        Classifier as Classifier,
+    )
+    from sast_deploy.reports.comparing import NetComparison as NetComparison
     from sast_deploy.reports.run import Report as Report
+    from sast_deploy.reports.tracing import SampleTrace as SampleTrace
     from sast_deploy.training.checkpoint import Checkpoint as Checkpoint, load_checkpoint as load_checkpoint
     from sast_deploy.training.evaluate import evaluate as evaluate
     from sast_deploy.training.network.network import NetworkSpec as NetworkSpec, network_spec as network_spec
@@ -61,22 +95,34 @@ if TYPE_CHECKING:
 
 # The public names of each module; a test compares them with what type checkers see above.
 _NAMES = {
-    "api": ("Net", "Simulation", "compile", "inputs", "inspect", "load", "simulate", "verify"),
+    "api": (
+        "Net", "Simulation", "classifier", "classify", "compare", "compile", "inputs", "inspect", "load",
+        "simulate", "trace", "verify",
+    ),
     "base.errors": ("SastError",),
     "base.progress": ("Observer", "observe"),
     "compiler.floatnet": (
         "FloatConv2d", "FloatDense", "FloatNetwork", "FloatPool", "FloatReadout", "FloatUpsample",
     ),
-    "data": ("DataInfo", "FrameOptions", "FrameSet", "FrameSplit", "load_frames"),
+    "data": ("DataInfo", "FrameOptions", "FrameSet", "FrameSplit", "RecordingOptions", "load_frames"),
     "data.frames": ("frames_from_events",),
+    "data.readers.recording": ("RecordingFacts", "Window", "read_events", "windows"),
     "data.request": ("DataRequest",),
     "engines.registry": ("LavaOptions",),
+    "exchange.network": ("ImportedNetwork", "load_network"),
+    "exchange.modules": ("from_module",),
+    "exchange.nir": ("export_nir", "from_nir", "program_from_nir"),
+    "exchange.statedict": ("from_state_dict",),
     "finetuning.finetune": ("finetune",),
     "netx.foreign.stocknet": ("StockUse",),
+    "program.fixedpoint": ("Arithmetic", "QFormat"),
     "program.profile": ("Profile", "load_profile"),
-    "program.program": ("Program",),
+    "program.program": ("Conv2d", "Dense", "Program", "Readout", "SumPool", "Upsample"),
     "program.record": ("SpikeRecord", "Trace"),
+    "reports.classifying": ("Answer", "Classification", "Classifier"),
+    "reports.comparing": ("NetComparison",),
     "reports.run": ("Report",),
+    "reports.tracing": ("SampleTrace",),
     "training.checkpoint": ("Checkpoint", "load_checkpoint"),
     "training.evaluate": ("evaluate",),
     "training.network.network": ("NetworkSpec", "network_spec"),

@@ -2,7 +2,8 @@
 
     compile   checkpoint, FloatNetwork -> Net              load      .net file -> Net
     simulate  Net, frames -> Simulation                    verify    Net -> Verification
-    inspect   Net -> Inspection
+    inspect   Net -> Inspection                            compare   Net, Net -> NetComparison
+    trace     Net, one sample -> SampleTrace               classify  Net, recording -> Classification
 
 Silent: who wants to hear how far it is observes (`base.progress`). Errors are SastErrors, one line each;
 only an object that cannot be, such as a FloatDense with NaN among its weights, is a ValueError.
@@ -22,17 +23,20 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.base import rules
-from sast_deploy.base.errors import CompileError, NetFileError, UsageError, about
+from sast_deploy.base.errors import CompileError, DataError, NetFileError, UsageError, about
 from sast_deploy.base.files import file_digest
 from sast_deploy.base.outputs import check_output
-from sast_deploy.base.reading.files import STOCK, identify
+from sast_deploy.base.reading.files import FLOAT, STOCK, identify
 from sast_deploy.base.versions import package_versions
 from sast_deploy.compiler import Compilation, compile_network
 from sast_deploy.compiler.floatnet import FloatNetwork
+from sast_deploy.data.frames import SENSOR, checked_events
+from sast_deploy.data.options import RecordingOptions
 from sast_deploy.data.request import DataRequest
 from sast_deploy.engines import ENGINE_NAMES, EngineName
 from sast_deploy.engines.registry import LavaOptions, run_engine
 from sast_deploy.engines.stockrun import run_in_chunks
+from sast_deploy.exchange.network import ImportedNetwork, load_network
 from sast_deploy.netx.export import EXPORT, net_origin
 from sast_deploy.netx.file import NetFile, profile_of, read_net, write_net
 from sast_deploy.netx.foreign.frames import stock_frames
@@ -43,13 +47,16 @@ from sast_deploy.program.profile import Profile, load_profile
 from sast_deploy.program.program import Program
 from sast_deploy.program.record import SpikeRecord
 from sast_deploy.reports.accuracy import Accuracy
+from sast_deploy.reports.classifying import Classification, Classifier
+from sast_deploy.reports.comparing import NetComparison, Side, check_same_samples, compare_sides
 from sast_deploy.reports.inputs import Inputs, checked_labels, net_inputs
 from sast_deploy.reports.inspection import Inspection, count_saturated, inspect_net, inspect_stock
 from sast_deploy.reports.run import Execution, Report, facts_of, facts_of_stock, make_report
+from sast_deploy.reports.tracing import SampleTrace, trace_of
 from sast_deploy.verification.comparison import (
     Verification,
     blind_spots,
-    compare,
+    compare_engines,
     load_engines,
     replay,
     replay_known,
@@ -66,7 +73,10 @@ _ENGINE, _PATH, _Maybe = rules.Choice(ENGINE_NAMES), rules.Instance((str, PathLi
 _ARGUMENTS: dict[str, rules.Rule] = {
     "path": _PATH, "source": _Maybe(_PATH), "name": _Maybe(rules.Text(blank=False)), "seed": rules.SEED,
     "strict_reset": rules.Flag(), "trace": rules.Flag(), "known_answers_only": rules.Flag(),
+    "known_answers": rules.Flag(),
     "data": _Maybe(rules.Instance((DataRequest,))), "steps": _Maybe(rules.Items(rules.Text())),
+    "recordings": _Maybe(rules.Instance((RecordingOptions,))), "sensor": _Maybe(SENSOR),
+    "sample": rules.COUNT,
     "samples": _Maybe(rules.Whole(1, rules.COUNT.high)), "check": _Maybe(rules.COUNT),
     "engine": _ENGINE, "engines": rules.Items(_ENGINE, fewest=1), "overwrite": rules.Flag(),
     "lava": _Maybe(rules.Instance((LavaOptions,))), "stock": _Maybe(rules.Instance((StockUse,))),
@@ -134,8 +144,28 @@ class Net:
 
     @cached_property
     def profile(self) -> Profile:
-        """What it was compiled for. Raises NetFileError."""
-        return profile_of(self.file, self.name)
+        """What it was compiled for. Raises NetFileError; UsageError where its integers were given."""
+        found = profile_of(self.file, self.name)
+        if found is None:
+            raise UsageError("was compiled for no profile: its integers were given", where=self.name)
+        return found
+
+    @classmethod
+    def from_program(cls, program: Program, *, known_answers: bool = True) -> Net:
+        """Integers of your own as a network, exactly as they are: no profile and no compiler come into it.
+
+        known_answers: find inputs and let the specifications answer them, which `verify` and the saved file
+        need to check a machine without data; minutes for ten thousands of neurons and a thousand steps.
+
+        >>> import dataclasses
+        >>> mine = dataclasses.replace(net.program, name="mine", steps=9)
+        >>> sast.Net.from_program(mine).save("mine.net").program.steps
+        9
+        """
+        rules.refuse(rules.Instance((Program,)).problems(program, "program"), None, UsageError)
+        _check(known_answers=known_answers)
+        known = make_known_answers(program) if known_answers else None
+        return cls(NetFile(program, profile_text="", created=package_versions(), known=known))
 
     def save(self, path: File, *, overwrite: bool = False) -> Net:
         """Write the .net file, whole or not at all; the network with its path.
@@ -164,7 +194,7 @@ def load(path: File) -> Net:
 
 
 def compile(
-    network: Checkpoint | FloatNetwork | File,
+    network: Checkpoint | ImportedNetwork | FloatNetwork | File,
     profile: Profile | str = "loihi-int8",
     *,
     name: str | None = None,
@@ -176,8 +206,9 @@ def compile(
 ) -> Net:
     """Quantize a trained network for a hardware profile; floats end here.
 
-    network: a checkpoint or its path, or a FloatNetwork of your own. profile: one that ships with the
-    package, the path of a .toml, or a Profile. name: for people; default: the checkpoint's and the profile's.
+    network: a checkpoint, a network that was imported, the path of either, or a FloatNetwork. profile: one
+    that ships with the package, the path of a .toml, or a Profile. name: for people; default: the
+    checkpoint's and the profile's.
     calibrate: data to choose the integers on: a DataRequest, the checkpoint's own FrameSet, or (frames,
     labels) as `simulate` takes them, counts up to 255, half of which judge what the other half proposes;
     `steps` of calibration, default all; `seed` draws them. strict_reset: write a neuron type that stock NetX,
@@ -222,35 +253,47 @@ def compile(
 
 
 def _trained(
-    network: Checkpoint | FloatNetwork | File, source: File | None
-) -> tuple[Checkpoint | None, FloatNetwork, Path | None]:
-    """(checkpoint, the network that the compiler reads, the checkpoint's file), as far as there are any."""
+    network: Checkpoint | ImportedNetwork | FloatNetwork | File, source: File | None
+) -> tuple[Checkpoint | ImportedNetwork | None, FloatNetwork, Path | None]:
+    """(what was trained, the network that the compiler reads, the file of it), as far as there are any."""
     if isinstance(network, FloatNetwork):
         return None, network, None
-    from sast_deploy.training.checkpoint import Checkpoint, load_checkpoint, to_float_network
+    if isinstance(network, str | PathLike):
+        source, network = network, load_trained(network)
+    path = None if source is None else Path(source)
+    if isinstance(network, ImportedNetwork):
+        return network, network.network, path
+    from sast_deploy.training.checkpoint import Checkpoint, to_float_network
 
     kinds = rules.Instance((Checkpoint, FloatNetwork, str, PathLike))
     rules.refuse(kinds.problems(network, "network"), None, UsageError)
-    if not isinstance(network, Checkpoint):
-        source = network
-        network = load_checkpoint(Path(network))
-    return network, to_float_network(network), None if source is None else Path(source)
+    assert isinstance(network, Checkpoint)
+    return network, to_float_network(network), path
 
 
-def _origin(trained: Checkpoint | None, source: Path | None) -> dict[str, Any]:
+def load_trained(path: File) -> Checkpoint | ImportedNetwork:
+    """What `train`, `finetune` or `import` wrote. Raises CheckpointError."""
+    path = Path(path)
+    if path.is_file() and identify(path) == FLOAT:
+        return load_network(path)
+    from sast_deploy.training.checkpoint import load_checkpoint
+
+    return load_checkpoint(path)
+
+
+def _origin(trained: Checkpoint | ImportedNetwork | None, source: Path | None) -> dict[str, Any]:
     """What a .net file says of how its network came about."""
     if trained is None:
         return {"created": package_versions()}
+    file = {} if source is None else {"path": str(source), "digest": file_digest(source)}
+    if isinstance(trained, ImportedNetwork):
+        how = {"imported": dict(trained.source), "notes": list(trained.notes), "metrics": trained.metrics}
+    else:
+        how = {"recipe": trained.recipe.to_dict(), "seeds": trained.seeds, "metrics": trained.metrics}
     return {
-        "frames": trained.frames.to_dict(),
-        "data": trained.data.to_dict(),
-        "checkpoint": {
-            "name": trained.name,
-            **({} if source is None else {"path": str(source), "digest": file_digest(source)}),
-            "recipe": trained.recipe.to_dict(),
-            "seeds": trained.seeds,
-            "metrics": trained.metrics,
-        },
+        "frames": {} if trained.frames is None else trained.frames.to_dict(),
+        "data": {} if trained.data is None else trained.data.to_dict(),
+        "checkpoint": {"name": trained.name, **file, **how},
         "created": package_versions(),
     }
 
@@ -387,6 +430,128 @@ def _simulate_stock(
     return Simulation(results.record, report, truth)
 
 
+def trace(
+    net: Net,
+    frames: npt.ArrayLike | None = None,
+    *,
+    sample: int = 0,
+    data: DataRequest | None = None,
+    engine: EngineName = "fast",
+    lava: LavaOptions | None = None,
+    name: str = "frames",
+) -> SampleTrace:
+    """One sample step by step: inputs, every membrane potential and spike, what each step leaves as logits.
+
+    sample: its number in its own test split, in other `data`, or in `frames` of yours, which may also be one
+    sample, (time, C, H, W) or (time, n). name: what errors call the frames.
+
+    Raises as `simulate`; DataError: no sample of that number.
+
+    >>> sast.trace(net, frames, sample=1).layers[0].spikes.shape
+    (4, 2)
+    """
+    _check(net=net, engine=engine, lava=lava, sample=sample, data=data)
+    given = inputs(net, frames, data=data, name=name)
+    if sample >= len(given.frames):
+        raise DataError(f"no sample {sample}", where=name, expected=f"0 to {len(given.frames) - 1}")
+    what = name if len(given.frames) == 1 else f"sample {sample} of {given.facts['dataset'] or name}"
+    what += f", {given.ids[sample]}" if given.ids else ""
+    one = np.asarray(given.frames[sample : sample + 1])
+    record = run_engine(engine, net.program, one, trace=True, lava=lava)
+    label = None if given.labels is None else int(given.labels[sample])
+    assert record.traces is not None
+    return trace_of(net.program, one, record.traces, what, engine, label)
+
+
+def classifier(
+    net: Net,
+    *,
+    recordings: RecordingOptions | None = None,
+    engine: EngineName = "fast",
+    lava: LavaOptions | None = None,
+) -> Classifier:
+    """A network made ready to answer window after window, as from a camera: load once, ask often.
+
+    recordings: how files are read and cut, where not as the network was trained: its frame options hold.
+
+    Raises NetFileError: a network that does not say how its frames were made. UsageError: somebody else's.
+
+    >>> sast.classifier(framed).answer(events, (6, 6)).label
+    'b'
+    """
+    _check(net=net, recordings=recordings, engine=engine, lava=lava)
+    return Classifier(net.file, net.name, recordings, engine, lava)
+
+
+def classify(
+    net: Net,
+    recording: File | npt.NDArray[Any],
+    *,
+    sensor: tuple[int, int] | None = None,
+    recordings: RecordingOptions | None = None,
+    engine: EngineName = "fast",
+    lava: LavaOptions | None = None,
+) -> Classification:
+    """One recording's class, margin, and what the network says of each of its windows.
+
+    recording: a file of any format that `read_events` knows, or events with fields x, y, t, p of a `sensor`
+    (H, W). The rest as `classifier`.
+
+    Raises as `classifier`; DataError: a recording that cannot be used, no sensor.
+
+    >>> cut = sast.RecordingOptions(window_us=3)
+    >>> sast.classify(framed, events, sensor=(6, 6), recordings=cut).windows[0].length_us
+    3
+    """
+    _check(sensor=sensor)
+    ready = classifier(net, recordings=recordings, engine=engine, lava=lava)
+    if not isinstance(recording, np.ndarray):
+        _check(path=recording)
+        _refuse_idle("with a file: recordings has it", sensor=sensor)
+        return ready.classify_file(Path(recording))
+    if sensor is None:
+        raise DataError("nothing says the sensor's size", where="events", todo="give sensor=(H, W)")
+    return ready.classify(checked_events(recording, sensor), sensor)
+
+
+def compare(
+    a: Net,
+    b: Net,
+    frames: npt.ArrayLike | None = None,
+    labels: npt.ArrayLike | None = None,
+    *,
+    data: DataRequest | None = None,
+    samples: int | None = None,
+    engine: EngineName = "fast",
+    sample: int | None = None,
+    lava: LavaOptions | None = None,
+) -> NetComparison:
+    """Two networks on the same recordings: accuracies and McNemar's test, spikes of layers, SynOps.
+
+    Each network gets the recordings as frames of its own kind, or both the same `frames`. sample: whose
+    spikes are compared one by one, by its number among those compared; None: the first whose spike counts
+    differ.
+
+    Raises as `simulate`; DataError: they have not the same classes or samples.
+
+    >>> sast.compare(net, sast.compile(network, "loihi-int4"), frames, labels).other_predictions
+    0
+    """
+    _check(net=a, engine=engine, lava=lava, samples=samples, data=data)
+    _check(net=b, sample=0 if sample is None else sample)
+    if a.program.classes != b.program.classes:
+        classes = [", ".join(each.program.classes[:3]) for each in (a, b)]
+        raise DataError(f"classes {classes[1]}, ...", where=b.name, expected=f"{classes[0]}, ... of {a.name}")
+    given = [inputs(net, frames, labels, data=data, samples=samples) for net in (a, b)]
+    check_same_samples((a.name, b.name), *given)
+    runs = [simulate(net, each, engine=engine, lava=lava) for net, each in zip((a, b), given, strict=True)]
+    one, two = (
+        Side(net.name, net.program, each, run.record, run.report)
+        for net, each, run in zip((a, b), given, runs, strict=True)
+    )
+    return compare_sides(one, two, engine, sample)
+
+
 def verify(
     net: Net,
     frames: npt.ArrayLike | Inputs | None = None,
@@ -416,7 +581,7 @@ def verify(
         rows += replay_known(program, known, chosen)
     if not known_answers_only and (frames is not None or own_data is not None or net.file.data):
         given = inputs(net, frames, data=data, samples=samples)
-        rows += compare(program, given.frames, chosen, given.origin)
+        rows += compare_engines(program, given.frames, chosen, given.origin)
     if not rows:
         raise NetFileError("holds no known answers", where=net.name, todo="compile it again, or give frames")
     if known is not None and not any(row.problem for row in rows):

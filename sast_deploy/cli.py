@@ -20,19 +20,23 @@ from sast_deploy.base.streams import prepare_streams
 from sast_deploy.base.text import printable
 from sast_deploy.base.versions import missing_package
 from sast_deploy.commands.analyse import analyse_command
-from sast_deploy.commands.command import Group, forget_debug, wants_traceback
+from sast_deploy.commands.answers import Asked, answer_error, terminal
+from sast_deploy.commands.classify import classify_command
+from sast_deploy.commands.command import Group
+from sast_deploy.commands.compare_nets import compare_nets_command
 from sast_deploy.commands.compile import compile_command
 from sast_deploy.commands.data import data_group
 from sast_deploy.commands.doctor import doctor_command
 from sast_deploy.commands.evaluate import evaluate_command
 from sast_deploy.commands.finetune import finetune_command
+from sast_deploy.commands.importing import import_command
 from sast_deploy.commands.inspect import inspect_command
 from sast_deploy.commands.simulate import simulate_command
 from sast_deploy.commands.sweep import sweep_command
 from sast_deploy.commands.tables import tables_command
+from sast_deploy.commands.trace import trace_command
 from sast_deploy.commands.train import train_command
 from sast_deploy.commands.verify import verify_command
-from sast_deploy.show.terminal import Terminal
 
 NO_THREAD = "can't start new thread"  # Python's RuntimeError at a limit of the machine
 # Whatever path the system names with these, the machine is at its limit. An output on a full disk is an
@@ -55,8 +59,8 @@ Exit codes: """ + "; ".join(f"{code:d} {meaning}" for code, meaning in EXIT_CODE
 SECTIONS = {
     "Data": ("data",),
     "Train": ("train", "finetune", "evaluate"),
-    "Compile": ("compile",),
-    "Run and decide": ("simulate", "verify", "inspect"),
+    "Compile": ("import", "compile"),
+    "Run and decide": ("simulate", "classify", "verify", "inspect", "compare", "trace"),
     "Study": ("analyse", "sweep", "tables"),
     "Installation": ("doctor",),
 }
@@ -72,9 +76,13 @@ for command in (
     train_command,
     finetune_command,
     compile_command,
+    import_command,
     simulate_command,
     inspect_command,
     verify_command,
+    classify_command,
+    trace_command,
+    compare_nets_command,
     evaluate_command,
     analyse_command,
     sweep_command,
@@ -114,18 +122,18 @@ def _raise_again(unraisable: sys.UnraisableHookArgs) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run the command line; returns the exit code."""
-    forget_debug()
+    Asked.forget(arguments)
     forget_watched()
     try:
         # Not `cli.main`: that one, too, has opinions on interrupts and closed pipes.
-        with cli.make_context("sast-deploy", list(arguments)) as context, observe(Terminal()):
+        with cli.make_context("sast-deploy", list(arguments)) as context, observe(terminal()):
             result = cli.invoke(context)
         sys.stdout.flush()
         return int(result) if isinstance(result, int) else Exit.OK
     except click.exceptions.Exit as done:
         return done.exit_code
     except (Exception, KeyboardInterrupt) as error:
-        return _complain(*explain(error))
+        return _complain(error, *explain(error))
 
 
 def explain(error: BaseException) -> tuple[str, int]:
@@ -158,8 +166,9 @@ def _is_torch_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def _complain(message: str, code: int) -> int:
-    if wants_traceback():
+def _complain(error: BaseException, message: str, code: int) -> int:
+    if Asked.debug:
         traceback.print_exc()
+    answer_error(error, message, code)
     print(f"error: {printable(message)}", file=sys.stderr, flush=True)
     return code

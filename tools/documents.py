@@ -51,7 +51,7 @@ FLOW = (
     ("engines", "run_vectorised"),
     ("engines", "run_fast"),
     ("engines", "run_lava"),
-    ("verification", "compare"),
+    ("verification", "compare_engines"),
     ("reports", "count_operations"),
     ("reports", "make_report"),
 )

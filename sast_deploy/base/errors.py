@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
+from typing import ClassVar
 
 from sast_deploy.base.text import printable
 
@@ -57,6 +58,7 @@ class SastError(Exception):
     """
 
     exit_code: int = Exit.BAD_INPUT
+    parts: ClassVar[tuple[str, ...]] = ("what", "where", "expected", "todo")
 
     def __init__(
         self,
@@ -69,6 +71,8 @@ class SastError(Exception):
         parts = [_cut(what), f"expected {_cut(expected)}" if expected else "", todo or ""]
         message = printable(" ".join("; ".join(filter(None, parts)).split()))
         super().__init__(f"{printable(where)}: {message}" if where is not None else message)
+        self.what, self.expected, self.todo = what, expected, todo
+        self.where = None if where is None else str(where)
 
 
 def _cut(text: str) -> str:
@@ -102,6 +106,10 @@ class CompileError(SastError):
 
 class NetFileError(SastError):
     """A .net file that is missing, corrupt, truncated, foreign or altered."""
+
+
+class ExchangeError(SastError):
+    """A network of another framework, or for one, that cannot be read or expressed."""
 
 
 class OutputError(SastError):

@@ -237,6 +237,13 @@ def with_origin(text: str, origin: Origin) -> str:
     return json.dumps({**json.loads(text), ORIGIN_KEY: origin}, indent=2) + "\n"
 
 
+def json_array(origin: Origin) -> Any:
+    """What made an .npz, as its ORIGIN_MEMBER."""
+    import numpy as np
+
+    return np.array(json.dumps(origin))
+
+
 def _read_npz(path: Path) -> Found:
     import numpy as np
 

@@ -24,6 +24,7 @@ from sast_deploy.base.rules import (
     Choice,
     Flag,
     Instance,
+    Maybe,
     Problem,
     Rule,
     Sizes,
@@ -133,7 +134,7 @@ class Settings:
     def __post_init__(self) -> None:
         """Refuse fields that break their rules; lists become tuples, tables the settings that they hold."""
         for name, rule in ruled(type(self)).items():
-            found = getattr(self, name)
+            found, rule = getattr(self, name), rule.rule if isinstance(rule, Maybe) else rule
             if isinstance(found, list):
                 object.__setattr__(self, name, tuple(found))
             elif isinstance(rule, Nested) and isinstance(found, Mapping):

@@ -6,7 +6,7 @@ carry the rest, so that real and integer weights of a layer see the same kind of
     u_t = alpha * u_{t-1} + A x_t + b - theta * s_{t-1}           reset "subtract", "after-leak"
     u_t = alpha * (u_{t-1} - theta * s_{t-1}) + A x_t + b         reset "subtract", "before-leak"
     u_t = alpha * u_{t-1} * (1 - s_{t-1}) + A x_t + b             reset "zero"
-    s_t = u_t >= theta,    logits = W_out * mean_t(s_t) + b_out
+    s_t = u_t >= theta (or u_t > theta),    logits = W_out * mean_t(s_t) + b_out
 
 What else a FloatNetwork may have is refused: recurrence, delays, current filters, leaks that differ within a
 layer, a last layer that spikes.
@@ -142,6 +142,6 @@ def _spike(
             u = alpha * u + current[:, t]
         else:
             u = alpha * u + current[:, t] - theta * s
-        s = (u >= theta).astype(np.float32)
+        s = (u >= theta if network.comparison == ">=" else u > theta).astype(np.float32)
         spikes[:, t] = s
     return spikes

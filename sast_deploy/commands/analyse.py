@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sast_deploy.base.errors import Exit, UsageError
+from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import command
 from sast_deploy.commands.options import (
     COUNT,
@@ -78,7 +79,7 @@ def analyse_command(
     from sast_deploy.data.request import load_recorded
     from sast_deploy.netx.export import FRAMES
     from sast_deploy.studies.analysis.duel import compare, tell_apart
-    from sast_deploy.studies.analysis.files import analysis_origin, planned, write_analysis
+    from sast_deploy.studies.analysis.files import analysis_facts, analysis_origin, planned, write_analysis
     from sast_deploy.studies.analysis.study import measure
     from sast_deploy.studies.analysis.tables import print_analyses
     from sast_deploy.training.batches import pick_device
@@ -110,5 +111,7 @@ def analyse_command(
         results[name] = {"path": str(place), **found}
     comparisons, apart = compare(predictions)
     violated = print_analyses(results, comparisons, apart, out)
-    out.print(*(f"wrote {each}" for each in write_analysis(results, comparisons, path, made)))
+    files = write_analysis(results, comparisons, path, made)
+    out.print(*(f"wrote {each}" for each in files))
+    answer({"files": files, "violated": violated, **analysis_facts(results, comparisons)})
     return Exit.CHECK_FAILED if violated else Exit.OK

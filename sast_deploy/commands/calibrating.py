@@ -10,6 +10,7 @@ from sast_deploy.commands.options import SEED, console, option, titled
 if TYPE_CHECKING:
     from sast_deploy.data import FrameSet
     from sast_deploy.data.request import DataRequest
+    from sast_deploy.exchange.network import ImportedNetwork
     from sast_deploy.training.checkpoint import Checkpoint
 
 calibration_options = titled(
@@ -27,12 +28,14 @@ calibration_options = titled(
 )  # fmt: skip
 
 
-def calibration_frames(path: Path, trained: Checkpoint, wanted: DataRequest) -> FrameSet:
+def calibration_frames(path: Path, trained: Checkpoint | ImportedNetwork, wanted: DataRequest) -> FrameSet:
     """The samples to calibrate with; says what they are. Raises DataError."""
+    from sast_deploy.calibration.data import own_recordings
     from sast_deploy.data.request import load_recorded
 
-    found, out = load_recorded(path, trained.data, trained.frames, wanted), console()
+    data, frames = own_recordings(trained)
+    found, out = load_recorded(path, data, frames, wanted), console()
     out.print(f"calibration data: training samples of {found.info.provenance}")
-    if found.info.unlike(trained.data):
+    if found.info.unlike(data):
         out.print("WARNING: not the frames it was trained on: validation samples may be training samples")
     return found

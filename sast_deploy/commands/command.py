@@ -1,64 +1,39 @@
-"""Commands as click runs them here: help under titles, `--debug` everywhere, "did you mean"."""
+"""Commands as click runs them here: help under titles, the same flags everywhere, "did you mean"."""
 
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
 
-from sast_deploy.base.errors import Exit
-from sast_deploy.commands.options import Several, Titled
+from sast_deploy.base.errors import Exit, UsageError
+from sast_deploy.commands.answers import FLAGS, flags
+from sast_deploy.commands.options import Titled
+from sast_deploy.commands.several import spread
 
-
-class _Debug:
-    """Whether --debug was given; set while click parses, read when an error is shown."""
-
-    on = False
-
-
-def wants_traceback() -> bool:
-    """Whether the command line that ran last had --debug."""
-    return _Debug.on
-
-
-def forget_debug() -> None:
-    """Before a new command line is parsed."""
-    _Debug.on = False
-
-
-def _set_debug(_context: click.Context, _parameter: click.Parameter, value: bool) -> None:
-    _Debug.on |= value  # the group may have it, or the command
-
-
-def _debug_option() -> click.Option:
-    return click.Option(
-        ["--debug"],
-        is_flag=True,
-        is_eager=True,
-        expose_value=False,
-        callback=_set_debug,
-        help="Show the traceback behind an error.",
-    )
-
-
+ONCE_FILES = ("inspect", "tables")  # whose --json took the name of a file
 HELP = {"help_option_names": ["-h", "--help"]}  # click keeps the option of the first context it sees
 
 
 class Command(click.Command):
-    """A command that takes --debug; its options stand under their titles, its example below."""
+    """A command that takes all FLAGS; its options stand under their titles, its example below."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **{"context_settings": HELP, **settings})
-        self.params.append(_debug_option())
+        self.params += flags(*FLAGS)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Click's, with options of several values."""
-        for parameter in self.get_params(ctx):
-            if isinstance(parameter, Several):
-                args = parameter.spread(args)
-        return super().parse_args(ctx, args)
+        """Click's, with options of several values; refuses the --json FILE of before. Raises UsageError."""
+        for word, value in itertools.pairwise(args):
+            if word == "--json" and value.endswith(".json") and self.name in ONCE_FILES:
+                todo = f"-o {value} writes that file"
+                raise UsageError(f"--json {value}", expected="--json alone, for standard output", todo=todo)
+        if self.name in ONCE_FILES and ["--json", "-"] in [args[k : k + 2] for k in range(len(args))]:
+            args = [each for each in args if each != "-"]  # which was standard output
+        return super().parse_args(ctx, spread(self.get_params(ctx), args))
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Each title in the order in which it first comes; what has none last."""
@@ -75,7 +50,7 @@ class Command(click.Command):
 
 
 class Group(click.Group):
-    """A group of commands: takes --debug before the command's name, too; alone it shows its help.
+    """A group of commands: takes all FLAGS before the command's name, too; alone it shows its help.
 
     sections: title -> names of its commands, for the help; None: as click lists them.
     """
@@ -84,7 +59,7 @@ class Group(click.Group):
         self, *arguments: Any, sections: Mapping[str, tuple[str, ...]] | None = None, **settings: Any
     ) -> None:
         super().__init__(*arguments, **{"context_settings": HELP, **settings})
-        self.params.append(_debug_option())
+        self.params += flags(*FLAGS)
         self.sections = sections
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

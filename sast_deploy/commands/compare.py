@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 
 from sast_deploy.base.errors import Exit, UsageError
+from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import command
 from sast_deploy.commands.options import COUNT, OUTPUT, PATH, SEED, console, refuse_ignored
 from sast_deploy.commands.shared import overwrite_option
@@ -64,4 +66,10 @@ def compare_command(
     out.print(result.title, "", likeness_table(result), "", *result.verdict())
     draw(result, output, made)
     out.print(f"wrote {output}")
+    rows = [{**asdict(row), "ratio": row.ratio, "ok": row.ok} for row in result.rows]
+    alike = ("matched_cosine", "count_correlation", "map_correlation")
+    answer({
+        "title": result.title, "ok": result.ok, "recordings": len(result.numbers), "rows": rows,
+        **{name: getattr(result, name) for name in alike}, "picture": output,
+    })  # fmt: skip
     return Exit.OK if result.ok else Exit.CHECK_FAILED

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sast_deploy.base.errors import UsageError
+from sast_deploy.commands.answers import answer
 from sast_deploy.commands.calibrating import calibration_frames, calibration_options
 from sast_deploy.commands.command import command
 from sast_deploy.commands.options import OUTPUT, PATH, console, option, refuse_ignored, titled
@@ -53,25 +54,25 @@ def compile_command(
     output: Path | None,
     overwrite: bool,
 ) -> None:
-    """Quantize CHECKPOINT for a hardware profile and export it as a NetX HDF5 file.
+    """Quantize CHECKPOINT, or what import wrote, for a hardware profile and export it as a NetX HDF5 file.
 
     With --calibrate, scales, clipping, rounding, biases and thresholds are chosen on what the integer layers
-    really send, fitted to the samples it was trained on and judged on those its training held out.
+    really send, fitted to the samples it was trained on and judged on those its training held out; of an
+    imported network, half of the training samples judge.
     """
     from sast_deploy import api
     from sast_deploy.base.files import input_digest
     from sast_deploy.calibration import STEPS, ordered_steps
     from sast_deploy.netx.export import FRAMES, Export, calibration_origin, compile_origin
     from sast_deploy.program.profile import load_profile
-    from sast_deploy.show.compilation import print_compilation
-    from sast_deploy.training.checkpoint import load_checkpoint
+    from sast_deploy.show.compilation import compilation_facts, print_compilation
 
     if calibrate is None:
         alone = ("calibrate_steps", "seed", *FOLDERS)
         refuse_ignored(alone, "without --calibrate", "add --calibrate DATASET")
     if calibrate == "":
         raise UsageError("no name", where="--calibrate", expected="a data set, normally the checkpoint's own")
-    profile, trained, out = load_profile(profile_name), load_checkpoint(checkpoint), console()
+    profile, trained, out = load_profile(profile_name), api.load_trained(checkpoint), console()
     out.print(f"{checkpoint} -> {profile.name}: {profile.description}")
     named = STEPS if calibrate_steps is None else [step.strip() for step in calibrate_steps.split(",")]
     steps = ordered_steps(named)
@@ -94,3 +95,4 @@ def compile_command(
     assert net.compilation is not None
     print_compilation(net.file, net.compilation, net.calibrated, out)
     out.print(f"wrote {written}")
+    answer({"net": written, **compilation_facts(net.file, net.compilation, net.calibrated)})

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from sast_deploy.base.text import percent
+from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import Group, command
 from sast_deploy.commands.compare import compare_command
-from sast_deploy.commands.options import COUNT, OUTPUT, PATH, SEED, console
+from sast_deploy.commands.options import COUNT, OUTPUT, PATH, SEED, console, refuse_ignored
+from sast_deploy.commands.recordings import recording_table
 from sast_deploy.commands.shared import data_options, frame_options
 
 if TYPE_CHECKING:
@@ -19,23 +21,38 @@ if TYPE_CHECKING:
 
 
 
+NOT_OF_FILES = (
+    "dataset", "data_root", "holdout", "holdout_seed", "cache_dir", "steps", "binning", "encoding", "clip",
+    "size", "duration_us", "window_us", "stride_us",
+)  # fmt: skip
+
+
 @click.group("data", cls=Group, short_help="Look at, simulate and compare recordings.")
 def data_group() -> None:
     """Look at recordings, simulate N-MNIST, compare simulated with real recordings."""
 
 
 @command(
-    "info", "Samples, classes, events and density of a data set.",
+    "info", "Samples, classes, events and density of a data set; or what recordings hold.",
     "sast-deploy data info --dataset auto",
+    "sast-deploy data info recording.aedat4 events.csv --columns x,y,t,p",
     of=data_group,
 )
+@click.argument("files", type=PATH, nargs=-1)
 @data_options("auto")
 @frame_options
-def info_command(data: DataRequest, frames: FrameOptions) -> None:
-    """Show what a data set holds once it is frames: samples, classes, events, density, clipping."""
+def info_command(files: tuple[Path, ...], data: DataRequest, frames: FrameOptions) -> None:
+    """Show what a data set holds once it is frames: samples, classes, events, density, clipping.
+
+    With FILES, what each recording is: format, events, sensor, duration, polarities, and all that is odd.
+    """
     from sast_deploy.data import describe
     from sast_deploy.show.blocks import Table
 
+    if files:
+        refuse_ignored(NOT_OF_FILES, "with FILES: recordings are looked at, no data set")
+        recording_table(files, data.recordings, console())
+        return
     data.refuse_idle()
     framed, out = data.load(frames), console()
     out.print(framed.info.provenance)
@@ -51,6 +68,7 @@ def info_command(data: DataRequest, frames: FrameOptions) -> None:
     out.print(Table("samples of each class", ("split", *framed.info.classes), classes, left=1))
     if framed.info.missing_classes:
         out.print(f"classes without samples: {', '.join(framed.info.missing_classes)}")
+    answer({"data": framed.info, "frames": framed.options, "sensor": framed.sensor, "splits": found})
 
 
 @command(
@@ -79,6 +97,7 @@ def simulate_command(mnist_dir: Path, output: Path, n_train: int, n_test: int, s
     out = console()
     out.print(f"wrote {n_train} + {n_test} SIMULATED recordings to {root}")
     out.print(f"load them with --dataset nmnist-simulated --data-root {root}")
+    answer({"folder": root, "train": n_train, "test": n_test, "seed": seed})
 
 
 data_group.add_command(compare_command)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from sast_deploy.base.errors import Exit
+from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import command
 from sast_deploy.commands.options import console
 
@@ -20,4 +23,5 @@ def doctor_command() -> int:
 
     checks = diagnose()
     print_checks(checks, console())
+    answer({"healthy": healthy(checks), "checks": [{**asdict(each), "state": each.state} for each in checks]})
     return Exit.OK if healthy(checks) else Exit.ENVIRONMENT

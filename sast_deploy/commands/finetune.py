@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sast_deploy.base.errors import UsageError
+from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import command
 from sast_deploy.commands.options import (
     PATH,
@@ -21,7 +22,15 @@ from sast_deploy.commands.options import (
     titled,
 )
 from sast_deploy.commands.shared import DEVICE, data_options
-from sast_deploy.commands.training import CHANGES, changed, claim, parse_changes, training_output, written
+from sast_deploy.commands.training import (
+    CHANGES,
+    changed,
+    claim,
+    parse_changes,
+    training_facts,
+    training_output,
+    written,
+)
 
 if TYPE_CHECKING:
     from sast_deploy.data.request import DataRequest
@@ -103,3 +112,4 @@ def finetune_command(
     if not result.already_finished:
         out.print(*finetuning_lines(result.checkpoint))
     out.print(written(result.path, result.already_finished))
+    answer(training_facts(result))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sast_deploy.base.errors import Exit
+from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import command
 from sast_deploy.commands.options import COUNT, OUTPUT, PATH, console, option, refuse_ignored, titled
 from sast_deploy.commands.shared import DATA_OPTIONS, data_options, overwrite_option
@@ -32,8 +33,7 @@ if TYPE_CHECKING:
 )
 @titled(
     "Output",
-    option("--json", "json_path", type=OUTPUT,
-           help="Write everything as JSON too; -: to stdout, instead of the text."),
+    option("-o", "--output", type=OUTPUT, help="Write everything to this JSON file, too."),
 )  # fmt: skip
 @overwrite_option("the JSON file")
 @data_options(None)
@@ -41,7 +41,7 @@ def inspect_command(
     net: Path,
     samples: int | None,
     fail_on_limits: bool,
-    json_path: Path | None,
+    output: Path | None,
     overwrite: bool,
     data: DataRequest,
 ) -> int:
@@ -52,7 +52,7 @@ def inspect_command(
     """
     from sast_deploy import api
     from sast_deploy.base.files import input_digest, write_text
-    from sast_deploy.base.outputs import STDOUT, check_output, with_origin
+    from sast_deploy.base.outputs import check_output, with_origin
     from sast_deploy.base.reading.files import identify
     from sast_deploy.netx.export import FRAMES
     from sast_deploy.netx.program_group import EXPECTED
@@ -64,12 +64,12 @@ def inspect_command(
         refuse_ignored(DATA_OPTIONS, "without --samples: no data are looked at", "add --samples N")
     identify(net, EXPECTED)  # what is wrong with the file comes first
     made = inspection_origin(input_digest(net), samples, data)
-    if json_path in (None, STDOUT):
-        refuse_ignored(["overwrite"], "without --json FILE")
+    if output is None:
+        refuse_ignored(["overwrite"], "without -o FILE")
 
     def check() -> None:
-        if json_path not in (None, STDOUT):
-            check_output(json_path, INSPECTION, made, inputs=(net,), overwrite=overwrite, option="--json")
+        if output is not None:
+            check_output(output, INSPECTION, made, inputs=(net,), overwrite=overwrite)
 
     check()
     loaded, inputs = api.load(net), None
@@ -78,12 +78,10 @@ def inspect_command(
         made[FRAMES] = inputs.facts["frame_digest"]
         check()
     found = api.inspect(loaded, inputs)
-    text, out = with_origin(found.to_json(), made), console()
-    if json_path == STDOUT:
-        click.echo(text, nl=False)
-    else:
-        if json_path is not None:
-            write_text(json_path, text)
-            out.print(f"wrote {json_path}")
-        print_inspection(found, out)
+    out = console()
+    if output is not None:
+        write_text(output, with_origin(found.to_json(), made))
+        out.print(f"wrote {output}")
+    print_inspection(found, out)
+    answer(found.to_dict())
     return Exit.CHECK_FAILED if fail_on_limits and broken_limits(found.limits) else Exit.OK

@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from sast_deploy.base.errors import UsageError
+from sast_deploy.commands.answers import Asked
 
 if TYPE_CHECKING:
     from sast_deploy.show.blocks import Out
@@ -21,6 +22,7 @@ PATH = click.Path(path_type=Path)  # an input, or where inputs and caches lie
 OUTPUT = click.Path(path_type=Path)  # what a command writes: it calls `outputs.check_output` before any work
 SEED = click.IntRange(0, 2**63 - 1)
 COUNT = click.IntRange(1, 2**31 - 1)
+INDEX = click.IntRange(0, 2**31 - 1)
 
 
 class Finite(click.FloatRange):
@@ -44,32 +46,15 @@ class Titled(click.Option):
     title = ""
 
 
-class Several(Titled):
-    """An option of one or more values: `--hidden 256 128`, or `--hidden 256 --hidden 128`.
-
-    All words up to the next option are its values, so its command takes nothing but options.
-    """
-
-    def spread(self, words: list[str]) -> list[str]:
-        """A command line's words with the option's name before each of its values, as click reads it."""
-        found: list[str] = []
-        within = False
-        for word in words:
-            another = within and not word.startswith("-")
-            within = another or word.partition("=")[0] in self.opts
-            found += [self.opts[0], word] if another and found[-1] not in self.opts else [word]
-        return found
-
-
 def titled(title: str, *options: Callable[[Any], Any]) -> Callable[[Function], Function]:
-    """These options, made by `option`, under this title in the help."""
+    """These options, made by `option`, under this title in the help, but those that have one already."""
 
     def decorate(function: Function) -> Function:
         for each in reversed(options):
             each(function)
             made = parameters_of(function)[-1]
             assert isinstance(made, Titled)
-            made.title = title
+            made.title = made.title or title
         return function
 
     return decorate
@@ -78,11 +63,6 @@ def titled(title: str, *options: Callable[[Any], Any]) -> Callable[[Function], F
 def option(*names: str, **settings: Any) -> Callable[[Function], Function]:
     """As `click.option`."""
     return click.option(*names, cls=Titled, **settings)
-
-
-def several(*names: str, type: Any, **settings: Any) -> Callable[[Function], Function]:
-    """As `option`, of one or more values of a type: `Several`."""
-    return click.option(*names, cls=Several, type=type, multiple=True, metavar="N ...", **settings)
 
 
 def gathered(
@@ -125,7 +105,9 @@ def refuse_ignored(names: Iterable[str], reason: str, todo: str = "leave it out"
 
 
 def console() -> Out:
-    """Standard output, on which a name is never markup and no number is cut."""
+    """Standard output: no name is markup, no number is cut. Silent with --json and --quiet."""
     from sast_deploy.show.blocks import Out
 
-    return Out()
+    out = Out()
+    out.quiet = Asked.json or Asked.quiet
+    return out

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from sast_deploy import api
 from sast_deploy.base.errors import DataError, Exit, about
 from sast_deploy.base.files import file_digest, input_digest, write_text
-from sast_deploy.base.outputs import NPZ, ORIGIN_MEMBER, check_output, with_origin
+from sast_deploy.base.outputs import NPZ, ORIGIN_MEMBER, check_output, json_array, with_origin
+from sast_deploy.commands.answers import answer
 from sast_deploy.commands.options import console, refuse_ignored
 from sast_deploy.commands.own_frames import Wanted
 from sast_deploy.commands.shared import DATA_OPTIONS
@@ -52,8 +50,9 @@ def simulate_ours(path: Path, wanted: Wanted) -> int:
     print_report(run.report, out)
     write_text(report, with_origin(run.report.to_json(), made))
     if spikes is not None:
-        write_npz(spikes, {**_arrays(run), ORIGIN_MEMBER: np.array(json.dumps(made))})
+        write_npz(spikes, {**_arrays(run), ORIGIN_MEMBER: json_array(made)})
     out.print(*(f"wrote {each}" for each in (report, spikes) if each is not None))
+    answer({"kind": "ours", **run.report.to_dict(), "report": report, "spikes": spikes})
     return Exit.CHECK_FAILED if run.report.run.difference else Exit.OK
 
 

@@ -19,13 +19,14 @@ from sast_deploy.commands.options import (
     refuse_ignored,
     titled,
 )
+from sast_deploy.commands.recordings import RECORDING_OPTIONS, recording_options, recordings_of
 
 if TYPE_CHECKING:
     from sast_deploy.data.options import FrameOptions
     from sast_deploy.data.request import DataRequest
     from sast_deploy.engines.registry import LavaOptions
 
-FOLDERS = ("data_root", "holdout", "holdout_seed", "cache_dir")
+FOLDERS = ("data_root", "holdout", "holdout_seed", "cache_dir", *RECORDING_OPTIONS)
 DATA_OPTIONS = ("dataset", *FOLDERS)
 LAVA_OPTIONS = ("batch", "stall", "timeout")
 
@@ -33,7 +34,7 @@ LAVA_OPTIONS = ("batch", "stall", "timeout")
 def _request(**values: Any) -> DataRequest:
     from sast_deploy.data.request import DataRequest
 
-    return DataRequest(**values)
+    return DataRequest(recordings=recordings_of(values), **values)
 
 
 def data_options(default: str | None) -> Callable[[Function], Function]:
@@ -41,8 +42,8 @@ def data_options(default: str | None) -> Callable[[Function], Function]:
     otherwise = f"default {default}" if default else "default: the one it was trained on"
     dataset = option(
         "--dataset", default=default, metavar="NAME",
-        help="nmnist, auto, digits-saccade, nmnist-simulated, dvsgesture, cifar10dvs or "
-        f"tonic:<ClassName>; {otherwise}.",
+        help="nmnist, auto, digits-saccade, nmnist-simulated, dvsgesture, cifar10dvs, "
+        f"tonic:<ClassName>, or folder:PATH for recordings of your own; {otherwise}.",
     )  # fmt: skip
     first = "" if default else "the one it was trained from, else "
     return gathered("data", _request, "Data", dataset, *_folders(first))
@@ -66,6 +67,7 @@ def _folders(first: str) -> tuple[Callable[[Any], Any], ...]:
         ),
         option("--holdout-seed", type=SEED, help="Seed of that split; default 0."),
         option("--cache-dir", type=PATH, help="Of frames; else $SAST_CACHE_DIR or ~/.cache/sast-deploy."),
+        *recording_options,
     )  # fmt: skip
 
 
@@ -101,8 +103,6 @@ def _lava_options(**values: Any) -> LavaOptions:
 STALL = option("--stall", type=SECONDS, default=120.0, show_default=True, help="Seconds of silence: hung.")
 TIMEOUT = option("--timeout", type=SECONDS, help="Seconds that Lava may take in all; default: no limit.")
 BATCH = option("--batch", type=COUNT, help="Samples per Lava batch; default: what fits memory.")
-
-
 DEVICE = option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
     help="auto: CUDA where there is one.",

@@ -12,13 +12,14 @@ import numpy as np
 from sast_deploy.base.errors import UsageError
 from sast_deploy.base.files import input_digest
 from sast_deploy.base.outputs import NPZ, ORIGIN_MEMBER, check_output
+from sast_deploy.commands.answers import answer
 from sast_deploy.commands.options import console
 from sast_deploy.commands.own_frames import Wanted
 from sast_deploy.engines.stockrun import run_in_chunks, write_npz
 from sast_deploy.netx.foreign.frames import StockFrames, load_array, stock_frames
 from sast_deploy.netx.foreign.lava_range import StockProgram
 from sast_deploy.netx.foreign.reader import read_stock
-from sast_deploy.show.stock import print_stock_run
+from sast_deploy.show.stock import layer_facts, meaning, print_stock_run
 
 
 def simulate_stock(path: Path, wanted: Wanted) -> None:
@@ -43,6 +44,13 @@ def simulate_stock(path: Path, wanted: Wanted) -> None:
     )
     print_stock_run(stock, results, inputs.notes, out)
     out.print(f"wrote {output}")
+    answer({
+        "kind": "stock", "net": path, "samples": len(inputs), "steps": inputs.use.steps,
+        "engine": wanted.engine, "seconds": seconds, "latency": stock.net.latency,
+        "notes": (*inputs.notes, *stock.net.notes), "layers": layer_facts(stock, results),
+        "logits_are": meaning(results), "logits": results.logits,
+        "program_digest": stock.program.digest(), "spikes": output,
+    })  # fmt: skip
 
 
 def _load(path: Path, wanted: Wanted) -> tuple[StockProgram, StockFrames]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sast_deploy.base.errors import Exit
+from sast_deploy.commands.answers import answer, terminal
 from sast_deploy.commands.command import command
 from sast_deploy.commands.options import COUNT, OUTPUT, PATH, console, refuse_ignored
 from sast_deploy.commands.study_schema import SCHEMA
@@ -48,7 +49,6 @@ def sweep_command(
     """See `help` above."""
     from sast_deploy.base.outputs import check_output_folder
     from sast_deploy.base.progress import observe
-    from sast_deploy.show.terminal import Terminal
     from sast_deploy.studies.sweep.study import load_study
     from sast_deploy.studies.sweep.sweep import plan, sweep
 
@@ -58,12 +58,19 @@ def sweep_command(
     runs = output or Path("runs") / wanted.name
     out = console()
     if dry_run:
-        _print_plan(wanted, plan(wanted, runs), runs, out)
+        missing = plan(wanted, runs)
+        _print_plan(wanted, missing, runs, out)
+        done = sum(not stages for stages in missing.values())
+        answer({"folder": runs, "runs": len(missing), "finished": done, "missing": missing, "failures": {}})
         return 0
     check_output_folder(runs)
     workers = _workers(address, jobs)
-    with observe(Terminal(out)):
+    with observe(terminal(out)):
         outcome = sweep(wanted, runs, workers)
+    answer({
+        "folder": runs, "runs": len(wanted.runs), "finished": outcome.finished, "missing": {},
+        "failures": outcome.failures,
+    })  # fmt: skip
     return _print_outcome(outcome, wanted, runs, out)
 
 

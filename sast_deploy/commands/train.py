@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import command
 from sast_deploy.commands.network import network_options
 from sast_deploy.commands.options import SEED, SHARE, console, gathered, option, refuse_ignored, titled
 from sast_deploy.commands.shared import DEVICE, data_options, frame_options
-from sast_deploy.commands.training import CHANGES, changed, claim, training_output, written
+from sast_deploy.commands.training import CHANGES, changed, claim, training_facts, training_output, written
 
 if TYPE_CHECKING:
     from sast_deploy.data import FrameOptions
@@ -85,6 +86,7 @@ def train_command(
     warning = tail_warning(result.checkpoint.recipe, *rates)
     if warning:
         out.print(warning)
+    answer(training_facts(result, warning))
 
 
 def _described(recipe: Recipe) -> str:

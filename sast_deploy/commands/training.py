@@ -13,6 +13,7 @@ from sast_deploy.commands.options import OUTPUT, Function, option, titled
 
 if TYPE_CHECKING:
     from sast_deploy.finetuning.recipe import FineRecipe
+    from sast_deploy.training.loop import TrainResult
     from sast_deploy.training.recipes import Recipe
 
 R = TypeVar("R", "Recipe", "FineRecipe")
@@ -73,6 +74,16 @@ def claim(path: Path, run: Mapping[str, Any], inputs: Iterable[Path] = ()) -> No
 
     held = RunFiles(path).claim(resume=run["resume"], overwrite=run["overwrite"], inputs=inputs)
     click.get_current_context().with_resource(held)
+
+
+def training_facts(result: TrainResult, warning: str | None = None) -> dict[str, Any]:
+    """What --json says of a training."""
+    made = result.checkpoint
+    return {
+        "checkpoint": result.path, "already_finished": result.already_finished, "name": made.name,
+        "network": made.network, "recipe": made.recipe, "frames": made.frames, "data": made.data,
+        "seeds": made.seeds, "metrics": made.metrics, "warning": warning,
+    }  # fmt: skip
 
 
 def written(path: Path, already_finished: bool) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sast_deploy.base.errors import Exit
+from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import command
 from sast_deploy.commands.options import COUNT, PATH, console, option, refuse_ignored, titled
 from sast_deploy.commands.shared import DATA_OPTIONS, STALL, TIMEOUT, data_options, lava_options
@@ -72,4 +73,5 @@ def verify_command(
         known_answers_only=known_answers_only, lava=lava,
     )  # fmt: skip
     print_verification(loaded.name, loaded.file, found, console())
+    answer({"net": net, "ok": found.ok, "rows": found.rows, "unseen": found.unseen})
     return Exit.OK if found.ok else Exit.CHECK_FAILED

@@ -99,7 +99,8 @@ def compile_network(
 
 class _Builder:
     def __init__(self, network: FloatNetwork, profile: Profile, choices: Mapping[int, LayerChoice]) -> None:
-        self.network, self.profile, self.choices = network, profile.obeying(network.reset_order), choices
+        self.network, self.choices = network, choices
+        self.profile = profile.obeying(network.reset_order, network.comparison)
         self.losses: list[tuple[float, float]] = []  # share clipped and rms error of each weighted layer
         self.warnings: list[str] = []
         self.notes: list[str] = []
@@ -135,6 +136,16 @@ class _Builder:
         elif trained.reset_order != rules.reset_order:
             given = f"trained with reset {trained.reset_order}, but this profile has {rules.reset_order}"
             self.warnings.append(given)
+        if trained.comparison == ">" != rules.comparison and not self._stricter:
+            what = 'a membrane potential that meets its threshold does not fire, but this profile has ">="'
+            self.warnings.append(f"trained so that {what}")
+
+    @property
+    def _stricter(self) -> int:
+        """What makes u >= vth + it the same as u > vth; 0 where other values would change with vth."""
+        rules = self.profile.arithmetic
+        exact = rules.reset == "zero" and self.profile.grid == 1
+        return int(exact and self.network.comparison == ">" != rules.comparison)
 
     def _layer(self, layer: FloatLayer, index: int) -> Layer:
         where, choice = f"layer {index}", self.choices.get(index)
@@ -176,7 +187,7 @@ class _Builder:
         scaling, weight = choice.scaling, choice.weights(real, self.profile)
         back = quantize(_recurrent(layer), scaling.factor, scaling.exponent, self.profile.weight_max)
         whole = np.hstack([weight.reshape(len(weight), -1), back])
-        vth = choice.lsbs(theta, choice.vth, self.profile)
+        vth = choice.lsbs(theta, choice.vth, self.profile) + (self._stricter if choice.vth is None else 0)
         bias = choice.lsbs(layer.bias, choice.bias, self.profile)
         self._note(where, rows, whole, scaling)
         self._check_neurons(whole, vth, bias, theta, where)

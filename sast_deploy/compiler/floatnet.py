@@ -9,7 +9,7 @@ leak kappa, at step t:
     u_t = alpha * u_{t-1} + c_t + b - theta * s_{t-1}        reset "subtract", "after-leak"
     u_t = alpha * (u_{t-1} - theta * s_{t-1}) + c_t + b      reset "subtract", "before-leak"
     u_t = alpha * u_{t-1} * (1 - s_{t-1}) + c_t + b          reset "zero"
-    s_t = (u_t >= theta)
+    s_t = (u_t >= theta)                                     comparison ">="; or (u_t > theta)
 
     m_t = alpha * m_{t-1} + c_t + b                          with a readout, whose alpha is 1 by default
     logits = m_T / T                                         decoding "last" without leak: a mean
@@ -33,7 +33,7 @@ import numpy.typing as npt
 
 from sast_deploy.base.rules import INT32, Choice, Floats, Ints, Items, Whole
 from sast_deploy.base.settings import check_fields
-from sast_deploy.program.fixedpoint import RESET_ORDERS, RESETS, check_order
+from sast_deploy.program.fixedpoint import COMPARISONS, RESET_ORDERS, RESETS, check_order
 from sast_deploy.program.program import (
     DECODINGS,
     SIZE_MAX,
@@ -226,7 +226,8 @@ class FloatNetwork:
     neurons without leak 1), and a wrong one changes every spike without a word. input_clip: the count that
     training scaled to 1.0. input_max: the largest count of a frame; None: input_clip. classes: the label of
     each logit; None: "0", "1", ... reset: "subtract" or "zero", what it was trained with; a profile's own may
-    differ. reset_order: whether "subtract" acts "after-leak" or "before-leak"; frameworks differ.
+    differ. reset_order: whether "subtract" acts "after-leak" or "before-leak"; frameworks differ. comparison:
+    whether a membrane potential ">=" or ">" the threshold fires.
 
     Raises ValueError.
 
@@ -244,6 +245,7 @@ class FloatNetwork:
     classes: tuple[str, ...]
     reset: Annotated[str, Choice(RESETS)]
     reset_order: Annotated[str, Choice(RESET_ORDERS)]
+    comparison: Annotated[str, Choice(COMPARISONS)]
 
     def __init__(
         self,
@@ -256,6 +258,7 @@ class FloatNetwork:
         classes: Iterable[str] | None = None,
         reset: str = "subtract",
         reset_order: str = "after-leak",
+        comparison: str = ">=",
     ) -> None:
         shape = tuple(np.atleast_1d(np.asarray(input_shape)).tolist())
         largest = input_clip if input_max is None else input_max
@@ -264,7 +267,7 @@ class FloatNetwork:
         _keep(
             self, layers=tuple(layers), input_shape=(*shape, 1, 1) if len(shape) == 1 else shape,
             steps=_plain(steps), alpha=alpha, input_clip=_plain(input_clip), input_max=_plain(largest),
-            classes=classes, reset=reset, reset_order=reset_order,
+            classes=classes, reset=reset, reset_order=reset_order, comparison=comparison,
         )  # fmt: skip
         check_order(reset, reset_order)
         self._check_layers()

@@ -10,8 +10,8 @@ import numpy as np
 
 from sast_deploy.data.cache import CODEC_VERSION, SPLITS, Entry, FrameCache, digest_of
 from sast_deploy.data.frameset import DataInfo, FrameSet, FrameSplit, SplitSummary, describe
-from sast_deploy.data.options import FrameOptions
-from sast_deploy.data.readers.sources import find_source
+from sast_deploy.data.options import FrameOptions, RecordingOptions
+from sast_deploy.data.readers.sources import FOLDER, find_source
 from sast_deploy.data.recordings import Source
 from sast_deploy.data.split import Holdout, stratified_split
 
@@ -20,6 +20,7 @@ __all__ = [
     "FrameOptions",
     "FrameSet",
     "FrameSplit",
+    "RecordingOptions",
     "SplitSummary",
     "describe",
     "load_frames",
@@ -37,13 +38,15 @@ def load_frames(
     cache_dir: Path | None = None,
     download: bool = True,
     splits: Collection[str] = SPLITS,
+    recordings: RecordingOptions | None = None,
 ) -> FrameSet:
     """Frames of a data set, from the cache where they are there, else built, checked and cached.
 
     Args:
         dataset: "nmnist" (real, never anything else), "auto" (real N-MNIST where it is on the disk, else
             "digits-saccade"), "digits-saccade", "nmnist-simulated", "dvsgesture", "cifar10dvs",
-            or "tonic:<ClassName>" for any tonic set of (x, y, t, p) events with class labels.
+            "tonic:<ClassName>" for any tonic set of (x, y, t, p) events with class labels, or "folder:PATH"
+            for recordings of your own (docs/recordings.md).
         options: see FrameOptions.
         data_root: folder of the recordings; default $SAST_DATA_ROOT, else ./data.
         holdout: fraction of each class held out as test split, for data sets without one.
@@ -51,6 +54,7 @@ def load_frames(
         cache_dir: default $SAST_CACHE_DIR, else ~/.cache/sast-deploy.
         download: fetch recordings that are nowhere; False where a file, not a person, names the data set.
         splits: whose frames are wanted; another one has labels and ids, and no frames.
+        recordings: how those of a folder are read and cut; None: as RecordingOptions().
 
     Raises:
         DataError: no such data set, recordings that cannot be used, no test split.
@@ -60,13 +64,15 @@ def load_frames(
     449
     """
     cache = FrameCache(cache_dir)
-    source = find_source(dataset, data_root, cache.folder, download)
+    source = find_source(dataset, data_root, cache.folder, download, recordings)
     if options.size is None:
         options = replace(options, size=source.default_size)
     split = Holdout(holdout, holdout_seed)
     signature = _signature(source, options, split)
     entry = cache.find(signature, splits) or _built(cache, signature, source, options, split)
-    return _frame_set(dataset, source, entry, split)
+    if dataset.startswith(FOLDER) and recordings is None:
+        recordings = RecordingOptions()
+    return _frame_set(dataset, source, entry, split, recordings)
 
 
 def _built(
@@ -83,7 +89,7 @@ def _built(
             recordings = source.open()
             if source.downloads:  # before a recording is read
                 signature = _signature(source, options, split)
-            entry = build(cache, signature, recordings, options, split, source.root)
+            entry = build(cache, signature, recordings, options, split, source.place)
     return entry
 
 
@@ -92,14 +98,16 @@ def _signature(source: Source, options: FrameOptions, split: Holdout) -> str:
     return digest_of({"dataset": source.dataset, "files": source.signature(), **shaping})
 
 
-def _frame_set(requested: str, source: Source, entry: Entry, split: Holdout) -> FrameSet:
+def _frame_set(
+    requested: str, source: Source, entry: Entry, split: Holdout, recordings: RecordingOptions | None
+) -> FrameSet:
     train, test = (_frame_split(entry, name) for name in SPLITS)
     classes = tuple(entry.meta["classes"])
     trained = set(train.labels.tolist())
     info = DataInfo(
         requested=requested,
         dataset=source.dataset,
-        provenance=source.provenance,
+        provenance="; ".join(filter(None, (source.provenance, entry.meta.get("remark")))),
         simulated=source.simulated,
         root=str(source.root.absolute()),
         n_train=len(train),
@@ -109,6 +117,7 @@ def _frame_set(requested: str, source: Source, entry: Entry, split: Holdout) -> 
         holdout=split.fraction,
         holdout_seed=split.seed if split.fraction is not None else None,
         frame_digest=entry.meta["digest"],
+        recordings=recordings,
     )
     options = FrameOptions.from_dict(entry.meta["options"])
     channels, height, width = entry.meta["test"]["shape"][2:]

@@ -62,9 +62,14 @@ def split_recordings(
         )
     if not 0.0 < split.fraction < 1.0:
         raise DataError(f"--holdout {split.fraction:g}", expected="a share between 0 and 1, both excluded")
-    parts = stratified_split([each.label for each in recordings.train], split.fraction, split.seed)
+    whole: dict[str, list[Recording]] = {}  # parts of a recording are never on both sides
+    for each in recordings.train:
+        whole.setdefault(each.source or each.id, []).append(each)
+    groups = list(whole.values())
+    parts = stratified_split([group[0].label for group in groups], split.fraction, split.seed)
     return {
-        name: tuple(recordings.train[i] for i in part) for name, part in zip(SPLITS, parts, strict=True)
+        name: tuple(each for i in part for each in groups[i])
+        for name, part in zip(SPLITS, parts, strict=True)
     }
 
 
@@ -82,6 +87,8 @@ def build(
         for name in SPLITS:
             meta[name] = _write_split(folder, name, parts[name], recordings, binner, content)
         shaping = {"codec": CODEC_VERSION, "options": meta["options"], **split.to_dict()}
+        if recordings.remark:
+            meta["remark"] = recordings.remark
         meta["digest"] = digest_of({**shaping, "content": content.hexdigest()})
         write_meta(folder, meta)
         return cache.store(signature, meta["digest"], folder)

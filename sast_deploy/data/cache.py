@@ -62,8 +62,8 @@ INDEX = Table({"digest": _DIGEST}, open=True)
 META = Table({
     "format_version": Whole(1, FORMAT_VERSION), "digest_of_rest": _DIGEST, "digest": _DIGEST,
     "options": FrameOptions.rule(), "classes": Items(Text(1024), 1, MAX_CLASSES),
-    **dict.fromkeys(SPLITS, _SPLIT),
-})  # fmt: skip
+    "remark": Text(4096), **dict.fromkeys(SPLITS, _SPLIT),
+}, ("remark",))  # fmt: skip
 
 
 def digest_of(value: Any) -> str:

@@ -27,16 +27,18 @@ from sast_deploy.data.options import FrameOptions
 
 Frames = NDArray[np.uint8]
 POLARITIES = 2
-_SENSOR = Items(Whole(1, 1 << 16), 2, 2)
+SENSOR = Items(Whole(1, 1 << 16), 2, 2)
 
 
 def frames_from_events(
-    events: NDArray[Any], sensor: tuple[int, int], options: FrameOptions | None = None
+    events: NDArray[Any], sensor: tuple[int, int], options: FrameOptions | None = None,
+    place: tuple[int, int] | None = None,
 ) -> Frames:
     """Events of one recording -> counts (time, 2, H, W), uint8, as `options` say (default: FrameOptions()).
 
     events: structured, in order of time, with fields x, y (pixels), t (microseconds) and p (0 OFF, 1 ON) of
-    any integer type, as tonic gives them. sensor: (height, width) in pixels.
+    any integer type, as tonic gives them. sensor: (height, width) in pixels. place: of a window, as `windows`
+    gives it, (start, length) in microseconds: binning "time" divides it; None: the recording's own span.
 
     Raises DataError: no events, other fields, off the sensor, back in time; frames larger than the sensor.
 
@@ -44,17 +46,25 @@ def frames_from_events(
     >>> sast.frames_from_events(events, (1, 2), sast.FrameOptions(steps=2)).tolist()
     [[[[0, 0]], [[1, 0]]], [[[0, 1]], [[0, 0]]]]
     """
+    refuse(Maybe(Instance((FrameOptions,))).problems(options, "options"), None, DataError)
+    found = checked_events(events, sensor)
+    binner = Binner(sensor, options or FrameOptions())
+    frames = np.empty(binner.shape, np.uint8)
+    binner.from_events(found, frames, "events", place)
+    return frames
+
+
+def checked_events(events: NDArray[Any], sensor: tuple[int, int]) -> Events:
+    """Somebody's events as dtype EVENT. Raises DataError: other fields, values off the sensor, none."""
     names = getattr(events, "dtype", np.dtype(int)).names or ()
     if not {*FIELDS} <= {*names} or events.ndim != 1:
         raise DataError(
             f"fields {', '.join(names) or 'none'}", where="events", expected="one row of x, y, t, p"
         )
-    refuse(_SENSOR.problems(sensor, "sensor"), None, DataError)
-    refuse(Maybe(Instance((FrameOptions,))).problems(options, "options"), None, DataError)
-    binner = Binner(sensor, options or FrameOptions())
-    frames = np.empty(binner.shape, np.uint8)
-    binner.from_events(to_events(events, "events"), frames, "events")
-    return frames
+    refuse(SENSOR.problems(sensor, "sensor"), None, DataError)
+    found = to_events(events, "events")
+    check_events(found, sensor, "events")
+    return found
 
 
 class Binner:
@@ -88,12 +98,23 @@ class Binner:
         self._by_time = options.binning == "time"
         self._duration = options.duration_us or 0
 
-    def from_events(self, events: Events, out: Frames, where: Path | str) -> int:
-        """Check `events` (dtype EVENT) and write their frames to `out`; returns the number of events."""
+    def from_events(
+        self, events: Events, out: Frames, where: Path | str, place: tuple[int, int] | None = None
+    ) -> int:
+        """Check `events` (dtype EVENT) and write their frames to `out`; returns the number of events.
+
+        place: start and length of the window that they are, in microseconds; None: from the first event on.
+        """
         check_events(events, self.sensor, where)
         planes, rows, columns = self._places
         places = planes[events["p"]] + rows[events["y"]] + columns[events["x"]]
-        _count(places, events["t"], self._by_time, self._duration, self._clip, self._steps(out))
+        first, duration = place or (int(events["t"][0]), self._duration)
+        if place is not None and self._duration:
+            raise DataError(
+                f"duration_us = {self._duration} for windows of {duration} us", where=where,
+                expected="one of them",
+            )
+        _count(places, events["t"], first, self._by_time, duration, self._clip, self._steps(out))
         return len(events)
 
     def from_nmnist(self, data: bytes, out: Frames, where: Path | str) -> int:
@@ -137,19 +158,23 @@ def _count_nmnist(
         previous = time
         n += 1
     if n:
-        _count(places[:n], times[:n], by_time, duration, clip, out)
+        _count(places[:n], times[:n], times[0], by_time, duration, clip, out)
     return n
 
 
 @compiled()
-def _count(places: Any, times: Any, by_time: bool, duration: int, clip: int, out: Any) -> None:
+def _count(
+    places: Any, times: Any, first: int, by_time: bool, duration: int, clip: int, out: Any
+) -> None:
     """Count events (in order of time, each at its place) into out (steps, places), stopping at clip.
+
+    first: when the first step begins, no later than the first event.
 
     Steps only ever grow: the next one is looked for from the last, which saves a division an event.
     """
-    n, steps, first = len(times), out.shape[0], times[0]
+    n, steps = len(times), out.shape[0]
     if duration > 0:
-        n = np.searchsorted(times, first + duration)
+        n = int(np.searchsorted(times, first + duration))
     span = n
     if by_time:
         span = duration if duration > 0 else times[n - 1] - first + 1

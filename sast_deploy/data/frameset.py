@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,8 @@ from sast_deploy.base.errors import DataError
 from sast_deploy.base.eventframes import EventFrames
 from sast_deploy.base.progress import track
 from sast_deploy.base.rules import COUNT, FRACTION, SEED, Items, Maybe, Text
-from sast_deploy.base.settings import Settings
-from sast_deploy.data.options import MAX_CLASSES, FrameOptions
+from sast_deploy.base.settings import Nested, Settings
+from sast_deploy.data.options import MAX_CLASSES, FrameOptions, RecordingOptions
 
 DESCRIBE_CHUNK = 512  # samples looked at in one go, so that a large set never sits in memory
 
@@ -54,7 +54,7 @@ class FrameSplit:
 
 
 @dataclass(frozen=True)
-class DataInfo(Settings, called="data info", error=DataError):
+class DataInfo(Settings, called="data info", error=DataError, later={"recordings": None}):
     """Where the frames come from; written into checkpoints, .net files and reports.
 
     Fields:
@@ -69,6 +69,7 @@ class DataInfo(Settings, called="data info", error=DataError):
         holdout, holdout_seed: fraction and seed of the test split taken from the training recordings;
             None where the data set has its own test split.
         frame_digest: SHA-256 over the recordings' content and everything else that shapes the frames.
+        recordings: how recordings of one's own were read and cut; None for all other data sets.
 
     >>> data.info.dataset
     'tiny'
@@ -86,6 +87,12 @@ class DataInfo(Settings, called="data info", error=DataError):
     holdout: Annotated[float | None, Maybe(FRACTION)]
     holdout_seed: Annotated[int | None, Maybe(SEED)]
     frame_digest: Annotated[str, Text(128)]
+    recordings: Annotated[RecordingOptions | None, Maybe(Nested(RecordingOptions))] = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; without `recordings` where there are none, as before there were any."""
+        values = super().to_dict()
+        return {key: each for key, each in values.items() if key != "recordings" or each is not None}
 
     def unlike(self, trained: DataInfo) -> str | None:
         """None for the very frames of `trained`, both splits alike; else what that means for a test."""

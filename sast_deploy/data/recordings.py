@@ -23,11 +23,15 @@ FrameOne = Callable[["Recording", "Binner", "Frames"], tuple[int, bytes]]
 
 @dataclass(frozen=True)
 class Recording:
-    """One recording: `id` unique in its data set, `label` index of its class, `index` for the reader."""
+    """One recording: `id` unique in its data set, `label` index of its class, `index` for the reader.
+
+    source: what it is a part of, all of which lie in one split; "": of nothing.
+    """
 
     id: str
     label: int
     index: int = 0
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class Recordings:
         frame: writes one recording's frames to an array; returns (number of events, SHA-256 of its content).
             Raises DataError for a recording that cannot be used.
         threads: how many threads may call `frame` at once.
+        remark: what is to be known of them beside their source's provenance.
     """
 
     sensor: tuple[int, int]
@@ -49,6 +54,7 @@ class Recordings:
     test: tuple[Recording, ...] | None
     frame: FrameOne
     threads: int = 1
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,11 @@ class Source:
     simulated: bool = False
     default_size: tuple[int, int] | None = None
     downloads: ClassVar[bool] = False  # whether `open` may change the files
+
+    @property
+    def place(self) -> Path:
+        """What errors name."""
+        return self.root
 
     def signature(self) -> str:
         """Digest of the names, sizes and times of its files; changes when any file changes."""

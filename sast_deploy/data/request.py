@@ -11,7 +11,8 @@ from typing import Any
 from sast_deploy.base.errors import DataError, NetFileError, OwnTestSplitError, UsageError, about
 from sast_deploy.data import DataInfo, FrameOptions, FrameSet, load_frames
 from sast_deploy.data.cache import SPLITS, notice
-from sast_deploy.data.readers.sources import EMBEDDED
+from sast_deploy.data.options import RecordingOptions
+from sast_deploy.data.readers.sources import EMBEDDED, FOLDER, folder_place
 from sast_deploy.netx.file import NetFile
 
 
@@ -21,7 +22,7 @@ class DataRequest:
 
     dataset: name, as `load_frames` takes it. data_root: folder of the recordings. holdout: share of each
     class held out for testing, where there is no test split; holdout_seed: of that split. cache_dir: of
-    frames.
+    frames. recordings: how those of a folder are read and cut.
 
     >>> sast.DataRequest("nmnist", holdout=0.2).identity(None)
     {'data': 'nmnist', 'folder': None, 'holdout': 0.2, 'holdout seed': 0}
@@ -32,6 +33,14 @@ class DataRequest:
     holdout: float | None = None
     holdout_seed: int | None = None
     cache_dir: Path | None = None
+    recordings: RecordingOptions | None = None
+
+    def __post_init__(self) -> None:
+        """A folder is known by its name and its root, whichever way it was given. Raises DataError."""
+        if self.dataset is not None and self.dataset.startswith(FOLDER):
+            name, root = folder_place(self.dataset, self.data_root)
+            object.__setattr__(self, "dataset", name)
+            object.__setattr__(self, "data_root", root)
 
     def load(
         self, options: FrameOptions, *, download: bool = True, splits: Collection[str] = SPLITS
@@ -40,13 +49,16 @@ class DataRequest:
         return load_frames(
             self.dataset or "auto", options, data_root=self.data_root, holdout=self.holdout,
             holdout_seed=self.holdout_seed or 0, cache_dir=self.cache_dir, download=download,
-            splits=splits,
+            splits=splits, recordings=self.recordings,
         )  # fmt: skip
 
     def refuse_idle(self) -> None:
         """Refuse what the data set makes no use of. Raises UsageError."""
         if self.dataset == EMBEDDED and self.data_root is not None:
             raise UsageError(f"--data-root with {EMBEDDED}, which lies in no folder", todo="leave it out")
+        if self.recordings is not None and not (self.dataset or "").startswith(FOLDER):
+            what = f"{self.dataset or 'auto'} with options of one's own recordings"
+            raise UsageError(what, expected=f"--dataset {FOLDER}PATH", todo="leave them out")
         if self.holdout is None and self.holdout_seed is not None:
             raise UsageError("--holdout-seed without --holdout", todo="add --holdout SHARE, or leave it out")
 
@@ -57,11 +69,14 @@ class DataRequest:
         if recorded is not None and folder == os.path.realpath(recorded.root):
             folder = None
         seed = None if asked.holdout is None else asked.holdout_seed or 0
-        return {"data": asked.dataset, "folder": folder, "holdout": asked.holdout, "holdout seed": seed}
+        found = {"data": asked.dataset, "folder": folder, "holdout": asked.holdout, "holdout seed": seed}
+        return found if asked.recordings is None else {**found, "recordings": asked.recordings.to_dict()}
 
     def completed(self, recorded: DataInfo) -> DataRequest:
         """With what was recorded in place of None: the data set, and for that one its holdout and seed."""
         asked = replace(self, dataset=self.dataset or recorded.dataset)
+        if (asked.dataset or "").startswith(FOLDER) and self.recordings is None:
+            asked = replace(asked, recordings=recorded.recordings)  # another folder is read alike
         if asked.dataset != recorded.dataset or self.holdout is not None:
             return asked
         seed = recorded.holdout_seed if self.holdout_seed is None else self.holdout_seed

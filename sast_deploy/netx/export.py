@@ -8,19 +8,19 @@ from typing import Any
 
 from sast_deploy.base.errors import NetFileError, OutputError, SastError
 from sast_deploy.base.outputs import Found, Kind, Origin, check_output
-from sast_deploy.netx.file import NetFile, is_export, read_net, write_net
-from sast_deploy.program.profile import Profile, parse_profile
+from sast_deploy.netx.file import NetFile, is_export, profile_of, read_net, write_net
+from sast_deploy.program.profile import Profile
 
 FRAMES = "frames"  # of an origin: the digest of what its data became, known once they are framed
 
 
 def compile_origin(
-    checkpoint: str | None, profile: Profile, strict_reset: bool, calibration: Mapping[str, Any]
+    checkpoint: str | None, profile: Profile | None, strict_reset: bool, calibration: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What a .net file depends on. checkpoint: digest. calibration: `calibration_origin`, or {}."""
     return {
         "checkpoint": checkpoint,
-        "profile": [profile.name, profile.digest],
+        "profile": "none" if profile is None else [profile.name, profile.digest],
         "strict reset": strict_reset,
         "calibration": "none",
         **calibration,
@@ -37,10 +37,10 @@ def calibration_origin(data: str, steps: Iterable[str], seed: int, profile: Prof
 
 
 def net_origin(net: NetFile) -> dict[str, Any]:
-    """What made a network of ours; without a checkpoint it is known by its program. Raises ProfileError."""
-    profile = parse_profile(net.profile_text, where=net.program.name)
+    """What made a network of ours; without a checkpoint it is known by its program. Raises NetFileError."""
+    profile = profile_of(net, net.program.name)
     found, added = net.calibration, {}
-    if found:
+    if found and profile is not None:
         steps = [step["name"] for step in found["steps"]]
         added = calibration_origin(found["data"]["requested"], steps, found["seed"], profile)
         added[FRAMES] = found["data"]["frame_digest"]

@@ -43,11 +43,12 @@ Json = Mapping[str, Any]
 class NetFile:
     """Everything a .net file carries.
 
-    profile_text: the TOML the program was compiled with. frames, data, checkpoint, calibration, created:
-    JSON-able dictionaries (frame options; the data set; checkpoint name, digest, recipe, seeds and metrics;
-    steps, samples and data of a calibration, else empty; versions). strict_reset: the neuron type is one
-    that stock NetX refuses. known: inputs with their answers; `compile` always adds them. covered: whether a
-    digest covers all of this, as in files since format version 2, and not the program alone.
+    profile_text: the TOML the program was compiled with; empty where its integers were given. frames, data,
+    checkpoint, calibration, created: JSON-able dictionaries (frame options; the data set; checkpoint name,
+    digest, recipe, seeds and metrics; steps, samples and data of a calibration, else empty; versions).
+    strict_reset: the neuron type is one that stock NetX refuses. known: inputs with their answers; `compile`
+    always adds them. covered: whether a digest covers all of this, as in files since format version 2, and
+    not the program alone.
     """
 
     program: Program
@@ -62,18 +63,20 @@ class NetFile:
     covered: bool = True
 
 
-def profile_of(net: NetFile, where: Path | str) -> Profile:
-    """The profile that a file was compiled with, with the order of the reset that its program has.
+def profile_of(net: NetFile, where: Path | str) -> Profile | None:
+    """The profile that a file was compiled with, as its network completes it; None where integers were given.
 
     Raises:
         NetFileError: its text is no profile, or has other rules than the program.
     """
+    if not net.profile_text:
+        return None
     try:
         found = parse_profile(net.profile_text, where=f"{where} /sast/profile")
-        found = found.obeying(net.program.arithmetic.reset_order)
     except ProfileError as error:
         raise NetFileError(str(error), todo=RECOMPILE) from error
-    if found.arithmetic != net.program.arithmetic:
+    rules = net.program.arithmetic
+    if (found := found.obeying(rules.reset_order, rules.comparison)).arithmetic != rules:
         refuse(where, "/sast/profile has other rules than the program")
     return found
 
@@ -95,7 +98,8 @@ def write_net(path: Path, net: NetFile) -> None:
         put(sast, "format", FORMAT)
         put(sast, "format_version", FORMAT_VERSION)
         put(sast, "strict_reset", net.strict_reset)
-        put(sast, "profile", net.profile_text)
+        if net.profile_text:  # HDF5 has no empty texts
+            put(sast, "profile", net.profile_text)
         for name in NET_FILE.fields:
             put(sast, name, json.dumps(getattr(net, name), sort_keys=True))
         put(sast, "program_digest", net.program.digest())
@@ -176,7 +180,7 @@ def _read(file: h5py.File, path: Path) -> NetFile:
     # Last, since the other digests say where.
     if covered and sast_digest(sast) != text(sast, DIGEST):
         refuse(path, "was altered: /sast does not match its digest")
-    profile = text(sast, "profile")
+    profile = text(sast, "profile") if "profile" in sast else ""
     return NetFile(program, profile, **facts, strict_reset=bool(strict), known=known, covered=covered)
 
 

@@ -30,6 +30,9 @@ class QFormat(Checked):
 
     bits: total width, sign included (Q8.8 is 16 bits, Q4.4 is 8).
     fraction_bits: how many of them lie behind the binary point; the value is integer / 2**fraction_bits.
+
+    >>> str(sast.QFormat(16, 8)), sast.QFormat(16, 8).high
+    ('Q8.8', 32767)
     """
 
     bits: Annotated[int, Whole(2, 32)]
@@ -71,7 +74,11 @@ class Arithmetic(Checked):
 
     state: format of the membrane potential. weight_bits: signed width of every weight;
     profiles have 2 to 8. reset_order: whether "subtract" takes the threshold off "after-leak" or
-    "before-leak"; of "zero" there is one kind only, called "after-leak".
+    "before-leak"; of "zero" there is one kind only, called "after-leak". All values of the others:
+    ROUNDINGS, OVERFLOWS, COMPARISONS, RESETS of this module.
+
+    >>> sast.Arithmetic(sast.QFormat(24, 0), 8, "wrap", "toward-zero", "floor", ">", "zero").reset_order
+    'after-leak'
     """
 
     added_later: ClassVar[frozenset[str]] = frozenset({"reset_order"})

@@ -18,7 +18,7 @@ from sast_deploy.base.reading import Expected
 from sast_deploy.base.reading.documents import TOML_BYTES, parse_toml, read_toml
 from sast_deploy.base.rules import Choice, Maybe, Number, Problem, Table, Text, Whole, refuse, shown
 from sast_deploy.base.settings import Checked, ruled
-from sast_deploy.program.fixedpoint import RESET_ORDERS, Arithmetic, QFormat, check_order
+from sast_deploy.program.fixedpoint import COMPARISONS, RESET_ORDERS, Arithmetic, QFormat, check_order
 
 EXPECTED = Expected("a TOML profile", ProfileError)
 
@@ -27,9 +27,10 @@ EXPECTED = Expected("a TOML profile", ProfileError)
 class Profile(Checked):
     """One target's integer formats and rules.
 
-    arithmetic: what simulators obey. reset_order: of a reset by subtraction, or None: the network's own, see
-    `obeying`. weight_scale, clipping, exponent_min, exponent_max, headroom, grid,
-    accumulator_bits and excess: what the compiler obeys. text: the TOML as read, kept for the .net file.
+    arithmetic: what simulators obey. reset_order (of a reset by subtraction), comparison: as the TOML has
+    them, or None: the network's own, see `obeying`. weight_scale, clipping, exponent_min, exponent_max,
+    headroom, grid, accumulator_bits and excess: what the compiler obeys. text: the TOML as read, kept for the
+    .net file.
 
     >>> sast.load_profile("loihi-int4").weight_max
     7
@@ -48,12 +49,18 @@ class Profile(Checked):
     excess: Annotated[str, Choice(("refuse", "rescale"))]
     text: Annotated[str, Text(TOML_BYTES, without="")]
     reset_order: Annotated[str | None, Maybe(Choice(RESET_ORDERS))] = None
+    comparison: Annotated[str | None, Maybe(Choice(COMPARISONS))] = None
 
-    def obeying(self, order: str) -> Profile:
-        """With this order of a reset by subtraction in its arithmetic, where its TOML leaves that open."""
-        if self.arithmetic.reset != "subtract" or self.reset_order is not None:
-            return self
-        return replace(self, arithmetic=replace(self.arithmetic, reset_order=order))
+    def obeying(self, order: str, comparison: str = COMPARISONS[0]) -> Profile:
+        """With a network's order of a reset by subtraction, and its comparison, where the TOML leaves them
+        open.
+        """
+        rules = self.arithmetic
+        if rules.reset == "subtract" and self.reset_order is None:
+            rules = replace(rules, reset_order=order)
+        if self.comparison is None:
+            rules = replace(rules, comparison=comparison)
+        return replace(self, arithmetic=rules)
 
     @property
     def digest(self) -> str:
@@ -113,7 +120,7 @@ LAYOUT: Mapping[str, Mapping[str, str]] = {
     "spike": {"comparison": "comparison"},
     "reset": {"kind": "reset", "order": "reset_order", "delay": "delay"},
 }  # fmt: skip
-OPTIONAL = {"order"}  # keys
+OPTIONAL = {"order", "comparison"}  # keys
 NARROWER = {
     "weight_bits": Whole(2, 8), "bits": Whole(2, 24), "fraction_bits": Whole(0, 23), "delay": Whole(1, 1),
 }  # fmt: skip
@@ -133,8 +140,9 @@ def _parsed(raw: Mapping[str, Any], text: str, where: str) -> Profile:
     values |= {"name": raw["name"], "description": raw["description"], "text": text}
     values["headroom"] = float(values["headroom"])
     values["state"] = _made(QFormat, values)
-    order = values["reset_order"] or RESET_ORDERS[0]
-    values["arithmetic"] = _made(Arithmetic, {**values, "reset_order": order})
+    open_ones = {"reset_order": RESET_ORDERS[0], "comparison": COMPARISONS[0]}
+    own = {name: values[name] or default for name, default in open_ones.items()}
+    values["arithmetic"] = _made(Arithmetic, {**values, **own})
     made: Profile = _made(Profile, values)
     return made
 

@@ -150,6 +150,10 @@ class Dense(Checked, Flattens):
     delay: steps from spike to synapse, (1,), (in,) or (out, in).
     recurrent: weights (out, out) of the layer's own spikes of the step before, or None.
     reset_offset: see Program.reset_interval.
+
+    >>> one = np.ones(1, np.int32)
+    >>> sast.Dense(np.eye(3, dtype=np.int32), bias=0 * one, vth=64 * one, weight_exp=6, v_decay=128 * one).vth
+    array([64], dtype=int32)
     """
 
     kind: ClassVar[str] = "dense"
@@ -172,6 +176,12 @@ class Conv2d(Checked, Convolves):
 
     weight: (O, I/groups, kH, kW). bias, vth, v_decay, u_decay: (O,), per channel, or (1,).
     stride, padding, dilation: (rows, columns). delay: (1,). The rest as in Dense.
+
+    >>> one = np.ones(1, np.int32)
+    >>> parameters = dict(bias=0 * one, vth=64 * one, weight_exp=6, v_decay=128 * one, groups=1)
+    >>> square = dict(stride=(2, 2), padding=(1, 1), dilation=(1, 1))
+    >>> sast.Conv2d(np.ones((4, 2, 3, 3), np.int32), **parameters, **square).out_shape((2, 34, 34))
+    (4, 17, 17)
     """
 
     kind: ClassVar[str] = "conv"
@@ -199,6 +209,9 @@ class SumPool(Checked, Pools):
     """Sums of windows of `kernel` (rows, columns), stride = kernel: shift(sum, exponent); no neurons.
 
     exponent: 0 for the sum; -n for the average over 2**n, with the shift's rounding.
+
+    >>> sast.SumPool((2, 2)).out_shape((4, 17, 17))
+    (4, 8, 8)
     """
 
     kind: ClassVar[str] = "pool"
@@ -208,7 +221,11 @@ class SumPool(Checked, Pools):
 
 @dataclass(frozen=True, eq=False)
 class Upsample(Checked, Upsamples):
-    """Nearest neighbour: out[c, y, x] = in[c, y // fH, x // fW] with `factors` (fH, fW); no neurons."""
+    """Nearest neighbour: out[c, y, x] = in[c, y // fH, x // fW] with `factors` (fH, fW); no neurons.
+
+    >>> sast.Upsample((2, 2)).out_shape((4, 8, 8))
+    (4, 16, 16)
+    """
 
     kind: ClassVar[str] = "upsample"
     exponent: ClassVar[int] = 0
@@ -225,6 +242,9 @@ class Readout(Checked, Flattens):
     times the number of steps). Without leak and filter the last m is the sum of all that arrived.
 
     weight (classes, in), bias (classes,), delay (1,), v_decay, u_decay: (1,) or (classes,); int32.
+
+    >>> sast.Readout(np.eye(3, dtype=np.int32), bias=np.zeros(3, np.int32), weight_exp=0).sums
+    True
     """
 
     kind: ClassVar[str] = "readout"

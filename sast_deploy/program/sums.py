@@ -6,7 +6,7 @@ Products run in float64 where no partial sum reaches 2**53, so that they are exa
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from sast_deploy.program.fixedpoint import shift_array
 from sast_deploy.program.geometry import taps
 from sast_deploy.program.program import (
     Conv2d,
+    Convolves,
     Dense,
     Int32Array,
     Program,
@@ -49,12 +50,12 @@ def weighted_sums(layer: Weighted, x: Int64Array, weight: Int32Array) -> Int64Ar
     return real_sums(layer, x.astype(exact), weight.astype(exact)).astype(np.int64)
 
 
-def real_sums(layer: Weighted, x: npt.NDArray[Any], weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def real_sums(layer: Any, x: npt.NDArray[Any], weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """`weighted_sums` in the arrays' own floating-point type, rounded as that type rounds.
 
-    weight: real weights of the layer's shape; only the geometry is the layer's.
+    layer: any with this geometry, integer or real. weight: real weights of its shape.
     """
-    if isinstance(layer, Conv2d):
+    if isinstance(layer, Convolves):
         return _convolve(layer, x, weight)
     return np.asarray(x.reshape(len(x), -1) @ weight.T)
 
@@ -62,11 +63,22 @@ def real_sums(layer: Weighted, x: npt.NDArray[Any], weight: npt.NDArray[Any]) ->
 def resampled(layer: Resampling, x: npt.NDArray[np.integer[Any]], rounding: str) -> Int64Array:
     """Copies, or shift(sum of every window, exponent): integers (..., C, H, W) -> int64 (..., *out_shape)."""
     if isinstance(layer, Upsample):
-        return x.astype(np.int64).repeat(layer.factors[1], axis=-1).repeat(layer.factors[0], axis=-2)
+        return copied(layer, x.astype(np.int64))
+    return shift_array(window_sums(layer, x, np.int64), layer.exponent, rounding)
+
+
+def window_sums(layer: Any, x: npt.NDArray[Any], kind: npt.DTypeLike) -> npt.NDArray[Any]:
+    """The sum of every window of a pool, of type `kind`: (..., C, H, W) -> (..., *out_shape)."""
     (height, width), (rows, columns) = layer.kernel, layer.out_shape(x.shape[-3:])[1:]
     whole = x[..., : rows * height, : columns * width]
-    windows = whole.reshape(*x.shape[:-2], rows, height, columns, width).sum(axis=(-3, -1), dtype=np.int64)
-    return shift_array(windows, layer.exponent, rounding)
+    return np.asarray(
+        whole.reshape(*x.shape[:-2], rows, height, columns, width).sum(axis=(-3, -1), dtype=kind)
+    )
+
+
+def copied(layer: Any, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Copies of every value: (..., C, H, W) -> (..., *out_shape)."""
+    return x.repeat(layer.factors[1], axis=-1).repeat(layer.factors[0], axis=-2)
 
 
 def transposed(layer: Resampling, x: npt.NDArray[np.integer[Any]], in_shape: Shape) -> Int64Array:
@@ -92,7 +104,7 @@ def _exact_type(weight: Int32Array, x: Int64Array) -> type[np.float64] | type[np
     return np.float64 if weighted_bound(weight, largest) < FLOAT64_EXACT else np.int64
 
 
-def _convolve(layer: Conv2d, x: npt.NDArray[Any], weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _convolve(layer: Any, x: npt.NDArray[Any], weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """One matrix product for every tap of the kernel, with the inputs that lie under it."""
     n, channels = x.shape[:2]
     out_channels, *size = layer.out_shape(x.shape[1:])
@@ -125,18 +137,27 @@ def layer_inputs(
     return found
 
 
-def sums_over_time(layer: Weighted, train: Int64Array, weight: Int32Array) -> Int64Array:
-    """a_t without recurrence, delays applied: (samples, time, *in_shape) -> (samples, time, neurons)."""
+def sums_over_time(
+    layer: Any,
+    train: npt.NDArray[Any],
+    weight: npt.NDArray[Any],
+    product: Callable[[Any, Any, Any], npt.NDArray[Any]] = weighted_sums,
+) -> npt.NDArray[Any]:
+    """a_t without recurrence, delays applied: (samples, time, *in_shape) -> (samples, time, neurons).
+
+    product: `weighted_sums` for integers, `real_sums` for real numbers.
+    """
     samples, steps, *in_shape = train.shape
-    total: Int64Array | None = None
+    total: npt.NDArray[Any] | None = None
     for delay in np.unique(layer.delay):
         late = np.zeros_like(train)
         if delay < steps:
             late[:, delay:] = train[:, : steps - delay]
         delayed = np.where(layer.delay == delay, weight, 0) if len(np.unique(layer.delay)) > 1 else weight
-        part = weighted_sums(layer, late.reshape(-1, *in_shape), delayed).reshape(samples, steps, -1)
+        part = product(layer, late.reshape(-1, *in_shape), delayed).reshape(samples, steps, -1)
         total = part if total is None else total + part
-    return np.zeros((samples, steps, len(weight)), np.int64) if total is None else total
+    assert total is not None  # a layer has one delay at least
+    return total
 
 
 def fan_in(layer: Weighted, in_shape: Shape, neuron: int) -> list[tuple[int, int, int]]:

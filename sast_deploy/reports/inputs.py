@@ -24,7 +24,8 @@ class Inputs:
     """Frames with their labels.
 
     frames: integers (samples, time, C, H, W). labels: int64 (samples,), or None. numbers: int64 (samples,),
-    of the test split. origin: OWN_SPLIT or GIVEN. facts: what a report says of them, JSON-able.
+    of the test split. origin: OWN_SPLIT or GIVEN. facts: what a report says of them, JSON-able. ids: of the
+    recordings; empty for frames given.
     """
 
     frames: Frames
@@ -32,6 +33,7 @@ class Inputs:
     numbers: npt.NDArray[np.int64]
     origin: str
     facts: Mapping[str, Any]
+    ids: tuple[str, ...] = ()
 
 
 def net_inputs(
@@ -70,7 +72,8 @@ def _own_split(net: NetFile, where: str, data: DataRequest, samples: int | None)
     chosen = evenly_spread(len(found.test), samples)
     frames = take(found.test.frames, chosen)  # a whole split stays where it is mapped from
     facts = {**found.info.to_dict(), "test_samples": len(found.test), "unlike_training": unlike}
-    return Inputs(frames, found.test.labels[chosen], chosen, OWN_SPLIT, facts)
+    ids = tuple(found.test.ids[number] for number in chosen)
+    return Inputs(frames, found.test.labels[chosen], chosen, OWN_SPLIT, facts, ids)
 
 
 def checked_labels(labels: npt.ArrayLike, samples: int, classes: int) -> npt.NDArray[np.int64]:

@@ -73,10 +73,13 @@ class Inspection:
     notes: tuple[str, ...] = ()
     proved: str = PROVED
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"inspection_version": INSPECTION_VERSION, **asdict(self), "verdict": verdict(self.limits)}
+
     def to_json(self) -> str:
         """One JSON object."""
-        content = {"inspection_version": INSPECTION_VERSION, **asdict(self), "verdict": verdict(self.limits)}
-        return json.dumps(content, indent=2) + "\n"
+        return json.dumps(self.to_dict(), indent=2) + "\n"
 
 
 def inspect_net(net: NetFile, path: Path | None, saturation: Saturation | None = None) -> Inspection:
@@ -137,7 +140,7 @@ def footprints(program: Program) -> list[Footprint]:
 
 def _summary_of(net: NetFile, path: Path | None) -> dict[str, str]:
     program, rules = net.program, net.program.arithmetic
-    profile = profile_of(net, path or program.name) if net.profile_text else None
+    profile = profile_of(net, path or program.name)
     metrics = net.checkpoint.get("metrics", {}).get("test", {})
     tested = f" on {metrics['samples']} test samples" if "samples" in metrics else ""
     stock = "loads it" if stock_loads(program) and not net.strict_reset else "refuses it"

@@ -76,7 +76,7 @@ class Report:
         return {
             "report_version": REPORT_VERSION,
             **{key: self.facts[key] for key in ("net", "profile", "data")},
-            "accuracy": None if self.accuracy is None else _interval(self.accuracy),
+            "accuracy": None if self.accuracy is None else interval_of(self.accuracy),
             "training": self.facts["checkpoint"],
             "synops_per_sample": {
                 "total": self.synops,
@@ -93,7 +93,8 @@ class Report:
         return json.dumps(self.to_dict(), indent=2) + "\n"
 
 
-def _interval(accuracy: Accuracy) -> dict[str, Any]:
+def interval_of(accuracy: Accuracy) -> dict[str, Any]:
+    """An accuracy with its share and interval, as plain values."""
     return {**asdict(accuracy), "value": accuracy.value, "interval_95": list(accuracy.interval)}
 
 
@@ -128,8 +129,8 @@ def make_report(
 
 def facts_of(net: NetFile, path: Path | None, data: Mapping[str, Any]) -> dict[str, Any]:
     """What a report says besides figures. path: the network's file, if it has one. data: of the frames."""
-    profile = profile_of(net, path or net.program.name).name
-    return _facts(path, net.program, profile, data, net.checkpoint)
+    profile = profile_of(net, path or net.program.name)
+    return _facts(path, net.program, "none" if profile is None else profile.name, data, net.checkpoint)
 
 
 def facts_of_stock(path: Path, program: Program, samples: int) -> dict[str, Any]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import Any
+
 from sast_deploy.base.text import percent
 from sast_deploy.calibration import Calibrated, Score
 from sast_deploy.compiler import Compilation
@@ -39,6 +42,28 @@ def print_compilation(
     else:
         out.print(f"note: {STOCK_WARNING if subtracts else STOCK_NOTE}")
     out.print(f"program {net.program.digest()}")
+
+
+def compilation_facts(
+    net: NetFile, compilation: Compilation, calibrated: Calibrated | None
+) -> dict[str, Any]:
+    """What --json says: digest, profile, what is proved of each weighted layer, warnings, notes, steps."""
+    steps = None if calibrated is None else [
+        {**vars(step), "before": _scored(step.before), "after": _scored(step.after)}
+        for step in calibrated.steps
+    ]  # fmt: skip
+    layers = [{**asdict(each.proof), "clipped_weights": each.clipped_weights, "error": each.error}
+              for each in compilation.layers]
+    return {
+        "program_digest": net.program.digest(), "program": net.program.name,
+        "arithmetic": asdict(net.program.arithmetic), "layers": layers, "warnings": compilation.warnings,
+        "notes": compilation.notes,
+        "stock_netx_loads": stock_loads(net.program) and not net.strict_reset, "calibration": steps,
+    }  # fmt: skip
+
+
+def _scored(score: Score | None) -> dict[str, Any] | None:
+    return None if score is None else asdict(score)
 
 
 def print_steps(result: Calibrated, out: Out) -> None:

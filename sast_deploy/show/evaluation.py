@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sast_deploy.base.text import percent
+from sast_deploy.exchange.network import FloatEvaluation
 from sast_deploy.reports.accuracy import Accuracy
 from sast_deploy.show.blocks import Table
 from sast_deploy.training.checkpoint import Checkpoint
@@ -23,6 +24,15 @@ def evaluation_table(found: EvaluationResult) -> Table:
     rows.append(("gap", percent(found.transfer_gap), *[""] * (1 + len(layers))))
     title = f"{found.samples} test samples, {found.seconds:.1f} s"
     return Table(title, ("", "accuracy", "95 % interval", *layers), tuple(rows), left=1)
+
+
+def imported_table(found: FloatEvaluation) -> Table:
+    """The accuracy of an imported network with its interval, and firing rates."""
+    low, high = map(percent, found.accuracy.interval)
+    rates = [f"{rate:.3f}" for rate in found.rates]
+    columns = ("", "accuracy", "95 % interval", *(f"rate of layer {index}" for index in range(len(rates))))
+    row = ("hard spikes", percent(found.accuracy.value), f"{low} to {high}", *rates)
+    return Table(f"{found.accuracy.samples} test samples, {found.seconds:.1f} s", columns, (row,), left=1)
 
 
 def finetuning_lines(found: Checkpoint) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sast_deploy.base.progress import Observer
@@ -18,15 +19,18 @@ if TYPE_CHECKING:
 class Terminal(Observer):
     """Bars while tasks are under way, and lines above them; on stderr, or on the console given.
 
-    console: of rich, for bars and lines; None for stderr.
+    console: of rich, for bars and lines; None for stderr. silent: asked at each task and line whether there
+    shall be none.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
-        self._console, self._tasks = console, 0
+    def __init__(self, console: Console | None = None, silent: Callable[[], bool] = lambda: False) -> None:
+        self._console, self._tasks, self._silent = console, 0, silent
         self._bars: Progress | None = None
 
-    def begin(self, what: str, total: int | None) -> Bar:
+    def begin(self, what: str, total: int | None) -> Bar | None:
         """A bar; the first one loads rich, which `--help` has no use for."""
+        if self._silent():
+            return None
         if self._bars is None:
             from sast_deploy.show.bars import progress_bar
 
@@ -35,16 +39,20 @@ class Terminal(Observer):
         self._tasks += 1
         return self._bars, self._bars.add_task(what, total=total, text="")
 
-    def advance(self, task: Bar, steps: int) -> None:
+    def advance(self, task: Bar | None, steps: int) -> None:
         """The bar grows."""
-        task[0].advance(task[1], steps)
+        if task is not None:
+            task[0].advance(task[1], steps)
 
-    def tell(self, task: Bar, text: str) -> None:
+    def tell(self, task: Bar | None, text: str) -> None:
         """The text beside the bar."""
-        task[0].update(task[1], text=text)
+        if task is not None:
+            task[0].update(task[1], text=text)
 
-    def end(self, task: Bar) -> None:
+    def end(self, task: Bar | None) -> None:
         """The last bar stays as it is; one within another vanishes."""
+        if task is None:
+            return
         self._tasks -= 1
         if self._tasks:
             task[0].remove_task(task[1])
@@ -54,6 +62,8 @@ class Terminal(Observer):
 
     def say(self, line: str) -> None:
         """A line above the bars."""
+        if self._silent():
+            return
         console = self._console
         if console is None and self._bars is not None and not self._bars.disable:
             console = self._bars.console

@@ -87,7 +87,7 @@ def half(samples: int) -> int:
 
 def replay_known(program: Program, known: KnownAnswers, engines: Mapping[str, Engine]) -> list[Comparison]:
     """Run the vectors in every engine, the reference first; compare with it and with what the file says."""
-    return compare(program, known.frames, engines, KNOWN, known)
+    return compare_engines(program, known.frames, engines, KNOWN, known)
 
 
 def replay(
@@ -125,7 +125,7 @@ def blind_spots(program: Program, known: KnownAnswers, engine: Engine) -> tuple[
     return unseen(program, known.frames, engine(known.frames), lanes=(1, half(len(known.frames))))
 
 
-def compare(
+def compare_engines(
     program: Program,
     frames: Frames,
     engines: Mapping[str, Engine],

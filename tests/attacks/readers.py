@@ -7,6 +7,14 @@ from pathlib import Path
 
 from tools.fuzzing.seeds import DATA, RESUMED, TRAIN, Seeds
 
+# Of each way in which recordings are read, one format; `tests/recordingfiles.py` writes them.
+RECORDINGS = {
+    "camera": ("mine/a/x.raw", "three.raw", ()),
+    "records": ("mine/a/x.npy", "records.npy", ("--sensor", "34", "30")),
+    "text": ("mine/a/x.csv", "names.csv", ("--sensor", "34", "30")),
+    "events": ("mine/a/x.h5", "group.h5", ("--sensor", "34", "30")),
+    "bs2": ("mine/a/x.bs2", "slayer.bs2", ("--sensor", "34", "30")),
+}
 Words = Callable[[str], list[str]]
 # kind of file -> the name it is given, and the commands that read one
 READERS: dict[str, tuple[str, tuple[Words, ...]]] = {
@@ -53,6 +61,22 @@ READERS: dict[str, tuple[str, tuple[Words, ...]]] = {
             lambda path: ["data", "info", "--dataset", "nmnist", "--data-root", "mine"],
         ),
     ),
+    **{
+        kind: (
+            name,
+            (
+                lambda path, more=more: ["data", "info", path, *more],
+                lambda path, more=more: [
+                    *("data", "info", "--dataset", "folder:mine", "--holdout", "0.5", *more)
+                ],
+            ),
+        )
+        for kind, (name, _, more) in RECORDINGS.items()
+    },
+    "list": (
+        "mine/labels.csv",
+        (lambda path: ["train", "--dataset", f"folder:{path}", "--holdout", "0.5", "-o", "out.pt"],),
+    ),
     "idx": (
         "mnist/train-images-idx3-ubyte",
         (lambda path: ["data", "simulate", "--mnist-dir", "mnist", "-o", "out"],),
@@ -74,6 +98,8 @@ GOOD = {
     "bin": "Train/0/00001.bin",
     "idx": "train-images-idx3-ubyte",
     "idxgz": "train-images-idx3-ubyte.gz",
+    **{kind: good for kind, (_, good, _) in RECORDINGS.items()},
+    "list": "labels.csv",
 }
 
 
@@ -87,6 +113,15 @@ def place(kind: str, seeds: Seeds, work: Path) -> Path:
         for name in ("Train/1/1.bin", "Test/0/1.bin"):
             (work / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
             (work / "mine" / name).write_bytes(seeds.files["bin"][GOOD["bin"]])
+    if kind in RECORDINGS:
+        for name in ("a/1", "b/0", "b/1"):
+            beside = (work / "mine" / name).with_suffix(path.suffix)
+            beside.parent.mkdir(parents=True, exist_ok=True)
+            beside.write_bytes(seeds.files[kind][GOOD[kind]])
+    if kind == "list":
+        for name, content in seeds.files[kind].items():
+            (work / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
+            (work / "mine" / name).write_bytes(content)
     if kind in ("idx", "idxgz"):
         for name, content in seeds.files[kind].items():
             (path.parent / name).write_bytes(content)

@@ -25,6 +25,7 @@ from sast_deploy.calibration.samples import subsample
 from sast_deploy.calibration.scales import candidates, moment_points
 from sast_deploy.calibration.targets import real_weights, run_float
 from sast_deploy.compiler import LayerChoice, compile_network
+from sast_deploy.compiler.floatnet import FloatDense, FloatNetwork, FloatReadout
 from sast_deploy.compiler.quantize import Scaling, choose_scaling, clipping_points
 from sast_deploy.engines.fast import run_fast
 from sast_deploy.engines.reference import run_reference
@@ -69,6 +70,14 @@ def test_the_float_network_runs_as_its_equations_say():
     assert found.logits == pytest.approx(float_run(network, frames), abs=1e-4)
     assert [spikes.shape for spikes in found.spikes] == [(20, 6, 24), (20, 6, 16)]
     assert 0.05 < found.spikes[0].mean() < 0.95
+
+
+@pytest.mark.parametrize(("comparison", "expected"), [(">=", [1, 0, 1]), (">", [0, 1, 0])])
+def test_the_float_network_fires_at_its_threshold_or_above_it(comparison, expected):
+    layers = [FloatDense([[1.0]]), FloatReadout([[1.0], [-1.0]])]
+    network, frames = FloatNetwork(layers, 1, 3, alpha=0.5, comparison=comparison), np.ones((1, 3, 1, 1, 1))
+    program = compile_network(network, INT4, "t").program
+    assert run_float(network, program, frames.astype(np.uint8)).spikes[0].ravel().tolist() == expected
 
 
 @pytest.mark.parametrize("reset", [{"reset": "zero"}, {"reset_order": "before-leak"}], ids=str)

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.slow  # hundreds of commands
 # Options that name what is read, or a folder of recordings or of the cache.
 READ = {
     "checkpoint", "checkpoints", "net", "data_root", "cache_dir", "input_path", "labels_path", "real",
-    "simulated", "mnist_dir", "study", "runs",
+    "simulated", "mnist_dir", "study", "runs", "other",
 }  # fmt: skip
 STUDY = '[study]\nname = "s"\n[[grid]]\ndata = "digits-saccade"\nrecipe = "paper"\nseed = 0\n'
 
@@ -65,12 +65,15 @@ CASES = {
     "simulate --output": Case("simulate theirs.net --input x.npy -o", ("theirs.net", "x.npy"), ".npz"),
     "inspect --json": Case("inspect a.net --json", ("a.net",), ".json"),
     "analyse --output": Case("analyse ckpt.pt other.pt --parts noise -o", ("ckpt.pt", "other.pt"), ".json"),
+    "trace --output": Case("trace a.net --sample 1 -o", ("a.net",), ".npz"),
+    "trace --plot": Case("trace a.net --sample 1 --plot", ("a.net",), ".svg"),
     "tables --json": Case("tables old.json elsewhere --json", ("old.json",), ".json"),
     "tables --plots": Case("tables runs --plots", folder=True),
     "sweep --output": Case("sweep study.toml -o", ("study.toml",), folder=True, overwrites=False),
     "data simulate --output": Case("data simulate --mnist-dir mnist -o", folder=True, overwrites=False),
     "data compare --output": Case("data compare --real real --simulated twin -o", (), ".png"),
 }
+PICTURES = (".png", ".svg")
 FILES = {name: case for name, case in CASES.items() if not case.folder}
 FOLDERS = {name: case for name, case in CASES.items() if case.folder}
 # Where each command's work begins: framing data, or what it does without data.
@@ -268,7 +271,9 @@ def test_own_inputs(name: str, read: str, way: str, shared: Path, capsys: Any) -
     elif way == "hard link":
         os.link(read, target)
     output = {"itself": read, "another spelling": f"real/../{read}"}.get(way, target.name)
-    refused(case, output, "is what this command reads", shared, capsys, overwrite=True)
+    drawn = case.suffix in PICTURES and output != target.name  # a name that no picture has is told first
+    words = "no picture is called" if drawn else "is what this command reads"
+    refused(case, output, words, shared, capsys, overwrite=True)
 
 
 @pytest.mark.usefixtures("idle")
@@ -280,7 +285,7 @@ def test_places_where_nothing_can_be_written(name: str, output: str, shared: Pat
         return  # stdout, see below
     suffix = "" if output == "-" else CASES[name].suffix
     words = "is no name here" if output == "-" else "cannot be written"
-    words = "expected .png" if words == "is no name here" and CASES[name].suffix == ".png" else words
+    words = "expected .png" if words == "is no name here" and CASES[name].suffix in PICTURES else words
     refused(CASES[name], output + suffix, words, shared, capsys, overwrite=False)
 
 

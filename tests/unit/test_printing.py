@@ -31,6 +31,7 @@ ROOT = Path(__file__).parents[2]
 WIDTHS = (40, 80, 120, UNLIMITED)
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 NAME = "we[b]ird[bold] [red]\x1b[31m\u202e$x$_:smile:"  # of folders and files
+WINDOWS = ["--window-us", "5000"]
 SHOWN = r"we[b]ird[bold] [red]\x1b[31m\u202e$x$_:smile:"
 STUDY = """
 [study]
@@ -66,6 +67,9 @@ def lines_of(command: str, folder: Path) -> list[list[str]]:
             ["inspect", net, "--samples", "5", "--json", str(folder / "facts.json")], ["inspect", stock],
         ],
         "verify": [["verify", net, "--backend", "fast", "--samples", "4"]],
+        "classify": [["classify", net, str(folder / "events.csv"), "--sensor", "6", "6", *WINDOWS]],
+        "trace": [["trace", net, "--sample", "3", "--plot", str(folder / "trace.svg")]],
+        "compare": [["compare", net, net, "--samples", "5"]],
         "evaluate": [["evaluate", checkpoint]],
         "analyse": [["analyse", checkpoint, str(folder / "second.pt")]],
         "sweep": [["sweep", str(folder / "study.toml"), "--dry-run", "-o", str(folder / "runs")]],
@@ -89,6 +93,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert run(["compile", str(found / "ckpt.pt"), "-o", str(found / "a.net")]) == 0
     rng = np.random.default_rng(0)
     write_stock(found / "theirs.net", [dense(rng.integers(-50, 51, (4, 6)), iDecay=1024)])
+    rows = "\n".join(f"{k % 6},{k % 5},{k * 100},{k % 2}" for k in range(200))
+    (found / "events.csv").write_text(f"x,y,t,p\n{rows}\n")
     np.save(found / "in.npy", rng.integers(0, 2, (2, 5, 6)))
     (found / "study.toml").write_text(STUDY)
     return found

@@ -41,7 +41,9 @@ def test_all_values_arrive(words: str, hidden: tuple[int, ...], alpha: tuple[flo
     assert (found["hidden"], found["alpha"]) == (hidden, alpha)
 
 
-@pytest.mark.parametrize("words", ["--hidden", "--seed 3 4", "--quiet 7", "7 --hidden 8", "--hidden 256,128", "--hidden 3 -4"])
+@pytest.mark.parametrize(
+    "words", ["--hidden", "--seed 3 4", "--quiet 7", "7 --hidden 8", "--hidden 256,128", "--hidden 3 -4"]
+)
 def test_other_words_are_no_values(words: str) -> None:
     with pytest.raises(click.UsageError):
         parsed(words)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sast_deploy.studies.analysis.significance import mcnemar, paired, summary, wilcoxon
+from sast_deploy.reports.accuracy import mcnemar
+from sast_deploy.studies.analysis.significance import paired, summary, wilcoxon
 
 
 def test_summary_has_the_sample_standard_deviation() -> None:

@@ -24,7 +24,7 @@ from sast_deploy.program.record import SpikeRecord
 from sast_deploy.program.sums import fan_in, layer_inputs, sums_over_time
 from sast_deploy.proofs.bounds import prove
 from sast_deploy.reports.inspection import footprints
-from sast_deploy.verification.comparison import compare, load_engines
+from sast_deploy.verification.comparison import compare_engines, load_engines
 from sast_deploy.verification.diagnosis import diagnose
 from sast_deploy.verification.vectors import choose_frames, make_known_answers, trace_digests, wrong_answer
 from tests.networks import float_fc
@@ -112,7 +112,8 @@ def test_wrong_answers_are_named(program):
 
 def test_engines_agree_and_all_values_are_counted(program):
     engines = load_engines(("fast",), program)
-    rows = compare(program, random_frames(np.random.default_rng(0), program, 5), engines, "test split")
+    frames = random_frames(np.random.default_rng(0), program, 5)
+    rows = compare_engines(program, frames, engines, "test split")
     assert [(row.engine, row.problem) for row in rows] == [("reference", ()), ("fast", ())]
     assert {row.values for row in rows} == {5 * (2 * 6 * (9 + 6) + 3)}
 
@@ -131,7 +132,7 @@ def test_the_first_difference_is_explained_with_its_inputs(seed):
     traces = tuple(replace(trace, membrane=u) for trace, u in zip(record.traces, wrong, strict=True))
     other = SpikeRecord(record.counts, record.logits, traces)
     engines = {"reference": lambda _: record, "other": lambda _: other}
-    lines = compare(program, frames, engines, "test split")[1].problem
+    lines = compare_engines(program, frames, engines, "test split")[1].problem
     index, _ = list(program.spiking())[number]
     right = record.traces[number].membrane[sample, step, neuron]
     assert lines[0].startswith(f"first difference: sample 1, step {step}, layer {index} (")
@@ -188,7 +189,7 @@ def test_the_rule_is_shown_with_its_reset(order):
     trace = replace(record.traces[0], membrane=record.traces[0].membrane + off)
     wrong = replace(record, traces=(trace,))
     engines = {"reference": lambda _: record, "other": lambda _: wrong}
-    lines = compare(program, frames, engines, "test split")[1].problem
+    lines = compare_engines(program, frames, engines, "test split")[1].problem
     kept, late = {"after-leak": (5, 4), "before-leak": (3, 0)}[order]
     assert f"  by the rule: {kept} + 10 + 0 - {late} = {kept + 10 - late}, in Q4.4" in "\n".join(lines)
     assert f"threshold 4, reset subtract {order}, decay 2048/4096" in "\n".join(lines)
@@ -204,7 +205,8 @@ def test_wrong_readouts_are_named(program):
     assert diagnose(program, frames, short) == (
         "spike counts that are not the sums of the engine's own spikes",
     )
-    rows = compare(program, frames, {"reference": lambda _: record, "x": lambda _: once}, "test split")
+    engines = {"reference": lambda _: record, "x": lambda _: once}
+    rows = compare_engines(program, frames, engines, "test split")
     assert rows[1].problem[0].startswith("first difference: sample 0, class 0: logit")
 
 
@@ -313,5 +315,6 @@ def test_a_convolution_names_channel_row_and_column():
     membrane = record.traces[0].membrane.copy()
     membrane[0, 2, 37] -= 1
     other = replace(record, traces=(replace(record.traces[0], membrane=membrane), *record.traces[1:]))
-    lines = compare(program, frames, {"reference": lambda _: record, "x": lambda _: other}, "t")[1].problem
+    engines = {"reference": lambda _: record, "x": lambda _: other}
+    lines = compare_engines(program, frames, engines, "t")[1].problem
     assert lines[0] == "first difference: sample 0, step 2, layer 0 (conv), neuron 37 (1, 0, 2)"

@@ -74,8 +74,8 @@ COMMANDS: Mapping[str, Real] = {
     "verify": Real(
         ("verify", "fc-loihi-int4.net", "--backend", "fast", "--samples", "2"), ("fc-loihi-int4.net",)
     ),
-    "inspect": Real(("inspect", "fc-loihi-int4.net", "--json", "out/facts.json"), ("fc-loihi-int4.net",)),
-    "tables": Real(("tables", "runs.json", "--json", "out/small.json", "--plots", "out"), ("runs.json",)),
+    "inspect": Real(("inspect", "fc-loihi-int4.net", "-o", "out/facts.json"), ("fc-loihi-int4.net",)),
+    "tables": Real(("tables", "runs.json", "-o", "out/small.json", "--plots", "out"), ("runs.json",)),
     "data-simulate": Real(
         ("data", "simulate", "--mnist-dir", "mnist", "-o", "out/events", "--train", "3", "--test", "2"),
         ("mnist/train-images-idx3-ubyte",),

@@ -44,7 +44,7 @@ def change_toml(rng: Rng, made: Input, place: Place) -> None:
 
 def probe_results(rng: Rng, made: Input, place: Place) -> str:
     """Ask the product to read it."""
-    more = pick(rng, ([], [], ["--markdown"], ["--json", str(place.out / "raw.json")]))
+    more = pick(rng, ([], [], ["--markdown"], ["-o", str(place.out / "raw.json")]))
     ended = command(["tables", *more, "--", str(made.path)], made.path.name)
     return ACCEPTED if ended.code == 0 else REFUSED
 

@@ -58,7 +58,7 @@ class Target:
     probe: Probe
     finish: Change = lambda rng, made, place: None
     folder: bool = False  # whether the input is a folder with all seeds in it
-    rebuilds: bool = False  # whether what is damaged is made anew instead of refused
+    rebuilds: bool = False  # whether what is damaged is made anew or skipped instead of refused
     names_files: bool = False  # whether the file may name others, as a study its profiles
 
 

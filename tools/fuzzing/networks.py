@@ -52,7 +52,7 @@ def _net_command(rng: Rng, made: Input, place: Place) -> str:
     report = str(place.out / "report.json")
     ways = (
         ["inspect"],
-        ["inspect", "--json", str(place.out / "facts.json")],
+        ["inspect", "-o", str(place.out / "facts.json")],
         ["verify", "--known-answers-only", "--backend", "fast"],
         ["simulate", "--backend", "fast", "--check", "none", "--report", report],
         ["simulate", "--backend", "fast", "--check", "1", "--samples", "2", "--report", report],

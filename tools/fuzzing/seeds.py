@@ -31,7 +31,8 @@ from sast_deploy.training import loop
 from sast_deploy.training.checkpoint import Checkpoint, save_checkpoint
 from sast_deploy.training.network.network import Network, NetworkSpec
 from sast_deploy.training.recipes import PAPER
-from tests import programs, stockfiles
+from tests import programs, recordingfiles, stockfiles
+from tests.recordingfiles import EVERY
 
 # Where a worker stands and where the data are from there, so that the same files come out in every folder.
 SEEDS = "seeds.pickle"
@@ -102,8 +103,26 @@ def _make_seeds(base: Path) -> Seeds:
         "idxgz": {f"{name}.gz": gzip.compress(content, mtime=0) for name, content in idx.items()},
         "bin": data,
         "npy": inputs,
+        **_every_recording(),
     }
     return Seeds(files, inputs)
+
+
+def _every_recording() -> dict[str, dict[str, bytes]]:
+    """Recordings of every format, by what is done to them; and a folder of some with their list."""
+    made = {
+        name: make(recordingfiles.some_events(80, 3, sensor)) for name, (make, sensor, _) in EVERY.items()
+    }
+    kinds = {".npy": "records", ".csv": "text", ".txt": "text", ".bs2": "bs2"}
+    kinds |= dict.fromkeys((".h5", ".hdf5"), "events")
+    found: dict[str, dict[str, bytes]] = {name: {} for name in ("camera", *kinds.values())}
+    for name, content in made.items():
+        if not name.endswith(".bin"):  # which has a target of its own
+            found[kinds.get(Path(name).suffix, "camera")][name] = content
+    sources = [f"{label}/{number}.dat" for label in "ab" for number in range(3)]
+    rows = [f"{name},{name[0]},{'test' if name[2] == '2' else 'train'}" for name in sources]
+    listed = {name: recordingfiles.dat(recordingfiles.some_events(60, n)) for n, name in enumerate(sources)}
+    return found | {"list": {"labels.csv": "\n".join(["file,label,split", *rows]).encode(), **listed}}
 
 
 def _secrets(base: Path) -> None:

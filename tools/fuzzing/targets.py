@@ -15,6 +15,14 @@ from sast_deploy.engines.fast import run_fast
 from tests.programs import conv_program, fc_program, random_frames, rich_program
 from tools.fuzzing import archives, hdf5
 from tools.fuzzing.documents import change_json, change_toml, probe_profile, probe_results, probe_study
+from tools.fuzzing.events import (
+    change_binary,
+    change_list,
+    change_records,
+    change_text,
+    probe_list,
+    probe_recording,
+)
 from tools.fuzzing.inputs import Place, Target, clear, make, structured, write
 from tools.fuzzing.judge import Failed, command
 from tools.fuzzing.networks import change_hdf5, change_stock, mend, probe_net, probe_stock
@@ -43,6 +51,12 @@ _LIST = (
     Target("idxgz", "", structured(change_idx, 0.2), probe_idx, folder=True),
     Target("bin", ".bin", structured(change_bin, 0.5), probe_bin),
     Target("npy", ".npy", structured(change_npy), probe_npy),
+    Target("camera", ".x", structured(change_binary, 0.4), probe_recording),
+    Target("bs2", ".bs2", structured(change_binary, 0.4), probe_recording),
+    Target("text", ".csv", structured(change_text), probe_recording),
+    Target("records", ".npy", structured(change_records), probe_recording),
+    Target("events", ".h5", structured(change_hdf5, 0.1), probe_recording),
+    Target("list", "", structured(change_list), probe_list, folder=True, rebuilds=True),
 )
 TARGETS: Mapping[str, Target] = {target.name: target for target in _LIST}
 

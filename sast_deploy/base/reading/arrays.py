@@ -24,8 +24,10 @@ BROKEN = (
 )  # fmt: skip
 
 
-def read_npy(path: Path, expected: Expected) -> npt.NDArray[Any]:
+def read_npy(path: Path, expected: Expected, *, records: bool = False) -> npt.NDArray[Any]:
     """The array of a .npy file, read-only, mapped: its bytes are read when they are used.
+
+    records: of numbers under names, too.
 
     Raises `expected.error`: no .npy file, objects or records instead of numbers, a header that promises more
     than the file holds.
@@ -41,7 +43,7 @@ def read_npy(path: Path, expected: Expected) -> npt.NDArray[Any]:
         except BROKEN as error:
             expected.refuse(f"has no readable header ({first_line(error)[:LONGEST_REASON]})", path)
         offset, size = head.tell(), os.fstat(file.fileno()).st_size
-        if dtype.kind not in NUMBERS or dtype.hasobject or dtype.names:
+        if not (holds_numbers(dtype) or (records and holds_records(dtype))):
             frames = "make frames of them first: counts (samples, time, C, H, W)" if dtype.names else None
             expected.refuse(f"holds {_named(dtype)}, not numbers", path, frames)
         if len(shape) > DIMENSIONS or any(type(n) is not int or n < 0 for n in shape):
@@ -53,6 +55,16 @@ def read_npy(path: Path, expected: Expected) -> npt.NDArray[Any]:
             return np.zeros(shape, dtype)
         order: Any = "F" if fortran else "C"
         return np.memmap(file, dtype, "r", offset, shape, order)
+
+
+def holds_numbers(dtype: np.dtype[Any]) -> bool:
+    """Whether a value of this type is one number."""
+    return dtype.kind in NUMBERS and not dtype.names and not dtype.hasobject
+
+
+def holds_records(dtype: np.dtype[Any]) -> bool:
+    """Whether a value of this type is numbers under names."""
+    return bool(dtype.names) and all(holds_numbers(dtype[name]) for name in dtype.names or ())
 
 
 def _header(file: BinaryIO) -> Any:

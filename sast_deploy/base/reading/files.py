@@ -21,9 +21,12 @@ DAMAGED_HDF5 = "a truncated or damaged HDF5 file"
 # What h5py raises for what is damaged inside a file that opens.
 DAMAGED = (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, IndexError, OverflowError)
 CHECKPOINT, NET, STOCK = "a checkpoint", "a .net file of ours", "a stock NetX file"
+FLOAT, NIR = "a network that `sast-deploy import` wrote", "a NIR graph"
 # What to do with one of these where another kind of file is expected.
 MENDING = {
     CHECKPOINT: "compile it first: sast-deploy compile {path}",
+    FLOAT: "compile it first: sast-deploy compile {path}",
+    NIR: "import it first: sast-deploy import {path} --from FRAMEWORK -o OUT",
     NET: "run it: sast-deploy simulate {path}",
     STOCK: "run it on an array: sast-deploy simulate {path} --input frames.npy",
     "a Git LFS pointer": "fetch the file itself: git lfs pull",
@@ -127,7 +130,7 @@ def identify(path: Path | str, expected: Expected | None = None) -> str:
     for mark, kind in MARKS:
         if head.startswith(mark):
             return kind
-    return "a text" if _is_text(head) else "of an unknown kind"
+    return "a text" if looks_like_text(head) else "of an unknown kind"
 
 
 def identify_hdf5(path: Path) -> str:
@@ -143,8 +146,10 @@ def identify_hdf5(path: Path) -> str:
         return "an HDF5 file that another process has open for writing"
     except DAMAGED:
         return DAMAGED_HDF5
-    if "sast" in names:
-        return NET
+    if "sast" in names or "sast_float" in names:
+        return NET if "sast" in names else FLOAT
+    if "node" in names:
+        return NIR
     return STOCK if "layer" in names else f"an HDF5 file without /layer (it has {_listed(names)})"
 
 
@@ -165,7 +170,8 @@ def _identify_zip(file: BinaryIO) -> str:
     return "a Keras model" if "model.weights.h5" in names else "a zip archive"
 
 
-def _is_text(head: bytes) -> bool:
+def looks_like_text(head: bytes) -> bool:
+    """Whether the first bytes of a file are letters."""
     try:
         text = head.decode("utf-8", errors="strict" if len(head) < HEAD_BYTES else "ignore")
     except UnicodeDecodeError:

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from sast_deploy.base.reading.arrays import holds_records
 from sast_deploy.base.reading.files import DAMAGED, HDF5_MARK, Expected, open_regular
 from sast_deploy.base.text import first_line
 
@@ -26,10 +27,14 @@ FEW = 16
 
 
 @contextmanager
-def open_hdf5(path: Path, expected: Expected, roots: tuple[str, ...]) -> Iterator[h5py.File]:
+def open_hdf5(
+    path: Path, expected: Expected, roots: tuple[str, ...], *, records: bool = False, texts: int = FEW
+) -> Iterator[h5py.File]:
     """Open an HDF5 file whose groups `roots`, where they are there, are safe to read.
 
-    What h5py raises for a damaged file while it is open becomes `expected.error`, too.
+    records: of numbers under names, too. texts: so many of any length one dataset may have; more than a few
+    of them are measured one by one. What h5py raises for a damaged file while it is open becomes
+    `expected.error`, too.
 
     Raises `expected.error`: not a regular HDF5 file (says what it is instead), truncated, locked, links or
     datasets that lead out of the file or in circles, filters that are not HDF5's own, datasets that unpack to
@@ -41,7 +46,7 @@ def open_hdf5(path: Path, expected: Expected, roots: tuple[str, ...]) -> Iterato
         size = os.fstat(file.fileno()).st_size
     try:
         with h5py.File(path, "r") as opened:
-            _Survey(path, expected, size).check(opened, roots)
+            _Survey(path, expected, size, records, texts).check(opened, roots)
             yield opened
     except BlockingIOError:
         expected.refuse("is locked: another process has it open for writing", path)
@@ -60,8 +65,8 @@ def read_dataset(group: h5py.Group, name: str) -> npt.NDArray[Any]:
 class _Survey:
     """A walk over groups and datasets that reads no values."""
 
-    def __init__(self, path: Path, expected: Expected, size: int) -> None:
-        self.path, self.expected = path, expected
+    def __init__(self, path: Path, expected: Expected, size: int, records: bool, texts: int) -> None:
+        self.path, self.expected, self.records, self.texts = path, expected, records, texts
         self.room, self.left, self.size = UNPACKED + RATIO * size, OBJECTS, size
 
     def check(self, file: h5py.File, roots: tuple[str, ...]) -> None:
@@ -93,10 +98,22 @@ class _Survey:
             if number not in FILTERS:
                 self._refuse(f"{where} is packed by filter {number}, none of {', '.join(FILTERS.values())}")
         text = h5py.check_string_dtype(found.dtype)
-        few_texts = text is not None and found.size is not None and found.size <= FEW
-        if not few_texts and (found.dtype.kind not in KINDS or found.dtype.hasobject):
+        few_texts = text is not None and found.size is not None and found.size <= self.texts
+        plain = found.dtype.kind in KINDS and not found.dtype.hasobject
+        if few_texts and found.size > FEW:
+            self._measure(found, where)
+        elif not (few_texts or plain or (self.records and holds_records(found.dtype))):
             self._refuse(f"{where} holds {found.dtype}, neither numbers nor text")
-        self.room -= int(np.prod([int(n) for n in found.shape or ()], dtype=object)) * found.dtype.itemsize
+        values = int(np.prod([int(n) for n in found.shape or ()], dtype=object))
+        self._take(values * found.dtype.itemsize, where)
+
+    def _measure(self, found: h5py.Dataset, where: str) -> None:
+        """Many may be one and the same long text in the file."""
+        for index in np.ndindex(*found.shape):
+            self._take(len(found[index]), where)
+
+    def _take(self, amount: int, where: str) -> None:
+        self.room -= amount
         if self.room < 0:
             self._refuse(f"its {self.size:,} bytes unpack to far more, {where} among them")
 

@@ -16,7 +16,7 @@ import pickletools
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -61,8 +61,8 @@ def read_torch(path: Path, expected: Expected) -> Any:
         members = _members(content)
         if members is None:
             expected.refuse_kind(path)
-        _check_opcodes(members.pickle)
-        return _Unpickler(members).load()
+        builds = _check_opcodes(members.pickle)
+        return (_Builder if builds else _Unpickler)(members).load()
     except _DamagedError as error:
         expected.refuse(str(error), path)
     except expected.error:
@@ -99,26 +99,35 @@ def _members(content: bytes) -> _Members | None:
     return _Members(parts["data.pkl"], storages, parts.get("byteorder") == b"big")
 
 
-def _check_opcodes(content: bytes) -> None:
-    """Raise _DamagedError for opcodes that torch does not write, and memos that would fill the memory."""
+def _check_opcodes(content: bytes) -> bool:
+    """Whether BUILD is among the opcodes, as where torch wrote a `state_dict()`.
+
+    Raises _DamagedError for opcodes that torch does not write, and memos that would fill the memory.
+    """
     if len(content) > PICKLE_BYTES:
         raise _DamagedError(f"has {len(content):,} bytes of plain values, more than {PICKLE_BYTES:,}")
     opcode: Any
     value: Any
+    builds = False
     for number, (opcode, value, _) in enumerate(pickletools.genops(content)):
         if opcode.name == "GLOBAL" and not value.startswith(("torch ", "torch._", "collections ")):
             raise _DamagedError(UNSAFE)
-        if opcode.name not in SAFE:
-            raise _DamagedError(OTHER if opcode.name in ("BUILD", "NEWOBJ") else UNSAFE)
+        builds |= opcode.name == "BUILD"
+        if opcode.name not in SAFE and opcode.name != "BUILD":
+            raise _DamagedError(OTHER if opcode.name == "NEWOBJ" else UNSAFE)
         if number > OPCODES or ("PUT" in opcode.name and value > number):
             raise _DamagedError(DAMAGED)
+    return builds
 
 
-class _Unpickler(pickle.Unpickler):
-    """Looks up nothing but the names of storages, `_rebuild_tensor_v2` and OrderedDict, all of them ours."""
+class _Names:
+    """Looks up nothing but the names of storages, of two functions that rebuild tensors, and OrderedDict.
+
+    All of them are ours.
+    """
 
     def __init__(self, members: _Members) -> None:
-        super().__init__(io.BytesIO(members.pickle))
+        super().__init__(io.BytesIO(members.pickle))  # type: ignore[call-arg]  # of an unpickler
         self.members = members
         self.room = sum(map(len, members.storages.values()))  # for all tensors together
 
@@ -126,6 +135,8 @@ class _Unpickler(pickle.Unpickler):
         """What stands for a global name."""
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
             return self._tensor
+        if (module, name) == ("torch._utils", "_rebuild_parameter"):
+            return _data
         if (module, name) == ("collections", "OrderedDict"):
             return _nothing
         if module == "torch" and name in DTYPES:
@@ -161,6 +172,37 @@ class _Unpickler(pickle.Unpickler):
         return np.ndarray(shape, part.dtype, part.data, 0, steps) if count else np.zeros(shape, part.dtype)
 
 
+class _Unpickler(_Names, pickle.Unpickler):
+    """Python's own, in C."""
+
+
+class _Builder(_Names, pickle._Unpickler):
+    """In Python, which looks at what an object is before its attributes are set: only our OrderedDict's are.
+
+    Of NumPy's arrays and types BUILD could make anything. What it would set, versions of modules, is dropped.
+    """
+
+    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
+    stack: list[Any]
+
+    def load_build(self) -> None:
+        """The opcode BUILD: the state on top of the stack, the object below it."""
+        self.stack.pop()
+        if type(self.stack[-1]) is not _Ordered:
+            raise _DamagedError(OTHER)
+
+    dispatch[pickle.BUILD[0]] = load_build
+
+
+class _Ordered(dict[Any, Any]):
+    """An OrderedDict."""
+
+
+def _data(data: Any, *_gradient: Any) -> Any:
+    """A parameter's values."""
+    return data
+
+
 def _is_dense(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
     """Whether the values lie side by side, in whatever order of the axes."""
     axes = sorted((stride, size) for stride, size in zip(strides, shape, strict=True) if size != 1)
@@ -168,11 +210,11 @@ def _is_dense(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
     return 0 in shape or all(stride == each for (stride, _), each in zip(axes, wanted, strict=False))
 
 
-def _nothing(*arguments: Any) -> dict[str, Any]:
-    """An OrderedDict as tensors have them for their hooks: empty."""
+def _nothing(*arguments: Any) -> _Ordered:
+    """An OrderedDict as it begins: empty."""
     if arguments:
         raise _DamagedError(DAMAGED)
-    return {}
+    return _Ordered()
 
 
 def holds_format(path: Path, form: str) -> bool | None:

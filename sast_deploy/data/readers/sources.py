@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 
 from sast_deploy.base.errors import DataError
+from sast_deploy.base.rules import shown
 from sast_deploy.data.cache import FrameCache
+from sast_deploy.data.options import RecordingOptions
 from sast_deploy.data.readers.nmnist import (
     LAYOUT,
     MARKER,
@@ -20,7 +22,11 @@ from sast_deploy.data.readers.official import nmnist_provenance
 from sast_deploy.data.recordings import Source
 
 EMBEDDED = "digits-saccade"  # built again where it is gone
-NAMES = ("auto", "nmnist", EMBEDDED, "nmnist-simulated", "dvsgesture", "cifar10dvs", "tonic:<ClassName>")
+FOLDER = "folder:"
+NAMES = (
+    "auto", "nmnist", EMBEDDED, "nmnist-simulated", "dvsgesture", "cifar10dvs", "tonic:<ClassName>",
+    f"{FOLDER}PATH",
+)  # fmt: skip
 TONIC_PREFIX = "tonic:"
 TONIC_ALIASES = {"dvsgesture": "DVSGesture", "cifar10dvs": "CIFAR10DVS"}
 # 128 x 128 pixels are summed to 48 x 48 unless a size is asked for: row y goes to y * 48 // 128, columns
@@ -38,14 +44,43 @@ def resolve_root(data_root: Path | None) -> Path:
     return Path(os.environ.get("SAST_DATA_ROOT") or "data").expanduser()
 
 
+def folder_place(dataset: str, data_root: Path | None) -> tuple[str, Path]:
+    """The name and the root of `folder:PATH`: "folder:" and PATH's last part, and the folder that has it.
+
+    data_root: what a relative PATH begins at; None: the current folder. Raises DataError.
+
+    >>> folder_place("folder:recordings/mine", Path("/data"))
+    ('folder:mine', PosixPath('/data/recordings'))
+    """
+    given = dataset.removeprefix(FOLDER)
+    path = Path(os.path.abspath((data_root or Path()).expanduser() / Path(given).expanduser()))
+    if not given or not path.name or "\0" in given:
+        what = f"data set {shown(dataset)}"
+        raise DataError(what, expected=f"{FOLDER}PATH, of a folder or of a labels.csv in one")
+    if path.suffix.lower() == ".csv" and path.parent.name:
+        return f"{FOLDER}{path.parent.name}/{path.name}", path.parent.parent
+    return f"{FOLDER}{path.name}", path.parent
+
+
 def find_source(
-    dataset: str, data_root: Path | None, cache_dir: Path, download: bool = True
+    dataset: str, data_root: Path | None, cache_dir: Path, download: bool = True,
+    recordings: RecordingOptions | None = None,
 ) -> Source:
     """The source that `dataset` names, on the disk; else real data are fetched through tonic, if `download`.
+
+    recordings: how those of a folder are read.
 
     Raises:
         DataError: unknown name; data neither on the disk nor to be had; a simulated folder under a real name.
     """
+    if dataset.startswith(FOLDER):
+        from sast_deploy.data.readers.folder import FolderSource
+
+        name, root = folder_place(dataset, data_root)
+        provenance = f"recordings of {root / name.removeprefix(FOLDER)}"
+        return FolderSource(root, name, provenance, options=recordings or RecordingOptions())
+    if recordings is not None:
+        raise DataError(f"recording options with {dataset}", expected=f"{FOLDER}PATH", todo="leave them out")
     root = resolve_root(data_root)
     if dataset == "auto":
         return _auto(root, cache_dir)

@@ -42,6 +42,7 @@ def unclipped(data: FrameSet, cache_dir: Path | None = None) -> FrameSplit:
         holdout_seed=data.info.holdout_seed or 0,
         cache_dir=cache_dir,
         download=False,  # they were here a moment ago
+        recordings=data.info.recordings,
     ).test
     probe = slice(None, None, max(1, len(counts) // 64))
     if counts.ids != data.test.ids or not np.array_equal(

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from sast_deploy.base.errors import UsageError
-from sast_deploy.reports.accuracy import Accuracy
-from sast_deploy.studies.analysis.significance import McNemar, mcnemar
+from sast_deploy.reports.accuracy import Accuracy, McNemar, mcnemar
 from sast_deploy.studies.analysis.stream import Predictions
 from sast_deploy.training.checkpoint import Checkpoint
 

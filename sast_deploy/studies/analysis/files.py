@@ -53,14 +53,17 @@ def _pictures(path: Path, parts: Collection[str]) -> dict[Path, Any]:
     return {named[name]: draw for name, (shown, draw) in PICTURES.items() if set(shown) & set(parts)}
 
 
+def analysis_facts(results: dict[str, dict[str, Any]], comparisons: Iterable[Duel]) -> dict[str, Any]:
+    """What was found, as plain values."""
+    return {"checkpoints": results, "comparisons": [plain(each) for each in comparisons]}
+
+
 def write_analysis(
     results: dict[str, dict[str, Any]], comparisons: Iterable[Duel], path: Path, made: Origin
 ) -> list[Path]:
     """Write the JSON file and the pictures of the parts that have one; their paths. Raises OutputError."""
-    content = {
-        "format": FORMAT, "version": 1, "package": __version__,
-        "checkpoints": results, "comparisons": [plain(each) for each in comparisons], ORIGIN_KEY: made,
-    }  # fmt: skip
+    found = analysis_facts(results, comparisons)
+    content = {"format": FORMAT, "version": 1, "package": __version__, **found, ORIGIN_KEY: made}
     write_text(path, json.dumps(content, indent=1) + "\n")
     pictures = _pictures(path, {part for found in results.values() for part in found})
     for picture, draw in pictures.items():

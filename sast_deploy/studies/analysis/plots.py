@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sast_deploy.base.outputs import Origin, save_figure
+from sast_deploy.base.outputs import Origin
 from sast_deploy.base.text import percent, pictured
+from sast_deploy.show.figures import MARKERS, colour, figure
 from sast_deploy.studies.analysis.tables import FORWARDS
 
 Results = Mapping[str, Mapping[str, Any]]  # by network; what `analyse` returns
 
-# Okabe and Ito's colours, distinguishable with every kind of colour blindness; markers say the same again.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 NAME = 40  # characters of a network's name, often a path
 _BAND = "#DDDDDD"
 _SHOWN = 2.0  # margins drawn from -2 to 2
-_STYLE: dict[Any, Any] = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 9,
-}
 
 
 def draw_margins(results: Results, path: Path, made: Origin | None = None) -> None:
     """Histograms of u - theta, a column per layer, a row per kind of spike. Raises OutputError."""
     shown = {name: result["margins"] for name, result in results.items()}
     layers = max(len(found["hard"]) for found in shown.values())
-    with _figure(3.4 * layers + 0.6, 5.4, path, made) as figure:
-        axes = figure.subplots(2, layers, sharex=True, squeeze=False)
+    with figure(3.4 * layers + 0.6, 5.4, path, made) as drawn:
+        axes = drawn.subplots(2, layers, sharex=True, squeeze=False)
         for row, (key, run) in enumerate(FORWARDS):
             for index, axis in enumerate(axes[row]):
                 _margin_panel(axis, shown, key, index)
@@ -42,7 +33,7 @@ def draw_margins(results: Results, path: Path, made: Origin | None = None) -> No
             axes[row][0].set_ylabel("membranes per bin of 0.05 [%]")
         for axis in axes[1]:
             axis.set_xlabel("u − θ (membrane to threshold)")
-        figure.suptitle(
+        drawn.suptitle(
             f"Membrane margins, {_samples(results)}, all steps and neurons; grey: within ±0.2", fontsize=10
         )
 
@@ -57,7 +48,7 @@ def _margin_panel(axis: Any, shown: Mapping[str, Any], key: str, index: int) -> 
         inside = (edges[:-1] >= -_SHOWN - 1e-9) & (edges[1:] <= _SHOWN + 1e-9)
         shares = 100 * np.asarray(layer["histogram"])[inside] / layer["states"]
         axis.stairs(
-            shares, np.append(edges[:-1][inside], _SHOWN), baseline=None, color=_colour(number), lw=1.4,
+            shares, np.append(edges[:-1][inside], _SHOWN), baseline=None, color=colour(number), lw=1.4,
             label=f"{pictured(name, NAME)}: {percent(layer['share'])}",
         )  # fmt: skip
     axis.set_xlim(-_SHOWN, _SHOWN)
@@ -72,8 +63,8 @@ def draw_corruption(results: Results, path: Path, made: Origin | None = None) ->
         "drop": "probability p that an event is lost",
         "noise": "weight noise σ, relative to each layer's rms weight",
     }
-    with _figure(4.6 * len(kinds), 3.9, path, made) as figure:
-        axes = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
+    with figure(4.6 * len(kinds), 3.9, path, made) as drawn:
+        axes = drawn.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
         for axis, kind in zip(axes, kinds, strict=True):
             for number, (name, result) in enumerate(results.items()):
                 if kind in result:
@@ -84,9 +75,9 @@ def draw_corruption(results: Results, path: Path, made: Origin | None = None) ->
         axes[0].set_ylabel("test accuracy [%]")
         handles, names = axes[0].get_legend_handles_labels()
         columns = min(3, len(results)) if max(map(len, names)) <= NAME // 2 else 1
-        figure.legend(handles, names, loc="outside lower center", ncols=columns, frameon=False)
+        drawn.legend(handles, names, loc="outside lower center", ncols=columns, frameon=False)
         between = "; " if len(kinds) > 1 else "\n"
-        figure.suptitle(
+        drawn.suptitle(
             f"{_samples(results)}. Solid: hard spikes, bars: standard deviation over draws{between}"
             "dashed: surrogate",
             fontsize=10,
@@ -94,17 +85,17 @@ def draw_corruption(results: Results, path: Path, made: Origin | None = None) ->
 
 
 def _curves(axis: Any, corruption: Mapping[str, Any], number: int, networks: int, name: str) -> None:
-    levels, colour, marker = corruption["levels"], _colour(number), MARKERS[number % len(MARKERS)]
+    levels, shade, marker = corruption["levels"], colour(number), MARKERS[number % len(MARKERS)]
     amounts = np.array([level["amount"] for level in levels])
     beside = amounts + (number - (networks - 1) / 2) * 0.012 * amounts.max()  # so that bars do not cover
     axis.errorbar(
         beside, [100 * level["hard"] for level in levels],
         yerr=[100 * (level["hard_sd"] or 0.0) for level in levels],
-        color=colour, marker=marker, ms=5, capsize=2, elinewidth=0.9, lw=1.5, label=pictured(name, NAME),
+        color=shade, marker=marker, ms=5, capsize=2, elinewidth=0.9, lw=1.5, label=pictured(name, NAME),
     )  # fmt: skip
     axis.plot(
         beside, [100 * level["surrogate"] for level in levels],
-        color=colour, marker=marker, ms=4, mfc="white", ls="--", lw=0.9,
+        color=shade, marker=marker, ms=4, mfc="white", ls="--", lw=0.9,
     )  # fmt: skip
     axis.set_xticks(amounts, [f"{amount:g}" for amount in amounts])
 
@@ -113,21 +104,3 @@ def _samples(results: Results) -> str:
     """How many test samples the pictures are of."""
     counts = dict.fromkeys(str(each["test"]["samples"]) for each in results.values() if "test" in each)
     return f"{' / '.join(counts)} test samples" if counts else "test samples"
-
-
-def _colour(number: int) -> str:
-    return COLOURS[number % len(COLOURS)]
-
-
-@contextmanager
-def _figure(width: float, height: float, path: Path, origin: Origin | None) -> Iterator[Any]:
-    """A figure of so many inches that is saved when its block ends well."""
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasAgg(figure)
-        yield figure
-        save_figure(figure, path, 130, origin)

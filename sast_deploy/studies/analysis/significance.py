@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy import stats
 
 EXACT_UP_TO = 16  # differences: 2^16 sign patterns are enumerated, beyond that scipy approximates
@@ -76,33 +76,3 @@ def wilcoxon(differences: NDArray[np.float64]) -> float:
     signed = stats.rankdata(np.abs(differences)) * np.sign(differences)
     how: dict[str, Any] = {"permutation_type": "samples", "n_resamples": np.inf, "vectorized": True}
     return float(stats.permutation_test((signed,), np.sum, **how).pvalue)
-
-
-@dataclass(frozen=True)
-class McNemar:
-    """Two networks on the same samples.
-
-    Attributes:
-        samples: how many.
-        only_a, only_b: samples that a alone, and b alone, classifies correctly.
-        p: two-sided exact p value: given only_a + only_b samples on which they differ, how surprising this
-            split would be if either were as likely (binomial, 1/2). McNemar, Psychometrika 12, 1947.
-    """
-
-    samples: int
-    only_a: int
-    only_b: int
-    p: float
-
-    @property
-    def difference(self) -> float:
-        """Accuracy of a - accuracy of b."""
-        return (self.only_a - self.only_b) / self.samples
-
-
-def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> McNemar:
-    """Compare which samples two networks classify correctly, both (n,) bool over the same samples."""
-    a, b = np.asarray(correct_a, bool), np.asarray(correct_b, bool)
-    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
-    p = float(stats.binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
-    return McNemar(len(a), only_a, only_b, p)

@@ -18,8 +18,7 @@ from torch import Tensor
 from sast_deploy.base.progress import task
 from sast_deploy.calibration.data import training_parts
 from sast_deploy.data import FrameSet
-from sast_deploy.reports.accuracy import Accuracy
-from sast_deploy.studies.analysis.significance import McNemar, mcnemar
+from sast_deploy.reports.accuracy import Accuracy, McNemar, mcnemar
 from sast_deploy.studies.analysis.stream import Stream, first_current, logits_from, neurons_of, open_stream
 from sast_deploy.training.batches import Batch, fitting_threads
 from sast_deploy.training.checkpoint import Checkpoint

@@ -10,8 +10,8 @@ from typing import Any
 from sast_deploy.base.errors import SastError, UsageError
 from sast_deploy.base.rules import COUNT, FRACTION, INTEGER, SEED, Choice, Rule, Table, Text, Whole
 from sast_deploy.base.settings import ruled
-from sast_deploy.data.options import FrameOptions
-from sast_deploy.data.readers.sources import TONIC_PREFIX
+from sast_deploy.data.options import FrameOptions, RecordingOptions
+from sast_deploy.data.readers.sources import FOLDER, TONIC_PREFIX
 from sast_deploy.finetuning.recipe import FINETUNE, FineRecipe, FineTuning
 from sast_deploy.studies.sweep.keys import OneOrMore
 from sast_deploy.training.network.network import NetworkSpec, network_spec
@@ -40,6 +40,7 @@ class DataChoice:
         options: how events become frames.
         holdout, holdout_seed: the test split, for data sets without one.
         train, test: use only so many samples of each split, every class in proportion; None: all.
+        recordings: how those of a folder:PATH are read and cut; None for all other data sets.
     """
 
     name: str
@@ -50,11 +51,14 @@ class DataChoice:
     holdout_seed: int = 0
     train: int | None = None
     test: int | None = None
+    recordings: RecordingOptions | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values of everything that the result depends on."""
-        values = {key: value for key, value in asdict(self).items() if key not in ("root", "options")}
-        return values | {"options": self.options.to_dict()}
+        own = ("root", "options", "recordings")
+        values = {key: value for key, value in asdict(self).items() if key not in own}
+        read = {} if self.recordings is None else {"recordings": self.recordings.to_dict()}
+        return values | {"options": self.options.to_dict()} | read
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,14 @@ def parse_data(name: str, values: dict[str, Any], where: str) -> DataChoice:
         frames.setdefault("clip", 1)
     root = Path(values.pop("root")).expanduser() if "root" in values else None
     options = made_of(where, FrameOptions, frames)
-    return DataChoice(name, root=root, options=options, **{"dataset": name, **values})
+    reading = {key: values.pop(key) for key in ruled(RecordingOptions) if key in values}
+    choice = DataChoice(name, root=root, options=options, **{"dataset": name, **values})
+    if choice.dataset.startswith(FOLDER):
+        return replace(choice, recordings=made_of(where, RecordingOptions, reading))
+    if reading:
+        what = f"{next(iter(reading))} with dataset = {choice.dataset}"
+        raise UsageError(what, where=where, expected=f"dataset = {FOLDER}PATH")
+    return choice
 
 
 def parse_network(name: str, values: dict[str, Any], where: str) -> NetworkChoice:
@@ -181,10 +192,10 @@ class _Dataset(Rule):
     """A data set that says what ran: any but "auto"."""
 
     def __str__(self) -> str:
-        return f"{', '.join(DATASETS)} or tonic:<ClassName>"
+        return f"{', '.join(DATASETS)}, tonic:<ClassName> or {FOLDER}PATH"
 
     def _fits(self, value: Any) -> bool:
-        known = isinstance(value, str) and (value in DATASETS or value.startswith(TONIC_PREFIX))
+        known = isinstance(value, str) and (value in DATASETS or value.startswith((TONIC_PREFIX, FOLDER)))
         return known and Text().fits(value)
 
 
@@ -198,7 +209,7 @@ SHARED = {key: _SPEC[key] for key in NEURON}  # of every network, however wide
 CHANGES = {key: rule for key, rule in ruled(Recipe).items() if key != "name"}
 DATA = _any_of({
     "dataset": _Dataset(), "root": Text(), "holdout": FRACTION, "holdout_seed": SEED, "train": _SOME,
-    "test": _SOME, **ruled(FrameOptions),
+    "test": _SOME, **ruled(FrameOptions), **ruled(RecordingOptions),
 })  # fmt: skip
 NETWORK = _any_of({
     "kind": _SPEC["kind"], "hidden": OneOrMore(COUNT), "strides": OneOrMore(COUNT), **SHARED,

@@ -22,7 +22,7 @@ def load_choice(choice: DataChoice) -> FrameSet:
     """
     data = load_frames(
         choice.dataset, choice.options, data_root=choice.root, holdout=choice.holdout,
-        holdout_seed=choice.holdout_seed,
+        holdout_seed=choice.holdout_seed, recordings=choice.recordings,
     )  # fmt: skip
     if choice.train is None and choice.test is None:
         return data

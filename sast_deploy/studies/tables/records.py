@@ -140,7 +140,7 @@ def _from_folder(folder: Path) -> Iterable[Record]:
 def _from_raw(path: Path) -> Iterable[Record]:
     values = _read(path)
     if values.get("format") != RAW_FORMAT:
-        raise DataError("is no file of runs", where=path, expected="what `sast-deploy tables --json` writes")
+        raise DataError("is no file of runs", where=path, expected="what `sast-deploy tables -o` writes")
     refuse(RUNS.problems(values, ""), path, DataError)
     yield from (record_of(each) for each in values["runs"])
 

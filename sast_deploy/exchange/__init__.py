@@ -1,0 +1,1 @@
+"""Networks of other tools: theirs become ours here, and ours theirs."""
