@@ -20,7 +20,7 @@ from sast_deploy.base.streams import prepare_streams
 from sast_deploy.base.text import printable
 from sast_deploy.base.versions import missing_package
 from sast_deploy.commands.analyse import analyse_command
-from sast_deploy.commands.answers import Asked, answer_error, documents_alone, terminal
+from sast_deploy.commands.answers import answer_error, terminal
 from sast_deploy.commands.classify import classify_command
 from sast_deploy.commands.command import Group
 from sast_deploy.commands.compare_nets import compare_nets_command
@@ -32,6 +32,7 @@ from sast_deploy.commands.doctor import doctor_command
 from sast_deploy.commands.evaluate import evaluate_command
 from sast_deploy.commands.export import export_command
 from sast_deploy.commands.finetune import finetune_command
+from sast_deploy.commands.flags import Asked, documents_alone
 from sast_deploy.commands.importing import import_command
 from sast_deploy.commands.inspect import inspect_command
 from sast_deploy.commands.simulate import simulate_command

@@ -104,6 +104,7 @@ def stage(folder: Path) -> None:
 def generated() -> dict[Path, dict[str, str]]:
     """Document -> mark -> what stands between `<!-- mark: ... -->` and `<!-- end of mark -->`."""
     from benchmarks import figures
+    from tools import schemas
 
     speed = figures.read_results()
     return {
@@ -111,6 +112,7 @@ def generated() -> dict[Path, dict[str, str]]:
         ROOT / "docs" / "speed.md": {"figures": figures.full_table(speed)},
         ROOT / "docs" / "commands.md": {"help": help_texts()},
         ROOT / "docs" / "api.md": {"names": names()},
+        ROOT / "docs" / "json.md": {"documents": schemas.tables()},
         ROOT / "docs" / "architecture.md": {"tree": tree(), "flow": flow(), "imports": arrows()},
     }
 
@@ -269,6 +271,9 @@ def main(arguments: list[str] | None = None) -> None:
     if given.pages is not None:
         stage(given.pages.resolve())
         return
+    from tools import schemas
+
+    schemas.main()
     for document, parts in generated().items():
         text = renewed(document, parts)
         if text != document.read_text(encoding="utf-8"):

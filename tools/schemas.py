@@ -2,9 +2,9 @@
 
     python tools/schemas.py      # as `make docs` does
 
-A document is declared once, below; parts that are dataclasses of the package follow from their annotations and
-docstrings. Every object is closed: what it may hold is all listed, and required unless it says otherwise.
-tests/unit/test_schemas.py holds the files against this and tests/e2e/test_json.py the documents against the files.
+A document is declared once, below; parts that are dataclasses of the package follow from their annotations
+and docstrings. Every object is closed: what it may hold is listed, and required unless it says otherwise.
+tests/unit/test_schemas.py holds the files against this, tests/e2e/test_json.py the documents against them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import re
 import sys
 import types
 from collections.abc import Mapping
@@ -33,6 +34,8 @@ from sast_deploy.data.options import FrameOptions  # noqa: E402
 from sast_deploy.data.readers.recording import RecordingFacts  # noqa: E402
 from sast_deploy.doctor import Check  # noqa: E402
 from sast_deploy.engines import ENGINE_NAMES  # noqa: E402
+from sast_deploy.exchange import TARGET_NAMES  # noqa: E402
+from sast_deploy.exchange.artefacts import Part  # noqa: E402
 from sast_deploy.program.fixedpoint import Arithmetic  # noqa: E402
 from sast_deploy.proofs.bounds import LayerProof  # noqa: E402
 from sast_deploy.proofs.limits import LimitCheck  # noqa: E402
@@ -53,10 +56,11 @@ from sast_deploy.training.recipes import Recipe  # noqa: E402
 from sast_deploy.verification.comparison import Comparison  # noqa: E402
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
+COMMON = ("schema", "version", "sast_deploy", "warnings")
 Schema = dict[str, Any]
 TEXT, WHOLE, NUMBER, FLAG = ({"type": name} for name in ("string", "integer", "number", "boolean"))
 NULL: Schema = {"type": "null"}
-OPEN: Schema = {"type": "object"}  # what is recorded elsewhere, and no part of the promise
+OPEN: Schema = {"type": "object"}  # what is recorded elsewhere
 
 
 def said(schema: Schema, text: str) -> Schema:
@@ -90,7 +94,7 @@ def closed(properties: Mapping[str, Schema], optional: tuple[str, ...] = (), tex
 
 
 def of(kind: Any, *, derived: bool = False, **instead: Schema) -> Schema:
-    """A dataclass by its annotations. derived: with its properties; instead: schemas of fields, or of more."""
+    """A dataclass by its annotations. derived: with its properties; instead: of fields, or of more."""
     hints = get_type_hints(kind, include_extras=True)
     found = {each.name: _hinted(hints[each.name], derived) for each in dataclasses.fields(kind)}
     for name, each in vars(kind).items():
@@ -234,6 +238,12 @@ DOCUMENTS: dict[str, tuple[str, dict[str, Schema] | list[dict[str, Schema]]]] = 
         "reset": TEXT, "reset_order": TEXT, "comparison": TEXT, "classes": many(TEXT), "metrics": OPEN,
         "compilation": said(maybe(closed({**COMPILED, "warnings": many(TEXT)})), "Where a .net was written."),
     }),
+    "export": ("A network for other tools.", {
+        "target": {"enum": list(TARGET_NAMES)}, "folder": FILE, "parts": many(of(Part)),
+        "files": said(named(WHOLE), "Bytes of each file."),
+        "check": said(TEXT, "The command, run in the folder, that says whether all is well; or empty."),
+        "notes": many(TEXT),
+    }),
     "simulate": ("A run: of our own files its report, of stock NetX files what they answer.", [OURS, STOCK]),
     "classify": ("One recording; a line each.", {
         "recording": FILE, "format": TEXT, "label": maybe(TEXT),
@@ -343,6 +353,50 @@ def _document(
 def text_of(schema: Schema) -> str:
     """As the file has it."""
     return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
+
+
+def tables() -> str:
+    """A table for each document, of its fields but those that all have, in Markdown."""
+
+    def rows(kind: Schema) -> str:
+        own = {name: each for name, each in kind["properties"].items() if name not in COMMON}
+        needed = {name: "" if name in kind["required"] else " (may be absent)" for name in own}
+        lines = [f"| `{name}`{needed[name]} | {kind_of(each)} | {_short(each)} |".replace("|  |", "| |")
+                 for name, each in own.items()]
+        return "\n".join(["| key | type | |", "|---|---|---|", *lines])
+
+    def part(name: str, schema: Schema) -> str:
+        kinds = [rows(each) for each in schema.get("oneOf", [schema])]
+        return f"### {name}\n\n{schema['description']}\n\n" + "\n\nor\n\n".join(kinds)
+
+    return "\n\n".join(part(name, schema) for name, schema in schemas().items())
+
+
+def _short(schema: Schema) -> str:
+    """The first sentence of a description."""
+    return re.split(r"(?<=\w)\. ", schema.get("description", ""))[0].rstrip(".").replace("|", "/")
+
+
+def kind_of(schema: Schema) -> str:
+    """A schema in a few words."""
+    if "anyOf" in schema or "oneOf" in schema:
+        kinds = [kind_of(each) for each in schema.get("anyOf", schema.get("oneOf"))]
+        return " or ".join(dict.fromkeys(kinds))
+    if "const" in schema or "enum" in schema:
+        return ", ".join(json.dumps(each) for each in schema.get("enum", [schema.get("const")]))
+    types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    return " or ".join(_type(schema, each) for each in types)
+
+
+def _type(schema: Schema, name: str) -> str:
+    if name == "array":
+        return "array" if "prefixItems" in schema else f"array of {kind_of(schema['items'])}"
+    if name != "object":
+        return name
+    if "properties" in schema:
+        return "`{" + ", ".join(schema["properties"]) + "}`"
+    more = schema.get("additionalProperties")
+    return "object, recorded" if more is None else f"object of {kind_of(more)}"
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from sast_deploy.base.errors import Exit, UsageError
-from sast_deploy.commands.answers import FLAGS, flags
+from sast_deploy.commands.flags import FLAGS, Asked, flags
 from sast_deploy.commands.options import Titled
 from sast_deploy.commands.several import spread
 
@@ -27,6 +27,7 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Click's, with options of several values; refuses the --json FILE of before. Raises UsageError."""
+        Asked.command = "-".join(ctx.command_path.split()[1:])
         for word, value in itertools.pairwise(args):
             if word == "--json" and value.endswith(".json") and self.name in ONCE_FILES:
                 todo = f"-o {value} writes that file"

@@ -5,15 +5,16 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from sast_deploy.commands.answers import Asked, answer
+from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import command
 from sast_deploy.commands.completing import PROGRAM, SHELLS, VARIABLE
+from sast_deploy.commands.flags import Asked
 
 
 @command(
     "completion", "The script by which a shell completes command lines.",
     "sast-deploy completion bash > ~/.local/share/bash-completion/completions/sast-deploy",
-    'sast-deploy completion zsh > "${fpath[1]}/_sast-deploy"',
+    "sast-deploy completion zsh > ~/.zfunc/_sast-deploy",
     "sast-deploy completion fish > ~/.config/fish/completions/sast-deploy.fish",
 )
 @click.argument("shell", type=click.Choice(SHELLS))

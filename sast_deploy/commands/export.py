@@ -8,7 +8,8 @@ import click
 
 from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import command
-from sast_deploy.commands.options import OUTPUT, PATH, console, option, refuse_ignored, titled
+from sast_deploy.commands.completing import NET
+from sast_deploy.commands.options import OUTPUT, console, option, refuse_ignored, titled
 from sast_deploy.commands.shared import overwrite_option
 from sast_deploy.exchange import ANY_READER, KNOWN, MAINS, READERS, TARGET_NAMES
 
@@ -20,7 +21,7 @@ from sast_deploy.exchange import ANY_READER, KNOWN, MAINS, READERS, TARGET_NAMES
     "sast-deploy export netx_exports/sast-loihi-int4.net --to mem -o rtl",
     "sast-deploy export netx_exports/sast-loihi-stock.net --to nir --for snntorch -o snntorch",
 )
-@click.argument("net", type=PATH)
+@click.argument("net", type=NET)
 @titled(
     "Target",
     option("--to", type=click.Choice(TARGET_NAMES), required=True,

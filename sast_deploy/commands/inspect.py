@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @command(
     "inspect", "What a .net file is, what is proved of it, which limits it meets.",
     "sast-deploy inspect netx_exports/sast-loihi-int8.net",
-    "sast-deploy inspect netx_exports/sast-loihi-int8.net --samples 100 --json facts.json",
+    "sast-deploy inspect netx_exports/sast-loihi-int8.net --samples 100 -o facts.json",
     "sast-deploy inspect netx_exports/sast-loihi-stock.net --fail-on-limits",
 )
 @click.argument("net", type=NET)

@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from sast_deploy.base.errors import UsageError
-from sast_deploy.commands.answers import Asked
+from sast_deploy.commands.flags import Asked
 
 if TYPE_CHECKING:
     from sast_deploy.show.blocks import Out

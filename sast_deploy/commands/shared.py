@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 FOLDERS = ("data_root", "holdout", "holdout_seed", "cache_dir", "download", *RECORDING_OPTIONS)
 DATA_OPTIONS = ("dataset", *FOLDERS)
 LAVA_OPTIONS = ("batch", "stall", "timeout")
-
-
 DOWNLOAD = option("--download", is_flag=True, help="Fetch recordings that are nowhere: often gigabytes.")
 
 
@@ -61,14 +59,10 @@ def folder_options(function: Function) -> Function:
 def _folders(first: str) -> tuple[Callable[[Any], Any], ...]:
     """first: where recordings are looked for first."""
     return (
-        option(
-            "--data-root", type=PATH,
-            help=f"Folder of the recordings; else {first}$SAST_DATA_ROOT, else ./data.",
-        ),
-        option(
-            "--holdout", type=SHARE, metavar="SHARE",
-            help="Share of each class held out for testing, where there is no test split.",
-        ),
+        option("--data-root", type=PATH,
+               help=f"Folder of the recordings; else {first}$SAST_DATA_ROOT, else ./data."),
+        option("--holdout", type=SHARE, metavar="SHARE",
+               help="Share of each class held out for testing, where there is no test split."),
         option("--holdout-seed", type=SEED, help="Seed of that split; default 0."),
         option("--cache-dir", type=PATH, help="Of frames; else $SAST_CACHE_DIR or ~/.cache/sast-deploy."),
         DOWNLOAD,

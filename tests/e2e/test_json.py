@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import shutil
 import subprocess
 import sys
@@ -24,21 +25,23 @@ from tools.schemas import schemas
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 VALIDATORS = {name: Draft202012Validator(schema) for name, schema in schemas().items()}
+OWN = "simulate own.net --backend fast --input own.npy"
+ANALYSE = "analyse ckpt.pt --data-root bands -o out/d.json"
 # What the working lines leave out.
 MORE = {
-    "simulate, own frames": "simulate own.net --backend fast --input own.npy --labels labels.npy -o out/a.npz",
-    "simulate, no labels": "simulate own.net --backend fast --input own.npy --check none",
+    "simulate, own frames": f"{OWN} --labels labels.npy -o out/a.npz",
+    "simulate, no labels": f"{OWN} --check none",
     "simulate, stock": "simulate theirs.net --input theirs.npy -o out/b.npz",
     "compile, calibrated": "compile ckpt.pt --calibrate nmnist --data-root bands -o out/c.net",
     "inspect, samples": "inspect own.net --samples 3 --data-root bands",
     "inspect, stock": "inspect theirs.net",
     "verify, known answers": "verify own.net --known-answers-only --backend fast",
-    "analyse, all": "analyse ckpt.pt twin/second.pt --data-root bands -o out/d.json",
-    "analyse, contraction": "analyse ckpt.pt --data-root bands --parts contraction,thresholds,noise -o out/e.json",
+    "analyse, all": f"{ANALYSE} twin/second.pt",
+    "analyse, contraction": f"{ANALYSE} --parts contraction,thresholds,noise",
     "sweep, dry": "sweep study.toml --data-root bands -o out/s --dry-run",
     "tables, markdown": "tables swept --markdown --plots out/plots",
     "data info, files": "data info bands/Test/0/00001.bin bad.bin --skip-bad",
-    "data info, folder": "data info --dataset folder:bands --holdout 0.3",
+    "data info, folder": "data info --dataset folder:bands",
     "compare, other": "compare own.net other.net --data-root bands",
     "completion": "completion fish",
     "train, again": "train --dataset nmnist --data-root bands --epochs 1 --resume -o out/train/ckpt.pt",
@@ -128,7 +131,8 @@ def test_an_error_is_a_document_and_one_line(name: str, here: Path, capfd: Any) 
 def test_errors_keep_their_parts(here: Path, capfd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert cli.run(["compile", "ckpt.pt", "--profile", "loihi-int5", "--json"]) == Exit.BAD_INPUT
     found = document(capfd.readouterr().out)["error"]
-    assert (found["kind"], found["what"], found["where"]) == ("ProfileError", "no profile of this name", "loihi-int5")
+    assert (found["kind"], found["where"]) == ("ProfileError", "loihi-int5")
+    assert found["what"] == "no profile of this name"
     assert "loihi-int4" in found["expected"]
     monkeypatch.setattr("sast_deploy.doctor.diagnose", lambda: 1 / 0)
     assert cli.run(["doctor", "--json"]) == Exit.INTERNAL
@@ -212,3 +216,25 @@ def test_a_file_behind_json_is_told_what_to_write_now(line: str, todo: str, here
 def test_json_to_a_dash_is_standard_output_as_ever(line: str, here: Path, capfd: Any) -> None:
     assert cli.run(line.split()) == 0
     assert document(capfd.readouterr().out)
+
+
+@pytest.mark.parametrize("language", ["sh", "python"])
+def test_the_examples_of_the_page_work(language: str, here: Path, tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "json.md").read_text(encoding="utf-8")
+    (block,) = re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.M | re.S)
+    if language == "sh" and shutil.which("jq") is None:
+        pytest.skip("needs jq")
+    program = tmp_path / "sast-deploy"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m sast_deploy "$@"\n')
+    program.chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
+    command = ["bash", "-euo", "pipefail", "-c", block] if language == "sh" else [sys.executable, "-c", block]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    if language == "python":
+        assert done.stdout.startswith("True ")
+    else:
+        layers, share = done.stdout.splitlines()
+        assert layers == "layer 0 (dense), layer 1 (dense), layer 2 (readout)"
+        assert 0.0 <= float(share) <= 1.0

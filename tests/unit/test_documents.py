@@ -6,7 +6,7 @@ import ast
 import importlib.util
 import re
 import shlex
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 
 import click
@@ -65,7 +65,7 @@ def lines_of(text: str, program: str) -> list[str]:
 
 def problem(line: str) -> str | None:
     """Why click would not take a line of sast-deploy's; nothing is run."""
-    words = shlex.split(line)[1:]
+    words = list(takewhile(lambda word: word not in ("|", ">"), shlex.split(line)[1:]))
     command: click.Command = cli
     context = click.Context(cli, info_name="sast-deploy", **cli.context_settings)
     try:

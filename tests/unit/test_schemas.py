@@ -1,4 +1,4 @@
-"""The schemas of the commands' documents: one a command, closed, as tools/schemas.py writes them, and shipped."""
+"""The schemas of the commands' documents: one a command, closed, as tools/schemas.py writes them; shipped."""
 
 from __future__ import annotations
 
@@ -13,15 +13,19 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from sast_deploy.base.errors import DataError, about
-from sast_deploy.commands.answers import FLAGS, VERSIONS, plain
+from sast_deploy.base.plain import plain
+from sast_deploy.commands.answers import VERSIONS
+from sast_deploy.commands.flags import FLAGS
 from tests.commandlines import COMMANDS
 from tools.schemas import OPEN, SCHEMAS, schemas, text_of
 
 FILES = {path.stem: path for path in SCHEMAS.glob("*.json")}
 ERROR = {
     "schema": "sast-deploy/error", "version": 1, "sast_deploy": "0.1.0", "command": "verify",
-    "error": {"kind": "DataError", "message": "x: y", "what": "y", "where": "x", "expected": None, "todo": None,
-              "exit_code": 2},
+    "error": {
+        "kind": "DataError", "message": "x: y", "what": "y", "where": "x", "expected": None, "todo": None,
+        "exit_code": 2,
+    },
 }  # fmt: skip
 
 
