@@ -116,8 +116,9 @@ def _hinted(hint: Any, derived: bool) -> Schema:
     if origin is Literal:
         return {"enum": list(given)}
     if origin in (Union, types.UnionType):
-        (some,) = (each for each in given if each is not type(None))
-        return maybe(_hinted(some, derived))
+        some = [_hinted(each, derived) for each in given if each is not type(None)]
+        found = some[0] if len(some) == 1 else {"anyOf": some}
+        return maybe(found) if type(None) in given else found
     if dataclasses.is_dataclass(hint):
         return of(hint, derived=derived)
     if origin is tuple:
