@@ -117,8 +117,8 @@ def _hinted(hint: Any, derived: bool) -> Schema:
         return {"enum": list(given)}
     if origin in (Union, types.UnionType):
         some = [_hinted(each, derived) for each in given if each is not type(None)]
-        one = some[0] if len(some) == 1 else {"anyOf": some}
-        return maybe(one) if type(None) in given else one
+        found = some[0] if len(some) == 1 else {"anyOf": some}
+        return maybe(found) if type(None) in given else found
     if dataclasses.is_dataclass(hint):
         return of(hint, derived=derived)
     if origin is tuple:

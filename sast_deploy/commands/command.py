@@ -11,7 +11,8 @@ import click
 
 from sast_deploy.base.errors import Exit, UsageError
 from sast_deploy.commands.flags import FLAGS, Asked, flags
-from sast_deploy.commands.options import Several, Titled
+from sast_deploy.commands.options import Titled
+from sast_deploy.commands.several import spread
 
 ONCE_FILES = ("inspect", "tables")  # whose --json took the name of a file
 HELP = {"help_option_names": ["-h", "--help"]}  # click keeps the option of the first context it sees
@@ -25,7 +26,7 @@ class Command(click.Command):
         self.params += flags(*FLAGS)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Click's, with options of several values; no --json FILE of before it was a flag: UsageError."""
+        """Click's, with options of several values; refuses the --json FILE of before. Raises UsageError."""
         Asked.command = "-".join(ctx.command_path.split()[1:])
         for word, value in itertools.pairwise(args):
             if word == "--json" and value.endswith(".json") and self.name in ONCE_FILES:
@@ -33,10 +34,7 @@ class Command(click.Command):
                 raise UsageError(f"--json {value}", expected="--json alone, for standard output", todo=todo)
         if self.name in ONCE_FILES and ["--json", "-"] in [args[k : k + 2] for k in range(len(args))]:
             args = [each for each in args if each != "-"]  # which was standard output
-        for parameter in self.get_params(ctx):
-            if isinstance(parameter, Several):
-                args = parameter.spread(args)
-        return super().parse_args(ctx, args)
+        return super().parse_args(ctx, spread(self.get_params(ctx), args))
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Each title in the order in which it first comes; what has none last."""

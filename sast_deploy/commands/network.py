@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from sast_deploy.commands.options import Finite, gathered, option, refuse_ignored, several
+from sast_deploy.commands.options import Finite, gathered, option, refuse_ignored
+from sast_deploy.commands.several import several
 
 KINDS = {"fc": "hidden", "conv": "channels"}  # and the option of its layers
 WIDTH = click.IntRange(1, 1 << 24)

@@ -46,23 +46,6 @@ class Titled(click.Option):
     title = ""
 
 
-class Several(Titled):
-    """An option of one or more values: `--hidden 256 128`, or `--hidden 256 --hidden 128`.
-
-    All words up to the next option are its values, so its command takes nothing but options.
-    """
-
-    def spread(self, words: list[str]) -> list[str]:
-        """A command line's words with the option's name before each of its values, as click reads it."""
-        found: list[str] = []
-        within = False
-        for word in words:
-            another = within and not word.startswith("-")
-            within = another or word.partition("=")[0] in self.opts
-            found += [self.opts[0], word] if another and found[-1] not in self.opts else [word]
-        return found
-
-
 def titled(title: str, *options: Callable[[Any], Any]) -> Callable[[Function], Function]:
     """These options, made by `option`, under this title in the help, but those that have one already."""
 
@@ -80,11 +63,6 @@ def titled(title: str, *options: Callable[[Any], Any]) -> Callable[[Function], F
 def option(*names: str, **settings: Any) -> Callable[[Function], Function]:
     """As `click.option`."""
     return click.option(*names, cls=Titled, **settings)
-
-
-def several(*names: str, type: Any, **settings: Any) -> Callable[[Function], Function]:
-    """As `option`, of one or more values of a type: `Several`."""
-    return click.option(*names, cls=Several, type=type, multiple=True, metavar="N ...", **settings)
 
 
 def gathered(

@@ -135,6 +135,7 @@ class _Builder:
         trained, rules = self.network, self.profile.arithmetic
         if trained.reset != rules.reset:
             given = f"trained with reset {trained.reset!r}, but this profile has {rules.reset!r}"
+            given += f": other spikes; a profile with reset.kind = {trained.reset!r} keeps them"
             self.warnings.append(given)
         elif trained.reset_order != rules.reset_order:
             given = f"trained with reset {trained.reset_order}, but this profile has {rules.reset_order}"

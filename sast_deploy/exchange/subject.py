@@ -88,5 +88,5 @@ def _frames(program: Program, values: int) -> npt.NDArray[np.int64]:
     rng = np.random.default_rng(int(program.digest()[:16], 16))
     steps = min(program.steps, max(1, MOST_STATES // (values * OWN_VECTORS)))
     shape = (OWN_VECTORS, steps, *program.input_shape)
-    drawn = rng.integers(program.input_min, program.input_max + 1, shape)
-    return np.asarray(drawn * (rng.random(shape) < OWN_DENSITY))
+    inputs = rng.integers(program.input_min, program.input_max + 1, shape)
+    return np.asarray(inputs * (rng.random(shape) < OWN_DENSITY))

@@ -48,7 +48,7 @@ def print_compilation(
 def compilation_facts(
     net: NetFile, compilation: Compilation, calibrated: Calibrated | None
 ) -> dict[str, Any]:
-    """What --json says of it: digest, what is proved of each weighted layer, warnings, notes, steps."""
+    """What --json says: digest, profile, what is proved of each weighted layer, warnings, notes, steps."""
     steps = None if calibrated is None else [
         {**vars(step), "before": _scored(step.before), "after": _scored(step.after)}
         for step in calibrated.steps

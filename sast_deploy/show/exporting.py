@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from sast_deploy.exchange.targets import TARGETS, Export
 from sast_deploy.show.blocks import Line, Out, Table
 
@@ -19,4 +21,4 @@ def print_export(export: Export, out: Out) -> None:
         out.print(f"wrote {export.folder / name}, {len(content):,} bytes")
     out.print(*(f"note: {note}" for note in made.notes))
     if made.check:
-        out.print("check:", Line(f"cd {export.folder} && {made.check}", whole=True))
+        out.print("check:", Line(f"cd {shlex.quote(str(export.folder))} && {made.check}", whole=True))

@@ -3,7 +3,7 @@
     python -m tests.golden.make_files FOLDER
 
 The files in the repository are those of commit 0a62401; before-leak.net and leaky.net are of the first
-version that had what they show. What a later version changes in them, it changes in the files that people have.
+version that had what they show. What a later version changes in them, it changes in files that people have.
 """
 
 from __future__ import annotations

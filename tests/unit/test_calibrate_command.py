@@ -93,7 +93,7 @@ def test_another_reset_than_the_networks_is_a_warning(here, capsys):
     trained = random_checkpoint()
     save_checkpoint(Path("ckpt.pt"), replace(trained, network=replace(trained.network, reset="zero")))
     assert compile_with() == 0
-    line = "warning: trained with reset 'zero', but this profile has 'subtract'"
+    line = "warning: trained with reset 'zero', but this profile has 'subtract': other spikes; "
     assert capsys.readouterr().out.count(line) == 1
 
 

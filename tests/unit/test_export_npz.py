@@ -66,7 +66,7 @@ def test_it_runs_alone_and_its_exit_code_says_what_it_found(tmp_path: Path) -> N
     done = replayed(folder)
     assert done.returncode == 1
     found = arrays["known_membranes"][1, 2, 3] - 1
-    assert done.stdout == f"vector 1: membranes[2, 3] is {found}\n"
+    assert done.stdout == f"vector 1 membranes [2, 3] are {found}\n"
 
 
 def test_rules_and_arrays_are_the_programs(tmp_path: Path) -> None:

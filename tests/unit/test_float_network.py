@@ -296,7 +296,9 @@ def test_a_program_resets_in_its_networks_order_unless_the_profile_has_another()
         "subtract before-leak", ("trained with reset after-leak, but this profile has before-leak",),
     )  # fmt: skip
     assert made("subtract", "before-leak", 'kind = "zero"') == (
-        "zero", ("trained with reset 'subtract', but this profile has 'zero'",),
+        "zero",
+        ("trained with reset 'subtract', but this profile has 'zero': other spikes; "
+         "a profile with reset.kind = 'subtract' keeps them",),
     )  # fmt: skip
     message = r"reset_order 'before-leak' with reset 'zero'; expected 'after-leak'"
     with pytest.raises(ValueError, match=message):
@@ -317,7 +319,8 @@ def test_a_filtered_current_that_may_wrap_is_refused():
 
 def test_another_reset_is_a_warning():
     network = FloatNetwork(one_layer(leak=0.5).layers, 4, 10, reset="zero")
-    assert compiled(network).warnings == ("trained with reset 'zero', but this profile has 'subtract'",)
+    (warning,) = compiled(network).warnings
+    assert warning.startswith("trained with reset 'zero', but this profile has 'subtract': other spikes; ")
 
 
 def test_calibration_refuses_recurrent_weights_by_name():

@@ -307,7 +307,7 @@ class TestFrameworks:
         text = str(caught.value)
         assert f"NIR does not say {', '.join(missing)};" in text
         assert all(OPEN[fact] in text for fact in missing)
-        assert text.endswith("or framework, one of snntorch, norse, spikingjelly, sinabs, rockpool")
+        assert "or --from, one of snntorch, norse, spikingjelly, sinabs, rockpool (in Python" in text
 
     def test_neurons_without_leak_need_neither_dt_nor_order(self):
         graph = chain((2,), affine(3, 2), integrate(3, r=full(3, 1.0)))

@@ -70,6 +70,7 @@ def lines_of(command: str, folder: Path) -> list[list[str]]:
         "classify": [["classify", net, str(folder / "events.csv"), "--sensor", "6", "6", *WINDOWS]],
         "trace": [["trace", net, "--sample", "3", "--plot", str(folder / "trace.svg")]],
         "compare": [["compare", net, net, "--samples", "5"]],
+        "export": [["export", net, "--to", to, "-o", str(folder / to)] for to in ("nir", "c", "mem", "npz")],
         "evaluate": [["evaluate", checkpoint]],
         "analyse": [["analyse", checkpoint, str(folder / "second.pt")]],
         "sweep": [["sweep", str(folder / "study.toml"), "--dry-run", "-o", str(folder / "runs")]],

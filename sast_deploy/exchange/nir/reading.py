@@ -173,9 +173,15 @@ def settled(framework: str | None, given: Mapping[str, Any], needed: frozenset[s
             f"NIR does not say {', '.join(missing)}{_usual(row, missing)}",
             where=where,
             expected="; ".join(OPEN[name] for name in missing),
-            todo=None if row is not None else f"or framework, one of {', '.join(FRAMEWORKS)}",
+            todo=_say(missing, row),
         )
     return reading
+
+
+def _say(missing: list[str], row: Framework | None) -> str:
+    options = ", ".join(f"--{name.replace('_', '-')}" for name in missing)
+    whose = "" if row is not None else f", or --from, one of {', '.join(FRAMEWORKS)}"
+    return f"say so by {options}{whose} (in Python by arguments of the same names)"
 
 
 def _usual(row: Framework | None, missing: list[str]) -> str:

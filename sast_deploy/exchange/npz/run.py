@@ -113,9 +113,10 @@ def main() -> int:
         for sample, frames in enumerate(net["known_frames"]):
             for name, found in zip(("membranes", "spikes", "logits"), run(net, frames), strict=True):
                 for place in np.argwhere(found != net[f"known_{name}"][sample])[:1]:
-                    print(f"vector {sample}: {name}{place.tolist()} is {found[tuple(place)]}")
+                    print("vector", sample, name, place.tolist(), "are", found[tuple(place)])
                     return 1
-        print(f"{len(net['known_frames'])} vectors: every membrane potential, spike and logit is as expected")
+        number = len(net["known_frames"])
+        print(number, "vectors: every membrane potential, spike and logit is as expected")
     return 0
 
 
