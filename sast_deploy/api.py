@@ -482,8 +482,8 @@ def classifier(
 
     Raises NetFileError: a network that does not say how its frames were made. UsageError: somebody else's.
 
-    >>> sast.classifier(framed).answer(events, (6, 6)).label
-    'b'
+    >>> sast.classifier(framed).answer(seen, (6, 6)).events
+    3
     """
     _check(net=net, recordings=recordings, engine=engine, lava=lava)
     return Classifier(net.file, net.name, recordings, engine, lava)
@@ -506,7 +506,7 @@ def classify(
     Raises as `classifier`; DataError: a recording that cannot be used, no sensor.
 
     >>> cut = sast.RecordingOptions(window_us=3)
-    >>> sast.classify(framed, events, sensor=(6, 6), recordings=cut).windows[0].length_us
+    >>> sast.classify(framed, seen, sensor=(6, 6), recordings=cut).windows[0].length_us
     3
     """
     _check(sensor=sensor)

@@ -146,6 +146,7 @@ COMPILED: dict[str, Schema] = {
     "program_digest": DIGEST,
     "program": said(TEXT, "Its name."),
     "arithmetic": of(Arithmetic),
+    "notes": said(many(TEXT), "How leaks were rounded, one line each."),
     "layers": many(said(
         closed({
             **LAYER["properties"],

@@ -32,7 +32,7 @@ class Answer:
     in it. label: name of the class of the largest logit, the first of equal ones. margin: its logit minus the
     next largest; 0: a tie. logits: one for each class.
 
-    >>> sast.classifier(framed).answer(events, (6, 6)).events == len(events)
+    >>> sast.classifier(framed).answer(seen, (6, 6)).events == len(seen)
     True
     """
 
@@ -51,7 +51,7 @@ class Classification:
     recording: its path, or "events". format: of the file, "" for events in memory. label, margin, logits: as
     in Answer, of the sums of all windows' logits. windows: in order of time. notes: what is worth knowing.
 
-    >>> sast.classify(framed, events, sensor=(6, 6)).label in framed.program.classes
+    >>> sast.classify(framed, seen, sensor=(6, 6)).label in framed.program.classes
     True
     """
 

@@ -37,6 +37,10 @@ WORK = {
     "simulate": "sast_deploy.engines.lava.run_lava",
     "verify": "sast_deploy.api.verify",
     "inspect": "sast_deploy.api.inspect",
+    "import": "sast_deploy.commands.importing.read_foreign",
+    "classify": "sast_deploy.api.classifier",
+    "trace": "sast_deploy.api.trace",
+    "compare": "sast_deploy.api.compare",
     "export": "sast_deploy.api.export",
     "sweep": "sast_deploy.studies.sweep.sweep.plan",
     "tables": "sast_deploy.studies.tables.records.load_records",
@@ -52,6 +56,9 @@ NO_SUCH_FILE = {
     "data info": ["--dataset", "nmnist-simulated", "--data-root", "nowhere"],
     "data simulate": ["--mnist-dir", "nowhere", "-o", "out"],
     "data compare": ["--real", "nowhere", "--mnist-dir", "mnist"],
+    "import": ["nowhere.pt", "-o", "new.h5"],
+    "classify": ["own.net", "nowhere.bin"],
+    "compare": ["own.net", "nowhere.net"],
 }
 MISSING = ModuleNotFoundError("No module named 'tonic'", name="tonic")
 PLANTED = [

@@ -47,6 +47,9 @@ def net() -> sast.Net:
 
 
 FRAMES = np.array([[[1, 0]] * 4, [[0, 1]] * 4, [[1, 1]] * 4])
+SEEN = np.array(
+    [(0, 0, 5, 1), (1, 2, 6, 0), (5, 3, 9, 1)], [("x", int), ("y", int), ("t", int), ("p", int)]
+)
 EVENTS = np.array([(0, 0, 5, 1)], [("x", int), ("y", int), ("t", int), ("p", int)])
 
 
@@ -91,6 +94,7 @@ def test_every_public_name_has_an_example_that_runs(name: str, tmp_path: Path, m
         "sast": sast, "np": np, "Path": Path, "network": network, "net": sast.compile(network),
         "trained": trained, "data": tiny_set(),
         "frames": np.array([[[1, 0]] * 4, [[0, 1]] * 4]), "labels": [0, 1],
+        "framed": sast.compile(trained), "seen": SEEN,
     }  # fmt: skip
     test = doctest.DocTestParser().get_doctest(text, names, name, None, 0)
     failed, tried = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test)

@@ -153,7 +153,7 @@ def test_options_are_those_of_the_target(subject: Subject, tmp_path: Path) -> No
         export_program(subject, tmp_path / "out", "mem", {"main": "known"})
     with pytest.raises(UsageError, match="main = 'both'; expected one of known, stdin"):
         export_program(subject, tmp_path / "out", "c", {"main": "both"})
-    with pytest.raises(UsageError, match="to = 'vhdl'; expected one of c, mem, npz"):
+    with pytest.raises(UsageError, match="to = 'vhdl'; expected one of nir, c, mem, npz"):
         export_program(subject, tmp_path / "out", "vhdl", {})
     assert list(tmp_path.iterdir()) == []
 

@@ -81,6 +81,7 @@ THEIRS: dict[str, dict[str, Callable[[Path], Any]]] = {
         "arrays": lambda path: np.savez(path, a=np.arange(9)),
         "logits": lambda path: np.savez(path, logits=np.arange(9), spikes=np.arange(2)),
     },
+    ".h5": {"HDF5": hdf5, "a network": lambda path: path.write_bytes(Path("theirs.net").read_bytes())},
     ".pt": {"weights": saved, "tensor": lambda path: torch.save(torch.ones(3), path)},
     ".json": {
         "nested marks": lambda path: path.write_text(json.dumps({"mine": MARKS})),

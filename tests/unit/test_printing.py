@@ -24,6 +24,7 @@ from sast_deploy.cli import cli, run
 from sast_deploy.doctor import Check
 from sast_deploy.show import bars
 from sast_deploy.show.blocks import UNLIMITED, Block, Facts, Line, Out, Table
+from tests.commandlines import write_state
 from tests.stockfiles import dense, write_stock
 from tests.tinydata import tiny_set
 
@@ -58,6 +59,10 @@ def lines_of(command: str, folder: Path) -> list[list[str]]:
     return {
         "train": [["train", "--epochs", "1", "--network", "conv", "-o", str(folder / "new" / "ckpt.pt")]],
         "finetune": [["finetune", checkpoint, "--epochs", "1", "-o", str(folder / "tuned" / "ckpt.pt")]],
+        "import": [
+            ["import", str(folder / "state.pt"), "--describe", str(folder / "net.toml"),
+             "-o", str(folder / "imported.h5")],
+        ],
         "compile": [["compile", checkpoint, "--calibrate", "tiny", "-o", str(folder / "b.net")]],
         "simulate": [
             ["simulate", net, "--backend", "fast", "--samples", "7"],
@@ -95,6 +100,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert run(["compile", str(found / "ckpt.pt"), "-o", str(found / "a.net")]) == 0
     rng = np.random.default_rng(0)
     write_stock(found / "theirs.net", [dense(rng.integers(-50, 51, (4, 6)), iDecay=1024)])
+    write_state(found)
     rows = "\n".join(f"{k % 6},{k % 5},{k * 100},{k % 2}" for k in range(200))
     (found / "events.csv").write_text(f"x,y,t,p\n{rows}\n")
     np.save(found / "in.npy", rng.integers(0, 2, (2, 5, 6)))

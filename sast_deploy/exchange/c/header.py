@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sast_deploy.exchange.c.layout import PARAMETERS, Layout, Placed
+from sast_deploy.exchange import PER_NEURON
+from sast_deploy.exchange.c.layout import Layout, Placed
 from sast_deploy.exchange.subject import Answers
 from sast_deploy.program.program import Conv2d, Readout, Resampling, SumPool
 
@@ -123,7 +124,7 @@ def _row(number: int, placed: Placed) -> str:
             "reset_offset": getattr(layer, "reset_offset", 0),
             "delay_each_synapse": int(layer.delay.ndim > 1),
         }  # fmt: skip
-        fields |= {f"{each}_each": int(arrays[each][1].size > 1) for each in PARAMETERS if each in arrays}
+        fields |= {f"{each}_each": int(arrays[each][1].size > 1) for each in PER_NEURON if each in arrays}
         fields |= {each: f"layer{number}_{each}" for each in arrays}
     if isinstance(layer, Conv2d):
         fields |= {"kernel": _list(layer.weight.shape[2:]), "groups": layer.groups}

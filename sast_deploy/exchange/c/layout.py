@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.base.errors import CompileError
+from sast_deploy.exchange import PER_NEURON
 from sast_deploy.exchange.artefacts import Part
 from sast_deploy.exchange.c.widths import Widths, widths_of
 from sast_deploy.exchange.rows import reduced, weight_rows
@@ -27,7 +28,6 @@ from sast_deploy.program.program import (
 )
 
 INDEX_MAX = (1 << 31) - 1
-PARAMETERS = ("bias", "vth", "v_decay", "u_decay")
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +133,7 @@ class Layout:
                 yield "recurrent", ("sast_weight", packed(layer.recurrent.T, self.widths.weight))
             if (layer.delay != layer.delay.flat[0]).any():
                 yield "delays", ("uint8_t", layer.delay.T.astype(np.uint8).ravel())
-        for name in PARAMETERS:
+        for name in PER_NEURON:
             values = getattr(layer, name, None)
             if values is not None:
                 kind = "decay" if name.endswith("decay") else name

@@ -66,8 +66,7 @@ def export_nir(
     Raises ExchangeError: what NIR or the target's reader cannot express. UsageError: no such target.
     OutputError: it cannot be written, or something else lies there.
 
-    >>> [note for note in sast.export_nir(net.program, "mine.nir")]
-    []
+    >>> notes = sast.export_nir(net.program, "mine.nir")
     >>> sast.program_from_nir("mine.nir").digest() == net.program.digest()
     True
     """

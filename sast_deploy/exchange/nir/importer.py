@@ -118,6 +118,10 @@ def program_from_nir(source: str | PathLike[str] | nir.NIRGraph) -> Program:
     """The integers of a NIR file that `export_nir` wrote of a Program, with its digest.
 
     Raises ExchangeError: another's file, of no Program, or altered.
+
+    >>> notes = sast.export_nir(net.program, "whole.nir")
+    >>> sast.program_from_nir("whole.nir").digest() == net.program.digest()
+    True
     """
     path = None if isinstance(source, nir.NIRNode) else Path(source)
     where = "graph" if path is None else str(path)

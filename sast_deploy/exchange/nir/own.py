@@ -32,6 +32,7 @@ from sast_deploy.compiler.floatnet import (
     FloatPool,
     FloatReadout,
 )
+from sast_deploy.exchange import PER_NEURON
 from sast_deploy.exchange.nir.reading import Reading
 from sast_deploy.program.fixedpoint import Arithmetic, QFormat
 from sast_deploy.program.program import (
@@ -53,7 +54,6 @@ from sast_deploy.program.program import (
 KEY, VERSION = "sast_deploy", 1
 NIR_FORMAT = "sast-deploy-nir"
 EXPECTED = Expected("metadata that `sast-deploy export` wrote", ExchangeError)
-PER_NEURON = ("bias", "vth", "v_decay", "u_decay")  # one value for the layer, or one for each
 _RULES = {name: rule for name, rule in ruled(Arithmetic).items() if name != "state"}
 _FORMAT = {"state_bits": Whole(2, 32), "state_fraction_bits": Whole(0, 31)}
 _LAYER = Table({
