@@ -154,7 +154,6 @@ COMPILED: dict[str, Schema] = {
             "error": said(NUMBER, "Root mean square weight error over root mean square weight."),
         }), LAYER["description"],
     )),
-    "notes": said(many(TEXT), "Leaks that are no multiple of 1/4096, where that does not matter."),
     "stock_netx_loads": said(FLAG, "Whether stock NetX loads the file, with whatever results."),
     "calibration": said(maybe(many(of(StepGain, before=of(Score), after=maybe(of(Score))))),
                         "One entry a step; null without --calibrate."),
