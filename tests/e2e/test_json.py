@@ -30,7 +30,7 @@ ANALYSE = "analyse ckpt.pt --data-root bands -o out/d.json"
 # What the working lines leave out.
 MORE = {
     "simulate, own frames": f"{OWN} --labels labels.npy -o out/a.npz",
-    "simulate, no labels": f"{OWN} --check none",
+    "simulate, no labels": f"{OWN} --check none --report out/unlabelled.json",
     "simulate, stock": "simulate theirs.net --input theirs.npy -o out/b.npz",
     "compile, calibrated": "compile ckpt.pt --calibrate nmnist --data-root bands -o out/c.net",
     "inspect, samples": "inspect own.net --samples 3 --data-root bands",

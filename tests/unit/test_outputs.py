@@ -40,6 +40,7 @@ pytestmark = pytest.mark.slow  # hundreds of commands
 READ = {
     "checkpoint", "checkpoints", "describe", "file", "net", "data_root", "cache_dir", "input_path",
     "labels_path", "real", "simulated", "mnist_dir", "study", "runs", "other",
+    "files", "recording",
 }  # fmt: skip
 STUDY = '[study]\nname = "s"\n[[grid]]\ndata = "digits-saccade"\nrecipe = "paper"\nseed = 0\n'
 
@@ -67,6 +68,7 @@ CASES = {
     "simulate --output": Case("simulate theirs.net --input x.npy -o", ("theirs.net", "x.npy"), ".npz"),
     "inspect --output": Case("inspect a.net -o", ("a.net",), ".json"),
     "analyse --output": Case("analyse ckpt.pt other.pt --parts noise -o", ("ckpt.pt", "other.pt"), ".json"),
+    "export --output": Case("export a.net --to npz -o", ("a.net",), folder=True),
     "trace --output": Case("trace a.net --sample 1 -o", ("a.net",), ".npz"),
     "trace --plot": Case("trace a.net --sample 1 --plot", ("a.net",), ".svg"),
     "tables --output": Case("tables old.json elsewhere -o", ("old.json",), ".json"),
@@ -88,7 +90,7 @@ WORK = (
     "sast_deploy.studies.analysis.study.measure", "sast_deploy.studies.tables.build.make_tables",
     "sast_deploy.studies.sweep.sweep.sweep",
     "sast_deploy.data.camera.saccade.simulate_mnist", "sast_deploy.data.camera.likeness.compare",
-    "sast_deploy.commands.stock.run_in_chunks",
+    "sast_deploy.commands.stock.run_in_chunks", "sast_deploy.exchange.targets.write_export",
 )  # fmt: skip
 
 
