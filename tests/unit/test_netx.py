@@ -12,11 +12,11 @@ import pytest
 from sast_deploy.base.errors import CompileError, NetFileError, OutputError
 from sast_deploy.compiler import compile_network
 from sast_deploy.netx.file import NetFile, read_net, write_net
-from sast_deploy.netx.stock_view import stock_layers, stock_loads
+from sast_deploy.netx.stock_view import stock_layers
 from sast_deploy.program.profile import load_profile
 from sast_deploy.program.program import frozen_ints
 from tests.networks import float_conv, float_fc
-from tests.programs import conv_program, fc_program
+from tests.programs import conv_program, fc_program, stock_of
 
 PROFILE = load_profile("loihi-int4")
 
@@ -77,8 +77,8 @@ def test_global_pool_is_folded_into_the_stock_readout():
     spikes = np.random.default_rng(0).integers(0, 2, (5, 2, 3))
     pooled = program.layers[3].weight @ spikes.sum(axis=(1, 2)) << program.layers[3].weight_exp
     assert np.array_equal(layers[4]["weight"] @ spikes.ravel(), pooled)
-    assert stock_loads(program)
-    assert not stock_loads(conv_program(np.random.default_rng(0)))
+    assert stock_of(program).loads
+    assert not stock_of(conv_program(np.random.default_rng(0))).loads
 
 
 def test_strict_reset_changes_the_neuron_type_only(net, tmp_path):
