@@ -157,11 +157,11 @@ DIFFERING: dict[str, tuple[Callable[[], Program], str]] = {
     ),
     "leak": (
         lambda: plain(v_decay=frozen_ints([900])),
-        "layer 0 (dense): leaks are rounded toward-zero to 1/64 of a membrane LSB instead of toward-zero to o",
+        "layer 0 (dense): leaks are rounded toward-zero to 1/64 of a membrane LSB instead of toward-zero to",
     ),
     "leak of a current": (
         lambda: plain(u_decay=frozen_ints([900])),
-        "layer 0 (dense): leaks are rounded toward-zero to 1/64 of a membrane LSB instead of toward-zero to o",
+        "layer 0 (dense): leaks are rounded toward-zero to 1/64 of a membrane LSB instead of toward-zero to",
     ),
     "leak rounded otherwise": (
         lambda: of_first(in_stock_units(replace(STOCK, leak_rounding="floor"))),

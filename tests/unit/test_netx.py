@@ -96,9 +96,10 @@ def test_strict_reset_changes_the_neuron_type_only(net, tmp_path):
 
 def stock_view_of(path):
     with h5py.File(path) as file:
-        found = {}
-        file["layer"].visititems(lambda name, each: found.update({name: each} if hasattr(each, "dtype") else {}))
-        return {name: (each.dtype, each[()].tolist()) for name, each in found.items()}
+        names = []
+        file["layer"].visit(names.append)
+        groups = {name: file[f"layer/{name}"] for name in names}
+        return {name: (x.dtype, x[()].tolist()) for name, x in groups.items() if isinstance(x, h5py.Dataset)}
 
 
 def test_stock_netx_refuses_what_it_would_ignore_and_an_earlier_file_is_told_apart(tmp_path):
@@ -139,15 +140,13 @@ def test_the_view_of_what_stock_netx_does_not_ignore_stays(name, tmp_path):
     same = stock_view_of(path) == stock_view_of(tmp_path / "again.net")
     assert same == (name == "compiled.net")
     assert net.earlier != same
-    if same:
-        assert (tmp_path / "again.net").read_bytes() == path.read_bytes()
-        assert "resets to ZERO where this program subtracts" in stock_of(net.program).differences
+    assert ("resets to ZERO where this program subtracts" in stock_of(net.program).differences) == same
 
 
 def test_what_stock_netx_makes_of_a_file_is_told_line_by_line(net, tmp_path):
     program = net.program
     lines = stock_lines(stock_of(program))
-    assert lines[0].startswith("note: stock NetX loads this file but runs it otherwise: hdf5.Network(NET, input_")
+    assert lines[0].startswith("note: stock NetX loads this file but runs it otherwise: hdf5.Network(NET, ")
     assert lines[1:] == [
         *(f"- {line}" for line in stock_of(program).differences),
         "`--strict-reset` writes a file that stock NetX refuses.",
