@@ -98,22 +98,24 @@ def late_readout() -> Program:
 def differs(program: Program, path, samples: int = 4) -> bool:
     """Whether stock NetX, called as the verdict says, gives any other membrane, spike or logit."""
     frames = random_frames(np.random.default_rng(9), program, samples, 0.6)
+    if program.input_min < 0:
+        frames = frames.astype(np.int32) * np.where(frames % 2, 1, -1)
     largest = max(program.input_max, -program.input_min)
     bits = 0 if (program.input_min, largest) == (0, 1) else largest.bit_length()
     run = run_stock(path, frames, record=True, options=StockOptions(message_bits=bits))
     ours, steps = vectorised(program, frames), program.steps
+    scale = 1 if program.arithmetic.state == STOCK.state else 64
     assert len(run.spikes) == len(ours.traces) + isinstance(program.layers[-1], Readout)
-    units = [layer.weight_exp < 0 or layer.weight_exp >= 6 for _, layer in program.spiking()]
     for layer, trace in enumerate(ours.traces):
         now = slice(layer + 1, layer + 1 + samples * steps)
         spikes = run.spikes[layer][:, now].T.reshape(trace.spikes.shape)
         membranes = run.membranes[layer][:, now].T.reshape(trace.spikes.shape)
-        scale = 1 if program.arithmetic == STOCK and units[layer] else 64
         wanted = scale * np.where(trace.spikes, 0, trace.membrane).astype(np.int64)
         if not np.array_equal(spikes, trace.spikes) or not np.array_equal(membranes, wanted):
             return True
+    if not isinstance(program.layers[-1], Readout):
+        return False
     last = len(ours.traces) + np.arange(1, samples + 1) * steps
-    scale = 1 if program.arithmetic == STOCK else 64
     return not np.array_equal(run.membranes[-1][:, last].T, scale * ours.logits)
 
 
@@ -139,6 +141,9 @@ FAITHFUL: dict[str, Callable[[], Program]] = {
     "convolution, strides": lambda: conv_plain(stride=(2, 1), padding=(0, 3)),
     "pool before the readout": pooled,
     "interval as long as a sample": lambda: replace(plain(), reset_interval=7),
+    "inputs of both signs": lambda: replace(plain(), input_min=-4),
+    "no readout": lambda: replace(plain(), layers=plain().layers[:2], classes=tuple("abcdef")),
+    "a readout alone": lambda: replace(plain(), layers=(readout(np.random.default_rng(1), 40, 3),)),
     "spikes 0 and 1": lambda: replace(plain(), input_max=1),
 }
 
@@ -164,7 +169,7 @@ DIFFERING: dict[str, tuple[Callable[[], Program], str]] = {
         "layer 0 (dense): leaks are rounded toward-zero to 1/64 of a membrane LSB instead of toward-zero to",
     ),
     "leak rounded otherwise": (
-        lambda: of_first(in_stock_units(replace(STOCK, leak_rounding="floor"))),
+        lambda: in_stock_units(replace(STOCK, leak_rounding="floor")),
         "layer 0 (dense): leaks are rounded toward-zero to a membrane LSB instead of floor to one",
     ),
     "shift": (
