@@ -10,9 +10,12 @@ from dataclasses import replace
 import numpy as np
 
 from sast_deploy.engines.vectorised import run_vectorised
+from sast_deploy.netx.file import NetFile
+from sast_deploy.netx.stock_verdict import StockVerdict, stock_verdict
 from sast_deploy.program.fixedpoint import Arithmetic, QFormat
 from sast_deploy.program.program import Conv2d, Dense, Program, Readout, SumPool, Upsample, frozen_ints
 from sast_deploy.program.record import SpikeRecord
+from sast_deploy.proofs.bounds import prove
 
 RULES = Arithmetic(QFormat(8, 4), 4, "saturate", "toward-zero", "half-up", ">=", "subtract")
 # Options of `conv`.
@@ -130,3 +133,8 @@ def random_frames(rng, program, samples, density=0.4):
 def vectorised(program: Program, frames: np.ndarray) -> SpikeRecord:
     """The second specification's record, with traces."""
     return run_vectorised(program, frames, trace=True)
+
+
+def stock_of(program: Program, **flags: bool) -> StockVerdict:
+    """What stock NetX makes of its file."""
+    return stock_verdict(NetFile(program, "", **flags), prove(program))

@@ -36,6 +36,7 @@ from sast_deploy.doctor import Check  # noqa: E402
 from sast_deploy.engines import ENGINE_NAMES  # noqa: E402
 from sast_deploy.exchange import TARGET_NAMES  # noqa: E402
 from sast_deploy.exchange.artefacts import Part  # noqa: E402
+from sast_deploy.netx.stock_verdict import StockVerdict  # noqa: E402
 from sast_deploy.program.fixedpoint import Arithmetic  # noqa: E402
 from sast_deploy.proofs.bounds import LayerProof  # noqa: E402
 from sast_deploy.proofs.limits import LimitCheck  # noqa: E402
@@ -155,6 +156,7 @@ COMPILED: dict[str, Schema] = {
         }), LAYER["description"],
     )),
     "stock_netx_loads": said(FLAG, "Whether stock NetX loads the file, with whatever results."),
+    "stock_netx": of(StockVerdict),
     "calibration": said(maybe(many(of(StepGain, before=of(Score), after=maybe(of(Score))))),
                         "One entry a step; null without --calibrate."),
 }  # fmt: skip
@@ -267,6 +269,7 @@ DOCUMENTS: dict[str, tuple[str, dict[str, Schema] | list[dict[str, Schema]]]] = 
             }))), "With --samples.",
         ),
         "notes": many(TEXT), "proved": said(TEXT, "For which inputs and steps the proofs hold."),
+        "stock_netx": maybe(of(StockVerdict)),
         "verdict": said(TEXT, "Whether Loihi 1 cores hold it, and how many it takes."),
     }),
     "compare": ("Two networks on the same samples; null what does not apply.", {

@@ -28,7 +28,7 @@ from sast_deploy.base.reading.hdf5 import open_hdf5, read_dataset
 from sast_deploy.netx.known_answers import KnownAnswers, read_known, write_known
 from sast_deploy.netx.metadata import NET_FILE
 from sast_deploy.netx.program_group import EXPECTED, RECOMPILE, put, read_program, refuse, text, write_program
-from sast_deploy.netx.stock_view import stock_layers
+from sast_deploy.netx.stock_view import STATE, StockLayer, stock_layers
 from sast_deploy.program.profile import Profile, parse_profile
 from sast_deploy.program.program import Program
 
@@ -61,6 +61,7 @@ class NetFile:
     strict_reset: bool = False
     known: KnownAnswers | None = None
     covered: bool = True
+    earlier: bool = False
 
 
 def profile_of(net: NetFile, where: Path | str) -> Profile | None:
@@ -93,7 +94,8 @@ def write_net(path: Path, net: NetFile) -> None:
     with h5py.File(content, "w", track_order=False) as file:
         for index, layer in enumerate(layers):
             for name, value in layer.items():
-                put(file, f"layer/{index}/{name}", value)
+                # Stock Lava computes in the type of thresholds and decays.
+                put(file, f"layer/{index}/{name}", value, np.int32 if name in STATE else np.int8)
         sast = file.create_group("sast")
         put(sast, "format", FORMAT)
         put(sast, "format_version", FORMAT_VERSION)
@@ -175,13 +177,15 @@ def _read(file: h5py.File, path: Path) -> NetFile:
     strict = read_dataset(sast, "strict_reset")
     if strict.shape != () or strict.dtype != np.bool_:
         refuse(path, "strict_reset is no truth value")
-    _check_stock_view(file, program, bool(strict), path)
+    earlier = _is_earlier(file, program, bool(strict), path)
     known, facts = read_known(sast, program, path), _metadata(sast, path)
     # Last, since the other digests say where.
     if covered and sast_digest(sast) != text(sast, DIGEST):
         refuse(path, "was altered: /sast does not match its digest")
     profile = text(sast, "profile") if "profile" in sast else ""
-    return NetFile(program, profile, **facts, strict_reset=bool(strict), known=known, covered=covered)
+    return NetFile(
+        program, profile, **facts, strict_reset=bool(strict), known=known, covered=covered, earlier=earlier
+    )
 
 
 def _metadata(sast: h5py.Group, path: Path) -> dict[str, Json]:
@@ -192,16 +196,26 @@ def _metadata(sast: h5py.Group, path: Path) -> dict[str, Json]:
     return values
 
 
-def _check_stock_view(file: h5py.File, program: Program, strict: bool, path: Path) -> None:
+def _is_earlier(file: h5py.File, program: Program, strict: bool, path: Path) -> bool:
+    """Whether the stock view is one of an earlier version, not today's; one of them it must be."""
     try:
-        layers = stock_layers(program, strict)
+        today, before = stock_layers(program, strict), stock_layers(program, strict, earlier=True)
     except CompileError as error:
         refuse(path, f"holds a program that no file can: {error}")
+    problem = _differing(file, today)
+    if problem and _differing(file, before):
+        raise NetFileError(f"was altered: {problem}", where=path)
+    groups = (file[f"layer/{index}"] for index in range(len(today)))
+    return bool(problem) or any(g[name].dtype.itemsize < 4 for g in groups for name in STATE if name in g)
+
+
+def _differing(file: h5py.File, layers: list[StockLayer]) -> str:
+    """The first dataset that is not as `layers` have it; "" where there is none."""
     if len(file["layer"]) != len(layers):
-        raise NetFileError(
-            f"was altered: {len(file['layer'])} stock layers", where=path, expected=str(len(layers))
-        )
+        return f"{len(file['layer'])} stock layers; expected {len(layers)}"
     for index, layer in enumerate(layers):
         for name, value in layer.items():
-            if not np.array_equal(read_dataset(file, f"layer/{index}/{name}"), value):
-                raise NetFileError(f"was altered: /layer/{index}/{name} differs from the program", where=path)
+            place = f"layer/{index}/{name}"
+            if place not in file or not np.array_equal(read_dataset(file, place), value):
+                return f"/{place} differs from the program"
+    return ""

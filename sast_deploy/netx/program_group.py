@@ -74,8 +74,11 @@ def read_program(group: h5py.Group, path: Path) -> Program:
         refuse(path, f"{group.name} holds a wrong value: {error}")
 
 
-def put(group: h5py.File | h5py.Group, name: str, value: Any) -> None:
-    """One dataset: text as a fixed-length byte string, big arrays compressed losslessly."""
+def put(group: h5py.File | h5py.Group, name: str, value: Any, least: type[np.integer[Any]] = np.int8) -> None:
+    """One dataset: text as a fixed-length byte string, big arrays compressed losslessly.
+
+    least: the narrowest type of big arrays.
+    """
     if isinstance(value, str):
         value = value.encode("utf-8")
     if isinstance(value, bytes):
@@ -85,8 +88,13 @@ def put(group: h5py.File | h5py.Group, name: str, value: Any) -> None:
     if array.size < COMPRESSED:
         group.create_dataset(name, data=array)
         return
-    width = np.int8 if array.min() > -128 and array.max() < 128 else np.int32
+    width = least if narrow(array) else np.int32
     group.create_dataset(name, data=array.astype(width), compression="gzip", shuffle=True)
+
+
+def narrow(array: np.ndarray) -> bool:
+    """Whether an array is large, and its values small enough for 8 bits."""
+    return array.size >= COMPRESSED and array.min() > -128 and array.max() < 128
 
 
 def text(group: h5py.Group, name: str) -> str:

@@ -18,7 +18,7 @@ from sast_deploy.engines.frames import Frames
 from sast_deploy.engines.registry import run_engine
 from sast_deploy.netx.file import NetFile, profile_of
 from sast_deploy.netx.foreign.stocknet import StockNet, StockUse
-from sast_deploy.netx.stock_view import stock_loads
+from sast_deploy.netx.stock_verdict import StockVerdict, stock_verdict
 from sast_deploy.program.program import NO_DECAY_FILTER, Dense, Program, Readout, layer_label
 from sast_deploy.program.sums import weighted_layers
 from sast_deploy.proofs.bounds import LayerProof, bound_neurons, prove, states_at_the_ends
@@ -63,7 +63,8 @@ class Inspection:
     """Everything `inspect` shows.
 
     summary: label -> text. known_answers: number of vectors in the file. notes: what stock NetX alters in
-    silence of a stranger's file. proved: for which inputs and steps the proofs hold.
+    silence of a stranger's file. proved: for which inputs and steps the proofs hold. stock_netx: what stock
+    NetX makes of a file of ours.
     """
 
     summary: Mapping[str, str]
@@ -74,6 +75,7 @@ class Inspection:
     calibration: Saturation | None = None  # the key in the JSON
     notes: tuple[str, ...] = ()
     proved: str = PROVED
+    stock_netx: StockVerdict | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -87,7 +89,9 @@ class Inspection:
 def inspect_net(net: NetFile, path: Path | None, saturation: Saturation | None = None) -> Inspection:
     """Establish everything about a .net file that needs no data."""
     known = 0 if net.known is None else len(net.known.frames)
-    return Inspection(_summary_of(net, path), *_established(net.program), known, saturation)
+    established = _established(net.program)
+    stock = stock_verdict(net, established[0])
+    return Inspection(_summary_of(net, path, stock), *established, known, saturation, stock_netx=stock)
 
 
 def inspect_stock(stock: StockNet) -> Inspection:
@@ -140,14 +144,12 @@ def footprints(program: Program) -> list[Footprint]:
     return found
 
 
-def _summary_of(net: NetFile, path: Path | None) -> dict[str, str]:
-    program, rules = net.program, net.program.arithmetic
+def _summary_of(net: NetFile, path: Path | None, stock: StockVerdict) -> dict[str, str]:
+    program = net.program
     profile = profile_of(net, path or program.name)
     metrics = net.checkpoint.get("metrics", {}).get("test", {})
     tested = f" on {metrics['samples']} test samples" if "samples" in metrics else ""
-    stock = "loads it" if stock_loads(program) and not net.strict_reset else "refuses it"
-    if stock == "loads it" and rules.reset == "subtract":
-        stock += " and resets to ZERO where the program subtracts"
+    otherwise = "runs it otherwise" if stock.differences else "computes the same"
     shape = "x".join(map(str, program.input_shape))
     return {
         "file": str(path or "not saved"),
@@ -165,7 +167,7 @@ def _summary_of(net: NetFile, path: Path | None) -> dict[str, str]:
         "float accuracy": f"{percent(metrics['hard'])} with hard spikes{tested}"
         if "hard" in metrics
         else "not recorded",
-        "stock NetX": stock,
+        "stock NetX": f"loads it and {otherwise}: {stock.call}" if stock.loads else "refuses it",
         "strict reset": "yes" if net.strict_reset else "no",
         "known answers": "none" if net.known is None else f"{len(net.known.frames)} vectors",
         "versions": ", ".join(f"{name} {version}" for name, version in net.created.items()) or "not recorded",

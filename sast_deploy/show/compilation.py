@@ -9,19 +9,9 @@ from sast_deploy.base.text import percent
 from sast_deploy.calibration import Calibrated, Score
 from sast_deploy.compiler import Compilation
 from sast_deploy.netx.file import NetFile
-from sast_deploy.netx.stock_view import stock_loads
+from sast_deploy.netx.stock_verdict import ZERO_RESET, StockVerdict, stock_verdict
 from sast_deploy.show.blocks import Out, Table
 from sast_deploy.show.inspection import proof_table
-
-STOCK_WARNING = (
-    "stock NetX loads this file but resets to ZERO where this program subtracts: its results differ. "
-    "`--strict-reset` writes a file that stock NetX refuses."
-)
-STOCK_NOTE = (
-    "stock NetX loads this file and resets to zero as this program does, but its membrane has 24 bits, 6 of "
-    "them fractions of a weight LSB: results differ where this program rounds or saturates."
-)
-REFUSES = "stock NetX refuses this file"
 
 
 def print_compilation(
@@ -34,15 +24,23 @@ def print_compilation(
     out.print(proof_table([layer.proof for layer in compilation.layers], losses))
     out.print(*(f"warning: {warning}" for warning in compilation.warnings))
     out.print(*(f"note: {note}" for note in compilation.notes))
-    subtracts = net.program.arithmetic.reset == "subtract"
-    if net.strict_reset and subtracts:
-        out.print(f"{REFUSES} (neuron type SAST_LIF_SUBTRACT); `sast-deploy simulate` runs it.")
-    elif not stock_loads(net.program):
-        lacks = "it has no pools, upsamplings or leaky readouts"
-        out.print(f"{REFUSES}: {lacks}; `sast-deploy simulate` runs it.")
-    else:
-        out.print(f"note: {STOCK_WARNING if subtracts else STOCK_NOTE}")
+    for line in stock_lines(stock_verdict(net, [layer.proof for layer in compilation.layers])):
+        out.print(line)
     out.print(f"program {net.program.digest()}")
+
+
+def stock_lines(verdict: StockVerdict) -> list[str]:
+    """What stock NetX makes of a file: one line, and one for everything that it would run otherwise."""
+    if verdict.refused:
+        first = "stock NetX refuses this file, which it would run otherwise; `sast-deploy simulate` runs it:"
+        return [first, *(f"- {line}" for line in verdict.refused)]
+    if not verdict.differences:
+        return [f"note: stock NetX computes every membrane potential and spike: {verdict.call}"]
+    lines = [f"note: stock NetX loads this file but runs it otherwise: {verdict.call}"]
+    lines += [f"- {line}" for line in verdict.differences]
+    if ZERO_RESET in verdict.differences:
+        lines.append("`--strict-reset` writes a file that stock NetX refuses.")
+    return lines
 
 
 def compilation_facts(
@@ -55,11 +53,12 @@ def compilation_facts(
     ]  # fmt: skip
     layers = [{**asdict(each.proof), "clipped_weights": each.clipped_weights, "error": each.error}
               for each in compilation.layers]
+    stock = stock_verdict(net, [each.proof for each in compilation.layers])
     return {
         "program_digest": net.program.digest(), "program": net.program.name,
         "arithmetic": asdict(net.program.arithmetic), "layers": layers, "warnings": compilation.warnings,
         "notes": compilation.notes,
-        "stock_netx_loads": stock_loads(net.program) and not net.strict_reset, "calibration": steps,
+        "stock_netx_loads": stock.loads, "stock_netx": asdict(stock), "calibration": steps,
     }  # fmt: skip
 
 

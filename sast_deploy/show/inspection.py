@@ -14,7 +14,10 @@ from sast_deploy.show.blocks import Facts, Out, Table
 
 def print_inspection(inspection: Inspection, out: Out) -> None:
     """Print everything as aligned tables; the last line is the verdict on the limits."""
-    out.print(Facts(inspection.summary), *(f"note: {note}" for note in inspection.notes), "")
+    out.print(Facts(inspection.summary), *(f"note: {note}" for note in inspection.notes))
+    stock = inspection.stock_netx
+    lines = (*stock.refused, *stock.differences) if stock else ()
+    out.print(*(f"stock NetX: {line}" for line in lines), "")
     out.print(proof_table(inspection.layers, title=inspection.proved), *_saturation(inspection), "")
     out.print(_memory(inspection.footprints), "", *_limits(inspection.limits), verdict(inspection.limits))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,13 +13,17 @@ import pytest
 from sast_deploy.base.errors import CompileError, NetFileError, OutputError
 from sast_deploy.compiler import compile_network
 from sast_deploy.netx.file import NetFile, read_net, write_net
-from sast_deploy.netx.stock_view import stock_layers, stock_loads
+from sast_deploy.netx.stock_view import stock_layers
+from sast_deploy.program.fixedpoint import QFormat
 from sast_deploy.program.profile import load_profile
 from sast_deploy.program.program import frozen_ints
+from sast_deploy.reports.inspection import inspect_net
+from sast_deploy.show.compilation import stock_lines
 from tests.networks import float_conv, float_fc
-from tests.programs import conv_program, fc_program
+from tests.programs import conv_program, fc_program, rich_program, stock_of
 
 PROFILE = load_profile("loihi-int4")
+GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "files"
 
 
 @pytest.fixture
@@ -77,8 +82,8 @@ def test_global_pool_is_folded_into_the_stock_readout():
     spikes = np.random.default_rng(0).integers(0, 2, (5, 2, 3))
     pooled = program.layers[3].weight @ spikes.sum(axis=(1, 2)) << program.layers[3].weight_exp
     assert np.array_equal(layers[4]["weight"] @ spikes.ravel(), pooled)
-    assert stock_loads(program)
-    assert not stock_loads(conv_program(np.random.default_rng(0)))
+    assert stock_of(program).loads
+    assert not stock_of(conv_program(np.random.default_rng(0))).loads
 
 
 def test_strict_reset_changes_the_neuron_type_only(net, tmp_path):
@@ -87,6 +92,76 @@ def test_strict_reset_changes_the_neuron_type_only(net, tmp_path):
     assert read_net(tmp_path / "s.net").strict_reset
     with h5py.File(tmp_path / "s.net") as file:
         assert file["layer/2/neuron/type"][()] == b"SAST_LIF_SUBTRACT"
+
+
+def stock_view_of(path):
+    with h5py.File(path) as file:
+        names = []
+        file["layer"].visit(names.append)
+        groups = {name: file[f"layer/{name}"] for name in names}
+        return {name: (x.dtype, x[()].tolist()) for name, x in groups.items() if isinstance(x, h5py.Dataset)}
+
+
+def test_stock_netx_refuses_what_it_would_ignore_and_an_earlier_file_is_told_apart(tmp_path):
+    """The golden file was written when delays and recurrence had a type that it loads; it has pools, too."""
+    program = rich_program(np.random.default_rng(0))
+    refused = stock_of(program).refused
+    assert refused == (
+        "layer 0 (conv): delays are ignored",
+        "layer 0 (conv): states are not cleared every 4 steps",
+        "layer 1 (pool): it has no pools",
+        "layer 2 (dense): delays are ignored",
+        "layer 2 (dense): recurrent weights are ignored",
+        "layer 2 (dense): states are not cleared every 4 steps",
+        "layer 3 (dense): delays are ignored",
+        "layer 3 (dense): states are not cleared every 4 steps",
+        "layer 4 (readout): delays are ignored",
+        "resets to ZERO where this program subtracts",
+    )
+    write_net(tmp_path / "today.net", NetFile(program, ""))
+    assert not read_net(tmp_path / "today.net").earlier
+    path = tmp_path / "golden.net"
+    path.write_bytes(gzip.decompress((GOLDEN / "rich.net.gz").read_bytes()))
+    assert read_net(path).earlier
+    today, golden = stock_view_of(tmp_path / "today.net"), stock_view_of(path)
+    kinds = {f"{index}/neuron/type" for index in (1, 4, 5)}
+    assert {name for name in golden if golden[name] != today[name]} == kinds | {"6/bias"}
+    assert {today[name][1] for name in kinds} == {b"SAST_LIF"}
+    assert today["6/neuron/type"][1] == b"SAST_INTEGRATOR"
+
+
+@pytest.mark.parametrize("name", ["compiled.net", "leaky.net"])
+def test_the_view_of_what_stock_netx_does_not_ignore_stays(name, tmp_path):
+    """Reset by subtraction too, which only a strict file refuses."""
+    path = tmp_path / name
+    path.write_bytes(gzip.decompress((GOLDEN / f"{name}.gz").read_bytes()))
+    net = read_net(path)
+    write_net(tmp_path / "again.net", net)
+    same = stock_view_of(path) == stock_view_of(tmp_path / "again.net")
+    assert same == (name == "compiled.net")
+    assert net.earlier != same
+    assert ("resets to ZERO where this program subtracts" in stock_of(net.program).differences) == same
+
+
+def test_what_stock_netx_makes_of_a_file_is_told_line_by_line(net, tmp_path):
+    program = net.program
+    lines = stock_lines(stock_of(program))
+    assert lines[0].startswith("note: stock NetX loads this file but runs it otherwise: hdf5.Network(NET, ")
+    assert lines[1:] == [
+        *(f"- {line}" for line in stock_of(program).differences),
+        "`--strict-reset` writes a file that stock NetX refuses.",
+    ]
+    found = inspect_net(net, None)
+    assert found.summary["stock NetX"].startswith("loads it and runs it otherwise: hdf5.Network(")
+    assert found.stock_netx == stock_of(program)
+    strict = stock_lines(stock_of(program, strict_reset=True))
+    assert strict[0].startswith("stock NetX refuses this file, ")
+    assert strict[1:] == ["- resets to ZERO where this program subtracts"]
+    assert inspect_net(replace(net, strict_reset=True), None).summary["stock NetX"] == "refuses it"
+    same = replace(program.arithmetic, reset="zero", leak_rounding="toward-zero", state=QFormat(20, 0))
+    layers = [replace(each, weight_exp=0, v_decay=frozen_ints([0])) for each in program.layers]
+    (line,) = stock_lines(stock_of(replace(program, arithmetic=same, layers=tuple(layers))))
+    assert line.startswith("note: stock NetX computes every membrane potential and spike: hdf5.Network(")
 
 
 def test_weights_that_stock_netx_would_alter_are_refused(tmp_path):

@@ -20,7 +20,7 @@ from sast_deploy.engines.lava.run import run_lava
 from sast_deploy.engines.reference import Integrators, run_reference
 from sast_deploy.engines.vectorised import run_vectorised
 from sast_deploy.netx.file import NetFile, read_net, write_net
-from sast_deploy.netx.stock_view import _unpooled, stock_layers, stock_loads
+from sast_deploy.netx.stock_view import _unpooled, stock_layers
 from sast_deploy.program.fixedpoint import ROUNDINGS, shift
 from sast_deploy.program.profile import load_profile
 from sast_deploy.program.program import DECODINGS, Program, Readout, SumPool, frozen_ints
@@ -33,7 +33,7 @@ from sast_deploy.verification.diagnosis import diagnose, unseen
 from sast_deploy.verification.vectors import make_known_answers, wrong_answer
 from tests.anyprogram import Seeded, any_frames, any_program
 from tests.networks import float_fc, float_trace
-from tests.programs import RULES, conv_program, fc_program, random_frames
+from tests.programs import RULES, conv_program, fc_program, random_frames, stock_of
 
 ENGINES = (run_reference, run_vectorised, run_fast)
 HALF, UNFILTERED = frozen_ints([2048]), frozen_ints([4096])
@@ -168,14 +168,14 @@ def test_a_file_keeps_it_and_stock_netx_refuses_it(tmp_path, decoding):
     assert neuron["type"] == b"SAST_INTEGRATOR"
     assert neuron["vDecay"].tolist() == [1000, 3000, 0]
     assert neuron["decoding"] == decoding.encode()
-    assert not stock_loads(program)
+    assert not stock_of(program).loads
     text = inspect_net(found, None).summary
     assert text["stock NetX"] == "refuses it"
     kept = "keeps 1096..4096/4096 of its membrane potential a step and 0..2096/4096 of its current"
     assert text["readout"].startswith(kept)
     assert f"decoding {decoding}: " in text["readout"]
     sums = with_readout(program, v_decay=frozen_ints([0]), u_decay=UNFILTERED, decoding="last")
-    assert stock_loads(sums)
+    assert stock_of(sums).loads
     assert "readout" not in inspect_net(NetFile(sums, ""), None).summary
     assert "neuron/type" not in stock_layers(sums, False)[-1]
 

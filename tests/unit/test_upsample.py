@@ -17,7 +17,6 @@ from sast_deploy.engines.lava.exact import unfit_layer
 from sast_deploy.engines.lava.run import open_files
 from sast_deploy.engines.reference import run_reference, synapses
 from sast_deploy.netx.file import NetFile, read_net, write_net
-from sast_deploy.netx.stock_view import stock_loads
 from sast_deploy.program.profile import load_profile
 from sast_deploy.program.program import WIDE, Program, Readout, SumPool, Upsample, frozen_ints
 from sast_deploy.program.record import first_difference
@@ -25,7 +24,7 @@ from sast_deploy.program.sums import input_maxima, resampled, transposed
 from sast_deploy.reports.synops import count_operations
 from sast_deploy.verification.vectors import make_known_answers
 from tests.networks import EXACT_LSB, exact_profile, float_trace
-from tests.programs import RULES, conv, decoder_program, random_frames, readout, vectorised
+from tests.programs import RULES, conv, decoder_program, random_frames, readout, stock_of, vectorised
 
 UP, OUT = FloatUpsample((2, 3)), FloatReadout(np.ones((2, 18)))
 CONV = FloatConv2d(np.ones((3, 2, 3, 3)), leak=0.5)
@@ -99,12 +98,12 @@ def test_a_file_keeps_it_and_stock_netx_refuses_it(tmp_path):
     assert found.digest() != turned.digest()
     with h5py.File(tmp_path / "a.net") as file:
         stock = {name: dataset[()] for name, dataset in file["layer/3"].items()}
-    assert stock.pop("type") == b"upsample"
+    assert stock.pop("type") == b"unpool"
     assert {name: value.tolist() for name, value in stock.items()} == {"shape": [3, 4, 12], "factors": [2, 3]}
     first, *_, last = program.layers
     behind = replace(program, layers=(first, program.layers[1], replace(last, weight=last.weight[:, :24])))
-    assert not stock_loads(program)
-    assert not stock_loads(behind)
+    assert not stock_of(program).loads
+    assert not stock_of(behind).loads
 
 
 def test_lava_starts_one_process_for_it_and_bounds_the_sums_behind_it():
