@@ -209,9 +209,9 @@ RUN = closed({
     "profiles": named(OPEN), "analysis": OPEN, "ablations": OPEN,
 }, text="One run of a sweep, as its results.json has it, without long arrays.")  # fmt: skip
 TEST = closed({
-    "samples": WHOLE, "surrogate_correct": WHOLE, "surrogate_accuracy": NUMBER,
-    "surrogate_interval": many(NUMBER, 2), "hard_correct": WHOLE, "hard_accuracy": NUMBER,
-    "hard_interval": many(NUMBER, 2), "transfer_gap": NUMBER,
+    "samples": WHOLE, "surrogate_correct": maybe(WHOLE), "surrogate_accuracy": maybe(NUMBER),
+    "surrogate_interval": maybe(many(NUMBER, 2)), "hard_correct": WHOLE, "hard_accuracy": NUMBER,
+    "hard_interval": many(NUMBER, 2), "transfer_gap": maybe(NUMBER),
 })  # fmt: skip
 ANALYSED = closed({
     "path": TEXT, "dataset": TEXT, "frames": DIGEST, "test": TEST,
@@ -288,10 +288,12 @@ DOCUMENTS: dict[str, tuple[str, dict[str, Schema] | list[dict[str, Schema]]]] = 
         })),
         "logits": said(many(many(WHOLE)), "(steps, classes)."), "output": maybe(TEXT), "plot": maybe(TEXT),
     }),
-    "analyse": ("Analyses of checkpoints, the parts that were asked for, and every two of them compared.", {
+    "analyse": ("Analyses of networks, and every two compared; null what an imported one lacks.", {
         "files": many(FILE), "violated": said(many(TEXT), "Checkpoints with a bound that does not hold."),
         "checkpoints": named(ANALYSED),
-        "comparisons": many(of(Duel, surrogate=of(McNemar, derived=True), hard=of(McNemar, derived=True))),
+        "comparisons": many(of(
+            Duel, surrogate=maybe(of(McNemar, derived=True)), hard=of(McNemar, derived=True)
+        )),
     }),
     "sweep": ("A study: what was done, with --dry-run what is left to do.", {
         "folder": FILE, "runs": said(WHOLE, "In the study."), "finished": WHOLE,
