@@ -1,4 +1,4 @@
-"""Imported networks in `analyse`: our own network's results with hard spikes, and `evaluate`'s; no surrogate."""
+"""Imported networks in `analyse`: our own's results with hard spikes, and `evaluate`'s; no surrogate."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from jsonschema import Draft202012Validator
 
 import sast_deploy as sast
 from sast_deploy import cli
@@ -28,6 +29,7 @@ from sast_deploy.studies.analysis.tables import tables
 from sast_deploy.training.checkpoint import Checkpoint, save_checkpoint, to_float_network
 from tests.tinydata import tiny_set
 from tests.tinynets import CONV, FC, random_checkpoint
+from tools.schemas import schemas
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 POSSIBLE = ["drop", "noise", "margins"]
@@ -67,7 +69,7 @@ def without_surrogate(found: Any) -> Any:
     return [without_surrogate(each) for each in found] if isinstance(found, list) else found
 
 
-@pytest.mark.parametrize("spec", [FC, CONV, dataclasses.replace(FC, reset="zero")], ids=["fc", "conv", "zero"])
+@pytest.mark.parametrize("spec", [FC, CONV, dataclasses.replace(FC, reset="zero")], ids=["fc", "conv", "0"])
 def test_our_own_network_imported_has_our_own_results_with_hard_spikes(spec) -> None:
     """The same events are lost, the same noise is drawn; membranes differ by the rounding of float32."""
     checkpoint, data = random_checkpoint(spec), tiny_set()
@@ -99,7 +101,8 @@ def test_undisturbed_it_predicts_what_evaluate_counts(listed: bool, monkeypatch:
         dark = network.evaluate(dataclasses.replace(test, frames=np.zeros_like(test.frames)))
         assert found.levels[1].hard_correct == (dark.accuracy.correct,) * 2
         assert weight_noise(subject, sigmas=(0.0,)).levels[0].hard_correct == (right,)
-        assert (predict(network, dataclasses.replace(tiny_set(), test=split)).hard == test.labels).sum() == right
+        found_by = predict(network, dataclasses.replace(tiny_set(), test=split))
+        assert (found_by.hard == test.labels).sum() == right
 
 
 def test_margins_are_of_every_neuron_s_own_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,6 +189,10 @@ def test_the_command_analyses_it_alone_and_beside_our_own(
     assert list(alone) == ["path", "dataset", "frames", "test", *POSSIBLE]
     for name in ("margins", "robustness"):
         assert (tmp_path / f"analysis-{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert cli.run(["analyse", *files, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    Draft202012Validator(schemas()["analyse"]).validate(document)
+    assert document["checkpoints"]["odd"]["test"]["transfer_gap"] is None
     assert cli.run(["analyse", *files]) == 0
     printed = capsys.readouterr()
     assert "odd - tiny, hard spikes:" in printed.out

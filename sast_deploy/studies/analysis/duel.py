@@ -19,7 +19,7 @@ from sast_deploy.training.checkpoint import Checkpoint
 
 @dataclass(frozen=True)
 class Duel:
-    """Network a against network b on the same test samples: with smooth spikes, if both have them, and hard."""
+    """Network a against network b on the same test samples: smooth spikes, if both have them, and hard."""
 
     a: str
     b: str
