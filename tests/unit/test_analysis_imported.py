@@ -18,7 +18,7 @@ from sast_deploy.base.eventframes import EventFrames
 from sast_deploy.compiler.floatrun import run_float
 from sast_deploy.data import FrameSet
 from sast_deploy.studies.analysis import study
-from sast_deploy.studies.analysis.drop import event_drop
+from sast_deploy.studies.analysis.drop import _drop, event_drop
 from sast_deploy.studies.analysis.duel import accuracies, compare
 from sast_deploy.studies.analysis.margins import margins
 from sast_deploy.studies.analysis.noise import noise, weight_noise
@@ -103,6 +103,17 @@ def test_undisturbed_it_predicts_what_evaluate_counts(listed: bool, monkeypatch:
         assert weight_noise(subject, sigmas=(0.0,)).levels[0].hard_correct == (right,)
         found_by = predict(network, dataclasses.replace(tiny_set(), test=split))
         assert (found_by.hard == test.labels).sum() == right
+
+
+def test_unclipped_counts_are_clipped_behind_the_loss_as_in_training() -> None:
+    network, test = odd(), tiny_set().test
+    many = dataclasses.replace(test, frames=test.frames * np.uint8(3))
+    clipped = dataclasses.replace(test, frames=np.minimum(many.frames, 4))
+    subject = show(network, many)
+    undisturbed = subject.inputs(np.arange(30), _drop(0.0, np.zeros(30, np.uint64)))
+    assert np.array_equal(undisturbed, clipped.frames)
+    (level,) = event_drop(subject, probabilities=(0.0,)).levels
+    assert level.hard_correct == (network.evaluate(clipped).accuracy.correct,)
 
 
 def test_margins_are_of_every_neuron_s_own_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
