@@ -36,6 +36,7 @@ from sast_deploy.doctor import Check  # noqa: E402
 from sast_deploy.engines import ENGINE_NAMES  # noqa: E402
 from sast_deploy.exchange import TARGET_NAMES  # noqa: E402
 from sast_deploy.exchange.artefacts import Part  # noqa: E402
+from sast_deploy.exchange.summary import FloatLayerFacts  # noqa: E402
 from sast_deploy.netx.stock_verdict import StockVerdict  # noqa: E402
 from sast_deploy.program.fixedpoint import Arithmetic  # noqa: E402
 from sast_deploy.proofs.bounds import LayerProof  # noqa: E402
@@ -209,9 +210,9 @@ RUN = closed({
     "profiles": named(OPEN), "analysis": OPEN, "ablations": OPEN,
 }, text="One run of a sweep, as its results.json has it, without long arrays.")  # fmt: skip
 TEST = closed({
-    "samples": WHOLE, "surrogate_correct": WHOLE, "surrogate_accuracy": NUMBER,
-    "surrogate_interval": many(NUMBER, 2), "hard_correct": WHOLE, "hard_accuracy": NUMBER,
-    "hard_interval": many(NUMBER, 2), "transfer_gap": NUMBER,
+    "samples": WHOLE, "surrogate_correct": maybe(WHOLE), "surrogate_accuracy": maybe(NUMBER),
+    "surrogate_interval": maybe(many(NUMBER, 2)), "hard_correct": WHOLE, "hard_accuracy": NUMBER,
+    "hard_interval": many(NUMBER, 2), "transfer_gap": maybe(NUMBER),
 })  # fmt: skip
 ANALYSED = closed({
     "path": TEXT, "dataset": TEXT, "frames": DIGEST, "test": TEST,
@@ -259,7 +260,7 @@ DOCUMENTS: dict[str, tuple[str, dict[str, Schema] | list[dict[str, Schema]]]] = 
         "net": FILE, "ok": FLAG, "rows": many(of(Comparison)),
         "unseen": said(maybe(many(TEXT)), "Mistakes that the known answers would not show; null without."),
     }),
-    "inspect": ("What a .net file is and what is proved of it.", {
+    "inspect": ("What a .net file is and what is proved of it; or what import wrote.", [{
         "inspection_version": {"const": 1}, "summary": said(named(TEXT), "Label and text."),
         "layers": many(LAYER), "footprints": many(of(Footprint)), "limits": many(of(LimitCheck)),
         "known_answers": said(WHOLE, "Vectors in the file."),
@@ -271,7 +272,10 @@ DOCUMENTS: dict[str, tuple[str, dict[str, Schema] | list[dict[str, Schema]]]] = 
         "notes": many(TEXT), "proved": said(TEXT, "For which inputs and steps the proofs hold."),
         "stock_netx": maybe(of(StockVerdict)),
         "verdict": said(TEXT, "Whether Loihi 1 cores hold it, and how many it takes."),
-    }),
+    }, {
+        "summary": said(named(TEXT), "Label and text."), "layers": many(of(FloatLayerFacts)),
+        "notes": said(many(TEXT), "What was folded, dropped or scaled."),
+    }]),
     "compare": ("Two networks on the same samples; null what does not apply.", {
         "names": many(TEXT, 2), "samples": WHOLE, "accuracy": maybe(many(ACCURACY, 2)),
         "mcnemar": maybe(of(McNemar, difference=NUMBER)),
@@ -288,10 +292,12 @@ DOCUMENTS: dict[str, tuple[str, dict[str, Schema] | list[dict[str, Schema]]]] = 
         })),
         "logits": said(many(many(WHOLE)), "(steps, classes)."), "output": maybe(TEXT), "plot": maybe(TEXT),
     }),
-    "analyse": ("Analyses of checkpoints, the parts that were asked for, and every two of them compared.", {
+    "analyse": ("Analyses of networks, and every two compared; null what an imported one lacks.", {
         "files": many(FILE), "violated": said(many(TEXT), "Checkpoints with a bound that does not hold."),
         "checkpoints": named(ANALYSED),
-        "comparisons": many(of(Duel, surrogate=of(McNemar, derived=True), hard=of(McNemar, derived=True))),
+        "comparisons": many(of(
+            Duel, surrogate=maybe(of(McNemar, derived=True)), hard=of(McNemar, derived=True)
+        )),
     }),
     "sweep": ("A study: what was done, with --dry-run what is left to do.", {
         "folder": FILE, "runs": said(WHOLE, "In the study."), "finished": WHOLE,

@@ -37,6 +37,7 @@ class Files(click.Path):
 
 
 NET, CHECKPOINT, STUDY, ARRAY = Files(".net"), Files(".pt", ".h5"), Files(".toml"), Files(".npy")
+INSPECTED = Files(".net", ".h5")
 
 
 def complete(group: click.Group) -> int:

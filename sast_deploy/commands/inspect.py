@@ -1,4 +1,4 @@
-"""`sast-deploy inspect`: what a .net file is, what is proved of it, which limits it meets."""
+"""`sast-deploy inspect`: what a .net file is, what is proved of it, its limits; or what was imported."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 from sast_deploy.base.errors import Exit
 from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import command
-from sast_deploy.commands.completing import NET
+from sast_deploy.commands.completing import INSPECTED
 from sast_deploy.commands.options import COUNT, OUTPUT, console, option, refuse_ignored, titled
 from sast_deploy.commands.shared import DATA_OPTIONS, data_options, overwrite_option
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     "sast-deploy inspect netx_exports/sast-loihi-int8.net --samples 100 -o facts.json",
     "sast-deploy inspect netx_exports/sast-loihi-stock.net --fail-on-limits",
 )
-@click.argument("net", type=NET)
+@click.argument("net", type=INSPECTED)
 @titled(
     "Inspection",
     option("--samples", type=COUNT, help="Also count saturated states on N test samples."),
@@ -49,12 +49,13 @@ def inspect_command(
     """Say what NET is, from the file alone: origin, proofs, memory, and the limits of a Loihi 1 core.
 
     The last line says whether such cores hold it, and how many it takes. A NET of somebody else's, a stock
-    NetX file, is inspected too, but for --samples: it carries no data.
+    NetX file, is inspected too, but for --samples: it carries no data. Of a file that import wrote it shows
+    layers, neurons, notes and origin.
     """
     from sast_deploy import api
     from sast_deploy.base.files import input_digest, write_text
     from sast_deploy.base.outputs import check_output, with_origin
-    from sast_deploy.base.reading.files import identify
+    from sast_deploy.base.reading.files import FLOAT, identify
     from sast_deploy.netx.export import FRAMES
     from sast_deploy.netx.program_group import EXPECTED
     from sast_deploy.proofs.limits import broken_limits
@@ -63,7 +64,8 @@ def inspect_command(
 
     if samples is None:
         refuse_ignored(DATA_OPTIONS, "without --samples: no data are looked at", "add --samples N")
-    identify(net, EXPECTED)  # what is wrong with the file comes first
+    if identify(net, EXPECTED) == FLOAT:  # what is wrong with the file comes first
+        return _imported(net)
     made = inspection_origin(input_digest(net), samples, data)
     if output is None:
         refuse_ignored(["overwrite"], "without -o FILE")
@@ -86,3 +88,19 @@ def inspect_command(
     print_inspection(found, out)
     answer(found.to_dict())
     return Exit.CHECK_FAILED if fail_on_limits and broken_limits(found.limits) else Exit.OK
+
+
+def _imported(path: Path) -> int:
+    from dataclasses import asdict
+
+    from sast_deploy.exchange.network import load_network
+    from sast_deploy.exchange.summary import float_layers
+    from sast_deploy.show.imported import imported_summary, print_imported
+
+    integers = ("samples", "fail_on_limits", "output", "overwrite")
+    refuse_ignored(integers, "is for integers, and an imported network has none", f"compile {path} first")
+    found = load_network(path)
+    print_imported(found, path, console())
+    layers = [asdict(each) for each in float_layers(found.network)]
+    answer({"summary": imported_summary(found, path), "layers": layers, "notes": found.notes})
+    return Exit.OK

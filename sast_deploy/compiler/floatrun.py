@@ -75,9 +75,14 @@ def run_float(
     Raises DataError: inputs of another shape, or that are no numbers.
     """
     x = _checked(network, inputs)
-    widest = max(math.prod(shape) for shape in network.shapes())
-    size = max(1, ROOM // (widest * x.shape[1]))
+    size = samples_at_once(network, x.shape[1])
     return _joined([_run(network, x[at : at + size].astype(dtype), trace) for at in range(0, len(x), size)])
+
+
+def samples_at_once(network: FloatNetwork, steps: int) -> int:
+    """How many samples of so many steps are held at once."""
+    widest = max(math.prod(shape) for shape in network.shapes())
+    return max(1, ROOM // (widest * steps))
 
 
 def _checked(network: FloatNetwork, inputs: npt.ArrayLike) -> npt.NDArray[Any]:

@@ -65,6 +65,7 @@ KINDS: Mapping[str, type[FloatLayer]] = {
     kind.__name__.removeprefix("Float").lower(): kind for kind in get_args(FloatLayer)
 }
 AT_ONCE = 256  # samples that are run together
+PRECISION = np.float32  # in which they are run
 _NETWORK: Mapping[str, Rule] = {
     **ruled(FloatNetwork),
     "alpha": Maybe(Number(0, 1)), "classes": Items(Text(1024), 1),
@@ -151,7 +152,7 @@ class ImportedNetwork:
         rates = np.zeros(sum(hasattr(layer, "threshold") for layer in self.network.layers))
         for low in range(0, len(split), AT_ONCE):
             frames, labels = np.asarray(split.frames[low : low + AT_ONCE]), split.labels[low : low + AT_ONCE]
-            found = run_float(self.network, frames, np.float32)
+            found = run_float(self.network, frames, PRECISION)
             right += int((found.predictions == labels).sum())
             rates += [float(count.mean()) * len(labels) / self.network.steps for count in found.counts]
         shares = tuple((rates / max(1, len(split))).tolist())

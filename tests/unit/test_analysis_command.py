@@ -15,7 +15,7 @@ from sast_deploy.data import FrameSet
 from sast_deploy.studies import ANALYSES
 from sast_deploy.studies.analysis import study
 from sast_deploy.studies.analysis.duel import accuracies, compare
-from sast_deploy.studies.analysis.stream import Predictions, predict
+from sast_deploy.studies.analysis.predictions import Predictions, predict
 from sast_deploy.studies.analysis.study import analyse
 from sast_deploy.studies.analysis.tables import tables
 from sast_deploy.training.checkpoint import save_checkpoint

@@ -14,11 +14,11 @@ from sast_deploy.data import FrameOptions, FrameSplit, load_frames
 from sast_deploy.data.events import write_nmnist
 from sast_deploy.studies.analysis.corruption import Level, _level
 from sast_deploy.studies.analysis.drop import _drop, event_drop, unclipped
-from sast_deploy.studies.analysis.noise import noisy, weight_noise
+from sast_deploy.studies.analysis.noise import noise, weight_noise
 from sast_deploy.studies.analysis.results import plain
 from sast_deploy.studies.analysis.stream import Stream, open_stream
 from sast_deploy.training.augment import apply_changes, network_input
-from sast_deploy.training.checkpoint import Checkpoint, load_network
+from sast_deploy.training.checkpoint import Checkpoint
 from sast_deploy.training.evaluate import EvaluationResult, evaluate
 from tests.tinydata import tiny_set
 from tests.tinynets import CONV, FC, random_checkpoint
@@ -40,7 +40,7 @@ def is_of(level: Level, whole: EvaluationResult) -> bool:
 
 
 def test_means_and_spreads_are_over_the_draws() -> None:
-    level = _level(0.1, np.array([[8, 6], [9, 8]]), 10)
+    level = _level(0.1, {"surrogate": np.array([8, 9]), "hard": np.array([6, 8])}, 10)
     assert level.hard == pytest.approx(0.7)
     assert level.hard_sd == pytest.approx(np.sqrt(0.02))
     assert (level.surrogate_correct, level.draws) == ((8, 9), 2)
@@ -108,16 +108,17 @@ def test_the_seed_decides_and_the_batch_does_not(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("spec", [dataclasses.replace(FC, hidden=(200, 8)), CONV], ids=["fc", "conv"])
 def test_noise_is_relative_to_each_layers_weights(spec) -> None:
-    network = load_network(random_checkpoint(spec, scale=3.0))
-    changed = dict(noisy(network, 0.1, (0, 0)).named_parameters())
+    stream = opened(random_checkpoint(spec, scale=3.0), tiny_set().test)
+    network = stream.network
+    changed = dict(stream.altered(noise(0.1, (0, 0))).network.named_parameters())
     for name, before in network.named_parameters():
-        noise = (changed[name] - before).detach()
+        added = (changed[name] - before).detach()
         if name.endswith("bias"):
-            assert torch.count_nonzero(noise) == 0
+            assert torch.count_nonzero(added) == 0
         else:
-            ratio = float(noise.square().mean().sqrt() / before.detach().square().mean().sqrt())
-            assert ratio == pytest.approx(0.1, rel=5 / np.sqrt(2 * noise.numel()))  # 5 standard errors
-    twice = dict(noisy(network, 0.2, (0, 0)).named_parameters())
+            ratio = float(added.square().mean().sqrt() / before.detach().square().mean().sqrt())
+            assert ratio == pytest.approx(0.1, rel=5 / np.sqrt(2 * added.numel()))  # 5 standard errors
+    twice = dict(stream.altered(noise(0.2, (0, 0))).network.named_parameters())
     weight = network.readout.weight
     ratio = (twice["readout.weight"] - weight) / (changed["readout.weight"] - weight)
     assert ratio.detach().numpy() == pytest.approx(2.0, rel=1e-3)

@@ -10,8 +10,9 @@ from sast_deploy.base.errors import UsageError
 from sast_deploy.calibration.data import training_parts
 from sast_deploy.data.split import stratified_split
 from sast_deploy.studies.analysis.margins import margins
+from sast_deploy.studies.analysis.predictions import predict
 from sast_deploy.studies.analysis.results import plain
-from sast_deploy.studies.analysis.stream import batch_size, open_stream, predict
+from sast_deploy.studies.analysis.stream import batch_size, open_stream
 from sast_deploy.training.checkpoint import load_network
 from sast_deploy.training.evaluate import evaluate
 from tests.tinydata import tiny_set

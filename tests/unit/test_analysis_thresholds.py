@@ -11,8 +11,8 @@ from sast_deploy.base.errors import CheckpointError
 from sast_deploy.calibration.data import training_parts
 from sast_deploy.data import FrameSet, FrameSplit
 from sast_deploy.studies.analysis import thresholds
+from sast_deploy.studies.analysis.predictions import predict
 from sast_deploy.studies.analysis.results import plain
-from sast_deploy.studies.analysis.stream import predict
 from sast_deploy.studies.analysis.thresholds import tune_thresholds
 from sast_deploy.training.batches import BatchFeeder
 from sast_deploy.training.checkpoint import Checkpoint, load_network

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from jsonschema import Draft202012Validator
 
+import sast_deploy as sast
 from sast_deploy.cli import run
 from sast_deploy.netx.foreign.reader import read_stock
 from tests.stockfiles import conv, dense, image, integrator, write_stock
+from tools.schemas import schemas
 
 RNG = np.random.default_rng(3)
 FILES = {
@@ -82,3 +85,46 @@ def test_proofs_that_hold_for_some_steps_only_say_for_how_many(
     path = write_stock(tmp_path / "a.net", FILES["integrator"])
     assert run(["inspect", str(path)]) == 0
     assert "proved for every input of spikes 0..1, in 1,000 steps" in capsys.readouterr().out
+
+
+@pytest.fixture
+def imported(tmp_path: Path) -> Path:
+    hidden = sast.FloatDense(
+        np.ones((3, 8)), 0.0, [0.5, 1.0, 1.25], [0.9, 0.5, 0.25], delay=np.arange(8), recurrent=np.eye(3)
+    )
+    readout = sast.FloatReadout(np.ones((2, 3)), leak=0.5, decoding="max")
+    network = sast.FloatNetwork(
+        [sast.FloatPool(1), hidden, readout], (2, 2, 2), 4, input_clip=4, reset_order="before-leak",
+        comparison=">",
+    )  # fmt: skip
+    made = sast.ImportedNetwork("mine", network, {"format": "state_dict", "path": "a.pt"}, ("folded bn1",))
+    return made.save(tmp_path / "mine.h5")
+
+
+def test_what_was_imported_is_told_layer_by_layer(imported: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["inspect", str(imported)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "note: folded bn1" in lines
+    rows = [line.split() for line in lines[-3:]]
+    assert rows[0] == ["0", "pool", "2x2x2", "0"]
+    assert rows[1] == ["1", "dense", "3", "33", "0.25..0.9", "0.5..1.25", "7", "yes"]
+    assert rows[2] == ["2", "readout", "2", "6", "0.5", "0"]
+    for text in (
+        "2x2x2 counts 0..4, 4 being 1.0, 4 steps", "fire at > the threshold, reset subtract, before-leak",
+        "decoding max", "state_dict a.pt", f"sast-deploy compile {imported}",
+    ):  # fmt: skip
+        assert any(text in line for line in lines), text
+    assert run(["inspect", str(imported), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    Draft202012Validator(schemas()["inspect"]).validate(document)
+    assert document["layers"][1]["threshold"] == [0.5, 1.25]
+    assert document["layers"][1]["leak"] == [0.25, 0.9]
+
+
+@pytest.mark.parametrize("options", [["--samples", "3"], ["--fail-on-limits"], ["-o", "facts.json"]])
+def test_what_takes_integers_is_refused_of_an_imported_network(
+    options: list[str], imported: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["inspect", str(imported), *options]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(f"is for integers, and an imported network has none; compile {imported} first")

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from sast_deploy.studies.analysis.significance import summary
-from sast_deploy.studies.analysis.stream import Stream, logits_from
+from sast_deploy.studies.analysis.subject import Subject
 from sast_deploy.training.batches import Indices
-from sast_deploy.training.network.network import Network
 
 Case = tuple[float, int]  # strength, draw
 WORDS = {"drop": "event drop", "noise": "weight noise"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Level:
     """One strength of a disturbance.
 
@@ -28,15 +26,15 @@ class Level:
         draws: how often it was drawn; one draw suffices at amount 0.
         surrogate, surrogate_sd: accuracy with smooth spikes, its mean and, over several draws, its sample
             standard deviation.
-        surrogate_correct: correctly classified samples of each draw.
+        surrogate_correct: correctly classified samples of each draw. All three None of an imported network.
         hard, hard_sd, hard_correct: the same with hard spikes.
     """
 
     amount: float
     draws: int
-    surrogate: float
-    surrogate_sd: float | None
-    surrogate_correct: tuple[int, ...]
+    surrogate: float | None = None
+    surrogate_sd: float | None = None
+    surrogate_correct: tuple[int, ...] | None = None
     hard: float
     hard_sd: float | None
     hard_correct: tuple[int, ...]
@@ -65,29 +63,34 @@ def cases_of(amounts: Sequence[float], draws: int) -> list[Case]:
 
 
 def corruption(
-    kind: str, stream: Stream, seed: int, cases: list[Case],
-    disturbed: Callable[[Indices], Iterable[tuple[Network, Tensor]]],
+    kind: str, subject: Subject, seed: int, cases: list[Case],
+    disturbed: Callable[[Indices], Iterable[tuple[Subject, Any]]],
 ) -> Corruption:  # fmt: skip
     """Count correct predictions of every case.
 
-    disturbed: makes of a batch, for each case, the network and its first layer's currents (T, batch, *layer).
+    disturbed: makes of a batch, for each case, what is shown, and its inputs.
     """
-    correct = np.zeros((len(cases), 2), np.int64)
+    correct = {each: np.zeros(len(cases), np.int64) for each in subject.forwards}
 
     def work(part: Indices) -> None:
-        labels = torch.from_numpy(stream.feeder.labels[part]).to(stream.feeder.device)
-        for counts, (network, current) in zip(correct, disturbed(part), strict=True):
-            for row, hard in enumerate((False, True)):
-                counts[row] += int((logits_from(network, current, hard=hard).argmax(1) == labels).sum())
+        labels = subject.labels[part]
+        for case, (shown, x) in zip(range(len(cases)), disturbed(part), strict=True):
+            for each, classes in shown.classes(x).items():
+                correct[each][case] += int((classes == labels).sum())
 
-    stream.each_part(work, WORDS[kind])
+    subject.each_part(work, WORDS[kind])
     amounts = np.array([amount for amount, _ in cases])
-    levels = (_level(amount, correct[amounts == amount], len(stream)) for amount in dict.fromkeys(amounts))
-    return Corruption(kind, len(stream), seed, tuple(levels))
+    levels = (
+        _level(amount, {each: counts[amounts == amount] for each, counts in correct.items()}, len(subject))
+        for amount in dict.fromkeys(amounts)
+    )
+    return Corruption(kind, len(subject), seed, tuple(levels))
 
 
-def _level(amount: float, correct: NDArray[np.int64], samples: int) -> Level:
-    """correct: int64 (draws, 2), with smooth and with hard spikes."""
-    smooth, hard = (summary(column / samples) for column in correct.T)
-    counts, hard_counts = (tuple(column.tolist()) for column in correct.T)
-    return Level(float(amount), len(correct), smooth.mean, smooth.sd, counts, hard.mean, hard.sd, hard_counts)
+def _level(amount: float, correct: Mapping[str, NDArray[np.int64]], samples: int) -> Level:
+    """correct: by kind of spikes, (draws,)."""
+    found: dict[str, Any] = {}
+    for each, counts in correct.items():
+        share = summary((counts / samples).tolist())
+        found |= {each: share.mean, f"{each}_sd": share.sd, f"{each}_correct": tuple(counts.tolist())}
+    return Level(amount=float(amount), draws=len(counts), **found)

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from sast_deploy.base.errors import DataError
 from sast_deploy.data import FrameSet, FrameSplit, load_frames
 from sast_deploy.data.options import MAX_CLIP
 from sast_deploy.studies.analysis.corruption import Corruption, cases_of, corruption
-from sast_deploy.studies.analysis.stream import Stream, first_current
-from sast_deploy.training.augment import Changes, apply_changes
+from sast_deploy.studies.analysis.subject import Subject
+from sast_deploy.training.augment import Changes
 from sast_deploy.training.batches import Indices
-from sast_deploy.training.network.network import Network
 
 PROBABILITIES = (0.0, 0.1, 0.2, 0.3, 0.4)  # the paper's
 DRAWS = 3
@@ -52,24 +50,22 @@ def unclipped(data: FrameSet, cache_dir: Path | None = None) -> FrameSplit:
 
 
 def event_drop(
-    stream: Stream, *, probabilities: Sequence[float] = PROBABILITIES, draws: int = DRAWS, seed: int = 0
+    subject: Subject, *, probabilities: Sequence[float] = PROBABILITIES, draws: int = DRAWS, seed: int = 0
 ) -> Corruption:
-    """Accuracy where every event of a stream of counts (see `unclipped`) is lost, independently, by chance.
+    """Accuracy where every event of a subject's counts (see `unclipped`) is lost, independently, by chance.
 
     Per pixel and step: n' ~ Binomial(n, 1 - p), network input = min(n', clip) / clip, with the clip that the
     network was trained with (1 for binary frames). Draw i uses the same random numbers for every p: what is
     lost at 0.1 is lost at 0.2 as well, so the levels differ by p and not by luck.
     """
-    feeder, cases = stream.feeder, cases_of(probabilities, draws)
-    keys = np.random.default_rng(seed).integers(0, 2**63, (draws, len(feeder.labels)), dtype=np.uint64)
+    cases = cases_of(probabilities, draws)
+    keys = np.random.default_rng(seed).integers(0, 2**63, (draws, len(subject.labels)), dtype=np.uint64)
 
-    def disturbed(part: Indices) -> Iterator[tuple[Network, Tensor]]:
-        frames = np.ascontiguousarray(feeder.frames[part])
+    def disturbed(part: Indices) -> Iterator[tuple[Subject, Any]]:
         for p, draw in cases:
-            x = apply_changes(frames, _drop(p, keys[draw, part]), feeder.clip)
-            yield stream.network, first_current(stream.network, torch.from_numpy(x).to(feeder.device))
+            yield subject, subject.inputs(part, _drop(p, keys[draw, part]))
 
-    return corruption("drop", stream, seed, cases, disturbed)
+    return corruption("drop", subject, seed, cases, disturbed)
 
 
 def _drop(p: float, keys: np.ndarray[tuple[int], np.dtype[np.uint64]]) -> Changes:

@@ -11,24 +11,27 @@ from typing import Any
 import numpy as np
 
 from sast_deploy.base.errors import UsageError
+from sast_deploy.exchange.network import ImportedNetwork
 from sast_deploy.reports.accuracy import Accuracy, McNemar, mcnemar
-from sast_deploy.studies.analysis.stream import Predictions
+from sast_deploy.studies.analysis.predictions import Predictions
 from sast_deploy.training.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
 class Duel:
-    """Network a against network b on the same test samples: with smooth spikes, and with hard spikes."""
+    """Network a against network b on the same test samples: smooth spikes, if both have them, and hard."""
 
     a: str
     b: str
-    surrogate: McNemar
+    surrogate: McNemar | None
     hard: McNemar
 
     def lines(self) -> list[str]:
         """One per kind of spike."""
         rows = []
         for name, test in (("hard spikes", self.hard), ("surrogate", self.surrogate)):
+            if test is None:
+                continue
             rows.append(
                 f"{self.a} - {self.b}, {name}: {100 * test.difference:+.2f} points "
                 f"on {test.samples} samples (right alone: {test.only_a} against {test.only_b}; "
@@ -50,23 +53,28 @@ def compare(
         if (one.data, one.ids) != (two.data, two.ids) or not np.array_equal(one.labels, two.labels):
             apart.append((a, b))
             continue
-        surrogate = mcnemar(one.surrogate == one.labels, two.surrogate == two.labels)
+        surrogate = None
+        if one.surrogate is not None and two.surrogate is not None:
+            surrogate = mcnemar(one.surrogate == one.labels, two.surrogate == two.labels)
         hard = mcnemar(one.hard == one.labels, two.hard == two.labels)
         found.append(Duel(a, b, surrogate, hard))
     return tuple(found), tuple(apart)
 
 
 def accuracies(predictions: Predictions) -> dict[str, Any]:
-    """Plain values: accuracy with smooth and with hard spikes, 95 % intervals, transfer gap."""
+    """Plain values: accuracy with smooth and with hard spikes, 95 % intervals, transfer gap; or None."""
     values: dict[str, Any] = {"samples": len(predictions.labels)}
     for name, classes in (("surrogate", predictions.surrogate), ("hard", predictions.hard)):
-        found = Accuracy(int((classes == predictions.labels).sum()), len(predictions.labels))
-        values |= {f"{name}_correct": found.correct, f"{name}_accuracy": found.value}
-        values[f"{name}_interval"] = list(found.interval)
-    return values | {"transfer_gap": values["surrogate_accuracy"] - values["hard_accuracy"]}
+        keys, found = [f"{name}_{each}" for each in ("correct", "accuracy", "interval")], None
+        if classes is not None:
+            found = Accuracy(int((classes == predictions.labels).sum()), len(predictions.labels))
+        held = (None,) * 3 if found is None else (found.correct, found.value, list(found.interval))
+        values |= dict(zip(keys, held, strict=True))
+    smooth = values["surrogate_accuracy"]
+    return values | {"transfer_gap": None if smooth is None else smooth - values["hard_accuracy"]}
 
 
-def tell_apart(checkpoints: Sequence[Checkpoint], paths: Sequence[Path]) -> list[str]:
+def tell_apart(checkpoints: Sequence[Checkpoint | ImportedNetwork], paths: Sequence[Path]) -> list[str]:
     """The checkpoints' own names where they tell them apart, else their paths. Raises UsageError."""
     recorded = [each.name for each in checkpoints]
     names = recorded if len(set(recorded)) == len(recorded) else [str(path) for path in paths]

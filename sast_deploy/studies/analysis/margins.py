@@ -7,6 +7,7 @@ for its baseline and 2.3 % for SAST.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sast_deploy.studies.analysis.stream import Stream
+from sast_deploy.studies.analysis.subject import HARD, SMOOTH, Subject
+from sast_deploy.training.batches import Indices
 
 BAND = 0.2  # the paper's
 REACH = 4.0  # the histogram covers +-4 ...
@@ -55,32 +57,31 @@ class Margins:
         samples: how many.
         band, bins: what "within" means, and the histogram's ends and number of bins.
         surrogate_share, hard_share: of all states of all layers within the band.
-        surrogate, hard: layer by layer.
+        surrogate, hard: layer by layer. Of an imported network there is no surrogate: None.
     """
 
     samples: int
     band: float
     bins: tuple[float, float, int]
-    surrogate_share: float
+    surrogate_share: float | None
     hard_share: float
-    surrogate: tuple[MarginCounts, ...]
+    surrogate: tuple[MarginCounts, ...] | None
     hard: tuple[MarginCounts, ...]
 
 
-def margins(stream: Stream) -> Margins:
-    """Margins over all samples of a stream, steps and neurons."""
-    layers = range(len(stream.network.layers))
-    tallies = {hard: [_Tally() for _ in layers] for hard in (False, True)}
+def margins(subject: Subject) -> Margins:
+    """Margins over all samples of a subject, steps and neurons."""
+    tallies: dict[str, defaultdict[int, _Tally]] = {kind: defaultdict(_Tally) for kind in subject.forwards}
 
-    def work(x: Tensor, y: Tensor) -> None:
-        for hard, rows in tallies.items():
-            for index, (u, _) in enumerate(stream.network.states(x, hard=hard)):
-                rows[index].add(u.sub_(stream.network.theta(index)))
+    def work(part: Indices) -> None:
+        for kind, index, d in subject.margins(subject.inputs(part)):
+            tallies[kind][index].add(d)
 
-    stream.each(work, "membrane margins")
-    surrogate, hard = (tuple(row.counts() for row in rows) for rows in tallies.values())
-    bins = (-REACH, REACH, BINS)
-    return Margins(len(stream), BAND, bins, _pooled(surrogate), _pooled(hard), surrogate, hard)
+    subject.each_part(work, "membrane margins")
+    found = {kind: tuple(row.counts() for row in rows.values()) for kind, rows in tallies.items()}
+    surrogate, hard = found.get(SMOOTH), found[HARD]
+    share = None if surrogate is None else _pooled(surrogate)
+    return Margins(len(subject), BAND, (-REACH, REACH, BINS), share, _pooled(hard), surrogate, hard)
 
 
 def _pooled(layers: tuple[MarginCounts, ...]) -> float:

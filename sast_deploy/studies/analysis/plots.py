@@ -21,17 +21,18 @@ _SHOWN = 2.0  # margins drawn from -2 to 2
 
 
 def draw_margins(results: Results, path: Path, made: Origin | None = None) -> None:
-    """Histograms of u - theta, a column per layer, a row per kind of spike. Raises OutputError."""
+    """Histograms of u - theta, a column per layer, a row per kind of spike there is. Raises OutputError."""
     shown = {name: result["margins"] for name, result in results.items()}
     layers = max(len(found["hard"]) for found in shown.values())
-    with figure(3.4 * layers + 0.6, 5.4, path, made) as drawn:
-        axes = drawn.subplots(2, layers, sharex=True, squeeze=False)
-        for row, (key, run) in enumerate(FORWARDS):
+    rows = [forward for forward in FORWARDS if any(found[forward[0]] is not None for found in shown.values())]
+    with figure(3.4 * layers + 0.6, 0.8 + 2.3 * len(rows), path, made) as drawn:
+        axes = drawn.subplots(len(rows), layers, sharex=True, squeeze=False)
+        for row, (key, run) in enumerate(rows):
             for index, axis in enumerate(axes[row]):
                 _margin_panel(axis, shown, key, index)
                 axis.set_title(f"layer {index}, {run}", loc="left")
             axes[row][0].set_ylabel("membranes per bin of 0.05 [%]")
-        for axis in axes[1]:
+        for axis in axes[-1]:
             axis.set_xlabel("u − θ (membrane to threshold)")
         drawn.suptitle(
             f"Membrane margins, {_samples(results)}, all steps and neurons; grey: within ±0.2", fontsize=10
@@ -41,7 +42,7 @@ def draw_margins(results: Results, path: Path, made: Origin | None = None) -> No
 def _margin_panel(axis: Any, shown: Mapping[str, Any], key: str, index: int) -> None:
     axis.axvspan(-0.2, 0.2, color=_BAND, lw=0)
     for number, (name, found) in enumerate(shown.items()):
-        if index >= len(found[key]):
+        if index >= len(found[key] or ()):
             continue
         layer, (low, high, bins) = found[key][index], found["bins"]
         edges = np.linspace(low, high, bins + 1)
@@ -76,12 +77,11 @@ def draw_corruption(results: Results, path: Path, made: Origin | None = None) ->
         handles, names = axes[0].get_legend_handles_labels()
         columns = min(3, len(results)) if max(map(len, names)) <= NAME // 2 else 1
         drawn.legend(handles, names, loc="outside lower center", ncols=columns, frameon=False)
-        between = "; " if len(kinds) > 1 else "\n"
-        drawn.suptitle(
-            f"{_samples(results)}. Solid: hard spikes, bars: standard deviation over draws{between}"
-            "dashed: surrogate",
-            fontsize=10,
-        )
+        levels = [each[kind]["levels"][0] for each in results.values() for kind in kinds if kind in each]
+        smooth = any(level["surrogate"] is not None for level in levels)
+        title = [f"{_samples(results)}. Solid: hard spikes, bars: standard deviation over draws"]
+        title += ["dashed: surrogate"] if smooth else []
+        drawn.suptitle(("; " if len(kinds) > 1 else "\n").join(title), fontsize=10)
 
 
 def _curves(axis: Any, corruption: Mapping[str, Any], number: int, networks: int, name: str) -> None:
@@ -93,10 +93,11 @@ def _curves(axis: Any, corruption: Mapping[str, Any], number: int, networks: int
         yerr=[100 * (level["hard_sd"] or 0.0) for level in levels],
         color=shade, marker=marker, ms=5, capsize=2, elinewidth=0.9, lw=1.5, label=pictured(name, NAME),
     )  # fmt: skip
-    axis.plot(
-        beside, [100 * level["surrogate"] for level in levels],
-        color=shade, marker=marker, ms=4, mfc="white", ls="--", lw=0.9,
-    )  # fmt: skip
+    if levels[0]["surrogate"] is not None:
+        axis.plot(
+            beside, [100 * level["surrogate"] for level in levels],
+            color=shade, marker=marker, ms=4, mfc="white", ls="--", lw=0.9,
+        )  # fmt: skip
     axis.set_xticks(amounts, [f"{amount:g}" for amount in amounts])
 
 

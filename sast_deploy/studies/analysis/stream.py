@@ -1,19 +1,21 @@
-"""Samples of a split, streamed in batches through a checkpoint's network; what every analysis starts from."""
+"""Samples of a split, streamed in batches through a checkpoint's network: smooth spikes, and hard ones."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sast_deploy.base.errors import UsageError
 from sast_deploy.base.progress import track
-from sast_deploy.data import FrameSet, FrameSplit
+from sast_deploy.data import FrameSplit
+from sast_deploy.studies.analysis.subject import HARD, SMOOTH, Classes, chosen_samples
+from sast_deploy.training.augment import Changes, apply_changes
 from sast_deploy.training.batches import BatchFeeder, Indices, fitting_threads, pick_device
 from sast_deploy.training.checkpoint import Checkpoint, load_network
 from sast_deploy.training.network.lif import lif_states
@@ -25,7 +27,7 @@ BATCH_BYTES = 48 * 2**20  # float32 inputs, membranes and spikes of a batch; con
 
 @dataclass(frozen=True, eq=False)
 class Stream:
-    """A network and the samples to show it, in order.
+    """A network and the samples to show it, in order: a Subject.
 
     Attributes:
         network: on the feeder's device.
@@ -36,9 +38,15 @@ class Stream:
     network: Network
     feeder: BatchFeeder
     indices: Indices
+    forwards: ClassVar[tuple[str, ...]] = (SMOOTH, HARD)
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """int64, of the feeder's samples."""
+        return self.feeder.labels
 
     @property
     def steps(self) -> int:
@@ -57,6 +65,35 @@ class Stream:
             for part in track(parts, description):
                 work(part)
 
+    def inputs(self, part: Indices, changes: Changes | None = None) -> Tensor:
+        """(T, batch, C*H*W) float32."""
+        if changes is None:
+            return self.feeder.batch(part)[0]
+        x = apply_changes(self.feeder.frames[part], changes, self.feeder.clip)
+        return torch.from_numpy(x).to(self.feeder.device)
+
+    def classes(self, x: Tensor) -> Classes:
+        """The first layer's currents are those of both kinds of spikes."""
+        current, network = first_current(self.network, x), self.network
+        logits = {kind: logits_from(network, current, hard=kind == HARD) for kind in self.forwards}
+        return {kind: each.argmax(1).cpu().numpy() for kind, each in logits.items()}
+
+    def margins(self, x: Tensor) -> Iterator[tuple[str, int, Tensor]]:
+        """Each (T, batch, *layer)."""
+        for kind in self.forwards:
+            for index, (u, _) in enumerate(self.network.states(x, hard=kind == HARD)):
+                yield kind, index, u.sub_(self.network.theta(index))
+
+    @torch.no_grad()
+    def altered(self, change: Callable[[Tensor], Tensor]) -> Stream:
+        """Of a copy of the network."""
+        copy = Network(self.network.spec).to(self.feeder.device)
+        copy.load_state_dict(self.network.state_dict())
+        for name, weight in copy.named_parameters():
+            if name.endswith("weight"):
+                weight.copy_(change(weight))
+        return replace(self, network=copy)
+
 
 def open_stream(
     checkpoint: Checkpoint, split: FrameSplit, *, indices: Indices | None = None, device: str = "auto"
@@ -66,10 +103,7 @@ def open_stream(
     Raises UsageError: frames of another shape than the network's, no samples, an unknown device.
     """
     shape = (checkpoint.frames.steps, *checkpoint.network.input_shape)
-    chosen = np.arange(len(split.labels)) if indices is None else indices
-    if split.frames.shape[1:] != shape or not len(chosen):
-        found = f"{len(chosen)} frames of shape {split.frames.shape[1:]}"
-        raise UsageError(found, where="analysis", expected=f"one or more of shape {shape}")
+    chosen = chosen_samples(split, shape, indices)
     feeder = BatchFeeder(split.frames, split.labels, checkpoint.frames.clip, pick_device(device))
     return Stream(load_network(checkpoint).to(feeder.device), feeder, chosen)
 
@@ -103,39 +137,3 @@ def logits_from(network: Network, current: Tensor, *, hard: bool) -> Tensor:
         if index < last:
             current = network.current(index + 1, s)
     return network.logits(s)
-
-
-@dataclass(frozen=True, eq=False)
-class Predictions:
-    """What a network says about each sample.
-
-    Attributes:
-        data: data set and folder of the recordings, however they became frames; the names alone are the
-            same for a real recording and one simulated from the same MNIST image.
-        ids: names of the samples.
-        labels: (n,) int64, the true classes.
-        surrogate, hard: (n,) int64, the classes predicted with smooth and with hard spikes.
-    """
-
-    data: str
-    ids: tuple[str, ...]
-    labels: NDArray[np.int64]
-    surrogate: NDArray[np.int64]
-    hard: NDArray[np.int64]
-
-
-def predict(checkpoint: Checkpoint, data: FrameSet, *, device: str = "auto") -> Predictions:
-    """Predictions for every test sample of `data`. Raises UsageError as `open_stream` does."""
-    split = data.test
-    stream = open_stream(checkpoint, split, device=device)
-    found: dict[bool, list[NDArray[np.int64]]] = {False: [], True: []}
-
-    def work(x: Tensor, y: Tensor) -> None:
-        current = first_current(stream.network, x)
-        for hard, rows in found.items():
-            rows.append(logits_from(stream.network, current, hard=hard).argmax(1).cpu().numpy())
-
-    stream.each(work, "predicting")
-    surrogate, hard = (np.concatenate(rows) for rows in found.values())
-    origin = f"{data.info.dataset} from {data.info.root}"
-    return Predictions(origin, split.ids, split.labels, surrogate, hard)

@@ -19,13 +19,13 @@ FORWARDS = (("hard", "hard spikes"), ("surrogate", "surrogate"))
 
 
 def tables(results: Mapping[str, Result]) -> tuple[Table, ...]:
-    """A table for each part; a part or layer that a network does not have is shown as "-"."""
+    """A table for each part; what a network does not have is shown as "-", and left out where none has it."""
     found = list(results.values())
     samples = " / ".join(dict.fromkeys(str(each["test"]["samples"]) for each in found if "test" in each))
     made = []
     for part, (title, lines) in _PARTS.items():
         if any(part in result for result in found):
-            rows = tuple((label, *cells) for label, cells in lines(found))
+            rows = tuple((label, *cells) for label, cells in lines(found) if {*cells} != {_MISSING})
             made.append(Table(title.format(samples=samples or "the"), ("", *results), rows, left=1))
     return tuple(made)
 
@@ -38,10 +38,9 @@ def _row(label: str, results: Sequence[Result], show: Callable[[Any], str], *pat
         try:
             for key in path:
                 value = value[key]
-        except (KeyError, IndexError):
-            cells.append(_MISSING)
-        else:
-            cells.append(show(value))
+        except (KeyError, IndexError, TypeError):  # of None
+            value = None
+        cells.append(_MISSING if value is None else show(value))
     return label, cells
 
 
@@ -57,6 +56,8 @@ def _corruption(results: Sequence[Result], part: str, symbol: str) -> Iterator[R
         for key, run in FORWARDS:
 
             def show(found: Any, key: str = key) -> str:
+                if found[key] is None:
+                    return _MISSING
                 sd = found[f"{key}_sd"]
                 return percent(found[key]) + ("" if sd is None else f" ± {percent(sd)}")
 
