@@ -73,9 +73,9 @@ def read_foreign(
 ) -> ImportedNetwork:
     """The network of a file, by its kind; options that are for the other kind are refused."""
     if identify(file) == NIR:
-        refuse_ignored(["describe"], "is for tensors: a NIR graph says what network it is")
+        refuse_ignored(["describe"], f"is for tensors: {file} is a NIR graph, which says what network it is")
         return _graph(file, graph, frames, name, _recordings(data, frames, ("steps", "clip")))
-    refuse_ignored(NIR_OPTIONS, "is for a NIR graph")
+    refuse_ignored(NIR_OPTIONS, f"is for a NIR graph, and {file} is none")
     return _tensors(file, describe, name, _recordings(data, frames, ()))
 
 

@@ -48,7 +48,7 @@ def recordings_of(values: dict[str, Any]) -> RecordingOptions | None:
     from sast_deploy.data.options import RecordingOptions
 
     own = {name: values.pop(name) for name in RECORDING_OPTIONS}
-    given = {name: value for name, value in own.items() if value not in (None, False)}
+    given = {name: value for name, value in own.items() if value is not None and value is not False}
     return RecordingOptions(**given) if given else None
 
 

@@ -205,7 +205,7 @@ def _stock_weight(
     unit = stock_unit(layer, program)
     exponent = max(layer.weight_exp + min(unit, 0), 0)
     scaled = layer.weight.astype(np.int64) << exponent
-    if np.abs(scaled).max() > WEIGHT_MAX:
+    if exponent > 0 and np.abs(scaled).max() > WEIGHT_MAX:
         raise CompileError(
             f"weights reach {np.abs(scaled).max()} after their exponent {exponent}",
             where=f"layer {index}",
