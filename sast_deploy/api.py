@@ -13,7 +13,7 @@ only an object that cannot be, such as a FloatDense with NaN among its weights, 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike
@@ -79,7 +79,7 @@ _ARGUMENTS: dict[str, rules.Rule] = {
     "strict_reset": rules.Flag(), "trace": rules.Flag(), "known_answers_only": rules.Flag(),
     "known_answers": rules.Flag(),
     "data": _Maybe(rules.Instance((DataRequest,))), "steps": _Maybe(rules.Items(rules.Text())),
-    "recordings": _Maybe(rules.Instance((RecordingOptions,))), "sensor": _Maybe(SENSOR),
+    "recordings": _Maybe(rules.Instance((RecordingOptions, Mapping))), "sensor": _Maybe(SENSOR),
     "sample": rules.COUNT,
     "samples": _Maybe(rules.Whole(1, rules.COUNT.high)), "check": _Maybe(rules.COUNT),
     "engine": _ENGINE, "engines": rules.Items(_ENGINE, fewest=1), "overwrite": rules.Flag(),
@@ -472,7 +472,7 @@ def trace(
 def classifier(
     net: Net,
     *,
-    recordings: RecordingOptions | None = None,
+    recordings: RecordingOptions | Mapping[str, Any] | None = None,
     engine: EngineName = "fast",
     lava: LavaOptions | None = None,
 ) -> Classifier:

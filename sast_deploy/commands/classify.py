@@ -12,11 +12,10 @@ from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import command
 from sast_deploy.commands.completing import NET
 from sast_deploy.commands.options import PATH, console, gathered, option, titled
-from sast_deploy.commands.recordings import recording_options, recordings_of
+from sast_deploy.commands.recordings import given_of, recording_options
 from sast_deploy.engines import ENGINE_NAMES
 
 if TYPE_CHECKING:
-    from sast_deploy.data.options import RecordingOptions
     from sast_deploy.engines import EngineName
 
 
@@ -26,8 +25,8 @@ def left_out_facts(path: Path, error: str) -> dict[str, Any]:
     return {"recording": path, "format": "", **nothing, "windows": [], "notes": [], "error": error}
 
 
-def _options(**values: Any) -> RecordingOptions | None:
-    return recordings_of(values)
+def _options(**values: Any) -> dict[str, Any]:
+    return given_of(values)
 
 
 @command(
@@ -44,7 +43,7 @@ def _options(**values: Any) -> RecordingOptions | None:
 )  # fmt: skip
 @gathered("recordings", _options, "Your recordings", *recording_options)
 def classify_command(
-    net: Path, files: tuple[Path, ...], backend: EngineName, recordings: RecordingOptions | None
+    net: Path, files: tuple[Path, ...], backend: EngineName, recordings: dict[str, Any]
 ) -> int:
     """Classify each RECORDING with NET, which says how events become frames.
 

@@ -47,9 +47,14 @@ def recordings_of(values: dict[str, Any]) -> RecordingOptions | None:
     """These options, taken out of a command's values; None where none was given."""
     from sast_deploy.data.options import RecordingOptions
 
-    own = {name: values.pop(name) for name in RECORDING_OPTIONS}
-    given = {name: value for name, value in own.items() if value is not None and value is not False}
+    given = given_of(values)
     return RecordingOptions(**given) if given else None
+
+
+def given_of(values: dict[str, Any]) -> dict[str, Any]:
+    """Those of the options that were given, taken out of a command's values."""
+    own = {name: values.pop(name) for name in RECORDING_OPTIONS}
+    return {name: value for name, value in own.items() if value is not None and value is not False}
 
 
 def recording_table(files: Iterable[Path], options: RecordingOptions | None, out: Out) -> None:

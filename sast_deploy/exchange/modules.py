@@ -93,13 +93,14 @@ class _Reader:
     notes: list[str] = field(default_factory=list)
     rules: dict[tuple[str, str, str], str] = field(default_factory=dict)
     open: str | None = None
+    neurons: dict[int, str] = field(default_factory=dict)  # where each module of them stands
 
     def read(self, module: Any, path: str) -> None:
         """Add a module, or all of a container's."""
         kind = type(module).__name__
         where = f"{path or 'the module'}: {kind}"
         if kind in CONTAINERS:
-            for name, child in module.named_children():
+            for name, child in module._modules.items():  # named_children leaves out what stands there twice
                 self.read(child, f"{path}.{name}" if path else name)
         elif kind in DROPPED:
             self.notes += [] if kind == "Identity" else [f"{path}: {kind} dropped"]
@@ -108,6 +109,9 @@ class _Reader:
                 _LAYERS[kind](self, module, path)
         elif kind in _NEURONS:
             with _About(where):
+                if kind not in STATELESS and (before := self.neurons.setdefault(id(module), path)) != path:
+                    once_more = f"is {before} once more, which shares its state"
+                    raise ValueError(f"{once_more}; expected a module of its own")
                 self._neurons(module, path, *_NEURONS[kind](module))
         else:
             known = ", ".join([*CONTAINERS, *_LAYERS, *_NEURONS])
@@ -292,6 +296,7 @@ def _norse(module: Any) -> Told:
     return {"threshold": p.v_th, "leak": 1 - share, "gain": share}, rule
 
 
+STATELESS = ("LIFBoxCell", "LIFBox")  # Norse's: who calls them keeps their state
 _NEURONS: Mapping[str, Callable[[Any], Told]] = {
     "Leaky": _snntorch, "Synaptic": _snntorch, "IFNode": _spikingjelly, "LIFNode": _spikingjelly,
     "ParametricLIFNode": _spikingjelly, "LIFBoxCell": _norse, "LIFBox": _norse,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sast_deploy.base.errors import DataError, about
+from sast_deploy.base.errors import DataError, NetFileError, about
 from sast_deploy.data.events import Events
 from sast_deploy.data.frames import Binner
 from sast_deploy.data.options import RecordingOptions
@@ -49,7 +49,8 @@ class Classification:
     """What a network says of a recording.
 
     recording: its path, or "events". format: of the file, "" for events in memory. label, margin, logits: as
-    in Answer, of the sums of all windows' logits. windows: in order of time. notes: what is worth knowing.
+    in Answer, of the sums of all windows' logits. windows: in order of time, without those that have no
+    events. notes: what is worth knowing.
 
     >>> sast.classify(framed, seen, sensor=(6, 6)).label in framed.program.classes
     True
@@ -73,7 +74,8 @@ class Classifier:
     """A network made ready to answer, window after window.
 
     net: trained on recordings, it says how they become frames. recordings: how files are read and cut, where
-    not as for training. engine: prepared once. Not for several threads at once.
+    not as for training: what differs from RecordingOptions(), or all that a mapping names. engine: prepared
+    once. Not for several threads at once.
 
     Raises NetFileError: a network that does not say how its frames were made.
 
@@ -82,9 +84,12 @@ class Classifier:
     """
 
     def __init__(
-        self, net: NetFile, name: str, recordings: RecordingOptions | None = None,
+        self, net: NetFile, name: str, recordings: RecordingOptions | Mapping[str, Any] | None = None,
         engine: EngineName = "fast", lava: LavaOptions | None = None,
     ) -> None:  # fmt: skip
+        if not net.data:
+            what, todo = "no data set belongs to it, which would say how events become frames", "--dataset"
+            raise NetFileError(what, where=name, todo=f"import or compile it with its recordings, {todo}")
         info, self.frames = recorded_data(net, name)
         self.name, self.classes = name, net.program.classes
         self.recordings = _completed(recordings, info.recordings)
@@ -122,12 +127,14 @@ class Classifier:
         self, events: Events, sensor: Sensor, where: str = "events", form: str = ""
     ) -> Classification:
         """Whole, or window by window where `recordings` says so. Raises DataError."""
-        answers = []
-        for window in self.cut(events):
-            found = self.answer(window.events, sensor, self._place(window))
-            answers.append(replace(found, start_us=window.start_us))
+        answers, cut = [], self.cut(events)
+        for window in cut:
+            if len(window.events):  # as in training
+                found = self.answer(window.events, sensor, self._place(window))
+                answers.append(replace(found, start_us=window.start_us))
         total = np.array([each.logits for each in answers], np.int64).sum(axis=0)
-        return Classification(where, form, *self._decided(total), tuple(answers), self._notes(sensor))
+        notes = self._notes(events, sensor, cut)
+        return Classification(where, form, *self._decided(total), tuple(answers), notes)
 
     def frames_of(self, path: Path, number: int) -> Array:
         """One window of a file, (time, 2, H, W) uint8. Raises DataError: also where there are not so many."""
@@ -169,24 +176,31 @@ class Classifier:
         margin = int(logits[best] - others.max()) if len(others) else int(logits[best])
         return self.classes[best], margin, tuple(logits.tolist())
 
-    def _notes(self, sensor: Sensor) -> tuple[str, ...]:
+    def _notes(self, events: Events, sensor: Sensor, cut: list[Window]) -> tuple[str, ...]:
         found, size, length = [], self.frames.size or sensor, self.recordings.window_us
         if size != sensor:
             frames, pixels = (f"{each[0]} x {each[1]}" for each in (size, sensor))
             found.append(f"frames of {frames} are sums over this sensor's {pixels} pixels")
         if length is not None and self.frames.duration_us not in (None, length):
             found.append(f"windows of {length} us; it was trained on {self.frames.duration_us} us")
+        if empty := sum(not len(window.events) for window in cut):
+            found.append(f"{empty:,} of {len(cut):,} windows have no events and say nothing")
+        behind = len(events) - int(np.searchsorted(events["t"], sum(cut[-1].place)))
+        if length is not None and behind:
+            found.append(f"{behind:,} events behind the last whole window are left out")
         return tuple(found)
 
 
-def _completed(asked: RecordingOptions | None, trained: RecordingOptions | None) -> RecordingOptions:
+def _completed(
+    asked: RecordingOptions | Mapping[str, Any] | None, trained: RecordingOptions | None
+) -> RecordingOptions:
     """What is asked for, and for the rest what training did."""
     base, plain = trained or RecordingOptions(), RecordingOptions()
     if asked is None:
         return base
-    given: Mapping[str, Any] = {
+    given = asked if isinstance(asked, Mapping) else {
         name: value for name, value in vars(asked).items() if value != getattr(plain, name)
-    }
+    }  # fmt: skip
     if "window_us" in given and "stride_us" not in given:
         base = replace(base, stride_us=None)
     return replace(base, **given)

@@ -79,13 +79,39 @@ def test_windows_are_framed_by_their_own_length(net: sast.Net, engine: Any) -> N
     assert found.logits == tuple(np.sum([each.logits for each in found.windows], axis=0).tolist())
 
 
-def test_a_window_without_events_has_empty_frames(net: sast.Net) -> None:
+def test_windows_without_events_say_nothing(net: sast.Net) -> None:
+    """As in training, which leaves them out: a pause must not be answered by the biases alone."""
     events = np.concatenate([some_events(span=1_000), some_events(span=1_000)])
-    events["t"][200:] += 10_000
-    found = sast.classify(net, events, sensor=SENSOR, recordings=sast.RecordingOptions(window_us=2_000))
-    silent = next(each for each in found.windows if not each.events)
-    frames = np.zeros((1, *net.program.shapes()[0]), int)[None].repeat(net.program.steps, axis=1)
-    assert silent.logits == tuple(sast.simulate(net, frames).logits[0].tolist())
+    events["t"][200:] += 50_000
+    events["t"][-1] = events["t"][0] + 53_999  # in the last whole window
+    cut = sast.RecordingOptions(window_us=2_000)
+    found = sast.classify(net, events, sensor=SENSOR, recordings=cut)
+    assert all(each.events for each in found.windows)
+    assert found.logits == tuple(np.sum([each.logits for each in found.windows], axis=0).tolist())
+    assert len(found.windows) == 3
+    assert any("windows have no events and say nothing" in note for note in found.notes)
+
+
+def test_events_behind_the_last_whole_window_are_counted(net: sast.Net) -> None:
+    events = some_events(span=10_000)
+    cut = sast.RecordingOptions(window_us=6_000)
+    found = sast.classify(net, events, sensor=SENSOR, recordings=cut)
+    behind = int((events["t"] >= events["t"][0] + 6_000).sum())
+    assert found.notes == (f"{behind} events behind the last whole window are left out",)
+
+
+def test_what_training_needed_can_be_undone(net: sast.Net, tmp_path: Path) -> None:
+    options = sast.RecordingOptions(polarity="signed", columns=("x", "y", "t", "p"), sensor=SENSOR)
+    assert isinstance(net.content, NetFile)
+    data = {**net.file.data, "recordings": options.to_dict()}
+    own = sast.Net(replace(net.content, data=data)).save(tmp_path / "own.net")
+    text = "x,y,t,p\n" + "".join(f"{x},{y},{t},{p}\n" for x, y, t, p in some_events().tolist())
+    (tmp_path / "a.csv").write_text("\ufeff" + text)  # as spreadsheets write it
+    with pytest.raises(DataError, match="leave out --polarity signed"):
+        sast.classify(own, tmp_path / "a.csv")
+    found = sast.classifier(own, recordings={"polarity": "binary"}).classify_file(tmp_path / "a.csv")
+    assert found.logits == sast.classify(net, some_events(), sensor=SENSOR).logits
+    assert run(["classify", str(own.path), str(tmp_path / "a.csv"), "--polarity", "binary"]) == 0
 
 
 def test_the_files_options_hold_unless_others_are_given(net: sast.Net, tmp_path: Path) -> None:
@@ -111,7 +137,7 @@ def test_what_a_person_should_know_is_noted(net: sast.Net) -> None:
     timed = with_frames(net, duration_us=9_000)
     cut = sast.RecordingOptions(window_us=4_000)
     noted = sast.classify(timed, large, sensor=SENSOR, recordings=cut).notes
-    assert noted == ("windows of 4000 us; it was trained on 9000 us",)
+    assert noted[0] == "windows of 4000 us; it was trained on 9000 us"
     assert sast.classify(timed, large, sensor=SENSOR).notes == ()
 
 
@@ -128,7 +154,7 @@ def test_what_cannot_be_classified_is_refused(net: sast.Net, tmp_path: Path) -> 
         (lambda: sast.classify(sast.load(tmp_path / "theirs.net"), events), UsageError, "stock NetX file"),
         (lambda: sast.classify(net, tmp_path / "none.csv"), DataError, "no such file"),
         (lambda: sast.classify(net, tmp_path / "a.csv", sensor=SENSOR), UsageError, "sensor with a file"),
-        (lambda: sast.classify(net, events, sensor=SENSOR, recordings={}), UsageError, "recordings"),  # type: ignore[arg-type]
+        (lambda: sast.classify(net, events, sensor=SENSOR, recordings=3), UsageError, "recordings"),  # type: ignore[arg-type]
     ]  # fmt: skip
     for call, error, message in cases:
         with pytest.raises(error, match=message):

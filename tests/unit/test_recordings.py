@@ -10,6 +10,7 @@ import pytest
 
 import sast_deploy as sast
 from sast_deploy.base.errors import DataError
+from sast_deploy.data.events import write_nmnist
 from sast_deploy.data.options import RecordingOptions
 from sast_deploy.data.readers.recording import FORMATS, find_format, look_at, read_events, windows
 from tests import recordingfiles as files
@@ -146,7 +147,6 @@ def test_what_is_wrong_is_said_and_one_option_mends_it(kind, tmp_path):
         (["0,0,1,0"], {"crop": (0, 2, 3, 3), "sensor": (4, 4)}, "a part of the sensor's 4 x 4"),
         (["0,0,1,0"], {"crop": (0, 2, 3, 2), "sensor": (4, 4)}, "no event lies within --crop 0 2 3 2"),
         (["9,0,1,0"], {"drop_outside": True, "sensor": (4, 4)}, "no event lies on the sensor"),
-        (["0,0,1,0"], {"columns": XYTP}, "its columns have names"),
         ([f"0,0,{9 * i},0" for i in range(200)], {}, "200 events span 1,791 of an unsaid unit"),
         ([f"0,0,{10**6 * i},0" for i in range(200)], {}, "say it: --time-unit"),
         (["0,0,9007199254740991,0"], {"time_unit": "s"}, "a smaller --time-unit"),
@@ -155,6 +155,17 @@ def test_what_is_wrong_is_said_and_one_option_mends_it(kind, tmp_path):
 def test_what_no_guess_mends(rows, options, message, tmp_path):
     with pytest.raises(DataError, match=message):
         read_events(written(tmp_path, lines(*rows), "events.csv"), RecordingOptions(**options))
+
+
+def test_what_a_file_says_itself_no_option_of_others_changes(tmp_path):
+    """So that a folder may hold files of several kinds: names count, and a format's one bit of polarity."""
+    path = written(tmp_path, lines("1,0,5,1", "0,1,6,0"), "events.csv")
+    events, _, facts = read_events(path, RecordingOptions(columns=("y", "x", "t", "p")))
+    assert events["x"].tolist() == [1, 0]
+    assert "its columns have names, which count; --columns does not" in facts.notes
+    path = tmp_path / "a.bin"
+    write_nmnist(path, events)
+    assert read_events(path, RecordingOptions(polarity="signed"))[0]["p"].tolist() == [1, 0]
 
 
 def test_columns_names_and_units(tmp_path):

@@ -124,6 +124,20 @@ def test_modules_become_what_they_compute(name: str) -> None:
     assert [note.partition(" ")[0] for note in made.notes] == ["layers[0]:", "4:"]
 
 
+def test_modules_that_stand_there_twice_are_taken_twice_or_refused() -> None:
+    pool, neurons = nn.AvgPool2d(2), Leaky(0.5, 0.75)
+    net = nn.Sequential(
+        nn.Conv2d(2, 4, 3, padding=1), Leaky(0.5, 0.75), pool, nn.Conv2d(4, 4, 3, padding=1),
+        Leaky(0.5, 0.75), pool, nn.Flatten(), nn.Linear(4, 3),
+    )  # fmt: skip
+    made = sast.from_module(net, input=(2, 4, 4), steps=STEPS, decoding="mean")
+    kinds = [type(layer).__name__ for layer in made.network.layers]
+    assert kinds == ["FloatConv2d", "FloatPool", "FloatConv2d", "FloatPool", "FloatReadout"]
+    twice = nn.Sequential(nn.Linear(4, 3), neurons, nn.Linear(3, 2), neurons)
+    with pytest.raises(CheckpointError, match="3: Leaky: is 1 once more, which shares its state"):
+        sast.from_module(twice, input=4, steps=STEPS)
+
+
 def test_a_convolution_with_pools_and_a_leaky_readout() -> None:
     net = coarse(nn.Sequential(
         nn.Conv2d(2, 4, 3, stride=2, padding=1, groups=2, bias=False), nn.BatchNorm2d(4, affine=False),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import stat
@@ -173,7 +174,8 @@ def _identify_zip(file: BinaryIO) -> str:
 def looks_like_text(head: bytes) -> bool:
     """Whether the first bytes of a file are letters."""
     try:
-        text = head.decode("utf-8", errors="strict" if len(head) < HEAD_BYTES else "ignore")
+        whole = len(head) < HEAD_BYTES
+        text = head.removeprefix(codecs.BOM_UTF8).decode("utf-8", errors="strict" if whole else "ignore")
     except UnicodeDecodeError:
         return False
     return all(letter.isprintable() or letter.isspace() for letter in text)

@@ -94,7 +94,7 @@ def mended(
             what = f"{len(getattr(raw, name)):,} values of {name} and {len(raw):,} of t"
             raise DataError(what, where=odd.where, expected="as many of each")
     raw = raw.each(lambda name, values: _numbers(values, name, odd.where))
-    raw = replace(raw, t=_microseconds(raw, options, odd), p=_polarities(raw.p, options, odd))
+    raw = replace(raw, t=_microseconds(raw, options, odd), p=_polarities(raw, options, odd))
     raw = _in_time(raw, options, odd)
     raw, sensor = _on_sensor(raw, options, odd)
     events = np.empty(len(raw), EVENT)
@@ -162,9 +162,9 @@ def _doubt_unit(first: int, last: int, n: int, odd: Oddities) -> None:
         )  # fmt: skip
 
 
-def _polarities(values: NDArray[Any], options: RecordingOptions, odd: Oddities) -> NDArray[Any]:
-    """0 OFF, 1 ON."""
-    signed = options.polarity == "signed"
+def _polarities(raw: Columns, options: RecordingOptions, odd: Oddities) -> NDArray[Any]:
+    """0 OFF, 1 ON. A format that says what its times are says that of polarities, too: one bit."""
+    values, signed = raw.p, options.polarity == "signed" and raw.unit is None
     wrong = np.abs(values) != 1 if signed else (values < 0) | (values > 1)
     if wrong.any():
         first = int(np.flatnonzero(wrong)[0])

@@ -5,10 +5,12 @@ A column is known by its name. Where columns have no names, `RecordingOptions.co
 
 from __future__ import annotations
 
+import codecs
 import io
 import re
 import warnings
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +44,7 @@ def read_npy_events(path: Path, options: RecordingOptions) -> Columns:
     """An array of records with names, or of numbers (n, columns)."""
     array = read_npy(path, RECORDING, records=True)
     if array.dtype.names:
-        refuse_columns(options, path)
-        return named({name: array[name].ravel() for name in array.dtype.names}, path)
+        return told(named({name: array[name].ravel() for name in array.dtype.names}, path), options)
     if array.ndim != 2 or not 4 <= array.shape[1] <= 64:
         raise DataError(f"shape {array.shape}", where=path, expected="events (n, 4), or records x, y, t, p")
     return ordered([array[:, index] for index in range(array.shape[1])], options, path)
@@ -51,7 +52,7 @@ def read_npy_events(path: Path, options: RecordingOptions) -> Columns:
 
 def read_text_events(path: Path, options: RecordingOptions) -> Columns:
     """Lines of numbers between commas, semicolons, tabs or spaces, perhaps under names; # begins a remark."""
-    content = read_bytes(path, RECORDING, TEXT_BYTES)
+    content = read_bytes(path, RECORDING, TEXT_BYTES).removeprefix(codecs.BOM_UTF8)
     first, end = _first_line(content, path)
     mark = next((each for each in (",", ";", "\t") if each in first), None)
     words = [word.strip().strip('"') for word in (first.split(mark) if mark else first.split())]
@@ -65,8 +66,7 @@ def read_text_events(path: Path, options: RecordingOptions) -> Columns:
     columns = [table[:, index] for index in range(len(words))]
     if not header:
         return ordered(columns, options, path)
-    refuse_columns(options, path)
-    return named(dict(zip(words, columns, strict=True)), path)
+    return told(named(dict(zip(words, columns, strict=True)), path), options)
 
 
 def _first_line(content: bytes, path: Path) -> tuple[str, int]:
@@ -117,7 +117,10 @@ def _is_number(word: str) -> bool:
 
 def read_hdf5_events(path: Path, options: RecordingOptions) -> Columns:
     """Datasets x, y, t, p in the root or a group of it, or one of records, as Prophesee's /CD/events."""
-    refuse_columns(options, path)
+    return told(_read_hdf5(path), options)
+
+
+def _read_hdf5(path: Path) -> Columns:
     names = [name for known in NAMES.values() for name in known]
     with open_hdf5(path, RECORDING, (*GROUPS, *names), records=True) as file:
         for where in ("/", *GROUPS):
@@ -172,10 +175,11 @@ def _sensor_of(file: h5py.File, group: h5py.Group) -> tuple[int, int] | None:
     return None
 
 
-def refuse_columns(options: RecordingOptions, path: Path) -> None:
-    """Refuse --columns for a file whose columns have names. Raises DataError."""
-    if options.columns is not None:
-        raise DataError("--columns, and its columns have names", where=path, todo="leave out --columns")
+def told(found: Columns, options: RecordingOptions) -> Columns:
+    """With a note where --columns says what its names say already."""
+    if options.columns is None:
+        return found
+    return replace(found, notes=(*found.notes, "its columns have names, which count; --columns does not"))
 
 
 def ordered(columns: list[Any], options: RecordingOptions, path: Path) -> Columns:

@@ -20,7 +20,7 @@ from sast_deploy.studies.sweep.schema import PLAN, RECORD, RUNS
 RAW_FORMAT = "sast-deploy-runs"
 VERSION = 1
 EXPECTED = Expected(
-    "a sweep's folder, or a JSON file that `sast-deploy tables --json` wrote", DataError,
+    "a sweep's folder, or a JSON file that `sast-deploy tables -o` wrote", DataError,
     "where a sweep wrote it, the same sweep mends it",
 )  # fmt: skip
 TIMED = ("seconds", "step_ms", "peak_memory_mb", "device")
