@@ -54,7 +54,7 @@ def test_the_page_in_small(
     """Lines of the page as they are, but Lava, on recordings of three classes made here."""
     assert set(FILES) == {"train.py", "net.toml"}
     assert [line.split()[1] for line in LINES if line.startswith("sast-deploy")] == [
-        "import", "compile", "compile", "simulate", "verify", "evaluate"
+        "import", "compile", "compile", "simulate", "verify", "evaluate", "analyse", "inspect",
     ]  # fmt: skip
     write_bands(tmp_path / "made", train=20, test=1)
     (tmp_path / "made" / "Train").rename(tmp_path / "recordings")
