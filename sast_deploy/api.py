@@ -478,7 +478,8 @@ def classifier(
 ) -> Classifier:
     """A network made ready to answer window after window, as from a camera: load once, ask often.
 
-    recordings: how files are read and cut, where not as the network was trained: its frame options hold.
+    recordings: how files are read and cut, where not as the network was trained, whose frame options hold:
+    what differs from RecordingOptions(), or all that a mapping names.
 
     Raises NetFileError: a network that does not say how its frames were made. UsageError: somebody else's.
 
@@ -494,7 +495,7 @@ def classify(
     recording: File | npt.NDArray[Any],
     *,
     sensor: tuple[int, int] | None = None,
-    recordings: RecordingOptions | None = None,
+    recordings: RecordingOptions | Mapping[str, Any] | None = None,
     engine: EngineName = "fast",
     lava: LavaOptions | None = None,
 ) -> Classification:

@@ -23,7 +23,7 @@ from sast_deploy.commands.analyse import analyse_command
 from sast_deploy.commands.answers import answer_error, terminal
 from sast_deploy.commands.classify import classify_command
 from sast_deploy.commands.command import Group
-from sast_deploy.commands.compare_nets import compare_nets_command
+from sast_deploy.commands.compare import compare_command
 from sast_deploy.commands.compile import compile_command
 from sast_deploy.commands.completing import VARIABLE, complete
 from sast_deploy.commands.completion import completion_command
@@ -87,7 +87,7 @@ for command in (
     verify_command,
     classify_command,
     trace_command,
-    compare_nets_command,
+    compare_command,
     export_command,
     evaluate_command,
     analyse_command,

@@ -15,6 +15,7 @@ from sast_deploy.calibration.scales import CLIP_SHARES
 from sast_deploy.calibration.task import Task
 from sast_deploy.compiler.build import biases_at_once, filter_gain
 from sast_deploy.compiler.choice import LayerChoice
+from sast_deploy.compiler.floatrun import integrate
 from sast_deploy.compiler.quantize import (
     Float64Array,
     Scaling,
@@ -67,15 +68,11 @@ def _leaky_logits(task: Task, weight: Float64Array, bias: Int32Array) -> Float64
     assert isinstance(layer, Readout)
     sums = sums_over_time(layer, task.x.astype(np.float64), weight, real_sums)
     leak, kappa = (1 - each / NO_DECAY_FILTER for each in (layer.v_decay, layer.u_decay))
-    current = membrane = np.zeros_like(sums[:, 0])
-    seen = []
-    for t in range(sums.shape[1]):
-        current = kappa * current + sums[:, t]
-        membrane = leak * membrane + current + bias
-        seen.append(membrane)
+    membrane = integrate(sums, leak, kappa, bias)
     if layer.decoding == "last":
-        return np.asarray(membrane)
-    return np.asarray(np.max(seen, axis=0) if layer.decoding == "max" else np.mean(seen, axis=0))
+        return np.asarray(membrane[:, -1], np.float64)
+    read = membrane.max(axis=1) if layer.decoding == "max" else membrane.mean(axis=1)
+    return np.asarray(read, np.float64)
 
 
 def _bias(task: Task, weight: Int32Array, scaling: Scaling) -> Int32Array:

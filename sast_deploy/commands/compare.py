@@ -1,75 +1,71 @@
-"""`sast-deploy data compare`: simulated recordings against real ones of the same images."""
+"""`sast-deploy compare`: two networks on the same recordings."""
 
 from __future__ import annotations
 
-import os
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING
 
 import click
 
-from sast_deploy.base.errors import Exit, UsageError
+from sast_deploy.base.errors import Exit
 from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import command
-from sast_deploy.commands.options import COUNT, OUTPUT, PATH, SEED, console, refuse_ignored
-from sast_deploy.commands.shared import overwrite_option
+from sast_deploy.commands.completing import NET
+from sast_deploy.commands.options import COUNT, INDEX, PATH, console, option, refuse_ignored, titled
+from sast_deploy.commands.shared import DATA_OPTIONS, data_options
+from sast_deploy.engines import ENGINE_NAMES
+
+if TYPE_CHECKING:
+    from sast_deploy.data.request import DataRequest
+    from sast_deploy.engines import EngineName
 
 
 @command(
-    "compare", "Compare simulated recordings with real ones.",
-    "sast-deploy data compare --real data/NMNIST --mnist-dir data/mnist -o compare.png",
+    "compare", "Two networks on the same recordings: accuracy, spikes, SynOps.",
+    "sast-deploy compare netx_exports/sast-loihi-int8.net netx_exports/sast-loihi-int4.net",
+    "sast-deploy compare a.net b.net --input frames.npy --labels labels.npy --sample 3",
 )
-@click.option("--real", type=PATH, required=True, help="Folder of real N-MNIST recordings.")
-@click.option("--simulated", type=PATH, help="Folder of simulated recordings; or")
-@click.option("--mnist-dir", type=PATH, help="MNIST's idx files, simulated here and now.")
-@click.option("--split", type=click.Choice(["Train", "Test"]), default="Train", show_default=True)
-@click.option("--limit", type=COUNT, default=1000, show_default=True, help="Most recordings to compare.")
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the simulation.")
-@click.option(
-    "-o", "--output", type=OUTPUT, default=Path("runs/compare.png"), show_default=True,
-    help="Picture: .png, .pdf or .svg.",
+@click.argument("net", metavar="A", type=NET)
+@click.argument("other", metavar="B", type=NET)
+@titled(
+    "Comparison",
+    option("--samples", type=COUNT, help="Only N samples, evenly spread."),
+    option("--sample", type=INDEX,
+           help="Whose spikes are compared one by one; default: the first that differs."),
+    option("--input", "input_path", type=PATH, metavar="NPY", help="Frames of your own, not the test split."),
+    option("--labels", "labels_path", type=PATH, metavar="NPY", help="Class indices (samples,) of --input."),
+    option("--backend", type=click.Choice(ENGINE_NAMES), default="fast", show_default=True,
+           help="All give the same."),
 )  # fmt: skip
-@overwrite_option("the picture")
+@data_options(None)
 def compare_command(
-    real: Path,
-    simulated: Path | None,
-    mnist_dir: Path | None,
-    split: Literal["Train", "Test"],
-    limit: int,
-    seed: int,
-    output: Path,
-    overwrite: bool,
+    net: Path,
+    other: Path,
+    samples: int | None,
+    sample: int | None,
+    input_path: Path | None,
+    labels_path: Path | None,
+    backend: EngineName,
+    data: DataRequest,
 ) -> int:
-    """Compare recordings of the same image numbers: a table, and a picture.
+    """Run A and B on the test split of their own data set, or on --input, and say how they differ.
 
-    Exit code 1 if a checked quantity is more than 10 % from the real recordings.
+    Accuracies with McNemar's test, the spikes of every layer, synaptic operations, and the first step and
+    neuron at which the spikes of one sample part.
     """
-    from sast_deploy.base.outputs import check_output, picture_kind
-    from sast_deploy.data.camera.likeness import compare, recordings_digest
-    from sast_deploy.show.camera import draw, likeness_table
+    from sast_deploy import api
+    from sast_deploy.netx.foreign.frames import load_array
+    from sast_deploy.show.comparing import print_comparison
 
-    if (simulated is None) == (mnist_dir is None):
-        raise UsageError("--simulated and --mnist-dir", expected="exactly one of them")
-    if simulated is not None:
-        refuse_ignored(["seed"], "is of the simulation; --simulated is simulated already")
-    folders = {"real": real, "simulated": simulated, "images": mnist_dir}
-    read = {key: path and os.path.realpath(path) for key, path in folders.items()}
-    made: dict[str, Any] = {**read, "split": split, "samples": limit, "seed": seed}
-    check_output(output, picture_kind(output), made, overwrite=overwrite)
-    made["recordings"] = recordings_digest(real, simulated, mnist_dir, split, limit)
-    check_output(output, picture_kind(output), made, overwrite=overwrite)
-    result = compare(
-        real, simulated, mnist_dir=mnist_dir, split=split, limit=limit, seed=seed
+    if input_path is not None:
+        refuse_ignored(DATA_OPTIONS, "with --input: your own frames are run")
+    else:
+        refuse_ignored(["labels_path"], "without --input", "add --input FRAMES.npy")
+    frames, labels = (None if path is None else load_array(path) for path in (input_path, labels_path))
+    nets = api.load(net), api.load(other)
+    found = api.compare(
+        *nets, frames, labels, data=data, samples=samples, engine=backend, sample=sample
     )  # fmt: skip
-    out = console()
-    out.print(result.title, "", likeness_table(result), "", *result.verdict())
-    draw(result, output, made)
-    out.print(f"wrote {output}")
-    rows = [{**asdict(row), "ratio": row.ratio, "ok": row.ok} for row in result.rows]
-    alike = ("matched_cosine", "count_correlation", "map_correlation")
-    answer({
-        "title": result.title, "ok": result.ok, "recordings": len(result.numbers), "rows": rows,
-        **{name: getattr(result, name) for name in alike}, "picture": output,
-    })  # fmt: skip
-    return Exit.OK if result.ok else Exit.CHECK_FAILED
+    print_comparison(found, console())
+    answer(found.to_dict())
+    return Exit.OK

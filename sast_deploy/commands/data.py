@@ -10,7 +10,7 @@ import click
 from sast_deploy.base.text import percent
 from sast_deploy.commands.answers import answer, warn
 from sast_deploy.commands.command import Group, command
-from sast_deploy.commands.compare import compare_command
+from sast_deploy.commands.data_compare import data_compare_command
 from sast_deploy.commands.options import COUNT, OUTPUT, PATH, SEED, console, refuse_ignored
 from sast_deploy.commands.recordings import recording_table
 from sast_deploy.commands.shared import data_options, frame_options
@@ -100,4 +100,4 @@ def simulate_command(mnist_dir: Path, output: Path, n_train: int, n_test: int, s
     answer({"folder": root, "train": n_train, "test": n_test, "seed": seed})
 
 
-data_group.add_command(compare_command)
+data_group.add_command(data_compare_command)

@@ -104,7 +104,8 @@ def _run(network: FloatNetwork, x: Numbers, trace: bool) -> FloatRecord:
             continue
         sums = sums_over_time(layer, train, layer.weight.astype(x.dtype), real_sums)
         if isinstance(layer, FloatReadout):
-            m = _integrate(layer, sums)
+            ones = np.ones(1) if layer.leak is None else layer.leak
+            m = integrate(sums, ones, _kappa(layer.current_leak), layer.bias)
             kept = (tuple(traces), m) if trace else (None, None)
             return FloatRecord(tuple(counts), _decoded(layer, m), *kept)
         found = _fire(network, layer, sums)
@@ -143,10 +144,11 @@ def _fire(network: FloatNetwork, layer: FloatSpiking, sums: Numbers) -> FloatTra
     return FloatTrace(current, membrane, spikes)
 
 
-def _integrate(layer: FloatReadout, sums: Numbers) -> Numbers:
-    """m of a readout, (samples, time, classes)."""
-    ones = np.ones(1) if layer.leak is None else layer.leak
-    leak, kappa, bias = _each(sums, ones, _kappa(layer.current_leak), layer.bias)
+def integrate(
+    sums: Numbers, leak: npt.NDArray[Any], current_leak: npt.NDArray[Any], bias: npt.NDArray[Any]
+) -> Numbers:
+    """m of a readout whose sums a are (samples, time, classes); parameters (1,) or (classes,)."""
+    leak, kappa, bias = _each(sums, leak, current_leak, bias)
     membrane = np.empty_like(sums)
     c = m = np.zeros_like(sums[:, 0])
     for t in range(sums.shape[1]):

@@ -140,8 +140,9 @@ class ImportedNetwork:
         if not len(data.test):
             return own
         found = own.evaluate(data.test)
-        test = {"samples": found.accuracy.samples, "hard": found.accuracy.value, "hard_rates": found.rates}
-        return replace(own, metrics={"test": {**test, "hard_rates": list(found.rates)}})
+        share, rates = found.accuracy, list(found.rates)
+        test = {"samples": share.samples, "hard": share.value, "hard_rates": rates}
+        return replace(own, metrics={"test": test})
 
     def evaluate(self, split: FrameSplit) -> FloatEvaluation:
         """Run it in floating point on all samples of a split, with the spikes that it was trained for.

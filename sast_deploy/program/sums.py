@@ -197,6 +197,13 @@ def sums_over_time(
     return total
 
 
+def readout_sums(program: Program, frames: npt.NDArray[Any], spikes: Spikes) -> Int64Array:
+    """a_t of the readout, int64 (samples, time, classes); frames and spikes as in `layer_inputs`."""
+    index, readout = len(program.layers) - 1, program.layers[-1]
+    assert isinstance(readout, Readout)
+    return sums_over_time(readout, layer_inputs(program, frames, spikes)[index], readout.weight)
+
+
 def fan_in(layer: Weighted, in_shape: Shape, neuron: int) -> list[tuple[int, int, int]]:
     """(input j, weight, delay) of every synapse of one neuron, C, H, W order, borders left out."""
     if not isinstance(layer, Conv2d):

@@ -28,7 +28,8 @@ Sensor = tuple[int, int]
 class Answer:
     """What a network says of one window.
 
-    start_us, length_us: from the recording's first event on; of the whole recording, 0 and its span. events:
+    start_us, length_us: from the recording's first event on, of a window asked alone from the camera's own
+    zero; of the whole recording, 0 and its span. events:
     in it. label: name of the class of the largest logit, the first of equal ones. margin: its logit minus the
     next largest; 0: a tie. logits: one for each class.
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.base.errors import DataError, UsageError
+from sast_deploy.base.plain import plain
 from sast_deploy.engines import EngineName
 from sast_deploy.engines.registry import run_engine
 from sast_deploy.program.program import Program, layer_label, per_neuron
@@ -79,11 +80,8 @@ class NetComparison:
         """Plain JSON values."""
         shares = None if self.accuracy is None else [interval_of(each) for each in self.accuracy]
         test = self.mcnemar and {**asdict(self.mcnemar), "difference": self.mcnemar.difference}
-        return {
-            **asdict(self), "names": list(self.names), "accuracy": shares, "mcnemar": test,
-            "synops": list(self.synops), "layers": [_plain(each) for each in self.layers],
-            "parting": self.parting and _plain(self.parting),
-        }  # fmt: skip
+        values: dict[str, Any] = plain({**asdict(self), "accuracy": shares, "mcnemar": test})
+        return values
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +185,3 @@ def _layers(a: Side, b: Side) -> Iterator[LayerDifference]:
         means = float(x.sum(axis=1).mean()), float(y.sum(axis=1).mean())
         unequal = float((x != y).mean()) if x.shape == y.shape else None
         yield LayerDifference(" / ".join(labels), means, unequal)
-
-
-def _plain(value: Any) -> dict[str, Any]:
-    return {key: list(part) if isinstance(part, tuple) else part for key, part in asdict(value).items()}

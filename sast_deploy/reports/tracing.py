@@ -12,7 +12,7 @@ from sast_deploy.engines.frames import Array
 from sast_deploy.engines.reference import Integrators
 from sast_deploy.program.program import Int32Array, Program, Readout, Shape, layer_label, per_neuron
 from sast_deploy.program.record import Trace
-from sast_deploy.program.sums import layer_inputs, sums_over_time
+from sast_deploy.program.sums import readout_sums
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +102,6 @@ def logits_over_time(program: Program, frames: Array, traces: tuple[Trace, ...])
     spikes, readout = [each.spikes for each in traces], program.layers[-1]
     if not isinstance(readout, Readout):
         return np.cumsum(spikes[-1][0], axis=0, dtype=np.int64)
-    train = layer_inputs(program, frames, spikes)[len(program.layers) - 1]
-    sums = sums_over_time(readout, train, readout.weight)[0]
     integrators = Integrators(readout, program.arithmetic)
-    return np.array([integrators.step(step.tolist()) for step in sums], np.int64)
+    sums = readout_sums(program, frames, spikes)[0].tolist()
+    return np.array([integrators.step(step) for step in sums], np.int64)

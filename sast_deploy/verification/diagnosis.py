@@ -17,7 +17,8 @@ from sast_deploy.engines.frames import Array
 from sast_deploy.program.fixedpoint import OVERFLOWS, RESET_ORDERS, ROUNDINGS, Arithmetic
 from sast_deploy.program.program import Program, Readout
 from sast_deploy.program.record import SpikeRecord
-from sast_deploy.verification.integrators import ReadoutMutant, readout_mutants, readout_sums
+from sast_deploy.program.sums import readout_sums
+from sast_deploy.verification.integrators import ReadoutMutant, readout_mutants
 from sast_deploy.verification.mutants import Mutant, layer_views
 
 
@@ -46,7 +47,7 @@ def unseen(
     for mutant in mutants(program, lanes):
         seen[mutant.name] = seen.get(mutant.name, False) or not all(view.obeys(mutant) for view in views)
     if isinstance(program.layers[-1], Readout):
-        sums = readout_sums(program, frames, record)
+        sums = readout_sums(program, frames, [trace.spikes for trace in record.traces or ()])
         for each in readout_mutants(program, lanes):
             differs = not np.array_equal(record.logits, each.logits(sums))
             seen[each.name] = seen.get(each.name, False) or differs
@@ -108,7 +109,7 @@ def _after_the_spikes(
         yield "spike counts that are not the sums of the engine's own spikes"
     layer = program.layers[-1]
     if isinstance(layer, Readout):
-        sums = readout_sums(program, frames, record)
+        sums = readout_sums(program, frames, [trace.spikes for trace in record.traces or ()])
         if not np.array_equal(record.logits, ReadoutMutant("", layer, program.arithmetic).logits(sums)):
             mutants = readout_mutants(program, lanes)
             explaining = (m.name for m in mutants if np.array_equal(record.logits, m.logits(sums)))

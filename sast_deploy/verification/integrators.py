@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sast_deploy.engines.frames import Array
 from sast_deploy.program.fixedpoint import ROUNDINGS, Arithmetic, fit_array, shift_array
 from sast_deploy.program.program import (
     CURRENT,
@@ -23,8 +22,7 @@ from sast_deploy.program.program import (
     leak,
     per_neuron,
 )
-from sast_deploy.program.record import SpikeRecord
-from sast_deploy.program.sums import Int64Array, layer_inputs, sums_over_time
+from sast_deploy.program.sums import Int64Array
 
 CALLED = {"last": "last", "max": "largest", "mean": "mean"}  # membrane potential, by decoding
 
@@ -90,15 +88,6 @@ class ReadoutMutant:
                 membrane = np.asarray(leak(membrane, v_decay, rounding) + more)
             found[:, t] = membrane
         return np.asarray(found)
-
-
-def readout_sums(program: Program, frames: Array, record: SpikeRecord) -> Int64Array:
-    """a_t of the readout (samples, time, classes), of a record with traces."""
-    last = program.layers[-1]
-    assert isinstance(last, Readout)
-    spikes = [trace.spikes for trace in record.traces or ()]
-    train = layer_inputs(program, frames, spikes)[len(program.layers) - 1]
-    return sums_over_time(last, train, last.weight)
 
 
 def readout_mutants(program: Program, lanes: tuple[int, ...]) -> Iterator[ReadoutMutant]:
