@@ -87,6 +87,7 @@ if TYPE_CHECKING:
     from sast_deploy.reports.comparing import NetComparison as NetComparison
     from sast_deploy.reports.run import Report as Report
     from sast_deploy.reports.tracing import SampleTrace as SampleTrace
+    from sast_deploy.studies.dossier.report import Page as Page, report as report
     from sast_deploy.training.checkpoint import Checkpoint as Checkpoint, load_checkpoint as load_checkpoint
     from sast_deploy.training.evaluate import evaluate as evaluate
     from sast_deploy.training.network.network import NetworkSpec as NetworkSpec, network_spec as network_spec
@@ -124,6 +125,7 @@ _NAMES = {
     "reports.comparing": ("NetComparison",),
     "reports.run": ("Report",),
     "reports.tracing": ("SampleTrace",),
+    "studies.dossier.report": ("Page", "report"),
     "training.checkpoint": ("Checkpoint", "load_checkpoint"),
     "training.evaluate": ("evaluate",),
     "training.network.network": ("NetworkSpec", "network_spec"),

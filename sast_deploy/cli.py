@@ -35,6 +35,7 @@ from sast_deploy.commands.finetune import finetune_command
 from sast_deploy.commands.flags import Asked, documents_alone
 from sast_deploy.commands.importing import import_command
 from sast_deploy.commands.inspect import inspect_command
+from sast_deploy.commands.report import report_command
 from sast_deploy.commands.simulate import simulate_command
 from sast_deploy.commands.sweep import sweep_command
 from sast_deploy.commands.tables import tables_command
@@ -65,7 +66,7 @@ SECTIONS = {
     "Train": ("train", "finetune", "evaluate"),
     "Exchange": ("import", "export"),
     "Compile": ("compile",),
-    "Run and decide": ("simulate", "classify", "verify", "inspect", "compare", "trace"),
+    "Run and decide": ("simulate", "classify", "verify", "inspect", "compare", "trace", "report"),
     "Study": ("analyse", "sweep", "tables"),
     "Installation": ("doctor", "completion"),
 }
@@ -88,6 +89,7 @@ for command in (
     classify_command,
     trace_command,
     compare_command,
+    report_command,
     export_command,
     evaluate_command,
     analyse_command,
