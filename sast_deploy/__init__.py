@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         classify as classify,
         compare as compare,
         compile as compile,
+        cost as cost,
         export as export,
         inputs as inputs,
         inspect as inspect,
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
         Classifier as Classifier,
     )
     from sast_deploy.reports.comparing import NetComparison as NetComparison
+    from sast_deploy.reports.costs.cost import Cost as Cost
     from sast_deploy.reports.run import Report as Report
     from sast_deploy.reports.tracing import SampleTrace as SampleTrace
     from sast_deploy.training.checkpoint import Checkpoint as Checkpoint, load_checkpoint as load_checkpoint
@@ -97,8 +99,8 @@ if TYPE_CHECKING:
 # The public names of each module; a test compares them with what type checkers see above.
 _NAMES = {
     "api": (
-        "Net", "Simulation", "classifier", "classify", "compare", "compile", "export", "inputs",
-        "inspect", "load", "simulate", "trace", "verify",
+        "Net", "Simulation", "classifier", "classify", "compare", "compile", "cost", "export",
+        "inputs", "inspect", "load", "simulate", "trace", "verify",
     ),
     "base.errors": ("SastError",),
     "base.progress": ("Observer", "observe"),
@@ -122,6 +124,7 @@ _NAMES = {
     "program.record": ("SpikeRecord", "Trace"),
     "reports.classifying": ("Answer", "Classification", "Classifier"),
     "reports.comparing": ("NetComparison",),
+    "reports.costs.cost": ("Cost",),
     "reports.run": ("Report",),
     "reports.tracing": ("SampleTrace",),
     "training.checkpoint": ("Checkpoint", "load_checkpoint"),
