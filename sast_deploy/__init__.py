@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         classify as classify,
         compare as compare,
         compile as compile,
+        cost as cost,
         export as export,
         inputs as inputs,
         inspect as inspect,
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
         Classifier as Classifier,
     )
     from sast_deploy.reports.comparing import NetComparison as NetComparison
+    from sast_deploy.reports.costs.cost import Cost as Cost
     from sast_deploy.reports.run import Report as Report
     from sast_deploy.reports.tracing import SampleTrace as SampleTrace
     from sast_deploy.studies.dossier.report import Page as Page, report as report
@@ -98,8 +100,8 @@ if TYPE_CHECKING:
 # The public names of each module; a test compares them with what type checkers see above.
 _NAMES = {
     "api": (
-        "Net", "Simulation", "classifier", "classify", "compare", "compile", "export", "inputs",
-        "inspect", "load", "simulate", "trace", "verify",
+        "Net", "Simulation", "classifier", "classify", "compare", "compile", "cost", "export",
+        "inputs", "inspect", "load", "simulate", "trace", "verify",
     ),
     "base.errors": ("SastError",),
     "base.progress": ("Observer", "observe"),
@@ -123,6 +125,7 @@ _NAMES = {
     "program.record": ("SpikeRecord", "Trace"),
     "reports.classifying": ("Answer", "Classification", "Classifier"),
     "reports.comparing": ("NetComparison",),
+    "reports.costs.cost": ("Cost",),
     "reports.run": ("Report",),
     "reports.tracing": ("SampleTrace",),
     "studies.dossier.report": ("Page", "report"),
