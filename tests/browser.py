@@ -115,6 +115,8 @@ class Tab:
 
     def pdf(self) -> bytes:
         """The page as it prints."""
+        self.call("Emulation.setEmulatedMedia", media="")
+        self.call("Emulation.clearDeviceMetricsOverride")
         found = self.call("Page.printToPDF", printBackground=True, preferCSSPageSize=True)
         return base64.b64decode(found["data"])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,11 +18,12 @@ from sast_deploy.commands.options import (
     PATH,
     SEED,
     console,
+    gathered,
     option,
     refuse_ignored,
     titled,
 )
-from sast_deploy.commands.shared import DATA_OPTIONS, data_options, overwrite_option
+from sast_deploy.commands.shared import DATA_OPTIONS, chip_option, data_options, overwrite_option
 
 if TYPE_CHECKING:
     from sast_deploy.data.request import DataRequest
@@ -35,27 +36,29 @@ if TYPE_CHECKING:
     "sast-deploy report int8.net int4.net int2.net -o compared.html",
 )
 @click.argument("networks", type=REPORTED, nargs=-1, required=True, metavar="NET|CKPT|RUN...")
-@titled(
-    "Report",
+@gathered(
+    "asked", dict, "Report",
     option("--samples", type=COUNT, help="Only N samples, evenly spread."),
     option("--sample", "traced", type=INDEX, multiple=True, metavar="K",
            help="Whose spikes and membranes are drawn, by its number; may be repeated. Default: some right "
                 "and some wrong ones."),
     option("--profile", default="loihi-int4", show_default=True, shell_complete=profiles,
-           help="That checkpoints are compiled for."),
+           help="That trained networks are compiled for."),
+    chip_option,
+    option("--table", metavar="NAME", help="Prices of energy and time, as `cost` takes them."),
     option("--seed", type=SEED, default=0, show_default=True, help="Of dropped events and noise."),
+)  # fmt: skip
+@titled(
+    "Data",
     option("--input", "input_path", type=PATH, metavar="NPY", help="Frames of your own, not the test split."),
     option("--labels", "labels_path", type=PATH, metavar="NPY", help="Class indices (samples,) of --input."),
-)  # fmt: skip
+)
 @data_options(None)
 @titled("Output", option("-o", "--output", type=OUTPUT, required=True, metavar="HTML", help="The page."))
 @overwrite_option("a page")
 def report_command(
     networks: tuple[Path, ...],
-    samples: int | None,
-    traced: tuple[int, ...],
-    profile: str,
-    seed: int,
+    asked: dict[str, Any],
     input_path: Path | None,
     labels_path: Path | None,
     data: DataRequest,
@@ -65,8 +68,8 @@ def report_command(
     """Measure a .net file, a checkpoint, what import wrote, a run's folder or a simulation's report.json.
 
     The page needs no network, no server and no other file. It has the verdict first, then the way from
-    training to the chip, every layer, samples step by step, margins, confusions, robustness, proofs and what
-    it takes to get the same again. Of several networks it says which to take for which budget.
+    training to the chip, every layer, samples step by step, margins, confusions, robustness, costs, proofs
+    and what it takes to get the same again. Of several networks it says which to take for which budget.
 
     Exit code 1: an engine disagrees with the reference.
     """
@@ -83,10 +86,10 @@ def report_command(
         refuse_ignored(DATA_OPTIONS, "with --input: your own frames are run")
     else:
         refuse_ignored(["labels_path"], "without --input", "add --input FRAMES.npy")
-    sources = prepared(networks, data, profile)
+    wanted = partial(Wanted, **asked)
+    sources = prepared(networks, data, wanted())
     read = [path for each in sources for path in each.files]
     own = [each for each in (input_path, labels_path) if each is not None]
-    wanted = partial(Wanted, samples=samples, traced=traced, profile=profile, seed=seed)
     made = origin(sources, wanted(), "".join(input_digest(each) or "" for each in own) or None)
     check_output(output, PAGE, made, inputs=[*read, *own], overwrite=overwrite)
     frames, labels = (None if path is None else load_array(path) for path in (input_path, labels_path))

@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sast_deploy.base.text import percent
+from sast_deploy.proofs.limits import broken_limits
 from sast_deploy.reports.accuracy import Accuracy
+from sast_deploy.reports.costs.cost import Cost
 from sast_deploy.reports.inspection import Inspection
 from sast_deploy.reports.run import interval_of
 from sast_deploy.reports.tracing import SampleTrace
@@ -132,7 +135,7 @@ class LayerSaturation:
 class Recording:
     """A recording as event frames, its label and what was made of it.
 
-    image: (C, H, W), events over all steps. margin: of the largest logit over the true class's.
+    image: (C, H, W), of the step that has most events. margin: of the largest logit over the true class's.
     """
 
     what: str
@@ -164,16 +167,6 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Fit:
-    """Whether a chip holds the network. reasons: one line for each limit that it breaks. cores: needed."""
-
-    chip: str
-    fits: bool
-    cores: int
-    reasons: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class Manifest:
     """What it takes to get the same again.
 
@@ -192,8 +185,8 @@ class NetworkFacts:
     """One network.
 
     name: for people. source: as it was named. profile: that it was compiled for. kind: of the data, REAL and
-    so on; data: one sentence on it. confusion: (classes, classes), rows are the true labels; None without
-    labels. missing: section -> why there is nothing to show. notes: what a person should know.
+    so on; data: one sentence on it. confusion: (classes, classes), rows are the true labels; right: (samples,); None
+    without labels. missing: section -> why there is nothing to show. notes: what a person should know.
     """
 
     name: str
@@ -209,10 +202,11 @@ class NetworkFacts:
     checks: tuple[EngineCheck, ...]
     unseen: tuple[str, ...] | None
     layers: tuple[LayerRow, ...]
-    fit: Fit
     inspection: Inspection
+    cost: Cost
     manifest: Manifest
     confusion: npt.NDArray[np.int64] | None = None
+    right: npt.NDArray[np.bool_] | None = None
     mistakes: tuple[Recording, ...] = ()
     traces: tuple[SampleTrace, ...] = ()
     weights: tuple[LayerWeights, ...] = ()
@@ -242,6 +236,26 @@ class NetworkFacts:
         return self.float_accuracy.value - self.accuracy.value
 
     @property
+    def chip(self) -> str:
+        """The chip that it is laid out on, for people."""
+        return self.inspection.mapping.chip.title
+
+    @property
+    def fits(self) -> bool:
+        """Whether that chip holds it in every row that the file decides."""
+        return self.inspection.fits
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it does not, one line for each limit that is broken."""
+        return tuple(dict.fromkeys(check.why for check in broken_limits(self.inspection.limits)))
+
+    @property
+    def cores(self) -> int:
+        """That it takes there."""
+        return self.inspection.mapping.cores
+
+    @property
     def synops(self) -> float:
         """Synaptic operations per sample."""
         return sum(layer.synops for layer in self.layers)
@@ -257,7 +271,8 @@ class NetworkFacts:
             "name": self.name, "source": self.source, "profile": self.profile,
             "weight_bits": self.weight_bits, "kind": self.kind, "data": self.data, "samples": self.samples,
             "accuracy": _accuracy(self.accuracy), "gap": self.gap, "bit_accurate": self.bit_accurate,
-            "fit": self.fit, "synops": self.synops, "packed_bytes": self.packed_bytes,
+            "chip": self.inspection.mapping.chip.name, "fits": self.fits, "reasons": self.reasons,
+            "cores": self.cores, "synops": self.synops, "packed_bytes": self.packed_bytes,
             "ladder": [{**vars(rung), "accuracy": _accuracy(rung.accuracy)} for rung in self.ladder],
             "checks": self.checks, "unseen": self.unseen, "layers": self.layers,
             "confusion": {"classes": self.classes, "rows_are_true_labels": self.confusion},
@@ -268,7 +283,7 @@ class NetworkFacts:
             "traced": [trace.what for trace in self.traces],
             "margins": [{"layer": each.layer, "shares": each.shares} for each in self.margins],
             "saturation": self.saturation, "curves": self.curves, "missing": self.missing,
-            "notes": self.notes, "manifest": self.manifest,
+            "cost": self.cost.to_dict(), "notes": self.notes, "manifest": self.manifest,
         }  # fmt: skip
 
 
@@ -281,25 +296,48 @@ def _accuracy(accuracy: Accuracy | None) -> dict[str, Any] | None:
 
 
 @dataclass(frozen=True)
-class Axis:
-    """What accuracy is paid with: SynOps, energy, memory. values: of each network; front: names on it.
+class Take:
+    """Which network to take for a budget from `low` up to `high`, None for any; and how often it is right."""
 
-    A network is on the front where none is at least as accurate for less, or more accurate for the same.
+    network: str
+    low: float
+    high: float | None
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What accuracy is paid with: SynOps, energy, memory. values: of each network, in `unit`.
+
+    front: networks that no other beats, which is as accurate for less, or more accurate for as much; the
+    cheapest first, each with the budget for which it is the best.
     """
 
     name: str
     unit: str
     values: tuple[float, ...]
-    front: tuple[str, ...]
+    front: tuple[Take, ...]
+
+    def sentence(self, take: Take) -> str:
+        """As in "12 to 15.5 µJ of energy: a, 97.33 %"."""
+        budget = f"from {take.low:,.4g}" if take.high is None else f"{take.low:,.4g} to {take.high:,.4g}"
+        return f"{budget} {self.unit}: {take.network}, {percent(take.accuracy)}"
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Several networks held against each other: what each axis says, and which to take for which budget."""
+    """Several networks held against each other on the same samples.
+
+    best: the most accurate. p: of each network, how surprising its difference from the best would be if both
+    were equally good (McNemar's exact test); None where samples or labels differ. advice: sentences. caution:
+    where they were not measured on the same samples.
+    """
 
     axes: tuple[Axis, ...]
-    sentences: tuple[str, ...]
-    caution: str = ""  # where they were not measured on the same samples
+    best: str | None
+    p: tuple[float | None, ...]
+    advice: tuple[str, ...]
+    caution: str = ""
 
 
 @dataclass(frozen=True, eq=False)

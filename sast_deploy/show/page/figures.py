@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.base.text import pictured
+from sast_deploy.reports.costs.latency import Latency
 from sast_deploy.reports.dossier import (
     INTEGERS,
     TRAINED,
@@ -28,6 +29,7 @@ CELLS = 20  # classes up to which the counts of a confusion matrix are written i
 ROWS = 160  # of a raster; neurons beyond so many share one
 FRAMES = 10  # pictures of a film; steps beyond so many share one
 CLASSES = 4  # whose logits are drawn in full, the largest
+SPAN = 12.0  # points of accuracy that a curve's axis shows at least: noise must not look like a fall
 LETTERS = 24  # of a name in a figure
 
 
@@ -45,7 +47,7 @@ def ladder(name: str, rungs: Sequence[Rung]) -> str:
             axis.plot([100 * rung.accuracy.value], [place], "o", color=shade, ms=5.5 if rung.reported else 4)
             axis.annotate(
                 f"{100 * rung.accuracy.value:.2f} %", (100 * rung.accuracy.value, place), (0, 7),
-                textcoords="offset points", ha="center", va="bottom", fontsize=7.5, color=shade,
+                textcoords="offset points", ha="center", va="bottom", fontsize=8, color=shade,
             )  # fmt: skip
         axis.set_yticks(range(len(known)), [pictured(rung.name, LETTERS) for rung in known])
         axis.set_ylim(len(known) - 0.5, -0.7)
@@ -96,6 +98,7 @@ def weights(name: str, layer: LayerWeights) -> str:
             _stairs(axis, histogram, 1.0 if histogram.of == INTEGERS else 4.0)
         edge = max(abs(layer.low), layer.high)
         axis.set_xlim(-edge - 1.5 * wide, edge + 1.5 * wide)
+        axis.xaxis.get_major_locator().set_params(integer=True)
         axis.set_xlabel("weight, in steps of the integers")
         axis.set_ylabel("% of weights")
         axis.set_title(layer.layer)
@@ -118,7 +121,7 @@ def confusion(name: str, matrix: npt.NDArray[np.int64], classes: Sequence[str]) 
         axis.imshow(pixels, interpolation="none", aspect="equal")
         if number <= CELLS:
             for row, column in np.argwhere(matrix > 0):
-                axis.text(column, row, f"{matrix[row, column]}", ha="center", va="center", fontsize=7.5)
+                axis.text(column, row, f"{matrix[row, column]}", ha="center", va="center", fontsize=8)
             axis.set_xticks(range(number), names)
             axis.set_yticks(range(number), names)
         axis.tick_params(length=0)
@@ -143,6 +146,9 @@ def curve(name: str, kind: str, found: Sequence[Curve]) -> str:
             means = [100 * point.mean for point in each.points]
             style: dict[str, Any] = {"marker": "o", "ms": 3.5} if each.of == INTEGERS else {"ls": (0, (4, 2))}
             axis.plot(amounts, means, color=shade, lw=1.3, label=WORDS[each.of], **style)
+        low = 100 * min(point.low for each in found for point in each.points)
+        high = 100 * max(point.high for each in found for point in each.points)
+        axis.set_ylim(max(0.0, min(low - 1, high - SPAN)), min(101.0, high + 1))
         axis.grid(axis="y")
         axis.set_xlabel("% of events lost" if kind == "drop" else "noise on weights, % of their rms")
         axis.set_ylabel("accuracy in %")
@@ -150,6 +156,26 @@ def curve(name: str, kind: str, found: Sequence[Curve]) -> str:
 
     what = "Accuracy where events are lost" if kind == "drop" else "Accuracy with noise on the weights"
     return svg(name, what, draw)
+
+
+def latency(name: str, found: Latency) -> str:
+    """What every step of the chip takes: the busiest core, and the synchronisation after it."""
+
+    def draw(figure: Any) -> None:
+        axis = figure.subplots()
+        edges = np.arange(len(found.rows) + 1) - 0.5
+        busy = np.array([1e6 * row.busy_seconds for row in found.rows])
+        axis.stairs(busy, edges, fill=True, color=ACCENT, alpha=0.55, lw=0, label="busiest core")
+        whole = np.array([1e6 * row.seconds for row in found.rows])
+        axis.stairs(whole, edges, baseline=busy, fill=True, color=LINE, lw=0, label="synchronisation")
+        axis.set_xlim(-0.5, len(found.rows) - 0.5)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.set_xlabel("step of the chip")
+        axis.set_ylabel("µs")
+        axis.set_ylim(0, 1.25 * float(whole.max()))
+        axis.legend(loc="upper right", ncols=2, handlelength=1.2)
+
+    return svg(name, "Time of every step", draw)
 
 
 # ---- one sample ---------------------------------------------------------------
@@ -175,7 +201,7 @@ def film(name: str, trace: SampleTrace) -> str:
             for spine in axis.spines.values():
                 spine.set(visible=True, color=LINE)
             steps = f"{part[0]}" if len(part) == 1 else f"{part[0]}–{part[-1]}"
-            axis.set_title(f"step {steps}" if number == 0 else steps, fontsize=7, color=MUTED, pad=2)
+            axis.set_title(f"step {steps}" if number == 0 else steps, fontsize=7.5, color=MUTED, pad=2)
 
     return svg(name, f"Events of {trace.what}", draw)
 
@@ -210,7 +236,7 @@ def _spikes(axis: Any, layer: LayerTrace) -> None:
         pixels, interpolation="none", aspect="auto", origin="lower",
         extent=(-0.5, len(layer.spikes) - 0.5, 0, neurons),
     )  # fmt: skip
-    axis.set_title(f"{layer.name}: {int(layer.spikes.sum()):,} spikes", fontsize=7.5)
+    axis.set_title(f"{layer.name}: {int(layer.spikes.sum()):,} spikes", fontsize=8)
     axis.set_ylabel("neuron")
 
 
@@ -230,7 +256,7 @@ def membranes(name: str, trace: SampleTrace) -> str:
                 axis.plot(fired, levels[fired, number], "o", color=shade, ms=3.2)
             axis.axhline(1.0, color=INK, lw=0.7, ls=(0, (3, 2)))
             numbers = ", ".join(map(str, chosen))
-            axis.set_title(f"{layer.name}: neurons {numbers}", fontsize=7.5)
+            axis.set_title(f"{layer.name}: neurons {numbers}", fontsize=8)
             axis.set_ylabel("u / θ")
         _over_time(axes, trace)
 
@@ -252,7 +278,7 @@ def logits(name: str, trace: SampleTrace) -> str:
             label = pictured(trace.classes[index], 14)
             axis.annotate(
                 f"{label} (true)" if index == trace.label else label, (len(trace.logits) - 1, end), (5, 0),
-                textcoords="offset points", va="center", fontsize=7.5, color=ACCENT if place == 0 else INK,
+                textcoords="offset points", va="center", fontsize=8, color=ACCENT if place == 0 else INK,
                 annotation_clip=False,
             )  # fmt: skip
         axis.set_ylabel("logit")
@@ -290,9 +316,10 @@ def front(name: str, axis_of: Axis, names: Sequence[str], accuracies: Sequence[f
         for x, y, each in places:
             on = each in axis_of.front
             axis.plot([x], [y], "o", ms=6, color=ACCENT if on else MUTED, mfc=ACCENT if on else "none")
-            axis.annotate(pictured(each, LETTERS), (x, y), (6, -9), textcoords="offset points", fontsize=7.5,
+            axis.annotate(pictured(each, LETTERS), (x, y), (6, -9), textcoords="offset points", fontsize=8,
                           color=INK if on else MUTED)  # fmt: skip
-        axis.margins(x=0.28, y=0.18)
+        axis.margins(x=0.28, y=0.2)
+        axis.ticklabel_format(useOffset=False)
         axis.grid(axis="y")
         axis.set_xlabel(f"{axis_of.name}, {axis_of.unit}" if axis_of.unit else axis_of.name)
         axis.set_ylabel("accuracy in %")

@@ -4,49 +4,30 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from sast_deploy import __version__
 from sast_deploy.base.outputs import Origin, origin_note
-from sast_deploy.base.text import counted, percent, printable
+from sast_deploy.base.text import counted, percent, printable, quantity
+from sast_deploy.proofs.limits import PROGRAM, LimitCheck
 from sast_deploy.reports import dossier as facts
+from sast_deploy.reports.costs.latency import Latency
 from sast_deploy.reports.dossier import Dossier, NetworkFacts, Recording
 from sast_deploy.reports.tracing import SampleTrace
+from sast_deploy.show.costs import doing, split_of, waits_for
 from sast_deploy.show.page import figures
 from sast_deploy.show.page.svg import event_pixels, picture
+from sast_deploy.show.page.verdict import KINDS, Verdict, minus, size, verdict_of
 from sast_deploy.show.trace import decided
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
 PACKAGE = "sast_deploy.show.page"
-KINDS = {
-    facts.REAL: "real recordings", facts.SIMULATED: "simulated recordings",
-    facts.EMBEDDED: "embedded data, simulated", facts.GIVEN: "frames given",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Fact:
-    """One figure of the verdict. good: None where it is neither."""
-
-    name: str
-    value: str
-    unit: str = ""
-    below: str = ""
-    good: bool | None = None
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The banner. good: whether nothing speaks against the chip."""
-
-    title: str
-    sentence: str
-    good: bool
-    facts: tuple[Fact, ...]
+STEPS = 16  # of a latency that are listed, the longest
 
 
 @dataclass(frozen=True)
@@ -60,19 +41,50 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Step:
+    """One step of the chip: what it waits for."""
+
+    step: int
+    where: str
+    doing: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class LimitRow:
+    """One limit, and what each layer needs of it; None where it does not apply."""
+
+    name: str
+    allowed: str
+    cells: tuple[LimitCheck | None, ...]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits by layer, and those of the whole program."""
+
+    layers: tuple[str, ...]
+    rows: tuple[LimitRow, ...]
+    whole: tuple[LimitCheck, ...]
+
+
+@dataclass(frozen=True)
 class View:
-    """A network with its verdict and its figures, by section."""
+    """A network with its verdict, its figures by section, and tables turned for the page."""
 
     key: str
     of: NetworkFacts
     verdict: Verdict
-    ladder: Markup
+    ladder: Markup | None
     samples: tuple[Sample, ...]
     margins: tuple[Markup, ...]
     weights: tuple[Markup, ...]
     curves: tuple[Markup, ...]
     confusion: Markup | None
     mistakes: tuple[tuple[Recording, str], ...]
+    latency: Markup | None
+    steps: tuple[Step, ...]
+    limits: Limits
 
 
 def render(dossier: Dossier, made: Origin | None = None) -> str:
@@ -83,20 +95,31 @@ def render(dossier: Dossier, made: Origin | None = None) -> str:
         loader=FunctionLoader(_part), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    environment.filters |= {
-        "percent": percent, "number": lambda value: f"{value:,}", "whole": lambda value: f"{value:,.0f}",
-        "shape": lambda shape: " × ".join(f"{each:,}" for each in shape), "plain": printable,
-        "counted": counted, "bytes": _bytes,
-    }  # fmt: skip
+    environment.filters |= FILTERS
     script = _part("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     views = [_view(f"n{number}", each) for number, each in enumerate(dossier.networks)]
     return environment.get_template("page.html.j2").render(
         dossier=dossier, views=views, single=len(views) == 1, kinds=KINDS, words=figures.WORDS,
-        style=_safe(_part("page.css")), script=_safe(script), script_digest=digest,
-        made=origin_note(made), fronts=tuple(_fronts(dossier)), integers=facts.INTEGERS,
-        trained=facts.TRAINED,
+        style=_safe(_part("page.css")), script=_safe(script), script_digest=digest, version=__version__,
+        made=origin_note(made), fronts=tuple(_fronts(dossier)),
     )  # fmt: skip
+
+
+def _figure(text: str) -> str:
+    """A number in a text with its thousands apart; any other text as it is."""
+    return minus(f"{int(text):,}") if text.lstrip("-").isdecimal() else text
+
+
+FILTERS: dict[str, Callable[..., str]] = {
+    "percent": percent, "plain": printable, "counted": counted, "quantity": quantity, "bytes": size,
+    "figure": _figure, "split": split_of,
+    "number": lambda value: minus(f"{value:,}"),
+    "whole": lambda value: minus(f"{value:,.0f}"),
+    "points": lambda share: minus(f"{-100 * share + 0.0:+.2f}"),
+    "p": lambda value: "< 0.001" if value < 0.001 else f"{value:.2g}",
+    "shape": lambda shape: " × ".join(f"{each:,}" for each in shape),
+}  # fmt: skip
 
 
 def _part(name: str) -> str:
@@ -110,22 +133,22 @@ def _safe(text: str) -> Markup:
     return Markup(text)
 
 
-def _bytes(number: int) -> str:
-    return f"{number / 1024:,.1f} KiB" if number >= 1024 else f"{number} B"
-
-
 def _view(key: str, network: NetworkFacts) -> View:
     def each(what: str, draw: Any, found: Sequence[Any]) -> tuple[Markup, ...]:
         return tuple(_safe(draw(f"{key}-{what}{number}", one)) for number, one in enumerate(found))
 
-    matrix = network.confusion
+    matrix, latency = network.confusion, network.cost.latency
+    measured = any(rung.accuracy is not None for rung in network.ladder)
     return View(
-        key, network, _verdict(network), _safe(figures.ladder(f"{key}-ladder", network.ladder)),
+        key, network, verdict_of(network),
+        _safe(figures.ladder(f"{key}-ladder", network.ladder)) if measured else None,
         tuple(_sample(f"{key}-s{number}", trace) for number, trace in enumerate(network.traces)),
         each("margin", figures.margins, network.margins), each("weight", figures.weights, network.weights),
         tuple(_curves(key, network)),
         None if matrix is None else _safe(figures.confusion(f"{key}-confusion", matrix, network.classes)),
         tuple((one, picture(event_pixels(one.image))) for one in network.mistakes),
+        None if latency is None else _safe(figures.latency(f"{key}-latency", latency)),
+        () if latency is None else _steps(latency), _limits(network.inspection.limits),
     )  # fmt: skip
 
 
@@ -147,6 +170,24 @@ def _sample(name: str, trace: SampleTrace) -> Sample:
                   tuple(map(_safe, panels)))  # fmt: skip
 
 
+def _steps(latency: Latency) -> tuple[Step, ...]:
+    """Its steps in order, of many the longest."""
+    longest = sorted(latency.rows, key=lambda row: (-row.seconds, row.step))[:STEPS]
+    rows = sorted(longest, key=lambda row: row.step)
+    return tuple(Step(row.step, waits_for(row), doing(row), row.seconds) for row in rows)
+
+
+def _limits(checks: Sequence[LimitCheck]) -> Limits:
+    whole = tuple(check for check in checks if check.layer == PROGRAM)
+    apart = [check for check in checks if check.layer != PROGRAM]
+    layers = tuple(dict.fromkeys(check.layer for check in apart))
+    rows = []
+    for name in dict.fromkeys(check.limit for check in apart):
+        row = {check.layer: check for check in apart if check.limit == name}
+        rows.append(LimitRow(name, next(iter(row.values())).allowed, tuple(map(row.get, layers))))
+    return Limits(layers, tuple(rows), whole)
+
+
 def _fronts(dossier: Dossier) -> Iterator[Markup]:
     if dossier.choice is None:
         return
@@ -154,46 +195,3 @@ def _fronts(dossier: Dossier) -> Iterator[Markup]:
     shares = [100 * each.accuracy.value if each.accuracy else 0.0 for each in dossier.networks]
     for number, axis in enumerate(dossier.choice.axes):
         yield _safe(figures.front(f"front{number}", axis, names, shares))
-
-
-# ---- the verdict --------------------------------------------------------------
-
-
-def _verdict(network: NetworkFacts) -> Verdict:
-    fit, exact = network.fit, network.bit_accurate
-    good = fit.fits and exact
-    accuracy = "of unknown accuracy" if network.accuracy is None else f"{percent(network.accuracy.value)} right"
-    engines = list(dict.fromkeys(check.engine for check in network.checks))
-    same = f"bit-accurate on {_listed(engines)}" if exact else "engines DISAGREE"
-    cores = counted(fit.cores, "core")
-    title = f"Fits {fit.chip}" if fit.fits else f"Does not fit {fit.chip} as it is"
-    held = f"It takes {cores}" if fit.fits else f"{fit.reasons[0]}. It would take {cores}"
-    sentence = f"{held}; {same}; {accuracy} on {KINDS[network.kind]}."
-    return Verdict(title, sentence, good, tuple(_verdict_facts(network)))
-
-
-def _verdict_facts(network: NetworkFacts) -> Iterator[Fact]:
-    share = network.accuracy
-    if share is None:
-        yield Fact("Accuracy", "–", below="no labels")
-    else:
-        low, high = (f"{100 * end:.1f}" for end in share.interval)
-        yield Fact("Accuracy", f"{100 * share.value:.2f}", "%", f"95 % interval {low} to {high}")
-    gap, of = network.gap, network.float_accuracy
-    if gap is None or of is None:
-        yield Fact("Gap to float", "–", below="the float network is not known")
-    else:
-        yield Fact("Gap to float", f"{-100 * gap:+.2f}".replace("-", "−"), "points",
-                   f"float, hard spikes: {percent(of.value)}")  # fmt: skip
-    values = sum(check.values for check in network.checks)
-    exact = network.bit_accurate
-    yield Fact("Bit-accurate", "yes" if exact else "no", "", f"{values:,} values compared", exact)
-    fit = network.fit
-    yield Fact(fit.chip, "fits" if fit.fits else "does not fit", "", counted(fit.cores, "core"), fit.fits)
-    yield Fact("Operations", f"{network.synops:,.0f}", "SynOps", "per inference")
-    yield Fact("Parameters", _bytes(network.packed_bytes).split(" ")[0],
-               _bytes(network.packed_bytes).split(" ")[1], f"{network.weight_bits} bits a weight")  # fmt: skip
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -19,9 +19,9 @@ _INSTEAD = {INK: "currentColor", ACCENT: "var(--accent)", MUTED: "var(--muted)",
 # Of pictures in pixels, which cannot follow the page: middle tones that stand out on light and on dark.
 ON_RGB, OFF_RGB = (0x2F, 0x7F, 0xD6), (0xD9, 0x82, 0x2B)
 _STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none", "svg.hashsalt": "sast-deploy", "font.size": 8, "axes.titlesize": 8,
-    "axes.titlelocation": "left", "axes.labelsize": 8, "xtick.labelsize": 7.5, "ytick.labelsize": 7.5,
-    "legend.fontsize": 7.5, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": MUTED,
+    "svg.fonttype": "none", "svg.hashsalt": "sast-deploy", "font.size": 8.5, "axes.titlesize": 8.5,
+    "axes.titlelocation": "left", "axes.labelsize": 8.5, "xtick.labelsize": 8, "ytick.labelsize": 8,
+    "legend.fontsize": 8, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": MUTED,
     "axes.linewidth": 0.6, "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelcolor": INK,
     "ytick.labelcolor": INK, "xtick.major.width": 0.6, "ytick.major.width": 0.6, "xtick.major.size": 2.5,
     "ytick.major.size": 2.5, "axes.labelcolor": MUTED, "text.color": INK, "legend.frameon": False,

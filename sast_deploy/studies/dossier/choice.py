@@ -4,30 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
+
 from sast_deploy.base.text import percent
-from sast_deploy.reports.dossier import Axis, Choice, NetworkFacts
+from sast_deploy.reports.accuracy import mcnemar
+from sast_deploy.reports.dossier import Axis, Choice, NetworkFacts, Take
 
-
-def choose(networks: Sequence[NetworkFacts]) -> Choice:
-    """Every axis with its front and its sentences. Networks without accuracy are on no front."""
-    axes = tuple(_axis(networks, *each) for each in _axes(networks))
-    sentences = tuple(line for axis in axes for line in _sentences(networks, axis))
-    return Choice(axes, sentences, _caution(networks))
-
+ALIKE = 0.05  # p from which on two accuracies cannot be told apart
 
 Value = Callable[[NetworkFacts], float]
 
 
+def choose(networks: Sequence[NetworkFacts]) -> Choice:
+    """Every axis with its front, and what follows. Networks without accuracy are on no front."""
+    axes = tuple(_axis(networks, *each) for each in _axes(networks))
+    same = len({_samples(each) for each in networks}) == 1
+    best = _best(networks)
+    p = tuple(_p(best, each) if same else None for each in networks)
+    caution = "" if same else "the networks were not measured on the same samples"
+    return Choice(axes, best and best.name, p, tuple(_advice(networks, axes, best, p)), caution)
+
+
 def _axes(networks: Sequence[NetworkFacts]) -> Iterator[tuple[str, str, Value]]:
-    yield "SynOps", "thousands per inference", lambda each: each.synops / 1000
+    yield "operations", "thousand SynOps per inference", lambda each: each.synops / 1000
+    if all(each.cost.energy is not None for each in networks):
+        yield "energy", "µJ per inference", lambda each: 1e6 * (each.cost.energy.joules if each.cost.energy else 0)
+    if all(each.cost.latency is not None for each in networks):
+        yield "latency", "µs per inference", lambda each: 1e6 * (each.cost.latency.median if each.cost.latency else 0)
     yield "memory", "KiB of parameters", lambda each: each.packed_bytes / 1024
+    yield "cores", f"cores of {networks[0].chip}", lambda each: float(each.cores)
 
 
 def _axis(networks: Sequence[NetworkFacts], name: str, unit: str, value: Value) -> Axis:
     values = [value(each) for each in networks]
     shares = [None if each.accuracy is None else each.accuracy.value for each in networks]
     on = pareto(values, shares)
-    return Axis(name, unit, tuple(values), tuple(networks[index].name for index in on))
+    ends = [*(values[index] for index in on[1:]), None]
+    front = tuple(
+        Take(networks[index].name, values[index], end, shares[index] or 0.0)
+        for index, end in zip(on, ends, strict=False)
+    )
+    return Axis(name, unit, tuple(values), front)
 
 
 def pareto(costs: Sequence[float], gains: Sequence[float | None]) -> list[int]:
@@ -44,18 +61,39 @@ def pareto(costs: Sequence[float], gains: Sequence[float | None]) -> list[int]:
     return found
 
 
-def _sentences(networks: Sequence[NetworkFacts], axis: Axis) -> Iterator[str]:
-    """One for each step of the front: from which budget on which network is the best."""
-    by_name = {each.name: (each, value) for each, value in zip(networks, axis.values, strict=True)}
-    steps = [by_name[name] for name in axis.front]
-    for (network, value), following in zip(steps, [*steps[1:], None], strict=True):
-        assert network.accuracy is not None
-        budget = f"From {value:,.4g}" if following is None else f"From {value:,.4g} to {following[1]:,.4g}"
-        yield (
-            f"{budget} {axis.unit} of {axis.name}: {network.name}, {percent(network.accuracy.value)}"
-        )
+def _samples(network: NetworkFacts) -> tuple[str, ...]:
+    return tuple(network.manifest.data.get(key, "") for key in ("data set", "frames", "test split", "samples"))
 
 
-def _caution(networks: Sequence[NetworkFacts]) -> str:
-    frames = {each.manifest.data.get("data set", "") + each.manifest.data["samples"] for each in networks}
-    return "" if len(frames) == 1 else "the networks were not measured on the same samples"
+def _best(networks: Sequence[NetworkFacts]) -> NetworkFacts | None:
+    """The most accurate, of several the one with the fewest operations."""
+    judged = [each for each in networks if each.accuracy is not None]
+    return max(judged, key=lambda each: (each.accuracy.value if each.accuracy else 0.0, -each.synops), default=None)
+
+
+def _p(best: NetworkFacts | None, other: NetworkFacts) -> float | None:
+    if best is None or best.right is None or other.right is None or len(best.right) != len(other.right):
+        return None
+    return mcnemar(np.asarray(best.right), np.asarray(other.right)).p
+
+
+def _advice(
+    networks: Sequence[NetworkFacts], axes: Sequence[Axis], best: NetworkFacts | None,
+    p: Sequence[float | None],
+) -> Iterator[str]:  # fmt: skip
+    """The best, and for each axis the cheapest that cannot be told from it."""
+    if best is None or best.accuracy is None:
+        return
+    yield f"{best.name} is right most often, {percent(best.accuracy.value)}."
+    alike = [index for index, each in enumerate(p) if each is not None and each >= ALIKE]
+    for axis in axes:
+        if not alike:
+            return
+        index = min(alike, key=lambda each: (axis.values[each], each))
+        least, most = axis.values[index], axis.values[networks.index(best)]
+        if least < most:
+            saved = f"{100 * (1 - least / most):.0f} % less"
+            yield (
+                f"For {axis.name}, {networks[index].name} takes {saved} ({least:,.4g} against {most:,.4g} "
+                f"{axis.unit}), and its accuracy cannot be told from that on these samples (p = {p[index]:.2g})."
+            )

@@ -20,12 +20,7 @@ from sast_deploy.engines import ENGINE_NAMES
 from sast_deploy.engines.registry import run_engine
 from sast_deploy.exchange.network import ImportedNetwork
 from sast_deploy.program.record import evenly_spread
-from sast_deploy.proofs.limits import PROGRAM, broken_limits
-from sast_deploy.reports.dossier import (
-    EngineCheck,
-    Fit,
-    NetworkFacts,
-)
+from sast_deploy.reports.dossier import EngineCheck, NetworkFacts
 from sast_deploy.reports.inputs import Inputs
 from sast_deploy.reports.inspection import Inspection
 from sast_deploy.reports.tracing import SampleTrace, trace_of
@@ -48,6 +43,7 @@ from sast_deploy.studies.dossier.robustness import (
 from sast_deploy.studies.dossier.sources import Source, Trained
 from sast_deploy.training.checkpoint import to_float_network
 
+COSTED = 100  # samples whose spikes are priced, evenly spread
 CHECKED = 20  # samples that every engine runs, at most, beside the known answers
 REFERENCE_WORK = 2e8  # multiplications that the reference, in Python integers, is asked for beside those
 _NO_LABELS = "the samples have no labels"
@@ -64,6 +60,8 @@ class Wanted:
     traced: Sequence[int] = ()
     profile: str = "loihi-int4"
     seed: int = 0
+    chip: str = "loihi1"
+    table: str | None = None
     whole: bool = True  # all sections; of several networks side by side only what decides between them
 
 
@@ -85,15 +83,17 @@ class _Subject:
 
 def gather(source: Source, wanted: Wanted) -> NetworkFacts:
     """Measure everything of one network. Raises as `sast.simulate`, `sast.compile`, `sast.verify`."""
-    with task(f"report on {source.name}", 7 if wanted.whole else 4) as under_way:
+    with task(f"report on {source.name}", 8 if wanted.whole else 5) as under_way:
         subject = _subject(source, wanted, under_way)
         _step(under_way, "running")
         run = api.simulate(subject.net, subject.inputs)
-        inspection = api.inspect(subject.net)
+        inspection = api.inspect(subject.net, chip=wanted.chip)
+        _step(under_way, "costs")
+        cost = api.cost(subject.net, subject.inputs, samples=COSTED, chip=wanted.chip, table=wanted.table)
         facts = _facts(subject, run, inspection, under_way)
         if wanted.whole:
             facts |= _looked_into(subject, run, inspection, wanted, under_way)
-        return NetworkFacts(**facts, missing=subject.missing)
+        return NetworkFacts(**facts, cost=cost, missing=subject.missing)
 
 
 def _step(under_way: Task, what: str) -> None:
@@ -153,7 +153,8 @@ def _facts(
         "kind": kind_of(told), "data": str(told["provenance"]), "samples": len(inputs.frames),
         "accuracy": run.accuracy, "classes": net.program.classes, "ladder": ladder, "checks": checks,
         "unseen": verification.unseen, "layers": layer_rows(net.program, run, inspection),
-        "fit": _fit(inspection), "inspection": inspection, "confusion": run.report.confusion,
+        "inspection": inspection, "confusion": run.report.confusion,
+        "right": None if inputs.labels is None else run.predictions == inputs.labels,
         "mistakes": mistakes(inputs, run) if inputs.labels is not None else (),
         "manifest": manifest_of(source, net, inputs), "notes": tuple(notes),
     }  # fmt: skip
@@ -177,12 +178,6 @@ def _some(inputs: Inputs, net: api.Net) -> Inputs:
     at = evenly_spread(len(inputs.frames), number)
     labels = None if inputs.labels is None else inputs.labels[at]
     return Inputs(np.asarray(inputs.frames[at]), labels, inputs.numbers[at], inputs.origin, inputs.facts)
-
-
-def _fit(inspection: Inspection) -> Fit:
-    broken = broken_limits(inspection.limits)
-    cores = max((check.cores for check in inspection.limits if check.layer == PROGRAM), default=1)
-    return Fit("Loihi 1", not broken, cores, tuple(check.why for check in broken))
 
 
 def _looked_into(

@@ -14,7 +14,6 @@ from sast_deploy.compiler.floatnet import FloatNetwork, FloatResampling
 from sast_deploy.program.program import Dense, Program, layer_label
 from sast_deploy.program.record import evenly_spread
 from sast_deploy.program.sums import weighted_layers
-from sast_deploy.proofs.limits import PROGRAM, LimitCheck
 from sast_deploy.reports.dossier import INTEGERS, TRAINED, Histogram, LayerRow, LayerWeights, Recording
 from sast_deploy.reports.inputs import Inputs
 from sast_deploy.reports.inspection import Inspection
@@ -27,8 +26,11 @@ TRACED = 6  # samples whose spikes and membranes are drawn
 def layer_rows(program: Program, run: Simulation, inspection: Inspection) -> tuple[LayerRow, ...]:
     """Every layer with weights, in order."""
     shapes, found = program.shapes(), []
-    each = zip(weighted_layers(program), run.report.operations, inspection.footprints, strict=True)
-    for (index, layer), operations, memory in each:
+    each = zip(
+        weighted_layers(program), run.report.operations, inspection.footprints, inspection.mapping.layers,
+        strict=True,
+    )  # fmt: skip
+    for (index, layer), operations, memory, mapped in each:
         label, shape = layer_label(index, layer), shapes[index + 1]
         parts = [layer.weight, *([layer.recurrent] if isinstance(layer, Dense) and layer.recurrent is not None
                                  else [])]  # fmt: skip
@@ -36,13 +38,9 @@ def layer_rows(program: Program, run: Simulation, inspection: Inspection) -> tup
             f"{index}", layer.kind, shape, prod(shape), sum(part.size for part in parts),
             sum(int(np.count_nonzero(part)) for part in parts), run.report.firing_rates.get(label),
             operations.synops, operations.effective, operations.dense, memory.packed_bits,
-            _cores(inspection.limits, label),
+            mapped.cores,
         ))  # fmt: skip
     return tuple(found)
-
-
-def _cores(limits: Sequence[LimitCheck], label: str) -> int:
-    return max(check.cores for check in limits if check.layer == label and check.layer != PROGRAM)
 
 
 def layer_weights(program: Program, network: FloatNetwork | None) -> tuple[LayerWeights, ...]:
@@ -87,7 +85,8 @@ def mistakes(inputs: Inputs, run: Simulation) -> tuple[Recording, ...]:
 def _recording(inputs: Inputs, run: Simulation, at: int) -> Recording:
     assert inputs.labels is not None
     classes, label, logits = run.report.classes, int(inputs.labels[at]), run.logits[at]
-    image = np.asarray(inputs.frames[at : at + 1])[0].sum(axis=0, dtype=np.int64)
+    frames = np.asarray(inputs.frames[at : at + 1])[0]
+    image = frames[np.abs(frames).sum(axis=(1, 2, 3)).argmax()].astype(np.int64)
     prediction = int(run.predictions[at])
     margin = int(logits[prediction] - logits[label])
     return Recording(name_of(inputs, at), classes[label], classes[prediction], margin, image)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from sast_deploy.base.outputs import PAGE, Origin, check_output
 from sast_deploy.base.plain import plain
 from sast_deploy.data.request import DataRequest
 from sast_deploy.program.profile import load_profile
+from sast_deploy.proofs.chips import CHIPS
+from sast_deploy.reports.costs.cost import chosen_table
 from sast_deploy.reports.dossier import Dossier, NetworkFacts
 from sast_deploy.show.page.render import render
 from sast_deploy.studies.dossier.choice import choose
@@ -28,7 +31,8 @@ MOST = 12  # networks on one page
 _RULES: dict[str, rules.Rule] = {
     "data": rules.Maybe(rules.Instance((DataRequest,))), "samples": rules.Maybe(rules.COUNT),
     "traced": rules.Items(rules.COUNT, 0, 24), "profile": rules.Text(blank=False), "seed": rules.SEED,
-    "name": rules.Text(blank=False),
+    "name": rules.Text(blank=False), "chip": rules.Choice(tuple(CHIPS)),
+    "table": rules.Maybe(rules.Instance((str, PathLike))),
 }  # fmt: skip
 
 
@@ -72,6 +76,8 @@ def report(
     traced: Collection[int] = (),
     profile: str = "loihi-int4",
     seed: int = 0,
+    chip: str = "loihi1",
+    table: api.File | None = None,
 ) -> Page:
     """All that decides whether a network goes on the chip, or which of several.
 
@@ -79,7 +85,7 @@ def report(
     folder of a run; the report.json of a simulation. frames, labels: as `simulate` takes them, called `name`;
     else each network's own test split, or other `data`; of either `samples`, evenly spread. traced: whose
     spikes and membranes are drawn, by their numbers among those; default: right and wrong ones. seed: of
-    dropped events and noise.
+    dropped events and noise. chip, table: as in `cost`.
 
     Raises UsageError: nothing to report on, or too much; and as `load`, `compile`, `simulate`, `verify`.
 
@@ -88,24 +94,27 @@ def report(
     True
     """
     given = {"data": data, "samples": samples, "traced": list(traced), "profile": profile, "seed": seed,
-             "name": name}  # fmt: skip
+             "name": name, "chip": chip, "table": table}  # fmt: skip
     for key, value in given.items():
         rules.refuse(_RULES[key].problems(value, key), None, UsageError)
     if frames is not None and data is not None:
         raise UsageError("frames and a data set", expected="one of them")
-    sources = prepared(networks, data or DataRequest(), profile)
-    wanted = Wanted(frames=frames, labels=labels, name=name, samples=samples, traced=list(traced),
-                    profile=profile, seed=seed)  # fmt: skip
+    wanted = Wanted(
+        frames=frames, labels=labels, name=name, samples=samples, traced=list(traced), profile=profile,
+        seed=seed, chip=chip, table=None if table is None else str(table),
+    )  # fmt: skip
+    sources = prepared(networks, data or DataRequest(), wanted)
     return make(sources, wanted, origin(sources, wanted))
 
 
-def prepared(networks: Sequence[api.Net | api.File], data: DataRequest, profile: str) -> list[Source]:
+def prepared(networks: Sequence[api.Net | api.File], data: DataRequest, wanted: Wanted) -> list[Source]:
     """What was named, found out and refused before any work. Raises as `report`."""
     if not 1 <= len(networks) <= MOST:
         raise UsageError(f"{len(networks)} networks", expected=f"1 to {MOST}")
+    chosen_table(wanted.table, wanted.chip)
     sources = [source_of(each, data) for each in networks]
     if any(each.net is None for each in sources):
-        load_profile(profile)
+        load_profile(wanted.profile)
     return sources
 
 
@@ -119,6 +128,7 @@ def origin(sources: Sequence[Source], wanted: Wanted, own: str | None = None) ->
     return {
         "networks": digests, **split, "input": own, "samples": wanted.samples or "all",
         "traced": list(wanted.traced) or "chosen", "profile": wanted.profile, "seed": wanted.seed,
+        "chip": wanted.chip, "table": wanted.table or "the chip's",
     }  # fmt: skip
 
 
