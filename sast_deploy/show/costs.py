@@ -118,13 +118,13 @@ def work_table(cost: Cost) -> Table:
     for load, layer in zip(cost.loads, cost.operations, strict=True):
         numbers = (load.received, layer.synops, layer.effective, load.spikes, load.sent)
         rows.append((load.name, f"{load.neurons:,}", *(f"{number:,.1f}" for number in numbers)))
-    numbers = [
+    sums = [
         sum(load.received for load in cost.loads), cost.synops,
         sum(layer.effective for layer in cost.operations),
         sum(load.spikes for load in cost.loads), sum(load.sent for load in cost.loads),
     ]  # fmt: skip
     neurons = sum(load.neurons for load in cost.loads)
-    rows.append(("total", f"{neurons:,}", *(f"{number:,.1f}" for number in numbers)))
+    rows.append(("total", f"{neurons:,}", *(f"{number:,.1f}" for number in sums)))
     columns = ("layer", "neurons", "messages in", "SynOps", "of nonzero weights", "spikes", "messages out")
     return Table("work of an inference, means over samples", columns, tuple(rows), left=1)
 
