@@ -1,0 +1,166 @@
+"""SANA-FE runs the networks it is told of: `python sanafe_runner.py JOB.json FOUND.json`, nothing of ours imported.
+
+Needs an interpreter that has `sanafe` (2.2.9; GPL-3.0, so it stays in a process of its own). Energies and
+times per operation, and the mesh, are those of the Loihi description in the wheel.
+
+JOB.json: {"networks": [network, ...]} with, in each,
+    steps: T, of every sample. timing: "simple" or "detailed". traces: whether potentials are asked for.
+    inputs: [core, ...], one an input. layers: [layer, ...], the last one too a layer of LIF neurons.
+    samples: one list a sample, [step][..] = the inputs that spike.
+with a core as [tile, core of the tile], and a layer of
+    weight [neuron][input], every pair a synapse (pairs "all") or only where it is not 0 (pairs "nonzero");
+    synapse: the name of the synapse unit, which has the price. bias, threshold (a neuron fires above it),
+    decay (in 1/4096 a step) and core: one a neuron. reset: "hard" or "soft".
+Weights, biases and thresholds are integers; the unit of SANA-FE's fixed-point potential is 1/64.
+
+FOUND.json: {"version": .., "networks": [[sample, ...], ...]} with, in each sample and one value a step of
+the chip (T + number of layers of them: layer l, from 0, runs step t of the sample at step t + l + 1),
+    energy: {"synapse", "soma", "network", "dendrite", "total"} in J. time in s. messages. hops: [east or
+    west, north or south]. spikes [layer][..]: the neurons that fire. potentials [layer][..], after reset, in
+    the integers' unit.
+Outside its T steps a layer has no bias and cannot fire, so that it computes what a layer that runs without
+a pipeline does; its neurons are updated, and priced, at every step all the same.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+UNIT = 64  # of SANA-FE's potential
+NEVER = 1 << 30  # a threshold that nothing reaches
+TILES = 32
+PARTS = ("synapse", "soma", "network", "dendrite", "total")
+
+
+def architecture(sanafe, inputs):
+    """The wheel's Loihi, with as many input units in the cores of each tile as `inputs` wants there.
+
+    It has 1,024 in each of 128 cores, which takes seconds to build. An input neuron needs a unit of its own.
+    """
+    text = (Path(sanafe.__file__).parent / "examples" / "loihi.yaml").read_text()
+    start = text.index("    - name: loihi_tile[")
+    wanted = [0] * TILES
+    for tile, core in inputs:
+        wanted[tile] = max(wanted[tile], inputs.count([tile, core]))
+    tiles = [_tile(text[start:], tile, max(units, 1)) for tile, units in enumerate(wanted)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "architecture.yaml"
+        path.write_text(text[:start] + "".join(tiles))
+        return sanafe.load_arch(path)
+
+
+def _tile(text, tile, units):
+    text = re.sub(r"loihi_tile\[[^]]*\]", f"loihi_tile[{tile}]", text)
+    return re.sub(r"loihi_inputs\[[^]]*\]", f"loihi_inputs[0..{units - 1}]", text).rstrip() + "\n"
+
+
+class Network:
+    """One network on a chip; `run` takes a sample."""
+
+    def __init__(self, sanafe, job):
+        self.job, self.layers = job, job["layers"]
+        arch = architecture(sanafe, job["inputs"])
+        net = sanafe.Network()
+        groups = [net.create_neuron_group("a", len(job["inputs"]), log_spikes=True)]
+        for number, layer in enumerate(self.layers):
+            name, traced = chr(ord("b") + number), job["traces"]
+            groups.append(net.create_neuron_group(name, len(layer["core"]), log_spikes=True, log_potential=traced))
+        self._place(arch, groups)
+        self._connect(groups)
+        self.chip = sanafe.SpikingChip(arch)
+        self.chip.load(net)
+        self.neurons = [self.chip.mapped_neuron_groups[group.get_name()] for group in groups]
+
+    def _place(self, arch, groups):
+        used = {}
+        for neuron, (tile, core) in zip(groups[0], self.job["inputs"]):
+            unit = used[tile, core] = used.get((tile, core), -1) + 1
+            neuron.set_attributes(soma_hw_name=f"loihi_inputs[{unit}]")
+            neuron.map_to_core(arch.tiles[tile].cores[core])
+        for group, layer in zip(groups[1:], self.layers):
+            for neuron, (tile, core), decay in zip(group, layer["core"], layer["decay"]):
+                rules = {"leak_decay": (4096 - decay) / 4096, "input_decay": 0.0, "force_update": True}
+                rules |= {"reset_mode": layer["reset"], "threshold": NEVER / UNIT}
+                neuron.set_attributes(
+                    soma_hw_name="loihi_lif",
+                    dendrite_hw_name="loihi_dendrites",
+                    default_synapse_hw_name=layer["synapse"],
+                    model_attributes=rules,
+                )
+                neuron.map_to_core(arch.tiles[tile].cores[core])
+
+    def _connect(self, groups):
+        for source, target, layer in zip(groups, groups[1:], self.layers):
+            every = layer["pairs"] == "all"
+            rows = enumerate(layer["weight"])
+            synapses = [(j, i, w) for i, row in rows for j, w in enumerate(row) if every or w]
+            weights = {"weight": [w / UNIT for _, _, w in synapses]}
+            source.connect_neurons_sparse(target, weights, [(j, i) for j, i, _ in synapses])
+
+    def run(self, sample):
+        """FOUND.json's values of one sample."""
+        self.chip.reset()
+        trains = [[] for _ in self.job["inputs"]]
+        for t, spiking in enumerate(sample):
+            for j in spiking:
+                trains[j] += [0] * (t - len(trains[j])) + [1]
+        for neuron, train in zip(self.neurons[0], trains):
+            neuron.set_attributes(model_attributes={"spikes": train})
+        steps = [self._step(step) for step in range(self.job["steps"] + len(self.layers))]
+        found = {key: [step[key] for step in steps] for key in ("time", "messages", "hops")}
+        found["energy"] = {part: [step["energy"][part] for step in steps] for part in PARTS}
+        for key in ("spikes", "potentials"):
+            found[key] = [list(layer) for layer in zip(*(step[key] for step in steps))]
+        return found
+
+    def _step(self, step):
+        for number, (layer, neurons) in enumerate(zip(self.layers, self.neurons[1:])):
+            if step == number + 1:
+                self._set(neurons, layer["threshold"], layer["bias"])
+            if step == number + 1 + self.job["steps"]:
+                self._set(neurons, [NEVER] * len(neurons), [0] * len(neurons))
+        traces = {"spike_trace": True, "message_trace": True, "potential_trace": self.job["traces"]}
+        found = self.chip.sim(1, timing_model=self.job["timing"], processing_threads=1, **traces)
+        messages = [message for message in found["message_trace"][0] if not message["placeholder"]]
+        hops = [sum(abs(m[f"src_{axis}"] - m[f"dest_{axis}"]) for m in messages) for axis in "xy"]
+        kept = {"energy": found["energy"], "time": found["sim_time"], "messages": len(messages), "hops": hops}
+        return kept | self._traced(found)
+
+    @staticmethod
+    def _set(neurons, thresholds, biases):
+        for neuron, threshold, bias in zip(neurons, thresholds, biases):
+            neuron.set_attributes(model_attributes={"threshold": threshold / UNIT, "bias": bias / UNIT})
+
+    def _traced(self, found):
+        fired = [[] for _ in self.neurons]
+        for address in found["spike_trace"][0]:
+            fired[ord(address.group_name) - ord("a")].append(address.neuron_offset)
+        potentials = [[] for _ in self.layers]
+        if self.job["traces"]:
+            values = [round(value * UNIT) for value in found["potential_trace"][0]]
+            for number, layer in enumerate(self.layers):
+                size = len(layer["core"])
+                potentials[number], values = values[:size], values[size:]
+        return {"spikes": [sorted(layer) for layer in fired[1:]], "potentials": potentials}
+
+
+def main(job, found):
+    """Run the networks of the file `job`; write the file `found`."""
+    import sanafe
+
+    networks = []
+    for described in json.loads(Path(job).read_text())["networks"]:
+        network = Network(sanafe, described)
+        networks.append([network.run(sample) for sample in described["samples"]])
+    Path(found).write_text(json.dumps({"version": version("sanafe"), "networks": networks}))
+
+
+if __name__ == "__main__":
+    os.dup2(2, 1)  # SANA-FE reports its progress
+    main(*sys.argv[1:])
