@@ -41,7 +41,8 @@ PARTS = ("synapse", "soma", "network", "dendrite", "total")
 def architecture(sanafe, inputs):
     """The wheel's Loihi, with as many input units in the cores of each tile as `inputs` wants there.
 
-    It has 1,024 in each of 128 cores, which takes seconds to build. An input neuron needs a unit of its own.
+    It has 1,024 in each of 128 cores, which takes seconds to build. An input neuron needs a unit of its own,
+    and is none of the 1,024 neurons that a core may have: inputs are on no core of a mapping.
     """
     text = (Path(sanafe.__file__).parent / "examples" / "loihi.yaml").read_text()
     start = text.index("    - name: loihi_tile[")
@@ -57,6 +58,7 @@ def architecture(sanafe, inputs):
 
 def _tile(text, tile, units):
     text = re.sub(r"loihi_tile\[[^]]*\]", f"loihi_tile[{tile}]", text)
+    text = re.sub(r"(?<=max_neurons_supported: )\d+", lambda most: str(int(most[0]) + units), text)
     return re.sub(r"loihi_inputs\[[^]]*\]", f"loihi_inputs[0..{units - 1}]", text).rstrip() + "\n"
 
 
