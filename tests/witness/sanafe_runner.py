@@ -1,16 +1,17 @@
-"""SANA-FE runs the networks it is told of: `python sanafe_runner.py JOB.json FOUND.json`, nothing of ours imported.
+"""SANA-FE runs the networks it is told of: `python sanafe_runner.py JOB.json FOUND.json`.
 
-Needs an interpreter that has `sanafe` (2.2.9; GPL-3.0, so it stays in a process of its own). Energies and
-times per operation, and the mesh, are those of the Loihi description in the wheel.
+Nothing of ours is imported. Needs an interpreter that has `sanafe` (2.2.9; GPL-3.0, so it stays in a process
+of its own). Energies and times per operation, and the mesh, are those of the wheel's own Loihi description.
 
 JOB.json: {"networks": [network, ...]} with, in each,
     steps: T, of every sample. timing: "simple" or "detailed". traces: whether potentials are asked for.
     inputs: [core, ...], one an input. layers: [layer, ...], the last one too a layer of LIF neurons.
     samples: one list a sample, [step][..] = the inputs that spike.
 with a core as [tile, core of the tile], and a layer of
-    weight [neuron][input], every pair a synapse (pairs "all") or only where it is not 0 (pairs "nonzero");
-    synapse: the name of the synapse unit, which has the price. bias, threshold (a neuron fires above it),
-    decay (in 1/4096 a step) and core: one a neuron. reset: "hard" or "soft".
+    weight [neuron][input], and recurrent [neuron][neuron] of its own spikes of the step before, or null;
+    pairs: "all" of them are synapses, or those of weights that are "nonzero". synapse: the name of the unit
+    that has their price. bias, threshold (a neuron fires above it), decay (in 1/4096 a step) and core: one a
+    neuron. reset: "hard" or "soft".
 Weights, biases and thresholds are integers; the unit of SANA-FE's fixed-point potential is 1/64.
 
 FOUND.json: {"version": .., "networks": [[sample, ...], ...]} with, in each sample and one value a step of
@@ -71,8 +72,8 @@ class Network:
         net = sanafe.Network()
         groups = [net.create_neuron_group("a", len(job["inputs"]), log_spikes=True)]
         for number, layer in enumerate(self.layers):
-            name, traced = chr(ord("b") + number), job["traces"]
-            groups.append(net.create_neuron_group(name, len(layer["core"]), log_spikes=True, log_potential=traced))
+            logs = {"log_spikes": True, "log_potential": job["traces"]}
+            groups.append(net.create_neuron_group(chr(ord("b") + number), len(layer["core"]), **logs))
         self._place(arch, groups)
         self._connect(groups)
         self.chip = sanafe.SpikingChip(arch)
@@ -81,12 +82,12 @@ class Network:
 
     def _place(self, arch, groups):
         used = {}
-        for neuron, (tile, core) in zip(groups[0], self.job["inputs"]):
+        for neuron, (tile, core) in zip(groups[0], self.job["inputs"], strict=True):
             unit = used[tile, core] = used.get((tile, core), -1) + 1
             neuron.set_attributes(soma_hw_name=f"loihi_inputs[{unit}]")
             neuron.map_to_core(arch.tiles[tile].cores[core])
-        for group, layer in zip(groups[1:], self.layers):
-            for neuron, (tile, core), decay in zip(group, layer["core"], layer["decay"]):
+        for group, layer in zip(groups[1:], self.layers, strict=True):
+            for neuron, (tile, core), decay in zip(group, layer["core"], layer["decay"], strict=True):
                 rules = {"leak_decay": (4096 - decay) / 4096, "input_decay": 0.0, "force_update": True}
                 rules |= {"reset_mode": layer["reset"], "threshold": NEVER / UNIT}
                 neuron.set_attributes(
@@ -98,35 +99,37 @@ class Network:
                 neuron.map_to_core(arch.tiles[tile].cores[core])
 
     def _connect(self, groups):
-        for source, target, layer in zip(groups, groups[1:], self.layers):
+        for source, target, layer in zip(groups[:-1], groups[1:], self.layers, strict=True):
             every = layer["pairs"] == "all"
-            rows = enumerate(layer["weight"])
-            synapses = [(j, i, w) for i, row in rows for j, w in enumerate(row) if every or w]
-            weights = {"weight": [w / UNIT for _, _, w in synapses]}
-            source.connect_neurons_sparse(target, weights, [(j, i) for j, i, _ in synapses])
+            for group, rows in ((source, layer["weight"]), (target, layer["recurrent"] or [])):
+                synapses = [(j, i, w) for i, row in enumerate(rows) for j, w in enumerate(row) if every or w]
+                weights = {"weight": [w / UNIT for _, _, w in synapses]}
+                group.connect_neurons_sparse(target, weights, [(j, i) for j, i, _ in synapses])
 
     def run(self, sample):
         """FOUND.json's values of one sample."""
         self.chip.reset()
+        for neurons in self.neurons[1:]:
+            self._silence(neurons)
         trains = [[] for _ in self.job["inputs"]]
         for t, spiking in enumerate(sample):
             for j in spiking:
                 trains[j] += [0] * (t - len(trains[j])) + [1]
-        for neuron, train in zip(self.neurons[0], trains):
+        for neuron, train in zip(self.neurons[0], trains, strict=True):
             neuron.set_attributes(model_attributes={"spikes": train})
         steps = [self._step(step) for step in range(self.job["steps"] + len(self.layers))]
         found = {key: [step[key] for step in steps] for key in ("time", "messages", "hops")}
         found["energy"] = {part: [step["energy"][part] for step in steps] for part in PARTS}
         for key in ("spikes", "potentials"):
-            found[key] = [list(layer) for layer in zip(*(step[key] for step in steps))]
+            found[key] = [list(layer) for layer in zip(*(step[key] for step in steps), strict=True)]
         return found
 
     def _step(self, step):
-        for number, (layer, neurons) in enumerate(zip(self.layers, self.neurons[1:])):
+        for number, (layer, neurons) in enumerate(zip(self.layers, self.neurons[1:], strict=True)):
             if step == number + 1:
                 self._set(neurons, layer["threshold"], layer["bias"])
             if step == number + 1 + self.job["steps"]:
-                self._set(neurons, [NEVER] * len(neurons), [0] * len(neurons))
+                self._silence(neurons)
         traces = {"spike_trace": True, "message_trace": True, "potential_trace": self.job["traces"]}
         found = self.chip.sim(1, timing_model=self.job["timing"], processing_threads=1, **traces)
         messages = [message for message in found["message_trace"][0] if not message["placeholder"]]
@@ -134,9 +137,12 @@ class Network:
         kept = {"energy": found["energy"], "time": found["sim_time"], "messages": len(messages), "hops": hops}
         return kept | self._traced(found)
 
+    def _silence(self, neurons):
+        self._set(neurons, [NEVER] * len(neurons), [0] * len(neurons))
+
     @staticmethod
     def _set(neurons, thresholds, biases):
-        for neuron, threshold, bias in zip(neurons, thresholds, biases):
+        for neuron, threshold, bias in zip(neurons, thresholds, biases, strict=True):
             neuron.set_attributes(model_attributes={"threshold": threshold / UNIT, "bias": bias / UNIT})
 
     def _traced(self, found):
