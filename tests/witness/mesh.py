@@ -51,7 +51,7 @@ class Mesh:
 
     def messages(self, fired):
         """(steps,)."""
-        return sum((s @ (fan > 0)).sum(1) for s, fan in zip(fired, self.fanout, strict=True))
+        return sum(s @ (fan > 0).sum(1) for s, fan in zip(fired, self.fanout, strict=True))
 
     def hops(self, fired):
         """(steps, 2): between columns, and between rows, of tiles."""
@@ -73,7 +73,7 @@ class Mesh:
         """(steps,): as if each message set out when its core is so far, and waited for the core it goes to.
 
         Routes are free. SANA-FE's "detailed" slows messages on a busy route down; it equals this where no
-        layer is split over cores.
+        spike goes to more than one core.
         """
         steps = range(len(fired[0]))
         return np.array([self._queue([s[step] for s in fired]) for step in steps]) * 1e-9
