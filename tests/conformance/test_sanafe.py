@@ -25,6 +25,7 @@ pytestmark = [
 PROGRAMS = 24
 LAST_DIGIT = 1e-12  # relative: they add 300,000 terms one by one
 LARGE = (2312, 168, 64, 10)
+TILES = (1, 2, 3, 4, 28, 29, 32)
 
 
 def arithmetic(reset, comparison=">"):
@@ -97,10 +98,19 @@ def large_case(timing, *places):
     return Case(program, frames, [8 + np.arange(2312) // 1024, *cores], timing)
 
 
+def spread_case(tiles):
+    """One layer of 40 neurons, on so many tiles; the more are in use, the longer they synchronise."""
+    rng = np.random.default_rng(tiles)
+    layer, names = layer_of(rng, 8, 40), tuple(map(str, range(40)))
+    program = Program("spread", (2, 2, 2), 1, 4, names, arithmetic("zero"), (layer,))
+    frames = (rng.random((1, 4, 2, 2, 2)) < 0.5).astype(np.uint8)
+    return Case(program, frames, [np.zeros(8, int), 4 * (np.arange(40) % tiles) + 1])
+
+
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """[(case, our record, what SANA-FE found for each sample)]: small ones, then two large."""
-    small = [any_case(number) for number in range(PROGRAMS)]
+    small = [any_case(number) for number in range(PROGRAMS)] + [spread_case(tiles) for tiles in TILES]
     large = [large_case("simple", 3, 1, 1), large_case("detailed", 1, 1, 1)]
     networks = [case.network() for case in small + large]
     results = run_sanafe(networks, tmp_path_factory.mktemp("sanafe"))
@@ -173,6 +183,8 @@ def test_time_is_that_of_the_busiest_core(on_chip):
     for case, mesh, fired, sample in on_chip:
         if case.timing == "simple":
             assert same(mesh.times(fired).max(1), sample["time"])
+    synchronised = [mesh.synchronisation for case, mesh, *_ in on_chip if case.program.name == "spread"]
+    assert synchronised == [600, 1000, 1000, 1400, 1400, 1800, 1800]
 
 
 def test_detailed_time_is_that_of_queues_where_layers_are_whole(on_chip):
