@@ -14,6 +14,9 @@ from sast_deploy.engines.reference import run_reference
 from sast_deploy.engines.vectorised import run_vectorised
 from sast_deploy.program.fixedpoint import Arithmetic, QFormat
 from sast_deploy.program.program import DECODINGS, Dense, Program, Readout, frozen_ints, per_neuron
+from sast_deploy.reports.costs.cost import cost_of
+from sast_deploy.reports.costs.placement import placed as placed_nodes
+from sast_deploy.reports.costs.tables import price_table
 from tests.programs import conv
 from tests.witness.cases import VARIABLE, Case, interpreter, run_sanafe
 from tests.witness.mesh import CORES
@@ -105,6 +108,89 @@ def spread_case(tiles):
     program = Program("spread", (2, 2, 2), 1, 4, names, arithmetic("zero"), (layer,))
     frames = (rng.random((1, 4, 2, 2, 2)) < 0.5).astype(np.uint8)
     return Case(program, frames, [np.zeros(8, int), 4 * (np.arange(40) % tiles) + 1])
+
+
+def costed(program, samples=2):
+    """A program where our mapping puts it, and its cost; the pixels on nodes in front of the cores."""
+    rng = np.random.default_rng(11)
+    size = (samples, program.steps, *program.input_shape)
+    frames = ((rng.random(size) < 0.1) * rng.integers(1, program.input_max + 1, size)).astype(np.uint8)
+    cost = cost_of(program, frames, "net", {}, "loihi1", price_table("sana-fe-loihi"))
+    place = placed_nodes(program, cost.mapping)
+    cores = [place.entry_of(int(np.prod(program.input_shape)))]
+    first = 0
+    for layer in cost.mapping.layers:
+        at = np.zeros((*layer.shape, 1, 1)[:3], int)
+        for number, part in enumerate(layer.parts):
+            part.block.of(at)[...] = place.node_of(first + number)
+        cores.append(at.ravel())
+        first += layer.cores
+    return Case(program, frames, cores), cost
+
+
+def deployed(weight_bits):
+    """2312-168-64-10 as we compile it: reset by subtraction after the leak, membranes that saturate."""
+    rng, most = np.random.default_rng(weight_bits), (1 << (weight_bits - 1)) - 1
+    layers = [
+        Dense(frozen_ints(rng.integers(-most, most + 1, (LARGE[n + 1], LARGE[n]))), frozen_ints([1]),
+              frozen_ints([100]), 0, frozen_ints([2048]))
+        for n in range(2)
+    ]  # fmt: skip
+    last = Readout(frozen_ints(rng.integers(-most, most + 1, (10, 64))), frozen_ints(np.zeros(10, int)), 0)
+    rules = Arithmetic(QFormat(8, 4), weight_bits, "saturate", "toward-zero", "floor", ">=", "subtract")
+    return Program("deployed", (2, 34, 34), 4, 10, tuple(map(str, range(10))), rules, (*layers, last))
+
+
+def convolved():
+    """Two convolutions without zero weights, and a readout."""
+    rng = np.random.default_rng(2)
+    layers = [replace(conv(rng, *channels), weight_exp=0) for channels in ((2, 5), (5, 8))]
+    layers = [
+        replace(layer, weight=frozen_ints(np.where(layer.weight, layer.weight, 1)), vth=frozen_ints([3]))
+        for layer in layers
+    ]
+    shape = layers[1].out_shape(layers[0].out_shape((2, 20, 21)))
+    weight = rng.integers(-3, 4, (3, int(np.prod(shape))))
+    last = Readout(frozen_ints(weight), frozen_ints(np.zeros(3, int)), 0)
+    return Program("convolved", (2, 20, 21), 3, 5, tuple("abc"), deployed(4).arithmetic, (*layers, last))
+
+
+@pytest.fixture(scope="module")
+def deployments(tmp_path_factory):
+    """[(our cost, what SANA-FE found for each sample)] of programs on the cores of our mapping."""
+    programs = [deployed(4), deployed(8), convolved(), deployed(4)]
+    cases = [costed(program) for program in programs]
+    networks = []
+    for case, _ in cases:
+        record = run_vectorised(case.program, case.frames, trace=True)
+        networks.append(case.replayed(record))
+    networks[-1]["timing"] = "detailed"
+    results = run_sanafe(networks, tmp_path_factory.mktemp("deployed"))
+    return [(cost, samples) for (_, cost), samples in zip(cases, results, strict=True)]
+
+
+def test_our_mapping_and_counts_cost_what_sanafe_finds(deployments):
+    """Of FC networks on 4 and 5 cores, as compiled, and a convolution: energy and time to the last digit."""
+    cores = [cost.mapping.cores for cost, _ in deployments]
+    assert cores[:2] + cores[3:] == [4, 5, 4]
+    assert cores[2] > 3
+    for cost, samples in deployments[:-1]:
+        energy = np.mean([sum(sample["energy"]["total"]) for sample in samples])
+        assert same(cost.energy.joules, energy)
+        assert same(cost.counts["messages"], np.mean([sum(sample["messages"]) for sample in samples]))
+        hops = np.mean([np.sum(sample["hops"], axis=0) for sample in samples], axis=0)
+        assert same([cost.counts["hops east-west"], cost.counts["hops north-south"]], hops)
+        times = [sum(sample["time"]) for sample in samples]
+        assert same([cost.latency.mean, cost.latency.worst], [np.mean(times), max(times)])
+        steps = samples[cost.latency.sample]["time"]
+        assert same([row.seconds for row in cost.latency.rows], steps)
+
+
+def test_its_detailed_time_waits_for_the_mesh_besides(deployments):
+    """What latency leaves out, said in its text: never faster."""
+    cost, samples = deployments[-1]
+    times = [sum(sample["time"]) for sample in samples]
+    assert 1 <= np.mean(times) / cost.latency.mean < 2
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from sast_deploy.engines.reference import Synapses
-from sast_deploy.program.program import Program, Readout, per_neuron
+from sast_deploy.program.program import Conv2d, Program, Readout, per_neuron
 from tests.witness.mesh import CORES, Mesh
 
 RUNNER = Path(__file__).with_name("sanafe_runner.py")
@@ -63,6 +63,21 @@ class Case:
             "samples": [[np.flatnonzero(step).tolist() for step in sample] for sample in inputs],
         }
 
+    def replayed(self, record):
+        """For the runner, as a chip that fires the spikes of a record: programs whose rules it has not, too.
+
+        A layer's synapses have the price of their kind; a convolution's are those without zero weights.
+        """
+        network, spikes = self.network(traces=False), [trace.spikes for trace in record.traces]
+        silent = np.zeros((*self.frames.shape[:2], 0), np.uint8)
+        for layer, described, fired in zip(
+            self.program.layers, network["layers"], [*spikes, silent], strict=False
+        ):
+            described["fired"] = [[np.flatnonzero(step).tolist() for step in sample] for sample in fired]
+            if isinstance(layer, Conv2d):
+                described |= {"synapse": "loihi_conv_synapse", "pairs": "nonzero"}
+        return network
+
     def mesh(self):
         """For the closed forms."""
         at = [cores[:, None] == np.arange(CORES) for cores in self.cores]
@@ -109,6 +124,7 @@ class Case:
             "pairs": self.pairs,
             "synapse": self.synapse,
             "core": _addresses(cores),
+            "fired": None,
             "reset": {"zero": "hard", "subtract": "soft"}[rules.reset],
             **{name: per_neuron(values, len(cores)).tolist() for name, values in each.items()},
         }

@@ -11,7 +11,7 @@ with a core as [tile, core of the tile], and a layer of
     weight [neuron][input], and recurrent [neuron][neuron] of its own spikes of the step before, or null;
     pairs: "all" of them are synapses, or those of weights that are "nonzero". synapse: the name of the unit
     that has their price. bias, threshold (a neuron fires above it), decay (in 1/4096 a step) and core: one a
-    neuron. reset: "hard" or "soft".
+    neuron. reset: "hard" or "soft". fired, or null: [sample][step] = the neurons that fire, whatever arrives.
 Weights, biases and thresholds are integers; the unit of SANA-FE's fixed-point potential is 1/64.
 
 FOUND.json: {"version": .., "networks": [[sample, ...], ...]} with, in each sample and one value a step of
@@ -106,8 +106,9 @@ class Network:
                 weights = {"weight": [w / UNIT for _, _, w in synapses]}
                 group.connect_neurons_sparse(target, weights, [(j, i) for j, i, _ in synapses])
 
-    def run(self, sample):
-        """FOUND.json's values of one sample."""
+    def run(self, number):
+        """FOUND.json's values of the sample of that number."""
+        sample = self.job["samples"][number]
         self.chip.reset()
         for neurons in self.neurons[1:]:
             self._silence(neurons)
@@ -117,16 +118,20 @@ class Network:
                 trains[j] += [0] * (t - len(trains[j])) + [1]
         for neuron, train in zip(self.neurons[0], trains, strict=True):
             neuron.set_attributes(model_attributes={"spikes": train})
-        steps = [self._step(step) for step in range(self.job["steps"] + len(self.layers))]
+        steps = [self._step(number, step) for step in range(self.job["steps"] + len(self.layers))]
         found = {key: [step[key] for step in steps] for key in ("time", "messages", "hops")}
         found["energy"] = {part: [step["energy"][part] for step in steps] for part in PARTS}
         for key in ("spikes", "potentials"):
             found[key] = [list(layer) for layer in zip(*(step[key] for step in steps), strict=True)]
         return found
 
-    def _step(self, step):
+    def _step(self, sample, step):
         for number, (layer, neurons) in enumerate(zip(self.layers, self.neurons[1:], strict=True)):
-            if step == number + 1:
+            if layer["fired"] is not None and 0 <= step - number - 1 < self.job["steps"]:
+                fire = set(layer["fired"][sample][step - number - 1])
+                ends = [-NEVER if neuron in fire else NEVER for neuron in range(len(neurons))]
+                self._set(neurons, ends, [0] * len(neurons))
+            elif step == number + 1:
                 self._set(neurons, layer["threshold"], layer["bias"])
             if step == number + 1 + self.job["steps"]:
                 self._silence(neurons)
@@ -165,7 +170,7 @@ def main(job, found):
     networks = []
     for described in json.loads(Path(job).read_text())["networks"]:
         network = Network(sanafe, described)
-        networks.append([network.run(sample) for sample in described["samples"]])
+        networks.append([network.run(number) for number in range(len(described["samples"]))])
     Path(found).write_text(json.dumps({"version": version("sanafe"), "networks": networks}))
 
 
