@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 @titled(
     "Inspection",
     option("--samples", type=COUNT,
-           help="Also count saturated states on N test samples; --suggest tries on so many, else 1000."),
+           help="Also count saturated states on N test samples, and price an inference; --suggest tries "
+           "on so many, else 1000."),
     chip_option,
     option("--suggest", is_flag=True,
            help="Try what would mend broken limits or save a core, on test samples, and say what it costs."),
@@ -57,6 +58,8 @@ def inspect_command(
     stock NetX file, is inspected too, but for --samples: it carries no data. Of a file that import wrote it
     shows layers, neurons, notes and origin.
     """
+    from dataclasses import asdict
+
     from sast_deploy import api
     from sast_deploy.base.files import input_digest, write_text
     from sast_deploy.base.outputs import check_output, with_origin
@@ -64,6 +67,7 @@ def inspect_command(
     from sast_deploy.netx.export import FRAMES
     from sast_deploy.netx.program_group import EXPECTED
     from sast_deploy.reports.inspection import INSPECTION, inspection_origin
+    from sast_deploy.show.costs import cost_lines
     from sast_deploy.show.inspection import print_inspection
     from sast_deploy.show.suggestions import print_suggestions
     from sast_deploy.studies.suggestions import TRIED, suggest as suggestions
@@ -87,16 +91,22 @@ def inspect_command(
         made[FRAMES] = inputs.facts["frame_digest"]
         check()
     found = api.inspect(loaded, inputs, chip=chip)
+    cost = None if inputs is None else api.cost(loaded, inputs, chip=chip)
     out = console()
     if output is not None:
         write_text(output, with_origin(found.to_json(), made))
         out.print(f"wrote {output}")
     print_inspection(found, out)
+    if cost is not None:
+        out.print("", *cost_lines(cost))
     tried = None
     if suggest:
         tried = suggestions(loaded, inputs, data=data, samples=samples or TRIED, chip=chip)
         print_suggestions(tried, out)
-    answer({**found.to_dict(), "suggestions": None if tried is None else tried.to_dict()})
+    answer({
+        **found.to_dict(), "cost": None if cost is None else asdict(cost.brief()),
+        "suggestions": None if tried is None else tried.to_dict(),
+    })  # fmt: skip
     return Exit.CHECK_FAILED if fail_on_limits and not found.fits else Exit.OK
 
 

@@ -30,7 +30,8 @@ def importance(program: Program, index: int, rates: npt.NDArray[np.float64]) -> 
         importance_n = ||W_n||_2 std(s_n)
 
     as in training's pruning, the standard deviation of a spike of rate p being sqrt(p (1 - p)); W_n the
-    weights by which n reaches the next layer. rates (channels,): mean spikes per neuron and step.
+    weights by which n reaches the next layer. rates (channels,): mean spikes per neuron and step. Raises as
+    `without`.
     """
     behind = _next(program, index)
     weight = _by_channel(program, index, program.layers[behind].weight.astype(np.float64))  # type: ignore[union-attr]
@@ -82,8 +83,6 @@ def _fed_by(
     """The layer behind, without the removed inputs, their mean in its bias."""
     layer = program.layers[behind]
     assert isinstance(layer, Dense | Conv2d | Readout)
-    if isinstance(layer, Conv2d) and layer.groups != 1:
-        raise ValueError("the layer behind is a convolution in groups")
     grouped = _by_channel(program, index, layer.weight)
     weight = grouped[:, kept].reshape(len(layer.weight), -1, *layer.weight.shape[2:])
     bias = _shifted(program, index, behind, removed, rates)
@@ -112,5 +111,7 @@ def _gain(layer: Any) -> float:
 
 
 def _by_channel(program: Program, index: int, weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Weights (out, channels of layer `index`, the rest)."""
+    """Weights (out, channels of layer `index`, the rest). Raises ValueError."""
+    if getattr(program.layers[_next(program, index)], "groups", 1) != 1:
+        raise ValueError("the layer behind is a convolution in groups")
     return weight.reshape(len(weight), program.shapes()[index + 1][0], -1)

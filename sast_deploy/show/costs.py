@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from sast_deploy.base.text import counted, percent, quantity
 from sast_deploy.proofs.chips import INPUT_AXONS, NEURONS, OUTPUT_AXONS, SYNAPSE_BITS, SYNAPSES
 from sast_deploy.proofs.mapping import LayerMapping, Mapping
@@ -186,8 +184,12 @@ def busiest_table(cost: Cost) -> Table:
     return Table("the busiest cores decide how long a step takes", columns, tuple(rows), left=2)
 
 
-def short_lines(cost: Cost) -> Iterator[Line]:
-    """Energy, time and cores, a line each, for reports of a run."""
-    for name, text in summary(cost).items():
-        if name in ("cores", "energy", "latency"):
-            yield Line(f"{name}: {text}")
+def cost_lines(cost: Cost) -> list[Facts | Line]:
+    """Cores, energy and time, for reports of a run."""
+    every = summary(cost)
+    samples = counted(cost.samples, "sample")
+    found: dict[str, str] = {name: every[name] for name in ("cores", "energy", "latency") if name in every}
+    if cost.energy is not None:
+        found["energy"] += f", mean of {samples}"
+    notes = [Line(f"note: {note}") for note in cost.notes if cost.energy is None]
+    return [Facts(found), *notes]
