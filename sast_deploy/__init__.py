@@ -88,8 +88,10 @@ if TYPE_CHECKING:
     from sast_deploy.reports.comparing import NetComparison as NetComparison
     from sast_deploy.reports.costs.cost import Cost as Cost
     from sast_deploy.reports.run import Report as Report
+    from sast_deploy.reports.suggestions import Suggestion as Suggestion, Suggestions as Suggestions
     from sast_deploy.reports.tracing import SampleTrace as SampleTrace
     from sast_deploy.studies.dossier.report import Page as Page, report as report
+    from sast_deploy.studies.suggestions import suggest as suggest
     from sast_deploy.training.checkpoint import Checkpoint as Checkpoint, load_checkpoint as load_checkpoint
     from sast_deploy.training.evaluate import evaluate as evaluate
     from sast_deploy.training.network.network import NetworkSpec as NetworkSpec, network_spec as network_spec
@@ -127,8 +129,10 @@ _NAMES = {
     "reports.comparing": ("NetComparison",),
     "reports.costs.cost": ("Cost",),
     "reports.run": ("Report",),
+    "reports.suggestions": ("Suggestion", "Suggestions"),
     "reports.tracing": ("SampleTrace",),
     "studies.dossier.report": ("Page", "report"),
+    "studies.suggestions": ("suggest",),
     "training.checkpoint": ("Checkpoint", "load_checkpoint"),
     "training.evaluate": ("evaluate",),
     "training.network.network": ("NetworkSpec", "network_spec"),

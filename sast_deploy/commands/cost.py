@@ -12,7 +12,7 @@ from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import command
 from sast_deploy.commands.completing import NET
 from sast_deploy.commands.options import COUNT, PATH, console, option, refuse_ignored, titled
-from sast_deploy.commands.shared import DATA_OPTIONS, chip_option, data_options
+from sast_deploy.commands.shared import DATA_OPTIONS, chip_option, data_options, table_option
 
 if TYPE_CHECKING:
     from sast_deploy.data.request import DataRequest
@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 @titled(
     "Cost",
     chip_option,
-    option("--table", metavar="NAME",
-           help="Prices of energy and time: sana-fe-loihi (the default), davies2018, horowitz-45nm, "
-           "horowitz-45nm-fp32, or the path of a .toml of yours; for Loihi 2 nothing is published."),
+    table_option,
     option("--samples", type=COUNT, default=100, show_default=True, help="Test samples, evenly spread."),
     option("--input", "input_path", type=PATH, metavar="NPY", help="Frames of your own, not the test split."),
 )  # fmt: skip

@@ -23,12 +23,17 @@ if TYPE_CHECKING:
     "sast-deploy inspect netx_exports/sast-loihi-int8.net",
     "sast-deploy inspect netx_exports/sast-loihi-int8.net --samples 100 -o facts.json",
     "sast-deploy inspect netx_exports/sast-loihi-stock.net --fail-on-limits",
+    "sast-deploy inspect netx_exports/sast-loihi-int4.net --chip loihi1 --suggest",
 )
 @click.argument("net", type=INSPECTED)
 @titled(
     "Inspection",
-    option("--samples", type=COUNT, help="Also count saturated states on N test samples."),
+    option("--samples", type=COUNT,
+           help="Also count saturated states on N test samples, and price an inference; --suggest tries "
+           "on so many, else 1000."),
     chip_option,
+    option("--suggest", is_flag=True,
+           help="Try what would mend broken limits or save a core, on test samples, and say what it costs."),
     option("--fail-on-limits", is_flag=True, help="Exit code 1 where a limit of the chip is broken."),
 )
 @titled(
@@ -41,6 +46,7 @@ def inspect_command(
     net: Path,
     samples: int | None,
     chip: str,
+    suggest: bool,
     fail_on_limits: bool,
     output: Path | None,
     overwrite: bool,
@@ -52,6 +58,8 @@ def inspect_command(
     stock NetX file, is inspected too, but for --samples: it carries no data. Of a file that import wrote it
     shows layers, neurons, notes and origin.
     """
+    from dataclasses import asdict
+
     from sast_deploy import api
     from sast_deploy.base.files import input_digest, write_text
     from sast_deploy.base.outputs import check_output, with_origin
@@ -59,9 +67,12 @@ def inspect_command(
     from sast_deploy.netx.export import FRAMES
     from sast_deploy.netx.program_group import EXPECTED
     from sast_deploy.reports.inspection import INSPECTION, inspection_origin
+    from sast_deploy.show.costs import cost_lines
     from sast_deploy.show.inspection import print_inspection
+    from sast_deploy.show.suggestions import print_suggestions
+    from sast_deploy.studies.suggestions import TRIED, suggest as suggestions
 
-    if samples is None:
+    if samples is None and not suggest:
         refuse_ignored(DATA_OPTIONS, "without --samples: no data are looked at", "add --samples N")
     if identify(net, EXPECTED) == FLOAT:  # what is wrong with the file comes first
         return _imported(net)
@@ -80,12 +91,22 @@ def inspect_command(
         made[FRAMES] = inputs.facts["frame_digest"]
         check()
     found = api.inspect(loaded, inputs, chip=chip)
+    cost = None if inputs is None else api.cost(loaded, inputs, chip=chip)
     out = console()
     if output is not None:
         write_text(output, with_origin(found.to_json(), made))
         out.print(f"wrote {output}")
     print_inspection(found, out)
-    answer(found.to_dict())
+    if cost is not None:
+        out.print("", *cost_lines(cost))
+    tried = None
+    if suggest:
+        tried = suggestions(loaded, inputs, data=data, samples=samples or TRIED, chip=chip)
+        print_suggestions(tried, out)
+    answer({
+        **found.to_dict(), "cost": None if cost is None else asdict(cost.brief()),
+        "suggestions": None if tried is None else tried.to_dict(),
+    })  # fmt: skip
     return Exit.CHECK_FAILED if fail_on_limits and not found.fits else Exit.OK
 
 
@@ -96,7 +117,7 @@ def _imported(path: Path) -> int:
     from sast_deploy.exchange.summary import float_layers
     from sast_deploy.show.imported import imported_summary, print_imported
 
-    integers = ("samples", "chip", "fail_on_limits", "output", "overwrite")
+    integers = ("samples", "chip", "suggest", "fail_on_limits", "output", "overwrite")
     refuse_ignored(integers, "is for integers, and an imported network has none", f"compile {path} first")
     found = load_network(path)
     print_imported(found, path, console())

@@ -53,6 +53,8 @@ class Wanted:
     data: DataRequest
     lava: LavaOptions
     report: Path | None
+    chip: str
+    table: str | None
     overwrite: bool
     input_path: Path | None
     labels_path: Path | None

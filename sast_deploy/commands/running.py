@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from sast_deploy.data.request import recorded_data
 from sast_deploy.engines.stockrun import write_npz
 from sast_deploy.netx.export import FRAMES
 from sast_deploy.netx.foreign.frames import load_array
+from sast_deploy.reports.costs.cost import chosen_table
 from sast_deploy.reports.inputs import Inputs
 from sast_deploy.reports.run import REPORT, simulate_run
+from sast_deploy.show.costs import cost_lines
 from sast_deploy.show.report import print_report
 
 
@@ -30,6 +33,7 @@ def simulate_ours(path: Path, wanted: Wanted) -> int:
         refuse_ignored(("labels_path", "traces", "output"), "without --input", "add --input FRAMES.npy")
     else:
         refuse_ignored(DATA_OPTIONS, "with --input: your own frames are run")
+    chosen_table(wanted.table, wanted.chip)
     net = api.load(path)
     inputs = None if wanted.input_path is None else _inputs(net, wanted)  # their own faults come first
     report, spikes, made = _outputs(path, net, wanted, inputs)
@@ -48,12 +52,14 @@ def simulate_ours(path: Path, wanted: Wanted) -> int:
         net, inputs, engine=wanted.engine, check=wanted.check, trace=wanted.traces, lava=wanted.lava
     )
     print_report(run.report, out)
-    write_text(report, with_origin(run.report.to_json(), made))
+    cost = api.cost(net, inputs, chip=wanted.chip, table=wanted.table)
+    out.print("", *cost_lines(cost))
+    told = {**run.report.to_dict(), "cost": asdict(cost.brief())}
+    write_text(report, with_origin(json.dumps(told, indent=2) + "\n", made))
     if spikes is not None:
         write_npz(spikes, {**_arrays(run), ORIGIN_MEMBER: json_array(made)})
     out.print(*(f"wrote {each}" for each in (report, spikes) if each is not None))
-    answer({"kind": "ours", **run.report.to_dict(), "report": report, "spikes": spikes,
-            "predictions": run.predictions})  # fmt: skip
+    answer({"kind": "ours", **told, "report": report, "spikes": spikes, "predictions": run.predictions})
     return Exit.CHECK_FAILED if run.report.run.difference else Exit.OK
 
 

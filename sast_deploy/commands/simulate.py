@@ -18,9 +18,11 @@ from sast_deploy.commands.shared import (
     LAVA_OPTIONS,
     STALL,
     TIMEOUT,
+    chip_option,
     data_options,
     lava_options,
     overwrite_option,
+    table_option,
 )
 from sast_deploy.engines import ENGINE_NAMES
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from sast_deploy.data.request import DataRequest
     from sast_deploy.engines.registry import LavaOptions
 
-OF_OUR_FILES = (*DATA_OPTIONS, "samples", "check", "report", "labels_path")
+OF_OUR_FILES = (*DATA_OPTIONS, "samples", "check", "report", "labels_path", "chip", "table")
 
 
 def _samples(_context: click.Context, _parameter: click.Parameter, text: str) -> int | None:
@@ -59,6 +61,7 @@ def _samples(_context: click.Context, _parameter: click.Parameter, text: str) ->
 @data_options(None)
 @own_frames
 @lava_options(BATCH, STALL, TIMEOUT)
+@titled("Cost", chip_option, table_option)
 @titled("Output", option("--report", type=OUTPUT, help="Default: runs/<net name>/report.json; with --input "
                        "runs/<net name>/<input name>/report.json"))
 @overwrite_option("a report or spikes")
@@ -71,10 +74,13 @@ def simulate_command(
     own: dict[str, Any],
     lava: LavaOptions,
     report: Path | None,
+    chip: str,
+    table: str | None,
     overwrite: bool,
 ) -> int:
     """Run NET (default: the newest export) on the test split of its own data set, or on --input, and report.
 
+    Its last lines price an inference, on up to 100 of the samples, as `sast-deploy cost` does in full.
     Exit code 1 if the reference disagrees on any spike count or logit. A NET of somebody else's, a stock
     NetX file, runs on the array --input, with the results that stock Lava gives.
     """
@@ -95,7 +101,7 @@ def simulate_command(
         refuse_ignored(
             LAVA_OPTIONS, f"is Lava's, and this runs on {engine}", "leave it out, or --backend lava"
         )
-    wanted = Wanted(samples, check, engine, data, lava, report, overwrite, **own)
+    wanted = Wanted(samples, check, engine, data, lava, report, chip, table, overwrite, **own)
     if stock:
         simulate_stock(path, wanted)
         return 0

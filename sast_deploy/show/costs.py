@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from sast_deploy.base.text import counted, percent, quantity
 from sast_deploy.proofs.chips import INPUT_AXONS, NEURONS, OUTPUT_AXONS, SYNAPSE_BITS, SYNAPSES
 from sast_deploy.proofs.mapping import LayerMapping, Mapping
@@ -118,13 +116,13 @@ def work_table(cost: Cost) -> Table:
     for load, layer in zip(cost.loads, cost.operations, strict=True):
         numbers = (load.received, layer.synops, layer.effective, load.spikes, load.sent)
         rows.append((load.name, f"{load.neurons:,}", *(f"{number:,.1f}" for number in numbers)))
-    numbers = [
+    sums = [
         sum(load.received for load in cost.loads), cost.synops,
         sum(layer.effective for layer in cost.operations),
         sum(load.spikes for load in cost.loads), sum(load.sent for load in cost.loads),
     ]  # fmt: skip
     neurons = sum(load.neurons for load in cost.loads)
-    rows.append(("total", f"{neurons:,}", *(f"{number:,.1f}" for number in numbers)))
+    rows.append(("total", f"{neurons:,}", *(f"{number:,.1f}" for number in sums)))
     columns = ("layer", "neurons", "messages in", "SynOps", "of nonzero weights", "spikes", "messages out")
     return Table("work of an inference, means over samples", columns, tuple(rows), left=1)
 
@@ -188,8 +186,12 @@ def busiest_table(cost: Cost) -> Table:
     return Table("the busiest cores decide how long a step takes", columns, tuple(rows), left=2)
 
 
-def short_lines(cost: Cost) -> Iterator[Line]:
-    """Energy, time and cores, a line each, for reports of a run."""
-    for name, text in summary(cost).items():
-        if name in ("cores", "energy", "latency"):
-            yield Line(f"{name}: {text}")
+def cost_lines(cost: Cost) -> list[Facts | Line]:
+    """Cores, energy and time, for reports of a run."""
+    every = summary(cost)
+    samples = counted(cost.samples, "sample")
+    found: dict[str, str] = {name: every[name] for name in ("cores", "energy", "latency") if name in every}
+    if cost.energy is not None:
+        found["energy"] += f", mean of {samples}"
+    notes = [Line(f"note: {note}") for note in cost.notes if cost.energy is None]
+    return [Facts(found), *notes]

@@ -1,4 +1,4 @@
-"""Costs of a run: every count derived a second way, totals from their terms, wrong tables refused in words."""
+"""Costs of a run: every count derived a second way, totals from their terms, wrong tables refused."""
 
 from __future__ import annotations
 

@@ -58,6 +58,26 @@ class Busiest:
     most: int
 
 
+@dataclass(frozen=True)
+class CostBrief:
+    """An inference's cost in a few figures.
+
+    chip, cores: of the mapping. cores_suffice: whether one chip has so many, and room on each. samples: that
+    the means are of. table, grade: of the prices; None where none is published. energy_joules: a sample's
+    mean. latency_median_seconds, latency_worst_seconds: over samples.
+    """
+
+    chip: str
+    cores: int
+    cores_suffice: bool
+    samples: int
+    table: str | None
+    grade: str | None
+    energy_joules: float | None
+    latency_median_seconds: float | None
+    latency_worst_seconds: float | None
+
+
 @dataclass(frozen=True, eq=False)
 class Cost:
     """An inference's cost, means over `samples`.
@@ -93,6 +113,18 @@ class Cost:
     def synops(self) -> float:
         """Synaptic operations per sample, all layers and steps."""
         return sum(layer.synops for layer in self.operations)
+
+    def brief(self) -> CostBrief:
+        """The figures that stand in the report of a run."""
+        energy, latency = self.energy, self.latency
+        return CostBrief(
+            chip=self.chip.name, cores=self.mapping.cores, cores_suffice=self.mapping.fits_chip,
+            samples=self.samples, table=None if energy is None else energy.table,
+            grade=None if energy is None else energy.grade,
+            energy_joules=None if energy is None else energy.joules,
+            latency_median_seconds=None if latency is None else latency.median,
+            latency_worst_seconds=None if latency is None else latency.worst,
+        )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""

@@ -15,6 +15,9 @@ KINDS = {
 }  # fmt: skip
 
 
+REFERENCE = "reference"
+
+
 @dataclass(frozen=True)
 class Fact:
     """One figure of the verdict. good: None where it is neither."""
@@ -45,8 +48,9 @@ def verdict_of(network: NetworkFacts) -> Verdict:
     else:
         title = f"Fits {chip}" if fits else f"Does not fit {chip} as it is"
     held = f"It takes {cores}" if fits else f"{network.reasons[0]}. Otherwise it would take {cores}"
-    engines = list(dict.fromkeys(check.engine for check in network.checks))
-    same = f"bit-accurate on {_listed(engines)}" if exact else "not bit-accurate"
+    engines = [each for each in dict.fromkeys(check.engine for check in network.checks) if each != REFERENCE]
+    given = f"{_listed(engines)} give every value of the reference" if engines else "the reference alone ran"
+    same = given if exact else "not bit-accurate"
     share = network.accuracy
     right = "of unknown accuracy" if share is None else f"{percent(share.value)} right"
     return Verdict(
