@@ -193,6 +193,7 @@ class NetworkFacts:
     source: str
     profile: str
     weight_bits: int
+    steps: int
     kind: str
     data: str
     samples: int
@@ -269,7 +270,7 @@ class NetworkFacts:
         """Plain values, without pixels, membranes and histograms."""
         return {
             "name": self.name, "source": self.source, "profile": self.profile,
-            "weight_bits": self.weight_bits, "kind": self.kind, "data": self.data, "samples": self.samples,
+            "weight_bits": self.weight_bits, "steps": self.steps, "kind": self.kind, "data": self.data, "samples": self.samples,
             "accuracy": _accuracy(self.accuracy), "gap": self.gap, "bit_accurate": self.bit_accurate,
             "chip": self.inspection.mapping.chip.name, "fits": self.fits, "reasons": self.reasons,
             "cores": self.cores, "synops": self.synops, "packed_bytes": self.packed_bytes,

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from sast_deploy.base.text import pictured
 from sast_deploy.reports.costs.latency import Latency
+from sast_deploy.reports.accuracy import Accuracy
 from sast_deploy.reports.dossier import (
     INTEGERS,
     TRAINED,
@@ -18,10 +19,11 @@ from sast_deploy.reports.dossier import (
     Histogram,
     LayerMargins,
     LayerWeights,
+    NetworkFacts,
     Rung,
 )
 from sast_deploy.reports.tracing import LayerTrace, SampleTrace
-from sast_deploy.show.page.svg import ACCENT, HEIGHT, INK, LINE, MUTED, ON_RGB, event_pixels, svg
+from sast_deploy.show.page.svg import ACCENT, HEIGHT, INK, LINE, MUTED, ON_RGB, PAPER, event_pixels, svg
 from sast_deploy.show.trace import liveliest
 
 WORDS = {INTEGERS: "integers", TRAINED: "as trained"}
@@ -30,6 +32,7 @@ ROWS = 160  # of a raster; neurons beyond so many share one
 FRAMES = 10  # pictures of a film; steps beyond so many share one
 CLASSES = 4  # whose logits are drawn in full, the largest
 SPAN = 12.0  # points of accuracy that a curve's axis shows at least: noise must not look like a fall
+NEAR, FAR = 8.0, 6.0  # points below the best, times the middle cost: what is further stands at the edge
 LETTERS = 24  # of a name in a figure
 
 
@@ -304,24 +307,64 @@ def _over_time(axes: Sequence[Any], trace: SampleTrace) -> None:
 # ---- several networks ---------------------------------------------------------
 
 
-def front(name: str, axis_of: Axis, names: Sequence[str], accuracies: Sequence[float]) -> str:
-    """Accuracy over what it costs; the front is drawn, and what is on it has the accent."""
+def front(name: str, axis_of: Axis, networks: Sequence[NetworkFacts]) -> str:
+    """Accuracy with its interval over what it costs, networks by their numbers; filled: on the front.
+
+    Networks far from all others stand at the edge, as a triangle that points to where they are.
+    """
+    judged = [
+        (number, value, each.accuracy)
+        for number, (value, each) in enumerate(zip(axis_of.values, networks, strict=True), 1)
+        if each.accuracy is not None
+    ]
+    on = {take.network for take in axis_of.front}
 
     def draw(figure: Any) -> None:
         axis = figure.subplots()
-        places = sorted(zip(axis_of.values, accuracies, names, strict=True))
-        stairs = [(x, y) for x, y, each in places if each in axis_of.front]
-        if stairs:
-            axis.step(*zip(*stairs, strict=True), where="post", color=ACCENT, lw=1.1, alpha=0.7)
-        for x, y, each in places:
-            on = each in axis_of.front
-            axis.plot([x], [y], "o", ms=6, color=ACCENT if on else MUTED, mfc=ACCENT if on else "none")
-            axis.annotate(pictured(each, LETTERS), (x, y), (6, -9), textcoords="offset points", fontsize=8,
-                          color=INK if on else MUTED)  # fmt: skip
-        axis.margins(x=0.28, y=0.2)
-        axis.ticklabel_format(useOffset=False)
+        right, low = _frame(axis, [(value, share) for _, value, share in judged])
+        stairs = sorted((value, 100 * share.value) for number, value, share in judged
+                        if networks[number - 1].name in on)  # fmt: skip
+        axis.plot(*_stairs_of(stairs, right), color=ACCENT, lw=1.1, alpha=0.7, zorder=1)
+        for number, value, share in judged:
+            filled = networks[number - 1].name in on
+            shade, height = ACCENT if filled else MUTED, 100 * share.value
+            x, y = min(value, right), max(height, low)
+            marker = "o" if (x, y) == (value, height) else ">" if x < value else "v"
+            if marker == "o":
+                axis.plot([x, x], [100 * end for end in share.interval], color=shade, lw=0.7, alpha=0.6, zorder=2)
+            axis.plot([x], [y], marker, ms=11 if marker == "o" else 7, color=shade, mfc=shade, clip_on=False, zorder=3)
+            inside = {"color": PAPER} if marker == "o" else {"color": shade, "xytext": (-11, 0)}
+            axis.annotate(f"{number}", (x, y), textcoords="offset points", ha="center", va="center",
+                          fontsize=7.5, zorder=4, **{"xytext": (0, 0), **inside})  # fmt: skip
         axis.grid(axis="y")
-        axis.set_xlabel(f"{axis_of.name}, {axis_of.unit}" if axis_of.unit else axis_of.name)
+        axis.set_xlabel(f"{axis_of.name}, {axis_of.unit}")
         axis.set_ylabel("accuracy in %")
 
     return svg(name, f"Accuracy against {axis_of.name}", draw)
+
+
+def _frame(axis: Any, judged: Sequence[tuple[float, Accuracy]]) -> tuple[float, float]:
+    """Limits around the networks that are near the best; the right and the lower end of what is within."""
+    best = max((share.value for _, share in judged), default=0.0)
+    near = [(value, share) for value, share in judged if 100 * (best - share.value) <= NEAR] or list(judged)
+    middle = float(np.median([value for value, _ in near])) if near else 1.0
+    near = [(value, share) for value, share in near if value <= FAR * middle] or near
+    values = [value for value, _ in near] or [0.0, 1.0]
+    low, high = min(values), max(values)
+    room = 0.12 * (high - low) or 0.1 * high or 1.0
+    ends = [100 * end for _, share in near for end in share.interval] or [0.0, 100.0]
+    below = len(near) < len(judged)
+    floor = min(ends) - (0.1 if below else 0.03) * (max(ends) - min(ends))
+    axis.set_xlim(low - room, high + (2 if below else 1) * room)
+    axis.set_ylim(floor, min(100.5, max(ends) + 0.3))
+    return high + 1.4 * room, floor + 0.06 * (max(ends) - floor)
+
+
+def _stairs_of(points: Sequence[tuple[float, float]], right: float) -> tuple[list[float], list[float]]:
+    """The line under which nothing is better, from the cheapest to the right end."""
+    if not points:
+        return [], []
+    xs, ys = [points[0][0]], [points[0][1]]
+    for x, y in points[1:]:
+        xs, ys = [*xs, x, x], [*ys, ys[-1], y]
+    return [*xs, max(right, xs[-1])], [*ys, ys[-1]]

@@ -20,7 +20,7 @@ from sast_deploy.reports.tracing import SampleTrace
 from sast_deploy.show.costs import doing, split_of, waits_for
 from sast_deploy.show.page import figures
 from sast_deploy.show.page.svg import event_pixels, picture
-from sast_deploy.show.page.verdict import KINDS, Verdict, minus, size, verdict_of
+from sast_deploy.show.page.verdict import KINDS, Verdict, minus, points, size, verdict_of
 from sast_deploy.show.trace import decided
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ FILTERS: dict[str, Callable[..., str]] = {
     "figure": _figure, "split": split_of,
     "number": lambda value: minus(f"{value:,}"),
     "whole": lambda value: minus(f"{value:,.0f}"),
-    "points": lambda share: minus(f"{-100 * share + 0.0:+.2f}"),
+    "points": points,
     "p": lambda value: "< 0.001" if value < 0.001 else f"{value:.2g}",
     "shape": lambda shape: " × ".join(f"{each:,}" for each in shape),
 }  # fmt: skip
@@ -191,7 +191,5 @@ def _limits(checks: Sequence[LimitCheck]) -> Limits:
 def _fronts(dossier: Dossier) -> Iterator[Markup]:
     if dossier.choice is None:
         return
-    names = [each.name for each in dossier.networks]
-    shares = [100 * each.accuracy.value if each.accuracy else 0.0 for each in dossier.networks]
     for number, axis in enumerate(dossier.choice.axes):
-        yield _safe(figures.front(f"front{number}", axis, names, shares))
+        yield _safe(figures.front(f"front{number}", axis, dossier.networks))

@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 WIDTH, HEIGHT = 4.4, 2.7  # inches of a panel; the page scales it to its column
-INK, ACCENT, MUTED, LINE = "#000000", "#0b5fa5", "#787878", "#d6d6d6"
+INK, ACCENT, MUTED, LINE, PAPER = "#000000", "#0b5fa5", "#787878", "#d6d6d6", "#fefefe"
 # What stands for a colour while matplotlib draws, and what the page has in its place.
-_INSTEAD = {INK: "currentColor", ACCENT: "var(--accent)", MUTED: "var(--muted)", LINE: "var(--line)"}
+_INSTEAD = {INK: "currentColor", ACCENT: "var(--accent)", MUTED: "var(--muted)", LINE: "var(--line)",
+            PAPER: "var(--paper)"}  # fmt: skip
 # Of pictures in pixels, which cannot follow the page: middle tones that stand out on light and on dark.
 ON_RGB, OFF_RGB = (0x2F, 0x7F, 0xD6), (0xD9, 0x82, 0x2B)
 _STYLE: dict[Any, Any] = {

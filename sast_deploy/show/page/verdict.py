@@ -68,8 +68,7 @@ def _facts(network: NetworkFacts) -> Iterator[Fact]:
     if gap is None or of is None:
         yield Fact("Against float", "–", below="the float network is not known")
     else:
-        moved = minus(f"{-100 * gap + 0.0:+.2f}") if round(100 * gap, 2) else "±0.00"
-        yield Fact("Against float", moved, "points", f"float, hard spikes: {percent(of.value)}")
+        yield Fact("Against float", points(gap), "points", f"float, hard spikes: {percent(of.value)}")
     values, exact = sum(check.values for check in network.checks), network.bit_accurate
     yield Fact("Bit-accurate", "yes" if exact else "no", "", f"{values:,} values compared", exact)
     cores = f"{counted(network.cores, 'core')} of {network.inspection.mapping.chip.cores}"
@@ -94,6 +93,11 @@ def _costs(network: NetworkFacts) -> Iterator[Fact]:
 def size(number: int) -> str:
     """A number of bytes."""
     return f"{number / 1024:,.1f} KiB" if number >= 1024 else f"{number} B"
+
+
+def points(gap: float) -> str:
+    """What a gap to the float network took off, in points of 100, with its sign."""
+    return minus(f"{-100 * gap:+.2f}") if round(100 * gap, 2) else "±0.00"
 
 
 def minus(text: str) -> str:

@@ -10,6 +10,7 @@ from sast_deploy.base.text import percent
 from sast_deploy.reports.accuracy import mcnemar
 from sast_deploy.reports.dossier import Axis, Choice, NetworkFacts, Take
 
+OPERATIONS = "operations"
 ALIKE = 0.05  # p from which on two accuracies cannot be told apart
 
 Value = Callable[[NetworkFacts], float]
@@ -26,13 +27,20 @@ def choose(networks: Sequence[NetworkFacts]) -> Choice:
 
 
 def _axes(networks: Sequence[NetworkFacts]) -> Iterator[tuple[str, str, Value]]:
-    yield "operations", "thousand SynOps per inference", lambda each: each.synops / 1000
+    yield OPERATIONS, "thousand SynOps per inference", lambda each: each.synops / 1000
     if all(each.cost.energy is not None for each in networks):
-        yield "energy", "µJ per inference", lambda each: 1e6 * (each.cost.energy.joules if each.cost.energy else 0)
+        yield "energy", "µJ per inference", _microjoules
     if all(each.cost.latency is not None for each in networks):
-        yield "latency", "µs per inference", lambda each: 1e6 * (each.cost.latency.median if each.cost.latency else 0)
+        yield "latency", "µs per inference", _microseconds
     yield "memory", "KiB of parameters", lambda each: each.packed_bytes / 1024
-    yield "cores", f"cores of {networks[0].chip}", lambda each: float(each.cores)
+
+
+def _microjoules(network: NetworkFacts) -> float:
+    return 0.0 if network.cost.energy is None else 1e6 * network.cost.energy.joules
+
+
+def _microseconds(network: NetworkFacts) -> float:
+    return 0.0 if network.cost.latency is None else 1e6 * network.cost.latency.median
 
 
 def _axis(networks: Sequence[NetworkFacts], name: str, unit: str, value: Value) -> Axis:
@@ -68,7 +76,11 @@ def _samples(network: NetworkFacts) -> tuple[str, ...]:
 def _best(networks: Sequence[NetworkFacts]) -> NetworkFacts | None:
     """The most accurate, of several the one with the fewest operations."""
     judged = [each for each in networks if each.accuracy is not None]
-    return max(judged, key=lambda each: (each.accuracy.value if each.accuracy else 0.0, -each.synops), default=None)
+    return max(judged, key=lambda each: (_share(each), -each.synops), default=None)
+
+
+def _share(network: NetworkFacts) -> float:
+    return network.accuracy.value if network.accuracy else 0.0
 
 
 def _p(best: NetworkFacts | None, other: NetworkFacts) -> float | None:
@@ -89,11 +101,12 @@ def _advice(
     for axis in axes:
         if not alike:
             return
-        index = min(alike, key=lambda each: (axis.values[each], each))
+        index = min(alike, key=lambda each: (axis.values[each], -_share(networks[each]), each))
         least, most = axis.values[index], axis.values[networks.index(best)]
         if least < most:
-            saved = f"{100 * (1 - least / most):.0f} % less"
+            fewer = "fewer" if axis.name == OPERATIONS else "less"
+            saved = f"{100 * (1 - least / most):.0f} % {fewer} {axis.name}"
             yield (
-                f"For {axis.name}, {networks[index].name} takes {saved} ({least:,.4g} against {most:,.4g} "
-                f"{axis.unit}), and its accuracy cannot be told from that on these samples (p = {p[index]:.2g})."
+                f"{networks[index].name} needs {saved} ({least:,.4g} against {most:,.4g} {axis.unit}), and its "
+                f"accuracy cannot be told from the best on these samples (p = {p[index]:.2g})."
             )

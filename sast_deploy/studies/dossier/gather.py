@@ -150,6 +150,7 @@ def _facts(
     return {
         "name": net.program.name, "source": str(source.path or "a network in memory"),
         "profile": run.report.facts["profile"], "weight_bits": net.program.arithmetic.weight_bits,
+        "steps": net.program.steps,
         "kind": kind_of(told), "data": str(told["provenance"]), "samples": len(inputs.frames),
         "accuracy": run.accuracy, "classes": net.program.classes, "ladder": ladder, "checks": checks,
         "unseen": verification.unseen, "layers": layer_rows(net.program, run, inspection),
