@@ -1,0 +1,1 @@
+"""What a run costs on a chip: work, cores, energy, time."""
