@@ -89,14 +89,14 @@ class Case:
         return on_chip
 
     def weights(self, number):
-        """(out, in) of a layer in membrane LSBs, and (out, out) of its own spikes or None."""
+        """(out, in) of a layer, in membrane LSBs where held, and (out, out) of its own spikes or None."""
         layer, shape = self.program.layers[number], self.program.shapes()[number]
         synapses, inputs, columns = Synapses(layer, shape), int(np.prod(shape)), []
         for j in range(inputs):
             synapses.send([int(i == j) for i in range(inputs)], 0)
             columns.append(synapses.arrive(0))
         recurrent = getattr(layer, "recurrent", None)
-        scale = 1 << layer.weight_exp
+        scale = 1 << layer.weight_exp if self.held else 1
         return np.array(columns).T * scale, None if recurrent is None else recurrent * scale
 
     def _forced(self, record):
