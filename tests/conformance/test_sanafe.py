@@ -13,11 +13,19 @@ import pytest
 from sast_deploy.engines.reference import run_reference
 from sast_deploy.engines.vectorised import run_vectorised
 from sast_deploy.program.fixedpoint import Arithmetic, QFormat
-from sast_deploy.program.program import DECODINGS, Dense, Program, Readout, frozen_ints, per_neuron
+from sast_deploy.program.program import (
+    DECODINGS,
+    Conv2d,
+    Dense,
+    Program,
+    Readout,
+    frozen_ints,
+    per_neuron,
+)
 from sast_deploy.reports.costs.cost import cost_of
 from sast_deploy.reports.costs.placement import placed as placed_nodes
 from sast_deploy.reports.costs.tables import price_table
-from tests.programs import conv
+from tests.programs import conv, fc_program
 from tests.witness.cases import VARIABLE, Case, interpreter, run_sanafe
 from tests.witness.mesh import CORES
 
@@ -110,6 +118,14 @@ def spread_case(tiles):
     return Case(program, frames, [np.zeros(8, int), 4 * (np.arange(40) % tiles) + 1])
 
 
+def saturating_case(number):
+    """What SANA-FE's neurons do not compute: 8 bits that saturate, a threshold taken off after the leak."""
+    rng = np.random.default_rng(100 + number)
+    program = fc_program(rng, shape=(2, 6, 7), hidden=(40, 20), steps=8)
+    frames = (rng.random((2, 8, 2, 6, 7)) < 0.3).astype(np.uint8)
+    return Case(program, frames, placed(rng, program, False), held=False)
+
+
 def costed(program, samples=2):
     """A program where our mapping puts it, and its cost; the pixels on nodes in front of the cores."""
     rng = np.random.default_rng(11)
@@ -125,7 +141,7 @@ def costed(program, samples=2):
             part.block.of(at)[...] = place.node_of(first + number)
         cores.append(at.ravel())
         first += layer.cores
-    return Case(program, frames, cores), cost
+    return Case(program, frames, cores, held=False), cost
 
 
 def deployed(weight_bits):
@@ -162,8 +178,10 @@ def deployments(tmp_path_factory):
     cases = [costed(program) for program in programs]
     networks = []
     for case, _ in cases:
-        record = run_vectorised(case.program, case.frames, trace=True)
-        networks.append(case.replayed(record))
+        networks.append(case.network(run_vectorised(case.program, case.frames, trace=True)))
+        for layer, described in zip(case.program.layers, networks[-1]["layers"], strict=True):
+            if isinstance(layer, Conv2d):
+                described |= {"synapse": "loihi_conv_synapse", "pairs": "nonzero"}
     networks[-1]["timing"] = "detailed"
     results = run_sanafe(networks, tmp_path_factory.mktemp("deployed"))
     return [(cost, samples) for (_, cost), samples in zip(cases, results, strict=True)]
@@ -197,11 +215,12 @@ def test_its_detailed_time_waits_for_the_mesh_besides(deployments):
 def found(tmp_path_factory):
     """[(case, our record, what SANA-FE found for each sample)]: small ones, then two large."""
     small = [any_case(number) for number in range(PROGRAMS)] + [spread_case(tiles) for tiles in TILES]
+    small += [saturating_case(number) for number in range(2)]
     large = [large_case("simple", 3, 1, 1), large_case("detailed", 1, 1, 1)]
-    networks = [case.network() for case in small + large]
-    results = run_sanafe(networks, tmp_path_factory.mktemp("sanafe"))
     records = [run_reference(case.program, case.frames, trace=True) for case in small]
     records += [run_vectorised(case.program, case.frames, trace=True) for case in large]
+    networks = [case.network(record) for case, record in zip(small + large, records, strict=True)]
+    results = run_sanafe(networks, tmp_path_factory.mktemp("sanafe"))
     return list(zip(small + large, records, results, strict=True))
 
 
@@ -235,20 +254,25 @@ def after_reset(case, layer, trace):
     return trace.membrane - per_neuron(layer.vth, trace.membrane.shape[2]) * trace.spikes
 
 
+def held(found):
+    """Without the cases whose spikes are given."""
+    return [results for results in found if results[0].held]
+
+
 def test_membranes_are_ours(found):
-    for case, record, samples in found:
+    for case, record, samples in held(found):
         steps = case.frames.shape[1]
         for n, (_, layer) in enumerate(case.program.spiking()):
             theirs = [sample["potentials"][n][n + 1 : n + 1 + steps] for sample in samples]
             assert np.array_equal(after_reset(case, layer, record.traces[n]), theirs)
             assert np.abs(record.traces[n].membrane).max() < 1 << 22  # nothing saturates
-    assert min(trace.membrane.min() for _, record, _ in found for trace in record.traces) < -100
+    assert min(trace.membrane.min() for _, record, _ in held(found) for trace in record.traces) < -100
 
 
 def test_logits_are_ours(found):
     """Of the membrane potentials of a readout: neurons that never fire."""
     decoded = {"last": lambda m: m[:, -1], "max": lambda m: m.max(1), "mean": lambda m: m.sum(1)}
-    readouts = [results for results in found if isinstance(results[0].program.layers[-1], Readout)]
+    readouts = [results for results in held(found) if isinstance(results[0].program.layers[-1], Readout)]
     for case, record, samples in readouts:
         late, steps = len(case.program.layers), case.frames.shape[1]
         membranes = np.array([sample["potentials"][-1][late : late + steps] for sample in samples])

@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from sast_deploy.engines.reference import Synapses
-from sast_deploy.program.program import Conv2d, Program, Readout, per_neuron
+from sast_deploy.program.program import Program, Readout, per_neuron
 from tests.witness.mesh import CORES, Mesh
 
 RUNNER = Path(__file__).with_name("sanafe_runner.py")
 VARIABLE = "SAST_WITNESS_PYTHON"
 NEVER = 1 << 30  # the threshold of a readout
+SILENT = 1 << 28  # a threshold that only the runner's FORCED bias reaches
 
 
 def interpreter():
@@ -38,10 +39,11 @@ def run_sanafe(networks, folder):
 
 @dataclass(frozen=True)
 class Case:
-    """A program without saturation, on cores, with its input.
+    """A program on cores, and its input.
 
     frames: (samples, time, C, H, W) of 0 and 1. cores: (neurons,) of the inputs and of every layer, 4 * tile
-    + core. pairs, timing, synapse: see the runner.
+    + core. pairs, timing, synapse: see the runner. held: SANA-FE's neurons can compute it; else they are made
+    to fire as ours did.
     """
 
     program: Program
@@ -50,33 +52,20 @@ class Case:
     timing: str = "simple"
     pairs: str = "all"
     synapse: str = "loihi_dense_synapse"
+    held: bool = True
 
-    def network(self, traces=True):
-        """For the runner."""
+    def network(self, record):
+        """For the runner; record: of our own run, with traces."""
         inputs = self.frames.reshape(*self.frames.shape[:2], -1)
         return {
             "steps": len(inputs[0]),
             "timing": self.timing,
-            "traces": traces,
+            "traces": self.held,
+            "forced": None if self.held else self._forced(record),
             "inputs": _addresses(self.cores[0]),
             "layers": [self._layer(number) for number in range(len(self.program.layers))],
             "samples": [[np.flatnonzero(step).tolist() for step in sample] for sample in inputs],
         }
-
-    def replayed(self, record):
-        """For the runner, as a chip that fires the spikes of a record: programs whose rules it has not, too.
-
-        A layer's synapses have the price of their kind; a convolution's are those without zero weights.
-        """
-        network, spikes = self.network(traces=False), [trace.spikes for trace in record.traces]
-        silent = np.zeros((*self.frames.shape[:2], 0), np.uint8)
-        for layer, described, fired in zip(
-            self.program.layers, network["layers"], [*spikes, silent], strict=False
-        ):
-            described["fired"] = [[np.flatnonzero(step).tolist() for step in sample] for sample in fired]
-            if isinstance(layer, Conv2d):
-                described |= {"synapse": "loihi_conv_synapse", "pairs": "nonzero"}
-        return network
 
     def mesh(self):
         """For the closed forms."""
@@ -100,15 +89,22 @@ class Case:
         return on_chip
 
     def weights(self, number):
-        """(out, in) of a layer in membrane LSBs, and (out, out) of its own spikes or None."""
+        """(out, in) of a layer, in membrane LSBs where held, and (out, out) of its own spikes or None."""
         layer, shape = self.program.layers[number], self.program.shapes()[number]
         synapses, inputs, columns = Synapses(layer, shape), int(np.prod(shape)), []
         for j in range(inputs):
             synapses.send([int(i == j) for i in range(inputs)], 0)
             columns.append(synapses.arrive(0))
         recurrent = getattr(layer, "recurrent", None)
-        scale = 1 << layer.weight_exp
+        scale = 1 << layer.weight_exp if self.held else 1
         return np.array(columns).T * scale, None if recurrent is None else recurrent * scale
+
+    def _forced(self, record):
+        layers = [trace.spikes for trace in record.traces]
+        if isinstance(self.program.layers[-1], Readout):
+            layers.append(np.zeros((*self.frames.shape[:2], len(self.program.classes))))
+        samples = zip(*layers, strict=True)
+        return [[[np.flatnonzero(s).tolist() for s in layer] for layer in sample] for sample in samples]
 
     def _synapses(self, weight):
         return (np.ones_like(weight) if self.pairs == "all" else weight != 0).astype(int)
@@ -118,14 +114,15 @@ class Case:
         weight, recurrent = self.weights(number)
         vth = np.array([NEVER]) if isinstance(layer, Readout) else layer.vth - (rules.comparison == ">=")
         each = {"bias": layer.bias, "threshold": vth, "decay": layer.v_decay}
+        if not self.held:
+            each |= {"threshold": np.array([SILENT]), "decay": np.array([4096])}
         return {
             "weight": weight.tolist(),
             "recurrent": None if recurrent is None else recurrent.tolist(),
             "pairs": self.pairs,
             "synapse": self.synapse,
             "core": _addresses(cores),
-            "fired": None,
-            "reset": {"zero": "hard", "subtract": "soft"}[rules.reset],
+            "reset": "soft" if self.held and rules.reset == "subtract" else "hard",
             **{name: per_neuron(values, len(cores)).tolist() for name, values in each.items()},
         }
 

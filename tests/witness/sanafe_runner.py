@@ -6,12 +6,13 @@ of its own). Energies and times per operation, and the mesh, are those of the wh
 JOB.json: {"networks": [network, ...]} with, in each,
     steps: T, of every sample. timing: "simple" or "detailed". traces: whether potentials are asked for.
     inputs: [core, ...], one an input. layers: [layer, ...], the last one too a layer of LIF neurons.
-    samples: one list a sample, [step][..] = the inputs that spike.
+    samples: one list a sample, [step][..] = the inputs that spike. forced: null, or one list a sample,
+    [layer][step][..] = neurons that a bias far above the rest makes fire: what was computed elsewhere.
 with a core as [tile, core of the tile], and a layer of
     weight [neuron][input], and recurrent [neuron][neuron] of its own spikes of the step before, or null;
     pairs: "all" of them are synapses, or those of weights that are "nonzero". synapse: the name of the unit
     that has their price. bias, threshold (a neuron fires above it), decay (in 1/4096 a step) and core: one a
-    neuron. reset: "hard" or "soft". fired, or null: [sample][step] = the neurons that fire, whatever arrives.
+    neuron. reset: "hard" or "soft".
 Weights, biases and thresholds are integers; the unit of SANA-FE's fixed-point potential is 1/64.
 
 FOUND.json: {"version": .., "networks": [[sample, ...], ...]} with, in each sample and one value a step of
@@ -35,6 +36,7 @@ from pathlib import Path
 
 UNIT = 64  # of SANA-FE's potential
 NEVER = 1 << 30  # a threshold that nothing reaches
+FORCED = 1 << 29  # a bias that reaches any other threshold
 TILES = 32
 PARTS = ("synapse", "soma", "network", "dendrite", "total")
 
@@ -106,9 +108,8 @@ class Network:
                 weights = {"weight": [w / UNIT for _, _, w in synapses]}
                 group.connect_neurons_sparse(target, weights, [(j, i) for j, i, _ in synapses])
 
-    def run(self, number):
-        """FOUND.json's values of the sample of that number."""
-        sample = self.job["samples"][number]
+    def run(self, sample, forced):
+        """FOUND.json's values of one sample."""
         self.chip.reset()
         for neurons in self.neurons[1:]:
             self._silence(neurons)
@@ -118,23 +119,22 @@ class Network:
                 trains[j] += [0] * (t - len(trains[j])) + [1]
         for neuron, train in zip(self.neurons[0], trains, strict=True):
             neuron.set_attributes(model_attributes={"spikes": train})
-        steps = [self._step(number, step) for step in range(self.job["steps"] + len(self.layers))]
+        steps = [self._step(step, forced) for step in range(self.job["steps"] + len(self.layers))]
         found = {key: [step[key] for step in steps] for key in ("time", "messages", "hops")}
         found["energy"] = {part: [step["energy"][part] for step in steps] for part in PARTS}
         for key in ("spikes", "potentials"):
             found[key] = [list(layer) for layer in zip(*(step[key] for step in steps), strict=True)]
         return found
 
-    def _step(self, sample, step):
+    def _step(self, step, forced):
         for number, (layer, neurons) in enumerate(zip(self.layers, self.neurons[1:], strict=True)):
-            if layer["fired"] is not None and 0 <= step - number - 1 < self.job["steps"]:
-                fire = set(layer["fired"][sample][step - number - 1])
-                ends = [-NEVER if neuron in fire else NEVER for neuron in range(len(neurons))]
-                self._set(neurons, ends, [0] * len(neurons))
-            elif step == number + 1:
-                self._set(neurons, layer["threshold"], layer["bias"])
-            if step == number + 1 + self.job["steps"]:
+            t = step - number - 1
+            if t == self.job["steps"]:
                 self._silence(neurons)
+            elif t == 0 or (forced and 0 < t < self.job["steps"]):
+                fires = set(forced[number][t]) if forced else set()
+                biases = [FORCED if i in fires else bias for i, bias in enumerate(layer["bias"])]
+                self._set(neurons, layer["threshold"], biases)
         traces = {"spike_trace": True, "message_trace": True, "potential_trace": self.job["traces"]}
         found = self.chip.sim(1, timing_model=self.job["timing"], processing_threads=1, **traces)
         messages = [message for message in found["message_trace"][0] if not message["placeholder"]]
@@ -170,7 +170,9 @@ def main(job, found):
     networks = []
     for described in json.loads(Path(job).read_text())["networks"]:
         network = Network(sanafe, described)
-        networks.append([network.run(number) for number in range(len(described["samples"]))])
+        samples = described["samples"]
+        forced = described["forced"] or [None] * len(samples)
+        networks.append([network.run(*sample) for sample in zip(samples, forced, strict=True)])
     Path(found).write_text(json.dumps({"version": version("sanafe"), "networks": networks}))
 
 
