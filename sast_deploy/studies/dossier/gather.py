@@ -41,8 +41,10 @@ from sast_deploy.studies.dossier.robustness import (
     unclipped_of,
 )
 from sast_deploy.studies.dossier.sources import Source, Trained
+from sast_deploy.studies.suggestions import suggest
 from sast_deploy.training.checkpoint import to_float_network
 
+SUGGESTED = 500  # samples that changes are tried on, evenly spread
 COSTED = 100  # samples whose spikes are priced, evenly spread
 CHECKED = 20  # samples that every engine runs, at most, beside the known answers
 REFERENCE_WORK = 2e8  # multiplications that the reference, in Python integers, is asked for beside those
@@ -83,7 +85,7 @@ class _Subject:
 
 def gather(source: Source, wanted: Wanted) -> NetworkFacts:
     """Measure everything of one network. Raises as `sast.simulate`, `sast.compile`, `sast.verify`."""
-    with task(f"report on {source.name}", 8 if wanted.whole else 5) as under_way:
+    with task(f"report on {source.name}", 9 if wanted.whole else 5) as under_way:
         subject = _subject(source, wanted, under_way)
         _step(under_way, "running")
         run = api.simulate(subject.net, subject.inputs)
@@ -123,10 +125,11 @@ def _split_of(inputs: Inputs) -> FrameSplit | None:
     frames = inputs.frames
     if inputs.labels is None or (np.asarray(frames[:1]).dtype != np.uint8 and frames.max(initial=0) > 255):
         return None
+    held: Any = frames
     if isinstance(frames, np.ndarray) and frames.dtype != np.uint8:
-        frames = frames.astype(np.uint8)
+        held = frames.astype(np.uint8)
     ids = inputs.ids or tuple(f"{number}" for number in inputs.numbers)
-    return FrameSplit(frames, inputs.labels, ids, 0)
+    return FrameSplit(held, inputs.labels, ids, 0)
 
 
 def _facts(
@@ -186,8 +189,12 @@ def _looked_into(
 ) -> dict[str, Any]:
     """What one network alone is looked into for."""
     net, inputs, split = subject.net, subject.inputs, subject.split
-    _step(under_way, "samples step by step")
+    _step(under_way, "what would mend it")
     found: dict[str, Any] = {
+        "suggestions": suggest(net, inputs, samples=SUGGESTED, chip=wanted.chip),
+    }
+    _step(under_way, "samples step by step")
+    found |= {
         "traces": tuple(_traced(net, inputs, at) for at in chosen_traces(inputs, run, wanted.traced)),
         "weights": layer_weights(net.program, _float_network(subject.trained)),
     }

@@ -1,4 +1,4 @@
-"""What a dossier is asked of: a .net file, a trained network, a run's folder or the report of a simulation."""
+"""What a dossier is asked of: a .net file, a trained network, the folder of a run, a simulation's report."""
 
 from __future__ import annotations
 
