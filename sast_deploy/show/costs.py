@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sast_deploy.base.text import counted, percent, quantity
+from sast_deploy.base.text import counted, percent, percent_given, quantity
 from sast_deploy.proofs.chips import INPUT_AXONS, NEURONS, OUTPUT_AXONS, SYNAPSE_BITS, SYNAPSES
 from sast_deploy.proofs.mapping import LayerMapping, Mapping
 from sast_deploy.reports.costs.cost import Cost
@@ -100,7 +100,7 @@ def _least(mapping: Mapping) -> list[str]:
 
 def _need(layer: LayerMapping, name: str, limit: int) -> str:
     need = layer.worst(name)
-    return f"{need:,} ({100 * need / limit:.0f} %)"
+    return f"{need:,} ({percent_given(round(need / limit, 2))})"
 
 
 def _split(layer: LayerMapping) -> str:
