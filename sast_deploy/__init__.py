@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         classify as classify,
         compare as compare,
         compile as compile,
+        cost as cost,
         export as export,
         inputs as inputs,
         inspect as inspect,
@@ -85,8 +86,11 @@ if TYPE_CHECKING:
         Classifier as Classifier,
     )
     from sast_deploy.reports.comparing import NetComparison as NetComparison
+    from sast_deploy.reports.costs.cost import Cost as Cost
     from sast_deploy.reports.run import Report as Report
+    from sast_deploy.reports.suggestions import Suggestion as Suggestion, Suggestions as Suggestions
     from sast_deploy.reports.tracing import SampleTrace as SampleTrace
+    from sast_deploy.studies.suggestions import suggest as suggest
     from sast_deploy.training.checkpoint import Checkpoint as Checkpoint, load_checkpoint as load_checkpoint
     from sast_deploy.training.evaluate import evaluate as evaluate
     from sast_deploy.training.network.network import NetworkSpec as NetworkSpec, network_spec as network_spec
@@ -97,8 +101,8 @@ if TYPE_CHECKING:
 # The public names of each module; a test compares them with what type checkers see above.
 _NAMES = {
     "api": (
-        "Net", "Simulation", "classifier", "classify", "compare", "compile", "export", "inputs",
-        "inspect", "load", "simulate", "trace", "verify",
+        "Net", "Simulation", "classifier", "classify", "compare", "compile", "cost", "export",
+        "inputs", "inspect", "load", "simulate", "trace", "verify",
     ),
     "base.errors": ("SastError",),
     "base.progress": ("Observer", "observe"),
@@ -122,8 +126,11 @@ _NAMES = {
     "program.record": ("SpikeRecord", "Trace"),
     "reports.classifying": ("Answer", "Classification", "Classifier"),
     "reports.comparing": ("NetComparison",),
+    "reports.costs.cost": ("Cost",),
     "reports.run": ("Report",),
+    "reports.suggestions": ("Suggestion", "Suggestions"),
     "reports.tracing": ("SampleTrace",),
+    "studies.suggestions": ("suggest",),
     "training.checkpoint": ("Checkpoint", "load_checkpoint"),
     "training.evaluate": ("evaluate",),
     "training.network.network": ("NetworkSpec", "network_spec"),

@@ -4,7 +4,7 @@
     simulate  Net, frames -> Simulation                    verify    Net -> Verification
     inspect   Net -> Inspection                            compare   Net, Net -> NetComparison
     trace     Net, one sample -> SampleTrace               classify  Net, recording -> Classification
-    export    Net -> files for C, hardware, NumPy
+    cost      Net, frames -> Cost                          export    Net -> files for C, hardware, NumPy
 
 Silent: who wants to hear how far it is observes (`base.progress`). Errors are SastErrors, one line each;
 only an object that cannot be, such as a FloatDense with NaN among its weights, is a ValueError.
@@ -50,10 +50,12 @@ from sast_deploy.netx.program_group import EXPECTED
 from sast_deploy.program.profile import Profile, load_profile
 from sast_deploy.program.program import Program
 from sast_deploy.program.record import SpikeRecord
+from sast_deploy.proofs.chips import CHIPS
 from sast_deploy.reports.accuracy import Accuracy
 from sast_deploy.reports.classifying import Classification, Classifier
 from sast_deploy.reports.comparing import NetComparison, Side, check_same_samples, compare_sides
-from sast_deploy.reports.inputs import Inputs, checked_labels, net_inputs
+from sast_deploy.reports.costs.cost import Cost, chosen_table, cost_of
+from sast_deploy.reports.inputs import Inputs, checked_labels, net_inputs, some_of
 from sast_deploy.reports.inspection import Inspection, count_saturated, inspect_net, inspect_stock
 from sast_deploy.reports.run import Execution, Report, facts_of, facts_of_stock, make_report
 from sast_deploy.reports.tracing import SampleTrace, trace_of
@@ -84,7 +86,7 @@ _ARGUMENTS: dict[str, rules.Rule] = {
     "samples": _Maybe(rules.Whole(1, rules.COUNT.high)), "check": _Maybe(rules.COUNT),
     "engine": _ENGINE, "engines": rules.Items(_ENGINE, fewest=1), "overwrite": rules.Flag(),
     "folder": _PATH, "to": rules.Choice(TARGET_NAMES), "main": _Maybe(rules.Choice(MAINS)),
-    "reader": _Maybe(rules.Choice(READERS)),
+    "reader": _Maybe(rules.Choice(READERS)), "table": _Maybe(_PATH), "chip": rules.Choice(tuple(CHIPS)),
     "lava": _Maybe(rules.Instance((LavaOptions,))), "stock": _Maybe(rules.Instance((StockUse,))),
 }  # fmt: skip
 
@@ -596,20 +598,51 @@ def verify(
     return Verification(tuple(rows), unseen)
 
 
-def inspect(net: Net, frames: npt.ArrayLike | Inputs | None = None) -> Inspection:
+def cost(
+    net: Net,
+    frames: npt.ArrayLike | Inputs | None = None,
+    *,
+    data: DataRequest | None = None,
+    samples: int | None = 100,
+    chip: str = "loihi1",
+    table: File | None = None,
+) -> Cost:
+    """What an inference costs on a chip, from the spikes of the integer program: work, cores, energy, time.
+
+    frames, data, samples: as in `simulate`; samples None: all. chip: "loihi1" or "loihi2". table: the name of
+    a table of prices, or the path of one of yours; None: the chip's own, and none for Loihi 2, of whose
+    operations no energy is published.
+
+    Raises as `simulate`; UsageError: no such table, or one of another chip.
+
+    >>> energy = sast.cost(net, frames).energy
+    >>> energy.table, energy.grade
+    ('sana-fe-loihi', 'calibrated model')
+    """
+    _check(net=net, data=data, samples=samples, chip=chip, table=table)
+    prices = chosen_table(None if table is None else str(table), chip)
+    given = some_of(inputs(net, frames, data=data, samples=samples), samples)
+    return cost_of(net.program, given.frames, net.name, given.facts, chip, prices)
+
+
+def inspect(
+    net: Net, frames: npt.ArrayLike | Inputs | None = None, *, chip: str = "loihi1"
+) -> Inspection:
     """What a network is and what is proved of it for every input; with `frames`, how many states saturate.
+
+    chip: on whose cores it is laid out, "loihi1" or "loihi2".
 
     Its notes say, too, what the compiler altered, where the network was compiled and not loaded.
 
     >>> sast.inspect(net).layers[0].saturating
     0
     """
-    _check(net=net)
+    _check(net=net, chip=chip)
     if isinstance(net.content, StockNet):
         _refuse_idle("with a stock NetX file", frames=frames)
-        return inspect_stock(net.content)
+        return inspect_stock(net.content, chip)
     saturation = None if frames is None else count_saturated(net.program, inputs(net, frames).frames)
-    found = inspect_net(net.file, net.path, saturation)
+    found = inspect_net(net.file, net.path, saturation, chip)
     compiled = () if net.compilation is None else net.compilation.notes
     return replace(found, notes=(*net.warnings, *compiled, *found.notes))
 

@@ -27,6 +27,7 @@ from sast_deploy.commands.compare import compare_command
 from sast_deploy.commands.compile import compile_command
 from sast_deploy.commands.completing import VARIABLE, complete
 from sast_deploy.commands.completion import completion_command
+from sast_deploy.commands.cost import cost_command
 from sast_deploy.commands.data import data_group
 from sast_deploy.commands.doctor import doctor_command
 from sast_deploy.commands.evaluate import evaluate_command
@@ -63,9 +64,9 @@ Exit codes: """ + "; ".join(f"{code:d} {meaning}" for code, meaning in EXIT_CODE
 SECTIONS = {
     "Data": ("data",),
     "Train": ("train", "finetune", "evaluate"),
-    "Exchange": ("import", "export"),
-    "Compile": ("compile",),
-    "Run and decide": ("simulate", "classify", "verify", "inspect", "compare", "trace"),
+    "Compile and exchange": ("compile", "import", "export"),
+    "Run": ("simulate", "classify", "trace"),
+    "Decide": ("verify", "inspect", "cost", "compare"),
     "Study": ("analyse", "sweep", "tables"),
     "Installation": ("doctor", "completion"),
 }
@@ -88,6 +89,7 @@ for command in (
     classify_command,
     trace_command,
     compare_command,
+    cost_command,
     export_command,
     evaluate_command,
     analyse_command,

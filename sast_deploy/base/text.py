@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
+_PREFIXES = {"k": 1e3, "": 1.0, "m": 1e-3, "µ": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15}
 _ACTING = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, marks of direction, halves of characters, line ends
 
 
@@ -45,6 +46,19 @@ def percent(share: float) -> str:
 def percent_given(share: float) -> str:
     """A share of 1 that somebody chose, as in `20 %`."""
     return f"{100 * share:g} %"
+
+
+def quantity(value: float, unit: str, digits: int = 4) -> str:
+    """A value with an SI prefix, as in "13.5 µJ": so many significant digits at most."""
+    for prefix, scale in _PREFIXES.items():
+        if abs(value) >= scale * (1 - 0.5 * 10.0**-digits):
+            return f"{_significant(value / scale, digits)} {prefix}{unit}"
+    return f"0 {unit}" if not value else f"{_significant(value * 1e15, digits)} f{unit}"
+
+
+def _significant(value: float, digits: int) -> str:
+    whole = len(str(int(abs(value))))
+    return f"{value:.{max(0, digits - whole)}f}"
 
 
 def first_line(error: Exception) -> str:

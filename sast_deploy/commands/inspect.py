@@ -12,7 +12,7 @@ from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import command
 from sast_deploy.commands.completing import INSPECTED
 from sast_deploy.commands.options import COUNT, OUTPUT, console, option, refuse_ignored, titled
-from sast_deploy.commands.shared import DATA_OPTIONS, data_options, overwrite_option
+from sast_deploy.commands.shared import DATA_OPTIONS, chip_option, data_options, overwrite_option
 
 if TYPE_CHECKING:
     from sast_deploy.data.request import DataRequest
@@ -23,14 +23,17 @@ if TYPE_CHECKING:
     "sast-deploy inspect netx_exports/sast-loihi-int8.net",
     "sast-deploy inspect netx_exports/sast-loihi-int8.net --samples 100 -o facts.json",
     "sast-deploy inspect netx_exports/sast-loihi-stock.net --fail-on-limits",
+    "sast-deploy inspect netx_exports/sast-loihi-int4.net --chip loihi1 --suggest",
 )
 @click.argument("net", type=INSPECTED)
 @titled(
     "Inspection",
-    option("--samples", type=COUNT, help="Also count saturated states on N test samples."),
-    option(
-        "--fail-on-limits", is_flag=True, help="Exit code 1 where a limit of a Loihi 1 core is broken."
-    ),
+    option("--samples", type=COUNT,
+           help="Also count saturated states on N test samples; --suggest tries on so many, else 1000."),
+    chip_option,
+    option("--suggest", is_flag=True,
+           help="Try what would mend broken limits or save a core, on test samples, and say what it costs."),
+    option("--fail-on-limits", is_flag=True, help="Exit code 1 where a limit of the chip is broken."),
 )
 @titled(
     "Output",
@@ -41,16 +44,18 @@ if TYPE_CHECKING:
 def inspect_command(
     net: Path,
     samples: int | None,
+    chip: str,
+    suggest: bool,
     fail_on_limits: bool,
     output: Path | None,
     overwrite: bool,
     data: DataRequest,
 ) -> int:
-    """Say what NET is, from the file alone: origin, proofs, memory, and the limits of a Loihi 1 core.
+    """Say what NET is, from the file alone: origin, proofs, memory, its cores, and the limits of the chip.
 
-    The last line says whether such cores hold it, and how many it takes. A NET of somebody else's, a stock
-    NetX file, is inspected too, but for --samples: it carries no data. Of a file that import wrote it shows
-    layers, neurons, notes and origin.
+    The last line says whether the chip holds it, and how many cores it takes. A NET of somebody else's, a
+    stock NetX file, is inspected too, but for --samples: it carries no data. Of a file that import wrote it
+    shows layers, neurons, notes and origin.
     """
     from sast_deploy import api
     from sast_deploy.base.files import input_digest, write_text
@@ -58,15 +63,16 @@ def inspect_command(
     from sast_deploy.base.reading.files import FLOAT, identify
     from sast_deploy.netx.export import FRAMES
     from sast_deploy.netx.program_group import EXPECTED
-    from sast_deploy.proofs.limits import broken_limits
     from sast_deploy.reports.inspection import INSPECTION, inspection_origin
     from sast_deploy.show.inspection import print_inspection
+    from sast_deploy.show.suggestions import print_suggestions
+    from sast_deploy.studies.suggestions import TRIED, suggest as suggestions
 
-    if samples is None:
+    if samples is None and not suggest:
         refuse_ignored(DATA_OPTIONS, "without --samples: no data are looked at", "add --samples N")
     if identify(net, EXPECTED) == FLOAT:  # what is wrong with the file comes first
         return _imported(net)
-    made = inspection_origin(input_digest(net), samples, data)
+    made = inspection_origin(input_digest(net), samples, data, chip)
     if output is None:
         refuse_ignored(["overwrite"], "without -o FILE")
 
@@ -80,14 +86,18 @@ def inspect_command(
         inputs = api.inputs(loaded, data=data, samples=samples)
         made[FRAMES] = inputs.facts["frame_digest"]
         check()
-    found = api.inspect(loaded, inputs)
+    found = api.inspect(loaded, inputs, chip=chip)
     out = console()
     if output is not None:
         write_text(output, with_origin(found.to_json(), made))
         out.print(f"wrote {output}")
     print_inspection(found, out)
-    answer(found.to_dict())
-    return Exit.CHECK_FAILED if fail_on_limits and broken_limits(found.limits) else Exit.OK
+    tried = None
+    if suggest:
+        tried = suggestions(loaded, inputs, data=data, samples=samples or TRIED, chip=chip)
+        print_suggestions(tried, out)
+    answer({**found.to_dict(), "suggestions": None if tried is None else tried.to_dict()})
+    return Exit.CHECK_FAILED if fail_on_limits and not found.fits else Exit.OK
 
 
 def _imported(path: Path) -> int:
@@ -97,7 +107,7 @@ def _imported(path: Path) -> int:
     from sast_deploy.exchange.summary import float_layers
     from sast_deploy.show.imported import imported_summary, print_imported
 
-    integers = ("samples", "fail_on_limits", "output", "overwrite")
+    integers = ("samples", "chip", "suggest", "fail_on_limits", "output", "overwrite")
     refuse_ignored(integers, "is for integers, and an imported network has none", f"compile {path} first")
     found = load_network(path)
     print_imported(found, path, console())

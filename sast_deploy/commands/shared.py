@@ -102,6 +102,10 @@ def _lava_options(**values: Any) -> LavaOptions:
 STALL = option("--stall", type=SECONDS, default=120.0, show_default=True, help="Seconds of silence: hung.")
 TIMEOUT = option("--timeout", type=SECONDS, help="Seconds that Lava may take in all; default: no limit.")
 BATCH = option("--batch", type=COUNT, help="Samples per Lava batch; default: what fits memory.")
+chip_option = option(
+    "--chip", type=click.Choice(["loihi1", "loihi2"]), default="loihi1", show_default=True,
+    help="On whose cores the network is laid out.",
+)  # fmt: skip
 DEVICE = option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
     help="auto: CUDA where there is one.",

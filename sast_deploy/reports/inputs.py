@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,17 @@ def net_inputs(
     chosen = evenly_spread(len(array), samples)
     facts = given_frames(name, len(array))
     return Inputs(take(array, chosen), None if truth is None else truth[chosen], chosen, GIVEN, facts)
+
+
+def some_of(given: Inputs, samples: int | None) -> Inputs:
+    """So many of the inputs, evenly spread; None: all."""
+    if samples is None or samples >= len(given.frames):
+        return given
+    chosen = evenly_spread(len(given.frames), samples)
+    labels = None if given.labels is None else given.labels[chosen]
+    ids = tuple(given.ids[number] for number in chosen) if given.ids else ()
+    frames = take(given.frames, chosen)
+    return replace(given, frames=frames, labels=labels, numbers=given.numbers[chosen], ids=ids)
 
 
 def _own_split(net: NetFile, where: str, data: DataRequest, samples: int | None) -> Inputs:

@@ -22,7 +22,9 @@ from sast_deploy.netx.stock_verdict import StockVerdict, stock_verdict
 from sast_deploy.program.program import NO_DECAY_FILTER, Dense, Program, Readout, layer_label
 from sast_deploy.program.sums import weighted_layers
 from sast_deploy.proofs.bounds import LayerProof, bound_neurons, prove, states_at_the_ends
-from sast_deploy.proofs.limits import LimitCheck, check_limits, verdict
+from sast_deploy.proofs.chips import LOIHI1
+from sast_deploy.proofs.limits import LimitCheck, broken_limits, check_limits, verdict
+from sast_deploy.proofs.mapping import Mapping as CoreMapping, map_program
 
 ELEMENT_BYTES = (1, 2, 4)  # of the integer types a tensor can have
 INSPECTION_VERSION = 1
@@ -62,14 +64,15 @@ class Saturation:
 class Inspection:
     """Everything `inspect` shows.
 
-    summary: label -> text. known_answers: number of vectors in the file. notes: what stock NetX alters in
-    silence of a stranger's file. proved: for which inputs and steps the proofs hold. stock_netx: what stock
-    NetX makes of a file of ours.
+    summary: label -> text. mapping: on the cores of a chip. limits: of that chip. known_answers: number of
+    vectors in the file. notes: what stock NetX alters in silence of a stranger's file. proved: for which
+    inputs and steps the proofs hold. stock_netx: what stock NetX makes of a file of ours.
     """
 
     summary: Mapping[str, str]
     layers: tuple[LayerProof, ...]
     footprints: tuple[Footprint, ...]
+    mapping: CoreMapping
     limits: tuple[LimitCheck, ...]
     known_answers: int
     calibration: Saturation | None = None  # the key in the JSON
@@ -79,22 +82,37 @@ class Inspection:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
-        return {"inspection_version": INSPECTION_VERSION, **asdict(self), "verdict": verdict(self.limits)}
+        return {
+            "inspection_version": INSPECTION_VERSION, **asdict(self), "mapping": self.mapping.to_dict(),
+            "verdict": self.verdict, "fits": self.fits,
+        }  # fmt: skip
+
+    @property
+    def verdict(self) -> str:
+        """Whether the chip holds the network, and on how many cores, or why not; one line."""
+        return verdict(self.limits, self.mapping.chip)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the chip holds it in every row that the file decides."""
+        return not broken_limits(self.limits)
 
     def to_json(self) -> str:
         """One JSON object."""
         return json.dumps(self.to_dict(), indent=2) + "\n"
 
 
-def inspect_net(net: NetFile, path: Path | None, saturation: Saturation | None = None) -> Inspection:
+def inspect_net(
+    net: NetFile, path: Path | None, saturation: Saturation | None = None, chip: str = LOIHI1.name
+) -> Inspection:
     """Establish everything about a .net file that needs no data."""
     known = 0 if net.known is None else len(net.known.frames)
-    established = _established(net.program)
+    established = _established(net.program, chip)
     stock = stock_verdict(net, established[0])
     return Inspection(_summary_of(net, path, stock), *established, known, saturation, stock_netx=stock)
 
 
-def inspect_stock(stock: StockNet) -> Inspection:
+def inspect_stock(stock: StockNet, chip: str = LOIHI1.name) -> Inspection:
     """Establish what can be said of a stranger's stock NetX file."""
     path = stock.path
     program = stock.program(StockUse(steps=STOCK_STEPS)).program
@@ -110,7 +128,7 @@ def inspect_stock(stock: StockNet) -> Inspection:
         "arithmetic": _arithmetic_of(program),
     }
     proved = f"{PROVED} of {what} 0..{program.input_max}, in {STOCK_STEPS:,} steps"
-    return Inspection(summary, *_established(program), 0, notes=stock.notes, proved=proved)
+    return Inspection(summary, *_established(program, chip), 0, notes=stock.notes, proved=proved)
 
 
 def count_saturated(program: Program, frames: Frames) -> Saturation:
@@ -123,10 +141,11 @@ def count_saturated(program: Program, frames: Frames) -> Saturation:
 
 
 def _established(
-    program: Program,
-) -> tuple[tuple[LayerProof, ...], tuple[Footprint, ...], tuple[LimitCheck, ...]]:
-    bounds = bound_neurons(program)
-    return prove(program, bounds), tuple(footprints(program)), check_limits(program, bounds)
+    program: Program, chip: str
+) -> tuple[tuple[LayerProof, ...], tuple[Footprint, ...], CoreMapping, tuple[LimitCheck, ...]]:
+    bounds, mapping = bound_neurons(program), map_program(program, chip)
+    limits = check_limits(program, bounds, mapping)
+    return prove(program, bounds), tuple(footprints(program)), mapping, limits
 
 
 def footprints(program: Program) -> list[Footprint]:
@@ -219,10 +238,15 @@ def _element(bits: int) -> int:
     return next(size for size in ELEMENT_BYTES if 8 * size >= bits)
 
 
-def inspection_origin(net: str | None, samples: int | None, data: DataRequest | None) -> dict[str, Any]:
-    """What an inspection depends on. net: digest of the file; data: where the samples come from."""
+def inspection_origin(
+    net: str | None, samples: int | None, data: DataRequest | None, chip: str = LOIHI1.name
+) -> dict[str, Any]:
+    """What an inspection depends on. net: digest of the file; data: where the samples come from. Files of
+    before name no chip: it was Loihi 1.
+    """
     split = {} if data is None or not samples else data.identity(None)
-    return {"network": net, "samples": samples or "no", **split}
+    other = {} if chip == LOIHI1.name else {"chip": chip}
+    return {"network": net, "samples": samples or "no", **other, **split}
 
 
 def _origin(found: dict[str, Any]) -> Origin | None:

@@ -11,7 +11,6 @@ NeuroBench v2.3.0.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,12 +18,10 @@ import numpy.typing as npt
 
 from sast_deploy.base.eventframes import EventFrames
 from sast_deploy.engines.frames import Frames
-from sast_deploy.program.geometry import taps
-from sast_deploy.program.program import Conv2d, Dense, Program, Resampling, Shape, layer_label
-from sast_deploy.program.sums import Int64Array, Weighted, transposed
+from sast_deploy.program.fanout import fan_out, through, weighted_with_sources
+from sast_deploy.program.program import Dense, Program, layer_label
 
 Float64Array = npt.NDArray[np.float64]
-_Between = tuple[Resampling, Shape, Shape]  # a layer without neurons, shapes before and behind it
 CHUNK = 64  # samples looked at in one go, so that memory does not grow with their number
 
 
@@ -43,19 +40,6 @@ class LayerOps:
     dense: int
 
 
-def fan_out(layer: Weighted, in_shape: Shape, nonzero_only: bool) -> Int64Array:
-    """int64 (inputs,): accumulations that one nonzero input triggers, C, H, W order."""
-    counted = layer.weight != 0 if nonzero_only else np.ones_like(layer.weight)
-    if not isinstance(layer, Conv2d):
-        return np.asarray(counted.sum(axis=0, dtype=np.int64))
-    groups = counted.reshape(layer.groups, -1, *layer.weight.shape[1:])
-    per_tap = groups.sum(axis=1, dtype=np.int64).reshape(-1, *layer.weight.shape[2:])  # (C, kH, kW)
-    fan = np.zeros(in_shape, dtype=np.int64)
-    for dy, dx, inputs, _ in taps(*layer.axes(in_shape)):
-        fan[inputs] += per_tap[:, dy, dx, None, None]
-    return fan.ravel()
-
-
 def count_operations(
     program: Program, frames: Frames, counts: tuple[npt.NDArray[np.int32], ...]
 ) -> tuple[LayerOps, ...]:
@@ -69,11 +53,11 @@ def count_operations(
     nonzero_inputs, graded = _inputs(frames)
     sources = [nonzero_inputs, *(count.mean(axis=0, dtype=np.float64) for count in counts)]
     found = []
-    for number, (index, layer, between) in enumerate(_weighted(program)):
+    for number, (index, layer, between) in enumerate(weighted_with_sources(program)):
         shape = program.shapes()[index]
         spikes: Float64Array = sources[number]
         fans = fan_out(layer, shape, False), fan_out(layer, shape, True)
-        every, nonzero = (_through(between, fan) for fan in fans)
+        every, nonzero = (through(between, fan) for fan in fans)
         kind = "MAC" if number == 0 and graded else "AC"
         dense = int(fans[0].sum()) * program.steps
         synops, effective = float(spikes @ every), float(spikes @ nonzero)
@@ -98,22 +82,3 @@ def _inputs(frames: Frames) -> tuple[Float64Array, bool]:
         total += np.count_nonzero(chunk.reshape(-1, len(total)), axis=0)
         graded = graded or chunk.max(initial=0) > 1 or chunk.min(initial=0) < 0
     return total / len(frames), bool(graded)
-
-
-def _weighted(program: Program) -> Iterator[tuple[int, Weighted, list[_Between]]]:
-    """(index, layer, what stands right before it) of every layer with weights."""
-    between: list[_Between] = []
-    shapes = program.shapes()
-    for index, layer in enumerate(program.layers):
-        if isinstance(layer, Resampling):
-            between.append((layer, shapes[index], shapes[index + 1]))
-        else:
-            yield index, layer, between
-            between = []
-
-
-def _through(between: list[_Between], fan: Int64Array) -> Int64Array:
-    """Fan-out seen by the neurons in front of pools and upsamplings, given that of what these give."""
-    for layer, before, after in reversed(between):
-        fan = transposed(layer, fan.reshape(after), before)
-    return fan.ravel()

@@ -7,9 +7,10 @@ from dataclasses import astuple
 
 from sast_deploy.base.text import percent
 from sast_deploy.proofs.bounds import LayerProof
-from sast_deploy.proofs.limits import PROGRAM, LimitCheck, broken_limits, verdict
+from sast_deploy.proofs.limits import PROGRAM, LimitCheck, broken_limits
 from sast_deploy.reports.inspection import PROVED, Footprint, Inspection
 from sast_deploy.show.blocks import Facts, Out, Table
+from sast_deploy.show.costs import mapping_table
 
 
 def print_inspection(inspection: Inspection, out: Out) -> None:
@@ -19,7 +20,9 @@ def print_inspection(inspection: Inspection, out: Out) -> None:
     lines = (*stock.refused, *stock.differences) if stock else ()
     out.print(*(f"stock NetX: {line}" for line in lines), "")
     out.print(proof_table(inspection.layers, title=inspection.proved), *_saturation(inspection), "")
-    out.print(_memory(inspection.footprints), "", *_limits(inspection.limits), verdict(inspection.limits))
+    chip = inspection.mapping.chip.title
+    out.print(_memory(inspection.footprints), "", mapping_table(inspection.mapping), "")
+    out.print(*_limits(inspection.limits, chip), inspection.verdict)
 
 
 def proof_table(
@@ -84,7 +87,7 @@ def _memory(found: tuple[Footprint, ...]) -> Table:
     return Table("parameters", columns, tuple(rows), left=1)
 
 
-def _limits(checks: tuple[LimitCheck, ...]) -> list[Table | str]:
+def _limits(checks: tuple[LimitCheck, ...], chip: str) -> list[Table | str]:
     """One row per limit, one column per layer; a number of cores where a layer needs several; what breaks."""
     whole = [check for check in checks if check.layer == PROGRAM]
     layers = list(dict.fromkeys(check.layer for check in checks if check not in whole))
@@ -93,7 +96,7 @@ def _limits(checks: tuple[LimitCheck, ...]) -> list[Table | str]:
         row = {check.layer: check for check in checks if check.limit == limit}
         allowed = next(iter(row.values())).allowed
         rows.append((limit, allowed, *(_cell(row.get(name)) for name in layers)))
-    title = "limits of a Loihi 1 core; thresholds and biases in units of a threshold's mantissa"
+    title = f"limits of a {chip} core; thresholds and biases in units of a threshold's mantissa"
     table = Table(title, ("limit", "allowed", *layers), tuple(rows))
     lines = [f"{c.limit}: {c.needs}, of {c.allowed}: {'meets' if c.meets else 'BREAKS'}" for c in whole]
     return [table, *lines, *(f"BREAKS {check.limit}: {check.why}" for check in broken_limits(checks))]

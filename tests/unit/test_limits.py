@@ -10,15 +10,14 @@ import pytest
 from sast_deploy.program.fixedpoint import QFormat
 from sast_deploy.program.program import Dense, Program, Readout, frozen_ints
 from sast_deploy.proofs.limits import (
-    DELAY_BITS,
     FITS,
     PROGRAM,
     WHY,
     broken_limits,
     check_limits,
-    stored_weight_bits,
     verdict,
 )
+from sast_deploy.proofs.mapping import DELAY_BITS, stored_weight_bits
 from tests.programs import RULES, conv_program, fc_program
 
 UNIT = frozen_ints([0])

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from sast_deploy.engines.reference import run_reference, synapses
+from sast_deploy.program.fanout import fan_out
 from sast_deploy.program.program import Program, SumPool, frozen_ints
-from sast_deploy.reports.synops import count_operations, fan_out
+from sast_deploy.reports.synops import count_operations
 from tests.programs import RULES, conv, conv_program, fc_program, random_frames, readout
 
 

@@ -1,0 +1,134 @@
+"""Programs as SANA-FE's networks, the process that runs them, and what of ours is compared with it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sast_deploy.engines.reference import Synapses
+from sast_deploy.program.program import Conv2d, Program, Readout, per_neuron
+from tests.witness.mesh import CORES, Mesh
+
+RUNNER = Path(__file__).with_name("sanafe_runner.py")
+VARIABLE = "SAST_WITNESS_PYTHON"
+NEVER = 1 << 30  # the threshold of a readout
+
+
+def interpreter():
+    """A Python that has SANA-FE, or None."""
+    return os.environ.get(VARIABLE) or (sys.executable if importlib.util.find_spec("sanafe") else None)
+
+
+def run_sanafe(networks, folder):
+    """[network][sample] of what the runner finds; one process for all."""
+    job, found = folder / "job.json", folder / "found.json"
+    job.write_text(json.dumps({"networks": networks}))
+    command = [interpreter(), RUNNER, job, found]
+    ran = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    return json.loads(found.read_text())["networks"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A program without saturation, on cores, with its input.
+
+    frames: (samples, time, C, H, W) of 0 and 1. cores: (neurons,) of the inputs and of every layer, 4 * tile
+    + core. pairs, timing, synapse: see the runner.
+    """
+
+    program: Program
+    frames: np.ndarray
+    cores: list[np.ndarray]
+    timing: str = "simple"
+    pairs: str = "all"
+    synapse: str = "loihi_dense_synapse"
+
+    def network(self, traces=True):
+        """For the runner."""
+        inputs = self.frames.reshape(*self.frames.shape[:2], -1)
+        return {
+            "steps": len(inputs[0]),
+            "timing": self.timing,
+            "traces": traces,
+            "inputs": _addresses(self.cores[0]),
+            "layers": [self._layer(number) for number in range(len(self.program.layers))],
+            "samples": [[np.flatnonzero(step).tolist() for step in sample] for sample in inputs],
+        }
+
+    def replayed(self, record):
+        """For the runner, as a chip that fires the spikes of a record: programs whose rules it has not, too.
+
+        A layer's synapses have the price of their kind; a convolution's are those without zero weights.
+        """
+        network, spikes = self.network(traces=False), [trace.spikes for trace in record.traces]
+        silent = np.zeros((*self.frames.shape[:2], 0), np.uint8)
+        for layer, described, fired in zip(
+            self.program.layers, network["layers"], [*spikes, silent], strict=False
+        ):
+            described["fired"] = [[np.flatnonzero(step).tolist() for step in sample] for sample in fired]
+            if isinstance(layer, Conv2d):
+                described |= {"synapse": "loihi_conv_synapse", "pairs": "nonzero"}
+        return network
+
+    def mesh(self):
+        """For the closed forms."""
+        at = [cores[:, None] == np.arange(CORES) for cores in self.cores]
+        fanout = [np.zeros(cores.shape, int) for cores in at]
+        for number in range(len(self.program.layers)):
+            weight, recurrent = self.weights(number)
+            fanout[number] += self._synapses(weight).T @ at[number + 1]
+            if recurrent is not None:
+                fanout[number + 1] += self._synapses(recurrent).T @ at[number + 1]
+        return Mesh(self.cores, fanout, self.synapse)
+
+    def fired(self, record, sample):
+        """Spikes on the chip, bool (T + layers, neurons) of each population: each layer a step later."""
+        inputs = self.frames[sample].reshape(len(self.frames[sample]), -1)
+        spikes = [inputs, *(trace.spikes[sample] for trace in record.traces)]
+        steps, layers = len(inputs), len(self.program.layers)
+        on_chip = [np.zeros((steps + layers, len(cores)), bool) for cores in self.cores]
+        for late, values in enumerate(spikes):
+            on_chip[late][late : late + steps] = values
+        return on_chip
+
+    def weights(self, number):
+        """(out, in) of a layer in membrane LSBs, and (out, out) of its own spikes or None."""
+        layer, shape = self.program.layers[number], self.program.shapes()[number]
+        synapses, inputs, columns = Synapses(layer, shape), int(np.prod(shape)), []
+        for j in range(inputs):
+            synapses.send([int(i == j) for i in range(inputs)], 0)
+            columns.append(synapses.arrive(0))
+        recurrent = getattr(layer, "recurrent", None)
+        scale = 1 << layer.weight_exp
+        return np.array(columns).T * scale, None if recurrent is None else recurrent * scale
+
+    def _synapses(self, weight):
+        return (np.ones_like(weight) if self.pairs == "all" else weight != 0).astype(int)
+
+    def _layer(self, number):
+        layer, rules, cores = self.program.layers[number], self.program.arithmetic, self.cores[number + 1]
+        weight, recurrent = self.weights(number)
+        vth = np.array([NEVER]) if isinstance(layer, Readout) else layer.vth - (rules.comparison == ">=")
+        each = {"bias": layer.bias, "threshold": vth, "decay": layer.v_decay}
+        return {
+            "weight": weight.tolist(),
+            "recurrent": None if recurrent is None else recurrent.tolist(),
+            "pairs": self.pairs,
+            "synapse": self.synapse,
+            "core": _addresses(cores),
+            "fired": None,
+            "reset": {"zero": "hard", "subtract": "soft"}[rules.reset],
+            **{name: per_neuron(values, len(cores)).tolist() for name, values in each.items()},
+        }
+
+
+def _addresses(cores):
+    return [[int(core) // 4, int(core) % 4] for core in cores]
