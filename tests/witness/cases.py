@@ -21,9 +21,9 @@ VARIABLE = "SAST_WITNESS_PYTHON"
 NEVER = 1 << 30  # the threshold of a readout
 
 
-def interpreter():
-    """A Python that has SANA-FE, or None."""
-    return os.environ.get(VARIABLE) or (sys.executable if importlib.util.find_spec("sanafe") else None)
+def interpreter(package="sanafe"):
+    """A Python that has SANA-FE, or another witness, or None."""
+    return os.environ.get(VARIABLE) or (sys.executable if importlib.util.find_spec(package) else None)
 
 
 def run_sanafe(networks, folder):
