@@ -280,5 +280,6 @@ def main(job, found):
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)  # the tensors are small: threads would only wait for one another
     with torch.no_grad():
         main(*sys.argv[1:])
