@@ -42,7 +42,7 @@ def summary(cost: Cost) -> dict[str, str]:
         "NeuroBench": f"{measured.effective_macs:,.1f} MACs, {measured.effective_acs:,.1f} ACs, "
         f"activation sparsity {measured.activation_sparsity:.4f}, connection sparsity "
         f"{measured.connection_sparsity:.4f}, {measured.membrane_updates:,.1f} membrane updates",
-        "footprint": f"{measured.footprint_bytes:,} bytes by NeuroBench's definition, "
+        "footprint": f"{measured.footprint:,} bytes by NeuroBench's definition, "
         f"{-(-measured.packed_bits // 8):,} packed",
     }
     if energy is not None:

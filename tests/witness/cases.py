@@ -22,9 +22,9 @@ NEVER = 1 << 30  # the threshold of a readout
 SILENT = 1 << 28  # a threshold that only the runner's FORCED bias reaches
 
 
-def interpreter():
-    """A Python that has SANA-FE, or None."""
-    return os.environ.get(VARIABLE) or (sys.executable if importlib.util.find_spec("sanafe") else None)
+def interpreter(package="sanafe"):
+    """A Python that has SANA-FE, or another witness, or None."""
+    return os.environ.get(VARIABLE) or (sys.executable if importlib.util.find_spec(package) else None)
 
 
 def run_sanafe(networks, folder):
