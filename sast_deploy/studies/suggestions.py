@@ -212,7 +212,7 @@ def _profiles(net: api.Net, notes: list[str]) -> Iterator[tuple[str, str, Progra
         except SastError as error:
             notes.append(f"profile {profile.name}: {error.what}")
             continue
-        how = f"compile {path} --profile {profile.name} --calibrate"
+        how = f"compile {path} --profile {profile.name} --calibrate {net.file.data.get('dataset', 'DATASET')}"
         yield f"profile {profile.name}", how, program, "without calibration"
 
 
