@@ -88,6 +88,8 @@ def inspect_command(
 
     check()
     loaded, inputs = api.load(net), None
+    if suggest:
+        loaded.file  # noqa: B018 - a stranger's network has no data and is refused here, before any work
     if samples:
         inputs = api.inputs(loaded, data=data, samples=samples)
         made[FRAMES] = inputs.facts["frame_digest"]
