@@ -90,6 +90,7 @@ if TYPE_CHECKING:
     from sast_deploy.reports.run import Report as Report
     from sast_deploy.reports.suggestions import Suggestion as Suggestion, Suggestions as Suggestions
     from sast_deploy.reports.tracing import SampleTrace as SampleTrace
+    from sast_deploy.studies.dossier.report import Page as Page, report as report
     from sast_deploy.studies.suggestions import suggest as suggest
     from sast_deploy.training.checkpoint import Checkpoint as Checkpoint, load_checkpoint as load_checkpoint
     from sast_deploy.training.evaluate import evaluate as evaluate
@@ -130,6 +131,7 @@ _NAMES = {
     "reports.run": ("Report",),
     "reports.suggestions": ("Suggestion", "Suggestions"),
     "reports.tracing": ("SampleTrace",),
+    "studies.dossier.report": ("Page", "report"),
     "studies.suggestions": ("suggest",),
     "training.checkpoint": ("Checkpoint", "load_checkpoint"),
     "training.evaluate": ("evaluate",),

@@ -288,12 +288,19 @@ def _read_picture(path: Path, end: bytes) -> Found:
         return True
 
 
+PAGE = Kind("page", rb"<!doctype html>\s<!-- sast-deploy report ", partial(_read_picture, end=b"</html>"))
+
+
+def origin_note(origin: Origin | None) -> str:
+    """What made a picture or a page, as one word that no format would escape."""
+    return f"sast-deploy-run:{base64.b64encode(json.dumps(origin).encode()).decode()};"
+
+
 def save_figure(figure: Any, path: Path, dpi: int, origin: Origin | None = None) -> None:
     """Write a matplotlib figure as its name's suffix says, with what made it. Raises OutputError."""
     suffix = _suffix(path)
-    note = base64.b64encode(json.dumps(origin).encode()).decode()  # no character that a format would escape
     # Always, also where no origin is known: it says that the picture is ours.
-    metadata = {_PICTURES[suffix][-1]: f"sast-deploy-run:{note};"}
+    metadata = {_PICTURES[suffix][-1]: origin_note(origin)}
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format=suffix[1:], dpi=dpi, metadata=metadata)
 

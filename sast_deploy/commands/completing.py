@@ -38,6 +38,7 @@ class Files(click.Path):
 
 NET, CHECKPOINT, STUDY, ARRAY = Files(".net"), Files(".pt", ".h5"), Files(".toml"), Files(".npy")
 INSPECTED = Files(".net", ".h5")
+REPORTED = Files(".net", ".pt", ".h5", "report.json")
 
 
 def complete(group: click.Group) -> int:

@@ -82,7 +82,7 @@ def mapping_table(mapping: Mapping) -> Table:
         cells = (_need(layer, name, limit) for name, limit in chip.capacities.items())
         last = first + layer.cores - 1
         cores = f"{first}" if last == first else f"{first}..{last}"
-        rows.append((layer.name, "x".join(map(str, layer.shape)), _split(layer), cores, *cells, layer.binds))
+        rows.append((layer.name, "x".join(map(str, layer.shape)), split_of(layer), cores, *cells, layer.binds))
         first = last + 1
     limits = ", ".join(f"{limit:,} {name}" for name, limit in chip.capacities.items())
     columns = ("layer", "neurons", "split", "cores", *(SHORT[name] for name in chip.capacities), "binds")
@@ -103,7 +103,7 @@ def _need(layer: LayerMapping, name: str, limit: int) -> str:
     return f"{need:,} ({percent_given(round(need / limit, 2))})"
 
 
-def _split(layer: LayerMapping) -> str:
+def split_of(layer: LayerMapping) -> str:
     """Of a dense layer the number of ranges, of a convolution channels x rows x columns."""
     if layer.cores == 1:
         return "whole"
@@ -150,7 +150,7 @@ def energy_table(energy: Energy) -> Table:
 def latency_table(latency: Latency) -> Table:
     """The sample with the median time, step by step."""
     rows = [
-        (str(row.step), _where(row), _doing(row), quantity(row.busy_seconds, "s"), quantity(row.seconds, "s"))
+        (str(row.step), waits_for(row), doing(row), quantity(row.busy_seconds, "s"), quantity(row.seconds, "s"))
         for row in latency.rows
     ]
     rows.append(("total", "", "", "", quantity(latency.seconds, "s")))
@@ -162,11 +162,13 @@ def latency_table(latency: Latency) -> Table:
     return Table(title, columns, tuple(rows), notes, left=3, keys=1)
 
 
-def _where(row: StepTime) -> str:
+def waits_for(row: StepTime) -> str:
+    """The core that a step waits for."""
     return row.layer if row.core < 0 else f"core {row.core}, {row.layer}"
 
 
-def _doing(row: StepTime) -> str:
+def doing(row: StepTime) -> str:
+    """What that core does."""
     if row.doing == "receiving":
         return f"receives {row.messages:,}, {row.events:,} synaptic events"
     if row.core < 0:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from sast_deploy.base.outputs import Origin
 from sast_deploy.base.text import counted, pictured
@@ -30,7 +31,7 @@ def print_trace(trace: SampleTrace, out: Out) -> None:
     facts = {
         "sample": f"{trace.what}, on {trace.engine}",
         "class": f"{trace.classes[trace.prediction]} (label: {given})",
-        "decided": _decided(trace),
+        "decided": decided(trace),
         "logits": ", ".join(f"{name} {value:,}" for name, value in zip(trace.classes, last, strict=True)),
     }
     rows = tuple(
@@ -42,7 +43,7 @@ def print_trace(trace: SampleTrace, out: Out) -> None:
     out.print(Facts(facts), "", Table("", columns, rows, left=1))
 
 
-def _decided(trace: SampleTrace) -> str:
+def decided(trace: SampleTrace) -> str:
     """From which step on the prediction stays what it is."""
     other = np.flatnonzero(trace.logits.argmax(axis=1) != trace.prediction)
     since = int(other[-1]) + 1 if len(other) else 0
@@ -113,11 +114,15 @@ def _points(axis: Any, fired: Any, shade: str, part: tuple[float, float]) -> Non
     axis.scatter(steps + part[0], places * every, s=1.5, c=shade, marker="|", linewidths=0.7, rasterized=True)
 
 
+def liveliest(layer: LayerTrace) -> npt.NDArray[np.int64]:
+    """Its neurons, those first that fired in nearest to half of the steps."""
+    fired_in = layer.spikes.sum(axis=0, dtype=np.int64)
+    return np.argsort(-np.minimum(fired_in, len(layer.spikes) - fired_in), kind="stable")
+
+
 def _membranes(axis: Any, layer: LayerTrace) -> None:
     """Of the neurons that fired in nearest to half of the steps, in units of their thresholds."""
-    fired_in = layer.spikes.sum(axis=0, dtype=np.int64)
-    chosen = np.argsort(-np.minimum(fired_in, len(layer.spikes) - fired_in), kind="stable")
-    chosen = chosen[: NEURONS if len(layer.spikes) <= FEW_STEPS else FEW_NEURONS]
+    chosen = liveliest(layer)[: NEURONS if len(layer.spikes) <= FEW_STEPS else FEW_NEURONS]
     scale = np.where(layer.threshold == 0, 1, layer.threshold)[chosen]
     levels = layer.membrane[:, chosen] / scale
     for number, neuron in enumerate(chosen):

@@ -1,0 +1,1 @@
+"""A dossier as one HTML page that needs nothing else: figures, template, style and a small script."""

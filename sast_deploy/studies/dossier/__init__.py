@@ -1,0 +1,1 @@
+"""Everything that decides about a network, gathered for one page."""
