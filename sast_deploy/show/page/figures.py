@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.base.text import pictured
-from sast_deploy.reports.costs.latency import Latency
 from sast_deploy.reports.accuracy import Accuracy
+from sast_deploy.reports.costs.latency import Latency
 from sast_deploy.reports.dossier import (
     INTEGERS,
     TRAINED,

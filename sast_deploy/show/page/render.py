@@ -13,7 +13,6 @@ from sast_deploy import __version__
 from sast_deploy.base.outputs import Origin, origin_note
 from sast_deploy.base.text import counted, percent, printable, quantity
 from sast_deploy.proofs.limits import PROGRAM, LimitCheck
-from sast_deploy.reports import dossier as facts
 from sast_deploy.reports.costs.latency import Latency
 from sast_deploy.reports.dossier import Dossier, NetworkFacts, Recording
 from sast_deploy.reports.tracing import SampleTrace
