@@ -3,7 +3,7 @@
 They are what `neurobench` itself measures of the program as a torch module: an nn.Linear or nn.Conv2d for
 every layer's weights and an nn.Linear for recurrent ones, each called once a step, neurons that are of
 snnTorch's class SpikingNeuron, and as parameters and buffers the weights, biases and thresholds, in the
-narrowest integer type that holds their bits.
+narrowest integer type that holds their bits (`Footprint`).
 
     Footprint             elements x bytes of an element, of parameters and buffers: 4 bits get no credit
     ConnectionSparsity    zeros / weights of all layers; recurrent ones and the readout's, no biases
