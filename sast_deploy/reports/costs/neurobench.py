@@ -39,7 +39,7 @@ import numpy.typing as npt
 
 from sast_deploy.base.errors import DataError, UsageError
 from sast_deploy.base.progress import task
-from sast_deploy.engines.frames import Frames
+from sast_deploy.engines.frames import Frames, check_shape
 from sast_deploy.engines.registry import prepare
 from sast_deploy.program.fanout import fan_out
 from sast_deploy.program.program import Dense, Int32Array, Program, Shape, layer_label
@@ -135,12 +135,13 @@ def neurobench(program: Program, frames: Frames, *, batch: int | None = None) ->
     Raises:
         DataError: frames that do not fit, or no samples or steps. UsageError: a batch below 1.
     """
-    samples, steps = frames.shape[:2]
     if batch is not None and batch < 1:
         raise UsageError(f"batches of {batch} samples", expected="1 or more")
+    check_shape(program, frames, program.name)
+    samples, steps = frames.shape[:2]
     if not samples or not steps:
         found = f"{samples} samples of {steps} steps"
-        raise DataError(found, where="frames", expected="at least one of each")
+        raise DataError(found, where=program.name, expected="at least one of each")
     counts = _Counts(program, samples, steps)
     for start, chunk, traces in _runs(program, frames):
         counts.add(start, chunk, traces)
