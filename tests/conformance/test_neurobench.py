@@ -12,7 +12,7 @@ import pytest
 
 from sast_deploy.engines.reference import run_reference
 from sast_deploy.engines.vectorised import run_vectorised
-from sast_deploy.program.program import Dense, Readout
+from sast_deploy.program.program import Dense, Readout, frozen_ints
 from sast_deploy.reports.costs.neurobench import neurobench
 from tests.anyprogram import Seeded, any_frames, any_program
 from tests.programs import conv_program, decoder_program, fc_program, random_frames, rich_program
@@ -60,15 +60,17 @@ def made_cases():
         for layer in rich.layers
     ]
     rich = replace(rich, layers=tuple(layers))
-    programs = [fc_program(rng), large, conv_program(rng), decoder_program(rng), rich]
+    wide = fc_program(rng)
+    last = replace(wide.layers[-1], bias=frozen_ints([-1715, 1527, 8]))  # beyond the 8 bits of a state
+    wide = replace(wide, layers=(*wide.layers[:-1], last))
+    programs = [fc_program(rng), large, wide, conv_program(rng), decoder_program(rng), rich]
     return [(program, random_frames(rng, program, SAMPLES, 0.1)) for program in programs]
 
 
 def stored(values, bits):
-    """In the narrowest integers of so many bits."""
-    kind = np.dtype(f"int{next(size for size in (8, 16, 32) if size >= bits)}")
-    assert np.array_equal(values.astype(kind), values), f"values beyond {bits} bits"
-    return values.astype(kind)
+    """In the narrowest integers of so many bits that hold them."""
+    kinds = [np.dtype(f"int{size}") for size in (8, 16, 32) if size >= bits]
+    return next(values.astype(kind) for kind in kinds if np.array_equal(values.astype(kind), values))
 
 
 def described(number, program, frames):

@@ -175,3 +175,5 @@ def test_nothing_to_count_is_refused():
         neurobench(SMALL, INPUT, batch=0)
     with pytest.raises(DataError, match="0 samples of 2 steps"):
         neurobench(SMALL, INPUT[:0])
+    with pytest.raises(DataError, match=r"frames of uint8 \(2, 3\); expected integers"):
+        neurobench(SMALL, INPUT[:, 0, 0, 0])

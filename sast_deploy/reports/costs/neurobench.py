@@ -3,7 +3,7 @@
 They are what `neurobench` itself measures of the program as a torch module: an nn.Linear or nn.Conv2d for
 every layer's weights and an nn.Linear for recurrent ones, each called once a step, neurons that are of
 snnTorch's class SpikingNeuron, and as parameters and buffers the weights, biases and thresholds, in the
-narrowest integer type that holds their bits.
+narrowest integer type that holds their bits (`Footprint`).
 
     Footprint             elements x bytes of an element, of parameters and buffers: 4 bits get no credit
     ConnectionSparsity    zeros / weights of all layers; recurrent ones and the readout's, no biases
@@ -39,7 +39,7 @@ import numpy.typing as npt
 
 from sast_deploy.base.errors import DataError, UsageError
 from sast_deploy.base.progress import task
-from sast_deploy.engines.frames import Frames
+from sast_deploy.engines.frames import Frames, check_shape
 from sast_deploy.engines.registry import prepare
 from sast_deploy.program.fanout import fan_out
 from sast_deploy.program.program import Dense, Int32Array, Program, Shape, layer_label
@@ -135,12 +135,13 @@ def neurobench(program: Program, frames: Frames, *, batch: int | None = None) ->
     Raises:
         DataError: frames that do not fit, or no samples or steps. UsageError: a batch below 1.
     """
-    samples, steps = frames.shape[:2]
     if batch is not None and batch < 1:
         raise UsageError(f"batches of {batch} samples", expected="1 or more")
+    check_shape(program, frames, program.name)
+    samples, steps = frames.shape[:2]
     if not samples or not steps:
         found = f"{samples} samples of {steps} steps"
-        raise DataError(found, where="frames", expected="at least one of each")
+        raise DataError(found, where=program.name, expected="at least one of each")
     counts = _Counts(program, samples, steps)
     for start, chunk, traces in _runs(program, frames):
         counts.add(start, chunk, traces)
