@@ -62,6 +62,7 @@ WORKING: dict[str, list[str]] = {
     "inspect": ["own.net", "-o", "out/facts.json"],
     "classify": ["own.net", "bands/Test/3/00001.bin"],
     "trace": ["own.net", "--data-root", "bands", "-o", "out/trace.npz", "--plot", "out/trace.svg"],
+    "cost": ["own.net", "--data-root", "bands", "--samples", "4"],
     "compare": ["own.net", "own.net", "--data-root", "bands", "--samples", "4"],
     "export": ["own.net", "--to", "c", "-o", "out/c"],
     "sweep": ["study.toml", "--data-root", "bands", "-o", "out/sweep", "--jobs", "1"],

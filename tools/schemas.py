@@ -40,12 +40,19 @@ from sast_deploy.exchange.summary import FloatLayerFacts  # noqa: E402
 from sast_deploy.netx.stock_verdict import StockVerdict  # noqa: E402
 from sast_deploy.program.fixedpoint import Arithmetic  # noqa: E402
 from sast_deploy.proofs.bounds import LayerProof  # noqa: E402
+from sast_deploy.proofs.chips import CHIPS, Chip  # noqa: E402
 from sast_deploy.proofs.limits import LimitCheck  # noqa: E402
+from sast_deploy.proofs.mapping import LayerMapping  # noqa: E402
 from sast_deploy.reports.accuracy import Accuracy, McNemar  # noqa: E402
 from sast_deploy.reports.classifying import Answer  # noqa: E402
 from sast_deploy.reports.comparing import LayerDifference, Parting  # noqa: E402
+from sast_deploy.reports.costs.cost import Busiest, CostBrief, LayerLoad  # noqa: E402
+from sast_deploy.reports.costs.energy import Energy, EnergyTerm  # noqa: E402
+from sast_deploy.reports.costs.latency import Latency  # noqa: E402
+from sast_deploy.reports.costs.neurobench import NeuroBench  # noqa: E402
 from sast_deploy.reports.inspection import Footprint, Saturation  # noqa: E402
 from sast_deploy.reports.run import Execution  # noqa: E402
+from sast_deploy.reports.suggestions import Suggestions  # noqa: E402
 from sast_deploy.reports.synops import LayerOps  # noqa: E402
 from sast_deploy.studies.analysis.contraction import Contraction  # noqa: E402
 from sast_deploy.studies.analysis.corruption import Corruption  # noqa: E402
@@ -176,6 +183,32 @@ TESTED = said(
     closed({**DATA["properties"], "test_samples": WHOLE, "unlike_training": maybe(TEXT)}, ("recordings",)),
     DATA["description"],
 )
+CHIP = {"enum": list(CHIPS)}
+CORES = said(closed({
+    "chip": of(Chip), "cores": WHOLE,
+    "fits_core": said(FLAG, "Whether one core has room for all layers at once."),
+    "fits_chip": said(FLAG, "Whether one chip has so many cores, and room on each."),
+    "overfull_when_packed": said(WHOLE, "Cores whose memory would not hold words, headers and indices."),
+    "layers": many(of(LayerMapping, cores=WHOLE)),
+    "fullest": said(named(closed({"core": WHOLE, "needs": WHOLE})), "Of every capacity the fullest core."),
+}), "The network on the cores of a chip.")  # fmt: skip
+BRIEF = of(CostBrief, chip=CHIP)
+COST: dict[str, Schema] = {
+    "cost_version": {"const": 1}, "name": TEXT, "samples": WHOLE, "data": {"anyOf": [TESTED, GIVEN]},
+    "chip": CHIP, "mapping": CORES, "synops": said(NUMBER, "A sample's."),
+    "operations": many(of(LayerOps)), "neurobench": of(NeuroBench, neurobench_definitions=TEXT),
+    "loads": many(of(LayerLoad)), "counts": said(named(NUMBER), "What tables can price, a sample's mean."),
+    "busiest": many(of(Busiest)),
+    "energy": said(
+        maybe(of(Energy, terms=many(of(EnergyTerm, joules=NUMBER)), joules=NUMBER)),
+        "Null where no table prices the chip.",
+    ),
+    "latency": said(
+        maybe(of(Latency, seconds=said(NUMBER, "Of the sample shown step by step."))),
+        "Null where the table says no times.",
+    ),
+    "notes": many(TEXT),
+}  # fmt: skip
 OURS: dict[str, Schema] = {
     "kind": {"const": "ours"},
     "report_version": {"const": 1},
@@ -188,6 +221,7 @@ OURS: dict[str, Schema] = {
     "firing_rates": said(named(NUMBER), "Spikes per neuron and step, by layer."),
     "confusion": closed({"classes": many(TEXT), "rows_are_true_labels": maybe(many(many(WHOLE)))}),
     "run": of(Execution),
+    "cost": BRIEF,
     "versions": named(TEXT),
     "report": said(TEXT, "The file with all of this but the predictions."),
     "spikes": said(maybe(TEXT), "The file of logits and spike counts, with --input."),
@@ -271,11 +305,14 @@ DOCUMENTS: dict[str, tuple[str, dict[str, Schema] | list[dict[str, Schema]]]] = 
         ),
         "notes": many(TEXT), "proved": said(TEXT, "For which inputs and steps the proofs hold."),
         "stock_netx": maybe(of(StockVerdict)),
-        "verdict": said(TEXT, "Whether Loihi 1 cores hold it, and how many it takes."),
+        "mapping": CORES, "verdict": said(TEXT, "Whether the chip holds it, and on how many cores."),
+        "fits": FLAG, "cost": said(maybe(BRIEF), "With --samples."),
+        "suggestions": said(maybe(of(Suggestions)), "With --suggest."),
     }, {
         "summary": said(named(TEXT), "Label and text."), "layers": many(of(FloatLayerFacts)),
         "notes": said(many(TEXT), "What was folded, dropped or scaled."),
     }]),
+    "cost": ("What an inference costs on a chip, term by term.", COST),
     "compare": ("Two networks on the same samples; null what does not apply.", {
         "names": many(TEXT, 2), "samples": WHOLE, "accuracy": maybe(many(ACCURACY, 2)),
         "mcnemar": maybe(of(McNemar, difference=NUMBER)),

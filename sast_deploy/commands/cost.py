@@ -12,7 +12,8 @@ from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import command
 from sast_deploy.commands.completing import NET
 from sast_deploy.commands.options import COUNT, PATH, console, option, refuse_ignored, titled
-from sast_deploy.commands.shared import DATA_OPTIONS, chip_option, data_options, table_option
+from sast_deploy.commands.pricing import chip_option, table_option
+from sast_deploy.commands.shared import DATA_OPTIONS, data_options
 
 if TYPE_CHECKING:
     from sast_deploy.data.request import DataRequest

@@ -11,8 +11,10 @@ from sast_deploy.base.errors import Exit
 from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import command
 from sast_deploy.commands.completing import INSPECTED
+from sast_deploy.commands.inspect_imported import inspect_imported
 from sast_deploy.commands.options import COUNT, OUTPUT, console, option, refuse_ignored, titled
-from sast_deploy.commands.shared import DATA_OPTIONS, chip_option, data_options, overwrite_option
+from sast_deploy.commands.pricing import chip_option
+from sast_deploy.commands.shared import DATA_OPTIONS, data_options, overwrite_option
 
 if TYPE_CHECKING:
     from sast_deploy.data.request import DataRequest
@@ -75,7 +77,7 @@ def inspect_command(
     if samples is None and not suggest:
         refuse_ignored(DATA_OPTIONS, "without --samples: no data are looked at", "add --samples N")
     if identify(net, EXPECTED) == FLOAT:  # what is wrong with the file comes first
-        return _imported(net)
+        return inspect_imported(net)
     made = inspection_origin(input_digest(net), samples, data, chip)
     if output is None:
         refuse_ignored(["overwrite"], "without -o FILE")
@@ -86,6 +88,8 @@ def inspect_command(
 
     check()
     loaded, inputs = api.load(net), None
+    if suggest:
+        loaded.file  # noqa: B018 - a stranger's network has no data and is refused here, before any work
     if samples:
         inputs = api.inputs(loaded, data=data, samples=samples)
         made[FRAMES] = inputs.facts["frame_digest"]
@@ -108,19 +112,3 @@ def inspect_command(
         "suggestions": None if tried is None else tried.to_dict(),
     })  # fmt: skip
     return Exit.CHECK_FAILED if fail_on_limits and not found.fits else Exit.OK
-
-
-def _imported(path: Path) -> int:
-    from dataclasses import asdict
-
-    from sast_deploy.exchange.network import load_network
-    from sast_deploy.exchange.summary import float_layers
-    from sast_deploy.show.imported import imported_summary, print_imported
-
-    integers = ("samples", "chip", "suggest", "fail_on_limits", "output", "overwrite")
-    refuse_ignored(integers, "is for integers, and an imported network has none", f"compile {path} first")
-    found = load_network(path)
-    print_imported(found, path, console())
-    layers = [asdict(each) for each in float_layers(found.network)]
-    answer({"summary": imported_summary(found, path), "layers": layers, "notes": found.notes})
-    return Exit.OK

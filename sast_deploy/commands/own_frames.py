@@ -53,9 +53,9 @@ class Wanted:
     data: DataRequest
     lava: LavaOptions
     report: Path | None
+    overwrite: bool
     chip: str
     table: str | None
-    overwrite: bool
     input_path: Path | None
     labels_path: Path | None
     steps: int | None

@@ -23,7 +23,8 @@ from sast_deploy.commands.options import (
     refuse_ignored,
     titled,
 )
-from sast_deploy.commands.shared import DATA_OPTIONS, chip_option, data_options, overwrite_option
+from sast_deploy.commands.pricing import chip_option, table_option
+from sast_deploy.commands.shared import DATA_OPTIONS, data_options, overwrite_option
 
 if TYPE_CHECKING:
     from sast_deploy.data.request import DataRequest
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     option("--profile", default="loihi-int4", show_default=True, shell_complete=profiles,
            help="That trained networks are compiled for."),
     chip_option,
-    option("--table", metavar="NAME", help="Prices of energy and time, as `cost` takes them."),
+    table_option,
     option("--seed", type=SEED, default=0, show_default=True, help="Of dropped events and noise."),
 )  # fmt: skip
 @titled(

@@ -102,15 +102,6 @@ def _lava_options(**values: Any) -> LavaOptions:
 STALL = option("--stall", type=SECONDS, default=120.0, show_default=True, help="Seconds of silence: hung.")
 TIMEOUT = option("--timeout", type=SECONDS, help="Seconds that Lava may take in all; default: no limit.")
 BATCH = option("--batch", type=COUNT, help="Samples per Lava batch; default: what fits memory.")
-chip_option = option(
-    "--chip", type=click.Choice(["loihi1", "loihi2"]), default="loihi1", show_default=True,
-    help="On whose cores the network is laid out.",
-)  # fmt: skip
-table_option = option(
-    "--table", metavar="NAME",
-    help="Prices of energy and time: sana-fe-loihi (the default), davies2018, horowitz-45nm, "
-    "horowitz-45nm-fp32, or the path of a .toml of yours; for Loihi 2 nothing is published.",
-)  # fmt: skip
 DEVICE = option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
     help="auto: CUDA where there is one.",

@@ -10,19 +10,18 @@ import click
 from sast_deploy.base.errors import UsageError
 from sast_deploy.commands.command import command
 from sast_deploy.commands.completing import NET
-from sast_deploy.commands.options import COUNT, OUTPUT, option, refuse_ignored, titled
+from sast_deploy.commands.options import COUNT, OUTPUT, gathered, option, refuse_ignored, titled
 from sast_deploy.commands.own_frames import OF_STOCK, Wanted, own_frames
+from sast_deploy.commands.pricing import chip_option, table_option
 from sast_deploy.commands.shared import (
     BATCH,
     DATA_OPTIONS,
     LAVA_OPTIONS,
     STALL,
     TIMEOUT,
-    chip_option,
     data_options,
     lava_options,
     overwrite_option,
-    table_option,
 )
 from sast_deploy.engines import ENGINE_NAMES
 
@@ -61,7 +60,7 @@ def _samples(_context: click.Context, _parameter: click.Parameter, text: str) ->
 @data_options(None)
 @own_frames
 @lava_options(BATCH, STALL, TIMEOUT)
-@titled("Cost", chip_option, table_option)
+@gathered("prices", dict, "Cost", chip_option, table_option)
 @titled("Output", option("--report", type=OUTPUT, help="Default: runs/<net name>/report.json; with --input "
                        "runs/<net name>/<input name>/report.json"))
 @overwrite_option("a report or spikes")
@@ -74,8 +73,7 @@ def simulate_command(
     own: dict[str, Any],
     lava: LavaOptions,
     report: Path | None,
-    chip: str,
-    table: str | None,
+    prices: dict[str, Any],
     overwrite: bool,
 ) -> int:
     """Run NET (default: the newest export) on the test split of its own data set, or on --input, and report.
@@ -101,7 +99,7 @@ def simulate_command(
         refuse_ignored(
             LAVA_OPTIONS, f"is Lava's, and this runs on {engine}", "leave it out, or --backend lava"
         )
-    wanted = Wanted(samples, check, engine, data, lava, report, chip, table, overwrite, **own)
+    wanted = Wanted(samples, check, engine, data, lava, report, overwrite, **prices, **own)
     if stock:
         simulate_stock(path, wanted)
         return 0

@@ -1,7 +1,6 @@
 """Networks of other tools: theirs become ours here, and ours theirs, C, hardware memories, NumPy arrays."""
 
 TARGET_NAMES = ("nir", "c", "mem", "npz")
-PER_NEURON = ("bias", "vth", "v_decay", "u_decay")  # one value for the layer, or one for each neuron
 ANY_READER = "any"
 READERS = (ANY_READER, "snntorch", "norse", "spikingjelly", "sinabs")  # whom a NIR graph is for
 KNOWN, STDIN = "known", "stdin"

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.program.program import (
+    PER_NEURON,
     Conv2d,
     Dense,
     Int32Array,
@@ -20,8 +21,6 @@ from sast_deploy.program.program import (
     per_neuron,
 )
 from sast_deploy.program.sums import Int64Array
-
-PER_NEURON = ("bias", "vth", "v_decay", "u_decay")
 
 
 def importance(program: Program, index: int, rates: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -73,7 +73,8 @@ UNFILTERED, NO_DELAY = frozen_ints([NO_DECAY_FILTER]), frozen_ints([0])
 NO_DECAY = NO_DELAY  # of a membrane potential
 
 
-# Parameters of neurons: one for the layer, or one for each channel or neuron.
+# Parameters of neurons, by name; and their kinds: one for the layer, or one for each channel or neuron.
+PER_NEURON = ("bias", "vth", "v_decay", "u_decay")
 PerNeuron = Annotated[Int32Array, Ints("1 or out")]
 Decay = Annotated[Int32Array, Ints("1 or out", low=0, high=NO_DECAY_FILTER)]
 ClassDecay = Annotated[Int32Array, Ints("1 or classes", low=0, high=NO_DECAY_FILTER)]

@@ -21,7 +21,7 @@ from sast_deploy.netx.foreign.stocknet import StockNet, StockUse
 from sast_deploy.netx.stock_verdict import StockVerdict, stock_verdict
 from sast_deploy.program.program import NO_DECAY_FILTER, Dense, Program, Readout, layer_label
 from sast_deploy.program.sums import weighted_layers
-from sast_deploy.proofs.bounds import LayerProof, bound_neurons, prove, states_at_the_ends
+from sast_deploy.proofs.bounds import LayerProof, bound_neurons, prove, signed_bits, states_at_the_ends
 from sast_deploy.proofs.chips import LOIHI1
 from sast_deploy.proofs.limits import LimitCheck, broken_limits, check_limits, verdict
 from sast_deploy.proofs.mapping import Mapping as CoreMapping, map_program
@@ -39,7 +39,8 @@ UNCOVERED = (
 class Footprint:
     """Memory of one weighted layer's parameters.
 
-    packed_bits: every weight at the program's weight width, every bias and threshold at the state's.
+    packed_bits: every weight at the program's weight width, every bias and threshold at the state's, or at
+    what a readout's biases need: it has no range.
     neurobench_bytes: NeuroBench v2.3.0's number of elements times element size, so that 4 bits get no credit.
     """
 
@@ -152,13 +153,14 @@ def footprints(program: Program) -> list[Footprint]:
     """Memory of every weighted layer."""
     found = []
     for index, layer in weighted_layers(program):
-        others = layer.bias.size + (0 if isinstance(layer, Readout) else layer.vth.size)
-        weight_bits, state_bits = program.arithmetic.weight_bits, program.arithmetic.state.bits
+        others = layer.bias if isinstance(layer, Readout) else np.concatenate([layer.bias, layer.vth])
+        needed = signed_bits(int(others.min()), int(others.max()))
+        weight_bits, other_bits = program.arithmetic.weight_bits, max(program.arithmetic.state.bits, needed)
         weights = layer.weight.size
         if isinstance(layer, Dense) and layer.recurrent is not None:
             weights += layer.recurrent.size
-        packed = weights * weight_bits + others * state_bits
-        bytes_ = weights * _element(weight_bits) + others * _element(state_bits)
+        packed = weights * weight_bits + others.size * other_bits
+        bytes_ = weights * _element(weight_bits) + others.size * _element(other_bits)
         found.append(Footprint(layer_label(index, layer), weights, packed, bytes_))
     return found
 

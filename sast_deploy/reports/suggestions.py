@@ -16,6 +16,9 @@ class Suggestion:
     where it saves cores alone. verdict: of the changed network. fits, cores: whether and on how many.
     accuracy: of the changed network, difference: in points of per cent against the network as it is, p:
     McNemar's; None where there are no labelled samples. note: what the figure is of.
+
+    >>> sast.suggest(net, frames, labels).tried[0].mends
+    ('reset',)
     """
 
     change: str

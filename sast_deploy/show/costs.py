@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sast_deploy.base.text import counted, percent, quantity
+from sast_deploy.base.text import counted, percent, percent_given, quantity
 from sast_deploy.proofs.chips import INPUT_AXONS, NEURONS, OUTPUT_AXONS, SYNAPSE_BITS, SYNAPSES
 from sast_deploy.proofs.mapping import LayerMapping, Mapping
 from sast_deploy.reports.costs.cost import Cost
@@ -42,7 +42,7 @@ def summary(cost: Cost) -> dict[str, str]:
         "NeuroBench": f"{measured.effective_macs:,.1f} MACs, {measured.effective_acs:,.1f} ACs, "
         f"activation sparsity {measured.activation_sparsity:.4f}, connection sparsity "
         f"{measured.connection_sparsity:.4f}, {measured.membrane_updates:,.1f} membrane updates",
-        "footprint": f"{measured.footprint_bytes:,} bytes by NeuroBench's definition, "
+        "footprint": f"{measured.footprint:,} bytes by NeuroBench's definition, "
         f"{-(-measured.packed_bits // 8):,} packed",
     }
     if energy is not None:
@@ -101,7 +101,7 @@ def _least(mapping: Mapping) -> list[str]:
 
 def _need(layer: LayerMapping, name: str, limit: int) -> str:
     need = layer.worst(name)
-    return f"{need:,} ({100 * need / limit:.0f} %)"
+    return f"{need:,} ({percent_given(round(need / limit, 2))})"
 
 
 def split_of(layer: LayerMapping) -> str:

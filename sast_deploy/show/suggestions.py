@@ -8,8 +8,8 @@ from sast_deploy.show.blocks import Line, Out, Table
 
 
 def print_suggestions(found: Suggestions, out: Out) -> None:
-    """Why it does not fit, what was tried, and how to do it."""
-    out.print("", *(f"BREAKS {line}" for line in found.breaks))
+    """What was tried, and how to do it; why the network does not fit stands in its inspection."""
+    out.print("")
     if not found.tried:
         out.print("no change was found that mends a limit or saves a core")
     else:

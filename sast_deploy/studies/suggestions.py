@@ -21,9 +21,9 @@ from sast_deploy.exchange.network import ImportedNetwork
 from sast_deploy.netx.file import NetFile
 from sast_deploy.program.narrowing import importance, without
 from sast_deploy.program.profile import load_profile, profile_names
-from sast_deploy.program.program import Program
+from sast_deploy.program.program import Dense, Program
 from sast_deploy.program.record import SpikeRecord
-from sast_deploy.proofs.chips import CHIPS, Chip, chip_of
+from sast_deploy.proofs.chips import CHIPS, INPUT_AXONS, Chip, chip_of
 from sast_deploy.proofs.limits import broken_limits, check_limits, verdict
 from sast_deploy.proofs.mapping import Mapping, map_program
 from sast_deploy.reports.accuracy import Accuracy, McNemar, mcnemar
@@ -60,6 +60,10 @@ def suggest(
         trials = _Trials(net.program, chip_of(chip), given)
         tried = list(_tried(net, trials, under_way, notes))
     base = trials.base
+    mended = {limit for each in tried for limit in each.mends}
+    left = dict.fromkeys(check.limit for check in base.broken if check.limit not in mended)
+    if left:
+        notes.append(f"nothing that is tried here mends {', '.join(left)}: another profile, or training")
     broken = tuple(f"{check.limit}: {check.why}" for check in base.broken)
     return Suggestions(
         chip, base.verdict, not base.broken, base.mapping.cores, broken, trials.accuracy(base),
@@ -164,12 +168,32 @@ def _changes(net: api.Net, trials: _Trials, notes: list[str]) -> Iterator[tuple[
     if any(check.limit == "reset" for check in trials.base.broken):
         how = "train --reset zero, compile --profile loihi-stock"
         yield RESET, how, _reset_to_zero(program), UNTRAINED
+    yield from _fewer_inputs(trials)
     yield from _profiles(net, notes)
     yield from _pruned(trials, notes)
 
 
 def _reset_to_zero(program: Program) -> Program:
     return replace(program, arithmetic=replace(program.arithmetic, reset="zero", reset_order="after-leak"))
+
+
+def _fewer_inputs(trials: _Trials) -> Iterator[tuple[str, str, Program, str]]:
+    """Where neurons of the first layer, a dense one, have more inputs than a core takes: without the least
+    important of them, by the weights behind each and the deviation of its values.
+    """
+    base, given = trials.base, trials.given
+    first, layer = base.mapping.layers[0], base.program.layers[0]
+    if given is None or INPUT_AXONS not in first.beyond or not isinstance(layer, Dense):
+        return
+    surplus = int(layer.weight.any(axis=0).sum()) - trials.chip.capacities[INPUT_AXONS]
+    frames = np.asarray(given.frames).reshape(-1, layer.weight.shape[1])
+    worth = np.sqrt((layer.weight.astype(np.float64) ** 2).sum(axis=0)) * frames.std(axis=0)
+    order = np.argsort(np.where(layer.weight.any(axis=0), worth, np.inf), kind="stable")
+    weight = layer.weight.copy()
+    weight[:, order[:surplus]] = 0
+    program = replace(base.program, layers=(replace(layer, weight=weight), *base.program.layers[1:]))
+    change = f"leave out {surplus:,} of {len(order):,} inputs of {first.name}"
+    yield change, "train on smaller frames, --size H W", program, UNTRAINED
 
 
 def _profiles(net: api.Net, notes: list[str]) -> Iterator[tuple[str, str, Program, str]]:
@@ -188,7 +212,7 @@ def _profiles(net: api.Net, notes: list[str]) -> Iterator[tuple[str, str, Progra
         except SastError as error:
             notes.append(f"profile {profile.name}: {error.what}")
             continue
-        how = f"compile {path} --profile {profile.name} --calibrate"
+        how = f"compile {path} --profile {profile.name} --calibrate {net.file.data.get('dataset', 'DATASET')}"
         yield f"profile {profile.name}", how, program, "without calibration"
 
 

@@ -70,10 +70,12 @@ def lines_of(command: str, folder: Path) -> list[list[str]]:
         ],
         "inspect": [
             ["inspect", net, "--samples", "5", "-o", str(folder / "facts.json")], ["inspect", stock],
+            ["inspect", net, "--suggest", "--chip", "loihi1"],
         ],
         "verify": [["verify", net, "--backend", "fast", "--samples", "4"]],
         "classify": [["classify", net, str(folder / "events.csv"), "--sensor", "6", "6", *WINDOWS]],
         "trace": [["trace", net, "--sample", "3", "--plot", str(folder / "trace.svg")]],
+        "cost": [["cost", net, "--samples", "5"]],
         "compare": [["compare", net, net, "--samples", "5"]],
         "export": [["export", net, "--to", to, "-o", str(folder / to)] for to in ("nir", "c", "mem", "npz")],
         "evaluate": [["evaluate", checkpoint]],

@@ -185,3 +185,34 @@ def test_narrowing_is_what_is_laid_out():
     narrower = without(program, 0, np.arange(64), np.zeros(500))
     assert map_program(narrower).cores == 2
     assert map_program(without(program, 0, np.arange(63), np.zeros(500))).cores == 3
+
+
+def test_inputs_beyond_a_core_are_left_out_the_least_important_first():
+    """4,100 inputs are four too many: those that never change go, and nothing else does."""
+    rng = np.random.default_rng(3)
+    layer = Dense(
+        frozen_ints(rng.integers(1, 4, (6, 4100))), bias=frozen_ints([0]), vth=frozen_ints([900]),
+        weight_exp=0, v_decay=frozen_ints([2048]),
+    )  # fmt: skip
+    readout = Readout(frozen_ints(rng.integers(-7, 8, (3, 6))), frozen_ints([0, 0, 0]), 0)
+    rules = replace(RULES, weight_bits=4, reset="zero", reset_order="after-leak")
+    program = Program("wide", (1, 41, 100), 1, 4, ("a", "b", "c"), rules, (layer, readout))
+    frames = (rng.random((8, 4, 4100)) < 0.1).astype(np.uint8)
+    frames[:, :, [5, 77, 1000, 4099]] = 0
+    frames = frames.reshape(8, 4, 1, 41, 100)
+    labels = run_vectorised(program, frames).predictions
+    found = sast.suggest(net_of(program), frames, labels)
+    assert not found.fits
+    fewer = found.tried[0]
+    assert fewer.change == "leave out 4 of 4,100 inputs of layer 0 (dense)"
+    assert (fewer.mends, fewer.fits, fewer.difference) == (("input axons",), True, 0.0)
+
+
+def test_what_nothing_mends_is_said():
+    """Weights of nine bits are too wide for either chip."""
+    program = fc_program(np.random.default_rng(0))
+    rules = replace(program.arithmetic, weight_bits=9, reset="zero", reset_order="after-leak")
+    first = replace(program.layers[0], weight=frozen_ints(program.layers[0].weight * 30))
+    found = sast.suggest(net_of(replace(program, layers=(first, *program.layers[1:]), arithmetic=rules)))
+    assert found.tried == ()
+    assert found.notes[-1].startswith("nothing that is tried here mends weight bits")

@@ -293,6 +293,9 @@ def test_four_bit_weights_take_four_bits(program):
     eight = compile_network(float_fc(), load_profile("loihi-int8"), "t").program
     assert footprints(eight)[0].packed_bits == 360 * 8 + 18 * 16
     assert footprints(eight)[0].neurobench_bytes == 360 + 18 * 2
+    last = replace(program.layers[-1], bias=frozen_ints([300, -1, 0]))  # a readout's sums have no range
+    wide = footprints(replace(program, layers=(*program.layers[:-1], last)))[-1]
+    assert (wide.packed_bits, wide.neurobench_bytes) == (18 * 4 + 3 * 10, 18 + 3 * 2)
 
 
 def test_recurrent_weights_are_memory_and_may_be_zero_too():

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,13 @@ NEVER = 1 << 30  # the threshold of a readout
 SILENT = 1 << 28  # a threshold that only the runner's FORCED bias reaches
 
 
-def interpreter():
-    """A Python that has SANA-FE, or None."""
-    return os.environ.get(VARIABLE) or (sys.executable if importlib.util.find_spec("sanafe") else None)
+@cache
+def interpreter(package="sanafe"):
+    """A Python that has SANA-FE, or another witness: the one that is named, else this one; or None."""
+    if named := os.environ.get(VARIABLE):
+        look = f"import importlib.util as u; raise SystemExit(u.find_spec({package!r}) is None)"
+        return named if subprocess.run([named, "-c", look], check=False).returncode == 0 else None
+    return sys.executable if importlib.util.find_spec(package) else None
 
 
 def run_sanafe(networks, folder):

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sast_deploy.exchange import PER_NEURON
 from sast_deploy.exchange.c.layout import Layout, Placed
 from sast_deploy.exchange.subject import Answers
-from sast_deploy.program.program import Conv2d, Readout, Resampling, SumPool
+from sast_deploy.program.program import PER_NEURON, Conv2d, Readout, Resampling, SumPool
 
 LINE = 108  # letters
 _ROUNDING = {"toward-zero": "TOWARD_ZERO", "floor": "FLOOR", "half-up": "HALF_UP", "half-even": "HALF_EVEN"}

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.base.errors import CompileError
-from sast_deploy.exchange import PER_NEURON
 from sast_deploy.exchange.artefacts import Part
 from sast_deploy.exchange.c.widths import Widths, widths_of
 from sast_deploy.exchange.rows import reduced, weight_rows
 from sast_deploy.program.program import (
     NO_DECAY_FILTER,
+    PER_NEURON,
     Dense,
     Int32Array,
     Layer,

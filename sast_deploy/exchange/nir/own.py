@@ -32,13 +32,13 @@ from sast_deploy.compiler.floatnet import (
     FloatPool,
     FloatReadout,
 )
-from sast_deploy.exchange import PER_NEURON
 from sast_deploy.exchange.nir.reading import Reading
 from sast_deploy.program.fixedpoint import Arithmetic, QFormat
 from sast_deploy.program.program import (
     LABEL,
     LEAK_BITS,
     NO_DECAY_FILTER,
+    PER_NEURON,
     SIZE_MAX,
     STEPS_MAX,
     Conv2d,

@@ -1,9 +1,9 @@
 """NeuroBench's metrics of an integer program, counted in a run of it by the definitions of NeuroBench 2.3.0.
 
 They are what `neurobench` itself measures of the program as a torch module: an nn.Linear or nn.Conv2d for
-every layer's weights and an nn.Linear for recurrent ones, each called once a step, neurons that are
-snnTorch's SpikingNeuron, and as parameters and buffers the weights, biases and thresholds, in the narrowest
-integer type that holds their bits.
+every layer's weights and an nn.Linear for recurrent ones, each called once a step, neurons that are of
+snnTorch's class SpikingNeuron, and as parameters and buffers the weights, biases and thresholds, in the
+narrowest integer type that holds their bits (`Footprint`).
 
     Footprint             elements x bytes of an element, of parameters and buffers: 4 bits get no credit
     ConnectionSparsity    zeros / weights of all layers; recurrent ones and the readout's, no biases
@@ -39,7 +39,7 @@ import numpy.typing as npt
 
 from sast_deploy.base.errors import DataError, UsageError
 from sast_deploy.base.progress import task
-from sast_deploy.engines.frames import Frames
+from sast_deploy.engines.frames import Frames, check_shape
 from sast_deploy.engines.registry import prepare
 from sast_deploy.program.fanout import fan_out
 from sast_deploy.program.program import Dense, Int32Array, Program, Shape, layer_label
@@ -73,7 +73,7 @@ class LayerMetrics:
 class NeuroBench:
     """NeuroBench's metrics of a program and a run of it; the module's text defines each.
 
-    batch: of which MACs and ACs are told apart, None for the whole run. footprint_bytes: by NeuroBench's
+    batch: of which MACs and ACs are told apart, None for the whole run. footprint: by NeuroBench's
     definition; packed_bits: every weight and state at the program's own width. connection_sparsity: exact;
     connection_sparsity_rounded: as NeuroBench prints it. dense, effective_macs, effective_acs,
     membrane_updates: means per sample.
@@ -81,7 +81,7 @@ class NeuroBench:
 
     samples: int
     batch: int | None
-    footprint_bytes: int
+    footprint: int
     packed_bits: int
     connection_sparsity: float
     connection_sparsity_rounded: float
@@ -99,7 +99,7 @@ class NeuroBench:
     def results(self) -> dict[str, Any]:
         """What NeuroBench's `Benchmark.run` returns, by its names."""
         return {
-            "Footprint": self.footprint_bytes,
+            "Footprint": self.footprint,
             "ConnectionSparsity": self.connection_sparsity_rounded,
             "ActivationSparsity": self.activation_sparsity,
             "SynapticOperations": {
@@ -135,12 +135,13 @@ def neurobench(program: Program, frames: Frames, *, batch: int | None = None) ->
     Raises:
         DataError: frames that do not fit, or no samples or steps. UsageError: a batch below 1.
     """
-    samples, steps = frames.shape[:2]
     if batch is not None and batch < 1:
         raise UsageError(f"batches of {batch} samples", expected="1 or more")
+    check_shape(program, frames, program.name)
+    samples, steps = frames.shape[:2]
     if not samples or not steps:
         found = f"{samples} samples of {steps} steps"
-        raise DataError(found, where="frames", expected="at least one of each")
+        raise DataError(found, where=program.name, expected="at least one of each")
     counts = _Counts(program, samples, steps)
     for start, chunk, traces in _runs(program, frames):
         counts.add(start, chunk, traces)
@@ -206,7 +207,7 @@ class _Counts:
         return NeuroBench(
             samples=self.samples,
             batch=batch,
-            footprint_bytes=sum(each.neurobench_bytes for each in memory),
+            footprint=sum(each.neurobench_bytes for each in memory),
             packed_bits=sum(each.packed_bits for each in memory),
             connection_sparsity=zeros / weights,
             # theirs is a quotient of torch integers, which is a float32
@@ -260,7 +261,7 @@ def _ways(layer: Weighted, in_shape: Shape) -> list[_Way]:
 def _arrivals(
     x: npt.NDArray[np.integer[Any]], fan: Int64Array, used: npt.NDArray[np.bool_]
 ) -> tuple[Int64Array, npt.NDArray[np.bool_]]:
-    """(samples, time): operations of inputs (samples, time, inputs), and whether any in use is graded."""
+    """(samples, time): operations of inputs (samples, time, inputs); whether any that is used is graded."""
     rows, inputs = np.divmod(np.flatnonzero(x), x.shape[2])
     shape, values, calls = x.shape[:2], x[x != 0], x.shape[0] * x.shape[1]
     graded = rows[((values > 1) | (values < -1)) & used[inputs]]
