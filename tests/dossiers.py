@@ -59,7 +59,8 @@ def network_facts(name: str = "small", *, correct: int = 90, **changes: Any) -> 
     curve = Curve("drop", INTEGERS, 100, 3, (Point(0.0, 0.9, 0.9, 0.9), Point(0.1, 0.8, 0.7, 0.85)))
     made = NetworkFacts(
         name=name, source="small.net", profile="loihi-int8", weight_bits=8, steps=STEPS,
-        kind=facts.SIMULATED, data="SIMULATED: noise", samples=100, accuracy=accuracy, classes=("left", "right"),
+        kind=facts.SIMULATED, data="SIMULATED: noise", samples=100, accuracy=accuracy,
+        classes=("left", "right"),
         ladder=(Rung(HARD, Accuracy(92, 100)), Rung("INT8", accuracy, reported=True)),
         checks=tuple(EngineCheck(name, "known answers", 4, 100) for name in ("reference", "fast")),
         unseen=(),
@@ -68,8 +69,10 @@ def network_facts(name: str = "small", *, correct: int = 90, **changes: Any) -> 
             LayerRow("1", "readout", (2,), 2, 10, 9, None, 10.0, 9.0, 40, 90, 1),
         ),
         inspection=INSPECTION, cost=COST,
-        manifest=Manifest((("network", "small.net", "0" * 64),), {"python": "3"}, {"samples": "100 of 100"},
-                          ("sast-deploy verify small.net",)),
+        manifest=Manifest(
+            (("network", "small.net", "0" * 64),), {"python": "3"}, {"samples": "100 of 100"},
+            ("sast-deploy verify small.net",),
+        ),
         confusion=np.array([[45, 5], [5, 45]]), right=np.arange(100) < correct,
         mistakes=(Recording("sample 3", "left", "right", 7, np.arange(18).reshape(2, 3, 3)),),
         traces=(TRACE, replace(TRACE, what="another", label=0)),

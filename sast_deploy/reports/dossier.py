@@ -186,8 +186,9 @@ class NetworkFacts:
     """One network.
 
     name: for people. source: as it was named. profile: that it was compiled for. kind: of the data, REAL and
-    so on; data: one sentence on it. confusion: (classes, classes), rows are the true labels, and right:
-    (samples,); None without labels. missing: section -> why there is nothing to show. notes: what one should know.
+    so on; data: one sentence on it. confusion: (classes, classes), rows are the true labels; None without
+    labels, as right, (samples,). missing: section -> why there is nothing to show. notes: what one should
+    know.
     """
 
     name: str

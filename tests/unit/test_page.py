@@ -101,7 +101,9 @@ def test_figures_have_the_colours_and_the_font_of_the_page(page: str) -> None:
 
 @pytest.mark.slow
 def test_a_name_is_never_markup_and_never_acts() -> None:
-    facts = network_facts(HOSTILE, classes=(HOSTILE, "right"), data=HOSTILE, notes=(HOSTILE,), profile=HOSTILE)
+    facts = network_facts(
+        HOSTILE, classes=(HOSTILE, "right"), data=HOSTILE, notes=(HOSTILE,), profile=HOSTILE
+    )
     manifest = replace(facts.manifest, commands=(HOSTILE,), versions={"python": HOSTILE})
     mistakes = tuple(replace(each, what=HOSTILE, label=HOSTILE) for each in facts.mistakes)
     trace = replace(facts.traces[0], what=HOSTILE, classes=(HOSTILE, "right"), label=0)
@@ -124,7 +126,7 @@ def test_a_network_that_is_not_bit_accurate_is_not_to_be_trusted() -> None:
 
 @pytest.mark.slow
 def test_what_is_missing_is_said() -> None:
-    why = {"confusion": "the samples have no labels", "margins": "no labels here", "curves": "nothing to drop"}
+    why = {"confusion": "no labels at all", "margins": "no labels here", "curves": "nothing to drop"}
     text = render(Dossier((network_facts(
         accuracy=None, confusion=None, right=None, mistakes=(), margins=(), saturation=(), curves=(),
         missing=why, ladder=(), weights=(),
@@ -172,7 +174,8 @@ def test_budgets_and_advice() -> None:
     assert choice is not None
     operations = choice.axes[0]
     assert [(take.network, take.high is None) for take in operations.front] == [("a", False), ("b", True)]
-    assert operations.sentence(operations.front[0]) == "0.08 to 0.16 thousand SynOps per inference: a, 94.00 %"
+    expected = "0.08 to 0.16 thousand SynOps per inference: a, 94.00 %"
+    assert operations.sentence(operations.front[0]) == expected
     assert choice.best == "b"
     assert choice.p[1] == 1.0
     assert choice.p[2] is not None

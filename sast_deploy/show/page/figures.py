@@ -202,9 +202,11 @@ def film(name: str, trace: SampleTrace) -> str:
                 pixels[:, number * width : (number + 1) * width], interpolation="none",
                 extent=(x, x + width, y - height, y),
             )  # fmt: skip
-            axis.plot([x, x + width, x + width, x, x], [y, y, y - height, y - height, y], color=LINE, lw=0.6)
+            corners = [x, x + width, x + width, x, x], [y, y, y - height, y - height, y]
+            axis.plot(*corners, color=LINE, lw=0.6)
             steps = f"{part[0]}" if len(part) == 1 else f"{part[0]}–{part[-1]}"
-            axis.text(x, y + 0.04 * height, f"step {steps}" if number == 0 else steps, fontsize=8, color=MUTED)
+            label = f"step {steps}" if number == 0 else steps
+            axis.text(x, y + 0.04 * height, label, fontsize=8, color=MUTED)
         rows = -(-len(parts) // columns)
         axis.set_xlim(-gap / 4, columns * (width + gap) - gap)
         axis.set_ylim(-rows * (height + above) + above - gap / 4, above)

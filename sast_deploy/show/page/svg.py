@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sast_deploy.base.text import printable
+
 WIDTH, HEIGHT = 4.4, 2.7  # inches of a panel; the page scales it to its column
 INK, ACCENT, MUTED, LINE, PAPER = "#000000", "#0b5fa5", "#787878", "#d6d6d6", "#fefefe"
 # What stands for a colour while matplotlib draws, and what the page has in its place.
@@ -59,7 +61,7 @@ def _inline(document: str, name: str, label: str) -> str:
     body = re.sub(r' d="[^"]*"', lambda found: _shorter(found[0]), body)
     size = re.search(r'viewBox="[^"]*"', body)
     assert size is not None
-    head = f'<svg {size[0]} role="img" aria-label="{html.escape(label)}">'
+    head = f'<svg {size[0]} role="img" aria-label="{html.escape(printable(label))}">'
     return head + body[body.index(">") + 1 :].strip()
 
 
