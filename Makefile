@@ -36,7 +36,7 @@ train_options := --dataset '$(DATASET)' --recipe '$(RECIPE)' $(if $(NETWORK),--n
 	$(DATA_ROOT),--data-root '$(DATA_ROOT)') $(if $(HOLDOUT),--holdout '$(HOLDOUT)') $(if \
 	$(EPOCHS),--epochs '$(EPOCHS)') $(if $(SEED),--seed '$(SEED)')
 
-.PHONY: help setup train nmnist-int4 nmnist-int8 paper-nmnist paper-smoke test test-quick lint docs bench bench-against doctor clean
+.PHONY: help setup train nmnist-int4 nmnist-int8 report paper-nmnist paper-smoke test test-quick lint docs bench bench-against doctor clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z0-9-]+)( ([a-z0-9-]+))?:[^#]*## (.*)/  make \1 \3|\4/p' Makefile | column -t -s'|'
@@ -56,6 +56,11 @@ train: setup  ## train; a finished run of the same options is reused, an interru
 nmnist-int4 nmnist-int8: nmnist-%: train  ## events -> SAST checkpoint -> integer program -> Lava -> report
 	$(sast) compile '$(ckpt)' --profile loihi-$* -o 'netx_exports/$(name)-loihi-$*.net' --overwrite
 	$(sast) simulate 'netx_exports/$(name)-loihi-$*.net' --check all --overwrite
+
+report: train  ## one page that decides, of the INT4 network: verdict, accuracy, energy, latency, cores, proofs
+	@[ -e 'netx_exports/$(name)-loihi-int4.net' ] || { set -x; \
+		$(sast) compile '$(ckpt)' --profile loihi-int4 -o 'netx_exports/$(name)-loihi-int4.net'; }
+	$(sast) report 'netx_exports/$(name)-loihi-int4.net' -o 'runs/$(name)-loihi-int4/report.html' --overwrite
 
 # Where a run failed, the tables of the others are printed all the same.
 paper-nmnist: setup  ## the paper's whole N-MNIST study and its tables; hours to days, resumable

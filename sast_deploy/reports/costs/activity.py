@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sast_deploy.base.progress import task
 from sast_deploy.engines.frames import Frames
 from sast_deploy.engines.registry import prepare
 from sast_deploy.program.fanout import fan_out, through, weighted_with_sources
@@ -95,12 +96,14 @@ class Activity:
 def run_activity(program: Program, mapping: Mapping, frames: Frames) -> tuple[Activity, SpikeRecord]:
     """Run the fast engine on frames (samples, time, C, H, W) and count; the record without its traces."""
     run, wiring, parts, records = prepare("fast", program), _Wiring(program, mapping), [], []
-    for start in range(0, len(frames), CHUNK):
-        chunk = np.asarray(frames[start : start + CHUNK])
-        record = run(chunk, trace=True)
-        records.append(record)
-        assert record.traces is not None
-        parts.append(wiring.count(chunk, [each.spikes for each in record.traces]))
+    with task("messages", len(frames)) as under_way:
+        for start in range(0, len(frames), CHUNK):
+            chunk = np.asarray(frames[start : start + CHUNK])
+            record = run(chunk, trace=True)
+            assert record.traces is not None
+            parts.append(wiring.count(chunk, [each.spikes for each in record.traces]))
+            records.append(replace(record, traces=None))
+            under_way.advance(len(chunk))
     counts = tuple(np.concatenate(each) for each in zip(*(record.counts for record in records), strict=True))
     whole = SpikeRecord(counts, np.concatenate([record.logits for record in records]))
     return _joined(wiring, parts), whole
