@@ -42,6 +42,11 @@ class Source:
     notes: tuple[str, ...] = ()
 
     @property
+    def compiled(self) -> bool:
+        """Whether it has its integers, so that no profile is needed."""
+        return self.net is not None
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """All that is read for it."""
         found = (self.path, None if self.net is None else self.net.path, self.checkpoint)
