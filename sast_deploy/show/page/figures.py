@@ -208,7 +208,7 @@ def film(name: str, trace: SampleTrace) -> str:
             label = f"step {steps}" if number == 0 else steps
             axis.text(x, y + 0.04 * height, label, fontsize=8, color=MUTED)
         rows = -(-len(parts) // columns)
-        axis.set_xlim(-gap / 4, columns * (width + gap) - gap)
+        axis.set_xlim(-gap / 4, columns * (width + gap) - 3 * gap / 4)
         axis.set_ylim(-rows * (height + above) + above - gap / 4, above)
 
     return svg(name, f"Events of {trace.what}", draw)
@@ -237,7 +237,8 @@ def _spikes(axis: Any, layer: LayerTrace) -> None:
     share = np.add.reduceat(layer.spikes.astype(np.float64), edges, axis=1) / np.diff([*edges, neurons])
     pixels = np.zeros((rows, len(layer.spikes) * 8, 4), np.uint8)
     pixels[..., :3] = ON_RGB
-    opacity = np.where(share > 0, 90 + 165 * np.sqrt(share), 0).round().astype(np.uint8)
+    # Where many share a row, what counts is how many of them fired, against the row where most did.
+    opacity = np.where(share > 0, 25 + 230 * share / max(share.max(), 1e-9), 0).round().astype(np.uint8)
     pixels[..., 3] = opacity.T.repeat(8, axis=1)
     pixels[:, 7::8, 3] = 0  # so that a spike a step is not a bar
     axis.imshow(

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from sast_deploy import __version__
 from sast_deploy.base.outputs import Origin, origin_note
 from sast_deploy.base.text import counted, percent, printable, quantity
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 PACKAGE = "sast_deploy.show.page"
+CONFUSED = 7  # pairs of classes that are listed
 STEPS = 16  # of a latency that are listed, the longest
 
 
@@ -68,6 +72,16 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Confused:
+    """Two classes that are confused, how often, and the share of the true one's samples."""
+
+    true: str
+    given: str
+    count: int
+    share: float
+
+
+@dataclass(frozen=True)
 class View:
     """A network with its verdict, its figures by section, and tables turned for the page."""
 
@@ -80,6 +94,7 @@ class View:
     weights: tuple[Markup, ...]
     curves: tuple[Markup, ...]
     confusion: Markup | None
+    confused: tuple[Confused, ...]
     mistakes: tuple[tuple[Recording, str], ...]
     latency: Markup | None
     steps: tuple[Step, ...]
@@ -150,6 +165,7 @@ def _view(key: str, network: NetworkFacts) -> View:
         each("margin", figures.margins, network.margins), each("weight", figures.weights, network.weights),
         tuple(_curves(key, network)),
         None if matrix is None else _safe(figures.confusion(f"{key}-confusion", matrix, network.classes)),
+        () if matrix is None else tuple(_confused(matrix, network.classes)),
         tuple((one, picture(event_pixels(one.image))) for one in network.mistakes),
         None if latency is None else _safe(figures.latency(f"{key}-latency", latency)),
         () if latency is None else _steps(latency), _limits(network.inspection.limits),
@@ -160,6 +176,15 @@ def _curves(key: str, network: NetworkFacts) -> Iterator[Markup]:
     for kind in dict.fromkeys(curve.kind for curve in network.curves):
         found = [curve for curve in network.curves if curve.kind == kind]
         yield _safe(figures.curve(f"{key}-{kind}", kind, found))
+
+
+def _confused(matrix: npt.NDArray[np.int64], classes: Sequence[str]) -> Iterator[Confused]:
+    """The most frequent first."""
+    wrong = matrix * (1 - np.eye(len(matrix), dtype=np.int64))
+    for place in np.argsort(-wrong, axis=None, kind="stable")[:CONFUSED]:
+        true, given = divmod(int(place), len(matrix))
+        if count := int(wrong[true, given]):
+            yield Confused(classes[true], classes[given], count, count / int(matrix[true].sum()))
 
 
 def _sample(name: str, trace: SampleTrace) -> Sample:

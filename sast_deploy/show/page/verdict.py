@@ -31,12 +31,13 @@ class Fact:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The banner. good: whether nothing speaks against the chip."""
+    """The banner. good: whether nothing speaks against the chip; mended: what was tried and would mend it."""
 
     title: str
     sentence: str
     good: bool
     facts: tuple[Fact, ...]
+    mended: str = ""
 
 
 def verdict_of(network: NetworkFacts) -> Verdict:
@@ -54,8 +55,22 @@ def verdict_of(network: NetworkFacts) -> Verdict:
     share = network.accuracy
     right = "of unknown accuracy" if share is None else f"{percent(share.value)} right"
     return Verdict(
-        title, f"{held}; {same}; {right} on {KINDS[network.kind]}.", fits and exact, tuple(_facts(network))
-    )
+        title, f"{held}; {same}; {right} on {KINDS[network.kind]}.", fits and exact, tuple(_facts(network)),
+        _mended(network),
+    )  # fmt: skip
+
+
+def _mended(network: NetworkFacts) -> str:
+    """The changes that let it fit, what loses least first."""
+    if network.fits or network.suggestions is None:
+        return ""
+    found = [each for each in network.suggestions.tried if each.fits]
+    lost = [(-(each.difference or 0.0), index) for index, each in enumerate(found)]
+    texts = []
+    for loss, index in sorted(lost):
+        known = found[index].difference is not None
+        texts.append(found[index].change + (f" ({points(loss / 100)} points)" if known else ""))
+    return f"What would mend it: {'; or '.join(texts)}." if texts else ""
 
 
 def _facts(network: NetworkFacts) -> Iterator[Fact]:

@@ -163,7 +163,7 @@ def _facts(
         "inspection": inspection, "confusion": run.report.confusion,
         "right": None if inputs.labels is None else run.predictions == inputs.labels,
         "mistakes": mistakes(inputs, run) if inputs.labels is not None else (),
-        "manifest": manifest_of(source, net, inputs), "notes": tuple(notes),
+        "manifest": manifest_of(source, net, inputs), "notes": tuple(dict.fromkeys(notes)),
     }  # fmt: skip
 
 
