@@ -237,3 +237,14 @@ def test_a_page_of_another_run_stays(page: str, tmp_path: Path) -> None:
 
 def test_the_small_network_is_one() -> None:
     assert NET.program.steps == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("correct", [(40, 95, 94), (95, 40), (90, 90), (0, 0), (100, 100, 100)])
+def test_networks_far_away_stand_at_the_edge(correct: tuple[int, ...]) -> None:
+    text = render(several(*correct))  # matplotlib would warn of a figure that has no room
+    fronts = re.findall(r"<svg[^>]*aria-label=\"Accuracy against.*?</svg>", text, flags=re.S)
+    assert len(fronts) == 4
+    for figure in fronts:
+        for number in range(1, len(correct) + 1):
+            assert re.search(rf">{number}</text>", figure)

@@ -327,23 +327,24 @@ def front(name: str, axis_of: Axis, networks: Sequence[NetworkFacts]) -> str:
 
     def draw(figure: Any) -> None:
         axis = figure.subplots()
-        right, low = _frame(axis, [(value, share) for _, value, share in judged])
+        left, right, low = _frame(axis, [(value, share) for _, value, share in judged])
         stairs = sorted((value, 100 * share.value) for number, value, share in judged
                         if networks[number - 1].name in on)  # fmt: skip
         axis.plot(*_stairs_of(stairs, right), color=ACCENT, lw=1.1, alpha=0.7, zorder=1)
         for number, value, share in judged:
             filled = networks[number - 1].name in on
             shade, height = ACCENT if filled else MUTED, 100 * share.value
-            x, y = min(value, right), max(height, low)
-            marker = "o" if (x, y) == (value, height) else ">" if x < value else "v"
+            x, y = min(max(value, left), right), max(height, low)
+            marker = ">" if value > right else "<" if value < left else "v" if height < low else "o"
             inside = marker == "o"
             if inside:
                 ends = [100 * end for end in share.interval]
                 axis.plot([x, x], ends, color=shade, lw=0.7, alpha=0.6, zorder=2)
             axis.plot([x], [y], marker, ms=11 if inside else 7, color=shade, mfc=shade, clip_on=False)
+            beside = {"o": 0, "<": 11}.get(marker, -11)
             axis.annotate(
-                f"{number}", (x, y), (0 if inside else -11, 0), textcoords="offset points", ha="center",
-                va="center", fontsize=7.5, color=PAPER if inside else shade, zorder=4,
+                f"{number}", (x, y), (beside, 0), textcoords="offset points", ha="center", va="center",
+                fontsize=7.5, color=PAPER if inside else shade, zorder=4,
             )  # fmt: skip
         axis.grid(axis="y")
         axis.set_xlabel(f"{axis_of.name}, {axis_of.unit}")
@@ -352,8 +353,8 @@ def front(name: str, axis_of: Axis, networks: Sequence[NetworkFacts]) -> str:
     return svg(name, f"Accuracy against {axis_of.name}", draw)
 
 
-def _frame(axis: Any, judged: Sequence[tuple[float, Accuracy]]) -> tuple[float, float]:
-    """Limits around the networks that are near the best; the right and the lower end of what is within."""
+def _frame(axis: Any, judged: Sequence[tuple[float, Accuracy]]) -> tuple[float, float, float]:
+    """Limits around the networks near the best; the left, right and lower end of what is within."""
     best = max((share.value for _, share in judged), default=0.0)
     near = [(value, share) for value, share in judged if 100 * (best - share.value) <= NEAR] or list(judged)
     middle = float(np.median([value for value, _ in near])) if near else 1.0
@@ -366,7 +367,7 @@ def _frame(axis: Any, judged: Sequence[tuple[float, Accuracy]]) -> tuple[float, 
     floor = min(ends) - (0.1 if below else 0.03) * (max(ends) - min(ends))
     axis.set_xlim(low - room, high + (2 if below else 1) * room)
     axis.set_ylim(floor, min(100.5, max(ends) + 0.3))
-    return high + 1.4 * room, floor + 0.06 * (max(ends) - floor)
+    return low - 0.7 * room, high + 1.4 * room, floor + 0.06 * (max(ends) - floor)
 
 
 def _stairs_of(points: Sequence[tuple[float, float]], right: float) -> tuple[list[float], list[float]]:

@@ -77,14 +77,17 @@ class IntegerSubject:
         """Weights are rounded to the program's integers again, and stay within its bits."""
         most = 1 << (self.program.arithmetic.weight_bits - 1)
 
+        def rounded(weight: NDArray[np.int32]) -> NDArray[np.int32]:
+            altered = change(torch.tensor(weight.astype(np.float32))).numpy()
+            return frozen_ints(altered.round().clip(-most, most - 1))
+
         def one(layer: Layer) -> Layer:
             if isinstance(layer, Resampling):
                 return layer
             held = {name: getattr(layer, name, None) for name in ("weight", "recurrent")}
             changed: dict[str, Any] = {
-                name: frozen_ints(change(torch.tensor(each.astype(np.float32))).round().clip(-most, most - 1))
-                for name, each in held.items() if each is not None
-            }  # fmt: skip
+                name: rounded(each) for name, each in held.items() if each is not None
+            }
             return replace(layer, **changed)
 
         return replace(self, program=replace(self.program, layers=tuple(map(one, self.program.layers))))

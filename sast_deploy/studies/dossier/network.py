@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from sast_deploy.api import Simulation
 from sast_deploy.compiler.floatnet import FloatNetwork, FloatResampling
-from sast_deploy.program.program import Dense, Program, layer_label
+from sast_deploy.program.program import Dense, Program, Readout, layer_label
 from sast_deploy.program.record import evenly_spread
 from sast_deploy.program.sums import weighted_layers
 from sast_deploy.reports.dossier import INTEGERS, TRAINED, Histogram, LayerRow, LayerWeights, Recording
@@ -53,26 +53,31 @@ def layer_weights(program: Program, network: FloatNetwork | None) -> tuple[Layer
     for index, layer in weighted_layers(program):
         real = trained[index]
         weight = None if real is None or isinstance(real, FloatResampling) else np.asarray(real.weight)
-        found.append(_layer_weights(layer_label(index, layer), layer.weight, weight, most))
+        # A spiking neuron's threshold scales its weights; a readout's outputs are compared with one another.
+        rows = 1 if isinstance(layer, Readout) else len(layer.weight)
+        found.append(_layer_weights(layer_label(index, layer), layer.weight, weight, rows, most))
     return tuple(found)
 
 
 def _layer_weights(
-    label: str, integers: npt.NDArray[np.int32], trained: npt.NDArray[Any] | None, most: int
+    label: str, integers: npt.NDArray[np.int32], trained: npt.NDArray[Any] | None, rows: int, most: int
 ) -> LayerWeights:
+    """rows: parts of the weights that each have a step of their own."""
     width = max(1, -(-2 * most // BINS))
     edges = np.arange(-most, most + width, width, np.float64) - 0.5
     counts = np.histogram(integers, edges)[0]
     bars = Histogram(INTEGERS, edges, counts.astype(np.int64))
     if trained is None:
         return LayerWeights(label, None, None, -most, most - 1, (bars,))
-    q, w = integers.astype(np.float64).ravel(), trained.astype(np.float64).ravel()
-    unit = float(w @ q / (q @ q))
-    error = float(np.sqrt(np.mean((unit * q - w) ** 2) / np.mean(w**2)))
+    q, w = (part.astype(np.float64).reshape(rows, -1) for part in (integers, trained))
+    fitted, known = (w * q).sum(axis=1), (q * q).sum(axis=1)
+    units = np.where(known > 0, fitted, (w * q).sum()) / np.where(known > 0, known, (q * q).sum())
+    steps = units[:, None]
+    error = float(np.sqrt(np.mean((steps * q - w) ** 2) / np.mean(w**2)))
     fine = np.linspace(edges[0] - width, edges[-1] + width, 4 * (len(edges) + 1) + 1, dtype=np.float64)
-    inside = np.histogram(w / unit, fine)[0].astype(np.int64)
-    line = Histogram(TRAINED, fine, inside, len(w) - int(inside.sum()))
-    return LayerWeights(label, unit, error, -most, most - 1, (line, bars))
+    inside = np.histogram(w / steps, fine)[0].astype(np.int64)
+    line = Histogram(TRAINED, fine, inside, w.size - int(inside.sum()))
+    return LayerWeights(label, float(np.median(units)), error, -most, most - 1, (line, bars))
 
 
 def mistakes(inputs: Inputs, run: Simulation) -> tuple[Recording, ...]:
