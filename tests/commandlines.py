@@ -61,6 +61,7 @@ WORKING: dict[str, list[str]] = {
     "verify": ["own.net", "--data-root", "bands", "--samples", "2"],
     "inspect": ["own.net", "-o", "out/facts.json"],
     "classify": ["own.net", "bands/Test/3/00001.bin"],
+    "report": ["own.net", "--data-root", "bands", "-o", "out/report.html"],
     "trace": ["own.net", "--data-root", "bands", "-o", "out/trace.npz", "--plot", "out/trace.svg"],
     "cost": ["own.net", "--data-root", "bands", "--samples", "4"],
     "compare": ["own.net", "own.net", "--data-root", "bands", "--samples", "4"],

@@ -50,6 +50,16 @@ from sast_deploy.reports.costs.cost import Busiest, CostBrief, LayerLoad  # noqa
 from sast_deploy.reports.costs.energy import Energy, EnergyTerm  # noqa: E402
 from sast_deploy.reports.costs.latency import Latency  # noqa: E402
 from sast_deploy.reports.costs.neurobench import NeuroBench  # noqa: E402
+from sast_deploy.reports.dossier import (  # noqa: E402
+    Axis,
+    Choice,
+    Curve,
+    EngineCheck,
+    LayerRow,
+    LayerSaturation,
+    Manifest,
+    Rung,
+)
 from sast_deploy.reports.inspection import Footprint, Saturation  # noqa: E402
 from sast_deploy.reports.run import Execution  # noqa: E402
 from sast_deploy.reports.suggestions import Suggestions  # noqa: E402
@@ -257,6 +267,26 @@ ANALYSED = closed({
     }),
     "thresholds": of(ThresholdTuning, derived=True),
 }, ("drop", "noise", "margins", "contraction", "thresholds"))  # fmt: skip
+REPORTED = closed({
+    "name": TEXT, "source": FILE, "profile": TEXT, "weight_bits": WHOLE, "steps": WHOLE,
+    "kind": said({"enum": ["real", "simulated", "embedded", "given"]}, "Of the data."), "data": TEXT,
+    "samples": WHOLE, "accuracy": said(maybe(ACCURACY), "Null without labels."),
+    "gap": said(maybe(NUMBER), "Accuracy with hard spikes before quantization, minus accuracy."),
+    "bit_accurate": said(FLAG, "Every engine gives every value of the reference."),
+    "chip": CHIP, "fits": FLAG, "reasons": said(many(TEXT), "Why it does not fit."), "cores": WHOLE,
+    "synops": NUMBER, "packed_bytes": WHOLE, "ladder": many(of(Rung, accuracy=maybe(ACCURACY))),
+    "checks": many(of(EngineCheck)), "unseen": maybe(many(TEXT)), "layers": many(of(LayerRow)),
+    "confusion": closed({"classes": many(TEXT), "rows_are_true_labels": maybe(many(many(WHOLE)))}),
+    "mistakes": many(closed({"recording": TEXT, "label": TEXT, "prediction": TEXT, "margin": WHOLE})),
+    "traced": said(many(TEXT), "Samples whose spikes are drawn."),
+    "margins": many(closed({
+        "layer": TEXT, "shares": said(named(NUMBER), "Of states within a fifth of the threshold."),
+    })),
+    "saturation": many(of(LayerSaturation)), "curves": many(of(Curve)),
+    "missing": said(named(TEXT), "Section, and why there is nothing to show."),
+    "cost": closed(COST), "suggestions": maybe(of(Suggestions)), "notes": many(TEXT),
+    "manifest": of(Manifest),
+}, text="One network.")  # fmt: skip
 
 # Command -> (what its document is, its fields; or several kinds of fields).
 DOCUMENTS: dict[str, tuple[str, dict[str, Schema] | list[dict[str, Schema]]]] = {
@@ -320,6 +350,11 @@ DOCUMENTS: dict[str, tuple[str, dict[str, Schema] | list[dict[str, Schema]]]] = 
         "layers": many(of(LayerDifference)), "synops": said(many(NUMBER, 2), "A sample's."),
         "looked_at": said(maybe(WHOLE), "The sample whose spikes were compared one by one."),
         "parting": maybe(of(Parting)),
+    }),
+    "report": ("What the page shows, without pixels, membranes and histograms.", {
+        "dossier_version": {"const": 1}, "networks": many(REPORTED),
+        "choice": said(maybe(of(Choice, axes=many(of(Axis)))), "Null of one network."),
+        "page": said(TEXT, "The file that was written."),
     }),
     "trace": ("One sample step by step; the arrays are in the file.", {
         "net": FILE, "sample": TEXT, "engine": {"enum": list(ENGINE_NAMES)}, "steps": WHOLE,

@@ -87,8 +87,12 @@ def report_command(
         refuse_ignored(DATA_OPTIONS, "with --input: your own frames are run")
     else:
         refuse_ignored(["labels_path"], "without --input", "add --input FRAMES.npy")
+    if networks[1:]:
+        refuse_ignored(["traced", "seed"], "with several networks, of which no sample and no curve is drawn")
     wanted = partial(Wanted, **asked)
     sources = prepared(networks, data, wanted())
+    if all(each.compiled for each in sources):
+        refuse_ignored(["profile"], "with networks that are compiled already")
     read = [path for each in sources for path in each.files]
     own = [each for each in (input_path, labels_path) if each is not None]
     made = origin(sources, wanted(), "".join(input_digest(each) or "" for each in own) or None)

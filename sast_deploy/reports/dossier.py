@@ -18,6 +18,7 @@ from sast_deploy.reports.accuracy import Accuracy
 from sast_deploy.reports.costs.cost import Cost
 from sast_deploy.reports.inspection import Inspection
 from sast_deploy.reports.run import interval_of
+from sast_deploy.reports.suggestions import Suggestions
 from sast_deploy.reports.tracing import SampleTrace
 
 DOSSIER_VERSION = 1
@@ -185,8 +186,9 @@ class NetworkFacts:
     """One network.
 
     name: for people. source: as it was named. profile: that it was compiled for. kind: of the data, REAL and
-    so on; data: one sentence on it. confusion: (classes, classes), rows are the true labels; right: (samples,); None
-    without labels. missing: section -> why there is nothing to show. notes: what a person should know.
+    so on; data: one sentence on it. confusion: (classes, classes), rows are the true labels; None without
+    labels, as right, (samples,). missing: section -> why there is nothing to show. notes: what one should
+    know.
     """
 
     name: str
@@ -206,6 +208,7 @@ class NetworkFacts:
     inspection: Inspection
     cost: Cost
     manifest: Manifest
+    suggestions: Suggestions | None = None
     confusion: npt.NDArray[np.int64] | None = None
     right: npt.NDArray[np.bool_] | None = None
     mistakes: tuple[Recording, ...] = ()
@@ -270,7 +273,8 @@ class NetworkFacts:
         """Plain values, without pixels, membranes and histograms."""
         return {
             "name": self.name, "source": self.source, "profile": self.profile,
-            "weight_bits": self.weight_bits, "steps": self.steps, "kind": self.kind, "data": self.data, "samples": self.samples,
+            "weight_bits": self.weight_bits, "steps": self.steps, "kind": self.kind, "data": self.data,
+            "samples": self.samples,
             "accuracy": _accuracy(self.accuracy), "gap": self.gap, "bit_accurate": self.bit_accurate,
             "chip": self.inspection.mapping.chip.name, "fits": self.fits, "reasons": self.reasons,
             "cores": self.cores, "synops": self.synops, "packed_bytes": self.packed_bytes,
@@ -284,7 +288,8 @@ class NetworkFacts:
             "traced": [trace.what for trace in self.traces],
             "margins": [{"layer": each.layer, "shares": each.shares} for each in self.margins],
             "saturation": self.saturation, "curves": self.curves, "missing": self.missing,
-            "cost": self.cost.to_dict(), "notes": self.notes, "manifest": self.manifest,
+            "cost": self.cost.to_dict(), "suggestions": self.suggestions, "notes": self.notes,
+            "manifest": self.manifest,
         }  # fmt: skip
 
 

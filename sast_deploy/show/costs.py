@@ -82,7 +82,8 @@ def mapping_table(mapping: Mapping) -> Table:
         cells = (_need(layer, name, limit) for name, limit in chip.capacities.items())
         last = first + layer.cores - 1
         cores = f"{first}" if last == first else f"{first}..{last}"
-        rows.append((layer.name, "x".join(map(str, layer.shape)), split_of(layer), cores, *cells, layer.binds))
+        shape = "x".join(map(str, layer.shape))
+        rows.append((layer.name, shape, split_of(layer), cores, *cells, layer.binds))
         first = last + 1
     limits = ", ".join(f"{limit:,} {name}" for name, limit in chip.capacities.items())
     columns = ("layer", "neurons", "split", "cores", *(SHORT[name] for name in chip.capacities), "binds")
@@ -150,9 +151,10 @@ def energy_table(energy: Energy) -> Table:
 def latency_table(latency: Latency) -> Table:
     """The sample with the median time, step by step."""
     rows = [
-        (str(row.step), waits_for(row), doing(row), quantity(row.busy_seconds, "s"), quantity(row.seconds, "s"))
+        (str(row.step), waits_for(row), doing(row),
+         *(quantity(seconds, "s") for seconds in (row.busy_seconds, row.seconds)))
         for row in latency.rows
-    ]
+    ]  # fmt: skip
     rows.append(("total", "", "", "", quantity(latency.seconds, "s")))
     sync = quantity(latency.synchronisation, "s")
     notes = (f"a step ends when the last core has finished and all have synchronised, {sync} on "

@@ -41,6 +41,7 @@ WORK = {
     "classify": "sast_deploy.api.classifier",
     "trace": "sast_deploy.api.trace",
     "compare": "sast_deploy.api.compare",
+    "report": "sast_deploy.studies.dossier.report.gather",
     "export": "sast_deploy.api.export",
     "sweep": "sast_deploy.studies.sweep.sweep.plan",
     "tables": "sast_deploy.studies.tables.records.load_records",
@@ -59,6 +60,7 @@ NO_SUCH_FILE = {
     "import": ["nowhere.pt", "-o", "new.h5"],
     "classify": ["own.net", "nowhere.bin"],
     "compare": ["own.net", "nowhere.net"],
+    "report": ["own.net", "nowhere.net", "-o", "out/new.html"],
 }
 MISSING = ModuleNotFoundError("No module named 'tonic'", name="tonic")
 PLANTED = [

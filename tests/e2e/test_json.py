@@ -39,6 +39,8 @@ MORE = {
     "inspect, other chip": "inspect own.net --chip loihi2",
     "cost, other chip": "cost own.net --chip loihi2 --data-root bands",
     "cost, own frames": "cost own.net --table horowitz-45nm --input own.npy",
+    "report, several": "report own.net other.net --data-root bands -o out/several.html",
+    "report, own frames": "report own.net --chip loihi2 --input own.npy -o out/own.html",
     "verify, known answers": "verify own.net --known-answers-only --backend fast",
     "analyse, all": f"{ANALYSE} twin/second.pt",
     "analyse, contraction": f"{ANALYSE} --parts contraction,thresholds,noise",

@@ -75,6 +75,7 @@ def lines_of(command: str, folder: Path) -> list[list[str]]:
         "verify": [["verify", net, "--backend", "fast", "--samples", "4"]],
         "classify": [["classify", net, str(folder / "events.csv"), "--sensor", "6", "6", *WINDOWS]],
         "trace": [["trace", net, "--sample", "3", "--plot", str(folder / "trace.svg")]],
+        "report": [["report", net, net, "--samples", "5", "-o", str(folder / "page.html")]],
         "cost": [["cost", net, "--samples", "5"]],
         "compare": [["compare", net, net, "--samples", "5"]],
         "export": [["export", net, "--to", to, "-o", str(folder / to)] for to in ("nir", "c", "mem", "npz")],

@@ -185,26 +185,31 @@ def latency(name: str, found: Latency) -> str:
 
 
 def film(name: str, trace: SampleTrace) -> str:
-    """The events of every step, in FRAMES pictures at most."""
+    """The events of every step, in FRAMES pictures at most, two rows of them."""
     frames = np.asarray(trace.frames, np.int64)
     parts = np.array_split(np.arange(len(frames)), min(FRAMES, len(frames)))
     pixels = event_pixels(np.concatenate([frames[part].sum(axis=0) for part in parts], axis=2))
-    columns = -(-len(parts) // 2)
+    height, width = frames.shape[-2:]
+    columns, gap, above = -(-len(parts) // 2), 0.08 * width, 0.24 * height
 
     def draw(figure: Any) -> None:
-        axes = figure.subplots(2 if len(parts) > 1 else 1, columns, squeeze=False).ravel()
-        width = frames.shape[-1]
-        for axis in axes:
-            axis.set_axis_off()
-        for number, (axis, part) in enumerate(zip(axes, parts, strict=False)):
-            axis.imshow(pixels[:, number * width : (number + 1) * width], interpolation="none")
-            axis.set_axis_on()
-            axis.set_xticks([])
-            axis.set_yticks([])
-            for spine in axis.spines.values():
-                spine.set(visible=True, color=LINE)
+        axis = figure.subplots()
+        axis.set_axis_off()
+        for number, part in enumerate(parts):
+            row, column = divmod(number, columns)
+            x, y = column * (width + gap), -row * (height + above)
+            axis.imshow(
+                pixels[:, number * width : (number + 1) * width], interpolation="none",
+                extent=(x, x + width, y - height, y),
+            )  # fmt: skip
+            corners = [x, x + width, x + width, x, x], [y, y, y - height, y - height, y]
+            axis.plot(*corners, color=LINE, lw=0.6)
             steps = f"{part[0]}" if len(part) == 1 else f"{part[0]}–{part[-1]}"
-            axis.set_title(f"step {steps}" if number == 0 else steps, fontsize=7.5, color=MUTED, pad=2)
+            label = f"step {steps}" if number == 0 else steps
+            axis.text(x, y + 0.04 * height, label, fontsize=8, color=MUTED)
+        rows = -(-len(parts) // columns)
+        axis.set_xlim(-gap / 4, columns * (width + gap) - gap)
+        axis.set_ylim(-rows * (height + above) + above - gap / 4, above)
 
     return svg(name, f"Events of {trace.what}", draw)
 
@@ -330,12 +335,15 @@ def front(name: str, axis_of: Axis, networks: Sequence[NetworkFacts]) -> str:
             shade, height = ACCENT if filled else MUTED, 100 * share.value
             x, y = min(value, right), max(height, low)
             marker = "o" if (x, y) == (value, height) else ">" if x < value else "v"
-            if marker == "o":
-                axis.plot([x, x], [100 * end for end in share.interval], color=shade, lw=0.7, alpha=0.6, zorder=2)
-            axis.plot([x], [y], marker, ms=11 if marker == "o" else 7, color=shade, mfc=shade, clip_on=False, zorder=3)
-            inside = {"color": PAPER} if marker == "o" else {"color": shade, "xytext": (-11, 0)}
-            axis.annotate(f"{number}", (x, y), textcoords="offset points", ha="center", va="center",
-                          fontsize=7.5, zorder=4, **{"xytext": (0, 0), **inside})  # fmt: skip
+            inside = marker == "o"
+            if inside:
+                ends = [100 * end for end in share.interval]
+                axis.plot([x, x], ends, color=shade, lw=0.7, alpha=0.6, zorder=2)
+            axis.plot([x], [y], marker, ms=11 if inside else 7, color=shade, mfc=shade, clip_on=False)
+            axis.annotate(
+                f"{number}", (x, y), (0 if inside else -11, 0), textcoords="offset points", ha="center",
+                va="center", fontsize=7.5, color=PAPER if inside else shade, zorder=4,
+            )  # fmt: skip
         axis.grid(axis="y")
         axis.set_xlabel(f"{axis_of.name}, {axis_of.unit}")
         axis.set_ylabel("accuracy in %")

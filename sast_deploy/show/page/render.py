@@ -92,7 +92,7 @@ def render(dossier: Dossier, made: Origin | None = None) -> str:
 
     environment = Environment(
         loader=FunctionLoader(_part), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, keep_trailing_newline=True,
+        lstrip_blocks=True, keep_trailing_newline=True, finalize=_shown,
     )  # fmt: skip
     environment.filters |= FILTERS
     script = _part("page.js")
@@ -111,7 +111,7 @@ def _figure(text: str) -> str:
 
 
 FILTERS: dict[str, Callable[..., str]] = {
-    "percent": percent, "plain": printable, "counted": counted, "quantity": quantity, "bytes": size,
+    "percent": percent, "counted": counted, "quantity": quantity, "bytes": size,
     "figure": _figure, "split": split_of,
     "number": lambda value: minus(f"{value:,}"),
     "whole": lambda value: minus(f"{value:,.0f}"),
@@ -119,6 +119,11 @@ FILTERS: dict[str, Callable[..., str]] = {
     "p": lambda value: "< 0.001" if value < 0.001 else f"{value:.2g}",
     "shape": lambda shape: " × ".join(f"{each:,}" for each in shape),
 }  # fmt: skip
+
+
+def _shown(value: Any) -> Any:
+    """A text without what would act on a reader; what is markup already stays."""
+    return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def _part(name: str) -> str:

@@ -12,11 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sast_deploy.base.text import printable
+
 WIDTH, HEIGHT = 4.4, 2.7  # inches of a panel; the page scales it to its column
 INK, ACCENT, MUTED, LINE, PAPER = "#000000", "#0b5fa5", "#787878", "#d6d6d6", "#fefefe"
 # What stands for a colour while matplotlib draws, and what the page has in its place.
 _INSTEAD = {INK: "currentColor", ACCENT: "var(--accent)", MUTED: "var(--muted)", LINE: "var(--line)",
             PAPER: "var(--paper)"}  # fmt: skip
+_LEFT_OUT = r"\s*<metadata>.*?</metadata>|\s*<defs>\s*<style.*?</style>\s*</defs>"
 # Of pictures in pixels, which cannot follow the page: middle tones that stand out on light and on dark.
 ON_RGB, OFF_RGB = (0x2F, 0x7F, 0xD6), (0xD9, 0x82, 0x2B)
 _STYLE: dict[Any, Any] = {
@@ -51,18 +54,23 @@ def svg(
 
 def _inline(document: str, name: str, label: str) -> str:
     """The document's <svg> element alone, its ids prefixed, its colours and its font the page's."""
-    body = document[document.index("<svg") :]
-    body = re.sub(r"\s*<metadata>.*?</metadata>|\s*<defs>\s*<style.*?</style>\s*</defs>", "", body, flags=re.S)
+    body = re.sub(_LEFT_OUT, "", document[document.index("<svg") :], flags=re.S)
     body = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", body)
     body = body.replace("xlink:href=", "href=").replace("base64,\n", "base64,")
-    body = re.sub(r"font-family: [^;\"]*;? ?", "", body)
+    body = re.sub(r' style="[^"]*"', lambda found: _of_the_page(found[0]), body)
     body = re.sub(r' d="[^"]*"', lambda found: _shorter(found[0]), body)
-    for colour, instead in _INSTEAD.items():
-        body = body.replace(colour, instead)
     size = re.search(r'viewBox="[^"]*"', body)
     assert size is not None
-    head = f'<svg {size[0]} role="img" aria-label="{html.escape(label)}">'
+    head = f'<svg {size[0]} role="img" aria-label="{html.escape(printable(label))}">'
     return head + body[body.index(">") + 1 :].strip()
+
+
+def _of_the_page(style: str) -> str:
+    """A style with the page's colours and font."""
+    style = re.sub(r"font-family: [^;\"]*;? ?", "", style)
+    for colour, instead in _INSTEAD.items():
+        style = style.replace(colour, instead)
+    return style
 
 
 def _shorter(path: str) -> str:
@@ -86,8 +94,10 @@ def event_pixels(image: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     """
     counts = np.abs(np.asarray(image, np.float64))
     off, on = (counts[0], counts[1]) if len(counts) > 1 else (np.zeros_like(counts[0]), counts[0])
-    both, most = off + on, max(1.0, float(np.quantile((off + on)[off + on > 0], 0.95)) if (off + on).any() else 1)
+    both = off + on
+    most = max(1.0, float(np.quantile(both[both > 0], 0.95))) if both.any() else 1.0
     share = np.divide(on, both, out=np.zeros_like(on), where=both > 0)[..., None]
     colours = share * np.array(ON_RGB) + (1 - share) * np.array(OFF_RGB)
     opacity = np.where(both > 0, 70 + 185 * np.minimum(1.0, both / most), 0)[..., None]
-    return np.concatenate([colours, opacity], axis=-1).round().astype(np.uint8)
+    pixels: npt.NDArray[np.uint8] = np.concatenate([colours, opacity], axis=-1).round().astype(np.uint8)
+    return pixels

@@ -81,13 +81,16 @@ def _costs(network: NetworkFacts) -> Iterator[Fact]:
     if energy is None:
         yield Fact("Energy", "–", below="nothing is published")
     else:
-        yield Fact("Energy", *quantity(energy.joules, "J", 3).split(" "), f"per inference, {energy.grade}")
+        value, unit = quantity(energy.joules, "J", 3).split(" ")
+        yield Fact("Energy", value, unit, f"per inference, {energy.grade}")
     if latency is None:
         yield Fact("Latency", "–", below="nothing is published")
     else:
-        yield Fact("Latency", *quantity(latency.median, "s", 3).split(" "), f"per inference, {latency.grade}")
+        value, unit = quantity(latency.median, "s", 3).split(" ")
+        yield Fact("Latency", value, unit, f"per inference, {latency.grade}")
     yield Fact("Operations", f"{network.synops:,.0f}", "SynOps", "per inference")
-    yield Fact("Parameters", *size(network.packed_bytes).split(" "), f"{network.weight_bits} bits a weight")
+    value, unit = size(network.packed_bytes).split(" ")
+    yield Fact("Parameters", value, unit, f"{network.weight_bits} bits a weight")
 
 
 def size(number: int) -> str:

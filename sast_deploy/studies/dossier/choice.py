@@ -23,7 +23,8 @@ def choose(networks: Sequence[NetworkFacts]) -> Choice:
     best = _best(networks)
     p = tuple(_p(best, each) if same else None for each in networks)
     caution = "" if same else "the networks were not measured on the same samples"
-    return Choice(axes, best and best.name, p, tuple(_advice(networks, axes, best, p)), caution)
+    advice = tuple(_advice(networks, axes, best, p))
+    return Choice(axes, None if best is None else best.name, p, advice, caution)
 
 
 def _axes(networks: Sequence[NetworkFacts]) -> Iterator[tuple[str, str, Value]]:
@@ -70,7 +71,8 @@ def pareto(costs: Sequence[float], gains: Sequence[float | None]) -> list[int]:
 
 
 def _samples(network: NetworkFacts) -> tuple[str, ...]:
-    return tuple(network.manifest.data.get(key, "") for key in ("data set", "frames", "test split", "samples"))
+    told = network.manifest.data
+    return tuple(told.get(key, "") for key in ("data set", "frames", "test split", "samples"))
 
 
 def _best(networks: Sequence[NetworkFacts]) -> NetworkFacts | None:
@@ -107,6 +109,6 @@ def _advice(
             fewer = "fewer" if axis.name == OPERATIONS else "less"
             saved = f"{100 * (1 - least / most):.0f} % {fewer} {axis.name}"
             yield (
-                f"{networks[index].name} needs {saved} ({least:,.4g} against {most:,.4g} {axis.unit}), and its "
-                f"accuracy cannot be told from the best on these samples (p = {p[index]:.2g})."
+                f"{networks[index].name} needs {saved} ({least:,.4g} against {most:,.4g} {axis.unit}), and "
+                f"its accuracy cannot be told from the best on these samples (p\u00a0=\u00a0{p[index]:.2g})."
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from sast_deploy.engines import ENGINE_NAMES
 from sast_deploy.engines.registry import run_engine
 from sast_deploy.exchange.network import ImportedNetwork
 from sast_deploy.program.record import evenly_spread
+from sast_deploy.program.sums import weighted_layers
 from sast_deploy.reports.dossier import EngineCheck, NetworkFacts
 from sast_deploy.reports.inputs import Inputs
 from sast_deploy.reports.inspection import Inspection
@@ -41,9 +43,12 @@ from sast_deploy.studies.dossier.robustness import (
     unclipped_of,
 )
 from sast_deploy.studies.dossier.sources import Source, Trained
+from sast_deploy.studies.suggestions import suggest
 from sast_deploy.training.checkpoint import to_float_network
 
+SUGGESTED = 500  # samples that changes are tried on, evenly spread
 COSTED = 100  # samples whose spikes are priced, evenly spread
+CURVES_WORK = 1e10  # multiplications of a pass over the samples, beyond which curves are of a few
 CHECKED = 20  # samples that every engine runs, at most, beside the known answers
 REFERENCE_WORK = 2e8  # multiplications that the reference, in Python integers, is asked for beside those
 _NO_LABELS = "the samples have no labels"
@@ -83,7 +88,7 @@ class _Subject:
 
 def gather(source: Source, wanted: Wanted) -> NetworkFacts:
     """Measure everything of one network. Raises as `sast.simulate`, `sast.compile`, `sast.verify`."""
-    with task(f"report on {source.name}", 8 if wanted.whole else 5) as under_way:
+    with task(f"report on {source.name}", 9 if wanted.whole else 5) as under_way:
         subject = _subject(source, wanted, under_way)
         _step(under_way, "running")
         run = api.simulate(subject.net, subject.inputs)
@@ -123,10 +128,11 @@ def _split_of(inputs: Inputs) -> FrameSplit | None:
     frames = inputs.frames
     if inputs.labels is None or (np.asarray(frames[:1]).dtype != np.uint8 and frames.max(initial=0) > 255):
         return None
+    held: Any = frames
     if isinstance(frames, np.ndarray) and frames.dtype != np.uint8:
-        frames = frames.astype(np.uint8)
+        held = frames.astype(np.uint8)
     ids = inputs.ids or tuple(f"{number}" for number in inputs.numbers)
-    return FrameSplit(frames, inputs.labels, ids, 0)
+    return FrameSplit(held, inputs.labels, ids, 0)
 
 
 def _facts(
@@ -169,16 +175,18 @@ def _engines() -> list[Any]:
 
 def _some(inputs: Inputs, net: api.Net) -> Inputs:
     """As many samples as the reference runs in seconds."""
-    dense = sum(layer.weight.size for layer in net.program.layers if hasattr(layer, "weight"))
-    shapes = net.program.shapes()
-    sums = sum(
-        layer.weight.size * int(np.prod(shapes[index + 1][1:])) if layer.kind == "conv" else layer.weight.size
-        for index, layer in enumerate(net.program.layers) if hasattr(layer, "weight")
-    )  # fmt: skip
-    number = int(np.clip(REFERENCE_WORK // max(1, max(sums, dense) * net.program.steps), 1, CHECKED))
+    number = int(np.clip(REFERENCE_WORK // _sums(net), 1, CHECKED))
     at = evenly_spread(len(inputs.frames), number)
     labels = None if inputs.labels is None else inputs.labels[at]
     return Inputs(np.asarray(inputs.frames[at]), labels, inputs.numbers[at], inputs.origin, inputs.facts)
+
+
+def _sums(net: api.Net) -> int:
+    """Multiplications of a sample, were all its inputs and spikes there."""
+    shapes = net.program.shapes()
+    positions = {index: prod(shapes[index + 1][1:]) for index, _ in weighted_layers(net.program)}
+    each = (layer.weight.size * positions[index] for index, layer in weighted_layers(net.program))
+    return sum(each) * net.program.steps
 
 
 def _looked_into(
@@ -186,8 +194,12 @@ def _looked_into(
 ) -> dict[str, Any]:
     """What one network alone is looked into for."""
     net, inputs, split = subject.net, subject.inputs, subject.split
-    _step(under_way, "samples step by step")
+    _step(under_way, "what would mend it")
     found: dict[str, Any] = {
+        "suggestions": suggest(net, inputs, samples=SUGGESTED, chip=wanted.chip),
+    }
+    _step(under_way, "samples step by step")
+    found |= {
         "traces": tuple(_traced(net, inputs, at) for at in chosen_traces(inputs, run, wanted.traced)),
         "weights": layer_weights(net.program, _float_network(subject.trained)),
     }
@@ -204,6 +216,8 @@ def _looked_into(
         subject.missing["curves"] = "frames of one's own hold no events to drop: counts stop at their clip"
         return found
     counts = unclipped_of(subject.data, inputs.numbers, subject.source.data.cache_dir)
+    if len(split) * _sums(net) > CURVES_WORK:
+        split, counts = few(split), few(counts)
     found["curves"] = curves(net.program, subject.trained, split, counts, wanted.seed)
     return found
 

@@ -1,4 +1,4 @@
-"""The integer program itself as the subject of analyses: what is dropped or disturbed is dropped on the chip."""
+"""The integer program itself as the subject of analyses: events are lost, weights disturbed, on the chip."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def _layer_weights(
     label: str, integers: npt.NDArray[np.int32], trained: npt.NDArray[Any] | None, most: int
 ) -> LayerWeights:
     width = max(1, -(-2 * most // BINS))
-    edges = np.arange(-most, most + width, width) - 0.5
+    edges = np.arange(-most, most + width, width, np.float64) - 0.5
     counts = np.histogram(integers, edges)[0]
     bars = Histogram(INTEGERS, edges, counts.astype(np.int64))
     if trained is None:
@@ -69,7 +69,7 @@ def _layer_weights(
     q, w = integers.astype(np.float64).ravel(), trained.astype(np.float64).ravel()
     unit = float(w @ q / (q @ q))
     error = float(np.sqrt(np.mean((unit * q - w) ** 2) / np.mean(w**2)))
-    fine = np.linspace(edges[0] - width, edges[-1] + width, 4 * (len(edges) + 1) + 1)
+    fine = np.linspace(edges[0] - width, edges[-1] + width, 4 * (len(edges) + 1) + 1, dtype=np.float64)
     inside = np.histogram(w / unit, fine)[0].astype(np.int64)
     line = Histogram(TRAINED, fine, inside, len(w) - int(inside.sum()))
     return LayerWeights(label, unit, error, -most, most - 1, (line, bars))
@@ -103,7 +103,7 @@ def chosen_traces(inputs: Inputs, run: Simulation, wanted: Sequence[int], most: 
     if wanted:
         return list(wanted)
     if inputs.labels is None:
-        return evenly_spread(len(inputs.frames), most).tolist()
+        return [*map(int, evenly_spread(len(inputs.frames), most))]
     right = np.flatnonzero(run.predictions == inputs.labels)
     wrong = np.flatnonzero(run.predictions != inputs.labels)
     few = wrong[evenly_spread(len(wrong), 2)] if len(wrong) else wrong

@@ -111,9 +111,11 @@ def prepared(networks: Sequence[api.Net | api.File], data: DataRequest, wanted: 
     """What was named, found out and refused before any work. Raises as `report`."""
     if not 1 <= len(networks) <= MOST:
         raise UsageError(f"{len(networks)} networks", expected=f"1 to {MOST}")
+    if len(networks) > 1 and wanted.traced:
+        raise UsageError("traced with several networks, of which no sample is drawn", todo="leave it out")
     chosen_table(wanted.table, wanted.chip)
     sources = [source_of(each, data) for each in networks]
-    if any(each.net is None for each in sources):
+    if not all(each.compiled for each in sources):
         load_profile(wanted.profile)
     return sources
 

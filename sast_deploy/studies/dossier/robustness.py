@@ -30,7 +30,6 @@ from sast_deploy.studies.dossier.sources import Trained
 
 LOOKED_AT = 100  # samples whose every membrane is looked at
 COARSER = 4  # bins of the analysis in one of the page's: integers lie further apart
-REACH = 4.0
 
 
 def layer_margins(program: Program, trained: Trained | None, split: FrameSplit) -> tuple[LayerMargins, ...]:
@@ -38,19 +37,19 @@ def layer_margins(program: Program, trained: Trained | None, split: FrameSplit) 
     subjects: dict[str, Subject] = {INTEGERS: IntegerSubject(program, split)}
     if trained is not None:
         subjects = {TRAINED: show(trained, split), **subjects}
-    found = {name: margins(subject).hard for name, subject in subjects.items()}
+    found = {name: margins(subject) for name, subject in subjects.items()}
     rows = []
     for number, (index, layer) in enumerate(program.spiking()):
-        counts = {name: every[number] for name, every in found.items()}
+        counts = {name: every.hard[number] for name, every in found.items()}
         shares = {name: each.share for name, each in counts.items()}
-        drawn = tuple(_histogram(name, each) for name, each in counts.items())
+        drawn = tuple(_histogram(name, each, found[name].bins) for name, each in counts.items())
         rows.append(LayerMargins(layer_label(index, layer), shares, drawn))
     return tuple(rows)
 
 
-def _histogram(name: str, counts: MarginCounts) -> Histogram:
+def _histogram(name: str, counts: MarginCounts, bins: tuple[float, float, int]) -> Histogram:
     coarse = counts.histogram.reshape(-1, COARSER).sum(axis=1)
-    edges = np.linspace(-REACH, REACH, len(coarse) + 1)
+    edges = np.linspace(*bins[:2], len(coarse) + 1)
     return Histogram(name, edges, coarse, counts.below + counts.above)
 
 

@@ -1,4 +1,4 @@
-"""What a dossier is asked of: a .net file, a trained network, a run's folder or the report of a simulation."""
+"""What a dossier is asked of: a .net file, a trained network, the folder of a run, a simulation's report."""
 
 from __future__ import annotations
 
@@ -40,6 +40,11 @@ class Source:
     checkpoint: Path | None
     data: DataRequest
     notes: tuple[str, ...] = ()
+
+    @property
+    def compiled(self) -> bool:
+        """Whether it has its integers, so that no profile is needed."""
+        return self.net is not None
 
     @property
     def files(self) -> tuple[Path, ...]:
