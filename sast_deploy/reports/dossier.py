@@ -97,8 +97,9 @@ class Histogram:
 class LayerWeights:
     """A layer's weights before and after quantization, in units of one integer step.
 
-    unit: the trained weight that one step stands for, the least squares fit, of neurons with steps of their
-    own the median; None without the trained ones. error: root mean square of what rounding altered over that of the weights. low, high: what the bits hold.
+    unit: the trained weight that one step stands for, the least squares fit; of neurons with steps of their
+    own the median; None without the trained ones. error: root mean square of what rounding altered over that
+    of the weights. low, high: what the bits hold.
     """
 
     layer: str

@@ -1,4 +1,4 @@
-"""What a dossier is gathered from: what may be named, what is refused in a line, and that the figures agree."""
+"""What a dossier is gathered from: what may be named, what is refused in a line, that figures agree."""
 
 from __future__ import annotations
 

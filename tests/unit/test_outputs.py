@@ -40,7 +40,7 @@ pytestmark = pytest.mark.slow  # hundreds of commands
 READ = {
     "checkpoint", "checkpoints", "describe", "file", "net", "data_root", "cache_dir", "input_path",
     "labels_path", "real", "simulated", "mnist_dir", "study", "runs", "other",
-    "files", "recording",
+    "files", "recording", "networks",
 }  # fmt: skip
 STUDY = '[study]\nname = "s"\n[[grid]]\ndata = "digits-saccade"\nrecipe = "paper"\nseed = 0\n'
 
@@ -71,6 +71,7 @@ CASES = {
     "export --output": Case("export a.net --to npz -o", ("a.net",), folder=True),
     "trace --output": Case("trace a.net --sample 1 -o", ("a.net",), ".npz"),
     "trace --plot": Case("trace a.net --sample 1 --plot", ("a.net",), ".svg"),
+    "report --output": Case("report a.net --samples 3 -o", ("a.net",), ".html"),
     "tables --output": Case("tables old.json elsewhere -o", ("old.json",), ".json"),
     "tables --plots": Case("tables runs --plots", folder=True),
     "sweep --output": Case("sweep study.toml -o", ("study.toml",), folder=True, overwrites=False),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sast_deploy.base.text import pictured
+from sast_deploy.base.text import percent, pictured
 from sast_deploy.reports.accuracy import Accuracy
 from sast_deploy.reports.costs.latency import Latency
 from sast_deploy.reports.dossier import (
@@ -49,7 +49,7 @@ def ladder(name: str, rungs: Sequence[Rung]) -> str:
             axis.plot([100 * low, 100 * high], [place, place], color=shade, lw=1.4, solid_capstyle="butt")
             axis.plot([100 * rung.accuracy.value], [place], "o", color=shade, ms=5.5 if rung.reported else 4)
             axis.annotate(
-                f"{100 * rung.accuracy.value:.2f} %", (100 * rung.accuracy.value, place), (0, 7),
+                percent(rung.accuracy.value), (100 * rung.accuracy.value, place), (0, 7),
                 textcoords="offset points", ha="center", va="bottom", fontsize=8, color=shade,
             )  # fmt: skip
         axis.set_yticks(range(len(known)), [pictured(rung.name, LETTERS) for rung in known])

@@ -147,9 +147,9 @@ def _part(name: str) -> str:
 
 
 def _safe(text: str) -> Markup:
-    from markupsafe import Markup
+    import markupsafe
 
-    return Markup(text)
+    return markupsafe.Markup(text)
 
 
 def _view(key: str, network: NetworkFacts) -> View:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from sast_deploy.base.text import percent
+from sast_deploy.base.text import percent, percent_given
 from sast_deploy.reports.accuracy import mcnemar
 from sast_deploy.reports.dossier import Axis, Choice, NetworkFacts, Take
 
@@ -107,7 +107,7 @@ def _advice(
         least, most = axis.values[index], axis.values[networks.index(best)]
         if least < most:
             fewer = "fewer" if axis.name == OPERATIONS else "less"
-            saved = f"{100 * (1 - least / most):.0f} % {fewer} {axis.name}"
+            saved = f"{percent_given(round(1 - least / most, 2))} {fewer} {axis.name}"
             yield (
                 f"{networks[index].name} needs {saved} ({least:,.4g} against {most:,.4g} {axis.unit}), and "
                 f"its accuracy cannot be told from the best on these samples (p\u00a0=\u00a0{p[index]:.2g})."
