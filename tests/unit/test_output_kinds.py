@@ -87,6 +87,10 @@ THEIRS: dict[str, dict[str, Callable[[Path], Any]]] = {
         "nested marks": lambda path: path.write_text(json.dumps({"mine": MARKS})),
         "other values": lambda path: path.write_text(json.dumps(dict.fromkeys(MARKS, MARKS["of"]))),
     },
+    ".html": {
+        "a page": lambda path: path.write_text("<!doctype html>\n<title>mine</title>\n"),
+        "a quotation": lambda path: path.write_text("<!doctype html>\n<!-- sast-deploy report -->\n</html>"),
+    },
     ".png": {"a plot": plotted}, ".svg": {"a plot": plotted},
 }  # fmt: skip
 
