@@ -227,3 +227,32 @@ def test_weights_before_and_after_are_the_same_weights() -> None:
 ])  # fmt: skip
 def test_kinds_of_data_are_never_mixed_up(told: dict[str, Any], kind: str) -> None:
     assert kind_of(told) == kind
+
+
+@pytest.mark.slow
+def test_an_imported_network_has_hard_spikes_alone(here: Path) -> None:
+    rng = np.random.default_rng(3)
+    layers: list[dict[str, Any]] = [
+        {"kind": "dense", "weight": "0", "leak": 0.5}, {"kind": "readout", "weight": "1"},
+    ]
+    told = {"input": [2, 6, 6], "steps": 4, "reset": "zero", "layers": layers, "classes": ["a", "b", "c"],
+            "clip": 4}  # fmt: skip
+    weights = {"0": rng.normal(size=(9, 72)), "1": rng.normal(size=(3, 9))}
+    sast.from_state_dict(weights, told, name="theirs").on(tiny_set()).save("theirs.h5")
+    (found,) = sast.report("theirs.h5", samples=12).dossier.networks
+    assert [rung.name for rung in found.ladder] == [HARD, "INT8", "INT4"]
+    assert found.bit_accurate
+    assert {curve.of for curve in found.curves} == {TRAINED, INTEGERS}
+
+
+@pytest.mark.slow
+def test_a_chip_without_prices_says_so(here: Path) -> None:
+    page = sast.report("tiny.net", samples=6, chip="loihi2")
+    (found,) = page.dossier.networks
+    assert found.fits
+    assert found.cost.energy is None
+    assert "Fits Loihi 2" in page.html
+    assert "no table prices Loihi 2" in page.html
+    assert page.to_dict()["networks"][0]["chip"] == "loihi2"
+    again = "sast-deploy report tiny.net --samples 6 --chip loihi2 -o report.html"
+    assert found.manifest.commands[-1] == again

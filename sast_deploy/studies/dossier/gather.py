@@ -69,6 +69,17 @@ class Wanted:
     table: str | None = None
     whole: bool = True  # all sections; of several networks side by side only what decides between them
 
+    @property
+    def options(self) -> list[str]:
+        """Words of the command line behind what is not its default."""
+        usual, named = Wanted(), {"samples": "--samples", "profile": "--profile", "seed": "--seed",
+                                  "chip": "--chip", "table": "--table"}  # fmt: skip
+        found = [(name, getattr(self, key)) for key, name in named.items()
+                 if getattr(self, key) != getattr(usual, key)]  # fmt: skip
+        found += [("--sample", at) for at in self.traced]
+        found += [] if self.frames is None else [("--input", self.name)]
+        return [word for name, value in found for word in (name, str(value))]
+
 
 @dataclass(eq=False)
 class _Subject:
@@ -95,7 +106,7 @@ def gather(source: Source, wanted: Wanted) -> NetworkFacts:
         inspection = api.inspect(subject.net, chip=wanted.chip)
         _step(under_way, "costs")
         cost = api.cost(subject.net, subject.inputs, samples=COSTED, chip=wanted.chip, table=wanted.table)
-        facts = _facts(subject, run, inspection, under_way)
+        facts = _facts(subject, run, inspection, wanted, under_way)
         if wanted.whole:
             facts |= _looked_into(subject, run, inspection, wanted, under_way)
         return NetworkFacts(**facts, cost=cost, missing=subject.missing)
@@ -136,7 +147,7 @@ def _split_of(inputs: Inputs) -> FrameSplit | None:
 
 
 def _facts(
-    subject: _Subject, run: api.Simulation, inspection: Inspection, under_way: Task
+    subject: _Subject, run: api.Simulation, inspection: Inspection, wanted: Wanted, under_way: Task
 ) -> dict[str, Any]:
     """What every network is judged by."""
     net, source, inputs = subject.net, subject.source, subject.inputs
@@ -163,7 +174,7 @@ def _facts(
         "inspection": inspection, "confusion": run.report.confusion,
         "right": None if inputs.labels is None else run.predictions == inputs.labels,
         "mistakes": mistakes(inputs, run) if inputs.labels is not None else (),
-        "manifest": manifest_of(source, net, inputs), "notes": tuple(dict.fromkeys(notes)),
+        "manifest": manifest_of(source, net, inputs, wanted.options), "notes": tuple(dict.fromkeys(notes)),
     }  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sast_deploy import api
@@ -11,6 +11,7 @@ from sast_deploy.base.files import file_digest
 from sast_deploy.base.text import percent_given
 from sast_deploy.base.versions import LAVA_VERSIONS, installed_version, package_versions
 from sast_deploy.data.readers.sources import EMBEDDED
+from sast_deploy.data.request import DataRequest
 from sast_deploy.reports import dossier
 from sast_deploy.reports.dossier import Manifest
 from sast_deploy.reports.inputs import Inputs
@@ -26,8 +27,8 @@ def kind_of(told: Mapping[str, Any]) -> str:
     return dossier.SIMULATED if told.get("simulated") else dossier.REAL
 
 
-def manifest_of(source: Source, net: api.Net, inputs: Inputs) -> Manifest:
-    """Of one network and its samples."""
+def manifest_of(source: Source, net: api.Net, inputs: Inputs, options: Sequence[str]) -> Manifest:
+    """Of one network and its samples. options: words behind `report` that change what is measured."""
     recorded = net.file.checkpoint
     files = []
     if net.path is not None:
@@ -40,7 +41,7 @@ def manifest_of(source: Source, net: api.Net, inputs: Inputs) -> Manifest:
         files.append(("frames", str(inputs.facts["dataset"] or "given"), str(inputs.facts["frame_digest"])))
     lava = {name: installed_version(name) or "missing" for name in LAVA_VERSIONS}
     versions = {**package_versions(), **lava}
-    return Manifest(tuple(files), versions, _data(inputs), _commands(source, net))
+    return Manifest(tuple(files), versions, _data(inputs), _commands(source, net, options))
 
 
 def _data(inputs: Inputs) -> dict[str, str]:
@@ -54,7 +55,7 @@ def _data(inputs: Inputs) -> dict[str, str]:
     return {"data set": str(told["dataset"]), "folder": str(told["root"]), "test split": split, **found}
 
 
-def _commands(source: Source, net: api.Net) -> tuple[str, ...]:
+def _commands(source: Source, net: api.Net, options: Sequence[str]) -> tuple[str, ...]:
     """As typed in the folder where this was made."""
     lines, path = [], net.path
     checkpoint = source.checkpoint
@@ -65,8 +66,17 @@ def _commands(source: Source, net: api.Net) -> tuple[str, ...]:
         lines += [_line("simulate", str(path), "--check", "all"), _line("verify", str(path))]
     named = source.path or path
     if named is not None:
-        lines.append(_line("report", str(named), "-o", "report.html"))
+        lines.append(_line("report", str(named), *options, *_asked(source.data), "-o", "report.html"))
     return tuple(lines)
+
+
+def _asked(data: DataRequest) -> list[str]:
+    """The options of a data set that is not the network's own."""
+    named = {
+        "--dataset": data.dataset, "--data-root": data.data_root, "--holdout": data.holdout,
+        "--holdout-seed": data.holdout_seed,
+    }  # fmt: skip
+    return [word for name, value in named.items() if value is not None for word in (name, str(value))]
 
 
 def _line(*words: str) -> str:
