@@ -28,6 +28,7 @@ from sast_deploy.reports.dossier import (
     Recording,
     Rung,
 )
+from sast_deploy.reports.suggestions import Suggestion, Suggestions
 from sast_deploy.studies.dossier.choice import choose
 
 STEPS, CLASSES = 4, 2
@@ -45,6 +46,16 @@ NET = network()
 COST = sast.cost(NET, FRAMES)
 INSPECTION = sast.inspect(NET)
 TRACE = sast.trace(NET, FRAMES, sample=1)
+
+
+def suggestions(accuracy: Accuracy | None = None) -> Suggestions:
+    """A change that mends everything, and one that loses more."""
+    share = accuracy or Accuracy(88, 100)
+    tried = tuple(
+        Suggestion(change, f"compile ckpt.pt {change}", ("reset",), "fits", True, 2, share, lost, 0.5, "")
+        for change, lost in (("reset to zero", -4.0), ("Loihi 2 instead", 0.0))
+    )
+    return Suggestions("loihi1", "does not fit", False, 2, ("reset: it subtracts",), share, 100, tried, ())
 
 
 def histograms() -> tuple[Histogram, ...]:
@@ -73,7 +84,7 @@ def network_facts(name: str = "small", *, correct: int = 90, **changes: Any) -> 
             (("network", "small.net", "0" * 64),), {"python": "3"}, {"samples": "100 of 100"},
             ("sast-deploy verify small.net",),
         ),
-        confusion=np.array([[45, 5], [5, 45]]), right=np.arange(100) < correct,
+        suggestions=suggestions(), confusion=np.array([[45, 5], [5, 45]]), right=np.arange(100) < correct,
         mistakes=(Recording("sample 3", "left", "right", 7, np.arange(18).reshape(2, 3, 3)),),
         traces=(TRACE, replace(TRACE, what="another", label=0)),
         weights=(LayerWeights("layer 0 (dense)", 0.1, 0.02, -128, 127, histograms()),),

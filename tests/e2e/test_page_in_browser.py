@@ -34,7 +34,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
     dossiers = {
         "one": Dossier((network_facts(),)), "several": several(94, 95, 60),
-        "long": Dossier((network_facts(LONG, notes=(LONG * 3,), data=LONG, source=LONG),)),
+        "long": Dossier((network_facts(
+            LONG, notes=(LONG * 3,), data=LONG, source=LONG, classes=(LONG, LONG[::-1]), profile=LONG,
+        ),)),
     }  # fmt: skip
     for name, dossier in dossiers.items():
         (folder / f"{name}.html").write_text(render(dossier))

@@ -248,3 +248,10 @@ def test_networks_far_away_stand_at_the_edge(correct: tuple[int, ...]) -> None:
     for figure in fronts:
         for number in range(1, len(correct) + 1):
             assert re.search(rf">{number}</text>", figure)
+
+
+@pytest.mark.slow
+def test_what_would_mend_it_stands_in_the_verdict(page: str) -> None:
+    first = page.index("What would mend it: Loihi 2 instead (±0.00 points); or reset to zero (−4.00 points).")
+    assert first < page.index("From training to the chip</h2>")
+    assert "compile ckpt.pt reset to zero" in page
