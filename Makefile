@@ -15,7 +15,8 @@ PYTHON    ?=#          the Python 3.10-3.13 for .venv; empty: the first that run
 PYTEST_ARGS ?=#        e.g. PYTEST_ARGS="-k lava -x"
 
 # An activated environment, PYTHONPATH or the user's site-packages must not reach into ours.
-unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+# Our modules are compiled once, not by each of the hundreds of processes that the tests start.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 export PYTHONNOUSERSITE = 1
 export PYTHON
 SHELL := bash

@@ -95,6 +95,13 @@ def working(name: str) -> list[str]:
 
 def make_folder(folder: Path, chain: Path, bands: Path) -> Path:
     """Make `folder` and fill it with what WORKING needs. chain: a finished chain of the e2e tests."""
+    template = chain.parent / "working"  # a sweep takes seconds: made once, then copied
+    if not template.exists():
+        _fill(template, chain, bands)
+    return Path(shutil.copytree(template, folder))
+
+
+def _fill(folder: Path, chain: Path, bands: Path) -> None:
     folder.mkdir(parents=True)
     shutil.copytree(bands, folder / "bands")
     shutil.copy(chain / "runs/sast/ckpt.pt", folder / "ckpt.pt")
@@ -109,7 +116,6 @@ def make_folder(folder: Path, chain: Path, bands: Path) -> Path:
     (folder / "real" / MARKER).unlink()
     study = [str(folder / "study.toml"), "--data-root", str(bands), "--jobs", "1"]
     assert run(["sweep", *study, "-o", str(folder / "swept")]) == 0
-    return folder
 
 
 def write_state(folder: Path) -> None:

@@ -14,9 +14,13 @@ from hypothesis.database import DirectoryBasedExampleDatabase
 DATA_VARIABLE = "SAST_TEST_DATA"
 THREADS = "2"
 
-# Before any test module imports NumPy, numba or torch: their thread pools read these once.
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+# Before any test module imports NumPy, numba or torch: their thread pools read these once. Threads of torch
+# that wait for each other sleep, and NumPy's products have no second thread, since it cannot but spin: on a
+# busy machine that was a third of the processor time of what multiplies much, and half of a training's.
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(variable, THREADS)
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ["MPLBACKEND"] = "Agg"
 
 # A shell without job control starts what runs in the background deaf to Ctrl-C, and children inherit that.

@@ -7,7 +7,8 @@ neurons and small numbers.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from functools import cache
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,13 +30,30 @@ class Drawn:
         self.draw = draw
 
     def integer(self, low: int, high: int) -> int:
-        return self.draw(st.integers(low, high))
+        return self.draw(_integers(low, high))
 
     def pick(self, options: Sequence[T]) -> T:
-        return self.draw(st.sampled_from(options))
+        return self.draw(_one_of(tuple(options), tuple(map(type, options))))
 
     def ints(self, low: int, high: int, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
-        return self.draw(arrays(np.int64, shape, elements=st.integers(low, high)))
+        return self.draw(_arrays(low, high, shape))
+
+
+# Made once: hypothesis takes longer to examine a new strategy than to draw from it.
+@cache
+def _integers(low: int, high: int) -> st.SearchStrategy[int]:
+    return st.integers(low, high)
+
+
+@cache
+def _one_of(options: tuple[Any, ...], types: tuple[type, ...]) -> st.SearchStrategy[Any]:
+    """types: of the options, because (0, 1) equals (False, True)."""
+    return st.sampled_from(options)
+
+
+@cache
+def _arrays(low: int, high: int, shape: tuple[int, ...]) -> st.SearchStrategy[npt.NDArray[np.int64]]:
+    return arrays(np.int64, shape, elements=_integers(low, high))
 
 
 @st.composite

@@ -59,6 +59,7 @@ print(scipy.signal.lfilter([1], [1], [2.0])[0], bool(numpy.f2py.__doc__))
 """
 
 
+@pytest.mark.slow
 def test_what_nothing_needs_is_loaded_on_first_use():
     """In the child, whose start everybody waits for; and where it is asked for, it is there."""
     command = [sys.executable, "-c", UNLOADED]

@@ -12,7 +12,7 @@ from sast_deploy.netx.file import NetFile, write_net
 from sast_deploy.program.fixedpoint import Arithmetic, QFormat
 from sast_deploy.program.program import Program, frozen_ints
 from tests.programs import conv, dense, fc_program, random_frames, readout, vectorised
-from tools.stocklava import run_stock
+from tests.stockruns import run_stock
 
 pytestmark = pytest.mark.slow
 

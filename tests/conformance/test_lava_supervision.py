@@ -220,7 +220,13 @@ run_lava(sys.argv[1], np.load(sys.argv[2]), stall=20)
 """
 
 
-@pytest.mark.parametrize("make", [fc_program, conv_program, rich_program])
+@pytest.mark.parametrize(
+    "make",
+    [
+        fc_program, pytest.param(conv_program, marks=pytest.mark.slow),
+        pytest.param(rich_program, marks=pytest.mark.slow),
+    ],
+)  # fmt: skip
 def test_as_many_open_files_as_it_says_are_enough(tmp_path, make):
     """Of one network; see the next test for two."""
     rng = np.random.default_rng(0)

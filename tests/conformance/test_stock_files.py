@@ -18,7 +18,8 @@ from sast_deploy.netx.foreign.stocknet import StockUse
 from sast_deploy.program.record import first_difference
 from tests.programs import vectorised
 from tests.stockfiles import FLATTEN, conv, dense, image, integers, integrator, neuron, write_stock
-from tools.stocklava import StockOptions, run_stock
+from tests.stockruns import run_stock
+from tools.stocklava import StockOptions
 
 pytestmark = pytest.mark.slow
 

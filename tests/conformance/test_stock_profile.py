@@ -11,7 +11,7 @@ from sast_deploy.engines.reference import run_reference
 from sast_deploy.netx.file import NetFile, read_net, write_net
 from sast_deploy.program.profile import load_profile
 from tests.networks import float_conv, float_fc
-from tools.stocklava import run_stock
+from tests.stockruns import run_stock
 
 pytestmark = pytest.mark.slow
 

@@ -22,7 +22,8 @@ from sast_deploy.program.fixedpoint import Arithmetic, QFormat
 from sast_deploy.program.program import Program, Readout, SumPool, Upsample, frozen_ints
 from sast_deploy.proofs.bounds import prove
 from tests.programs import conv, fc_program, random_frames, readout, stock_of, vectorised
-from tools.stocklava import StockOptions, run_stock
+from tests.stockruns import run_stock
+from tools.stocklava import StockOptions
 
 pytestmark = pytest.mark.slow
 

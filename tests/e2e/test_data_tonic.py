@@ -78,6 +78,7 @@ def test_dvsgesture_is_read_through_tonic_and_summed_to_48_by_48(tmp_path, load)
             assert np.array_equal(frames, expected)
 
 
+@pytest.mark.slow
 def test_dvsgesture_at_the_sensors_own_size(tmp_path, load):
     write_gestures(tmp_path)
     assert load("tonic:DVSGesture", FrameOptions(steps=1, size=(128, 128))).sensor == (2, 128, 128)

@@ -16,18 +16,26 @@ from sast_deploy.cli import run
 OWN = ["simulate", "bare.net", "--input", "frames.npy"]
 
 
-@pytest.fixture
-def here(chain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def made(chain: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """own.net with a data set, bare.net without one, frames.npy and labels.npy that fit both."""
-    monkeypatch.chdir(tmp_path)
-    shutil.copy(chain / "netx_exports" / "sast-loihi-int4.net", "own.net")
-    own = sast.load("own.net").program
+    folder = tmp_path_factory.mktemp("own")
+    shutil.copy(chain / "netx_exports" / "sast-loihi-int4.net", folder / "own.net")
+    own = sast.load(folder / "own.net").program
     rng = np.random.default_rng(0)
     hidden = sast.FloatDense(rng.normal(size=(6, 2 * 34 * 34)), leak=0.5)
     readout = sast.FloatReadout(rng.normal(size=(len(own.classes), 6)))
-    sast.compile(sast.FloatNetwork([hidden, readout], (2, 34, 34), own.steps, input_clip=4)).save("bare.net")
-    np.save("frames.npy", (rng.random((7, *(own.steps, 2, 34, 34))) < 0.1).astype(np.uint8))
-    np.save("labels.npy", np.arange(7) % len(own.classes))
+    network = sast.FloatNetwork([hidden, readout], (2, 34, 34), own.steps, input_clip=4)
+    sast.compile(network).save(folder / "bare.net")
+    np.save(folder / "frames.npy", (rng.random((7, *(own.steps, 2, 34, 34))) < 0.1).astype(np.uint8))
+    np.save(folder / "labels.npy", np.arange(7) % len(own.classes))
+    return folder
+
+
+@pytest.fixture
+def here(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 

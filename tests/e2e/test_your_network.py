@@ -77,7 +77,8 @@ def test_on_real_recordings_int8_is_within_half_a_point(
 ) -> None:
     (tmp_path / "recordings").symlink_to(shared_data / "nmnist_6789" / "Train")
     fast = ["--backend", "fast"]
-    said = follow(tmp_path, monkeypatch, 4, {"simulate": fast, "verify": [*fast, "--samples", "2"]})
+    quick = {"simulate": fast, "verify": [*fast, "--samples", "2"], "analyse": ["--samples", "200"]}
+    said = follow(tmp_path, monkeypatch, 4, quick)
     right, total = map(int, re.findall(r"\d+", said)[:2])
     assert total == 1200
     for path in ("net8.net", "net4.net"):

@@ -137,6 +137,7 @@ def test_the_command_writes_json_and_pictures(
         assert f"comparison-{name}.png" in printed
 
 
+@pytest.mark.slow
 def test_one_checkpoint_alone_and_an_output_of_its_own(
     checkpoints: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -206,6 +206,7 @@ def test_the_bound_is_the_product_of_its_factors(spec: NetworkSpec, places: int)
     assert json.loads(json.dumps(plain(bound)))["layers"][1]["gamma"] == pytest.approx(gamma)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "spec", [FC, ZERO, BEFORE, LAYERS, CONV], ids=["subtract", "zero", "before", "layers", "conv"]
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import doctest
 import inspect
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -80,22 +81,35 @@ def test_a_name_that_is_none_is_an_attribute_error() -> None:
         _ = sast.complie  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("name", PUBLIC)
-def test_every_public_name_has_an_example_that_runs(name: str, tmp_path: Path, monkeypatch: Any) -> None:
+@pytest.fixture(scope="module")
+def used(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A checkpoint's file, and what docs/api.md says that examples use; frozen all, made once for all."""
+    trained, path = random_checkpoint(), tmp_path_factory.mktemp("examples") / "ckpt.pt"
+    save_checkpoint(path, trained)
+    layers = [sast.FloatDense(np.eye(2), leak=0.5), sast.FloatReadout(np.eye(2))]
+    network = sast.FloatNetwork(layers, 2, steps=4)
+    return path, {
+        "sast": sast, "np": np, "Path": Path, "network": network, "net": sast.compile(network),
+        "trained": trained, "data": tiny_set(), "framed": sast.compile(trained),
+    }  # fmt: skip
+
+
+# The embedded recordings are made for load_frames's.
+EXAMPLES = [pytest.param(name, marks=pytest.mark.slow if name == "load_frames" else ()) for name in PUBLIC]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_public_name_has_an_example_that_runs(
+    name: str, used: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: Any
+) -> None:
     monkeypatch.chdir(tmp_path)
     thing = getattr(sast, name)
     text = inspect.getdoc(thing) or ""
     assert ">>> " in text, f"{name} has no example"
-    trained = random_checkpoint()
-    save_checkpoint(Path("ckpt.pt"), trained)
-    layers = [sast.FloatDense(np.eye(2), leak=0.5), sast.FloatReadout(np.eye(2))]
-    network = sast.FloatNetwork(layers, 2, steps=4)
-    names: dict[str, Any] = {  # what docs/api.md says that examples use
-        "sast": sast, "np": np, "Path": Path, "network": network, "net": sast.compile(network),
-        "trained": trained, "data": tiny_set(),
-        "frames": np.array([[[1, 0]] * 4, [[0, 1]] * 4]), "labels": [0, 1],
-        "framed": sast.compile(trained), "seen": SEEN,
-    }  # fmt: skip
+    path, shared = used
+    shutil.copy(path, "ckpt.pt")
+    frames = np.array([[[1, 0]] * 4, [[0, 1]] * 4])
+    names = {**shared, "frames": frames, "labels": [0, 1], "seen": SEEN.copy()}
     test = doctest.DocTestParser().get_doctest(text, names, name, None, 0)
     failed, tried = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test)
     assert tried

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.sources import nodes, tree
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "sast_deploy"
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -40,7 +42,7 @@ def imports(path: Path, annotations: bool = True) -> frozenset[str]:
     annotations: with those below `if TYPE_CHECKING:`.
     """
     found = set()
-    waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    waiting: list[ast.AST] = [tree(path)]
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING" and not annotations:
@@ -123,9 +125,9 @@ def test_nothing_heavy_is_imported_at_the_start() -> None:
     while waiting:
         path = waiting.pop()
         seen.add(path)
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        top = {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
-        for node in tree.body:
+        body = tree(path).body
+        top = {alias.name for node in body if isinstance(node, ast.Import) for alias in node.names}
+        for node in body:
             if isinstance(node, ast.ImportFrom):
                 top |= {f"{node.module}.{alias.name}" for alias in node.names}
         assert not {name.split(".")[0] for name in top} & (HEAVY | {"numpy", "rich"}), path
@@ -157,9 +159,9 @@ LIBRARY = [path for path in INSIDE if unit(module_name(path)) not in PRINTERS]
 @pytest.mark.parametrize("path", LIBRARY, ids=module_name)
 def test_the_library_prints_nothing(path: Path) -> None:
     """What it has to say goes to `base.progress`; only `show/` and the command line know a terminal."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    program = any(isinstance(node, ast.If) and "__main__" in ast.unparse(node.test) for node in tree.body)
+    called = {ast.unparse(node.func) for node in nodes(path) if isinstance(node, ast.Call)}
+    body = tree(path).body
+    program = any(isinstance(node, ast.If) and "__main__" in ast.unparse(node.test) for node in body)
     assert program or not called & {"print", "click.echo", "sys.stdout.write", "sys.stderr.write"}
     assert not packages(path) & {"rich", "click"}
 
@@ -173,7 +175,7 @@ def test_the_house_stays_small() -> None:
     wide = {
         f"{module_name(path)}.{node.name}": count
         for path in MODULES
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in nodes(path)
         if isinstance(node, ast.FunctionDef) and (count := parameters_of(node)) > 10
     }
     assert wide == {}

@@ -146,6 +146,7 @@ def test_networks_of_other_layers_are_compared_as_far_as_that_goes(frames: Any) 
         sast.compare(net, named, frames)
 
 
+@pytest.mark.slow
 def test_the_commands_write_and_say_the_same(frames: Any, tmp_path: Path, capsys: Any) -> None:
     path = str(sast.compile(network()).save(tmp_path / "a.net").path)
     np.save(tmp_path / "x.npy", frames)

@@ -54,6 +54,7 @@ def test_a_profile_that_leaves_it_open_takes_the_networks(seed):
         assert same(own, profile(own.reset, ""))
 
 
+@pytest.mark.slow
 def test_a_reset_to_zero_needs_one_lsb_more_to_be_the_same():
     decided = 0
     for seed in range(1, 24, 2):

@@ -84,6 +84,7 @@ def test_files_of_the_right_kind_are_offered_some_folders_deep(offered, tmp_path
     assert offered(*words, "nowhere/") == []  # the shell looks by itself
 
 
+@pytest.mark.slow
 def test_completion_imports_nothing_heavy_and_takes_no_time():
     """Also of profiles, whose names are read from a folder."""
     script = (

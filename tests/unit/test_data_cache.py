@@ -71,6 +71,7 @@ def test_the_second_time_nothing_is_built(load, builds):
     assert first.info == second.info
 
 
+@pytest.mark.slow
 def test_a_cached_run_imports_neither_tonic_nor_torch(load, root, tmp_path):
     load()
     code = (

@@ -100,6 +100,7 @@ def test_parts_are_chosen_alike(frames, events):
     assert np.array_equal(drawn.labels, expected.labels)
 
 
+@pytest.mark.slow
 def test_the_front_door_takes_them():
     """Simulated with a report and a check, verified, calibrated on, looked at for saturation."""
     network = float_fc(scale=2.0)

@@ -67,6 +67,7 @@ def test_the_random_programs_are_of_every_kind() -> None:
     assert any(not isinstance(each, Readout) for each in last)
 
 
+@pytest.mark.slow
 @needs_gcc
 @pytest.mark.parametrize("change", ["known_membranes", "known_spikes", "known_logits"])
 def test_a_wrong_value_is_named(change: str, tmp_path: Path) -> None:
@@ -180,6 +181,7 @@ def test_literals() -> None:
     assert literal(-5) == "-5"
 
 
+@pytest.mark.slow
 @needs_gcc
 def test_steps_beyond_what_logits_hold_are_refused(tmp_path: Path) -> None:
     """Nothing overflows, however long a stream is: `sast_step` says 2."""

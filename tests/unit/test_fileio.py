@@ -88,6 +88,7 @@ def count(folder: Path, turns: int) -> None:
             pass
 
 
+@pytest.mark.slow
 def test_there_is_one_holder_at_a_time_while_locks_come_and_go(tmp_path: Path) -> None:
     (tmp_path / "number").write_text("0")
     context = multiprocessing.get_context("fork")

@@ -68,6 +68,7 @@ def features(program, frames):
             yield from ("two groups",) * (layer.groups == 2) + ("strided",) * (layer.stride == (1, 2))
 
 
+@pytest.mark.slow
 def test_integers_do_what_floating_point_does_where_nothing_is_rounded():
     """Membranes, spikes and logits of both engines equal the float network's, at every step."""
     seen = Counter()
@@ -364,6 +365,7 @@ def test_calibration_gains_whatever_a_network_has(changes):
     assert np.array_equal(run_fast(program, frames).logits, run_reference(program, frames).logits)
 
 
+@pytest.mark.slow
 def test_calibration_knows_a_leak_of_each_layer():
     """Layers that name the network's leak as their own are the same network; another leak is another one."""
     plain = float_fc(seed=4, scale=2.0)

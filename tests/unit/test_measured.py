@@ -129,6 +129,7 @@ def test_what_a_candidate_raises_is_raised_and_nothing_is_kept() -> None:
     assert answers() == []
 
 
+@pytest.mark.slow
 def test_many_processes_get_one_answer(tmp_path: Path) -> None:
     """Each would prefer another candidate: what the first to measure found is what all say."""
     script = (

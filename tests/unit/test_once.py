@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 from sast_deploy.program.program import SumPool, layer_label
+from tests.sources import tree
 
 PACKAGE = Path(__file__).resolve().parents[2] / "sast_deploy"
 SOURCES = {str(path.relative_to(PACKAGE)): path.read_text("utf-8") for path in PACKAGE.rglob("*.py")}
@@ -22,11 +24,12 @@ def test_the_label_of_a_layer():
     }
 
 
+@cache
 def constants() -> dict[tuple[str, str], list[str]]:
     """(name, value as it is written) -> the modules that define it, of every constant in capitals."""
     found: dict[tuple[str, str], list[str]] = {}
-    for name, text in SOURCES.items():
-        for node in ast.parse(text).body:
+    for name in SOURCES:
+        for node in tree(PACKAGE / name).body:
             target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
             if isinstance(target, ast.Name) and isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value:
                 key = target.id, ast.unparse(node.value)

@@ -25,6 +25,7 @@ from sast_deploy.doctor import Check
 from sast_deploy.show import bars
 from sast_deploy.show.blocks import UNLIMITED, Block, Facts, Line, Out, Table
 from tests.commandlines import write_state
+from tests.sources import nodes
 from tests.stockfiles import dense, write_stock
 from tests.tinydata import tiny_set
 
@@ -153,7 +154,14 @@ def test_the_list_of_command_lines_is_whole() -> None:
         assert lines_of(command, Path())
 
 
-@pytest.mark.parametrize("command", sorted({*commands(cli)} - {"completion"}))
+SLOW = {"analyse", "tables", "trace", "data compare"}
+EVERY = [
+    pytest.param(each, marks=pytest.mark.slow if each in SLOW else ())
+    for each in sorted({*commands(cli)} - {"completion"})
+]
+
+
+@pytest.mark.parametrize("command", EVERY)
 def test_no_number_is_cut_and_no_name_is_markup(
     command: str, folder: Path, printed: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,6 +212,7 @@ def test_words_are_never_broken_and_a_percentage_stays_together() -> None:
     assert list(Facts({"program digest": digest}).lines(40))[-1].split()[-1] == digest
 
 
+@pytest.mark.slow
 def test_a_real_terminal_of_forty_columns(folder: Path) -> None:
     fcntl, termios = pytest.importorskip("fcntl"), pytest.importorskip("termios")
     ours, theirs = pty.openpty()
@@ -247,11 +256,10 @@ SOURCES = sorted((ROOT / "sast_deploy").rglob("*.py"))
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_source_prints_with_markup(path: Path) -> None:
     """Rich stays where names are escaped, and every console and column of it has markup off."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    rich = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
+    rich = [node for node in nodes(path) if isinstance(node, ast.ImportFrom) and node.module]
     uses = any(node.module.split(".")[0] == "rich" for node in rich if node.module)
     assert not uses or str(path.relative_to(ROOT)) in PRINTS
-    for node in ast.walk(tree):
+    for node in nodes(path):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Console":
             assert {"markup", "emoji"} <= {keyword.arg for keyword in node.keywords}, ast.unparse(node)
         if isinstance(node, ast.keyword) and node.arg in ("markup", "emoji"):
@@ -271,7 +279,7 @@ def test_consoles_take_nothing_for_markup() -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_what_is_printed_without_a_console_is_made_printable(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("print", "click.echo") and node.args:
             for part in ast.walk(node.args[0]):
                 if isinstance(part, ast.FormattedValue):
@@ -284,7 +292,7 @@ BENCHMARKS = sorted((ROOT / "benchmarks").glob("*.py"))
 @pytest.mark.parametrize("path", SOURCES + BENCHMARKS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_per_cent_has_one_style(path: Path) -> None:
     """Shares become text by `percent` alone: no `%` in a format, no number with its own sign behind it."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.JoinedStr) and path.name != "text.py":
             for part, after in zip(node.values, [*node.values[1:], None], strict=True):
                 if isinstance(part, ast.FormattedValue) and part.format_spec is not None:

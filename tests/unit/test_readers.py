@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from sast_deploy.studies.tables.records import load_records
 from sast_deploy.training.checkpoint import load_checkpoint, save_checkpoint
 from sast_deploy.training.network.network import NetworkSpec
 from sast_deploy.training.recipes import PAPER, Recipe
+from tests.sources import nodes
 from tests.tinydata import tiny_set
 from tests.unit.test_checkpoint import FC, checkpoint
 
@@ -81,6 +82,7 @@ SETTINGS: list[tuple[type[Settings], dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "right"), SETTINGS, ids=[each[0].__name__ for each in SETTINGS])
 def test_every_setting_says_what_it_may_be(kind: Any, right: dict[str, Any]) -> None:
     assert list(ruled(kind)) == list(right)
@@ -484,10 +486,11 @@ OWN = {
 }
 
 
+@cache
 def reads(path: Path) -> list[str]:
     """The calls in a module that read files, but for those that write or take their own text."""
     found = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if not isinstance(node, ast.Call):
             continue
         name = ast.unparse(node.func)
@@ -552,6 +555,7 @@ def build(cache: Path, digit: int = 0, text: str = "a", coding: str = "events") 
     return meta["digest"]
 
 
+@pytest.mark.slow
 def test_builders_of_one_cache_do_not_disturb_each_other(tmp_path: Path) -> None:
     """Every builder finds folders of others that appear and vanish, damaged ones among them."""
     errors: list[BaseException] = []

@@ -368,6 +368,7 @@ def test_the_program_predicts_what_the_float_readout_does(alpha, kappa, decoding
     assert np.array_equal(record.logits.argmax(axis=1)[clear], wanted.argmax(axis=1)[clear])
 
 
+@pytest.mark.slow
 def test_a_filtered_current_takes_a_smaller_exponent_before_it_is_refused():
     network = float_leaky(1.0, 0.999, "last")
     profile = load_profile("loihi-int8")
@@ -396,6 +397,7 @@ def test_more_than_64_bits_are_refused_by_the_compiler():
         compile_network(network, load_profile("loihi-int8"), "t")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("alpha", "kappa"), CASES)
 @pytest.mark.parametrize("decoding", ["last", "mean"])
 def test_calibration_aims_at_its_logits_and_all_steps_may_be_kept(alpha, kappa, decoding):

@@ -105,6 +105,7 @@ def test_what_it_is_told_of_steps_and_finds(three_steps: None) -> None:
     assert set(line) == {"loss", "grad_norm", "step_ms"}
 
 
+@pytest.mark.slow
 def test_a_resumed_epoch_finds_everything_as_it_was(three_steps: None) -> None:
     whole, first, second = (Replayed(FC, EVERYTHING, tiny_set(), 0, 0.1, "cpu") for _ in range(3))
     run(whole, 0, 1, 2)
@@ -150,6 +151,7 @@ def backwards(value: torch.Tensor) -> torch.Tensor:
     return value.permute(*reversed(range(value.ndim))).contiguous().permute(*reversed(range(value.ndim)))
 
 
+@pytest.mark.slow
 def test_a_pruned_and_resumed_training_keeps_to_the_layout(three_steps: None) -> None:
     def step(optimizer: torch.optim.Optimizer, *_: Any) -> None:
         for parameter, state in optimizer.state.items():

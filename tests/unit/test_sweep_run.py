@@ -348,6 +348,7 @@ def test_a_users_file_by_a_runs_name_is_refused_before_any_work(
     assert tree(tmp_path) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in OF_A_RUN if name != "manifest.json"])
 def test_a_link_in_a_runs_folder_leads_to_a_file_of_the_kind(name: str, tmp_path: Path) -> None:
     run, runs = make(), tmp_path / "runs"

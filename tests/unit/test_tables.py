@@ -345,6 +345,7 @@ def test_equal_names_of_other_frames_or_configurations_are_other_runs(tmp_path: 
     assert len(group(found)) == 3
 
 
+@pytest.mark.slow
 def test_the_results_in_the_repository_make_tables_together(capsys: pytest.CaptureFixture[str]) -> None:
     files = sorted(map(str, (Path(__file__).parents[2] / "benchmarks" / "results").glob("*.json")))
     assert len(files) >= 5

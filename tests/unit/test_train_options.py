@@ -191,6 +191,7 @@ def test_pruning_needs_two_epochs() -> None:
         QUICK.replace(epochs=1, prune=0.5)
 
 
+@pytest.mark.slow
 def test_reset_to_zero_trains_and_is_evaluated_as_such(tmp_path: Path) -> None:
     spec = replace(SPEC, reset="zero")
     checkpoint = load_checkpoint(run(tmp_path / "ckpt.pt", QUICK.replace(epochs=12), spec).path)

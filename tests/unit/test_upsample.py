@@ -171,6 +171,7 @@ def test_integers_do_what_floating_point_does(seed):
         assert np.array_equal(record.logits, 4 * 64 * 2.0 ** program.layers[-1].weight_exp * logits)
 
 
+@pytest.mark.slow
 def test_calibration_sees_the_copies():
     rng = np.random.default_rng(1)
     first = replace(CONV, weight=rng.normal(0, 0.5, (3, 2, 3, 3)))

@@ -10,13 +10,13 @@ import json
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.base.errors import LavaError
-from sast_deploy.engines.lava.supervisor import Limits, Watch
+from sast_deploy.engines.lava.supervisor import Limits, Watch, raise_failure
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,13 @@ class StockRun:
     start_seconds: float
 
 
+class Starter(Protocol):
+    """Runs the job of a folder in another way than in a fresh process; see server.py."""
+
+    def run(self, run_dir: Path, timeout: float) -> int:
+        """The exit code, or -signal."""
+
+
 def run_stock(
     net_path: Path,
     frames: npt.NDArray[Any],
@@ -59,13 +66,14 @@ def run_stock(
     record: bool = False,
     options: StockOptions | None = None,
     timeout: float = 600.0,
+    starter: Starter | None = None,
 ) -> StockRun:
     """Load a .net file in stock `lava.lib.dl.netx.hdf5.Network` and run it.
 
     frames: numbers (samples, time, C, H, W), which stock Lava makes integers; where the input layer has
     neurons, integers: their biases.
     record: fetch every membrane and spike, 20 microseconds each. timeout: seconds in all; stock Lava gives
-    no sign of life while it runs.
+    no sign of life while it runs. starter: instead of a fresh process, which imports Lava first.
 
     Raises:
         LavaError: Lava is missing, hung, or stock NetX refused the file; the message has its reason.
@@ -75,9 +83,11 @@ def run_stock(
         np.save(run_dir / "frames.npy", frames)
         job = {"net": str(Path(net_path).resolve()), "record": record, **asdict(options or StockOptions())}
         (run_dir / "job.json").write_text(json.dumps(job), encoding="utf-8")
-        child = "tools.stocklava.child"
-        for _ in Watch(child, run_dir, len(frames), Limits(timeout, timeout)):
-            pass
+        if starter is not None:
+            raise_failure(run_dir, starter.run(run_dir, timeout))
+        else:
+            for _ in Watch("tools.stocklava.child", run_dir, len(frames), Limits(timeout, timeout)):
+                pass
         try:
             with np.load(run_dir / "stock.npz") as found:
                 arrays = {

@@ -32,12 +32,13 @@ class ActorError(Exception):
 
 def main(run: Callable[[Path], None]) -> NoReturn:
     """Run a job, report its failure and end the process, whatever Lava's threads and destructors may do."""
-    code = _run(run, Path(sys.argv[1]))
+    code = run_reported(run, Path(sys.argv[1]))
     sys.stdout.flush()
     os._exit(code)  # everything that matters is on its way
 
 
-def _run(run: Callable[[Path], None], run_dir: Path) -> int:
+def run_reported(run: Callable[[Path], None], run_dir: Path) -> int:
+    """Run a job; the exit code, after a report of what went wrong."""
     try:
         run(run_dir)
     except ImportError as error:

@@ -65,7 +65,7 @@ class Watch:
                 child = _start(self.module, self.run_dir)
             yield from self._finished_samples(child.pid, beats)
             if not _complete(beats):
-                _raise_failure(self.run_dir, _exit_status(child.pid, block=True))
+                raise_failure(self.run_dir, _exit_status(child.pid, block=True))
         finally:
             if child is not None:
                 _end(child)
@@ -143,7 +143,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
             time.sleep(POLL_SECONDS / 10)
 
 
-def _raise_failure(run_dir: Path, status: int | None) -> None:
+def raise_failure(run_dir: Path, status: int | None) -> None:
     """Raise what made the child fail; nothing after a good end."""
     report = run_dir / "error.json"
     if report.is_file():
