@@ -40,6 +40,7 @@ WORK = {
     "import": "sast_deploy.commands.importing.read_foreign",
     "classify": "sast_deploy.api.classifier",
     "trace": "sast_deploy.api.trace",
+    "cost": "sast_deploy.api.cost",
     "compare": "sast_deploy.api.compare",
     "report": "sast_deploy.studies.dossier.report.gather",
     "export": "sast_deploy.api.export",
