@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from sast_deploy.program.fanout import Between, Block, cube, fan_out, through, weighted_with_sources
+from sast_deploy.program.fanout import Between, Block, cube, fan_out, through, weighted_with_sources, whole
 from sast_deploy.program.geometry import Axis
 from sast_deploy.program.program import (
     Conv2d,
@@ -86,7 +86,8 @@ class LayerMapping:
     how many ranges of channels, of rows and of columns. alone: for each capacity the cores that it alone
     would ask for. least: what the neuron that needs most of it needs. binds: the capacity that asks for the
     most cores, the fullest where several do; "" on one core. beyond: capacities that even a single neuron
-    exceeds.
+    exceeds. whole: what the layer needs of each capacity where the program is on one core, so that a neuron
+    has one output axon at most.
     """
 
     index: int
@@ -99,6 +100,7 @@ class LayerMapping:
     least: Named[str, int]
     binds: str
     beyond: tuple[str, ...]
+    whole: Named[str, int]
 
     @property
     def cores(self) -> int:
@@ -134,8 +136,8 @@ class Mapping:
 
     @cached_property
     def together(self) -> dict[str, int]:
-        """What one core would need for all layers at once; axons as if none were shared."""
-        return {name: sum(part.needs(name) for part in self.parts) for name in self.chip.capacities}
+        """What one core would need for all layers at once."""
+        return {name: sum(layer.whole[name] for layer in self.layers) for name in self.chip.capacities}
 
     @property
     def fits_core(self) -> bool:
@@ -223,8 +225,8 @@ def _mapped(index: int, layer: Weighted, shape: Shape, wants: _Wants, chip: Chip
     alone = {name: math.prod(_fewest(wants, {name: limit})) for name, limit in limits.items()}
     full = {name: max(part.needs(name) for part in parts) / limit for name, limit in limits.items()}
     binds = max(limits, key=lambda name: (alone[name], full[name])) if len(parts) > 1 else ""
-    label = layer_label(index, layer)
-    return LayerMapping(index, label, shape, wants.each, split, parts, alone, least, binds, beyond)
+    label, together = layer_label(index, layer), {name: wants.whole(name) for name in chip.capacities}
+    return LayerMapping(index, label, shape, wants.each, split, parts, alone, least, binds, beyond, together)
 
 
 def blocks(shape: tuple[int, int, int], split: tuple[int, int, int]) -> list[Block]:
@@ -286,6 +288,15 @@ class _Wants:
         if limit == OUTPUT_AXONS:
             return self._output_axons(split)
         return self._synapses(split) * (self.each if limit == SYNAPSE_BITS else 1)
+
+    def whole(self, limit: str) -> int:
+        """What the layer needs of a core that holds the whole program."""
+        if limit != OUTPUT_AXONS:
+            return self.part(whole(self.shape), 1).needs(limit)
+        sends = self.axons.ravel() > 0
+        if self.recurrent is not None:
+            sends = sends | (self.recurrent != 0).any(axis=0)
+        return int(np.count_nonzero(sends))
 
     def part(self, block: Block, ranges: int) -> Part:
         """A block's needs, counted. ranges: of channels, into which its layer is split."""

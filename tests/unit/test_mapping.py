@@ -150,6 +150,21 @@ def test_memory_as_packed_in_words_with_headers():
     assert part.packed_bits == 64 * (6 + 1 + 2)
 
 
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_what_one_core_would_need_does_not_depend_on_how_layers_are_split(name):
+    program = PROGRAMS[name]()
+    small, large = map_program(program, SMALL), map_program(program, LOIHI1)
+    assert small.cores > large.cores == len(large.layers)
+    assert small.together == large.together
+    needs = {limit: sum(part.needs(limit) for part in large.parts) for limit in ("neurons", "synapse bits")}
+    assert needs.items() <= large.together.items()
+    spiking = sum(int(np.prod(layer.shape)) for layer in large.layers[:-1])
+    assert large.together["output axons"] <= spiking
+    if name != "upsampled":
+        axons = sum(len({source for source, _ in found}) for found in connections(program))
+        assert large.together["input axons"] == axons
+
+
 def test_one_core_holds_a_small_program_as_a_whole():
     mapping = map_program(fc_program(np.random.default_rng(0)))
     assert mapping.fits_core
