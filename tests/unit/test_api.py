@@ -139,7 +139,7 @@ def test_a_users_script_is_typed_silent_and_needs_no_torch(tmp_path: Path) -> No
     done = subprocess.run(command, env=child_environment(), **where)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     checked = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--no-incremental", str(script)],
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(ROOT / ".cache" / "mypy"), str(script)],
         env={**child_environment(), "MYPYPATH": str(ROOT)}, **where,
     )  # fmt: skip
     assert checked.returncode == 0, checked.stdout
