@@ -71,7 +71,9 @@ def cores_line(mapping: Mapping) -> str:
         more = f"; one core has no room for all: {', '.join(over)}"
     else:
         more = ""
-    fits = "" if mapping.fits_chip else ", which do not fit one chip"
+    broken = dict.fromkeys(name for layer in mapping.layers for name in layer.beyond)
+    why = f" ({', '.join(broken)})" if broken else ""
+    fits = "" if mapping.fits_chip else f", which do not fit one chip{why}"
     return f"{mapping.cores} of {chip.title}'s {chip.cores}{fits}{more}"
 
 
@@ -158,7 +160,8 @@ def latency_table(latency: Latency) -> Table:
     rows.append(("total", "", "", "", quantity(latency.seconds, "s")))
     sync = quantity(latency.synchronisation, "s")
     notes = (f"a step ends when the last core has finished and all have synchronised, {sync} on "
-             f"{counted(latency.tiles, 'tile')}; congestion of the mesh is left out",)  # fmt: skip
+             f"{counted(latency.tiles, 'tile')}; congestion of the mesh is left out",
+             "on as few cores as hold each layer: spread over more, the busiest has less to do")  # fmt: skip
     columns = ("step", "waits for", "which", "busy", "step takes")
     title = f"sample {latency.sample}, of the median time, {latency.table} ({latency.grade})"
     return Table(title, columns, tuple(rows), notes, left=3, keys=1)

@@ -166,7 +166,9 @@ def _changes(net: api.Net, trials: _Trials, notes: list[str]) -> Iterator[tuple[
     """(change, how, the changed program, what its figure is of), smallest first."""
     program = net.program
     if any(check.limit == "reset" for check in trials.base.broken):
-        how = "train --reset zero, compile --profile loihi-stock"
+        bits = program.arithmetic.weight_bits
+        how = f'train --reset zero; compile --profile COPY.toml, {bits}-bit weights and reset.kind = "zero" '
+        how += "(loihi-stock is that of 8 bits)"
         yield RESET, how, _reset_to_zero(program), UNTRAINED
     yield from _fewer_inputs(trials)
     yield from _profiles(net, notes)
@@ -256,10 +258,11 @@ def _pruned(trials: _Trials, notes: list[str]) -> Iterator[tuple[str, str, Progr
     if least is None:
         notes.append(f"no pruning of {largest.name} alone brings the program to {goal} cores")
         return
-    share, what = least / channels, "neurons" if len(largest.shape) == 1 else "channels"
-    change = f"prune {share:.2f} of {largest.name}: {least} of {channels} {what} less"
-    how = f"train --set prune={share:.2f}" if index == spiking[0] else "train with fewer of them"
-    yield change, how, without(program, index, order[:least], rates), UNTRAINED
+    share, what = f"{least / channels:.2g}", "neurons" if len(largest.shape) == 1 else "channels"
+    change = f"prune {share} of {largest.name}: {least} of {channels} {what} less"
+    how = f"train --set prune={share}" if index == spiking[0] else "train with fewer of them"
+    note = f"{UNTRAINED}, their mean in the biases behind them, chosen on the same samples"
+    yield change, how, without(program, index, order[:least], rates), note
 
 
 def _fewest(most: int, enough: Callable[[int], bool]) -> int | None:

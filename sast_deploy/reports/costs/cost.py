@@ -48,7 +48,7 @@ class Busiest:
     """The core that has most of one kind of work: the busiest core decides how long a step takes.
 
     what: messages received, synaptic events, spikes, or neuron updates. core: in the mapping's order. layer:
-    its name. per_step: mean over samples and steps. most: in one step of any sample.
+    its name. per_step: mean over samples and steps. most: that core's in one step of any sample.
     """
 
     what: str
@@ -145,7 +145,7 @@ def chosen_table(name: str | None, chip: str | Chip) -> PriceTable | None:
     Raises UsageError: no such table, or one of another chip.
     """
     target = chip_of(chip)
-    table = price_table(name or DEFAULT)
+    table = price_table(DEFAULT if name is None else name)
     if target.name in table.chips:
         return table
     if name is None:
@@ -227,8 +227,11 @@ def _notes(
     if mapping.overfull:
         found.append(
             f"packed in words with headers and indices, as nengo-loihi does, the synapses of "
-            f"{mapping.overfull} cores would not fit: the cores counted here are the least"
+            f"{mapping.overfull} cores would not fit: a chip would take more cores than these"
         )
+    beyond = [f"{layer.name}: {', '.join(layer.beyond)}" for layer in mapping.layers if layer.beyond]
+    if beyond:
+        found.append(f"no core holds a neuron of {'; '.join(beyond)}: energy and time are as if one did")
     if mapping.cores > mapping.chip.cores:
         found.append("cores beyond one chip: hops between chips are priced as on one mesh")
     if mapping.chip.programmable:

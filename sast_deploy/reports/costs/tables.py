@@ -143,7 +143,7 @@ SCHEMA = Table(
 
 def _parsed(raw: Mapping[str, Any], where: str) -> PriceTable:
     todo = "sast_deploy/reports/costs/tables/ has examples"
-    refuse(_problems(raw), where, UsageError, todo)
+    refuse(_problems(raw, where), where, UsageError, todo)
     prices = tuple(
         Price(each["count"], float(each["pJ"]), float(each["ns"]) if "ns" in each else None,
               each.get("source", raw["source"]))
@@ -156,12 +156,14 @@ def _parsed(raw: Mapping[str, Any], where: str) -> PriceTable:
     return PriceTable(**head, prices=prices, synchronisation=synchronisation)
 
 
-def _problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
+def _problems(raw: Mapping[str, Any], where: str) -> Iterator[Problem]:
     """What is wrong with a table's values, by themselves and with one another."""
     found = list(SCHEMA.problems(raw, ""))
     yield from found
     if found:
         return
+    if raw["name"] in table_names() and raw["name"] != where:
+        yield Problem("name", repr(raw["name"]), "a name that no table of the package has")
     counts = [each["count"] for each in raw["price"]]
     for number, each in enumerate(raw["price"]):
         if counts.index(each["count"]) < number:

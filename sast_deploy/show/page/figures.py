@@ -272,13 +272,16 @@ def membranes(name: str, trace: SampleTrace) -> str:
     return svg(name, f"Membrane potentials of {trace.what}", draw, height=_tall(trace))
 
 
+DRAWN = 60  # classes whose logits are drawn
+
+
 def logits(name: str, trace: SampleTrace) -> str:
     """Of the largest classes, as they would be if the sample ended with that step."""
     order = np.argsort(-trace.logits[-1], kind="stable")
 
     def draw(figure: Any) -> None:
         axis = figure.subplots()
-        for place, index in reversed(list(enumerate(order))):
+        for place, index in reversed(list(enumerate(order[:DRAWN]))):
             shade = ACCENT if place == 0 else INK if place < CLASSES else LINE
             axis.plot(trace.logits[:, index], color=shade, lw=1.6 if place == 0 else 0.8)
         ends = _apart([float(trace.logits[-1, index]) for index in order[:CLASSES]],

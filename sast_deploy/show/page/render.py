@@ -191,10 +191,9 @@ def _sample(name: str, trace: SampleTrace) -> Sample:
     given = trace.classes[trace.prediction]
     right = None if trace.label is None else trace.label == trace.prediction
     truth = "" if trace.label is None else f"true class {trace.classes[trace.label]}, "
-    panels = (
-        figures.film(f"{name}-film", trace), figures.logits(f"{name}-logits", trace),
-        figures.raster(f"{name}-raster", trace), figures.membranes(f"{name}-membranes", trace),
-    )  # fmt: skip
+    panels = [figures.film(f"{name}-film", trace), figures.logits(f"{name}-logits", trace)]
+    if trace.layers:  # a readout alone has no spikes
+        panels += [figures.raster(f"{name}-raster", trace), figures.membranes(f"{name}-membranes", trace)]
     return Sample(trace.what, f"{truth}given {given}, decided {decided(trace)}", right,
                   tuple(map(_safe, panels)))  # fmt: skip
 

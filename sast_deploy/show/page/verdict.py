@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sast_deploy.base.text import counted, percent, quantity
 from sast_deploy.reports import dossier as facts
 from sast_deploy.reports.dossier import NetworkFacts
+from sast_deploy.reports.inputs import GIVEN, OWN_SPLIT
 
 KINDS = {
     facts.REAL: "real recordings", facts.SIMULATED: "simulated recordings",
@@ -48,7 +49,7 @@ def verdict_of(network: NetworkFacts) -> Verdict:
         title = "Not to be trusted: engines disagree"
     else:
         title = f"Fits {chip}" if fits else f"Does not fit {chip} as it is"
-    held = f"It takes {cores}" if fits else f"{network.reasons[0]}. Otherwise it would take {cores}"
+    held = f"It takes {cores}" if fits else f"{'. '.join(network.reasons)}. Otherwise it would take {cores}"
     engines = [each for each in dict.fromkeys(check.engine for check in network.checks) if each != REFERENCE]
     given = f"{_listed(engines)} give every value of the reference" if engines else "the reference alone ran"
     same = given if exact else "not bit-accurate"
@@ -84,11 +85,19 @@ def _facts(network: NetworkFacts) -> Iterator[Fact]:
         yield Fact("Against float", "–", below="the float network is not known")
     else:
         yield Fact("Against float", points(gap), "points", f"float, hard spikes: {percent(of.value)}")
-    values, exact = sum(check.values for check in network.checks), network.bit_accurate
+    values, exact = compared_values(network), network.bit_accurate
     yield Fact("Bit-accurate", "yes" if exact else "no", "", f"{values:,} values compared", exact)
     cores = f"{counted(network.cores, 'core')} of {network.inspection.mapping.chip.cores}"
     yield Fact(f"Fits {network.chip}", "yes" if network.fits else "no", "", cores, network.fits)
     yield from _costs(network)
+
+
+def compared_values(network: NetworkFacts) -> int:
+    """Values of engines held against the reference, and of the reference against known answers; the reference
+    is not compared with itself.
+    """
+    itself = (check.engine == REFERENCE and check.data in (OWN_SPLIT, GIVEN) for check in network.checks)
+    return sum(check.values for check, same in zip(network.checks, itself, strict=True) if not same)
 
 
 def _costs(network: NetworkFacts) -> Iterator[Fact]:
@@ -97,13 +106,13 @@ def _costs(network: NetworkFacts) -> Iterator[Fact]:
         yield Fact("Energy", "–", below="nothing is published")
     else:
         value, unit = quantity(energy.joules, "J", 3).split(" ")
-        yield Fact("Energy", value, unit, f"per inference, {energy.grade}")
+        yield Fact("Energy", value, unit, f"mean of {network.cost.samples:,}, {energy.grade}")
     if latency is None:
         yield Fact("Latency", "–", below="nothing is published")
     else:
         value, unit = quantity(latency.median, "s", 3).split(" ")
-        yield Fact("Latency", value, unit, f"per inference, {latency.grade}")
-    yield Fact("Operations", f"{network.synops:,.0f}", "SynOps", "per inference")
+        yield Fact("Latency", value, unit, f"median of {network.cost.samples:,}, {latency.grade}")
+    yield Fact("Operations", f"{network.synops:,.0f}", "SynOps", f"mean of {network.samples:,}")
     value, unit = size(network.packed_bytes).split(" ")
     yield Fact("Parameters", value, unit, f"{network.weight_bits} bits a weight")
 
