@@ -265,6 +265,7 @@ def test_a_table_of_ones_own(tmp_path):
         ('count = "spikes"', 'count = "hops east-west"', r"price\[0\].ns = 7; expected times of"),
         ("[[price]]", "[synchronisation]\ntiles = [2, 1]\nus = [1, 2]\n[[price]]", "synchronisation = 2 t"),
         ("pJ = 2", "pJ = 2\n[[price]]\ncount = 'spikes'\npJ = 3", r"price\[1\].count = 'spikes'"),
+        ('name = "mine"', 'name = "sana-fe-loihi"', "name = 'sana-fe-loihi'; expected a name that no table"),
         ("name =", "nam e =", "not valid TOML"),
     ],
 )

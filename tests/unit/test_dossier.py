@@ -14,7 +14,9 @@ import sast_deploy as sast
 from sast_deploy.base.errors import SastError
 from sast_deploy.cli import run
 from sast_deploy.data.request import DataRequest
+from sast_deploy.program.program import Program, Readout, frozen_ints
 from sast_deploy.reports.dossier import EMBEDDED, GIVEN, HARD, INTEGERS, REAL, SIMULATED, SMOOTH, TRAINED
+from sast_deploy.show.page.verdict import compared_values
 from sast_deploy.studies.analysis.drop import event_drop
 from sast_deploy.studies.analysis.margins import margins
 from sast_deploy.studies.analysis.subject import HARD as HARD_SPIKES
@@ -23,6 +25,7 @@ from sast_deploy.studies.dossier.manifest import kind_of
 from sast_deploy.studies.dossier.network import layer_weights
 from sast_deploy.studies.dossier.sources import source_of
 from sast_deploy.training.checkpoint import save_checkpoint, to_float_network
+from tests.programs import RULES
 from tests.tinydata import tiny_set
 from tests.tinynets import random_checkpoint
 
@@ -256,3 +259,28 @@ def test_a_chip_without_prices_says_so(here: Path) -> None:
     assert page.to_dict()["networks"][0]["chip"] == "loihi2"
     again = "sast-deploy report tiny.net --samples 6 --chip loihi2 -o report.html"
     assert found.manifest.commands[-1] == again
+
+
+@pytest.mark.slow
+def test_a_readout_alone_and_a_thousand_classes_have_pages(here: Path) -> None:
+    """Neither spikes nor ten names: what is drawn of each class is bounded."""
+    rng = np.random.default_rng(0)
+    names = tuple(f"class {number}" for number in range(1000))
+    readout = Readout(frozen_ints(rng.integers(-3, 4, (1000, 8))), frozen_ints(np.zeros(1000, int)), 0)
+    program = Program("alone", (2, 2, 2), 1, 6, names, RULES, (readout,))
+    net = sast.Net.from_program(program, known_answers=False)
+    frames = rng.integers(0, 2, (5, 6, 2, 2, 2))
+    for labels in (None, np.arange(5)):
+        page = sast.report(net, frames=frames, labels=labels)
+        assert len(page.html.encode()) < 1_500_000
+        assert page.dossier.networks[0].traces
+    assert "alone" in page.html
+
+
+def test_no_engine_is_counted_as_compared_with_itself(here: Path) -> None:
+    network = sast.report("tiny.net").dossier.networks[0]
+    rows = {(check.engine, check.data): check.values for check in network.checks}
+    own = [(engine, data) for engine, data in rows if engine == "reference" and "known" not in data]
+    itself = [rows[at] for at in own]
+    assert itself
+    assert compared_values(network) == sum(rows.values()) - sum(itself)

@@ -218,10 +218,13 @@ def _looked_into(
     if split is None:
         subject.missing |= {"margins": _NO_LABELS, "curves": _NO_LABELS}
         return found
-    looked_at = few(split)
-    found["margins"] = layer_margins(net.program, subject.trained, looked_at)
-    found["saturation"] = layer_saturation(net.program, looked_at, inspection)
-    found["looked_at"] = len(looked_at)
+    if not any(net.program.spiking()):
+        subject.missing["margins"] = "the network has no spiking layer"
+    else:
+        looked_at = few(split)
+        found["margins"] = layer_margins(net.program, subject.trained, looked_at)
+        found["saturation"] = layer_saturation(net.program, looked_at, inspection)
+        found["looked_at"] = len(looked_at)
     _step(under_way, "event drop and weight noise")
     if subject.data is None:
         subject.missing["curves"] = "frames of one's own hold no events to drop: counts stop at their clip"
