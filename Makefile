@@ -72,10 +72,10 @@ paper-nmnist: setup  ## the paper's whole N-MNIST study and its tables; hours to
 paper-smoke: setup  ## the same study at small size, on embedded data, in minutes
 	@failed=0; set -x; $(sast) sweep examples/$@.toml -o runs/$@ || failed=$$?; $(sast) tables runs/$@; exit $$failed
 
-test: setup  ## the whole test suite, some minutes
+test: setup  ## the whole test suite, some 25 minutes of processor time
 	$(pytest) $(PYTEST_ARGS)
 
-test-quick: setup  ## the tests that take less than a second each, under a minute
+test-quick: setup  ## the tests of less than a quarter of a second each, two minutes of it
 	$(pytest) -m 'not slow' $(PYTEST_ARGS)
 
 lint: setup  ## ruff and mypy --strict

@@ -46,6 +46,11 @@ settings.load_profile("sast")
 QUICK_SECONDS, ALL_QUICK_SECONDS = 3.0, 60.0
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What may take long begins first, so that nobody waits for it in the end."""
+    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """Note what a test without the marker `slow` took."""

@@ -17,7 +17,7 @@ from sast_deploy.base.files import file_digest
 from sast_deploy.data.camera.digits import digit_images
 from sast_deploy.training.checkpoint import load_checkpoint
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 ROOT = Path(__file__).resolve().parents[2]
 STUDY = """
 [study]

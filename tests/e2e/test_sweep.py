@@ -88,6 +88,7 @@ def workers_of(session: int) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_killed_anywhere_and_started_again_it_repeats_nothing_finished(
     study: Path, bands: Path, tmp_path: Path
 ) -> None:

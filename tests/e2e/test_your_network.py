@@ -16,7 +16,7 @@ from sast_deploy.base.children import child_environment
 from sast_deploy.cli import run
 from tests.e2e.conftest import write_bands
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "your-network.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", PAGE, re.DOTALL))
 LINES = re.findall(r"^ {4}(\S.*)$", re.sub(r"```.*?```", "", PAGE, flags=re.DOTALL), re.MULTILINE)
