@@ -280,7 +280,7 @@ def test_no_command_shows_the_help(arguments, capsys):
     assert run(arguments) == 2
     shown = capsys.readouterr().err
     assert shown.startswith("Usage: sast-deploy")
-    assert ("\nCommands:\n" if arguments else "\nRun and decide:\n") in shown
+    assert ("\nCommands:\n" if arguments else "\nDecide:\n") in shown
 
 
 def test_debug_may_stand_before_the_command(capsys):

@@ -476,6 +476,8 @@ OWN = {
     "sast_deploy.training.process_memory": "/proc",
     "sast_deploy.base.outputs": "outputs that are there, which output_target found to be regular files",
     "sast_deploy.program.profile": "the profiles of the package",
+    "sast_deploy.reports.costs.tables": "the tables of the package",
+    "sast_deploy.show.page.render": "the package's own templates",
     "sast_deploy.engines.lava.child": "the folder of this run, for this user alone",
     "sast_deploy.engines.lava.shared": "the folder of this run",
     "sast_deploy.engines.lava.supervisor": "the folder of this run",
