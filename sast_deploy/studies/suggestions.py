@@ -261,7 +261,7 @@ def _pruned(trials: _Trials, notes: list[str]) -> Iterator[tuple[str, str, Progr
     share, what = f"{least / channels:.2g}", "neurons" if len(largest.shape) == 1 else "channels"
     change = f"prune {share} of {largest.name}: {least} of {channels} {what} less"
     how = f"train --set prune={share}" if index == spiking[0] else "train with fewer of them"
-    note = f"{UNTRAINED}, their mean in the biases behind them, chosen on the same samples"
+    note = f"{UNTRAINED}, chosen on these samples"
     yield change, how, without(program, index, order[:least], rates), note
 
 
