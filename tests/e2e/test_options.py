@@ -20,6 +20,7 @@ from sast_deploy import cli
 from sast_deploy.base.errors import Exit
 from sast_deploy.commands import running, stock  # noqa: F401  # before anything they import is patched
 from sast_deploy.commands.flags import FLAGS
+from sast_deploy.studies.dossier import report  # noqa: F401  # as well
 from tests.commandlines import COMMANDS, make_folder, working
 from tests.stockfiles import FLATTEN, conv, dense, image, integers, write_stock
 
