@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,13 +11,10 @@ import numpy.typing as npt
 
 from sast_deploy import api
 from sast_deploy.base.errors import DataError, SastError
-from sast_deploy.base.files import file_digest
 from sast_deploy.base.progress import Task, task
 from sast_deploy.compiler import compile_network
 from sast_deploy.data.request import DataRequest
 from sast_deploy.engines.registry import run_engine
-from sast_deploy.exchange.network import ImportedNetwork
-from sast_deploy.netx.file import NetFile
 from sast_deploy.program.narrowing import importance, without
 from sast_deploy.program.profile import load_profile, profile_names
 from sast_deploy.program.program import Dense, Program
@@ -29,6 +25,7 @@ from sast_deploy.proofs.mapping import Mapping, map_program
 from sast_deploy.reports.accuracy import Accuracy, McNemar, mcnemar
 from sast_deploy.reports.inputs import Inputs, some_of
 from sast_deploy.reports.suggestions import Suggestion, Suggestions
+from sast_deploy.studies.trained import float_network, trained_of
 
 TRIED = 1000  # samples
 UNTRAINED = "without training again"
@@ -200,11 +197,11 @@ def _fewer_inputs(trials: _Trials) -> Iterator[tuple[str, str, Program, str]]:
 
 def _profiles(net: api.Net, notes: list[str]) -> Iterator[tuple[str, str, Program, str]]:
     """Compiled again from its own checkpoint, for every shipped profile of fewer bits, the next first."""
-    trained = _checkpoint(net.file)
+    trained, path, why = trained_of(net.file.checkpoint)
     if trained is None:
-        notes.append("narrower profiles were not tried: the checkpoint is not where it was, or not the same")
+        notes.append(f"narrower profiles were not tried: {why}")
         return
-    network, path = trained
+    network = float_network(trained)
     bits = net.program.arithmetic.weight_bits
     profiles = [load_profile(name) for name in profile_names()]
     narrower = [each for each in profiles if each.arithmetic.weight_bits < bits]
@@ -216,19 +213,6 @@ def _profiles(net: api.Net, notes: list[str]) -> Iterator[tuple[str, str, Progra
             continue
         how = f"compile {path} --profile {profile.name} --calibrate {net.file.data.get('dataset', 'DATASET')}"
         yield f"profile {profile.name}", how, program, "without calibration"
-
-
-def _checkpoint(file: NetFile) -> tuple[Any, Path] | None:
-    """The network in real numbers that the file was compiled from, where it is still the same; its path."""
-    path, digest = file.checkpoint.get("path"), file.checkpoint.get("digest")
-    if not path or not Path(path).is_file() or file_digest(Path(path)) != digest:
-        return None
-    trained = api.load_trained(path)
-    if isinstance(trained, ImportedNetwork):
-        return trained.network, Path(path)
-    from sast_deploy.training.checkpoint import to_float_network
-
-    return to_float_network(trained), Path(path)
 
 
 def _pruned(trials: _Trials, notes: list[str]) -> Iterator[tuple[str, str, Program, str]]:

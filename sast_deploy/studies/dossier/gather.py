@@ -14,12 +14,10 @@ from sast_deploy import api
 from sast_deploy.base.errors import DataError
 from sast_deploy.base.progress import Task, task
 from sast_deploy.base.versions import LAVA_VERSIONS, installed_version
-from sast_deploy.compiler.floatnet import FloatNetwork
 from sast_deploy.data import FrameSet, FrameSplit
 from sast_deploy.data.request import load_own_test_split
 from sast_deploy.engines import ENGINE_NAMES
 from sast_deploy.engines.registry import run_engine
-from sast_deploy.exchange.network import ImportedNetwork
 from sast_deploy.program.record import evenly_spread
 from sast_deploy.program.sums import weighted_layers
 from sast_deploy.reports.dossier import EngineCheck, NetworkFacts
@@ -42,9 +40,9 @@ from sast_deploy.studies.dossier.robustness import (
     layer_saturation,
     unclipped_of,
 )
-from sast_deploy.studies.dossier.sources import Source, Trained
+from sast_deploy.studies.dossier.sources import Source
 from sast_deploy.studies.suggestions import suggest
-from sast_deploy.training.checkpoint import to_float_network
+from sast_deploy.studies.trained import Trained, float_network
 
 SUGGESTED = 500  # samples that changes are tried on, evenly spread
 COSTED = 100  # samples whose spikes are priced, evenly spread
@@ -210,9 +208,10 @@ def _looked_into(
         "suggestions": suggest(net, inputs, samples=SUGGESTED, chip=wanted.chip),
     }
     _step(under_way, "samples step by step")
+    real = None if subject.trained is None else float_network(subject.trained)
     found |= {
         "traces": tuple(_traced(net, inputs, at) for at in chosen_traces(inputs, run, wanted.traced)),
-        "weights": layer_weights(net.program, _float_network(subject.trained)),
+        "weights": layer_weights(net.program, real),
     }
     _step(under_way, "margins")
     if split is None:
@@ -243,9 +242,3 @@ def _traced(net: api.Net, inputs: Inputs, at: int) -> SampleTrace:
     record = run_engine("fast", net.program, one, trace=True)
     label = None if inputs.labels is None else int(inputs.labels[at])
     return trace_of(net.program, one, record.traces or (), name_of(inputs, at), "fast", label)
-
-
-def _float_network(trained: Trained | None) -> FloatNetwork | None:
-    if trained is None:
-        return None
-    return trained.network if isinstance(trained, ImportedNetwork) else to_float_network(trained)

@@ -14,8 +14,7 @@ from sast_deploy.exchange.network import ImportedNetwork
 from sast_deploy.program.profile import load_profile
 from sast_deploy.reports.accuracy import Accuracy
 from sast_deploy.reports.dossier import HARD, SMOOTH, Rung
-from sast_deploy.studies.dossier.sources import Trained
-from sast_deploy.training.checkpoint import to_float_network
+from sast_deploy.studies.trained import Trained, float_network
 from sast_deploy.training.evaluate import evaluate
 
 PROFILES = ("loihi-int8", "loihi-int4")
@@ -61,9 +60,8 @@ def _measured(trained: Trained, split: FrameSplit) -> tuple[Rung, ...]:
 def _compiled(trained: Trained, split: FrameSplit, name: str) -> Rung:
     profile = load_profile(name)
     bits = f"INT{profile.arithmetic.weight_bits}"
-    network = trained.network if isinstance(trained, ImportedNetwork) else to_float_network(trained)
     try:
-        program = compile_network(network, profile, name).program
+        program = compile_network(float_network(trained), profile, name).program
     except CompileError as error:
         return Rung(bits, None, f"does not compile for {name}: {error}")
     record = run_engine("fast", program, split.frames)

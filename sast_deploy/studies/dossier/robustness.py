@@ -26,7 +26,7 @@ from sast_deploy.studies.analysis.noise import weight_noise
 from sast_deploy.studies.analysis.predictions import show
 from sast_deploy.studies.analysis.subject import Subject
 from sast_deploy.studies.dossier.integers import IntegerSubject
-from sast_deploy.studies.dossier.sources import Trained
+from sast_deploy.studies.trained import Trained
 
 LOOKED_AT = 100  # samples whose every membrane is looked at
 COARSER = 4  # bins of the analysis in one of the page's: integers lie further apart

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from sast_deploy import api
-from sast_deploy.base.errors import SastError, UsageError
+from sast_deploy.base.errors import UsageError
 from sast_deploy.base.files import file_digest
 from sast_deploy.base.outputs import LONGEST
 from sast_deploy.base.reading.documents import read_json
 from sast_deploy.base.reading.files import CHECKPOINT, FLOAT, Expected, identify
 from sast_deploy.data.request import DataRequest
-from sast_deploy.exchange.network import ImportedNetwork
 from sast_deploy.netx.foreign.stocknet import StockNet
-from sast_deploy.training.checkpoint import Checkpoint
+from sast_deploy.studies.trained import Trained, trained_of
 
-Trained = Checkpoint | ImportedNetwork
 IN_FOLDER = ("ckpt.pt", "report.json")  # of a run
 _ANY = Expected("a .net file, a checkpoint, the folder of a run or a report of `simulate`", UsageError)
 _REPORT = Expected("a report that `sast-deploy simulate` wrote", UsageError)
@@ -82,26 +78,8 @@ def _of_net(net: api.Net, path: Path | None, data: DataRequest) -> Source:
     if isinstance(net.content, StockNet):
         what = "a stock NetX file of somebody else's: it says neither what data it is for nor when it is done"
         raise UsageError(what, where=path, expected="a .net file that sast-deploy wrote")
-    trained, checkpoint, notes = _trained_of(net.file.checkpoint, path)
-    return Source(net.program.name, path, net, trained, checkpoint, data, notes)
-
-
-def _trained_of(
-    recorded: Mapping[str, Any], net: Path | None
-) -> tuple[Trained | None, Path | None, tuple[str, ...]]:
-    """The checkpoint that a .net file names, where it is still the same; else why it is not."""
-    named, digest = recorded.get("path"), recorded.get("digest")
-    if named is None:
-        return None, None, ("the file of the trained network is not recorded",)
-    path = Path(named)
-    if not path.is_file():
-        return None, None, (f"{named}, which it was compiled from, is not there",)
-    if file_digest(path) != digest:
-        return None, None, (f"{named} is not the file that it was compiled from any more",)
-    try:
-        return api.load_trained(path), path, ()
-    except SastError as error:
-        return None, None, (f"{named}, which it was compiled from, cannot be read: {error}",)
+    trained, checkpoint, why = trained_of(net.file.checkpoint)
+    return Source(net.program.name, path, net, trained, checkpoint, data, (why,) if why else ())
 
 
 def _of_report(path: Path, data: DataRequest) -> Source:
