@@ -12,7 +12,6 @@ from sast_deploy.base.errors import DataError, UsageError
 from sast_deploy.base.eventframes import EventFrames
 from sast_deploy.engines.reference import run_reference
 from sast_deploy.program.program import Conv2d, Dense, Program, Readout, SumPool, frozen_ints
-from sast_deploy.reports.costs import neurobench as module
 from sast_deploy.reports.costs.neurobench import neurobench
 from sast_deploy.reports.synops import count_operations
 from tests.programs import RULES, conv_program, fc_program, random_frames
@@ -150,7 +149,7 @@ def test_samples_in_parts_and_as_events_count_the_same(monkeypatch):
     frames = random_frames(rng, program, 5)
     whole = neurobench(program, frames, batch=2)
     assert neurobench(program, EventFrames.from_dense(frames), batch=2) == whole
-    monkeypatch.setattr(module, "TOGETHER", 1)
+    monkeypatch.setattr("sast_deploy.reports.costs.traced.TOGETHER", 1)
     assert neurobench(program, frames, batch=2) == whole
 
 

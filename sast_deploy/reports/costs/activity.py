@@ -12,7 +12,7 @@ not how many.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -20,17 +20,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sast_deploy.base.progress import task
 from sast_deploy.engines.frames import Frames
-from sast_deploy.engines.registry import prepare
 from sast_deploy.program.fanout import fan_out, through, weighted_with_sources
 from sast_deploy.program.program import Conv2d, Dense, Program
 from sast_deploy.program.record import SpikeRecord
 from sast_deploy.program.sums import Int64Array
 from sast_deploy.proofs.mapping import LayerMapping, Mapping, Part
 from sast_deploy.reports.costs.placement import Placement, placed
+from sast_deploy.reports.costs.traced import Piece, traced
 
-CHUNK = 32  # samples whose spikes are looked at together
 DENSE, CONV = "dense", "conv"
 
 
@@ -93,17 +91,19 @@ class Activity:
         }
 
 
-def run_activity(program: Program, mapping: Mapping, frames: Frames) -> tuple[Activity, SpikeRecord]:
-    """Run the fast engine on frames (samples, time, C, H, W) and count; the record without its traces."""
-    run, wiring, parts, records = prepare("fast", program), _Wiring(program, mapping), [], []
-    with task("messages", len(frames)) as under_way:
-        for start in range(0, len(frames), CHUNK):
-            chunk = np.asarray(frames[start : start + CHUNK])
-            record = run(chunk, trace=True)
-            assert record.traces is not None
-            parts.append(wiring.count(chunk, [each.spikes for each in record.traces]))
-            records.append(replace(record, traces=None))
-            under_way.advance(len(chunk))
+def run_activity(
+    program: Program, mapping: Mapping, frames: Frames, also: Callable[[Piece], None] | None = None
+) -> tuple[Activity, SpikeRecord]:
+    """Run the fast engine on frames (samples, time, C, H, W) and count; the record without its traces.
+
+    also: what else counts in the same run.
+    """
+    wiring, parts, records = _Wiring(program, mapping), [], []
+    for piece in traced(program, frames, "messages and operations"):
+        parts.append(wiring.count(piece.frames, [each.spikes for each in piece.traces]))
+        records.append(replace(piece.record, traces=None))
+        if also is not None:
+            also(piece)
     counts = tuple(np.concatenate(each) for each in zip(*(record.counts for record in records), strict=True))
     whole = SpikeRecord(counts, np.concatenate([record.logits for record in records]))
     return _joined(wiring, parts), whole

@@ -14,7 +14,7 @@ from sast_deploy.proofs.mapping import Mapping as CoreMapping, map_program
 from sast_deploy.reports.costs.activity import Activity, layer_of, run_activity
 from sast_deploy.reports.costs.energy import Energy, energy_of
 from sast_deploy.reports.costs.latency import Latency, latency_of
-from sast_deploy.reports.costs.neurobench import NeuroBench, neurobench
+from sast_deploy.reports.costs.neurobench import Counts, NeuroBench
 from sast_deploy.reports.costs.tables import DEFAULT, PriceTable, price_table
 from sast_deploy.reports.synops import LayerOps, count_operations
 
@@ -161,9 +161,10 @@ def cost_of(
 ) -> Cost:  # fmt: skip
     """Run frames (samples, time, C, H, W) in the fast engine and count what they cost."""
     mapping = map_program(program, chip)
-    activity, record = run_activity(program, mapping, frames)
+    metrics = Counts(program, *frames.shape[:2])
+    activity, record = run_activity(program, mapping, frames, metrics.add)
     operations = count_operations(program, frames, record.counts)
-    measured = neurobench(program, frames)
+    measured = metrics.metrics(None)
     counts = {**activity.counts, **_other_counts(operations, measured, activity)}
     return Cost(
         name, len(frames), data, mapping, operations, measured, _loads(activity, mapping), counts,

@@ -30,7 +30,6 @@ always counts. A layer whose synapses have several delays counts as one module.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -38,18 +37,16 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.base.errors import DataError, UsageError
-from sast_deploy.base.progress import task
 from sast_deploy.engines.frames import Frames, check_shape
-from sast_deploy.engines.registry import prepare
 from sast_deploy.program.fanout import fan_out
 from sast_deploy.program.program import Dense, Int32Array, Program, Shape, layer_label
 from sast_deploy.program.record import Trace
 from sast_deploy.program.sums import Int64Array, Weighted, layer_inputs, weighted_layers
+from sast_deploy.reports.costs.traced import Piece, traced
 from sast_deploy.reports.inspection import footprints
 
 NEUROBENCH = "2.3.0"  # whose definitions these are
 _Way = tuple[int, Int64Array, npt.NDArray[np.bool_]]  # see `_ways`
-TOGETHER = 32 << 20  # bytes of the traces and inputs that are held at a time
 
 
 @dataclass(frozen=True)
@@ -142,25 +139,13 @@ def neurobench(program: Program, frames: Frames, *, batch: int | None = None) ->
     if not samples or not steps:
         found = f"{samples} samples of {steps} steps"
         raise DataError(found, where=program.name, expected="at least one of each")
-    counts = _Counts(program, samples, steps)
-    for start, chunk, traces in _runs(program, frames):
-        counts.add(start, chunk, traces)
+    counts = Counts(program, samples, steps)
+    for piece in traced(program, frames, "neurobench"):
+        counts.add(piece)
     return counts.metrics(batch)
 
 
-def _runs(program: Program, frames: Frames) -> Iterator[tuple[int, Frames, tuple[Trace, ...]]]:
-    """(number of the first sample, frames, traces) of a few samples at a time."""
-    run, shapes = prepare("fast", program), program.shapes()
-    values = sum(math.prod(shape) for shape in shapes)
-    rows = max(1, TOGETHER // (8 * values * frames.shape[1]))  # inputs may be of 64 bits behind a pool
-    with task("neurobench", len(frames)) as under_way:
-        for start in range(0, len(frames), rows):
-            chunk = frames[start : start + rows]
-            yield start, chunk, run(chunk, trace=True).traces or ()
-            under_way.advance(len(chunk))
-
-
-class _Counts:
+class Counts:
     """Of a whole run, a few samples after the other."""
 
     def __init__(self, program: Program, samples: int, steps: int) -> None:
@@ -176,10 +161,10 @@ class _Counts:
             none, plain = np.zeros((samples, steps), np.int64), np.zeros((samples, steps), np.bool_)
             self.tallies[index] = _Tally(none, plain, synapses * steps, neurons)
 
-    def add(self, start: int, frames: Frames, traces: tuple[Trace, ...]) -> None:
-        """Count some samples; start: the number of the first."""
-        rows = slice(start, start + len(frames))
-        trains = layer_inputs(self.program, np.asarray(frames), [trace.spikes for trace in traces], None)
+    def add(self, piece: Piece) -> None:
+        """Count some samples."""
+        rows, traces = slice(piece.start, piece.start + len(piece.frames)), piece.traces
+        trains = layer_inputs(self.program, piece.frames, [trace.spikes for trace in traces], None)
         for index, train in trains.items():
             tally = self.tallies[index]
             flat = train.reshape(*train.shape[:2], -1)
