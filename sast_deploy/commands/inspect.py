@@ -11,7 +11,7 @@ from sast_deploy.base.errors import Exit
 from sast_deploy.commands.answers import answer
 from sast_deploy.commands.command import command
 from sast_deploy.commands.completing import INSPECTED
-from sast_deploy.commands.inspect_imported import inspect_imported
+from sast_deploy.commands.inspecting import inspect_imported, priced, tried
 from sast_deploy.commands.options import COUNT, OUTPUT, console, option, refuse_ignored, titled
 from sast_deploy.commands.pricing import chip_option
 from sast_deploy.commands.shared import DATA_OPTIONS, data_options, overwrite_option
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 )
 @titled(
     "Output",
-    option("-o", "--output", type=OUTPUT, help="Write everything to this JSON file, too."),
+    option("-o", "--output", type=OUTPUT, help="Write the inspection to this JSON file, too."),
 )  # fmt: skip
 @overwrite_option("the JSON file")
 @data_options(None)
@@ -60,8 +60,6 @@ def inspect_command(
     stock NetX file, is inspected too, but for --samples: it carries no data. Of a file that import wrote it
     shows layers, neurons, notes and origin.
     """
-    from dataclasses import asdict
-
     from sast_deploy import api
     from sast_deploy.base.files import input_digest, write_text
     from sast_deploy.base.outputs import check_output, with_origin
@@ -69,10 +67,7 @@ def inspect_command(
     from sast_deploy.netx.export import FRAMES
     from sast_deploy.netx.program_group import EXPECTED
     from sast_deploy.reports.inspection import INSPECTION, inspection_origin
-    from sast_deploy.show.costs import cost_lines
     from sast_deploy.show.inspection import print_inspection
-    from sast_deploy.show.suggestions import print_suggestions
-    from sast_deploy.studies.suggestions import TRIED, suggest as suggestions
 
     if samples is None and not suggest:
         refuse_ignored(DATA_OPTIONS, "without --samples: no data are looked at", "add --samples N")
@@ -95,20 +90,12 @@ def inspect_command(
         made[FRAMES] = inputs.facts["frame_digest"]
         check()
     found = api.inspect(loaded, inputs, chip=chip)
-    cost = None if inputs is None else api.cost(loaded, inputs, chip=chip)
     out = console()
     if output is not None:
         write_text(output, with_origin(found.to_json(), made))
         out.print(f"wrote {output}")
     print_inspection(found, out)
-    if cost is not None:
-        out.print("", *cost_lines(cost))
-    tried = None
-    if suggest:
-        tried = suggestions(loaded, inputs, data=data, samples=samples or TRIED, chip=chip)
-        print_suggestions(tried, out)
-    answer({
-        **found.to_dict(), "cost": None if cost is None else asdict(cost.brief()),
-        "suggestions": None if tried is None else tried.to_dict(),
-    })  # fmt: skip
+    cost = None if inputs is None else priced(loaded, inputs, chip, out)
+    changes = tried(loaded, inputs, chip, data, samples, out) if suggest else None
+    answer({**found.to_dict(), "cost": cost, "suggestions": changes})
     return Exit.CHECK_FAILED if fail_on_limits and not found.fits else Exit.OK
