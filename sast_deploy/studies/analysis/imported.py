@@ -11,13 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sast_deploy.base.progress import track
 from sast_deploy.compiler.floatnet import FloatLayer, FloatNetwork, FloatResampling
 from sast_deploy.compiler.floatrun import run_float, samples_at_once
 from sast_deploy.data import FrameSplit
 from sast_deploy.exchange.network import AT_ONCE, PRECISION, ImportedNetwork
-from sast_deploy.studies.analysis.subject import HARD, Classes, chosen_samples
-from sast_deploy.training.augment import Changes, change_counts
+from sast_deploy.studies.analysis.subject import HARD, Classes, chosen_samples, counts_of, in_batches
+from sast_deploy.training.augment import Changes
 from sast_deploy.training.batches import Indices
 
 
@@ -43,16 +42,11 @@ class ImportedSubject:
 
     def each_part(self, work: Callable[[Indices], None], description: str) -> None:
         """Call work(indices) for every AT_ONCE samples."""
-        starts = range(0, len(self), AT_ONCE)
-        for part in track([self.indices[start : start + AT_ONCE] for start in starts], description):
-            work(part)
+        in_batches(self.indices, AT_ONCE, work, description)
 
     def inputs(self, part: Indices, changes: Changes | None = None) -> NDArray[Any]:
         """Their counts; changed ones up to the count that training scaled to 1."""
-        if changes is None:
-            return np.asarray(self.split.frames[part])
-        counts = change_counts(self.split.frames, part, changes, self.network.input_clip)
-        return counts.swapaxes(0, 1).reshape(len(part), -1, *self.network.input_shape)
+        return counts_of(self.split, part, changes, self.network.input_clip, self.network.input_shape)
 
     def classes(self, x: NDArray[Any]) -> Classes:
         """With hard spikes."""

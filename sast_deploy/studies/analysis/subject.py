@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sast_deploy.base.errors import UsageError
+from sast_deploy.base.progress import track
 from sast_deploy.data import FrameSplit
-from sast_deploy.training.augment import Changes
+from sast_deploy.training.augment import Changes, change_counts
 from sast_deploy.training.batches import Indices
 
 SMOOTH, HARD = "surrogate", "hard"  # kinds of spikes
@@ -46,6 +47,25 @@ class Subject(Protocol):
 
     def altered(self, change: Callable[[Tensor], Tensor]) -> Subject:
         """The same samples, with `change` of every layer's weights, in order; biases and thresholds stay."""
+
+
+def in_batches(
+    indices: Indices, size: int, work: Callable[[Indices], None], description: str
+) -> None:
+    """Call work(part) for every `size` of the indices, in order."""
+    starts = range(0, len(indices), size)
+    for part in track([indices[start : start + size] for start in starts], description):
+        work(part)
+
+
+def counts_of(
+    split: FrameSplit, part: Indices, changes: Changes | None, most: int, shape: tuple[int, ...]
+) -> NDArray[Any]:
+    """Counts (samples, T, C, H, W) of some samples; changed ones up to `most`, of frames of `shape`."""
+    if changes is None:
+        return np.asarray(split.frames[part])
+    counts = change_counts(split.frames, part, changes, most)
+    return counts.swapaxes(0, 1).reshape(len(part), -1, *shape)
 
 
 def chosen_samples(split: FrameSplit, shape: tuple[int, ...], indices: Indices | None) -> Indices:

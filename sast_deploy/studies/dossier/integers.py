@@ -12,12 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sast_deploy.base.progress import track
 from sast_deploy.data import FrameSplit
 from sast_deploy.engines.registry import prepare
 from sast_deploy.program.program import Layer, Program, Resampling, frozen_ints, per_neuron
-from sast_deploy.studies.analysis.subject import HARD, Classes
-from sast_deploy.training.augment import Changes, change_counts
+from sast_deploy.studies.analysis.subject import HARD, Classes, counts_of, in_batches
+from sast_deploy.training.augment import Changes
 from sast_deploy.training.batches import Indices
 
 AT_ONCE, TRACED_AT_ONCE = 256, 32  # samples that are run together, without and with their membranes
@@ -48,16 +47,11 @@ class IntegerSubject:
 
     def each_part(self, work: Callable[[Indices], None], description: str) -> None:
         """Call work(indices) for every AT_ONCE samples."""
-        indices = np.arange(len(self))
-        for part in track(np.split(indices, range(AT_ONCE, len(indices), AT_ONCE)), description):
-            work(part)
+        in_batches(np.arange(len(self)), AT_ONCE, work, description)
 
     def inputs(self, part: Indices, changes: Changes | None = None) -> NDArray[Any]:
         """Their counts, changed ones up to the largest that the program takes."""
-        if changes is None:
-            return np.asarray(self.split.frames[part])
-        counts = change_counts(self.split.frames, part, changes, self.program.input_max)
-        return counts.swapaxes(0, 1).reshape(len(part), -1, *self.program.input_shape)
+        return counts_of(self.split, part, changes, self.program.input_max, self.program.input_shape)
 
     def classes(self, x: NDArray[Any]) -> Classes:
         """With the spikes that it has."""
