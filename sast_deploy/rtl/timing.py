@@ -1,0 +1,124 @@
+"""The cycles of a circuit, exactly, from its events alone.
+
+Items of a step, its events and its end, stand at a layer's entrance in cycles v_0 <= v_1 <= ...; event i takes n_i
+cycles (words of weights at all its taps, at least one), K = rows of neurons, m_r = events of row r:
+
+    q_i      = max(q_(i-1) + n_(i-1), v_i + 3, R)      item i is taken up (v_i + 4 where inputs have delays)
+    begun    = max(q_end + 3, F)                       the sweep begins
+    R'       = begun + K + 1                           the next step may come (+ K * slots, where sums of several
+                                                       steps are kept, after a sample's last)
+    e_0      = begun + 11,  e_(r+1) = e_r + max(1, m_r)          row r is encoded
+    v'       = e_r + m + 4                             its m-th event stands at the next layer's entrance; e_K + 4: the end
+    F        = q_end of the next layer + 2
+
+and of the last layer, in whose last step every class is an event: done = e_K + 3, F = done + 2. Nothing else delays
+anything: a queue holds a whole step, and a sweep begins only when the next layer has taken up all of the step before.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sast_deploy.base.compiled import compiled
+from sast_deploy.rtl.plan import Ints
+from sast_deploy.rtl.plan import Plan
+
+TAKE, DRAIN, FREE, READY, ENCODE, ARRIVE, DONE = 3, 3, 2, 1, 11, 4, 3
+RESET = 1  # from the last cycle of clearing all sums to the first that takes an item up
+LONG_AGO = -(1 << 62)
+
+
+@compiled()
+def taken_up(arrivals: Any, costs: Any, items: int, end: int, ready: int, after: int) -> int:
+    """The cycle in which the end of a step is taken up."""
+    at = ready
+    for i in range(items):
+        at = max(at, arrivals[i] + after)
+        at += costs[i]
+    return max(at, end + after)
+
+
+@compiled()
+def encoded(fires: Any, costs: Any, begun: int, arrivals: Any, taken: Any) -> tuple[int, int]:
+    """(events, the cycle of the end) of rows (rows, lanes) of outputs; where and at what cost each arrives.
+
+    costs: of every output at the next layer. arrivals, taken: filled.
+    """
+    at, count = begun + ENCODE, 0
+    for row in range(fires.shape[0]):
+        found = 0
+        for lane in range(fires.shape[1]):
+            if fires[row, lane]:
+                arrivals[count] = at + found + ARRIVE
+                taken[count] = costs[row, lane]
+                count += 1
+                found += 1
+        at += max(1, found)
+    return count, at
+
+
+class Clockwork:
+    """The circuit's cycles, sample after sample. All states are those after a reset; cycle 0 is the first."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.orders = [unit.neurons() for unit in plan.units]
+        self.next_costs = []
+        for order, after in zip(self.orders, [*plan.units[1:], None], strict=True):
+            costs = np.zeros(order.size, np.int64) if after is None else after.cycles().ravel()
+            self.next_costs.append(np.where(order >= 0, costs[np.maximum(order, 0)], 0))
+        self.first_costs = plan.units[0].cycles().ravel()
+        sizes = [order.size for order in self.orders]
+        self.arrivals = [np.zeros(size + 1, np.int64) for size in sizes]
+        self.costs = [np.zeros(size + 1, np.int64) for size in sizes]
+        self.reset()
+
+    def reset(self) -> None:
+        """As after a reset: every layer clears its sums first."""
+        units = self.plan.units
+        self.ready = [unit.row_count * unit.slots + RESET for unit in units]
+        self.free = [LONG_AGO] * len(units)
+
+    def idle(self) -> None:
+        """As a while after a sample: nothing is under way."""
+        self.ready = [LONG_AGO] * len(self.ready)
+        self.free = [LONG_AGO] * len(self.free)
+
+    def sample(self, outputs: list[npt.NDArray[Any]], offered: int) -> tuple[Ints, Ints, int]:
+        """(begun, q_end), int64 (steps, layers), and the cycle in which the result is there.
+
+        outputs: of the input and of every layer but the last, bool (time, inputs or neurons), C, H, W order:
+        which are events. offered: the cycle from which on the sample's items stand at the entrance.
+        """
+        units, steps = self.plan.units, len(outputs[0])
+        begun, ends = np.zeros((2, steps, len(units)), np.int64)
+        done = 0
+        for t in range(steps):
+            costs = self.first_costs[outputs[0][t]]
+            arrivals, count, end = np.full(len(costs), offered), len(costs), offered
+            for number, unit in enumerate(units):
+                after = TAKE + (len(unit.delays) > 1)
+                q_end = taken_up(arrivals, costs, count, end, self.ready[number], after)
+                if number:
+                    self.free[number - 1] = q_end + FREE
+                start = max(q_end + DRAIN, self.free[number])
+                begun[t, number], ends[t, number] = start, q_end
+                last = t == steps - 1
+                left = unit.row_count * unit.slots if last and unit.slots > 1 else 0
+                self.ready[number] = start + unit.row_count + READY + left
+                if number < len(units) - 1:
+                    order = self.orders[number]
+                    fires = outputs[number + 1][t][np.maximum(order, 0)] & (order >= 0)
+                    arrivals, costs = self.arrivals[number], self.costs[number]
+                    count, end = encoded(fires, self.next_costs[number], start, arrivals, costs)
+                    end += ARRIVE
+                elif last:
+                    valid = (self.orders[number] >= 0).sum(axis=1)
+                    done = start + ENCODE + int(np.maximum(valid, 1).sum()) + DONE
+                    self.free[number] = done + FREE
+        return begun, ends, done
+
+
