@@ -130,6 +130,12 @@ class LavaError(SastError):
     exit_code = Exit.ENVIRONMENT
 
 
+class RtlError(SastError):
+    """A simulator of hardware that is missing, cannot build the circuit, or ran it without a result (exit code 3)."""
+
+    exit_code = Exit.ENVIRONMENT
+
+
 class InstallationError(SastError):
     """The installation lacks something the command needs (exit code 3)."""
 

@@ -89,7 +89,13 @@ def _lava(program: Program, lava: LavaOptions, batch: int | None) -> Engine:
     return partial(run_lava, program, **{**asdict(lava), "batch": lava.batch or batch})
 
 
+def _rtl(program: Program, _: LavaOptions, batch: int | None) -> Engine:
+    from sast_deploy.engines.rtl.run import run_rtl
+
+    return partial(run_rtl, program, batch=batch)
+
+
 Prepare = Callable[[Program, LavaOptions, "int | None"], Engine]
 ENGINES: Mapping[str, Prepare] = {
-    "reference": _reference, "vectorised": _vectorised, "fast": _fast, "lava": _lava,
+    "reference": _reference, "vectorised": _vectorised, "fast": _fast, "lava": _lava, "rtl": _rtl,
 }  # fmt: skip

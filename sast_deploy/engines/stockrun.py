@@ -20,7 +20,8 @@ from sast_deploy.program.record import SpikeRecord, Trace, allocate, release
 
 # What the traces of the samples that run together may take. A start of Lava takes seconds, and its traces
 # lie in files.
-CHUNK_BYTES = {"reference": 32 << 20, "vectorised": 32 << 20, "fast": 32 << 20, "lava": 512 << 20}
+CHUNK_BYTES = {"reference": 32 << 20, "vectorised": 32 << 20, "fast": 32 << 20, "lava": 512 << 20,
+               "rtl": 32 << 20}  # fmt: skip
 TRACE_BYTES, FRAME_BYTES = 5, 4  # of a neuron's and an input's step
 Arrays = dict[str, npt.NDArray[Any]]
 

@@ -155,9 +155,10 @@ def _addresses(unit: Unit, name: str, parameters: dict[str, int | str]) -> Itera
         word = reach.output * total | (reach.tap * weight) << sums | reach.taps << (sums + weights)
         yield Memory(f"{name}_{axis}.mem", _two(word), sums + weights + taps, f"taps, weight, sum of each of the {axis}")
     numbers = np.arange(unit.in_shape[0])
-    offsets = numbers // (unit.in_shape[0] // unit.groups) * unit.words
     if unit.kind == "counts":
         offsets = numbers * math.prod(unit.in_shape[1:])
+    else:
+        offsets = numbers // (unit.in_shape[0] // unit.groups) * unit.words
     mode = 2
     if unit.layer is not None and unit.groups == 1:
         mode = 0

@@ -4,7 +4,8 @@ Items of a step, its events and its end, stand at a layer's entrance in cycles v
 cycles (words of weights at all its taps, at least one), K = rows of neurons, m_r = events of row r:
 
     q_i      = max(q_(i-1) + n_(i-1), v_i + 3, R)      item i is taken up (v_i + 4 where inputs have delays)
-    begun    = max(q_end + 3, F)                       the sweep begins
+    begun    = max(q_end + 3, F, G)                    the sweep begins
+    G        = begun + K + 7                           so that it reads what the last one wrote
     R'       = begun + K + 1                           the next step may come (+ K * slots, where sums of several
                                                        steps are kept, after a sample's last)
     e_0      = begun + 11,  e_(r+1) = e_r + max(1, m_r)          row r is encoded
@@ -26,7 +27,7 @@ from sast_deploy.base.compiled import compiled
 from sast_deploy.rtl.plan import Ints
 from sast_deploy.rtl.plan import Plan
 
-TAKE, DRAIN, FREE, READY, ENCODE, ARRIVE, DONE = 3, 3, 2, 1, 11, 4, 3
+TAKE, DRAIN, FREE, READY, WRITTEN, ENCODE, ARRIVE, DONE = 3, 3, 2, 1, 7, 11, 4, 3
 RESET = 1  # from the last cycle of clearing all sums to the first that takes an item up
 LONG_AGO = -(1 << 62)
 
@@ -80,12 +81,13 @@ class Clockwork:
         """As after a reset: every layer clears its sums first."""
         units = self.plan.units
         self.ready = [unit.row_count * unit.slots + RESET for unit in units]
-        self.free = [LONG_AGO] * len(units)
+        self.free, self.written = [LONG_AGO] * len(units), [LONG_AGO] * len(units)
 
     def idle(self) -> None:
         """As a while after a sample: nothing is under way."""
         self.ready = [LONG_AGO] * len(self.ready)
         self.free = [LONG_AGO] * len(self.free)
+        self.written = [LONG_AGO] * len(self.free)
 
     def sample(self, outputs: list[npt.NDArray[Any]], offered: int) -> tuple[Ints, Ints, int]:
         """(begun, q_end), int64 (steps, layers), and the cycle in which the result is there.
@@ -104,9 +106,10 @@ class Clockwork:
                 q_end = taken_up(arrivals, costs, count, end, self.ready[number], after)
                 if number:
                     self.free[number - 1] = q_end + FREE
-                start = max(q_end + DRAIN, self.free[number])
+                start = max(q_end + DRAIN, self.free[number], self.written[number])
                 begun[t, number], ends[t, number] = start, q_end
                 last = t == steps - 1
+                self.written[number] = start + unit.row_count + WRITTEN
                 left = unit.row_count * unit.slots if last and unit.slots > 1 else 0
                 self.ready[number] = start + unit.row_count + READY + left
                 if number < len(units) - 1:

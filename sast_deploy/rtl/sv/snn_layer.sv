@@ -2,7 +2,7 @@
 //
 //     ADD     every event as it comes, one word of weights in a cycle
 //     DRAIN   the end of the step has come: until the last sum is written
-//     WAIT    until the next layer has taken all of the step before
+//     WAIT    until the next layer has taken all of the step before, and the last sweep has written its rows
 //     SWEEP   one row of neurons in a cycle; sums are cleared as they are read
 //     CLEAR   after a reset, and where sums of later steps are left over after a sample's last step
 //
@@ -94,6 +94,8 @@ module snn_layer #(
     assign item_ready = phase == ADD && free;
 
     // Phases.
+    logic [7:1] moving, heads, lasts;  // of rows 1 to 7 cycles after they were asked for: one; a step's first;
+                                       // of the sample's last step
     logic [1:0] drain;
     logic [SUM_ADDRESS-1:0] row;  // that is swept or cleared, in its slot
     logic sample_ends, link_free, sweeps, begins, row_ends;
@@ -118,7 +120,7 @@ module snn_layer #(
                     drain <= drain + 1'b1;
                     if (drain == 2'd1) phase <= WAIT;
                 end
-                WAIT: if (link_free) begin
+                WAIT: if (link_free && moving[6:1] == '0) begin
                     phase <= SWEEP;
                     row <= '0;
                     link_free <= READS && !sample_ends;
@@ -169,7 +171,7 @@ module snn_layer #(
             else if (sweeps && row_ends) slot <= slot == SLOT'(SLOTS - 1) ? '0 : slot + 1'b1;
         end
         logic unused;
-        assign unused = &{1'b0, item_delay};
+        assign unused = &{1'b0, item_delay, wrapped};
     end else begin : at_once
         logic unused;
         assign {slot_sum, slot_row} = '0;
@@ -189,7 +191,6 @@ module snn_layer #(
     );
 
     // The sweep's pipeline: rows 0 to 7 cycles after they were asked for.
-    logic [7:1] moving, heads, lasts;  // a row; the first of its step; of the sample's last step
     logic [6:1] clears;
     logic [ROW_ADDRESS-1:0] rows [1:7];
     logic [PARAMETER-1:0] parameter_row, parameters [1:5];

@@ -88,8 +88,9 @@ module snn_lookup #(
 
     // Third cycle, where inputs have delays of their own.
     if (DELAYS) begin : delayed
-        snn_rom #(.FILE({FILE, "_delays"}), .DEPTH(DELAY_SIZE), .BITS(6), .ADDRESS(WEIGHT)) delays (
-            .clk, .read(ready2), .address(weight2), .word(delay)
+        localparam int INPUT = $clog2(DELAY_SIZE);  // the first address of an input's weights is its number
+        snn_rom #(.FILE({FILE, "_delays"}), .DEPTH(DELAY_SIZE), .BITS(6), .ADDRESS(INPUT)) delays (
+            .clk, .read(ready2), .address(weight2[INPUT-1:0]), .word(delay)
         );
         assign ready2 = !valid || ready;
         always_ff @(posedge clk) begin

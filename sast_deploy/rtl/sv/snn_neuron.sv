@@ -108,8 +108,6 @@ module snn_neuron #(
         assign current3 = filtered3 ? CURRENT'(wrapped3) : arriving3;
     end else begin : none
         assign current3 = arriving3;
-        logic unused;
-        assign unused = &{1'b0, current1, filter_keep2};
     end
     always_ff @(posedge clk) begin
         current4 <= current3;
@@ -137,19 +135,20 @@ module snn_neuron #(
     if (FIT < 3) begin : spiking
         localparam int COMPARED = BEFORE;
         logic signed [COMPARED-1:0] above;
-        logic unused;
         assign above = COMPARED'(membrane6) - COMPARED'(threshold6);
         always_ff @(posedge clk) spike <= AT_THRESHOLD ? !above[COMPARED-1] : !above[COMPARED-1] && above != '0;
         assign logit = '0;
-        assign unused = &{1'b0, logit6, clear6};
     end else begin : integrating
-        logic unused;
         assign spike = 1'b0;
-        assign unused = &{1'b0, threshold1, threshold3, threshold6};
         always_ff @(posedge clk) begin
             if (DECODING == 0 || clear6) logit <= LOGIT'(membrane6);
             else if (DECODING == 1) logit <= logit6 > LOGIT'(membrane6) ? logit6 : LOGIT'(membrane6);
             else logit <= logit6 + LOGIT'(membrane6);
         end
     end
+
+    // What one kind of neuron or another does without.
+    logic unused;
+    assign unused = &{1'b0, spiked1, current1, threshold1, keep2, filter_keep2, threshold3, threshold6, logit6, clear6,
+                      total5};
 endmodule

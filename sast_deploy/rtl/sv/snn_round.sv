@@ -22,7 +22,11 @@ module snn_round #(
     end else if (ROUNDING == 2) begin : half_up
         assign rest = (whole + WIDE'(1 << (SHIFT - 1))) >>> SHIFT;
     end else begin : half_even
-        assign rest = (whole + WIDE'((1 << (SHIFT - 1)) - 1) + WIDE'({1'b0, whole[SHIFT]})) >>> SHIFT;
+        logic signed [1:0] odd;  // signed, as all of a sum must be for an arithmetic shift
+        assign odd = {1'b0, whole[SHIFT]};
+        assign rest = (whole + WIDE'((1 << (SHIFT - 1)) - 1) + WIDE'(odd)) >>> SHIFT;
     end
     assign out = OUT'(rest);
+    logic unused;
+    assign unused = &{1'b0, rest};
 endmodule

@@ -110,10 +110,12 @@ module snn_synapses #(
             logic signed [BITS-1:0] one;
             logic signed [VALUE:0] times;
             logic signed [BITS+VALUE:0] both;
+            logic unused;
             assign one = weights2[i*BITS +: BITS];
             assign times = {SIGNED && value2[VALUE-1], value2};
             assign both = VALUE == 1 && !SIGNED ? (BITS+VALUE+1)'(one) : (BITS+VALUE+1)'(one) * (BITS+VALUE+1)'(times);
             assign product[i*ACCUMULATOR +: ACCUMULATOR] = ACCUMULATOR'(both);
+            assign unused = &{1'b0, both};
         end
     end else begin : counted
         logic signed [VALUE:0] times;
