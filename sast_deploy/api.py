@@ -13,7 +13,7 @@ only an object that cannot be, such as a FloatDense with NaN among its weights, 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike
@@ -34,10 +34,10 @@ from sast_deploy.compiler.floatnet import FloatNetwork
 from sast_deploy.data.frames import SENSOR, checked_events
 from sast_deploy.data.options import RecordingOptions
 from sast_deploy.data.request import DataRequest
-from sast_deploy.engines import ENGINE_NAMES, EngineName
+from sast_deploy.engines import ENGINE_NAMES, INSTALLED, EngineName
 from sast_deploy.engines.registry import LavaOptions, run_engine
 from sast_deploy.engines.stockrun import run_in_chunks
-from sast_deploy.exchange import MAINS, READERS, TARGET_NAMES
+from sast_deploy.exchange import DEVICE_NAMES, MAINS, READERS, TARGET_NAMES
 from sast_deploy.exchange.network import ImportedNetwork, load_network
 from sast_deploy.exchange.subject import Subject
 from sast_deploy.exchange.targets import Export, export_program
@@ -59,6 +59,7 @@ from sast_deploy.reports.inputs import Inputs, checked_labels, net_inputs, some_
 from sast_deploy.reports.inspection import Inspection, count_saturated, inspect_net, inspect_stock
 from sast_deploy.reports.run import Execution, Report, facts_of, facts_of_stock, make_report
 from sast_deploy.reports.tracing import SampleTrace, trace_of
+from sast_deploy.rtl.plan import LANES_MAX
 from sast_deploy.verification.comparison import (
     Verification,
     blind_spots,
@@ -86,7 +87,8 @@ _ARGUMENTS: dict[str, rules.Rule] = {
     "samples": _Maybe(rules.Whole(1, rules.COUNT.high)), "check": _Maybe(rules.COUNT),
     "engine": _ENGINE, "engines": rules.Items(_ENGINE, fewest=1), "overwrite": rules.Flag(),
     "folder": _PATH, "to": rules.Choice(TARGET_NAMES), "main": _Maybe(rules.Choice(MAINS)),
-    "reader": _Maybe(rules.Choice(READERS)), "table": _Maybe(_PATH), "chip": rules.Choice(tuple(CHIPS)),
+    "reader": _Maybe(rules.Choice(READERS)), "target": _Maybe(rules.Choice(DEVICE_NAMES)),
+    "lanes": _Maybe(rules.Items(rules.Whole(1, LANES_MAX), 1)), "table": _Maybe(_PATH), "chip": rules.Choice(tuple(CHIPS)),
     "lava": _Maybe(rules.Instance((LavaOptions,))), "stock": _Maybe(rules.Instance((StockUse,))),
 }  # fmt: skip
 
@@ -382,7 +384,7 @@ def simulate(
 
     frames: integers (samples, time, C, H, W), or (time, C, H, W) for one; (samples, time, n) and (time, n)
     for inputs in a row. labels: class indices (samples,). samples: only so many, evenly spread. engine:
-    "reference", "vectorised", "fast" or "lava"; all give the same values. check: samples, evenly spread, None
+    "reference", "vectorised", "fast", "lava" or "rtl"; all give the same values. check: samples, evenly spread, None
     for all, that the vectorised specification replays, and the reference a few of them; a difference stands
     in `report.run.difference`. trace: keep every membrane potential and spike.
     stock: how a stock NetX network is used: message_bits, reset_interval, input_shape.
@@ -567,7 +569,7 @@ def verify(
     *,
     data: DataRequest | None = None,
     samples: int | None = 20,
-    engines: Collection[EngineName] = ENGINE_NAMES,
+    engines: Collection[EngineName] = INSTALLED,
     known_answers_only: bool = False,
     lava: LavaOptions | None = None,
 ) -> Verification:
@@ -654,6 +656,8 @@ def export(
     to: str,
     main: str | None = None,
     reader: str | None = None,
+    lanes: Sequence[int] | None = None,
+    target: str | None = None,
     stock: StockUse | None = None,
     overwrite: bool = False,
 ) -> Export:
@@ -662,7 +666,8 @@ def export(
     to: "nir", a NIR graph; "c", C99 without malloc or floats, packed weights; "mem", a file for $readmemh of
     every array; "npz", arrays and a runner that needs NumPy alone. reader: of "nir", "any" or the framework
     that it is for. main: of "c", what its program does: "known" replays the known answers, "stdin" classifies
-    frames. stock: how a stock NetX network is used; its steps, above all.
+    frames. lanes: of "rtl", SystemVerilog with a self-checking bench, of every layer with weights; target: of
+    "rtl", the device that it has to fit. stock: how a stock NetX network is used; its steps, above all.
 
     Raises:
         UsageError: an option of another target. OutputError: the folder cannot be written, or holds what is
@@ -671,7 +676,12 @@ def export(
     >>> sorted(sast.export(net, "for-c", to="c").artefacts.files)[:3]
     ['Makefile', 'README.md', 'known.h']
     """
-    _check(net=net, folder=folder, to=to, main=main, reader=reader, stock=stock, overwrite=overwrite)
+    _check(
+        net=net, folder=folder, to=to, main=main, reader=reader, lanes=lanes, target=target, stock=stock,
+        overwrite=overwrite,
+    )  # fmt: skip
+    written = None if lanes is None else ",".join(map(str, lanes))
+    options = {"main": main, "reader": reader, "lanes": written, "target": target}
     if isinstance(net.content, StockNet):
         if stock is None:
             todo = "stock = sast.StockUse(steps=...) says so"
@@ -681,4 +691,4 @@ def export(
         _refuse_idle("is for stock NetX files", stock=stock)
         subject = Subject(net.program, net.content.known)
     with about(net.path, CompileError):
-        return export_program(subject, Path(folder), to, {"main": main, "reader": reader}, overwrite)
+        return export_program(subject, Path(folder), to, options, overwrite)

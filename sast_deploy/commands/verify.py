@@ -13,7 +13,7 @@ from sast_deploy.commands.command import command
 from sast_deploy.commands.completing import NET
 from sast_deploy.commands.options import COUNT, PATH, console, option, refuse_ignored, titled
 from sast_deploy.commands.shared import DATA_OPTIONS, STALL, TIMEOUT, data_options, lava_options
-from sast_deploy.engines import ENGINE_NAMES
+from sast_deploy.engines import ENGINE_NAMES, INSTALLED
 
 if TYPE_CHECKING:
     from sast_deploy.data.request import DataRequest
@@ -27,6 +27,7 @@ DEFAULT_SAMPLES = 20
     "verify", "Compare all engines, value by value, and replay the known answers.",
     "sast-deploy verify netx_exports/sast-loihi-int8.net",
     "sast-deploy verify netx_exports/sast-loihi-int8.net --known-answers-only --backend fast",
+    "sast-deploy verify netx_exports/sast-loihi-int8.net --backend rtl",
 )
 @click.argument("net", type=NET)
 @titled(
@@ -34,7 +35,8 @@ DEFAULT_SAMPLES = 20
     option("--samples", type=COUNT, default=DEFAULT_SAMPLES, show_default=True,
            help="Test samples, evenly spread."),
     option("--backend", "backends", type=click.Choice(ENGINE_NAMES), multiple=True,
-           help="Only this engine beside the reference; may be repeated."),
+           help="Only this engine beside the reference; may be repeated. Without it all but rtl, which needs a "
+                "simulator of hardware."),
     option("--known-answers-only", is_flag=True, help="Replay the file's own vectors; needs no data."),
     option("--input", "input_path", type=PATH, metavar="NPY", help="Frames of your own, not the test split."),
 )  # fmt: skip
@@ -64,13 +66,13 @@ def verify_command(
         refuse_ignored(alone, "with --known-answers-only, which needs no data")
     if input_path is not None:
         refuse_ignored(DATA_OPTIONS, "with --input: your own frames are run")
-    if "lava" not in (backends or ENGINE_NAMES):
+    if "lava" not in (backends or INSTALLED):
         refuse_ignored(("stall", "timeout"), "is Lava's, which --backend leaves out")
     loaded, frames = api.load(net), None
     if input_path is not None:
         frames = api.inputs(loaded, load_array(input_path), samples=samples, name=str(input_path))
     found = api.verify(
-        loaded, frames, data=data, samples=samples, engines=backends or ENGINE_NAMES,
+        loaded, frames, data=data, samples=samples, engines=backends or INSTALLED,
         known_answers_only=known_answers_only, lava=lava,
     )  # fmt: skip
     print_verification(loaded.name, loaded.file, found, console())

@@ -24,19 +24,19 @@ from sast_deploy.base.reading.files import Expected
 MANIFEST = "sast-export.json"
 _EXPECTED = Expected("the manifest of an export", OutputError)
 _BYTES = 1 << 20
-_MADE_OF_IT = {"sast_main", "sast_main.o", "sast_net.o"}  # what `make` adds
+_MADE_OF_IT = {"sast_main", "sast_main.o", "sast_net.o", "build"}  # what `make` adds
 
 
 def check_export(folder: Path, origin: Origin, overwrite: bool) -> None:
     """Refuse a folder that cannot be written, or whose content would be a loss. Raises OutputError."""
     check_output_folder(folder)
-    there = set(os.listdir(folder)) if folder.is_dir() else set()
+    there = set(_entries(folder)) if folder.is_dir() else set()
     if not there:
         return
     if MANIFEST not in there:
         _refuse(folder, f"holds {sorted(there)[0]} and is no export of ours", "name a new folder with -o")
     files, made = _manifest(folder)
-    if others := sorted(there - set(files) - {MANIFEST} - _MADE_OF_IT):
+    if others := sorted(there - set(files) - {MANIFEST}):
         _refuse(folder, f"holds {others[0]}, which no export wrote", "name a new folder with -o, or move it")
     todo = "--overwrite replaces it, or name another folder with -o"
     if made != json.loads(json.dumps(origin)) and not overwrite:
@@ -57,6 +57,7 @@ def write_export(folder: Path, files: Mapping[str, bytes], origin: Origin, overw
         new = new_folder(target.parent, f".{target.name[:NAME_LETTERS]}.", ".tmp")
         try:
             for name, content in {**files, MANIFEST: manifest.encode()}.items():
+                (new / name).parent.mkdir(parents=True, exist_ok=True)
                 with open(new / name, "xb") as file:
                     file.write(content)
                     file.flush()
@@ -66,6 +67,16 @@ def write_export(folder: Path, files: Mapping[str, bytes], origin: Origin, overw
                 _replace(target, new)
         finally:
             shutil.rmtree(new, ignore_errors=True)
+
+
+def _entries(folder: Path, inside: str = "") -> Iterator[str]:
+    """What is in a folder: files, links and empty folders, by their names below it; not what `make` adds."""
+    for entry in os.scandir(folder):
+        name = inside + entry.name
+        if name in _MADE_OF_IT:
+            continue
+        below = list(_entries(Path(entry.path), f"{name}/")) if entry.is_dir(follow_symlinks=False) else []
+        yield from below or [name]
 
 
 def _replace(target: Path, new: Path) -> None:

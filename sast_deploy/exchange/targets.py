@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from sast_deploy.base.errors import UsageError
-from sast_deploy.exchange import MAINS, READERS
+from sast_deploy.exchange import DEVICE_NAMES, MAINS, READERS
 from sast_deploy.exchange.artefacts import Artefacts
 from sast_deploy.exchange.c.write import write_c
 from sast_deploy.exchange.folder import check_export, write_export
 from sast_deploy.exchange.mem.write import write_mem
 from sast_deploy.exchange.nir.write import write_nir
 from sast_deploy.exchange.npz.write import write_npz
+from sast_deploy.exchange.rtl.write import write_rtl
 from sast_deploy.exchange.subject import Subject
 
 
@@ -22,7 +23,7 @@ from sast_deploy.exchange.subject import Subject
 class Target:
     """One target. about: for people. write: makes the files; raises CompileError for what it cannot express.
 
-    options: of `write`, each with its values; the first is the default.
+    options: of `write`, each with its values, the first of which is the default; with none, any text.
     """
 
     about: str
@@ -35,6 +36,7 @@ TARGETS: dict[str, Target] = {
     "c": Target("C99 for a microcontroller", write_c, {"main": MAINS}),
     "mem": Target("memories for $readmemh", write_mem),
     "npz": Target("NumPy arrays with a standalone runner", write_npz),
+    "rtl": Target("SystemVerilog of a circuit", write_rtl, {"lanes": (), "target": DEVICE_NAMES}),
 }
 
 
@@ -80,6 +82,6 @@ def _options(target: str, given: Mapping[str, str]) -> dict[str, str]:
         if name not in allowed:
             owners = ", ".join(each for each, found in TARGETS.items() if name in found.options)
             raise UsageError(f"{name} is for {owners or 'no target'}, not for {target}", todo="leave it out")
-        if value not in allowed[name]:
+        if allowed[name] and value not in allowed[name]:
             raise UsageError(f"{name} = {value!r}", expected=f"one of {', '.join(allowed[name])}")
-    return {name: given.get(name, values[0]) for name, values in allowed.items()}
+    return {name: given.get(name, (values or ("",))[0]) for name, values in allowed.items()}

@@ -1,5 +1,23 @@
-"""The cycles of a circuit, exactly, from its events alone.
+"""The cycles of a circuit, exactly, from its events alone: see `FORMULA`."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sast_deploy.base.compiled import compiled
+from sast_deploy.rtl.events import events
+from sast_deploy.rtl.plan import Ints, Plan
+
+TAKE, DRAIN, FREE, READY, WRITTEN, ENCODE, ARRIVE, DONE = 3, 3, 2, 1, 7, 11, 4, 3
+RESET = 1  # from the last cycle of clearing all sums to the first that takes an item up
+LONG_AGO = -(1 << 62)
+
+FORMULA = """\
 Items of a step, its events and its end, stand at a layer's entrance in cycles v_0 <= v_1 <= ...; event i takes n_i
 cycles (words of weights at all its taps, at least one), K = rows of neurons, m_r = events of row r:
 
@@ -15,21 +33,6 @@ cycles (words of weights at all its taps, at least one), K = rows of neurons, m_
 and of the last layer, in whose last step every class is an event: done = e_K + 3, F = done + 2. Nothing else delays
 anything: a queue holds a whole step, and a sweep begins only when the next layer has taken up all of the step before.
 """
-
-from __future__ import annotations
-
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
-
-from sast_deploy.base.compiled import compiled
-from sast_deploy.rtl.plan import Ints
-from sast_deploy.rtl.plan import Plan
-
-TAKE, DRAIN, FREE, READY, WRITTEN, ENCODE, ARRIVE, DONE = 3, 3, 2, 1, 7, 11, 4, 3
-RESET = 1  # from the last cycle of clearing all sums to the first that takes an item up
-LONG_AGO = -(1 << 62)
 
 
 @compiled()
@@ -125,3 +128,32 @@ class Clockwork:
         return begun, ends, done
 
 
+
+
+@dataclass(frozen=True, eq=False)
+class Cycles:
+    """Of every sample: begun int64 (samples, steps, layers), when each sweep began; offered, done (samples,)."""
+
+    begun: Ints
+    offered: Ints
+    done: Ints
+
+
+def run_cycles(
+    plan: Plan, frames: npt.NDArray[Any], spikes: Sequence[npt.NDArray[np.uint8]], streaming: bool
+) -> Cycles:
+    """Of samples one after the other, after a reset; cycle 0 is the first without it.
+
+    frames: (samples, time, C, H, W). spikes: as in `events`. streaming: all items stand at the entrance from cycle
+    1 on; else a sample's do from the cycle after the result of the one before.
+    """
+    works, trains = Clockwork(plan), events(plan, frames, spikes)
+    begun, offered, done = [], [], []
+    at = 1
+    for sample in range(len(frames)):
+        each, _, end = works.sample([train[sample] for train in trains], at)
+        begun.append(each)
+        offered.append(at)
+        done.append(end)
+        at = 1 if streaming else end + 1
+    return Cycles(np.array(begun), np.array(offered), np.array(done))

@@ -151,6 +151,7 @@ def bench_text(layers: Sequence[Built], samples: int, limit: int) -> str:
     probes = "".join(_probe(built) for built in spiking)
     errors = " + ".join(["errors", *(f"{built.name}_errors" for built in spiking)])
     return f"""// Replays samples on the core: those of known/, or of +in=FOLDER; compares, or with +out=FOLDER writes down.
+/* verilator lint_off BLKSEQ */
 module bench (
     input logic clk
 );

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 
 from sast_deploy.exchange.targets import TARGETS, Export
 from sast_deploy.show.blocks import Line, Out, Table
@@ -17,8 +18,18 @@ def print_export(export: Export, out: Out) -> None:
     columns = ("layer", "constants, bytes", "states, bytes")[: 2 + stateful]
     cells = tuple((row[0], *(f"{number:,}" for number in row[1 : 2 + stateful])) for row in rows)
     out.print(Table(f"memory: {TARGETS[export.target].about}", columns, cells, left=1))
-    for name, content in made.files.items():
-        out.print(f"wrote {export.folder / name}, {len(content):,} bytes")
+    for name, (count, size) in _written(made.files).items():
+        out.print(f"wrote {export.folder / name}, {f'{count} files, ' * (count > 1)}{size:,} bytes")
     out.print(*(f"note: {note}" for note in made.notes))
     if made.check:
         out.print("check:", Line(f"cd {shlex.quote(str(export.folder))} && {made.check}", whole=True))
+
+
+def _written(files: Mapping[str, bytes]) -> dict[str, tuple[int, int]]:
+    """(files, bytes) by name; those of a folder together."""
+    found: dict[str, tuple[int, int]] = {}
+    for name, content in files.items():
+        top = name.split("/")[0]
+        count, size = found.get(top, (0, 0))
+        found[top] = count + 1, size + len(content)
+    return found

@@ -1,5 +1,6 @@
 // Items of a file, one word a line, into the core: {end of step, end of sample, value, channel, row, column}.
 // With `streaming` one sample follows the other; else each begins when the result of the one before is there.
+/* verilator lint_off BLKSEQ */  // a bench is a program: it counts and reads line by line
 module snn_driver #(
     parameter int BITS = 8
 ) (
@@ -22,7 +23,7 @@ module snn_driver #(
         if (!$value$plusargs("in=%s", folder)) folder = "known";
         file = $fopen($sformatf("%0s/stimulus.txt", folder), "r");
         if (file == 0) begin
-            $display("no file %s/stimulus.txt", folder);
+            $display("no file %0s/stimulus.txt", folder);
             $finish;
         end
     end

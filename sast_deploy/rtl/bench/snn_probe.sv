@@ -1,5 +1,6 @@
 // What one layer of the core computes: every membrane and spike of every step, row by row, and the cycle in which
-// each sweep begins. Written to files of a folder (+out=FOLDER), or compared with those of another (+in).
+// each sweep begins. Written to files of a folder (+out=FOLDER), or compared with those of others (+in, +cycles).
+/* verilator lint_off BLKSEQ */  // a bench is a program: it counts and reads line by line
 module snn_probe #(
     parameter     NAME = "layer0",
     parameter int LANES = 1,
@@ -21,23 +22,24 @@ module snn_probe #(
     logic [LANES-1:0] spikes_known;
     logic [63:0] cycle_known;
     logic writes;
-    string folder;
+    string folder, stamped_in;
 
     initial begin
         {errors, sample, step, row, stamped} = '0;
         writes = $value$plusargs("out=%s", folder) != 0;
         if (!writes) begin
             if (!$value$plusargs("in=%s", folder)) folder = "known";
+            if (!$value$plusargs("cycles=%s", stamped_in)) stamped_in = "known/single";
         end
         if (writes) begin
             states = $fopen($sformatf("%0s/%0s.txt", folder, NAME), "w");
             stamps = $fopen($sformatf("%0s/%0s_cycles.txt", folder, NAME), "w");
         end else begin
             states = $fopen($sformatf("%0s/%0s.txt", folder, NAME), "r");
-            stamps = $fopen($sformatf("%0s/%0s_cycles.txt", folder, NAME), "r");
+            stamps = $fopen($sformatf("%0s/%0s_cycles.txt", stamped_in, NAME), "r");
         end
         if (states == 0 || stamps == 0) begin
-            $display("no files of %s in %s", NAME, folder);
+            $display("no files of %0s in %0s", NAME, folder);
             $finish;
         end
     end

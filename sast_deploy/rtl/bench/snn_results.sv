@@ -1,5 +1,7 @@
 // The results of the core: its logits, class by class, and the label with the cycle in which it is done and the
-// one in which its sample was offered. Written to a file of a folder (+out=FOLDER), or compared with that of another.
+// one in which its sample was offered. Written to a file of a folder (+out=FOLDER), or compared with that of another
+// (+cycles=FOLDER).
+/* verilator lint_off BLKSEQ */  // a bench is a program: it counts and reads line by line
 module snn_results #(
     parameter int CLASS = 4,
     parameter int LOGIT = 16
@@ -27,12 +29,12 @@ module snn_results #(
         offered = '0;
         writes = $value$plusargs("out=%s", folder) != 0;
         if (!writes) begin
-            if (!$value$plusargs("in=%s", folder)) folder = "known";
+            if (!$value$plusargs("cycles=%s", folder)) folder = "known/single";
         end
         if (writes) file = $fopen($sformatf("%0s/results.txt", folder), "w");
         else file = $fopen($sformatf("%0s/results.txt", folder), "r");
         if (file == 0) begin
-            $display("no file %s/results.txt", folder);
+            $display("no file %0s/results.txt", folder);
             $finish;
         end
     end

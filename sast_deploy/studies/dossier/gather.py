@@ -16,7 +16,7 @@ from sast_deploy.base.progress import Task, task
 from sast_deploy.base.versions import LAVA_VERSIONS, installed_version
 from sast_deploy.data import FrameSet, FrameSplit
 from sast_deploy.data.request import load_own_test_split
-from sast_deploy.engines import ENGINE_NAMES
+from sast_deploy.engines import INSTALLED
 from sast_deploy.engines.registry import run_engine
 from sast_deploy.program.record import evenly_spread
 from sast_deploy.program.sums import weighted_layers
@@ -179,7 +179,7 @@ def _facts(
 def _engines() -> list[Any]:
     """All that are installed; without Lava the page says so."""
     lava = all(installed_version(name) for name in LAVA_VERSIONS)
-    return [name for name in ENGINE_NAMES if lava or name != "lava"]
+    return [name for name in INSTALLED if lava or name != "lava"]
 
 
 def _some(inputs: Inputs, net: api.Net) -> Inputs:

@@ -1,0 +1,1 @@
+"""A network as a circuit: SystemVerilog, memories, and a bench that replays the known answers."""

@@ -1,0 +1,87 @@
+"""What a circuit takes of a field-programmable gate array: block memories and multipliers, before any synthesis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sast_deploy.rtl.memories import Built
+
+# Words and bits of one block: the shapes that ECP5's DP16KD takes, Lattice FPGA-TN-02204, table 2.
+BLOCK_SHAPES = ((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18), (512, 36))
+SMALL = 2048  # bits of a memory that is made of logic instead
+
+
+@dataclass(frozen=True)
+class Device:
+    """blocks: of 18 kbit; multipliers: 18 x 18 bits. luts: of 4 inputs. source: where that is said."""
+
+    name: str
+    blocks: int
+    multipliers: int
+    luts: int
+    source: str = "Lattice ECP5 family data sheet, FPGA-DS-02012, table 1.1"
+
+
+DEVICES = {
+    "ecp5-25k": Device("ECP5-25", 56, 28, 24_000),
+    "ecp5-45k": Device("ECP5-45", 108, 72, 44_000),
+    "ecp5-85k": Device("ECP5-85", 208, 156, 84_000),
+}
+
+
+@dataclass(frozen=True)
+class Use:
+    """Of one layer. blocks, multipliers: estimated. weight_bits, state_bits: of its memories."""
+
+    layer: str
+    blocks: int
+    multipliers: int
+    weight_bits: int
+    state_bits: int
+
+
+def uses(layers: Sequence[Built]) -> tuple[Use, ...]:
+    """What every layer of a circuit takes, the queue behind it included."""
+    return tuple(_use(layer, last=layer is layers[-1]) for layer in layers)
+
+
+def blocks_of(words: int, bits: int) -> int:
+    """Block memories of so many words; 0 where so few bits are made of logic."""
+    if words * bits <= SMALL:
+        return 0
+    return min(-(-words // depth) * -(-bits // width) for depth, width in BLOCK_SHAPES)
+
+
+def _use(layer: Built, last: bool) -> Use:
+    unit, parameters = layer.unit, layer.parameters
+    constants = [(len(each.words), each.words.shape[1] * each.bits) for each in layer.memories]
+    rows, lanes = unit.row_count, unit.lanes
+    states = [(rows * unit.slots, lanes * int(parameters["ACCUMULATOR"])), (rows, lanes * layer.outputs[0])]
+    if unit.kind != "pool":
+        states.append((rows, lanes * layer.membrane))
+    if unit.kind == "spikes":
+        states.append((rows, lanes))
+    if parameters.get("FILTER"):
+        states.append((rows, lanes * int(parameters["CURRENT"])))
+    if unit.kind in ("readout", "counts"):
+        states.append((rows, lanes * int(parameters["LOGIT"])))
+    if not last:
+        states.append((math.prod(unit.out_shape) + 1, sum(layer.outputs) + 2))
+    return Use(
+        unit.label, sum(blocks_of(*each) for each in (*constants, *states)), _multipliers(layer),
+        sum(words * bits for words, bits in constants), sum(words * bits for words, bits in states),
+    )  # fmt: skip
+
+
+def _multipliers(layer: Built) -> int:
+    """One a lane where events have values, and for each leak whose factor is not the same power of two."""
+    parameters, graded = layer.parameters, int(layer.parameters["IN_VALUE"]) > 1 and layer.unit.layer is not None
+    leaks = bool(parameters["LEAKS"]) and layer.unit.kind != "pool" and not (
+        parameters.get("KEEP_CONSTANT") and int(parameters.get("KEEP_VALUE", 0)).bit_count() <= 1
+    )
+    filters = bool(parameters.get("FILTER")) and not (
+        parameters.get("FILTER_KEEP_CONSTANT") and int(parameters.get("FILTER_KEEP_VALUE", 0)).bit_count() <= 1
+    )
+    return layer.unit.lanes * (graded + leaks + filters)
