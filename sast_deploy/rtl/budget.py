@@ -10,7 +10,7 @@ from sast_deploy.rtl.memories import Built
 
 # Words and bits of one block: the shapes that ECP5's DP16KD takes, Lattice FPGA-TN-02204, table 2.
 BLOCK_SHAPES = ((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18), (512, 36))
-SMALL = 2048  # bits of a memory that is made of logic instead
+FEW, SMALL = 64, 2048  # words, or bits, of a memory that is made of logic instead
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def uses(layers: Sequence[Built]) -> tuple[Use, ...]:
 
 def blocks_of(words: int, bits: int) -> int:
     """Block memories of so many words; 0 where so few bits are made of logic."""
-    if words * bits <= SMALL:
+    if words <= FEW or words * bits <= SMALL:
         return 0
     return min(-(-words // depth) * -(-bits // width) for depth, width in BLOCK_SHAPES)
 
@@ -77,11 +77,17 @@ def _use(layer: Built, last: bool) -> Use:
 
 def _multipliers(layer: Built) -> int:
     """One a lane where events have values, and for each leak whose factor is not the same power of two."""
-    parameters, graded = layer.parameters, int(layer.parameters["IN_VALUE"]) > 1 and layer.unit.layer is not None
-    leaks = bool(parameters["LEAKS"]) and layer.unit.kind != "pool" and not (
-        parameters.get("KEEP_CONSTANT") and int(parameters.get("KEEP_VALUE", 0)).bit_count() <= 1
+    parameters, graded = (
+        layer.parameters,
+        int(layer.parameters["IN_VALUE"]) > 1 and layer.unit.layer is not None,
+    )
+    leaks = (
+        bool(parameters["LEAKS"])
+        and layer.unit.kind != "pool"
+        and not (parameters.get("KEEP_CONSTANT") and int(parameters.get("KEEP_VALUE", 0)).bit_count() <= 1)
     )
     filters = bool(parameters.get("FILTER")) and not (
-        parameters.get("FILTER_KEEP_CONSTANT") and int(parameters.get("FILTER_KEEP_VALUE", 0)).bit_count() <= 1
+        parameters.get("FILTER_KEEP_CONSTANT")
+        and int(parameters.get("FILTER_KEEP_VALUE", 0)).bit_count() <= 1
     )
     return layer.unit.lanes * (graded + leaks + filters)

@@ -82,7 +82,11 @@ def value_bits(low: int, high: int) -> int:
 
 def _built(plan: Plan, unit: Unit, name: str, before: Built | None) -> Built:
     rules = plan.program.arithmetic
-    parameters: dict[str, int | str] = {"FILE": f"mem/{name}", "LANES": unit.lanes, "WEIGHTED": int(unit.layer is not None)}
+    parameters: dict[str, int | str] = {
+        "FILE": f"mem/{name}",
+        "LANES": unit.lanes,
+        "WEIGHTED": int(unit.layer is not None),
+    }
     memories: list[Memory] = []
     if before is None:
         inputs = (value_bits(*unit.value), *map(bits_of, unit.in_shape))
@@ -153,7 +157,12 @@ def _addresses(unit: Unit, name: str, parameters: dict[str, int | str]) -> Itera
         ("rows", unit.rows, row_weight, row_sum), ("columns", unit.columns, column_weight, column_sum),
     ):  # fmt: skip
         word = reach.output * total | (reach.tap * weight) << sums | reach.taps << (sums + weights)
-        yield Memory(f"{name}_{axis}.mem", _two(word), sums + weights + taps, f"taps, weight, sum of each of the {axis}")
+        yield Memory(
+            f"{name}_{axis}.mem",
+            _two(word),
+            sums + weights + taps,
+            f"taps, weight, sum of each of the {axis}",
+        )
     numbers = np.arange(unit.in_shape[0])
     if unit.kind == "counts":
         offsets = numbers * math.prod(unit.in_shape[1:])
@@ -206,7 +215,9 @@ def _weights(unit: Unit, name: str, bits: int, parameters: dict[str, int | str])
     else:
         taps = _by_position(unit, weight)[None]
     padded = np.pad(taps, ((0, 0), (0, unit.words * unit.lanes - unit.channels), (0, 0)))
-    words = padded.reshape(len(taps), unit.words, unit.lanes, -1).transpose(0, 1, 3, 2).reshape(-1, unit.lanes)
+    words = (
+        padded.reshape(len(taps), unit.words, unit.lanes, -1).transpose(0, 1, 3, 2).reshape(-1, unit.lanes)
+    )
     banks = unit.lanes if len(words) > BANKED else 1
     parameters |= {"WEIGHT": bits, "WEIGHTS": max(2, len(words)), "WEIGHT_BANKS": banks}
     about = "weights: tap, word of outputs, input"
@@ -215,7 +226,9 @@ def _weights(unit: Unit, name: str, bits: int, parameters: dict[str, int | str])
         yield Memory(f"{name}_weights.mem", padded, bits, about)
         return
     for lane in range(unit.lanes):
-        yield Memory(f"{name}_weights_{lane:03d}.mem", padded[:, lane : lane + 1], bits, f"{about}; of lane {lane}")
+        yield Memory(
+            f"{name}_weights_{lane:03d}.mem", padded[:, lane : lane + 1], bits, f"{about}; of lane {lane}"
+        )
 
 
 def _by_position(unit: Unit, weight: Ints) -> Ints:
@@ -238,7 +251,14 @@ def _widths(plan: Plan, unit: Unit, parameters: dict[str, int | str]) -> int:
     bias = signed_bits(*_ends(unit, "bias"))
     vth = signed_bits(*_ends(unit, "vth"))
     total = max(membrane, vth, current, bias) + 3
-    parameters |= {"CURRENT": current, "MEMBRANE": membrane, "TOTAL": total, "LOGIT": logit, "BIAS": bias, "THRESHOLD": vth}
+    parameters |= {
+        "CURRENT": current,
+        "MEMBRANE": membrane,
+        "TOTAL": total,
+        "LOGIT": logit,
+        "BIAS": bias,
+        "THRESHOLD": vth,
+    }
     return membrane
 
 
@@ -270,7 +290,16 @@ def _neurons(unit: Unit, name: str, parameters: dict[str, int | str], interval: 
     if layer is not None:
         tables.append(("bias", "BIAS", "BIAS_VALUE", "BIAS_CONSTANT", layer.bias, int(parameters["BIAS"])))
     if unit.kind == "spikes":
-        tables.append(("vth", "THRESHOLD", "THRESHOLD_VALUE", "THRESHOLD_CONSTANT", layer.vth, int(parameters["THRESHOLD"])))
+        tables.append(
+            (
+                "vth",
+                "THRESHOLD",
+                "THRESHOLD_VALUE",
+                "THRESHOLD_CONSTANT",
+                layer.vth,
+                int(parameters["THRESHOLD"]),
+            )
+        )
         parameters |= {"INTERVAL": interval, "OFFSET": layer.reset_offset}
     for file, _, value, constant, values, bits in tables:
         same = bool((values == values[0]).all())
@@ -278,11 +307,15 @@ def _neurons(unit: Unit, name: str, parameters: dict[str, int | str], interval: 
         if same:
             parameters[value] = int(values[0]) & ((1 << bits) - 1)
             continue
-        yield Memory(f"{name}_{file}.mem", _table(unit, values), bits, f"{file} of every row of neurons at a position")
+        yield Memory(
+            f"{name}_{file}.mem", _table(unit, values), bits, f"{file} of every row of neurons at a position"
+        )
 
 
 def _table(unit: Unit, values: npt.NDArray[Any]) -> Ints:
     """(rows at one position, lanes), two rows at least, from one value a channel or neuron."""
-    each = per_neuron(values, unit.groups * unit.channels).reshape(unit.groups, unit.channels).astype(np.int64)
+    each = (
+        per_neuron(values, unit.groups * unit.channels).reshape(unit.groups, unit.channels).astype(np.int64)
+    )
     padded = np.pad(each, ((0, 0), (0, unit.words * unit.lanes - unit.channels))).reshape(-1, unit.lanes)
     return np.pad(padded, ((0, max(0, 2 - len(padded))), (0, 0)))

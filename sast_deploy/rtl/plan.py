@@ -219,9 +219,26 @@ def _units(program: Program, lanes: Iterator[int], steps: int) -> Iterator[Unit]
 def _counts(index: int, shape: Shape, steps: int) -> Unit:
     """The counts of the last layer's spikes: rows lie as its neurons do, C, H, W order."""
     channels, height, width = shape
-    rows, columns = (Reach(np.ones(n, np.int64), np.zeros(n, np.int64), np.arange(n)) for n in (height, width))
+    rows, columns = (
+        Reach(np.ones(n, np.int64), np.zeros(n, np.int64), np.arange(n)) for n in (height, width)
+    )
     size = math.prod(shape)
-    return Unit("counts", index, "spike counts", shape, (size, 1, 1), size, 1, 1, rows, columns, 1, (0, 1), (0, 1), steps)
+    return Unit(
+        "counts",
+        index,
+        "spike counts",
+        shape,
+        (size, 1, 1),
+        size,
+        1,
+        1,
+        rows,
+        columns,
+        1,
+        (0, 1),
+        (0, 1),
+        steps,
+    )
 
 
 def _flat(layer: Weighted, shape: Shape) -> int:

@@ -128,8 +128,6 @@ class Clockwork:
         return begun, ends, done
 
 
-
-
 @dataclass(frozen=True, eq=False)
 class Cycles:
     """Of every sample: begun int64 (samples, steps, layers), when each sweep began; offered, done (samples,)."""

@@ -91,9 +91,15 @@ def _layer(layers: Sequence[Built], position: int) -> str:
     if position:
         lines.append(_queue(layers[position - 1], built))
         stem = f"{layers[position - 1].name}_"
-        given = {port: f"{stem}out_{port}" for port in ("valid", "ready", "end", "last", "value", "channel", "row", "column")}
+        given = {
+            port: f"{stem}out_{port}"
+            for port in ("valid", "ready", "end", "last", "value", "channel", "row", "column")
+        }
     else:
-        given = {port: f"in_{port}" for port in ("valid", "ready", "end", "last", "value", "channel", "row", "column")}
+        given = {
+            port: f"in_{port}"
+            for port in ("valid", "ready", "end", "last", "value", "channel", "row", "column")
+        }
     ports = ", ".join(f".in_{port}({signal})" for port, signal in given.items())
     out = ", ".join(
         f".push{'_' * bool(field)}{field}({name}_{field or 'push'})"

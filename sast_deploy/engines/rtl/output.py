@@ -27,7 +27,9 @@ class Results:
     done: Ints
 
 
-def layer_states(path: Path, layer: Built, samples: int, steps: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
+def layer_states(
+    path: Path, layer: Built, samples: int, steps: int
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
     """Membrane potentials and spikes (samples, time, neurons) of one layer, C, H, W order.
 
     Raises RtlError: fewer rows than that, or values that the circuit left undefined.
@@ -50,7 +52,10 @@ def layer_states(path: Path, layer: Built, samples: int, steps: int) -> tuple[np
             place = f"sample {sweep // steps}, step {sweep % steps}, neuron {order[row, unknown[0][1]]}"
             raise RtlError(f"{layer.unit.label}: {place}: an undefined {what}", expected="0s and 1s")
     membranes = np.where(membranes >> (layer.membrane - 1) & 1, membranes - (1 << layer.membrane), membranes)
-    return (_placed(membranes, order, samples, steps, np.int32), _placed(spikes, order, samples, steps, np.uint8))
+    return (
+        _placed(membranes, order, samples, steps, np.int32),
+        _placed(spikes, order, samples, steps, np.uint8),
+    )
 
 
 def _placed(values: Ints, order: Ints, samples: int, steps: int, kind: Any) -> npt.NDArray[Any]:

