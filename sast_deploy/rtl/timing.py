@@ -36,13 +36,16 @@ anything: a queue holds a whole step, and a sweep begins only when the next laye
 
 
 @compiled()
-def taken_up(arrivals: Any, costs: Any, items: int, end: int, ready: int, after: int) -> int:
-    """The cycle in which the end of a step is taken up."""
-    at = ready
+def taken_up(arrivals: Any, costs: Any, items: int, end: int, ready: int, after: int) -> tuple[int, int]:
+    """(q_end, the arrival since which the layer was never idle; LONG_AGO: it was not ready before)."""
+    at, since = ready, LONG_AGO
     for i in range(items):
-        at = max(at, arrivals[i] + after)
+        if arrivals[i] + after > at:
+            at, since = arrivals[i] + after, arrivals[i]
         at += costs[i]
-    return max(at, end + after)
+    if end + after > at:
+        at, since = end + after, end
+    return at, since
 
 
 @compiled()
@@ -64,17 +67,32 @@ def encoded(fires: Any, costs: Any, begun: int, arrivals: Any, taken: Any) -> tu
     return count, at
 
 
+@dataclass(frozen=True, eq=False)
+class SampleCycles:
+    """When what happened in one sample; int64 (steps, layers).
+
+    begun: the sweep. ends: q_end. since: the arrival of an item since which the layer was busy without a pause
+    until q_end; LONG_AGO: since it was ready. offered, done: the first and the last cycle.
+    """
+
+    offered: int
+    begun: Ints
+    ends: Ints
+    since: Ints
+    done: int
+
+
 class Clockwork:
     """The circuit's cycles, sample after sample. All states are those after a reset; cycle 0 is the first."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.orders = [unit.neurons() for unit in plan.units]
+        self.input_costs = [unit.cycles().ravel() for unit in plan.units]
         self.next_costs = []
-        for order, after in zip(self.orders, [*plan.units[1:], None], strict=True):
-            costs = np.zeros(order.size, np.int64) if after is None else after.cycles().ravel()
-            self.next_costs.append(np.where(order >= 0, costs[np.maximum(order, 0)], 0))
-        self.first_costs = plan.units[0].cycles().ravel()
+        for order, costs in zip(self.orders, [*self.input_costs[1:], np.zeros(1, np.int64)], strict=True):
+            known = np.minimum(np.maximum(order, 0), len(costs) - 1)  # the last layer sends to nobody
+            self.next_costs.append(np.where(order >= 0, costs[known], 0))
         sizes = [order.size for order in self.orders]
         self.arrivals = [np.zeros(size + 1, np.int64) for size in sizes]
         self.costs = [np.zeros(size + 1, np.int64) for size in sizes]
@@ -92,21 +110,21 @@ class Clockwork:
         self.free = [LONG_AGO] * len(self.free)
         self.written = [LONG_AGO] * len(self.free)
 
-    def sample(self, outputs: list[npt.NDArray[Any]], offered: int) -> tuple[Ints, Ints, int]:
-        """(begun, q_end), int64 (steps, layers), and the cycle in which the result is there.
+    def sample(self, outputs: list[npt.NDArray[Any]], offered: int) -> SampleCycles:
+        """The cycles of one sample.
 
         outputs: of the input and of every layer but the last, bool (time, inputs or neurons), C, H, W order:
         which are events. offered: the cycle from which on the sample's items stand at the entrance.
         """
         units, steps = self.plan.units, len(outputs[0])
-        begun, ends = np.zeros((2, steps, len(units)), np.int64)
+        begun, ends, since = np.zeros((3, steps, len(units)), np.int64)
         done = 0
         for t in range(steps):
-            costs = self.first_costs[outputs[0][t]]
+            costs = self.input_costs[0][outputs[0][t]]
             arrivals, count, end = np.full(len(costs), offered), len(costs), offered
             for number, unit in enumerate(units):
                 after = TAKE + (len(unit.delays) > 1)
-                q_end = taken_up(arrivals, costs, count, end, self.ready[number], after)
+                q_end, since[t, number] = taken_up(arrivals, costs, count, end, self.ready[number], after)
                 if number:
                     self.free[number - 1] = q_end + FREE
                 start = max(q_end + DRAIN, self.free[number], self.written[number])
@@ -125,7 +143,7 @@ class Clockwork:
                     valid = (self.orders[number] >= 0).sum(axis=1)
                     done = start + ENCODE + int(np.maximum(valid, 1).sum()) + DONE
                     self.free[number] = done + FREE
-        return begun, ends, done
+        return SampleCycles(offered, begun, ends, since, done)
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,9 +167,9 @@ def run_cycles(
     begun, offered, done = [], [], []
     at = 1
     for sample in range(len(frames)):
-        each, _, end = works.sample([train[sample] for train in trains], at)
-        begun.append(each)
+        each = works.sample([train[sample] for train in trains], at)
+        begun.append(each.begun)
         offered.append(at)
-        done.append(end)
-        at = 1 if streaming else end + 1
+        done.append(each.done)
+        at = 1 if streaming else each.done + 1
     return Cycles(np.array(begun), np.array(offered), np.array(done))
