@@ -11,7 +11,7 @@ from sast_deploy.reports.costs.lanes import LaneChoice, LaneFront
 from sast_deploy.show.blocks import Facts, Out, Table
 from sast_deploy.show.figures import COLOURS, figure
 
-SHOWN = 0.95  # of the cycles of the circuit shown before it: what a table's next row has at most
+SHOWN = 0.9  # of the cycles of the circuit shown before it: what a table's next row has at most
 
 
 def print_latency(found: CircuitLatency, front: LaneFront | None, out: Out) -> None:
@@ -68,7 +68,7 @@ def layers_table(found: CircuitLatency) -> Table:
 
 
 def front_table(front: LaneFront, mhz: float | None) -> Table:
-    """The circuits, each with a twentieth fewer cycles than the one above it, and the fastest."""
+    """The circuits, each with a tenth fewer cycles than the one above it, and the fastest."""
     rows, last = [], float("inf")
     for choice in front.front:
         if choice.cycles <= SHOWN * last or choice is front.front[-1]:
