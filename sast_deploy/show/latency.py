@@ -6,7 +6,8 @@ from pathlib import Path
 
 from sast_deploy.base.outputs import Origin
 from sast_deploy.base.text import counted, percent, quantity
-from sast_deploy.reports.costs.cycles import PHASES, CircuitLatency
+from sast_deploy.reports.costs.circuit import CircuitLatency
+from sast_deploy.reports.costs.cycles import PHASES
 from sast_deploy.reports.costs.lanes import LaneChoice, LaneFront
 from sast_deploy.show.blocks import Facts, Out, Table
 from sast_deploy.show.figures import COLOURS, figure
@@ -14,11 +15,11 @@ from sast_deploy.show.figures import COLOURS, figure
 SHOWN = 0.9  # of the cycles of the circuit shown before it: what a table's next row has at most
 
 
-def print_latency(found: CircuitLatency, front: LaneFront | None, out: Out) -> None:
+def print_latency(found: CircuitLatency, out: Out) -> None:
     """Everything; the summary first."""
     out.print(Facts(summary(found)), "", layers_table(found))
-    if front is not None:
-        out.print("", front_table(front, found.mhz))
+    if found.front is not None:
+        out.print("", front_table(found.front, found.mhz))
     out.print(*(f"note: {note}" for note in found.notes))
 
 
@@ -86,8 +87,9 @@ def _row(choice: LaneChoice, mhz: float | None) -> tuple[str, ...]:
     return (lanes, f"{choice.width}", f"{choice.cycles:,.0f}", *time, f"{choice.blocks}", f"{choice.multipliers}")
 
 
-def draw_latency(found: CircuitLatency, front: LaneFront | None, path: Path, made: Origin | None = None) -> None:
+def draw_latency(found: CircuitLatency, path: Path, made: Origin | None = None) -> None:
     """Cycles by what they are waited for, and of a search the front beside it. Raises OutputError."""
+    front = found.front
     with figure(9.0 if front else 5.0, 3.4, path, made) as drawn:
         axes = drawn.subplots(1, 2 if front else 1, squeeze=False)[0]
         left = [0.0] * len(found.layers)
