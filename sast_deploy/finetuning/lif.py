@@ -15,7 +15,8 @@ from torch import Tensor
 from sast_deploy.base.errors import CompileError
 from sast_deploy.program.fixedpoint import Arithmetic, QFormat
 from sast_deploy.program.program import LEAK_BITS
-from sast_deploy.training.network.lif import arctan_slope
+from sast_deploy.training.kernels.membranes import SurrogateName
+from sast_deploy.training.network.surrogates import SURROGATES
 
 # One bit less than the types hold: rounding half up adds a half before it drops the fraction.
 FLOAT32_HALVES = 1 << 23
@@ -65,25 +66,36 @@ def fit_(values: Tensor, form: QFormat, overflow: str) -> Tensor:
 
 @dataclass(frozen=True)
 class LayerRules:
-    """What a layer obeys besides its weights: the profile's rules, its exponent e, its leak d in 1/4096."""
+    """What a layer obeys besides its weights: the profile's rules, its exponent e, its leak d in 1/4096.
+
+    v_decay: one for all neurons, or one for each, float64 that broadcasts as their thresholds. surrogate:
+    whose slope counts in the backward pass.
+    """
 
     arithmetic: Arithmetic
     exponent: int
-    v_decay: int
+    v_decay: int | Tensor
+    surrogate: SurrogateName = "arctan"
 
     @property
-    def kept(self) -> float:
-        """The share of the membrane potential that one step of leak keeps, before rounding."""
+    def kept(self) -> Any:
+        """The share of the membrane potential that one step of leak keeps, before rounding: exact."""
         return 1.0 - self.v_decay / (1 << LEAK_BITS)
 
     def dtype(self, largest_sum: int) -> torch.dtype:
         """A float type in which a layer whose weighted sums reach `largest_sum` computes exactly."""
-        odd = (1 << LEAK_BITS) - self.v_decay  # the leak multiplies by it, then by a power of two
-        while odd and odd % 2 == 0:
-            odd //= 2
+        decays = set(torch.as_tensor(self.v_decay).flatten().tolist())
+        odd = max(_odd((1 << LEAK_BITS) - int(each)) for each in decays)
         state = self.arithmetic.state.high + 1
         membrane = 4 * state + largest_sum * 2.0 ** max(self.exponent, 0)  # leak, bias, reset; current
         return exact_dtype(max(membrane, state * odd))
+
+
+def _odd(share: int) -> int:
+    """What a leak multiplies by, but for a power of two."""
+    while share and share % 2 == 0:
+        share //= 2
+    return share
 
 
 class _IntegerLIF(torch.autograd.Function):
@@ -115,7 +127,7 @@ class _IntegerLIF(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
         membrane, spikes, clipped, vth, factor = ctx.saved_tensors
         rules: LayerRules = ctx.rules
-        slope = arctan_slope((membrane - vth).div_(factor), ctx.k).div_(factor)
+        slope = SURROGATES[rules.surrogate].slope_((membrane - vth).div_(factor), ctx.k).div_(factor)
         delta = grads[1] * slope
         if rules.arithmetic.reset == "zero":
             carry = slope.mul_(membrane).add_(spikes).sub_(1.0).mul_(-rules.kept)

@@ -25,7 +25,7 @@ from sast_deploy.studies.analysis.results import plain
 from sast_deploy.studies.analysis.stream import open_stream
 from sast_deploy.training.checkpoint import Checkpoint, load_network
 from sast_deploy.training.kernels.membranes import Dynamics, ResetOrder
-from sast_deploy.training.network.lif import arctan_slope, arctan_spike
+from sast_deploy.training.network.surrogates import ARCTAN
 from sast_deploy.training.network.network import NetworkSpec
 from tests.tinydata import tiny_set
 from tests.tinynets import CONV, FC, random_checkpoint, states_by_numpy
@@ -173,10 +173,10 @@ def test_carry_and_secant_are_the_networks_own_derivative(order: ResetOrder) -> 
     """d u_2 / d u_1 by autograd, through one neuron's own recursion; its largest is `steepest_carry`'s."""
     dynamics, theta, k = Dynamics(0.8, order=order), torch.tensor(0.9, dtype=torch.float64), 3.0
     u = torch.linspace(-3, 3, 6001, dtype=torch.float64, requires_grad=True)
-    s = arctan_spike(u - theta, k)
+    s = ARCTAN.spike(u - theta, k)
     after = 0.8 * u - theta * s if order == "after-leak" else 0.8 * (u - theta * s)
     (derivative,) = torch.autograd.grad(after.sum(), u)
-    carry, gamma = _carry(dynamics, theta, u.detach(), s.detach(), arctan_slope(u.detach() - theta, k))
+    carry, gamma = _carry(dynamics, theta, u.detach(), s.detach(), ARCTAN.slope(u.detach() - theta, k))
     torch.testing.assert_close(carry, derivative.abs())
     assert bool((carry <= gamma).all())
     assert steepest_carry(dynamics, 0.9, k) == pytest.approx(float(carry.max()), rel=1e-2)

@@ -30,7 +30,7 @@ from sast_deploy.program.fixedpoint import (
 from sast_deploy.program.profile import Profile, load_profile, parse_profile, profile_names
 from sast_deploy.training.augment import network_input
 from sast_deploy.training.checkpoint import Checkpoint, load_network, to_float_network
-from sast_deploy.training.network.lif import arctan_spike
+from sast_deploy.training.network.surrogates import ARCTAN
 from sast_deploy.training.network.network import Network, NetworkSpec, cross_entropy
 from sast_deploy.training.recipes import PAPER
 from sast_deploy.training.train import train
@@ -221,7 +221,7 @@ def straight_lif(
         u = straight(kept, round_(kept.detach().clone(), law.leak_rounding)) + current
         u = u - vth * s if after else u
         u = u.clamp(law.state.low, law.state.high)  # at the ends torch's clamp passes the gradient, as we do
-        s = straight(arctan_spike((u - vth) / factor, k), (u >= vth).to(u.dtype))
+        s = straight(ARCTAN.spike((u - vth) / factor, k), (u >= vth).to(u.dtype))
         spikes.append(s)
     return torch.stack(spikes)
 
