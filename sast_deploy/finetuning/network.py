@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -58,9 +59,8 @@ class IntegerNetwork:
         unit, largest = 1.0 / self.clip, self.clip
         layers, parameter = [], self.network.get_parameter
         for index in range(len(self.network.layers)):
-            weight, bias = parameter(f"layers.{index}.weight"), parameter(f"layers.{index}.bias")
-            if (gain := self.network.spec.gains[index]) != 1.0:
-                weight, bias = weight * gain, bias * gain
+            gain = self.network.spec.gains[index]
+            weight, bias = (parameter(f"layers.{index}.{name}") * gain for name in ("weight", "bias"))
             theta = self.network.theta(index).detach().flatten()
             integers = integer_layer(weight, bias, theta, self.profile, unit, largest, self._clamp(index))
             membrane, values = self._spike(index, integers, values, largest, k)
@@ -80,8 +80,11 @@ class IntegerNetwork:
         self, index: int, integers: IntegerLayer, values: Input, largest: int, k: float
     ) -> tuple[Tensor, Tensor]:
         """Membranes and spikes of LIF layer `index` for its integer inputs, none above `largest`."""
-        surrogate = self.network.spec.surrogate
-        rules = LayerRules(self.profile.arithmetic, integers.exponent, self._v_decay(index), surrogate)
+        u_decay = round((1.0 - float(np.float32(self.network.spec.current_leaks[index]))) * (1 << LEAK_BITS))
+        rules = LayerRules(
+            self.profile.arithmetic, integers.exponent, self._v_decay(index), u_decay,
+            self.network.spec.surrogate,
+        )  # fmt: skip
         bound = math.prod(integers.weight.shape[1:]) * self.profile.weight_max * largest
         exact, layer = exact_dtype(bound), self.network.layers[index]
         weight = integers.weight.to(exact) * (self.clip if index == 0 and self._exact_shares else 1)

@@ -25,8 +25,8 @@ from sast_deploy.studies.analysis.results import plain
 from sast_deploy.studies.analysis.stream import open_stream
 from sast_deploy.training.checkpoint import Checkpoint, load_network
 from sast_deploy.training.kernels.membranes import Dynamics, ResetOrder
-from sast_deploy.training.network.surrogates import ARCTAN
 from sast_deploy.training.network.network import NetworkSpec
+from sast_deploy.training.network.surrogates import ARCTAN
 from tests.tinydata import tiny_set
 from tests.tinynets import CONV, FC, random_checkpoint, states_by_numpy
 

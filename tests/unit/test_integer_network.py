@@ -30,8 +30,8 @@ from sast_deploy.program.fixedpoint import (
 from sast_deploy.program.profile import Profile, load_profile, parse_profile, profile_names
 from sast_deploy.training.augment import network_input
 from sast_deploy.training.checkpoint import Checkpoint, load_network, to_float_network
-from sast_deploy.training.network.surrogates import ARCTAN
 from sast_deploy.training.network.network import Network, NetworkSpec, cross_entropy
+from sast_deploy.training.network.surrogates import ARCTAN
 from sast_deploy.training.recipes import PAPER
 from sast_deploy.training.train import train
 from tests.tinydata import CLIP, SHAPE, tiny_set

@@ -1,8 +1,8 @@
-"""The LIF recursion over time and its gradient, each one pass over memory; float32, all surrogates and resets.
+"""The LIF recursion over time and its gradient, each one pass over memory; float32, every surrogate and reset.
 
-The equations are those of network/lif.py. Positions are flat, (time, position), and threshold and leak j belong
-to positions j, j + period, j + 2 period, ...: neurons of a dense layer, channels of a map that is stored
-channels-last.
+The equations are those of network/lif.py. Positions are flat, (time, position), and threshold and leak j
+belong to positions j, j + period, j + 2 period, ...: neurons of a dense layer, channels of a map that is
+stored channels-last.
 """
 
 from __future__ import annotations

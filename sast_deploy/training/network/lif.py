@@ -1,5 +1,5 @@
-"""The step that a surrogate becomes on deployment, and the leaky integrate-and-fire recursion over time and the
-filter of its current, each with its gradient written by hand.
+"""The step that a surrogate becomes on deployment, the leaky integrate-and-fire recursion over time, and the
+filter of its current, both with gradients written by hand.
 """
 
 from __future__ import annotations
@@ -119,9 +119,10 @@ def lif_states(
             u.mul_(alpha).add_(current[t])
         else:
             torch.addcmul(current[t], spikes[t - 1], taken, value=-1, out=u)
-            u.addcmul_(membrane[t - 1], alpha) if isinstance(alpha, Tensor) else u.add_(
-                membrane[t - 1], alpha=alpha
-            )
+            if isinstance(alpha, Tensor):
+                u.addcmul_(membrane[t - 1], alpha)
+            else:
+                u.add_(membrane[t - 1], alpha=alpha)
         s = torch.sub(u, theta, out=spikes[t])
         s.copy_(step(s)) if k is None else surrogate.spike_(s, k)
     return membrane, spikes
@@ -205,9 +206,9 @@ def lif(
         hard: the step H, H(0) = 1, in place of sigma, and nothing else changed.
 
     Returns: s, the shape of `current`, differentiable with respect to `current`, theta and a leak that is a
-    tensor: exactly, because sigma is the forward function too; with `hard`, by the straight-through estimate, which puts sigma' where the
-    slope of H belongs, in the reset as well. Source: Nicholson, arXiv 2603.18039; the estimate: Neftci et
-    al., arXiv 1901.09948.
+    tensor: exactly, because sigma is the forward function too; with `hard`, by the straight-through estimate,
+    which puts sigma' where the slope of H belongs, in the reset as well. Source: Nicholson, arXiv 2603.18039;
+    the estimate: Neftci et al., arXiv 1901.09948.
     """
     if not current.is_cuda:
         k = float(k)
@@ -220,9 +221,9 @@ def lif(
 
 def _fused_for(theta: Tensor, dynamics: Dynamics) -> Callable[..., Tensor] | None:
     """`_fused`, of what its kernels know: the arctan, one leak, and thresholds that are not learned."""
-    if SURROGATES[dynamics.surrogate] is ARCTAN and not isinstance(dynamics.alpha, Tensor):
-        if not theta.requires_grad:
-            return _fused()
+    learns = isinstance(dynamics.alpha, Tensor) or theta.requires_grad
+    if SURROGATES[dynamics.surrogate] is ARCTAN and not learns:
+        return _fused()
     _remark()
     return None
 

@@ -18,6 +18,7 @@ from sast_deploy.base.settings import Settings
 from sast_deploy.program.fixedpoint import check_order
 from sast_deploy.training.kernels.membranes import Dynamics, Reset, ResetOrder, SurrogateName
 from sast_deploy.training.network.lif import filtered, lif, lif_states
+from sast_deploy.training.network.neurons import FIXED, LEARNED, Learned, Neuron
 from sast_deploy.training.network.sparse import EventInput, Input, event_linear
 
 KERNEL = 3  # the papers' convolutions are all 3x3 ...
@@ -29,20 +30,6 @@ CONV_STRIDE = 2
 LAYERS = 256  # at most
 FLOAT32 = 2.0**-126, 2.0**127  # whose numbers are neither 0 nor infinite there
 PerLayer = float | tuple[float, ...]
-Neuron = Literal["lif", "lapicque", "if", "cuba"]
-Learned = Literal["none", "layer", "neuron"]
-# Of each kind of neuron: what a network must leave at its default, and why.
-FIXED: dict[Neuron, dict[str, str]] = {
-    "lif": dict.fromkeys(("current_leak", "resistance", "capacitance", "time_step"), "has none"),
-    "lapicque": {
-        "current_leak": "has none", **dict.fromkeys(("alpha", "learn_alpha"), "follows from R, C and dt"),
-    },
-    "if": {
-        **dict.fromkeys(("current_leak", "resistance", "capacitance", "time_step"), "has none"),
-        **dict.fromkeys(("alpha", "learn_alpha"), "never leaks"),
-    },
-    "cuba": dict.fromkeys(("resistance", "capacitance", "time_step"), "has none"),
-}  # fmt: skip
 ADDED_LATER: dict[str, Any] = {  # of checkpoints from before these options
     "reset": "subtract", "reset_order": "after-leak", "surrogate": "arctan", "neuron": "lif",
     "current_leak": 0.5, "resistance": 1.0, "capacitance": 2.0, "time_step": 1.0, "learn_theta": "none",
@@ -374,9 +361,9 @@ def _convolution(layer: nn.Conv2d, rows: Tensor, bias: Tensor | None) -> Tensor:
 
 def learned_shapes(spec: NetworkSpec, index: int) -> dict[str, tuple[int, ...]]:
     """Shapes of what LIF layer `index` learns of its neurons, by name."""
-    kinds = {f"log_theta_{index}": spec.learn_theta, f"logit_alpha_{index}": spec.learn_alpha}
+    kinds = zip(LEARNED, (spec.learn_theta, spec.learn_alpha), strict=True)
     widths = {"layer": 1, "neuron": spec.hidden[index]}
-    return {name: (widths[kind],) for name, kind in kinds.items() if kind != "none"}
+    return {f"{name}{index}": (widths[kind],) for name, kind in kinds if kind != "none"}
 
 
 def threshold_of(spec: NetworkSpec, index: int, named: Callable[[str], Tensor]) -> Tensor:

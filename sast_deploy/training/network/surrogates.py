@@ -1,9 +1,9 @@
-"""The spike functions that training may have in the step's place: each a cumulative distribution, with its density.
+"""Spike functions that training may have in the step's place: cumulative distributions, with their densities.
 
     s = sigma(x) = F(k x),      sigma'(x) = k f(k x) / A,      x = u - theta,      A = the integral of f
 
-F rises from 0 to 1, F(0) = 1/2, f(0) = 1 is the largest f, so k / A is the steepest slope: sigma' is the exact
-derivative of the sigma that the forward pass computes. docs/surrogates.md has the table, and what other
+F rises from 0 to 1, F(0) = 1/2, f(0) = 1 is the largest f, so k / A is the steepest slope: sigma' is the
+exact derivative of the sigma that the forward pass computes. docs/surrogates.md has the table, and what other
 frameworks call k.
 """
 
