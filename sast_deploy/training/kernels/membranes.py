@@ -1,4 +1,4 @@
-"""The LIF recursion over time and its gradient, each one pass over memory; float32, every surrogate and reset.
+"""The LIF recursion over time and its gradient, one pass over memory each; float32, any surrogate and reset.
 
 The equations are those of network/lif.py. Positions are flat, (time, position), and threshold and leak j
 belong to positions j, j + period, j + 2 period, ...: neurons of a dense layer, channels of a map that is
@@ -7,6 +7,7 @@ stored channels-last.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -27,6 +28,14 @@ P0, P1, P2, P3, P4, P5, P6, P7, P8, P9 = (np.float32(p) for p in (
     -0.026649107223857, 0.01829121855851507, -0.009777686763972346, 0.0033997785920345004,
     -0.0005550373128747998,
 ))  # fmt: skip
+
+# Of exp(r): Taylor's coefficients 1/6 to 1/5040, as far as float32 asks for on [-ln(2) / 2, ln(2) / 2].
+E1, E2, E3, E4, E5 = (np.float32(1 / math.factorial(n)) for n in range(3, 8))
+PER_LN2 = np.float32(1 / math.log(2))
+LN2_HIGH = np.float32(355 / 512)  # of few bits, so that n times it is exact
+LN2_LOW = np.float32(math.log(2) - 355 / 512)
+MOST = np.float32(85.0)  # whose exponential is below 1e-36; float32's smallest is 1.2e-38
+BIAS, BIAS_AT = np.int32(127), np.int32(23)  # of a float32's exponent
 
 Floats = NDArray[np.float32]
 Reset = Literal["subtract", "zero"]
@@ -91,6 +100,32 @@ def smooth_spike(x):  # type: ignore[no-untyped-def]  # pragma: no cover
 
 
 @inlined
+def arctan_slope(x, top):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Of `smooth_spike`, whose largest is `top`."""
+    return top / (ONE + x * x)
+
+
+@inlined
+def decaying(x):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """exp(-|x|) to 2 units in the last place, 0 from |x| = 85 on; unlike the libraries', in vectors.
+
+    exp(-|x|) = 2^-n exp(r) with n the whole number next to |x| / ln 2, so that |r| <= ln(2) / 2.
+    """
+    size = abs(x)
+    size = MOST if size > MOST else size  # NaN stays NaN
+    n = np.floor(size * PER_LN2 + HALF)
+    r = n * LN2_HIGH - size + n * LN2_LOW
+    y = E5 * r + E4
+    y = y * r + E3
+    y = y * r + E2
+    y = y * r + E1
+    y = y * r + HALF
+    y = y * r * r + r + ONE
+    y = y * np.int32((BIAS - np.int32(n)) << BIAS_AT).view(np.float32)
+    return ZERO if size == MOST else y
+
+
+@inlined
 def fast_sigmoid_spike(x):  # type: ignore[no-untyped-def]  # pragma: no cover
     """1/2 + x / (2 (1 + |x|)), by its tail 1 / (2 (1 + |x|)), of which nothing is cancelled."""
     tail = HALF / (ONE + abs(x))
@@ -100,7 +135,7 @@ def fast_sigmoid_spike(x):  # type: ignore[no-untyped-def]  # pragma: no cover
 @inlined
 def sigmoid_spike(x):  # type: ignore[no-untyped-def]  # pragma: no cover
     """1 / (1 + exp(-x)), without an exponential that overflows."""
-    tail = np.exp(-abs(x))
+    tail = decaying(x)
     tail = tail / (ONE + tail)
     return tail if x < ZERO else ONE - tail
 
@@ -108,7 +143,7 @@ def sigmoid_spike(x):  # type: ignore[no-untyped-def]  # pragma: no cover
 @inlined
 def escape_spike(x):  # type: ignore[no-untyped-def]  # pragma: no cover
     """exp(x) / 2 below 0, 1 - exp(-x) / 2 above it."""
-    tail = HALF * np.exp(-abs(x))
+    tail = HALF * decaying(x)
     return tail if x < ZERO else ONE - tail
 
 
@@ -149,22 +184,18 @@ def _spikes(kind, k, u, level, s):  # type: ignore[no-untyped-def]  # pragma: no
 
 @inlined
 def _slopes(kind, k, top, u, level, d):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """d = sigma', whose largest value is `top`."""
-    if kind == ARCTAN:
-        for j in range(len(d)):
-            x = k * (u[j] - level[j])
-            d[j] = top / (ONE + x * x)
-    elif kind == FAST_SIGMOID:
+    """d = sigma', whose largest value is `top`, of all but the arctan."""
+    if kind == FAST_SIGMOID:
         for j in range(len(d)):
             x = ONE + abs(k * (u[j] - level[j]))
             d[j] = top / (x * x)
     elif kind == SIGMOID:
         for j in range(len(d)):
-            tail = np.exp(-abs(k * (u[j] - level[j])))
+            tail = decaying(k * (u[j] - level[j]))
             d[j] = FOUR * top * tail / ((ONE + tail) * (ONE + tail))
     elif kind == ESCAPE:
         for j in range(len(d)):
-            d[j] = top * np.exp(-abs(k * (u[j] - level[j])))
+            d[j] = top * decaying(k * (u[j] - level[j]))
     else:
         for j in range(len(d)):
             rest = ONE - abs(k * (u[j] - level[j]))
@@ -172,7 +203,8 @@ def _slopes(kind, k, top, u, level, d):  # type: ignore[no-untyped-def]  # pragm
 
 
 @compiled(**_OPTIONS)
-def _forward(current, theta, taken, leak, k, kind, to_zero, membrane, spikes, low, high):  # type: ignore[no-untyped-def]  # pragma: no cover
+def _forward(current, levels, k, kind, to_zero, membrane, spikes, low, high):  # type: ignore[no-untyped-def]  # pragma: no cover
+    theta, taken, leak = levels
     period = len(theta) - BLOCK
     for start in range(low, high, BLOCK):
         at, n = start % period, min(BLOCK, high - start)
@@ -194,7 +226,8 @@ def _forward(current, theta, taken, leak, k, kind, to_zero, membrane, spikes, lo
 
 
 @compiled(**_OPTIONS)
-def _backward(membrane, spikes, grad, theta, taken, leak, k, top, kind, to_zero, delta, low, high):  # type: ignore[no-untyped-def]  # pragma: no cover
+def _backward(membrane, spikes, grad, levels, numbers, to_zero, delta, low, high):  # type: ignore[no-untyped-def]  # pragma: no cover
+    (theta, taken, leak), (k, top, kind) = levels, numbers
     period, last = len(theta) - BLOCK, len(membrane) - 1
     for start in range(low, high, BLOCK):
         at, n = start % period, min(BLOCK, high - start)
@@ -203,6 +236,19 @@ def _backward(membrane, spikes, grad, theta, taken, leak, k, top, kind, to_zero,
             u, s = membrane[t, start : start + n], spikes[t, start : start + n]
             g, d = grad[min(t, len(grad) - 1), start : start + n], delta[t, start : start + n]
             later = delta[min(t + 1, last), start : start + n]
+            if kind == ARCTAN:  # in the same pass: a seventh of the time
+                if t == last:
+                    for j in range(n):
+                        d[j] = g[j] * arctan_slope(k * (u[j] - level[j]), top)
+                elif to_zero:
+                    for j in range(n):
+                        slope = arctan_slope(k * (u[j] - level[j]), top)
+                        d[j] = slope * g[j] + alpha[j] * (ONE - s[j] - u[j] * slope) * later[j]
+                else:
+                    for j in range(n):
+                        slope = arctan_slope(k * (u[j] - level[j]), top)
+                        d[j] = slope * (g[j] - lost[j] * later[j]) + alpha[j] * later[j]
+                continue
             _slopes(kind, k, top, u, level, d)
             if t == last:
                 for j in range(n):
@@ -224,7 +270,7 @@ def lif_forward(
     theta, alpha: (period,), thresholds and leaks of the positions, see the module's text.
     """
     levels, kind = _levels(theta, alpha, dynamics), HARD if k is None else CODES[dynamics.surrogate]
-    given = current, *levels, np.float32(k or 1.0), kind, dynamics.to_zero, membrane, spikes
+    given = current, levels, np.float32(k or 1.0), kind, dynamics.to_zero, membrane, spikes
     _share(current, lambda low, high: _forward(*given, low, high))
 
 
@@ -237,15 +283,14 @@ def lif_backward(
     top: the surrogate's largest slope.
     """
     numbers = np.float32(k), np.float32(top), CODES[dynamics.surrogate]
-    given = membrane, spikes, grad, *_levels(theta, alpha, dynamics), *numbers, dynamics.to_zero, delta
+    given = membrane, spikes, grad, _levels(theta, alpha, dynamics), numbers, dynamics.to_zero, delta
     _share(membrane, lambda low, high: _backward(*given, low, high))
 
 
 def _levels(theta: Floats, alpha: Floats, dynamics: Dynamics) -> tuple[Floats, Floats, Floats]:
     """Thresholds, what a spike takes, and leaks of any BLOCK positions in a row, wherever in a period."""
-    lost = theta * alpha if dynamics.order == "before-leak" else theta
-    theta, lost, alpha = (np.resize(each, len(each) + BLOCK) for each in (theta, lost, alpha))
-    return theta, lost, alpha
+    theta, alpha = (np.resize(each, len(each) + BLOCK) for each in (theta, alpha))
+    return theta, theta * alpha if dynamics.order == "before-leak" else theta, alpha
 
 
 def _share(each: Floats, work: Callable[[int, int], Any]) -> None:
