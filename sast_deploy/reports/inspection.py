@@ -197,16 +197,15 @@ def _summary_of(net: NetFile, path: Path | None, stock: StockVerdict) -> dict[st
 
 
 def _training_of(net: NetFile) -> dict[str, str]:
-    """Neurons and surrogate of the training, as the checkpoint's settings have them; nothing without those."""
+    """Neurons and surrogate of the training, as the checkpoint's settings have them; else nothing."""
     setting = net.checkpoint.get("metrics", {}).get("setting", {})
     if "k" not in setting:
         return {}
-    told = {"neuron": "lif", "surrogate": "arctan", "learn_theta": "none", "learn_alpha": "none", **setting}
-    neuron, surrogate, k, *ways = (
-        str(told[key])[:60] for key in ("neuron", "surrogate", "k", "learn_theta", "learn_alpha")
-    )
+    usual = {"neuron": "lif", "surrogate": "arctan", "learn_theta": "none", "learn_alpha": "none"}
+    neuron, surrogate, *ways = (str(setting.get(key, value))[:60] for key, value in usual.items())
     learned = zip(("thresholds", "leaks"), ways, strict=True)
     each = "".join(f", {what} learned for each {way}" for what, way in learned if way != "none")
+    k = str(setting["k"])[:60]
     return {"trained as": f"{neuron} neurons, {surrogate} surrogate with k = {k}{each}"}
 
 

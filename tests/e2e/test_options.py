@@ -214,7 +214,7 @@ ACTS: dict[str, dict[str, list[str]]] = {
 # The line that an option's words are compared with, where that is not the working one.
 BASE: dict[Any, list[str]] = {
     "--current-leak": ["--neuron", "cuba"],
-    **dict.fromkeys(["--resistance", "--capacitance", "--time-step"], ["--neuron", "lapicque"]),
+    **{name: ["--neuron", "lapicque"] for name in ("--resistance", "--capacitance", "--time-step")},
     **dict.fromkeys(RECORDINGS, FOLDER),
     "--stride-us": [*FOLDER, "--window-us", "90000"],
     **{("import", name): BANDS for name in (*DATA, *FRAMES) if name != "--dataset"},

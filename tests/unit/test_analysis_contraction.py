@@ -24,9 +24,9 @@ from sast_deploy.studies.analysis.pairs import check_pairs
 from sast_deploy.studies.analysis.results import plain
 from sast_deploy.studies.analysis.stream import open_stream
 from sast_deploy.training.checkpoint import Checkpoint, load_network
-from sast_deploy.training.kernels.membranes import Dynamics, ResetOrder
+from sast_deploy.training.kernels.membranes import Dynamics, ResetOrder, SurrogateName
 from sast_deploy.training.network.network import NetworkSpec
-from sast_deploy.training.network.surrogates import ARCTAN
+from sast_deploy.training.network.surrogates import ARCTAN, SURROGATES
 from tests.tinydata import tiny_set
 from tests.tinynets import CONV, FC, random_checkpoint, states_by_numpy
 
@@ -35,6 +35,20 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 ZERO = dataclasses.replace(FC, reset="zero")
 BEFORE = dataclasses.replace(FC, alpha=0.7, reset_order="before-leak")
 LAYERS = dataclasses.replace(FC, alpha=(0.9, 0.2), theta=(0.5, 2.0), reset_order="before-leak")
+OTHERS = {
+    "cuba, fast-sigmoid": dataclasses.replace(FC, neuron="cuba", current_leak=0.4, surrogate="fast-sigmoid"),
+    "lapicque, to zero, triangular": dataclasses.replace(
+        FC, neuron="lapicque", capacitance=(1.25, 4.0), resistance=2.0, reset="zero", k=8.0,
+        surrogate="triangular",
+    ),
+    "if, sigmoid": dataclasses.replace(FC, neuron="if", surrogate="sigmoid"),
+    "learned, spike-rate-escape": dataclasses.replace(
+        FC, learn_alpha="neuron", learn_theta="neuron", surrogate="spike-rate-escape",
+        reset_order="before-leak",
+    ),
+    "conv, cuba, to zero": dataclasses.replace(CONV, neuron="cuba", reset="zero", learn_theta="layer"),
+}  # fmt: skip
+SPECS = {"subtract": FC, "zero": ZERO, "before": BEFORE, "layers": LAYERS, "conv": CONV, **OTHERS}
 ORDERS: tuple[ResetOrder, ...] = ("after-leak", "before-leak")
 
 
@@ -127,12 +141,11 @@ def test_the_state_bound_is_interval_arithmetic(spec: NetworkSpec) -> None:
     assert low.shape == (3, 1, 12)
 
 
-@pytest.mark.parametrize(
-    "spec", [FC, ZERO, BEFORE, LAYERS, CONV], ids=["subtract", "zero", "before", "layers", "conv"]
-)
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 def test_the_extreme_input_reaches_the_state_bound_and_a_larger_one_breaks_it(spec: NetworkSpec) -> None:
     checkpoint = random_checkpoint(spec)
-    positive = {n: np.abs(v) for n, v in checkpoint.state.items()}  # then the brightest input is the extreme
+    state = checkpoint.state.items()  # with positive weights the brightest input is the extreme
+    positive = {n: v if n.startswith("log") else np.abs(v) for n, v in state}
     bright = dataclasses.replace(checkpoint, state=positive)
     test = tiny_set().test
     full = dataclasses.replace(test, frames=np.full_like(test.frames, 4))
@@ -166,6 +179,25 @@ def test_no_state_is_steeper_than_the_steepest(alpha: float, theta: float, k: fl
     assert before == pytest.approx(np.abs(alpha * (1 - theta * m)).max(), abs=1e-3)
     found = np.abs(alpha * (1 - s - u * m)).max()
     assert found <= steepest_carry(Dynamics(alpha, "zero"), theta, k) <= 1.3 * found + 1e-12
+
+
+@pytest.mark.parametrize("name", SURROGATES)
+@pytest.mark.parametrize(("theta", "k"), [(1.0, 25.0), (0.5, 2.0), (3.0, 0.3)])
+def test_no_state_of_any_surrogate_is_steeper(name: SurrogateName, theta: float, k: float) -> None:
+    """Of neurons with leaks and thresholds of their own the steepest counts."""
+    alpha, thetas = torch.tensor([0.9, 0.3]), torch.tensor([theta, 4 * theta])
+    u = torch.linspace(-50, 50, 2_000_001, dtype=torch.float64)
+    found: dict[str, float] = dict.fromkeys((*ORDERS, "zero"), 0.0)
+    for a, th in zip(alpha.double().tolist(), thetas.double().tolist(), strict=True):
+        m, s = SURROGATES[name].slope(u - th, k), SURROGATES[name].spike(u - th, k)
+        carries = {"after-leak": a - th * m, "before-leak": a * (1 - th * m), "zero": a * (1 - s - u * m)}
+        found = {key: max(found[key], float(carries[key].abs().max())) for key in found}
+    for order in ORDERS:
+        bound = steepest_carry(Dynamics(alpha, order=order, surrogate=name), thetas, k)
+        assert bound == pytest.approx(found[order], rel=2e-3)
+        assert bound >= found[order] - 1e-9
+    to_zero = steepest_carry(Dynamics(alpha, "zero", surrogate=name), thetas, k)
+    assert found["zero"] <= to_zero <= 1.6 * found["zero"]
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -207,9 +239,7 @@ def test_the_bound_is_the_product_of_its_factors(spec: NetworkSpec, places: int)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "spec", [FC, ZERO, BEFORE, LAYERS, CONV], ids=["subtract", "zero", "before", "layers", "conv"]
-)
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 def test_no_pair_violates_the_bound(spec: NetworkSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pairs, "ASCENT", 8 if spec.kind == "conv" else 50)
     result = check_pairs(open_stream(random_checkpoint(spec), tiny_set().test, device="cpu"))

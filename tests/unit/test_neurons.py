@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -13,21 +14,28 @@ import pytest
 import torch
 from torch import Tensor
 
+from sast_deploy import api
 from sast_deploy.base.errors import CheckpointError, UsageError
 from sast_deploy.compiler import compile_network
 from sast_deploy.compiler.floatrun import run_float
 from sast_deploy.engines.fast import run_fast
+from sast_deploy.engines.lava.run import run_lava
 from sast_deploy.engines.reference import run_reference
 from sast_deploy.engines.vectorised import run_vectorised
+from sast_deploy.finetuning import FINETUNE, finetune
 from sast_deploy.program.profile import load_profile
 from sast_deploy.training.augment import network_input
-from sast_deploy.training.checkpoint import Checkpoint, load_network, to_float_network
+from sast_deploy.training.checkpoint import Checkpoint, load_checkpoint, load_network, to_float_network
 from sast_deploy.training.kernels.membranes import Dynamics, SurrogateName
 from sast_deploy.training.network import lif as lif_module
 from sast_deploy.training.network.lif import filtered, lif, lif_states
 from sast_deploy.training.network.network import ADDED_LATER, Network, NetworkSpec, state_shapes
 from sast_deploy.training.network.neurons import FIXED
 from sast_deploy.training.network.surrogates import SURROGATES
+from sast_deploy.training.recipes import PAPER
+from sast_deploy.training.state import TrainingInterruptedError
+from sast_deploy.training.train import train
+from sast_deploy.training.trainer import Trainer
 from tests.tinydata import CLIP, SHAPE, tiny_set
 from tests.tinynets import random_checkpoint
 from tests.unit.test_integer_network import assert_same_as_reference, changed
@@ -358,3 +366,89 @@ def test_a_single_leak_as_a_tensor_is_the_number() -> None:
     for reset, order in itertools.product(("subtract", "zero"), ("after-leak", "before-leak")):
         one, each = (Dynamics(alpha, reset, order) for alpha in (0.5, torch.full((7,), 0.5)))  # type: ignore
         assert torch.equal(lif_states(current, theta, one, 9.0)[0], lif_states(current, theta, each, 9.0)[0])
+
+
+TRAINED = {
+    "cuba, fast-sigmoid": (
+        FC, {**NEURONS["cuba, learned by layers"], "surrogate": "fast-sigmoid", "k": 10.0},
+    ),
+    "lapicque, triangular": (CONV, {**NEURONS["lapicque"], "surrogate": "triangular", "k": 2.0}),
+    "learned, to zero": (
+        FC, {**NEURONS["lif, learned"], "reset": "zero", "surrogate": "sigmoid"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("spec", "values"), TRAINED.values(), ids=TRAINED)
+def test_training_pruning_resuming_and_fine_tuning(
+    spec: NetworkSpec, values: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that is learned moves; resumed is uninterrupted; fine-tuning leaves neurons alone."""
+    plan = PAPER.replace(
+        epochs=3, lr=0.02, batch=16, rho=0.05, ema=0.5, prune=0.0 if spec.kind == "conv" else 0.25
+    )
+    spec = replace(spec, **values)
+    whole = train(spec, plan, tiny_set(), tmp_path / "whole" / "ckpt.pt").checkpoint
+    for name, value in whole.state.items():
+        if name.startswith(("log_theta", "logit_alpha")):
+            assert (value != 0).all(), name
+    original = Trainer.epoch
+
+    def interrupted(self: Trainer, index: int, advance: Any) -> Any:
+        if index == 2:
+            raise KeyboardInterrupt
+        return original(self, index, advance)
+
+    for kind in ("trained", "tuned"):
+        def run(out: Path, resume: bool = False, kind: str = kind) -> Checkpoint:
+            if kind == "trained":
+                return train(spec, plan, tiny_set(), out, resume=resume).checkpoint
+            recipe = FINETUNE.recipe(plan).replace(epochs=3)
+            return finetune(whole, PROFILES["int4"], tiny_set(), recipe, out, resume=resume).checkpoint
+
+        expected = run(tmp_path / kind / "ckpt.pt")
+        with monkeypatch.context() as patch:
+            patch.setattr(Trainer, "epoch", interrupted)
+            with pytest.raises(TrainingInterruptedError):
+                run(tmp_path / f"{kind}-parts" / "ckpt.pt")
+        found = run(tmp_path / f"{kind}-parts" / "ckpt.pt", resume=True)
+        assert found.network.neuron == spec.neuron
+        assert all(np.array_equal(found.state[name], value) for name, value in expected.state.items())
+        loaded = load_checkpoint(tmp_path / kind / "ckpt.pt")
+        assert loaded.network == expected.network
+        if kind == "tuned":
+            fixed = [name for name in whole.state if name.startswith(("log", "theta"))]
+            assert all(np.array_equal(found.state[name], whole.state[name]) for name in fixed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("neuron", ["lapicque", "cuba", "lif, learned"])
+@pytest.mark.parametrize("reset", RESETS.values(), ids=RESETS)
+def test_calibration_takes_every_kind(neuron: str, reset: dict[str, Any]) -> None:
+    """And the calibrated program is one that the fast engine computes as the reference does."""
+    data = tiny_set()
+    net = api.compile(checkpoint_of(replace(FC, **NEURONS[neuron], **reset)), "loihi-int4", calibrate=data)
+    frames = data.test.frames[:5]
+    assert np.array_equal(run_fast(net.program, frames).logits, run_reference(net.program, frames).logits)
+
+
+ON_LAVA = [
+    (FC, "lapicque", "after the leak"), (CONV, "cuba", "before the leak"), (FC, "if", "to zero"),
+    (CONV, "lif, learned", "to zero"), (FC, "cuba, learned by layers", "before the leak"),
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("spec", "neuron", "reset"), ON_LAVA)
+def test_lava_is_the_reference(spec: NetworkSpec, neuron: str, reset: str) -> None:
+    checkpoint = checkpoint_of(replace(spec, **NEURONS[neuron], **RESETS[reset]))
+    profile = PROFILES["int8, to zero" if reset == "to zero" else "int8"]
+    program = compile_network(to_float_network(checkpoint), profile, "x").program
+    frames = tiny_set().test.frames[:4]
+    expected, found = run_reference(program, frames, trace=True), run_lava(program, frames, trace=True)
+    assert np.array_equal(found.logits, expected.logits)
+    assert found.traces is not None
+    assert expected.traces is not None
+    for ours, theirs in zip(found.traces, expected.traces, strict=True):
+        assert np.array_equal(ours.membrane, theirs.membrane)

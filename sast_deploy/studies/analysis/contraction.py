@@ -95,6 +95,7 @@ class Contraction:
     layers: tuple[LayerContraction, ...]
 
 
+@torch.no_grad()
 def contraction(stream: Stream) -> Contraction:
     """The proxy over every state that a stream's samples visit."""
     network = stream.network

@@ -81,6 +81,7 @@ class LipschitzBound:
     constant: float
 
 
+@torch.no_grad()
 def lipschitz_bound(network: Network, steps: int) -> LipschitzBound:
     """The bound above for `steps` time steps."""
     spec, layers = network.spec, []
@@ -93,8 +94,7 @@ def lipschitz_bound(network: Network, steps: int) -> LipschitzBound:
         gamma = steepest_carry(dynamics, network.theta(index), spec.k)
         gain, steepest = time_gain(gamma, steps), SURROGATES[dynamics.surrogate].steepest(spec.k)
         layers.append(LayerBound(norm, gamma, gain, steepest * gain * norm))
-        with torch.no_grad():
-            s = network.current(index, s)
+        s = network.current(index, s)
     places = math.prod(s.shape[3:])  # of the last map; 1 for fc
     readout = operator_norm(network.readout, s.shape[2:3]) / math.sqrt(steps * places)
     return LipschitzBound(tuple(layers), readout, readout * math.prod(layer.constant for layer in layers))
@@ -103,7 +103,7 @@ def lipschitz_bound(network: Network, steps: int) -> LipschitzBound:
 def steepest_carry(dynamics: Dynamics, theta: float | Tensor, k: float) -> float:
     """gamma: the largest |d u_{t+1} / d u_t| over all membranes u, for neurons with such thresholds."""
     surrogate, theta = SURROGATES[dynamics.surrogate], torch.as_tensor(theta, dtype=torch.float64)
-    alpha, steepest = torch.as_tensor(dynamics.alpha).double(), theta.detach() * surrogate.steepest(k)
+    alpha, steepest = torch.as_tensor(dynamics.alpha).double(), theta * surrogate.steepest(k)
     if dynamics.to_zero:
         return float((alpha * (steepest.clamp(min=1.0) + surrogate.reach)).max())
     return float(torch.maximum(alpha, dynamics.share * steepest - alpha).max())
