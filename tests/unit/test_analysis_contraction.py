@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -236,6 +237,19 @@ def test_the_bound_is_the_product_of_its_factors(spec: NetworkSpec, places: int)
     expected = readout / math.sqrt(4 * places) * math.prod(25 / math.pi * gain * norm for norm in norms)
     assert bound.constant == pytest.approx(expected)
     assert json.loads(json.dumps(plain(bound)))["layers"][1]["gamma"] == pytest.approx(gamma)
+
+
+@pytest.mark.parametrize(("neuron", "factor"), [
+    ({"neuron": "lapicque", "capacitance": 1.25, "resistance": 1.6}, 0.8),
+    ({"neuron": "cuba", "current_leak": 0.4}, time_gain(0.4, 4)),
+])  # fmt: skip
+def test_gains_and_filters_of_currents_are_in_the_bound(neuron: dict[str, Any], factor: float) -> None:
+    """Of neurons whose own leak is 1/2, as the plain ones' is."""
+    weights = random_checkpoint(FC)
+    spec = dataclasses.replace(FC, **neuron)
+    plain_one = lipschitz_bound(load_network(weights), 4)
+    other = lipschitz_bound(load_network(dataclasses.replace(weights, network=spec)), 4)
+    assert other.constant == pytest.approx(plain_one.constant * factor**2)
 
 
 @pytest.mark.slow
