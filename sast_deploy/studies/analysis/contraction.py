@@ -22,7 +22,8 @@ its negative and of its positive weights, plus the bias), hence low_t <= u_t <= 
     subtract:  low_t = alpha low_{t-1} + I_min - r,            high_t = alpha high_{t-1} + I_max
     zero:      low_t = alpha min(low_{t-1}, 0) + I_min,        high_t = alpha max(high_{t-1}, 0) + I_max
 
-A filtered current ("cuba") has an I_min and an I_max of each step, which the same filter makes of those sums.
+A filtered current ("cuba") has an I_min and an I_max of each step, which the same filter makes of those sums;
+it forgets by its own leak, which no state of the neuron changes.
 """
 
 from __future__ import annotations

@@ -257,7 +257,7 @@ class _Filter(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        delta = grads[0].clone(memory_format=torch.contiguous_format)
+        delta = grads[0].clone()
         for t in range(len(delta) - 2, -1, -1):
             delta[t].add_(delta[t + 1], alpha=ctx.kappa)
         return delta, None
