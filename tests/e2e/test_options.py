@@ -629,3 +629,19 @@ def test_debug_shows_the_traceback(
     for words, shown in (([], False), (["--debug"], True)):
         assert cli.run([*working(name), *words]) == Exit.INTERNAL
         assert ("Traceback" in capsys.readouterr().err) == shown
+
+
+@pytest.mark.parametrize(("words", "warned"), [
+    ("--surrogate triangular", True), ("--surrogate triangular --set init=lsuv", False),
+    ("--surrogate sigmoid", False),
+])  # fmt: skip
+def test_train_says_where_a_surrogate_is_flat(
+    words: str, warned: bool, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def end(*_: Any, **__: Any) -> None:
+        raise EnoughError
+
+    monkeypatch.setattr("sast_deploy.training.train.train", end)
+    cli.run([*working("train"), *words.split()])
+    said = capsys.readouterr()
+    assert ("init=lsuv mends it" in said.out + said.err) is warned
