@@ -80,6 +80,12 @@ ACTS: dict[str, dict[str, list[str]]] = {
         "--hidden": ["--hidden", "9", "8", "7"], "--channels": ["--network", "conv", "--channels", "4", "3"],
         "--k": ["--k", "9"],
         "--reset": ["--reset", "zero"], "--reset-order": ["--reset-order", "before-leak"],
+        "--surrogate": ["--surrogate", "sigmoid"], "--neuron": ["--neuron", "if"],
+        "--learn-alpha": ["--learn-alpha", "layer"], "--learn-theta": ["--learn-theta", "neuron"],
+        "--current-leak": ["--neuron", "cuba", "--current-leak", "0.3", "0.4"],
+        "--resistance": ["--neuron", "lapicque", "--resistance", "2"],
+        "--capacitance": ["--neuron", "lapicque", "--capacitance", "3", "4"],
+        "--time-step": ["--neuron", "lapicque", "--time-step", "0.5"],
         "--seed": ["--seed", "3"], "--validation": ["--validation", "0.3"],
         "--device": ["--device", "cpu"], "--resume": ["--resume"], "--overwrite": ["--overwrite"],
         "--output": ["-o", "out/other.pt"],
@@ -214,6 +220,8 @@ ACTS: dict[str, dict[str, list[str]]] = {
 }  # fmt: skip
 # The line that an option's words are compared with, where that is not the working one.
 BASE: dict[Any, list[str]] = {
+    "--current-leak": ["--neuron", "cuba"],
+    **{name: ["--neuron", "lapicque"] for name in ("--resistance", "--capacitance", "--time-step")},
     **dict.fromkeys(RECORDINGS, FOLDER),
     "--stride-us": [*FOLDER, "--window-us", "90000"],
     **{("import", name): BANDS for name in (*DATA, *FRAMES) if name != "--dataset"},
@@ -272,7 +280,11 @@ BAD: dict[str, list[str]] = {
         "--k nan", "--validation 0", "--validation 2", "--validation nan", "--recipe worst", "--reset never",
         "--reset-order late", "--hidden 0", "--hidden 9 x", "--hidden 9.5", "--network conv --channels 0",
         "--alpha 0.5 0.4 0.3", "--alpha 0.5 1", "--hidden 9 8 7 --theta 1 2", "--theta 0", "--theta 1e39",
-        "--network deep",
+        "--network deep", "--surrogate step", "--neuron izhikevich", "--learn-alpha yes",
+        "--learn-theta yes", "--alpha 0 --learn-alpha layer", "--neuron cuba --current-leak 1",
+        "--neuron cuba --current-leak 0", "--neuron lapicque --time-step 2.5",
+        "--neuron lapicque --resistance 0", "--neuron lapicque --capacitance nan",
+        "--hidden 9 8 7 --neuron lapicque --capacitance 2 3", "--neuron lapicque --time-step 0",
     ],
     "finetune": [*BAD_DATA, *BAD_RECIPE, "--k nan", "--k 0", "--clip nan", "--clip -1", "--profile none"],
     "compile": [
@@ -308,6 +320,14 @@ IGNORED: list[tuple[str, str]] = [
     (" ".join([*working("train"), "--network conv --hidden 9"]), "--hidden"),
     (" ".join([*working("train"), "--channels 9"]), "--channels"),
     (" ".join([*working("train"), "--reset zero --reset-order after-leak"]), "--reset-order"),
+    *(
+        (" ".join([*working("train"), f"--neuron {neuron} {option} {value}"]), option)
+        for neuron, option, value in (
+            ("lif", "--current-leak", 0.5), ("lif", "--resistance", 1), ("lif", "--capacitance", 2),
+            ("lif", "--time-step", 1), ("if", "--alpha", 0.5), ("if", "--learn-alpha", "none"),
+            ("lapicque", "--alpha", 0.5), ("lapicque", "--current-leak", 0.5), ("cuba", "--resistance", 1),
+        )
+    ),
     *((f"{THEIRS} {' '.join(words[-2:])}", name) for name, words in DATA.items()),
     (f"{THEIRS} --samples 3", "--samples"),
     (f"{THEIRS} --check 100", "--check"),
@@ -620,3 +640,19 @@ def test_debug_shows_the_traceback(
     for words, shown in (([], False), (["--debug"], True)):
         assert cli.run([*working(name), *words]) == Exit.INTERNAL
         assert ("Traceback" in capsys.readouterr().err) == shown
+
+
+@pytest.mark.parametrize(("words", "warned"), [
+    ("--surrogate triangular", True), ("--surrogate triangular --set init=lsuv", False),
+    ("--surrogate sigmoid", False),
+])  # fmt: skip
+def test_train_says_where_a_surrogate_is_flat(
+    words: str, warned: bool, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def end(*_: Any, **__: Any) -> None:
+        raise EnoughError
+
+    monkeypatch.setattr("sast_deploy.training.train.train", end)
+    cli.run([*working("train"), *words.split()])
+    said = capsys.readouterr()
+    assert ("init=lsuv mends it" in said.out + said.err) is warned
