@@ -253,8 +253,8 @@ STOCK: dict[str, Schema] = {
 }  # fmt: skip
 RUN = closed({
     "name": TEXT, "config": OPEN, "manifest": OPEN, "train": maybe(OPEN), "float": maybe(OPEN),
-    "profiles": named(OPEN), "analysis": OPEN, "ablations": OPEN,
-}, text="One run of a sweep, as its results.json has it, without long arrays.")  # fmt: skip
+    "profiles": named(OPEN), "circuits": named(OPEN), "analysis": OPEN, "ablations": OPEN,
+}, ("circuits",), text="One run of a sweep, as its results.json has it, without long arrays.")  # fmt: skip
 TEST = closed({
     "samples": WHOLE, "surrogate_correct": maybe(WHOLE), "surrogate_accuracy": maybe(NUMBER),
     "surrogate_interval": maybe(many(NUMBER, 2)), "hard_correct": WHOLE, "hard_accuracy": NUMBER,

@@ -3,7 +3,8 @@
 SCHEMA = """
 A study is a TOML file. [study] has a name; every [[grid]] is multiplied out over its axes, each a value or
 a list: data, network, recipe, seed, and any value of a recipe (rho, epochs, lr, pairing, ...) or of a
-network (k, alpha, theta, reset). profiles, analyses and ablations are measured of each of its runs. Tables
+network (k, alpha, theta, reset). profiles, circuits (cycles of a profile's RTL),
+analyses and ablations are measured of each of its runs. Tables
 [data.NAME], [network.NAME], [recipe.NAME] and [finetune.NAME] define names beyond the built-in ones:
 
 \b

@@ -11,6 +11,7 @@ from sast_deploy.program.profile import load_profile
 from sast_deploy.studies.sweep.choices import FineTuneChoice
 
 PLAIN, CALIBRATED = "", "calibrated"
+CIRCUIT_SAMPLES = 200  # evenly spread over the test split, whose cycles are counted
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Stage:
     """One measurement.
 
     Fields:
-        kind: "float", "profile", "analysis" or "ablation"; "train" makes what these measure.
+        kind: "float", "profile", "circuit", "analysis" or "ablation"; "train" makes what these measure.
         subject: a profile and how its integers came about ("loihi-int4", "loihi-int4 calibrated",
             "loihi-int4 NAME" for a [finetune.NAME] table), or the name of an analysis.
         inputs: what the result depends on besides the checkpoint, as plain values.
@@ -55,19 +56,23 @@ FLOAT = Stage("float")
 TRAINING = Stage("train")  # what all others measure
 
 
-def profile_stage(subject: str, finetunes: Mapping[str, FineTuneChoice], where: str) -> Stage:
+def profile_stage(
+    subject: str, finetunes: Mapping[str, FineTuneChoice], where: str, kind: str = "profile"
+) -> Stage:
     """The stage of "PROFILE [calibrated|NAME]". Raises UsageError and ProfileError."""
     name, _, way = subject.partition(" ")
     inputs: dict[str, Any] = {"profile": _profile_digest(name)}
+    if kind == "circuit":
+        inputs["samples"] = CIRCUIT_SAMPLES
     if way in finetunes:
         inputs["finetune"] = finetunes[way].to_dict()
-        return Stage("profile", subject, inputs, finetunes[way])
+        return Stage(kind, subject, inputs, finetunes[way])
     if way not in (PLAIN, CALIBRATED):
         known = ", ".join(("calibrated", *finetunes))
         raise UsageError(
-            f"profiles = {subject!r}", where=where, expected=f"a profile, alone or followed by one of {known}"
+            f"{kind}s = {subject!r}", where=where, expected=f"a profile, alone or followed by one of {known}"
         )
-    return Stage("profile", subject, inputs)
+    return Stage(kind, subject, inputs)
 
 
 def ablation_stage(profile: str) -> Stage:

@@ -69,6 +69,13 @@ _PROFILE = known({
     "accuracy": Maybe(FRACTION), "synops": Maybe(AMOUNT),
     "layers": Maybe(Items(Table({"synops": AMOUNT}, open=True), 0, 1000)),
 })  # fmt: skip
+_CIRCUIT_LAYER = Table({
+    "layer": NAME, "events": AMOUNT, "waits": Named(AMOUNT, keys=NAME),
+}, open=True)  # fmt: skip
+_CIRCUIT = Table({
+    "samples": COUNT, **dict.fromkeys(("mean", "median", "p99", "worst"), AMOUNT),
+    "lanes": Items(COUNT, 1, 1000), "layers": Items(_CIRCUIT_LAYER, 1, 1000),
+}, open=True)  # fmt: skip
 _ROW = Table({"name": NAME, "test": Maybe(_ACCURACY)}, open=True)
 _ABLATION = known({"rows": Items(_ROW, 0, 1000)})
 _TRAIN = known({key: Maybe(AMOUNT) for key in ("seconds", "step_ms", "peak_memory_mb")})
@@ -86,16 +93,19 @@ CONFIG = Table({
 RECORD = Table({
     "name": NAME, "config": CONFIG,
     "train": Maybe(_TRAIN), "float": Maybe(_FLOAT), "profiles": Named(_PROFILE, keys=NAME),
-    "analysis": known(_ANALYSIS), "ablations": Named(Maybe(_ABLATION), keys=NAME),
+    "circuits": Named(_CIRCUIT, keys=NAME), "analysis": known(_ANALYSIS),
+    "ablations": Named(Maybe(_ABLATION), keys=NAME),
     "manifest": Table({
         "data": Maybe(Table(_DATA, set(_DATA) - {"simulated", "n_train", "n_test"}, open=True)),
     }, open=True),
-}, open=True)  # fmt: skip
+}, ("circuits",), open=True)  # fmt: skip
 PLAN = known({"runs": Named(CONFIG, keys=NAME)})
 RUNS = Table({"version": COUNT, "runs": Items(RECORD)}, open=True)
 MANIFEST = known({"config": known({})})
 _STAGE = Table({"stage": NAME, "checkpoint": Maybe(Text()), "result": known({})}, ("checkpoint",), open=True)
-_RESULTS: dict[str, Rule] = {"train": _TRAIN, "float": _FLOAT, "profile": _PROFILE, "ablation": _ABLATION}
+_RESULTS: dict[str, Rule] = {
+    "train": _TRAIN, "float": _FLOAT, "profile": _PROFILE, "circuit": _CIRCUIT, "ablation": _ABLATION,
+}  # fmt: skip
 
 
 def is_stage(values: Any) -> bool:

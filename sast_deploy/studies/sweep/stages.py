@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,15 @@ from sast_deploy.studies.analysis.study import analyse
 from sast_deploy.studies.sweep.choices import FineTuneChoice
 from sast_deploy.studies.sweep.frames import unclipped_test
 from sast_deploy.studies.sweep.jobs import Job
-from sast_deploy.studies.sweep.measures import PLAIN, Stage
+from sast_deploy.studies.sweep.measures import CIRCUIT_SAMPLES, PLAIN, Stage
 from sast_deploy.training.checkpoint import Checkpoint, to_float_network
 from sast_deploy.training.evaluate import evaluate
 from sast_deploy.training.state import RunFiles
 
 CALIBRATION_SEED = 0  # that of `sast-deploy compile --calibrate`
+CIRCUIT = (
+    "samples", "steps", "lanes", "mean", "least", "median", "p99", "worst", "streaming", "layers", "use",
+)  # fmt: skip
 
 
 class DisagreementError(SastError):
@@ -42,12 +45,13 @@ class Measuring:
     data: FrameSet
     job: Job
     folder: Path
+    nets: dict[str, tuple[api.Net, dict[str, Any]]] = field(default_factory=dict)
 
     def measure(self, stage: Stage) -> dict[str, Any]:
         """The stage's result as plain values. Raises what the measured parts raise."""
         how = {
-            "float": self._float, "profile": self._profile, "analysis": self._analysis,
-            "ablation": self._ablation,
+            "float": self._float, "profile": self._profile, "circuit": self._circuit,
+            "analysis": self._analysis, "ablation": self._ablation,
         }  # fmt: skip
         return how[stage.kind](stage)
 
@@ -63,12 +67,27 @@ class Measuring:
         }
 
     def _profile(self, stage: Stage) -> dict[str, Any]:
-        if stage.finetune is not None:
-            return self._finetuned(stage, stage.finetune, load_profile(stage.profile))
-        own = None if stage.way == PLAIN else self.data
-        net = api.compile(self.checkpoint, stage.profile, calibrate=own, seed=CALIBRATION_SEED)
-        calibration = {} if net.calibrated is None else {"calibration": net.calibrated.to_dict()}
-        return self._deployed(net) | calibration
+        net, facts = self._compiled(stage)
+        return self._deployed(net) | facts
+
+    def _compiled(self, stage: Stage) -> tuple[api.Net, dict[str, Any]]:
+        """The program of a profile and the way its integers came about, and what to tell of that; made once."""
+        if stage.subject not in self.nets:
+            if stage.finetune is not None:
+                made = self._finetuned(stage, stage.finetune, load_profile(stage.profile))
+            else:
+                own = None if stage.way == PLAIN else self.data
+                net = api.compile(self.checkpoint, stage.profile, calibrate=own, seed=CALIBRATION_SEED)
+                made = net, {} if net.calibrated is None else {"calibration": net.calibrated.to_dict()}
+            self.nets[stage.subject] = made
+        return self.nets[stage.subject]
+
+    def _circuit(self, stage: Stage) -> dict[str, Any]:
+        """Cycles of the program's circuit, with as many lanes as `latency` takes where none are named."""
+        net, _ = self._compiled(stage)
+        found = api.latency(net, self.data.test.frames, samples=CIRCUIT_SAMPLES)
+        values = {key: value for key, value in asdict(found).items() if key in CIRCUIT}
+        return {"profile": net.profile.name, **values, "program": net.program.digest()}
 
     def _ablation(self, stage: Stage) -> dict[str, Any]:
         profile, network = load_profile(stage.profile), to_float_network(self.checkpoint)
@@ -86,10 +105,13 @@ class Measuring:
         """What calibration is fitted to, and what judges it: the trainer's own two parts."""
         return calibration_samples(self.checkpoint, self.data, CALIBRATION_SEED)
 
-    def _finetuned(self, stage: Stage, choice: FineTuneChoice, profile: Profile) -> dict[str, Any]:
+    def _finetuned(
+        self, stage: Stage, choice: FineTuneChoice, profile: Profile
+    ) -> tuple[api.Net, dict[str, Any]]:
         """Fine-tuned in a folder of its own, where an interrupted fine-tuning is continued."""
         start = file_digest(self.folder / "ckpt.pt")
-        mark = digest_of({"start": start, "inputs": dict(stage.inputs)})[:12]
+        inputs = {key: value for key, value in stage.inputs.items() if key != "samples"}  # of a circuit
+        mark = digest_of({"start": start, "inputs": inputs})[:12]
         files = RunFiles(self.folder / "finetune" / f"{profile.name}-{choice.name}-{mark}" / "ckpt.pt")
         result = finetune(
             self.checkpoint, profile, self.data, choice.recipe(self.checkpoint.recipe), files.checkpoint,
@@ -101,7 +123,7 @@ class Measuring:
         floats = {key: metrics["test"][key] for key in ("surrogate", "hard")}
         keys = ("epochs", "epoch", "seconds", "step_ms", "peak_memory_mb")
         training = {key: metrics[key] for key in keys}
-        return self._deployed(net) | {"finetune": {**training, **floats}}
+        return net, {"finetune": {**training, **floats}}
 
     def _deployed(self, net: api.Net) -> dict[str, Any]:
         """The integer program on the whole test split, checked against the reference on a few samples."""

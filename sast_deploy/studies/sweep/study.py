@@ -39,7 +39,7 @@ from sast_deploy.training.recipes import RECIPES
 
 Choice = TypeVar("Choice")
 MOST_SAMPLES = 1 << 31
-MEASURED = ("profiles", "analyses", "ablations")
+MEASURED = ("profiles", "circuits", "analyses", "ablations")
 MOST_RUNS = 10_000
 EXPECTED = Expected("a TOML study", UsageError)
 DEFAULT_AXES: Mapping[str, tuple[Any, ...]] = {
@@ -53,7 +53,7 @@ HEAD = Table({
 _AXES: dict[str, Rule] = {
     **dict.fromkeys(("data", "network", "recipe"), Text()), "seed": SEED, **CHANGES, **SHARED,
 }  # fmt: skip
-_MEASURED = dict(zip(MEASURED, (Text(), OneOf(ANALYSES), Text()), strict=True))
+_MEASURED = dict(zip(MEASURED, (Text(), Text(), OneOf(ANALYSES), Text()), strict=True))
 _GRID: dict[str, Rule] = {
     **{key: OneOrMore(rule) for key, rule in _AXES.items()},
     **{key: OneOrMore(rule, empty=True) for key, rule in _MEASURED.items()},
@@ -194,11 +194,12 @@ class _Parser:
         return Run("-".join(parts), data, network, chosen, seed, self.head["validation"], stages)
 
     def _stages(self, measured: Iterable[Iterable[str]], where: str) -> tuple[Stage, ...]:
-        profiles, analyses, ablations = measured
+        profiles, circuits, analyses, ablations = measured
         try:
             return (
                 FLOAT,
                 *(profile_stage(each, self.finetunes, where) for each in profiles),
+                *(profile_stage(each, self.finetunes, where, "circuit") for each in circuits),
                 *(Stage("analysis", each) for each in analyses),
                 *(ablation_stage(each) for each in ablations),
             )

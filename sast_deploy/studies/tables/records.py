@@ -25,7 +25,8 @@ EXPECTED = Expected(
 )  # fmt: skip
 TIMED = ("seconds", "step_ms", "peak_memory_mb", "device")
 SIGNIFICANT = 7  # digits of a number in the small JSON
-PARTS = ("train", "float", "profiles", "analysis", "ablations")
+PARTS = ("train", "float", "profiles", "circuits", "analysis", "ablations")
+LATER = ("circuits",)  # absent where there is nothing, as in files of before
 _LONG = ("histogram", "surrogate_correct", "hard_correct", "root", "classes")  # left out of it
 
 
@@ -37,7 +38,7 @@ class Record:
         name: the run's.
         config: what made the checkpoint (see `sast_deploy.studies.sweep.study.Run.config`).
         data: `DataInfo` as plain values; {} for a run that has not begun.
-        train, float, profiles, analysis, ablations: the stages' results, as in results.json.
+        train, float, profiles, circuits, analysis, ablations: the stages' results, as in results.json.
         manifest: code, packages and digests.
     """
 
@@ -47,6 +48,7 @@ class Record:
     train: Mapping[str, Any] | None = None
     float: Mapping[str, Any] | None = None
     profiles: Mapping[str, Any] = field(default_factory=dict)
+    circuits: Mapping[str, Any] = field(default_factory=dict)
     analysis: Mapping[str, Any] = field(default_factory=dict)
     ablations: Mapping[str, Any] = field(default_factory=dict)
     manifest: Mapping[str, Any] = field(default_factory=dict)
@@ -153,12 +155,12 @@ def _from_raw(path: Path) -> Iterable[Record]:
 def record_of(values: Mapping[str, Any]) -> Record:
     """A run as `raw_text` or a sweep wrote it."""
     manifest = dict(values["manifest"])
-    parts = {key: values[key] for key in PARTS}
+    parts = {key: values.get(key, {}) if key in LATER else values[key] for key in PARTS}
     return Record(values["name"], values["config"], manifest.pop("data") or {}, manifest=manifest, **parts)
 
 
 def _to_dict(record: Record) -> dict[str, Any]:
-    parts = {key: getattr(record, key) for key in PARTS}
+    parts = {key: getattr(record, key) for key in PARTS if key not in LATER or getattr(record, key)}
     root = str(record.data.get("root", ""))
     text = str(record.data.get("provenance", ""))
     data = {**record.data, "provenance": text.replace(root, Path(root).name) if root else text}
