@@ -1,0 +1,1 @@
+"""What a training's surrogate and neuron make of the circuit: accuracy, spikes and cycles, cell by cell."""
