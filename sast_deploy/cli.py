@@ -21,6 +21,7 @@ from sast_deploy.base.text import printable
 from sast_deploy.base.versions import missing_package
 from sast_deploy.commands.analyse import analyse_command
 from sast_deploy.commands.answers import answer_error, terminal
+from sast_deploy.commands.characterize import characterize_command
 from sast_deploy.commands.classify import classify_command
 from sast_deploy.commands.command import Group
 from sast_deploy.commands.compare import compare_command
@@ -69,7 +70,7 @@ SECTIONS = {
     "Compile and exchange": ("compile", "import", "export"),
     "Run": ("simulate", "classify", "trace"),
     "Decide": ("verify", "inspect", "cost", "latency", "compare", "report"),
-    "Study": ("analyse", "sweep", "tables"),
+    "Study": ("analyse", "sweep", "tables", "characterize"),
     "Installation": ("doctor", "completion"),
 }
 
@@ -99,6 +100,7 @@ for command in (
     analyse_command,
     sweep_command,
     tables_command,
+    characterize_command,
     data_group,
     doctor_command,
     completion_command,

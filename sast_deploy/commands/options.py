@@ -39,6 +39,19 @@ class _Lanes(click.ParamType):
         return tuple(int(part) for part in parts)
 
 
+class Listed(click.types.StringParamType):
+    """Values with commas, each once, each as `one` takes it."""
+
+    def __init__(self, one: Any, name: str) -> None:
+        self.one, self.name = one, name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A tuple as it is; of a text its values."""
+        if isinstance(value, tuple):
+            return value
+        return tuple(dict.fromkeys(self.one.convert(each.strip(), param, ctx) for each in value.split(",")))
+
+
 LANES = _Lanes()
 INDEX = click.IntRange(0, 2**31 - 1)
 

@@ -1,4 +1,4 @@
-"""Runs as cells of a characterization: what was trained, and what its integers and their circuit do, over seeds."""
+"""Runs as cells: what was trained, and what its integers and their circuit do, over seeds."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Figures:
 
     Fields:
         accuracy: share of the test split. rates: spikes per neuron and step, of each layer with neurons.
-        synops: a sample's. cycles: a sample's mean, of the samples that the circuit was counted on; median, p99
-        and worst of the same. layers: of the circuit. events: that each of these takes, the input's first.
-        waits: cycles that the result waits for each, by phase.
+        synops: a sample's. cycles: a sample's mean, of the samples that the circuit was counted on; median,
+        p99 and worst of the same. layers: of the circuit. events: that each of these takes, the input's
+        first. waits: cycles that the result waits for each, by phase.
     """
 
     seed: int
@@ -94,12 +94,14 @@ class Cell:
     """Runs that differ in their seed alone.
 
     Fields:
-        network: its shape, "conv 8-16-24". surrogate, neuron: the latter with what is learned of it.
-        more: what else tells it from cells of the same three. figures: of the runs that have them, by seed.
+        label: all that tells it from the others. network: its shape, "conv 8-16-24". surrogate, neuron: the
+        latter with what is learned of it. more: what else tells it from cells of the same three.
+        figures: of the runs that have them, by seed.
         missing: seeds without. baseline: label of the cell that it is compared with, "" without one.
         changes: by figure, empty without a seed in common.
     """
 
+    label: str
     network: str
     surrogate: str
     neuron: str
@@ -108,11 +110,6 @@ class Cell:
     missing: tuple[int, ...]
     baseline: str
     changes: Mapping[str, Change]
-
-    @property
-    def label(self) -> str:
-        """All that tells it from the others."""
-        return ", ".join(filter(None, (self.network, self.surrogate, self.neuron, self.more)))
 
     def mean(self, figure: Figure) -> Summary | None:
         """Over its seeds; None without any."""
@@ -150,7 +147,7 @@ def figures_of(run: Record, subject: str) -> Figures | None:
 
 
 def make_cells(groups: Iterable[Group], subject: str) -> tuple[Cell, ...]:
-    """The cells of a profile, of runs on one set of frames; those that no run of has a circuit are left out."""
+    """The cells of a profile, of runs on one set of frames; not those that are measured without circuits."""
     those = [each for each in groups if any(subject in run.circuits for run in each.runs.values())
              or not any(run.profiles for run in each.runs.values())]  # fmt: skip
     found = {each: _figures(each, subject) for each in map(_Known, those)}
@@ -161,7 +158,7 @@ def make_cells(groups: Iterable[Group], subject: str) -> tuple[Cell, ...]:
         base = _baseline(each, list(found))
         changes = {} if base is None else _changes(own, found[base])
         missing = tuple(sorted(set(each.group.runs) - {one.seed for one in own}))
-        cells.append(Cell(*name, own, missing, "" if base is None else labels[base], changes))
+        cells.append(Cell(labels[each], *name, own, missing, "" if base is None else labels[base], changes))
     return tuple(cells)
 
 
@@ -203,6 +200,7 @@ def _baseline(each: _Known, candidates: list[_Known]) -> _Known | None:
     """The cell with arctan and LIF that differs in nothing else; of several, that which differs least."""
     fits = [one for one in candidates if one.group.without(*_COMPARED) == each.group.without(*_COMPARED)
             and all(one.group.settings[key] == value for key, value in PLAIN.items())]  # fmt: skip
+
     def shared(one: _Known) -> int:
         return sum(one.group.settings[key] == each.group.settings[key] for key in _COMPARED)
 
@@ -217,7 +215,8 @@ def _labels(groups: list[Group]) -> list[tuple[str, str, str, str]]:
         alike = [one for one, other in zip(groups, plain, strict=True) if other == label]
         keys = [key for key in each.settings if key not in (*_NAMES, *_SHAPE, *PLAIN)
                 and len({json.dumps(one.settings.get(key)) for one in alike}) > 1]  # fmt: skip
-        names.append((*label, ", ".join(f"{key.rpartition('.')[2]} {_text(each.settings[key])}" for key in keys)))
+        more = ", ".join(f"{key.rpartition('.')[2]} {_text(each.settings[key])}" for key in keys)
+        names.append((*label, more))
     return names
 
 

@@ -1,21 +1,24 @@
-"""The characterization of a sweep's runs: cells, the front of those that none beats, and what predicts cycles."""
+"""The characterization of runs: cells, the front of those that none beats, and what predicts cycles."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from sast_deploy.studies.characterize.cells import Cell, Figure, Figures, make_cells
 from sast_deploy.studies.characterize.claims import Claim, claims_of
-from sast_deploy.studies.tables.build import by_data
-from sast_deploy.studies.tables.groups import Group, group
-from sast_deploy.studies.tables.records import Record
+from sast_deploy.studies.sweep.study import Study
+from sast_deploy.studies.tables.groups import Group, by_data, group
+from sast_deploy.studies.tables.records import Record, load_records
 
 EVERY = "all"  # networks together
-FEWEST = 3  # runs of a rank correlation
+FEWEST, EXACT = 3, 8  # runs of a rank correlation; up to which all orders of them are tried
 PREDICTORS: dict[str, Figure] = {
     "accuracy": lambda each: each.accuracy, "firing rate": lambda each: each.rate,
     "SynOps": lambda each: each.synops, "input events": lambda each: each.inputs,
@@ -27,8 +30,8 @@ PREDICTORS: dict[str, Figure] = {
 class Correlation:
     """Spearman's rank correlation of a figure with the cycles, over runs.
 
-    network: EVERY, or the one whose runs these are. rho and p are None for fewer than three runs, and where one
-    of the two is the same in every run; p: two-sided, by Student's t with n - 2 degrees of freedom.
+    network: EVERY, or the one whose runs these are. rho and p are None for fewer than three runs, and where
+    one of the two is the same in every run; p: two-sided, see `rank_p`.
     """
 
     network: str
@@ -72,6 +75,12 @@ def characterize(records: tuple[Record, ...]) -> tuple[Characterization, ...]:
     return tuple(found)
 
 
+def characterize_runs(study: Study, runs: Path) -> tuple[Characterization, ...]:
+    """Of what a study's folder holds of its runs, finished or not. Raises DataError as `load_records`."""
+    names = {run.name for run in study.runs}
+    return characterize(tuple(each for each in load_records([runs]) if each.name in names))
+
+
 def _characterized(
     data: str, subject: str, groups: tuple[Group, ...], runs: Iterable[Record]
 ) -> Characterization:
@@ -108,6 +117,20 @@ def correlate(network: str, runs: list[Figures]) -> tuple[Correlation, ...]:
         values = np.array([figure(each) for each in runs])
         rho = p = None
         if len(runs) >= FEWEST and np.ptp(values) and np.ptp(cycles):
-            rho, p = map(float, stats.spearmanr(values, cycles))
+            rho = float(stats.spearmanr(values, cycles).statistic)
+            p = rank_p(values, cycles)
         found.append(Correlation(network, name, len(runs), rho, p))
     return tuple(found)
+
+
+def rank_p(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Two-sided p value of Spearman's rank correlation of values that are not all the same.
+
+    Of up to 8 pairs exact: the share of all orders that correlate as much; beyond, scipy's Student's t with n - 2
+    degrees of freedom, which calls three in one order certain.
+    """
+    if len(a) > EXACT:
+        return float(stats.spearmanr(a, b).pvalue)
+    x, y = (stats.rankdata(each) - (len(a) + 1) / 2 for each in (a, b))
+    products = np.array(list(itertools.permutations(x))) @ y
+    return float(np.mean(np.abs(products) >= abs(x @ y) - 1e-9))

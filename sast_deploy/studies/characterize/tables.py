@@ -1,8 +1,9 @@
-"""A characterization as tables: cells, the front, what predicts cycles, and the study's figures beside ours."""
+"""A characterization as tables: cells, the front, what predicts cycles, the study's figures beside ours."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from sast_deploy.base.text import quantity
 from sast_deploy.show.blocks import Table
@@ -14,27 +15,36 @@ from sast_deploy.studies.characterize.result import EVERY, Characterization, Cor
 NOTHING, NOISE = "–", "within noise"
 _BASELINE = "baseline"
 CHANGE_NOTE = (
-    "against arctan and lif of the same network, paired by seed: mean [95 % interval by Student's t], in percent, "
-    "of accuracy in points; within noise: the interval holds 0"
+    "against arctan and lif of the same network, paired by seed: mean [95 % interval by Student's t], in "
+    "percent, of accuracy in points; within noise: the interval holds 0"
 )
 CYCLES_NOTE = "cycles: of a sample alone in the circuit of `export --to rtl`, exact, as `latency` counts them"
 RHO_NOTE = (
-    "ρ: Spearman's over runs, seeds being runs of their own; p: two-sided, of each alone; "
+    "ρ: Spearman's over runs, seeds being runs of their own; p: two-sided, of each alone, up to 8 runs exact; "
     f"{NOTHING}: the same in every run, or fewer than three of them"
 )
 CLAIM_NOTE = (
-    "kept: of the cells whose accuracy is the baseline's within noise or better, and of accuracy's gain those with "
-    "its cycles or fewer; with few seeds much is within noise"
+    "kept: of the cells whose accuracy is the baseline's within noise or better, and of accuracy's gain "
+    "those with its cycles or fewer; with few seeds much is within noise"
 )
 
 
 def tables_of(found: Characterization, mhz: float | None = None) -> tuple[Table, ...]:
     """Everything; times too where somebody named a clock."""
     where = f"{found.data}; {found.subject}"
+    of_cells = (_cells(found, where, mhz), _changes(found, where), _layers(found, where), _front(found, where, mhz))
+    more = any(each.more for each in found.cells)
     return (
-        _cells(found, where, mhz), _changes(found, where), _layers(found, where), _front(found, where, mhz),
+        *(each if more else _without(each, _HEADS.index("more")) for each in of_cells),
         _correlations(found.correlations, where), _claims(found.claims, where),
     )  # fmt: skip
+
+
+def _without(table: Table, column: int) -> Table:
+    """The table without one of its columns of names."""
+    columns, *rows = ((*row[:column], *row[column + 1 :]) for row in (table.columns, *table.rows))
+    left = table.left - 1
+    return replace(table, columns=columns, rows=tuple(rows), left=left, keys=left)
 
 
 def _cells(found: Characterization, where: str, mhz: float | None) -> Table:
@@ -52,8 +62,8 @@ def _cells(found: Characterization, where: str, mhz: float | None) -> Table:
                 lambda one: one.inputs)),
         ))  # fmt: skip
     counted = ", ".join(f"{each:,}" for each in found.samples)
-    notes = (f"{CYCLES_NOTE}, {counted} test samples; accuracy of the integers on all; rate: spikes per neuron and "
-             "step, mean of the layers; ± sample standard deviation over seeds",)  # fmt: skip
+    notes = (f"{CYCLES_NOTE}, {counted} test samples; accuracy of the integers on all; rate: spikes per "
+             "neuron and step, mean of the layers; ± sample standard deviation over seeds",)  # fmt: skip
     return Table(f"Cells. {where}", heads, tuple(rows), notes, 4, 4)
 
 
@@ -82,8 +92,10 @@ def _front(found: Characterization, where: str, mhz: float | None) -> Table:
     rows = []
     for each in (cells[label] for label in found.front):
         time = () if not mhz else (_time(each.mean(lambda one: one.cycles), mhz),)
-        rows.append((*_name(each), _spread(each, lambda one: one.cycles / 1000, 2), *time,
-                     _spread(each, lambda one: 100 * one.accuracy, 2), _change(each, "accuracy")))  # fmt: skip
+        rows.append((
+            *_name(each), _spread(each, lambda one: one.cycles / 1000, 2), *time,
+            _spread(each, lambda one: 100 * one.accuracy, 2), _change(each, "accuracy"),
+        ))  # fmt: skip
     heads = (*_HEADS, "k cycles", *(("time",) if mhz else ()), "accuracy %", "accuracy against baseline")
     note = "none has fewer cycles and a higher accuracy, both as means over seeds"
     return Table(f"Pareto front. {where}", heads, tuple(rows), (note,), 4, 4)
@@ -96,12 +108,15 @@ def _correlations(correlations: Iterable[Correlation], where: str) -> Table:
         network = "all networks" if each.network == EVERY else each.network
         rho = NOTHING if each.rho is None else f"{each.rho:+.2f}"
         rows.append((network, f"{each.predictor} → cycles", str(each.n), rho, p))
-    return Table(f"What predicts cycles. {where}", ("network", "of", "runs", "ρ", "p"), tuple(rows), (RHO_NOTE,))
+    heads = ("network", "of", "runs", "ρ", "p")
+    return Table(f"What predicts cycles. {where}", heads, tuple(rows), (RHO_NOTE,))
 
 
 def _claims(claims: Iterable[Claim], where: str) -> Table:
-    rows = [(each.network, each.what, each.theirs, *(_best(best, each.unit) for best in (each.same, each.best, each.kept)))
-            for each in claims]  # fmt: skip
+    rows = [
+        (each.network, each.what, each.theirs, *(_best(best, each) for best in (each.same, each.best, each.kept)))
+        for each in claims
+    ]  # fmt: skip
     heads = ("network", "figure", "arXiv 2603.24891", "their choice here", "best here", "kept")
     return Table(f"The study's figures beside ours. {where}", heads, tuple(rows), (CLAIM_NOTE,), 6, 2)
 
@@ -141,12 +156,13 @@ def _change(cell: Cell, name: str) -> str:
     return NOTHING if found is None else _interval(found.mean, found)
 
 
-def _best(found: Best | None, unit: str) -> str:
+def _best(found: Best | None, claim: Claim) -> str:
     if found is None:
         return NOTHING
-    if unit == "x":
-        return f"{found.value:.2f} x: {found.cell}"
-    return f"{_interval(found.value, found)} {unit}: {found.cell}"
+    cell = found.cell.replace(f"{claim.network}, ", "")
+    if claim.unit == "x":
+        return f"{found.value:.2f} x: {cell}"
+    return f"{_interval(found.value, found)} {claim.unit}: {cell}"
 
 
 def _interval(mean: float, found: Change | Best) -> str:

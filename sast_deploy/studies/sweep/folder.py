@@ -126,7 +126,9 @@ class RunFolder:
             "manifest": {k: v for k, v in manifest.items() if k != "config"} | {"checkpoint": digest},
             "train": None, "float": None, "profiles": {}, "analysis": {}, "ablations": {},
         }  # fmt: skip
-        groups = {"profile": "profiles", "circuit": "circuits", "analysis": "analysis", "ablation": "ablations"}
+        groups = {
+            "profile": "profiles", "circuit": "circuits", "analysis": "analysis", "ablation": "ablations",
+        }  # fmt: skip
         for path in sorted((self.path / "stages").glob("*.json")):
             record = read_json(path)
             if record is None or not is_stage(record) or record.get("checkpoint") != digest:
@@ -134,7 +136,7 @@ class RunFolder:
             kind, _, subject = record["stage"].partition(" ")
             result = record["result"]
             if subject:
-                found.setdefault(groups[kind], {})[subject] = result  # no circuits: as the file was before them
+                found.setdefault(groups[kind], {})[subject] = result  # without circuits as before them
             else:
                 found[kind] = result
         return found

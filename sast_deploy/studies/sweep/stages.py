@@ -71,7 +71,7 @@ class Measuring:
         return self._deployed(net) | facts
 
     def _compiled(self, stage: Stage) -> tuple[api.Net, dict[str, Any]]:
-        """The program of a profile and the way its integers came about, and what to tell of that; made once."""
+        """The program of a profile and its way, made once, and what to tell of how it was made."""
         if stage.subject not in self.nets:
             if stage.finetune is not None:
                 made = self._finetuned(stage, stage.finetune, load_profile(stage.profile))

@@ -123,10 +123,18 @@ def load_study(path: Path, *, data: str | None = None, data_root: Path | None = 
     recordings for data without a `root`.
     """
     values, _ = read_toml(Path(path), EXPECTED)
-    refuse(FILE.problems(values, ""), path, UsageError)
-    study = _Parser(values, str(path), data, data_root).study()
+    return parse_study(values, path, data=data, data_root=data_root)
+
+
+def parse_study(
+    values: dict[str, Any], where: Path, *, data: str | None = None, data_root: Path | None = None
+) -> Study:
+    """`load_study` of a file's tables; where: for messages."""
+    refuse(FILE.problems(values, ""), where, UsageError)
+    study = _Parser(values, str(where), data, data_root).study()
     if data_root is not None and not any(run.data.root is data_root for run in study.runs):
-        raise UsageError("--data-root names a folder that no run looks into", where=path, todo="leave it out")
+        what = "--data-root names a folder that no run looks into"
+        raise UsageError(what, where=where, todo="leave it out")
     return study
 
 

@@ -114,6 +114,22 @@ def data_label(each: Group) -> str:
     return f"{name}, {kind}, {each.data['n_train']:,} + {each.data['n_test']:,} samples{held}"
 
 
+def by_data(groups: tuple[Group, ...]) -> dict[str, tuple[Group, ...]]:
+    """Groups by what they were trained on: data set, real or simulated, how many samples, which frames."""
+    frames: dict[tuple[str, str, str], list[Group]] = {}
+    for each in groups:
+        digest = each.data.get("frame_digest", "")
+        frames.setdefault((data_label(each), str(each.settings["data.name"]), digest), []).append(each)
+    labels = [label for label, _, _ in frames]
+    names = [(label, name) for label, name, _ in frames]
+    found = {}
+    for (label, name, digest), those in frames.items():
+        full = label if labels.count(label) == 1 else f"{label} ({name})"
+        full += f", frames {digest[:8]}" if names.count((label, name)) > 1 else ""
+        found[full] = tuple(those)
+    return found
+
+
 def _recorded(provenance: str) -> str:
     """What may be said of recordings that are not known to be simulated."""
     if provenance.startswith("real "):

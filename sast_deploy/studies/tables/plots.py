@@ -10,10 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from sast_deploy.base.outputs import Origin, save_figure
 from sast_deploy.base.text import pictured
+from sast_deploy.studies.characterize.plot import draw
+from sast_deploy.studies.characterize.result import characterize
 from sast_deploy.studies.tables.analysed import amounts_of
-from sast_deploy.studies.tables.build import by_data
 from sast_deploy.studies.tables.conditions import FrameStudy, frame_studies
-from sast_deploy.studies.tables.groups import Group, data_label, group, label, recipe_label
+from sast_deploy.studies.tables.groups import (
+    Group,
+    by_data,
+    data_label,
+    group,
+    label,
+    recipe_label,
+)
 from sast_deploy.studies.tables.records import Record
 from sast_deploy.studies.tables.values import Value, disturbed, gap, hard, tails
 
@@ -32,7 +40,13 @@ Writer = Callable[[Origin | None], Path]
 
 def pictures(records: tuple[Record, ...], folder: Path) -> dict[Path, Writer]:
     """The pictures that the runs allow, by path: PNG files not yet written."""
-    return {path: partial(_picture, path, *drawn) for path, drawn in _pictures(records, folder)}
+    found: dict[Path, Writer] = {
+        path: partial(_picture, path, *drawn) for path, drawn in _pictures(records, folder)
+    }
+    if circuits := characterize(records):
+        path = folder / "characterize.png"
+        found[path] = partial(draw, circuits, path)
+    return found
 
 
 def _pictures(records: tuple[Record, ...], folder: Path) -> Iterable[tuple[Path, Drawn]]:
