@@ -159,7 +159,11 @@ def make_cells(groups: Iterable[Group], subject: str) -> tuple[Cell, ...]:
         changes = {} if base is None else _changes(own, found[base])
         missing = tuple(sorted(set(each.group.runs) - {one.seed for one in own}))
         cells.append(Cell(labels[each], *name, own, missing, "" if base is None else labels[base], changes))
-    return tuple(cells)
+    shapes = list(dict.fromkeys(each.network for each in cells))
+    return tuple(sorted(cells, key=lambda each: (
+        shapes.index(each.network), each.neuron != "lif", each.neuron, each.surrogate != "arctan",
+        each.surrogate,
+    )))  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

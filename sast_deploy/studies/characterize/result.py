@@ -126,8 +126,8 @@ def correlate(network: str, runs: list[Figures]) -> tuple[Correlation, ...]:
 def rank_p(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     """Two-sided p value of Spearman's rank correlation of values that are not all the same.
 
-    Of up to 8 pairs exact: the share of all orders that correlate as much; beyond, scipy's Student's t with n - 2
-    degrees of freedom, which calls three in one order certain.
+    Of up to 8 pairs exact: the share of all orders that correlate as much; beyond, scipy's Student's t with
+    n - 2 degrees of freedom, which would call three in one order certain.
     """
     if len(a) > EXACT:
         return float(stats.spearmanr(a, b).pvalue)

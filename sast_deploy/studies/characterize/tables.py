@@ -20,8 +20,8 @@ CHANGE_NOTE = (
 )
 CYCLES_NOTE = "cycles: of a sample alone in the circuit of `export --to rtl`, exact, as `latency` counts them"
 RHO_NOTE = (
-    "ρ: Spearman's over runs, seeds being runs of their own; p: two-sided, of each alone, up to 8 runs exact; "
-    f"{NOTHING}: the same in every run, or fewer than three of them"
+    "ρ: Spearman's over runs, seeds being runs of their own; p: two-sided, of each alone, up to 8 runs "
+    f"exact; {NOTHING}: the same in every run, or fewer than three of them"
 )
 CLAIM_NOTE = (
     "kept: of the cells whose accuracy is the baseline's within noise or better, and of accuracy's gain "
@@ -32,7 +32,9 @@ CLAIM_NOTE = (
 def tables_of(found: Characterization, mhz: float | None = None) -> tuple[Table, ...]:
     """Everything; times too where somebody named a clock."""
     where = f"{found.data}; {found.subject}"
-    of_cells = (_cells(found, where, mhz), _changes(found, where), _layers(found, where), _front(found, where, mhz))
+    of_cells = (
+        _cells(found, where, mhz), _changes(found, where), _layers(found, where), _front(found, where, mhz),
+    )  # fmt: skip
     more = any(each.more for each in found.cells)
     return (
         *(each if more else _without(each, _HEADS.index("more")) for each in of_cells),
@@ -114,7 +116,8 @@ def _correlations(correlations: Iterable[Correlation], where: str) -> Table:
 
 def _claims(claims: Iterable[Claim], where: str) -> Table:
     rows = [
-        (each.network, each.what, each.theirs, *(_best(best, each) for best in (each.same, each.best, each.kept)))
+        (each.network, each.what, each.theirs,
+         *(_best(best, each) for best in (each.same, each.best, each.kept)))
         for each in claims
     ]  # fmt: skip
     heads = ("network", "figure", "arXiv 2603.24891", "their choice here", "best here", "kept")
