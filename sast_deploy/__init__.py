@@ -27,6 +27,8 @@ if TYPE_CHECKING:
         export as export,
         inputs as inputs,
         inspect as inspect,
+        lanes as lanes,
+        latency as latency,
         load as load,
         simulate as simulate,
         trace as trace,
@@ -87,6 +89,8 @@ if TYPE_CHECKING:
     )
     from sast_deploy.reports.comparing import NetComparison as NetComparison
     from sast_deploy.reports.costs.cost import Cost as Cost
+    from sast_deploy.reports.costs.cycles import CircuitLatency as CircuitLatency
+    from sast_deploy.reports.costs.lanes import LaneFront as LaneFront
     from sast_deploy.reports.run import Report as Report
     from sast_deploy.reports.suggestions import Suggestion as Suggestion, Suggestions as Suggestions
     from sast_deploy.reports.tracing import SampleTrace as SampleTrace
@@ -103,7 +107,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "api": (
         "Net", "Simulation", "classifier", "classify", "compare", "compile", "cost", "export",
-        "inputs", "inspect", "load", "simulate", "trace", "verify",
+        "inputs", "inspect", "lanes", "latency", "load", "simulate", "trace", "verify",
     ),
     "base.errors": ("SastError",),
     "base.progress": ("Observer", "observe"),
@@ -128,6 +132,8 @@ _NAMES = {
     "reports.classifying": ("Answer", "Classification", "Classifier"),
     "reports.comparing": ("NetComparison",),
     "reports.costs.cost": ("Cost",),
+    "reports.costs.cycles": ("CircuitLatency",),
+    "reports.costs.lanes": ("LaneFront",),
     "reports.run": ("Report",),
     "reports.suggestions": ("Suggestion", "Suggestions"),
     "reports.tracing": ("SampleTrace",),

@@ -5,6 +5,7 @@
     inspect   Net -> Inspection                            compare   Net, Net -> NetComparison
     trace     Net, one sample -> SampleTrace               classify  Net, recording -> Classification
     cost      Net, frames -> Cost                          export    Net -> files for C, hardware, NumPy
+    latency   Net, frames -> CircuitLatency                lanes     Net, frames -> LaneFront
 
 Silent: who wants to hear how far it is observes (`base.progress`). Errors are SastErrors, one line each;
 only an object that cannot be, such as a FloatDense with NaN among its weights, is a ValueError.
@@ -55,6 +56,8 @@ from sast_deploy.reports.accuracy import Accuracy
 from sast_deploy.reports.classifying import Classification, Classifier
 from sast_deploy.reports.comparing import NetComparison, Side, check_same_samples, compare_sides
 from sast_deploy.reports.costs.cost import Cost, chosen_table, cost_of
+from sast_deploy.reports.costs.cycles import CircuitLatency, latency_of, record_trains
+from sast_deploy.reports.costs.lanes import Budget, LaneFront, device_budget, search_lanes
 from sast_deploy.reports.inputs import Inputs, checked_labels, net_inputs, some_of
 from sast_deploy.reports.inspection import Inspection, count_saturated, inspect_net, inspect_stock
 from sast_deploy.reports.run import Execution, Report, facts_of, facts_of_stock, make_report
@@ -88,7 +91,8 @@ _ARGUMENTS: dict[str, rules.Rule] = {
     "engine": _ENGINE, "engines": rules.Items(_ENGINE, fewest=1), "overwrite": rules.Flag(),
     "folder": _PATH, "to": rules.Choice(TARGET_NAMES), "main": _Maybe(rules.Choice(MAINS)),
     "reader": _Maybe(rules.Choice(READERS)), "target": _Maybe(rules.Choice(DEVICE_NAMES)),
-    "lanes": _Maybe(rules.Items(rules.Whole(1, LANES_MAX), 1)), "table": _Maybe(_PATH), "chip": rules.Choice(tuple(CHIPS)),
+    "budget": _Maybe(rules.Items(rules.COUNT, 2, 2)),
+    "mhz": _Maybe(rules.Number(0, rules.FLOAT_MAX, above=True)), "lanes": _Maybe(rules.Items(rules.Whole(1, LANES_MAX), 1)), "table": _Maybe(_PATH), "chip": rules.Choice(tuple(CHIPS)),
     "lava": _Maybe(rules.Instance((LavaOptions,))), "stock": _Maybe(rules.Instance((StockUse,))),
 }  # fmt: skip
 
@@ -625,6 +629,59 @@ def cost(
     prices = chosen_table(None if table is None else str(table), chip)
     given = some_of(inputs(net, frames, data=data, samples=samples), samples)
     return cost_of(net.program, given.frames, net.name, given.facts, chip, prices)
+
+
+def latency(
+    net: Net,
+    frames: npt.ArrayLike | Inputs | None = None,
+    *,
+    data: DataRequest | None = None,
+    samples: int | None = 100,
+    lanes: Sequence[int] | None = None,
+    mhz: float | None = None,
+) -> CircuitLatency:
+    """Cycles that the circuit of `export(to="rtl")` takes for an inference, exactly, by layer and phase.
+
+    frames, data, samples: as in `simulate`; samples None: all. lanes: of every layer with weights; None: 8, or as
+    many as it has outputs. mhz: of the clock, for times.
+
+    Raises as `simulate`; CompileError: what the circuit does not hold; UsageError: lanes that do not fit.
+
+    >>> sast.latency(net, frames, mhz=100.0).binds[0]
+    'layer 0 (dense)'
+    """
+    _check(net=net, data=data, samples=samples, lanes=lanes, mhz=mhz)
+    given = some_of(inputs(net, frames, data=data, samples=samples), samples)
+    with about(net.path, CompileError):
+        return latency_of(net.program, given.frames, net.name, given.facts, lanes, mhz)
+
+
+def lanes(
+    net: Net,
+    frames: npt.ArrayLike | Inputs | None = None,
+    *,
+    data: DataRequest | None = None,
+    samples: int | None = 20,
+    target: str | None = None,
+    budget: Sequence[int] | None = None,
+) -> LaneFront:
+    """Lanes for a budget: the circuits of which none is both faster and narrower.
+
+    frames, data, samples: as in `latency`. target: the device whose block memories and multipliers are the budget,
+    or budget: so many of each; without both that of "ecp5-85k".
+
+    Raises as `latency`; UsageError: no circuit fits.
+
+    >>> sast.lanes(net, frames).front[0].lanes
+    (1, 1)
+    """
+    _check(net=net, data=data, samples=samples, target=target, budget=budget)
+    if target is not None:
+        _refuse_idle("with target, whose budget it is in place of", budget=budget)
+    limits = device_budget(target or "ecp5-85k") if budget is None else Budget("a budget", *budget)
+    given = some_of(inputs(net, frames, data=data, samples=samples), samples)
+    with about(net.path, CompileError):
+        return search_lanes(net.program, record_trains(net.program, given.frames), limits)
 
 
 def inspect(

@@ -36,6 +36,7 @@ from sast_deploy.commands.finetune import finetune_command
 from sast_deploy.commands.flags import Asked, documents_alone
 from sast_deploy.commands.importing import import_command
 from sast_deploy.commands.inspect import inspect_command
+from sast_deploy.commands.latency import latency_command
 from sast_deploy.commands.report import report_command
 from sast_deploy.commands.simulate import simulate_command
 from sast_deploy.commands.sweep import sweep_command
@@ -67,7 +68,7 @@ SECTIONS = {
     "Train": ("train", "finetune", "evaluate"),
     "Compile and exchange": ("compile", "import", "export"),
     "Run": ("simulate", "classify", "trace"),
-    "Decide": ("verify", "inspect", "cost", "compare", "report"),
+    "Decide": ("verify", "inspect", "cost", "latency", "compare", "report"),
     "Study": ("analyse", "sweep", "tables"),
     "Installation": ("doctor", "completion"),
 }
@@ -91,6 +92,7 @@ for command in (
     trace_command,
     compare_command,
     cost_command,
+    latency_command,
     report_command,
     export_command,
     evaluate_command,

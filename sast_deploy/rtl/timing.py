@@ -16,7 +16,7 @@ from sast_deploy.rtl.plan import Ints, Plan
 TAKE, DRAIN, FREE, READY, WRITTEN, ENCODE, ARRIVE, DONE = 3, 3, 2, 1, 7, 11, 4, 3
 RESET = 1  # from the last cycle of clearing all sums to the first that takes an item up
 LONG_AGO = -(1 << 62)
-Items = tuple[Ints, Ints, int, int]  # cycles in which events arrive and what each costs, how many, the end
+Items = tuple[Ints, Ints, int, int]  # of a step: when events arrive, what each takes, how many; the end
 
 FORMULA = """\
 Items of a step, its events and its end, stand at a layer's entrance in cycles v_0 <= v_1 <= ...; event i
@@ -39,13 +39,16 @@ the step before.
 
 
 @compiled()
-def taken_up(arrivals: Any, costs: Any, items: int, end: int, ready: int, after: int) -> int:
-    """The cycle in which the end of a step is taken up."""
-    at = ready
+def taken_up(arrivals: Any, costs: Any, items: int, end: int, ready: int, after: int) -> tuple[int, int]:
+    """(q_end, the arrival since which the layer was never idle; LONG_AGO: it was not ready before)."""
+    at, since = ready, LONG_AGO
     for i in range(items):
-        at = max(at, arrivals[i] + after)
+        if arrivals[i] + after > at:
+            at, since = arrivals[i] + after, arrivals[i]
         at += costs[i]
-    return max(at, end + after)
+    if end + after > at:
+        at, since = end + after, end
+    return at, since
 
 
 @compiled()
@@ -67,17 +70,32 @@ def encoded(fires: Any, costs: Any, begun: int, arrivals: Any, taken: Any) -> tu
     return count, at
 
 
+@dataclass(frozen=True, eq=False)
+class SampleCycles:
+    """When what happened in one sample; int64 (steps, layers).
+
+    begun: the sweep. ends: q_end. since: the arrival of an item since which the layer was busy without a pause
+    until q_end; LONG_AGO: since it was ready. offered, done: the first and the last cycle.
+    """
+
+    offered: int
+    begun: Ints
+    ends: Ints
+    since: Ints
+    done: int
+
+
 class Clockwork:
     """The circuit's cycles, sample after sample. All states are those after a reset; cycle 0 is the first."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.orders = [unit.neurons() for unit in plan.units]
+        self.input_costs = [unit.cycles().ravel() for unit in plan.units]
         self.next_costs = []
-        for order, after in zip(self.orders, [*plan.units[1:], None], strict=True):
-            costs = np.zeros(order.size, np.int64) if after is None else after.cycles().ravel()
-            self.next_costs.append(np.where(order >= 0, costs[np.maximum(order, 0)], 0))
-        self.first_costs = plan.units[0].cycles().ravel()
+        for order, costs in zip(self.orders, [*self.input_costs[1:], np.zeros(1, np.int64)], strict=True):
+            known = np.minimum(np.maximum(order, 0), len(costs) - 1)  # the last layer sends to nobody
+            self.next_costs.append(np.where(order >= 0, costs[known], 0))
         sizes = [order.size for order in self.orders]
         self.arrivals = [np.zeros(size + 1, np.int64) for size in sizes]
         self.costs = [np.zeros(size + 1, np.int64) for size in sizes]
@@ -95,39 +113,41 @@ class Clockwork:
         self.free = [LONG_AGO] * len(self.free)
         self.written = [LONG_AGO] * len(self.free)
 
-    def sample(self, outputs: list[npt.NDArray[Any]], offered: int) -> tuple[Ints, Ints, int]:
-        """(begun, q_end), int64 (steps, layers), and the cycle in which the result is there.
+    def sample(self, outputs: list[npt.NDArray[Any]], offered: int) -> SampleCycles:
+        """The cycles of one sample.
 
         outputs: of the input and of every layer but the last, bool (time, inputs or neurons), C, H, W order:
         which are events. offered: the cycle from which on the sample's items stand at the entrance.
         """
         layers, steps = len(self.plan.units), len(outputs[0])
-        begun, ends = np.zeros((2, steps, layers), np.int64)
-        done = 0
+        begun, ends, since = np.zeros((3, steps, layers), np.int64)
         for t in range(steps):
-            costs = self.first_costs[outputs[0][t]]
+            costs = self.input_costs[0][outputs[0][t]]
             items = np.full(len(costs), offered), costs, len(costs), offered
             for number in range(layers):
-                begun[t, number], ends[t, number] = self._add(number, items, last=t == steps - 1)
+                ends[t, number], since[t, number] = self._take(number, items)
+                begun[t, number] = self._sweep(number, int(ends[t, number]), last=t == steps - 1)
                 if number < layers - 1:
                     items = self._send(number, outputs[number + 1][t], int(begun[t, number]))
-            if t == steps - 1:
-                done = self._read(int(begun[t, -1]))
-        return begun, ends, done
+        return SampleCycles(offered, begun, ends, since, self._read(int(begun[-1, -1])))
 
-    def _add(self, number: int, items: Items, last: bool) -> tuple[int, int]:
-        """(begun, q_end) of one layer, after which it is ready, and the one before it free, when they are."""
-        unit = self.plan.units[number]
+    def _take(self, number: int, items: Items) -> tuple[int, int]:
+        """(q_end, since) of one layer, after which the one before it is free."""
         arrivals, costs, count, end = items
-        after = TAKE + (len(unit.delays) > 1)
-        q_end = taken_up(arrivals, costs, count, end, self.ready[number], after)
+        after = TAKE + (len(self.plan.units[number].delays) > 1)
+        q_end, since = taken_up(arrivals, costs, count, end, self.ready[number], after)
         if number:
             self.free[number - 1] = q_end + FREE
+        return q_end, since
+
+    def _sweep(self, number: int, q_end: int, last: bool) -> int:
+        """The cycle in which a sweep begins, after which the layer is ready again."""
+        unit = self.plan.units[number]
         begun = max(q_end + DRAIN, self.free[number], self.written[number])
         self.written[number] = begun + unit.row_count + WRITTEN
         left = unit.row_count * unit.slots if last and unit.slots > 1 else 0
         self.ready[number] = begun + unit.row_count + READY + left
-        return begun, q_end
+        return begun
 
     def _send(self, number: int, outputs: npt.NDArray[Any], begun: int) -> Items:
         """What stands at the entrance of the layer behind one, of one step."""
@@ -138,7 +158,7 @@ class Clockwork:
         return arrivals, costs, count, end + ARRIVE
 
     def _read(self, begun: int) -> int:
-        """When the result is there, of the last step: every class is an event then."""
+        """The cycle in which the result is there, of the last step: every class is an event then."""
         classes = (self.orders[-1] >= 0).sum(axis=1)
         done = begun + ENCODE + int(np.maximum(classes, 1).sum()) + DONE
         self.free[-1] = done + FREE
@@ -166,9 +186,9 @@ def run_cycles(
     begun, offered, done = [], [], []
     at = 1
     for sample in range(len(frames)):
-        each, _, end = works.sample([train[sample] for train in trains], at)
-        begun.append(each)
+        each = works.sample([train[sample] for train in trains], at)
+        begun.append(each.begun)
         offered.append(at)
-        done.append(end)
-        at = 1 if streaming else end + 1
+        done.append(each.done)
+        at = 1 if streaming else each.done + 1
     return Cycles(np.array(begun), np.array(offered), np.array(done))
