@@ -74,8 +74,8 @@ def encoded(fires: Any, costs: Any, begun: int, arrivals: Any, taken: Any) -> tu
 class SampleCycles:
     """When what happened in one sample; int64 (steps, layers).
 
-    begun: the sweep. ends: q_end. since: the arrival of an item since which the layer was busy without a pause
-    until q_end; LONG_AGO: since it was ready. offered, done: the first and the last cycle.
+    begun: the sweep. ends: q_end. since: the arrival of an item since which the layer was busy without a
+    pause until q_end; LONG_AGO: since it was ready. offered, done: the first and the last cycle.
     """
 
     offered: int
@@ -167,7 +167,7 @@ class Clockwork:
 
 @dataclass(frozen=True, eq=False)
 class Cycles:
-    """Of every sample: begun int64 (samples, steps, layers), when each sweep began; offered, done (samples,)."""
+    """Of all samples: begun int64 (samples, steps, layers), of each sweep; offered, done (samples,)."""
 
     begun: Ints
     offered: Ints
