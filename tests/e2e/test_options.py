@@ -128,6 +128,7 @@ ACTS: dict[str, dict[str, list[str]]] = {
         **OVERWRITE,
         "--to": ["--to", "npz"], "--for": ["--to", "nir", "--for", "snntorch"],
         "--main": ["--main", "stdin"], "--output": ["-o", "out/other"],
+        "--lanes": ["--to", "rtl", "--lanes", "3,2,1"], "--target": ["--to", "rtl", "--target", "ecp5-45k"],
     },
     "verify": {
         **EVERY,
@@ -282,7 +283,10 @@ BAD: dict[str, list[str]] = {
     "cost": [*BAD_DATA, "--samples 0", "--chip loihi3", "--table none", "--chip loihi2 --table davies2018"],
     "compare": [*BAD_DATA, "--samples 0", "--sample -1", "--backend x"],
     "report": [*BAD_DATA, "--samples 0", "--sample -1", "--seed -1", "--chip loihi3", "--table none"],
-    "export": ["--to vhdl", "--main both", "--to nir --for nobody"],
+    "export": [
+        "--to vhdl", "--main both", "--to nir --for nobody", "--to rtl --lanes 8,x", "--to rtl --lanes 0,8",
+        "--to rtl --target ice40",
+    ],
     "evaluate": [*BAD_DATA, "--device tpu"],
     "analyse": [*BAD_DATA, "--device tpu", "--parts none", "--parts ,", "--samples 0", "--seed -1"],
     "sweep": ["--jobs 0", "--data nothing"],
@@ -361,6 +365,8 @@ IGNORED: list[tuple[str, str]] = [
     ("inspect own.net --overwrite", "--overwrite"),
     ("export own.net --to mem --main known -o out/a", "--main"),
     ("export own.net --to mem --for any -o out/a", "--for"),
+    ("export own.net --to c --lanes 8 -o out/a", "--lanes"),
+    ("export own.net --to c --target any -o out/a", "--target"),
     ("tables swept --overwrite", "--overwrite"),
     ("sweep study.toml --dry-run --jobs 1", "--jobs"),
     ("sweep study.toml --dry-run --download", "--download"),
