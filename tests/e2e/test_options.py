@@ -134,7 +134,7 @@ ACTS: dict[str, dict[str, list[str]]] = {
         **OVERWRITE,
         "--to": ["--to", "npz"], "--for": ["--to", "nir", "--for", "snntorch"],
         "--main": ["--main", "stdin"], "--output": ["-o", "out/other"],
-        "--lanes": ["--to", "rtl", "--lanes", "2,2,2"], "--target": ["--to", "rtl", "--target", "ecp5-25k"],
+        "--lanes": ["--to", "rtl", "--lanes", "2,2,2"], "--target": ["--to", "rtl", "--target", "ecp5-85k"],
     },
     "verify": {
         **EVERY,
@@ -161,7 +161,7 @@ ACTS: dict[str, dict[str, list[str]]] = {
     "latency": {
         **EVERY, **OVERWRITE,
         "--samples": ["--samples", "3"], "--lanes": ["--lanes", "3,2,1"], "--clock": ["--clock", "50"],
-        "--target": ["--target", "ecp5-25k"], "--budget": ["--budget", "100,64"], "--plot": ["--plot", "out/b.svg"],
+        "--target": ["--target", "ecp5-85k"], "--budget": ["--budget", "150,64"], "--plot": ["--plot", "out/b.svg"],
         "--input": ["latency", "own.net", "--input", "own.npy"],
     },
     "compare": {
@@ -444,6 +444,7 @@ HANDED = {
     "sast_deploy.api.classifier": END,
     "sast_deploy.api.trace": END,
     "sast_deploy.api.cost": END,
+    "sast_deploy.api.latency": END,
     "sast_deploy.api.inspect": ON,
     "sast_deploy.commands.running.chosen_table": ON,
     "sast_deploy.studies.suggestions.suggest": END,
