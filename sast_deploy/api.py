@@ -388,9 +388,9 @@ def simulate(
 
     frames: integers (samples, time, C, H, W), or (time, C, H, W) for one; (samples, time, n) and (time, n)
     for inputs in a row. labels: class indices (samples,). samples: only so many, evenly spread. engine:
-    "reference", "vectorised", "fast", "lava" or "rtl"; all give the same values. check: samples, evenly spread, None
-    for all, that the vectorised specification replays, and the reference a few of them; a difference stands
-    in `report.run.difference`. trace: keep every membrane potential and spike.
+    "reference", "vectorised", "fast", "lava" or "rtl"; all give the same values. check: samples, evenly
+    spread, None for all, that the vectorised specification replays, and the reference a few of them; a
+    difference stands in `report.run.difference`. trace: keep every membrane potential and spike.
     stock: how a stock NetX network is used: message_bits, reset_interval, input_shape.
 
     Raises:

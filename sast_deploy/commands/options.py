@@ -22,25 +22,20 @@ PATH = click.Path(path_type=Path)  # an input, or where inputs and caches lie
 OUTPUT = click.Path(path_type=Path)  # what a command writes: it calls `outputs.check_output` before any work
 SEED = click.IntRange(0, 2**63 - 1)
 COUNT = click.IntRange(1, 2**31 - 1)
-
-
-class _Lanes(click.ParamType):
-    """Whole numbers with commas, one for each layer with weights."""
-
-    name = "lanes"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        """A tuple as it is; of a text its numbers."""
-        if isinstance(value, tuple):
-            return value
-        parts = str(value).split(",")
-        if not all(part.strip().isascii() and part.strip().isdigit() and 0 < int(part) < 2**31 for part in parts):
-            self.fail(f"{value!r} is not whole numbers from 1 on with commas, such as 24,8,10.", param, ctx)
-        return tuple(int(part) for part in parts)
-
-
-LANES = _Lanes()
 INDEX = click.IntRange(0, 2**31 - 1)
+
+
+def _lanes(value: str | tuple[int, ...]) -> tuple[int, ...]:
+    """Of a text with commas its whole numbers; a tuple as it is."""
+    if isinstance(value, tuple):
+        return value
+    parts = [part.strip() for part in value.split(",")]
+    if not all(part.isascii() and part.isdigit() and 0 < int(part) < 2**31 for part in parts):
+        raise click.BadParameter(f"{value!r} is not whole numbers from 1 on with commas, such as 24,8,10.")
+    return tuple(map(int, parts))
+
+
+LANES = click.types.FuncParamType(_lanes)  # whole numbers with commas, one for each layer with weights
 
 
 class Finite(click.FloatRange):

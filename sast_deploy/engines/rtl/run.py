@@ -29,8 +29,10 @@ QUIET = 4  # times the cycles that a sample may take at most, after which the ci
 
 @dataclass(frozen=True, eq=False)
 class CircuitRun:
-    """What a circuit computed of some samples: the record with all traces, its results, and the cycle in which
-    every sweep of each spiking layer began, int64 (samples, steps).
+    """What a circuit computed of some samples.
+
+    record: with all traces. begun: the cycle in which every sweep of each spiking layer began, int64
+    (samples, steps).
     """
 
     record: SpikeRecord
@@ -39,8 +41,8 @@ class CircuitRun:
 
 
 def run_rtl(
-    program: Program, frames: Frames, *, trace: bool = False, batch: int | None = None, progress: Progress = iter,
-    lanes: Sequence[int] | None = None,
+    program: Program, frames: Frames, *, trace: bool = False, batch: int | None = None,
+    progress: Progress = iter, lanes: Sequence[int] | None = None,
 ) -> SpikeRecord:  # fmt: skip
     """Run every sample of `frames`, integers (samples, time, C, H, W); bit-equal with `run_reference`.
 
@@ -66,8 +68,10 @@ def run_rtl(
 
 
 def _nothing(record: SpikeRecord, progress: Progress) -> SpikeRecord:
-    for part in (*record.counts, record.logits):
-        part[...] = 0
+    """Of no samples, or of samples without a step: no spikes, logits 0."""
+    record.logits[...] = 0
+    for counts in record.counts:
+        counts[...] = 0
     for _ in progress(range(len(record.logits))):
         pass
     return record
@@ -130,7 +134,6 @@ def most_cycles(circuit: Circuit, steps: int) -> int:
     """What no sample of so many steps exceeds: every input an event, every neuron a spike."""
     total = 0
     for unit in circuit.plan.units:
-        total += (
-            int(unit.cycles().sum()) + unit.row_count * (unit.slots + 1) + 3 * math.prod(unit.out_shape) + 40
-        )
+        total += int(unit.cycles().sum()) + unit.row_count * (unit.slots + 1)
+        total += 3 * math.prod(unit.out_shape) + 40
     return total * (steps + 1)
