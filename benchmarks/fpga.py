@@ -146,7 +146,8 @@ def _simulated(folder: Path) -> dict[str, str]:
     quiet = ("-Wno-fatal", "-Wno-lint", "-Wno-style", "-Wno-MODDUP")
     where = ("-DNETLIST", "-DNO_INCLUDES", f"-I{cells}", "-Ibench", "--top-module", "bench", "-o", "../gates")
     files = (str(cells / "cells_sim.v"), "netlist.v", "bench/bench.sv", str(folder / "bench" / "main.cpp"))
-    _run(["verilator", "--cc", "--exe", "--build", "--no-timing", "-CFLAGS", "-O1", *quiet, *where, *files], folder)
+    build = ("--cc", "--exe", "--build", "--no-timing", "-CFLAGS", "-O1")
+    _run(["verilator", *build, *quiet, *where, *files], folder)
     modes = {"one at a time": (), "streaming": ("+streaming", "+cycles=known/streaming")}
     gates = str(folder / "gates")
     return {mode: _run([gates, *options], folder).splitlines()[0] for mode, options in modes.items()}
