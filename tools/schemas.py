@@ -46,8 +46,8 @@ from sast_deploy.proofs.mapping import LayerMapping  # noqa: E402
 from sast_deploy.reports.accuracy import Accuracy, McNemar  # noqa: E402
 from sast_deploy.reports.classifying import Answer  # noqa: E402
 from sast_deploy.reports.comparing import LayerDifference, Parting  # noqa: E402
-from sast_deploy.reports.costs.cost import Busiest, CostBrief, LayerLoad  # noqa: E402
 from sast_deploy.reports.costs.circuit import CircuitLatency  # noqa: E402
+from sast_deploy.reports.costs.cost import Busiest, CostBrief, LayerLoad  # noqa: E402
 from sast_deploy.reports.costs.energy import Energy, EnergyTerm  # noqa: E402
 from sast_deploy.reports.costs.latency import Latency  # noqa: E402
 from sast_deploy.reports.costs.neurobench import NeuroBench  # noqa: E402
