@@ -1,7 +1,7 @@
-"""Random programs that a circuit holds, with lanes and frames for them, and the comparison with the reference.
+"""Random programs that a circuit holds, lanes and frames for them, and the comparison with the reference.
 
     program, frames, lanes = any_circuit(17)
-    differences(program, frames, lanes, icarus(), streaming=True)  # None, or the first difference in words
+    differences(circuit_of(program, lanes), frames, icarus(), streaming=True)  # None, or the first in words
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ import numpy.typing as npt
 from sast_deploy.engines.reference import run_reference
 from sast_deploy.engines.rtl.run import CircuitRun, simulate
 from sast_deploy.engines.rtl.simulators import Simulator
-from sast_deploy.program.program import Dense, Layer, Program
+from sast_deploy.program.fixedpoint import QFormat
+from sast_deploy.program.program import Dense, Layer, Program, Readout, frozen_ints
 from sast_deploy.program.record import SpikeRecord, first_difference
 from sast_deploy.rtl import timing
 from sast_deploy.rtl.circuit import Circuit, make_circuit
 from sast_deploy.rtl.plan import plan_circuit, weighted_outputs
 from tests.anyprogram import Seeded, any_frames, any_program, any_rules
+from tests.programs import RULES, conv, dense, readout
 
 FAMILY = 14  # of seeds: apart from those of other tests
 WEIGHT_BITS = (4, 8, 2, 3, 5)
@@ -32,7 +34,7 @@ Frames = npt.NDArray[np.int64]
 
 
 def any_circuit(seed: int) -> tuple[Program, Frames, tuple[int, ...]]:
-    """A program of `anyprogram` without what a circuit refuses, frames, and lanes of every layer with weights.
+    """A program of `anyprogram` without what a circuit refuses, frames, and lanes of layers with weights.
 
     Inputs are negative in every third program or so; half have a readout that may leak, filter and decode in
     any way, and of the others some count the spikes of their last layer.
@@ -93,3 +95,42 @@ def _unequal_cycles(
             at = tuple(np.argwhere(one != other)[0].tolist())
             return f"{name}, {at}: cycle {one[at]} against {other[at]} of the formula"
     return None
+
+
+def busy_program(steps: int = 3) -> Program:
+    """Two layers of six neurons that always fire, in one row of a circuit or in several, and a readout."""
+    rng = np.random.default_rng(6)
+    layers = [dense(rng, inputs, 6, weight=1) for inputs in (3, 6)]
+    always = {"bias": frozen_ints([20] * 6), "vth": frozen_ints(np.arange(-3, 3)), "weight_exp": -2}
+    busy = tuple(replace(layer, **always) for layer in layers)
+    return Program("busy", (3, 1, 1), 4, steps, ("a", "b"), RULES, (*busy, readout(rng, 6, 2)), 0)
+
+
+def lone_readout(decoding: str = "last") -> Program:
+    """A readout alone, which leaks, and of whose classes two are the same."""
+    weight, bias = frozen_ints([[1, -2, 3], [2, 0, 1], [2, 0, 1]]), frozen_ints([-2, 5, 5])
+    layer = Readout(weight, bias, 0, v_decay=frozen_ints([1000]), decoding=decoding)
+    return Program("lone", (3, 1, 1), 4, 5, ("a", "b", "c"), RULES, (layer,), 0)
+
+
+def tabled_program() -> Program:
+    """Two groups of channels, a delay for each input, and no two neurons alike: every kind of memory."""
+    rng = np.random.default_rng(3)
+    rules = replace(RULES, state=QFormat(16, 4), shift_rounding="half-even", leak_rounding="half-even")
+    first = conv(rng, 2, 4, kernel=(2, 2), stride=(1, 1), padding=(0, 0), groups=2)
+    first = replace(
+        first, weight_exp=5, bias=frozen_ints([90, 80, 70, 60]), v_decay=frozen_ints([900, 1801, 2700, 350]),
+        u_decay=frozen_ints([1001, 2000, 4096, 3000]),
+    )  # fmt: skip
+    second = replace(dense(rng, 48, 5), weight_exp=-1, delay=frozen_ints(1 + rng.integers(0, 3, 48)))
+    second = replace(second, bias=frozen_ints([19, 18, 17, 16, 15]))
+    layers = (first, second, readout(rng, 5, 3))
+    return Program("tabled", (2, 4, 5), 3, 6, ("a", "b", "c"), rules, layers, 0)
+
+
+def alternating_frames(program: Program, samples: int) -> Frames:
+    """Steps in which every input is an event and steps without any, in turn, and samples of either alone."""
+    frames = np.zeros((samples, program.steps, *program.input_shape), np.int64)
+    frames[::3, ::2] = program.input_max
+    frames[1::3] = 1
+    return frames

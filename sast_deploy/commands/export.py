@@ -8,9 +8,10 @@ from typing import Any
 import click
 
 from sast_deploy.commands.answers import answer
+from sast_deploy.commands.circuits import LANES
 from sast_deploy.commands.command import command
 from sast_deploy.commands.completing import NET
-from sast_deploy.commands.options import LANES, OUTPUT, console, option, refuse_ignored, titled
+from sast_deploy.commands.options import OUTPUT, console, option, refuse_ignored, titled
 from sast_deploy.commands.shared import overwrite_option
 from sast_deploy.exchange import ANY_READER, DEVICE_NAMES, KNOWN, MAINS, READERS, TARGET_NAMES
 

@@ -9,11 +9,11 @@ import click
 
 from sast_deploy.base.errors import Exit, UsageError
 from sast_deploy.commands.answers import answer
+from sast_deploy.commands.circuits import LANES
 from sast_deploy.commands.command import command
 from sast_deploy.commands.completing import NET
 from sast_deploy.commands.options import (
     COUNT,
-    LANES,
     OUTPUT,
     PATH,
     Finite,

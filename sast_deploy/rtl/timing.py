@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from sast_deploy.rtl.plan import Ints, Plan
 TAKE, DRAIN, FREE, READY, WRITTEN, ENCODE, ARRIVE, DONE = 3, 3, 2, 1, 7, 11, 4, 3
 RESET = 1  # from the last cycle of clearing all sums to the first that takes an item up
 LONG_AGO = -(1 << 62)
+QUIET = 4  # times the cycles of a sample: longer no circuit takes for a result
 Items = tuple[Ints, Ints, int, int]  # of a step: when events arrive, what each takes, how many; the end
 
 FORMULA = """\
@@ -192,3 +194,17 @@ def run_cycles(
         done.append(each.done)
         at = 1 if streaming else each.done + 1
     return Cycles(np.array(begun), np.array(offered), np.array(done))
+
+
+def most_cycles(plan: Plan, steps: int) -> int:
+    """What no sample of so many steps exceeds: every input an event, every neuron a spike."""
+    total = 0
+    for unit in plan.units:
+        total += int(unit.cycles().sum()) + unit.row_count * (unit.slots + 1)
+        total += 3 * math.prod(unit.out_shape) + 40
+    return total * (steps + 1)
+
+
+def patience(plan: Plan, steps: int) -> int:
+    """Cycles without a result of such a sample after which a circuit hangs; a bench counts in 32 bits."""
+    return min(QUIET * most_cycles(plan, steps) + 1000, (1 << 31) - 1)

@@ -22,6 +22,7 @@ from rich.console import Console
 
 from sast_deploy.cli import cli, run
 from sast_deploy.doctor import Check
+from sast_deploy.exchange import TARGET_NAMES
 from sast_deploy.show import bars
 from sast_deploy.show.blocks import UNLIMITED, Block, Facts, Line, Out, Table
 from tests.commandlines import write_state
@@ -80,7 +81,7 @@ def lines_of(command: str, folder: Path) -> list[list[str]]:
         "cost": [["cost", net, "--samples", "5"]],
         "latency": [["latency", net, "--samples", "5", "--target", "ecp5-85k"]],
         "compare": [["compare", net, net, "--samples", "5"]],
-        "export": [["export", net, "--to", to, "-o", str(folder / to)] for to in ("nir", "c", "mem", "npz")],
+        "export": [["export", net, "--to", to, "-o", str(folder / to)] for to in TARGET_NAMES],
         "evaluate": [["evaluate", checkpoint]],
         "analyse": [["analyse", checkpoint, str(folder / "second.pt")]],
         "sweep": [["sweep", str(folder / "study.toml"), "--dry-run", "-o", str(folder / "runs")]],

@@ -47,7 +47,7 @@ def write_rtl(subject: Subject, lanes: str = "", target: str = NO_DEVICE) -> Art
     used = uses(build_layers(plan))
     _check_device(used, target)
     answers = subject.answers
-    circuit = make_circuit(plan, len(answers.logits))
+    circuit = make_circuit(plan, len(answers.logits), timing.patience(plan, answers.frames.shape[1]))
     known, cycles = _known(circuit, subject)
     texts, icarus = circuit.files | known, len(answers.logits) if cycles <= ICARUS_CYCLES else 1
     texts[CIRCUIT_FILE] = json.dumps(_manifest(subject, circuit, used, target), indent=2) + "\n"
@@ -92,8 +92,8 @@ def _known(circuit: Circuit, subject: Subject) -> tuple[dict[str, str], int]:
     answers = subject.answers
     found = {"known/stimulus.txt": "".join(items(circuit.layers[0], frame) for frame in answers.frames)}
     spiking = [(number, each) for number, each in enumerate(circuit.layers) if each.unit.kind == "spikes"]
-    ends = np.cumsum([int(layer.unit.neurons().max()) + 1 for _, layer in spiking])[:-1]
-    membranes, spikes = np.split(answers.membranes, ends, axis=2), np.split(answers.spikes, ends, axis=2)
+    ends = np.cumsum([int(layer.unit.neurons().max()) + 1 for _, layer in spiking], dtype=np.int64)
+    membranes, spikes = (np.split(part, ends, 2)[:-1] for part in (answers.membranes, answers.spikes))
     for (_, layer), membrane, spiked in zip(spiking, membranes, spikes, strict=True):
         found[f"known/{layer.name}.txt"] = _states(layer, membrane, spiked)
     total = 0

@@ -1,9 +1,9 @@
 // One lane of the neurons: six cycles from a sum to its spike, one neuron in every cycle.
 //
-//     current   = arriving, or wrap24(leak(current) + arriving) with a filter; arriving = shift(sum)
-//     membrane = fit(leak(membrane) + current + bias - threshold * spiked)    RESET 0, subtract after the leak
-//     membrane = fit(leak(membrane - threshold * spiked) + current + bias)    RESET 1, subtract before it
-//     membrane = fit(leak(membrane * (1 - spiked)) + current + bias)          RESET 2, to zero
+//     current  = arriving, or wrap24(leak(current) + arriving) with a filter; arriving = shift(sum)
+//     membrane = fit(leak(membrane) + current + bias - threshold * spiked)   RESET 0, subtract after the leak
+//     membrane = fit(leak(membrane - threshold * spiked) + current + bias)   RESET 1, subtract before it
+//     membrane = fit(leak(membrane * (1 - spiked)) + current + bias)         RESET 2, to zero
 //     spike    = membrane >= threshold, or >
 //
 // Where FIT is 3 nothing is fitted and nothing spikes: an integrator, whose logit is its last membrane, the
