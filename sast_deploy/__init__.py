@@ -27,7 +27,6 @@ if TYPE_CHECKING:
         export as export,
         inputs as inputs,
         inspect as inspect,
-        lanes as lanes,
         latency as latency,
         load as load,
         simulate as simulate,
@@ -88,9 +87,8 @@ if TYPE_CHECKING:
         Classifier as Classifier,
     )
     from sast_deploy.reports.comparing import NetComparison as NetComparison
+    from sast_deploy.reports.costs.circuit import CircuitLatency as CircuitLatency
     from sast_deploy.reports.costs.cost import Cost as Cost
-    from sast_deploy.reports.costs.cycles import CircuitLatency as CircuitLatency
-    from sast_deploy.reports.costs.lanes import LaneFront as LaneFront
     from sast_deploy.reports.run import Report as Report
     from sast_deploy.reports.suggestions import Suggestion as Suggestion, Suggestions as Suggestions
     from sast_deploy.reports.tracing import SampleTrace as SampleTrace
@@ -107,7 +105,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "api": (
         "Net", "Simulation", "classifier", "classify", "compare", "compile", "cost", "export",
-        "inputs", "inspect", "lanes", "latency", "load", "simulate", "trace", "verify",
+        "inputs", "inspect", "latency", "load", "simulate", "trace", "verify",
     ),
     "base.errors": ("SastError",),
     "base.progress": ("Observer", "observe"),
@@ -131,9 +129,8 @@ _NAMES = {
     "program.record": ("SpikeRecord", "Trace"),
     "reports.classifying": ("Answer", "Classification", "Classifier"),
     "reports.comparing": ("NetComparison",),
+    "reports.costs.circuit": ("CircuitLatency",),
     "reports.costs.cost": ("Cost",),
-    "reports.costs.cycles": ("CircuitLatency",),
-    "reports.costs.lanes": ("LaneFront",),
     "reports.run": ("Report",),
     "reports.suggestions": ("Suggestion", "Suggestions"),
     "reports.tracing": ("SampleTrace",),

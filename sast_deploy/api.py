@@ -5,7 +5,7 @@
     inspect   Net -> Inspection                            compare   Net, Net -> NetComparison
     trace     Net, one sample -> SampleTrace               classify  Net, recording -> Classification
     cost      Net, frames -> Cost                          export    Net -> files for C, hardware, NumPy
-    latency   Net, frames -> CircuitLatency                lanes     Net, frames -> LaneFront
+    latency   Net, frames -> CircuitLatency
 
 Silent: who wants to hear how far it is observes (`base.progress`). Errors are SastErrors, one line each;
 only an object that cannot be, such as a FloatDense with NaN among its weights, is a ValueError.
@@ -55,14 +55,14 @@ from sast_deploy.proofs.chips import CHIPS
 from sast_deploy.reports.accuracy import Accuracy
 from sast_deploy.reports.classifying import Classification, Classifier
 from sast_deploy.reports.comparing import NetComparison, Side, check_same_samples, compare_sides
+from sast_deploy.reports.costs.circuit import CircuitLatency, latency_of
 from sast_deploy.reports.costs.cost import Cost, chosen_table, cost_of
-from sast_deploy.reports.costs.cycles import CircuitLatency, latency_of, record_trains
-from sast_deploy.reports.costs.lanes import Budget, LaneFront, device_budget, search_lanes
+from sast_deploy.reports.costs.lanes import Budget, check_budget, device_budget
 from sast_deploy.reports.inputs import Inputs, checked_labels, net_inputs, some_of
 from sast_deploy.reports.inspection import Inspection, count_saturated, inspect_net, inspect_stock
 from sast_deploy.reports.run import Execution, Report, facts_of, facts_of_stock, make_report
 from sast_deploy.reports.tracing import SampleTrace, trace_of
-from sast_deploy.rtl.plan import LANES_MAX
+from sast_deploy.rtl.plan import LANES_MAX, plan_circuit
 from sast_deploy.verification.comparison import (
     Verification,
     blind_spots,
@@ -92,7 +92,8 @@ _ARGUMENTS: dict[str, rules.Rule] = {
     "folder": _PATH, "to": rules.Choice(TARGET_NAMES), "main": _Maybe(rules.Choice(MAINS)),
     "reader": _Maybe(rules.Choice(READERS)), "target": _Maybe(rules.Choice(DEVICE_NAMES)),
     "budget": _Maybe(rules.Items(rules.COUNT, 2, 2)),
-    "mhz": _Maybe(rules.Number(0, rules.FLOAT_MAX, above=True)), "lanes": _Maybe(rules.Items(rules.Whole(1, LANES_MAX), 1)), "table": _Maybe(_PATH), "chip": rules.Choice(tuple(CHIPS)),
+    "mhz": _Maybe(rules.Number(0, rules.FLOAT_MAX, above=True)), "table": _Maybe(_PATH),
+    "lanes": _Maybe(rules.Items(rules.Whole(1, LANES_MAX), 1)), "chip": rules.Choice(tuple(CHIPS)),
     "lava": _Maybe(rules.Instance((LavaOptions,))), "stock": _Maybe(rules.Instance((StockUse,))),
 }  # fmt: skip
 
@@ -639,49 +640,33 @@ def latency(
     samples: int | None = 100,
     lanes: Sequence[int] | None = None,
     mhz: float | None = None,
+    target: str | None = None,
+    budget: Sequence[int] | None = None,
 ) -> CircuitLatency:
     """Cycles that the circuit of `export(to="rtl")` takes for an inference, exactly, by layer and phase.
 
-    frames, data, samples: as in `simulate`; samples None: all. lanes: of every layer with weights; None: 8, or as
-    many as it has outputs. mhz: of the clock, for times.
+    frames, data, samples: as in `simulate`; samples None: all. lanes: of every layer with weights; None: 8,
+    or as many as it has outputs. mhz: of the clock, for times. target, or budget: search lanes within a
+    device's block memories and multipliers, or within so many of both.
 
-    Raises as `simulate`; CompileError: what the circuit does not hold; UsageError: lanes that do not fit.
+    Raises as `simulate`; CompileError: what the circuit does not hold; UsageError: lanes that do not fit,
+    or a budget that no lanes do.
 
     >>> sast.latency(net, frames, mhz=100.0).binds[0]
     'layer 0 (dense)'
     """
-    _check(net=net, data=data, samples=samples, lanes=lanes, mhz=mhz)
+    _check(net=net, data=data, samples=samples, lanes=lanes, mhz=mhz, target=target, budget=budget)
+    limits = None if target is None else device_budget(target)
+    if budget is not None:
+        _refuse_idle("with budget, which is in place of its own", target=target)
+        limits = Budget("your budget", *budget)
+    with about(net.path, CompileError):
+        plan_circuit(net.program, lanes)
+        if limits is not None:
+            check_budget(net.program, limits)
     given = some_of(inputs(net, frames, data=data, samples=samples), samples)
     with about(net.path, CompileError):
-        return latency_of(net.program, given.frames, net.name, given.facts, lanes, mhz)
-
-
-def lanes(
-    net: Net,
-    frames: npt.ArrayLike | Inputs | None = None,
-    *,
-    data: DataRequest | None = None,
-    samples: int | None = 20,
-    target: str | None = None,
-    budget: Sequence[int] | None = None,
-) -> LaneFront:
-    """Lanes for a budget: the circuits of which none is both faster and narrower.
-
-    frames, data, samples: as in `latency`. target: the device whose block memories and multipliers are the budget,
-    or budget: so many of each; without both that of "ecp5-85k".
-
-    Raises as `latency`; UsageError: no circuit fits.
-
-    >>> sast.lanes(net, frames).front[0].lanes
-    (1, 1)
-    """
-    _check(net=net, data=data, samples=samples, target=target, budget=budget)
-    if target is not None:
-        _refuse_idle("with target, whose budget it is in place of", budget=budget)
-    limits = device_budget(target or "ecp5-85k") if budget is None else Budget("a budget", *budget)
-    given = some_of(inputs(net, frames, data=data, samples=samples), samples)
-    with about(net.path, CompileError):
-        return search_lanes(net.program, record_trains(net.program, given.frames), limits)
+        return latency_of(net.program, given.frames, net.name, given.facts, lanes, mhz, limits)
 
 
 def inspect(

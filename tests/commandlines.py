@@ -64,6 +64,7 @@ WORKING: dict[str, list[str]] = {
     "report": ["own.net", "--data-root", "bands", "-o", "out/report.html"],
     "trace": ["own.net", "--data-root", "bands", "-o", "out/trace.npz", "--plot", "out/trace.svg"],
     "cost": ["own.net", "--data-root", "bands", "--samples", "4"],
+    "latency": ["own.net", "--data-root", "bands", "--samples", "4", "--plot", "out/latency.png"],
     "compare": ["own.net", "own.net", "--data-root", "bands", "--samples", "4"],
     "export": ["own.net", "--to", "c", "-o", "out/c"],
     "sweep": ["study.toml", "--data-root", "bands", "-o", "out/sweep", "--jobs", "1"],

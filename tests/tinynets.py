@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import numpy as np
+import torch
+from torch import Tensor
 
 from sast_deploy.training.checkpoint import Checkpoint
 from sast_deploy.training.network.network import Network, NetworkSpec
@@ -11,6 +16,20 @@ from tests.tinydata import CLASSES, CLIP, SHAPE, tiny_set
 
 FC = NetworkSpec("fc", SHAPE, (12, 8), CLASSES)
 CONV = NetworkSpec("conv", SHAPE, (5, 4), CLASSES, strides=(2, 1))
+
+
+# F(z) of every surrogate in words that autograd follows.
+PLAIN: dict[str, Callable[[Tensor], Tensor]] = {
+    "arctan": lambda z: torch.atan(z) / math.pi + 0.5,
+    "fast-sigmoid": lambda z: (1 + z / (1 + z.abs())) / 2,
+    "sigmoid": lambda z: 1 / (1 + torch.exp(-z)),
+    "spike-rate-escape": lambda z: torch.where(
+        z < 0, torch.exp(z.clamp(max=0)) / 2, 1 - torch.exp(-z.clamp(min=0)) / 2
+    ),
+    "triangular": lambda z: torch.where(
+        z < 0, (1 + z.clamp(min=-1)) ** 2 / 2, 1 - (1 - z.clamp(max=1)) ** 2 / 2
+    ),
+}
 
 
 def random_checkpoint(spec: NetworkSpec = FC, seed: int = 1, scale: float = 4.0) -> Checkpoint:

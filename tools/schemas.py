@@ -46,6 +46,7 @@ from sast_deploy.proofs.mapping import LayerMapping  # noqa: E402
 from sast_deploy.reports.accuracy import Accuracy, McNemar  # noqa: E402
 from sast_deploy.reports.classifying import Answer  # noqa: E402
 from sast_deploy.reports.comparing import LayerDifference, Parting  # noqa: E402
+from sast_deploy.reports.costs.circuit import CircuitLatency  # noqa: E402
 from sast_deploy.reports.costs.cost import Busiest, CostBrief, LayerLoad  # noqa: E402
 from sast_deploy.reports.costs.energy import Energy, EnergyTerm  # noqa: E402
 from sast_deploy.reports.costs.latency import Latency  # noqa: E402
@@ -115,7 +116,8 @@ def closed(properties: Mapping[str, Schema], optional: tuple[str, ...] = (), tex
 def of(kind: Any, *, derived: bool = False, **instead: Schema) -> Schema:
     """A dataclass by its annotations. derived: with its properties; instead: of fields, or of more."""
     hints = get_type_hints(kind, include_extras=True)
-    found = {each.name: _hinted(hints[each.name], derived) for each in dataclasses.fields(kind)}
+    names = [each.name for each in dataclasses.fields(kind)]
+    found = {name: instead.get(name) or _hinted(hints[name], derived) for name in names}
     for name, each in vars(kind).items():
         if derived and isinstance(each, property):
             found[name] = _hinted(get_type_hints(each.fget)["return"], derived)
@@ -343,6 +345,13 @@ DOCUMENTS: dict[str, tuple[str, dict[str, Schema] | list[dict[str, Schema]]]] = 
         "notes": said(many(TEXT), "What was folded, dropped or scaled."),
     }]),
     "cost": ("What an inference costs on a chip, term by term.", COST),
+    "latency": ("How long a circuit takes for an inference, exact to the cycle.", {
+        "latency_version": {"const": 1},
+        **of(CircuitLatency, data={"anyOf": [TESTED, GIVEN]})["properties"],
+        "seconds": said(maybe(named(NUMBER)), "Of the clock that was named."),
+        "binds": closed({"layer": TEXT, "phase": TEXT, "share": NUMBER}),
+        "plot": maybe(TEXT),
+    }),
     "compare": ("Two networks on the same samples; null what does not apply.", {
         "names": many(TEXT, 2), "samples": WHOLE, "accuracy": maybe(many(ACCURACY, 2)),
         "mcnemar": maybe(of(McNemar, difference=NUMBER)),

@@ -84,14 +84,12 @@ def latency_command(
         check_output(plot, picture_kind(plot), inputs=inputs, overwrite=overwrite, option="--plot")
     loaded = api.load(net)
     own = None if input_path is None else load_array(input_path)
-    given = api.inputs(loaded, own, data=data, samples=samples, name=str(input_path or "frames"))
-    found = api.latency(loaded, given, samples=None, lanes=lanes, mhz=clock)
-    front = None
-    if target is not None or budget is not None:
-        front = api.lanes(loaded, given, samples=None, target=target, budget=budget)
-    print_latency(found, front, console())
+    found = api.latency(
+        loaded, own, data=data, samples=samples, lanes=lanes, mhz=clock, target=target, budget=budget
+    )  # fmt: skip
+    print_latency(found, console())
     if plot is not None:
-        draw_latency(found, front, plot)
+        draw_latency(found, plot)
         console().print(f"wrote {plot}")
-    answer({**found.to_dict(), "front": None if front is None else front.to_dict(), "plot": plot})
+    answer({**found.to_dict(), "plot": plot})
     return Exit.OK

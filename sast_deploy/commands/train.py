@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sast_deploy.data.request import DataRequest
     from sast_deploy.training.recipes import Recipe
 
+FLAT = "a triangular surrogate is flat where torch's initial weights leave neurons; --set init=lsuv mends it"
 SILENT = "by {} the deeper maps of a conv network hardly ever fire; --recipe best-conv makes them"
 RECOMMENDED = {"fc": "best", "conv": "best-conv"}
 
@@ -77,6 +78,8 @@ def train_command(
     out.print(f"data: {found.info.provenance}", f"recipe: {_described(recipe)}")
     if kind == "conv" and recipe.forward == "surrogate" and recipe.init == "torch":
         warn(f"note: {SILENT.format(recipe.name)}")
+    if network["surrogate"] == "triangular" and recipe.init == "torch":
+        warn(f"note: {FLAT}")
     if found.info.missing_classes:
         warn(f"classes without samples: {', '.join(found.info.missing_classes)}")
     result = train(spec_of(found.sensor, len(found.info.classes)), recipe, found, output, **run)

@@ -37,8 +37,9 @@ def finetune(
     Before the first epoch and after each, the compiled program is run on the samples that the checkpoint's
     own training set aside; the highest accuracy decides (ties: the later epoch), so that the result is
     never worse on them than the start. Compiling it for `profile` gives the program that was chosen; the
-    new checkpoint's reset is the profile's, whatever it was before, as it was trained with that. The
-    test split decides nothing; start and result are measured on it once, at the end.
+    new checkpoint's reset is the profile's, whatever it was before, as it was trained with that. Learned
+    thresholds and leaks stay as they are. The test split decides nothing; start and result are measured on
+    it once, at the end.
 
     recipe: as `FINETUNE.recipe(checkpoint.recipe)`. seed: of minibatches and augmentation. source: digest of
     the checkpoint's file, for the record. Files, `resume` and `overwrite`: as for `train`.

@@ -6,7 +6,7 @@ two only moves its exponent: while all values stay below `exact_dtype`'s bound, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,8 +14,9 @@ from torch import Tensor
 
 from sast_deploy.base.errors import CompileError
 from sast_deploy.program.fixedpoint import Arithmetic, QFormat
-from sast_deploy.program.program import LEAK_BITS
-from sast_deploy.training.network.lif import arctan_slope
+from sast_deploy.program.program import LEAK_BITS, NO_DECAY_FILTER
+from sast_deploy.training.kernels.membranes import SurrogateName
+from sast_deploy.training.network.surrogates import SURROGATES
 
 # One bit less than the types hold: rounding half up adds a half before it drops the fraction.
 FLOAT32_HALVES = 1 << 23
@@ -65,25 +66,44 @@ def fit_(values: Tensor, form: QFormat, overflow: str) -> Tensor:
 
 @dataclass(frozen=True)
 class LayerRules:
-    """What a layer obeys besides its weights: the profile's rules, its exponent e, its leak d in 1/4096."""
+    """What a layer obeys besides its weights: the profile's rules, its exponent e, its leaks in 1/4096.
+
+    v_decay: one for all neurons, or one for each, float64 that broadcasts as their thresholds. u_decay: of
+    the current; UNFILTERED: it has no filter. surrogate: whose slope counts in the backward pass.
+    """
 
     arithmetic: Arithmetic
     exponent: int
-    v_decay: int
+    v_decay: int | Tensor
+    u_decay: int = NO_DECAY_FILTER
+    surrogate: SurrogateName = "arctan"
 
     @property
-    def kept(self) -> float:
-        """The share of the membrane potential that one step of leak keeps, before rounding."""
+    def kept(self) -> Any:
+        """The share of the membrane potential that one step of leak keeps, before rounding: exact."""
         return 1.0 - self.v_decay / (1 << LEAK_BITS)
+
+    @property
+    def kept_current(self) -> float:
+        """The same of the current; 0 without a filter."""
+        return 1.0 - self.u_decay / (1 << LEAK_BITS)
 
     def dtype(self, largest_sum: int) -> torch.dtype:
         """A float type in which a layer whose weighted sums reach `largest_sum` computes exactly."""
-        odd = (1 << LEAK_BITS) - self.v_decay  # the leak multiplies by it, then by a power of two
-        while odd and odd % 2 == 0:
-            odd //= 2
+        decays = set(torch.as_tensor(self.v_decay).flatten().tolist())
+        odd = max(_odd((1 << LEAK_BITS) - int(each)) for each in decays)
         state = self.arithmetic.state.high + 1
-        membrane = 4 * state + largest_sum * 2.0 ** max(self.exponent, 0)  # leak, bias, reset; current
-        return exact_dtype(max(membrane, state * odd))
+        current = largest_sum * 2.0 ** max(self.exponent, 0) / max(1.0 - self.kept_current, 1e-9)
+        membrane = 4 * state + current  # leak, bias, reset; current
+        filtered = current * _odd((1 << LEAK_BITS) - self.u_decay)
+        return exact_dtype(max(membrane, filtered, state * odd))
+
+
+def _odd(share: int) -> int:
+    """What a leak multiplies by, but for a power of two."""
+    while share and share % 2 == 0:
+        share //= 2
+    return share
 
 
 class _IntegerLIF(torch.autograd.Function):
@@ -95,7 +115,8 @@ class _IntegerLIF(torch.autograd.Function):
         after-leak:  dL/du_t = h_t g_t + (a - vth h_t) dL/dv_{t+1}
         before-leak: dL/du_t = h_t g_t + (a - a vth h_t) dL/dv_{t+1}
         zero:        dL/du_t = h_t g_t + (a (1 - s_t) - a u_t h_t) dL/dv_{t+1}
-        dL/dv_t = m_t dL/du_t,    dL/d sum_t = 2**e dL/dv_t,    dL/d bias = sum_t dL/dv_t
+        dL/dv_t = m_t dL/du_t,    dL/d sum_t = 2**e dL/dc_t,    dL/d bias = sum_t dL/dv_t
+        dL/dc_t = dL/dv_t + kept dL/dc_{t+1}, kept = 1 - u_decay / 4096: 0 without a filter of the current
 
     Straight-through: the step H counts as sigma, the roundings of shift and leak as the identity.
     Exact: everything else, the clipping included. A value that wraps counts as not clipped.
@@ -115,7 +136,7 @@ class _IntegerLIF(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
         membrane, spikes, clipped, vth, factor = ctx.saved_tensors
         rules: LayerRules = ctx.rules
-        slope = arctan_slope((membrane - vth).div_(factor), ctx.k).div_(factor)
+        slope = SURROGATES[rules.surrogate].slope_((membrane - vth).div_(factor), ctx.k).div_(factor)
         delta = grads[1] * slope
         if rules.arithmetic.reset == "zero":
             carry = slope.mul_(membrane).add_(spikes).sub_(1.0).mul_(-rules.kept)
@@ -129,16 +150,24 @@ class _IntegerLIF(torch.autograd.Function):
             delta[t].masked_fill_(clipped[t], 0.0)
         over_neurons = [axis for axis in range(delta.ndim) if axis != 2]
         bias = delta.sum(over_neurons).reshape(vth.shape)
+        if rules.kept_current:
+            for t in range(len(delta) - 2, -1, -1):
+                delta[t].add_(delta[t + 1], alpha=rules.kept_current)
         return delta.mul_(2.0**rules.exponent), bias, None, None, None, None
 
 
 def integrate(sums: Tensor, bias: Tensor, vth: Tensor, rules: LayerRules) -> tuple[Tensor, Tensor, Tensor]:
     """Membranes, spikes (0 or 1) and where the membrane was clipped (bool), each of the shape of `sums`.
 
-    I_t = shift(sum_t, e) + bias; u_t and s_t as in program.py; u and s are 0 before the first step.
+    c_t = shift(sum_t, e), filtered where the layer does so; u_t and s_t as in program.py; c, u and s are 0
+    before the first step. That no current wraps is the compiler's to prove.
     """
     law = rules.arithmetic
-    membrane = shift(sums, rules.exponent, law.shift_rounding).add_(bias)  # the current, until its step
+    current = shift(sums, rules.exponent, law.shift_rounding)
+    if rules.kept_current:
+        for t in range(1, len(current)):
+            current[t].add_(round_(current[t - 1] * rules.kept_current, law.leak_rounding))
+    membrane = current.add_(bias)  # until its step
     spikes = torch.empty_like(membrane)
     clipped = torch.zeros_like(membrane, dtype=torch.bool)
     for t, u in enumerate(membrane):
@@ -174,5 +203,7 @@ def integer_lif(
         rules: the profile's rules, the layer's exponent and leak.
         k: slope factor of the surrogate gradient.
     """
+    if isinstance(rules.v_decay, Tensor):
+        rules = replace(rules, v_decay=rules.v_decay.to(sums))
     membrane, spikes = _IntegerLIF.apply(sums, bias, vth, factor, rules, k)  # type: ignore[no-untyped-call]
     return membrane, spikes

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -58,8 +59,9 @@ class IntegerNetwork:
         unit, largest = 1.0 / self.clip, self.clip
         layers, parameter = [], self.network.get_parameter
         for index in range(len(self.network.layers)):
-            weight, bias = parameter(f"layers.{index}.weight"), parameter(f"layers.{index}.bias")
-            theta = self.network.get_buffer(f"theta_{index}")
+            gain = self.network.spec.gains[index]
+            weight, bias = (parameter(f"layers.{index}.{name}") * gain for name in ("weight", "bias"))
+            theta = self.network.theta(index).detach().flatten()
             integers = integer_layer(weight, bias, theta, self.profile, unit, largest, self._clamp(index))
             membrane, values = self._spike(index, integers, values, largest, k)
             layers.append((membrane, values))
@@ -78,8 +80,11 @@ class IntegerNetwork:
         self, index: int, integers: IntegerLayer, values: Input, largest: int, k: float
     ) -> tuple[Tensor, Tensor]:
         """Membranes and spikes of LIF layer `index` for its integer inputs, none above `largest`."""
-        v_decay = round((1.0 - self.network.spec.leak(index)) * (1 << LEAK_BITS))
-        rules = LayerRules(self.profile.arithmetic, integers.exponent, v_decay)
+        u_decay = round((1.0 - float(np.float32(self.network.spec.current_leaks[index]))) * (1 << LEAK_BITS))
+        rules = LayerRules(
+            self.profile.arithmetic, integers.exponent, self._v_decay(index), u_decay,
+            self.network.spec.surrogate,
+        )  # fmt: skip
         bound = math.prod(integers.weight.shape[1:]) * self.profile.weight_max * largest
         exact, layer = exact_dtype(bound), self.network.layers[index]
         weight = integers.weight.to(exact) * (self.clip if index == 0 and self._exact_shares else 1)
@@ -91,6 +96,12 @@ class IntegerNetwork:
         )
         membrane, spikes = integer_lif(sums, bias, vth, factor, rules, k)
         return membrane, spikes.float()
+
+    def _v_decay(self, index: int) -> int | Tensor:
+        alpha = self.network.dynamics(index).alpha
+        if isinstance(alpha, Tensor):  # which were learned
+            return ((1.0 - alpha.detach().double()) * (1 << LEAK_BITS)).round_()
+        return round((1.0 - self.network.spec.leak(index)) * (1 << LEAK_BITS))
 
     def _read_out(self, spikes: Tensor) -> tuple[Tensor, float]:
         """Integer logits and the real value of one: sum_t (shift(W s_t, e) + b), maps summed over space."""

@@ -45,7 +45,7 @@ class FineRecipe:
 class FineTuning(Settings, called="fine-tuning", error=UsageError):
     """Values of the recipe that fine-tuning sets, and two of its own.
 
-    epochs, lr, rho, ema: as in `Recipe`. k: slope factor of the arctan surrogate, in the backward pass only,
+    epochs, lr, rho, ema: as in `Recipe`. k: slope factor of the network's surrogate in the backward pass,
     in units of the trained network's membrane. clip: weights stay within so many times their clipping points
     of least squared error, found once at the start (clipping.py); 0: anywhere.
     """

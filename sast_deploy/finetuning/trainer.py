@@ -23,6 +23,7 @@ from sast_deploy.program.profile import Profile
 from sast_deploy.training.batches import Indices
 from sast_deploy.training.checkpoint import Checkpoint, load_network, to_float_network
 from sast_deploy.training.network.network import NetworkSpec, cross_entropy
+from sast_deploy.training.network.neurons import LEARNED
 from sast_deploy.training.network.sparse import Input
 from sast_deploy.training.state import Line, Unfinished
 from sast_deploy.training.trainer import Trainer
@@ -64,7 +65,10 @@ class FineTrainer(Trainer):
         return training_parts(self.origin, self.data)
 
     def _start(self, spec: NetworkSpec) -> None:
-        self._use(load_network(replace(self.origin, network=replace(spec, k=self.k))))
+        network = load_network(replace(self.origin, network=replace(spec, k=self.k)))
+        for name, parameter in network.named_parameters():
+            parameter.requires_grad_(not name.startswith(LEARNED))  # no integer of a neuron has a gradient
+        self._use(network)
 
     def begin(self, state: Unfinished) -> None:
         """The history begins with the checkpoint as it came. Raises CompileError."""

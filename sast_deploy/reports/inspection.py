@@ -184,6 +184,7 @@ def _summary_of(net: NetFile, path: Path | None, stock: StockVerdict) -> dict[st
         **_readout_of(program),
         "data": str(net.data.get("provenance", "not recorded")),
         "checkpoint": " ".join(str(net.checkpoint.get(key, "")) for key in ("name", "digest")).strip(),
+        **_training_of(net),
         "calibration": _calibration_of(net),
         "float accuracy": f"{percent(metrics['hard'])} with hard spikes{tested}"
         if "hard" in metrics
@@ -193,6 +194,19 @@ def _summary_of(net: NetFile, path: Path | None, stock: StockVerdict) -> dict[st
         "known answers": "none" if net.known is None else f"{len(net.known.frames)} vectors",
         "versions": ", ".join(f"{name} {version}" for name, version in net.created.items()) or "not recorded",
     }
+
+
+def _training_of(net: NetFile) -> dict[str, str]:
+    """Neurons and surrogate of the training, as the checkpoint's settings have them; else nothing."""
+    setting = net.checkpoint.get("metrics", {}).get("setting", {})
+    if "k" not in setting:
+        return {}
+    usual = {"neuron": "lif", "surrogate": "arctan", "learn_theta": "none", "learn_alpha": "none"}
+    neuron, surrogate, *ways = (str(setting.get(key, value))[:60] for key, value in usual.items())
+    learned = zip(("thresholds", "leaks"), ways, strict=True)
+    each = "".join(f", {what} learned for each {way}" for what, way in learned if way != "none")
+    k = str(setting["k"])[:60]
+    return {"trained as": f"{neuron} neurons, {surrogate} surrogate with k = {k}{each}"}
 
 
 def _arithmetic_of(program: Program) -> str:

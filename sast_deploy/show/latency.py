@@ -6,7 +6,8 @@ from pathlib import Path
 
 from sast_deploy.base.outputs import Origin
 from sast_deploy.base.text import counted, percent, quantity
-from sast_deploy.reports.costs.cycles import PHASES, CircuitLatency
+from sast_deploy.reports.costs.circuit import CircuitLatency
+from sast_deploy.reports.costs.cycles import PHASES
 from sast_deploy.reports.costs.lanes import LaneChoice, LaneFront
 from sast_deploy.show.blocks import Facts, Out, Table
 from sast_deploy.show.figures import COLOURS, figure
@@ -14,11 +15,11 @@ from sast_deploy.show.figures import COLOURS, figure
 SHOWN = 0.9  # of the cycles of the circuit shown before it: what a table's next row has at most
 
 
-def print_latency(found: CircuitLatency, front: LaneFront | None, out: Out) -> None:
+def print_latency(found: CircuitLatency, out: Out) -> None:
     """Everything; the summary first."""
     out.print(Facts(summary(found)), "", layers_table(found))
-    if front is not None:
-        out.print("", front_table(front, found.mhz))
+    if found.front is not None:
+        out.print("", front_table(found.front, found.mhz))
     out.print(*(f"note: {note}" for note in found.notes))
 
 
@@ -56,10 +57,9 @@ def layers_table(found: CircuitLatency) -> Table:
     """What each layer does, and what of it the result waits for."""
     rows = []
     for each in found.layers:
-        busy = (each.accumulate, each.sweep, each.encode)
-        waits = (each.waits[phase] for phase in PHASES)
-        rows.append((each.layer, f"{each.lanes}", f"{each.rows:,}", f"{each.events:,.1f}",
-                     *(f"{cycles:,.1f}" for cycles in busy), *(f"{cycles:,.1f}" for cycles in waits)))  # fmt: skip
+        cycles = [each.accumulate, each.sweep, each.encode, *(each.waits[phase] for phase in PHASES)]
+        known = (each.layer, f"{each.lanes}", f"{each.rows:,}", f"{each.events:,.1f}")
+        rows.append((*known, *(f"{one:,.1f}" for one in cycles)))
     total = [sum(each.waits[phase] for each in found.layers) for phase in PHASES]
     rows.append(("together", "", "", "", "", "", "", *(f"{cycles:,.1f}" for cycles in total)))
     heads = ("layer", "lanes", "rows", "events", *PHASES, *(f"waits: {phase}" for phase in PHASES))
@@ -75,7 +75,8 @@ def front_table(front: LaneFront, mhz: float | None) -> Table:
             rows.append(_row(choice, mhz))
             last = choice.cycles
     budget = f"{front.budget.blocks} block memories and {front.budget.multipliers} multipliers"
-    title = f"lanes for {front.budget.name}, {budget}; {front.tried} circuits on {counted(front.samples, 'sample')}"
+    tried = f"{front.tried} circuits on {counted(front.samples, 'sample')}"
+    title = f"lanes for {front.budget.name}, {budget}; {tried}"
     heads = ("lanes", "together", "cycles", *(("time",) if mhz else ()), "block memories", "multipliers")
     return Table(title, heads, tuple(rows), left=1)
 
@@ -83,11 +84,13 @@ def front_table(front: LaneFront, mhz: float | None) -> Table:
 def _row(choice: LaneChoice, mhz: float | None) -> tuple[str, ...]:
     time = () if mhz is None else (quantity(choice.cycles / (mhz * 1e6), "s"),)
     lanes = ",".join(map(str, choice.lanes))
-    return (lanes, f"{choice.width}", f"{choice.cycles:,.0f}", *time, f"{choice.blocks}", f"{choice.multipliers}")
+    use = (f"{choice.blocks}", f"{choice.multipliers}")
+    return (lanes, f"{choice.width}", f"{choice.cycles:,.0f}", *time, *use)
 
 
-def draw_latency(found: CircuitLatency, front: LaneFront | None, path: Path, made: Origin | None = None) -> None:
+def draw_latency(found: CircuitLatency, path: Path, made: Origin | None = None) -> None:
     """Cycles by what they are waited for, and of a search the front beside it. Raises OutputError."""
+    front = found.front
     with figure(9.0 if front else 5.0, 3.4, path, made) as drawn:
         axes = drawn.subplots(1, 2 if front else 1, squeeze=False)[0]
         left = [0.0] * len(found.layers)

@@ -34,7 +34,15 @@ from sast_deploy.data import DataInfo
 from sast_deploy.data.options import FrameOptions
 from sast_deploy.netx.metadata import METRICS, SEEDS
 from sast_deploy.program.geometry import Axis
-from sast_deploy.training.network.network import KERNEL, PADDING, Network, NetworkSpec, state_shapes
+from sast_deploy.training.network.network import (
+    KERNEL,
+    PADDING,
+    Network,
+    NetworkSpec,
+    leak_of,
+    state_shapes,
+    threshold_of,
+)
 from sast_deploy.training.recipes import Recipe
 
 FORMAT = "sast-deploy-checkpoint"
@@ -52,7 +60,7 @@ class Checkpoint(Settings, called="checkpoint", error=CheckpointError):
     Attributes:
         name: names the exports, "sast" for runs/sast/ckpt.pt.
         network: its shape (`NetworkSpec`).
-        state: learnable parameters and fixed thresholds by name, read-only float32.
+        state: learnable parameters and thresholds by name, read-only float32.
         recipe: how it was trained, with every value.
         frames: how events became frames.
         data: the data set and how it was obtained.
@@ -82,12 +90,32 @@ class Checkpoint(Settings, called="checkpoint", error=CheckpointError):
             array.flags.writeable = False
 
     def _contradictions(self) -> Iterator[Problem]:
-        yield from state_problems(self.state, state_shapes(self.network))
+        found = list(state_problems(self.state, state_shapes(self.network)))
+        yield from found or self._impossible_thresholds()
         names, outputs, size = len(self.data.classes), self.network.classes, self.frames.size
         if names != outputs:
             yield Problem("", f"{names} class names for {outputs} outputs", f"{outputs}")
         if size is not None and (shape := self.network.input_shape)[1:] != size:
             yield Problem("", f"frames of {size} pixels for a network of {shape}", f"{shape[1:]}")
+
+    def _impossible_thresholds(self) -> Iterator[Problem]:
+        for index in range(len(self.network.hidden)):
+            theta = threshold_of(self.network, index, self._named)
+            if not (theta.isfinite() & (theta > 0)).all():
+                yield Problem(f"log_theta_{index}", "thresholds of 0 or infinity", "positive ones")
+
+    def _named(self, name: str) -> torch.Tensor:
+        return torch.tensor(self.state[name])
+
+    def thresholds(self, index: int) -> NDArray[np.float32]:
+        """Thresholds of LIF layer `index`, (neurons or channels,)."""
+        found: NDArray[np.float32] = threshold_of(self.network, index, self._named).numpy()
+        return found
+
+    def leaks(self, index: int) -> NDArray[np.float32] | None:
+        """Learned leaks of LIF layer `index`, (neurons or channels,); None where they are the network's."""
+        found = leak_of(self.network, index, self._named)
+        return None if found is None else found.numpy()
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -166,17 +194,19 @@ def to_float_network(checkpoint: Checkpoint) -> FloatNetwork:
     spec, state = checkpoint.network, checkpoint.state
     layers: list[FloatLayer] = []
     height, width = spec.input_shape[1:]
-    shared = None if isinstance(spec.alpha, tuple) else spec.alpha
+    shared = spec.alphas[0] if len(set(spec.alphas)) == 1 and spec.learn_alpha == "none" else None
     for index, alpha in enumerate(spec.alphas):
-        leak = alpha if shared is None else None
-        weight, bias = state[f"layers.{index}.weight"], state[f"layers.{index}.bias"]
-        theta = state[f"theta_{index}"]
+        own = checkpoint.leaks(index)
+        leak: Any = own if own is not None else alpha if shared is None else None
+        leaks = {"leak": leak, "current_leak": spec.current_leaks[index] or None}
+        gain, theta = np.float32(spec.gains[index]), checkpoint.thresholds(index)
+        weight, bias = (state[f"layers.{index}.{name}"] * gain for name in ("weight", "bias"))
         if spec.kind == "fc":
-            layers.append(FloatDense(weight, bias, theta, leak))
+            layers.append(FloatDense(weight, bias, theta, **leaks))
             continue
         stride = spec.strides[index]
         geometry = ((stride, stride), (PADDING, PADDING), (1, 1), 1)
-        layers.append(FloatConv2d(weight, bias, theta, *geometry, leak=leak))
+        layers.append(FloatConv2d(weight, bias, theta, *geometry, **leaks))
         height, width = (Axis(n, KERNEL, stride, PADDING).outputs for n in (height, width))
     if spec.kind == "conv":
         layers.append(FloatPool((height, width)))

@@ -1,7 +1,8 @@
 """How a checkpoint does before quantization: surrogate accuracy, hard-spike accuracy, transfer gap, rates.
 
-Part of a layer's activity is the surrogate's tail: a neuron far below its threshold still emits
-sigma(u - theta) ~ 1 / (pi k (theta - u)) while it is trained, and a layer above can add up hundreds of these.
+Part of a layer's activity is the surrogate's tail: a neuron far below its threshold still emits something
+while it is trained, by the arctan sigma(u - theta) ~ 1 / (pi k (theta - u)), and a layer above can add up
+hundreds of these.
 Hard spikes have none of it. Where this share is large, so is the gap between smooth and hard spikes
 (docs/sast-study.md).
 """

@@ -34,7 +34,8 @@ def scale_layers(network: Network, x: Tensor) -> tuple[float, ...]:
         assert isinstance(layer, nn.Linear | nn.Conv2d)
         assert layer.bias is not None
         theta = network.theta(index)
-        spread = float((network.current(index, s) - layer.bias.view_as(theta)).std())
+        offset = layer.bias.view_as(theta) * network.spec.gains[index]
+        spread = float((network.current(index, s) - offset).std())
         factor = GAIN * float(theta.mean()) / spread if spread > 0.0 else 1.0
         layer.weight.mul_(factor)
         factors.append(factor)

@@ -53,6 +53,8 @@ def narrowed(state: State, spec: NetworkSpec, cut: Cut) -> State:
     while lost.ndim > 2:
         lost = lost.sum(-1)  # a kernel's taps all see the same mean, away from the border
     small = {name: _select(value, name, following, cut) for name, value in state.items()}
+    if len(spec.hidden) > 1:  # of a filtered current, what a constant one grows to
+        lost = lost / (1.0 - spec.current_leaks[1])
     small[f"{following}.bias"] = small[f"{following}.bias"] + lost @ cut.activity.to(lost)
     return small
 
@@ -83,6 +85,8 @@ def _following(spec: NetworkSpec) -> str:
 
 def _select(value: Tensor, name: str, following: str, cut: Cut) -> Tensor:
     """What remains of the parameter or buffer `name`."""
-    if name in ("layers.0.weight", "layers.0.bias", "theta_0"):
+    if name in ("log_theta_0", "logit_alpha_0") and len(value) == 1 < len(cut.kept) + len(cut.removed):
+        return value.clone()  # of the whole layer
+    if name in ("layers.0.weight", "layers.0.bias", "theta_0", "log_theta_0", "logit_alpha_0"):
         return value.index_select(0, cut.kept)
     return value.index_select(1, cut.kept) if name == f"{following}.weight" else value.clone()

@@ -42,6 +42,7 @@ from sast_deploy.base.text import encodable
 from sast_deploy.data import FrameSet
 from sast_deploy.training.checkpoint import FORMAT as CHECKPOINT_FORMAT, save_plain, state_problems
 from sast_deploy.training.network.network import ADDED_LATER as NETWORK_ADDED, NetworkSpec, state_shapes
+from sast_deploy.training.network.neurons import LEARNED
 from sast_deploy.training.prune import narrowed_spec
 from sast_deploy.training.recipes import ADDED_LATER as RECIPE_ADDED
 
@@ -286,7 +287,8 @@ def _problems(values: Mapping[str, Any], setting: Setting) -> Iterator[Problem]:
         empty = isinstance(values[key], dict) and not values[key]
         if key != "mean" or not empty:
             yield from state_problems(values[key], shapes, f"{key}.")
-    parameters = [shape for name, shape in wanted.items() if not name.startswith("theta_")]
+    fixed = ("theta_", *(LEARNED if integers else ()))
+    parameters = [shape for name, shape in wanted.items() if not name.startswith(fixed)]
     yield from _moment_problems(values["optimizer"], parameters)
 
 

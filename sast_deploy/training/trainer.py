@@ -88,16 +88,15 @@ class Trainer:
         """Train `network` from here on, with an optimizer of its own."""
         recipe, lr = self.recipe, self.recipe.lr
         self.network = network.to(self.device)
+        learning = [each for each in network.parameters() if each.requires_grad]
         graph = {"lr": torch.tensor(lr, device=self.device), "capturable": True}
         options: dict[str, Any] = graph if self.replays else {"lr": lr}
         self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), weight_decay=recipe.weight_decay, fused=True, **options
+            learning, weight_decay=recipe.weight_decay, fused=True, **options
         )
         self.optimizer.register_step_pre_hook(_align_gradients)
         self.replay: Replay | None = None
-        self.sam = SAM(
-            self.network.parameters(), self.optimizer, recipe.rho, adaptive=recipe.sharpness == "asam"
-        )
+        self.sam = SAM(learning, self.optimizer, recipe.rho, adaptive=recipe.sharpness == "asam")
 
     def begin(self, state: Unfinished) -> None:
         """Of a training nothing is known before the first epoch."""

@@ -41,6 +41,7 @@ WORK = {
     "classify": "sast_deploy.api.classifier",
     "trace": "sast_deploy.api.trace",
     "cost": "sast_deploy.api.cost",
+    "latency": "sast_deploy.api.latency",
     "compare": "sast_deploy.api.compare",
     "report": "sast_deploy.studies.dossier.report.gather",
     "export": "sast_deploy.api.export",

@@ -80,6 +80,12 @@ ACTS: dict[str, dict[str, list[str]]] = {
         "--hidden": ["--hidden", "9", "8", "7"], "--channels": ["--network", "conv", "--channels", "4", "3"],
         "--k": ["--k", "9"],
         "--reset": ["--reset", "zero"], "--reset-order": ["--reset-order", "before-leak"],
+        "--surrogate": ["--surrogate", "sigmoid"], "--neuron": ["--neuron", "if"],
+        "--learn-alpha": ["--learn-alpha", "layer"], "--learn-theta": ["--learn-theta", "neuron"],
+        "--current-leak": ["--neuron", "cuba", "--current-leak", "0.3", "0.4"],
+        "--resistance": ["--neuron", "lapicque", "--resistance", "2"],
+        "--capacitance": ["--neuron", "lapicque", "--capacitance", "3", "4"],
+        "--time-step": ["--neuron", "lapicque", "--time-step", "0.5"],
         "--seed": ["--seed", "3"], "--validation": ["--validation", "0.3"],
         "--device": ["--device", "cpu"], "--resume": ["--resume"], "--overwrite": ["--overwrite"],
         "--output": ["-o", "out/other.pt"],
@@ -128,7 +134,7 @@ ACTS: dict[str, dict[str, list[str]]] = {
         **OVERWRITE,
         "--to": ["--to", "npz"], "--for": ["--to", "nir", "--for", "snntorch"],
         "--main": ["--main", "stdin"], "--output": ["-o", "out/other"],
-        "--lanes": ["--to", "rtl", "--lanes", "3,2,1"], "--target": ["--to", "rtl", "--target", "ecp5-45k"],
+        "--lanes": ["--to", "rtl", "--lanes", "2,2,2"], "--target": ["--to", "rtl", "--target", "ecp5-85k"],
     },
     "verify": {
         **EVERY,
@@ -151,6 +157,13 @@ ACTS: dict[str, dict[str, list[str]]] = {
         **EVERY,
         "--samples": ["--samples", "3"], "--chip": ["--chip", "loihi2"], "--table": ["--table", "davies2018"],
         "--input": ["cost", "own.net", "--input", "own.npy"],
+    },
+    "latency": {
+        **EVERY, **OVERWRITE,
+        "--samples": ["--samples", "3"], "--lanes": ["--lanes", "3,2,1"], "--clock": ["--clock", "50"],
+        "--target": ["--target", "ecp5-85k"], "--budget": ["--budget", "150,64"],
+        "--plot": ["--plot", "out/b.svg"],
+        "--input": ["latency", "own.net", "--input", "own.npy"],
     },
     "compare": {
         **EVERY,
@@ -208,6 +221,8 @@ ACTS: dict[str, dict[str, list[str]]] = {
 }  # fmt: skip
 # The line that an option's words are compared with, where that is not the working one.
 BASE: dict[Any, list[str]] = {
+    "--current-leak": ["--neuron", "cuba"],
+    **{name: ["--neuron", "lapicque"] for name in ("--resistance", "--capacitance", "--time-step")},
     **dict.fromkeys(RECORDINGS, FOLDER),
     "--stride-us": [*FOLDER, "--window-us", "90000"],
     **{("import", name): BANDS for name in (*DATA, *FRAMES) if name != "--dataset"},
@@ -230,11 +245,13 @@ BASE: dict[Any, list[str]] = {
     ("verify", "--input"): ["verify", "own.net"],
     ("trace", "--input"): ["trace", "own.net"],
     ("cost", "--input"): ["cost", "own.net"],
+    ("latency", "--input"): ["latency", "own.net"],
     ("compare", "--input"): ["compare", "own.net", "own.net"],
     ("compare", "--labels"): ["compare", "own.net", "own.net", "--input", "own.npy"],
     ("report", "--input"): ["report", "own.net", "-o", "out/a.html"],
     ("report", "--labels"): ["report", "own.net", "--input", "own.npy", "-o", "out/a.html"],
     ("report", "--profile"): ["report", "ckpt.pt", *BANDS, "-o", "out/a.html"],
+    ("export", "--lanes"): ["--to", "rtl"], ("export", "--target"): ["--to", "rtl"],
     ("simulate", "--output"): [*STOCK, "-o", "out/a.npz"],
     **{("inspect", name): ["--samples", "2"] for name in DATA},
     **{("compile", name): ["--calibrate", "nmnist"] for name in DATA},
@@ -264,7 +281,11 @@ BAD: dict[str, list[str]] = {
         "--k nan", "--validation 0", "--validation 2", "--validation nan", "--recipe worst", "--reset never",
         "--reset-order late", "--hidden 0", "--hidden 9 x", "--hidden 9.5", "--network conv --channels 0",
         "--alpha 0.5 0.4 0.3", "--alpha 0.5 1", "--hidden 9 8 7 --theta 1 2", "--theta 0", "--theta 1e39",
-        "--network deep",
+        "--network deep", "--surrogate step", "--neuron izhikevich", "--learn-alpha yes",
+        "--learn-theta yes", "--alpha 0 --learn-alpha layer", "--neuron cuba --current-leak 1",
+        "--neuron cuba --current-leak 0", "--neuron lapicque --time-step 2.5",
+        "--neuron lapicque --resistance 0", "--neuron lapicque --capacitance nan",
+        "--hidden 9 8 7 --neuron lapicque --capacitance 2 3", "--neuron lapicque --time-step 0",
     ],
     "finetune": [*BAD_DATA, *BAD_RECIPE, "--k nan", "--k 0", "--clip nan", "--clip -1", "--profile none"],
     "compile": [
@@ -281,6 +302,9 @@ BAD: dict[str, list[str]] = {
     "classify": ["--backend x", "--sensor 0 0", "--window-us 0", "--stride-us 5", "--polarity no"],
     "trace": [*BAD_DATA, "--sample -1", "--backend x"],
     "cost": [*BAD_DATA, "--samples 0", "--chip loihi3", "--table none", "--chip loihi2 --table davies2018"],
+    "latency": [*BAD_DATA, "--samples 0", "--lanes 8", "--lanes 8,x", "--lanes 0,1,1",
+                "--lanes 999,8,8", "--clock 0",
+                "--target ice40", "--budget 3", "--budget 1,1", "--plot out/a.txt"],
     "compare": [*BAD_DATA, "--samples 0", "--sample -1", "--backend x"],
     "report": [*BAD_DATA, "--samples 0", "--sample -1", "--seed -1", "--chip loihi3", "--table none"],
     "export": [
@@ -301,6 +325,14 @@ IGNORED: list[tuple[str, str]] = [
     (" ".join([*working("train"), "--network conv --hidden 9"]), "--hidden"),
     (" ".join([*working("train"), "--channels 9"]), "--channels"),
     (" ".join([*working("train"), "--reset zero --reset-order after-leak"]), "--reset-order"),
+    *(
+        (" ".join([*working("train"), f"--neuron {neuron} {option} {value}"]), option)
+        for neuron, option, value in (
+            ("lif", "--current-leak", 0.5), ("lif", "--resistance", 1), ("lif", "--capacitance", 2),
+            ("lif", "--time-step", 1), ("if", "--alpha", 0.5), ("if", "--learn-alpha", "none"),
+            ("lapicque", "--alpha", 0.5), ("lapicque", "--current-leak", 0.5), ("cuba", "--resistance", 1),
+        )
+    ),
     *((f"{THEIRS} {' '.join(words[-2:])}", name) for name, words in DATA.items()),
     (f"{THEIRS} --samples 3", "--samples"),
     (f"{THEIRS} --check 100", "--check"),
@@ -419,6 +451,7 @@ HANDED = {
     "sast_deploy.api.classifier": END,
     "sast_deploy.api.trace": END,
     "sast_deploy.api.cost": END,
+    "sast_deploy.api.latency": END,
     "sast_deploy.api.inspect": ON,
     "sast_deploy.commands.running.chosen_table": ON,
     "sast_deploy.studies.suggestions.suggest": END,
@@ -615,3 +648,19 @@ def test_debug_shows_the_traceback(
     for words, shown in (([], False), (["--debug"], True)):
         assert cli.run([*working(name), *words]) == Exit.INTERNAL
         assert ("Traceback" in capsys.readouterr().err) == shown
+
+
+@pytest.mark.parametrize(("words", "warned"), [
+    ("--surrogate triangular", True), ("--surrogate triangular --set init=lsuv", False),
+    ("--surrogate sigmoid", False),
+])  # fmt: skip
+def test_train_says_where_a_surrogate_is_flat(
+    words: str, warned: bool, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def end(*_: Any, **__: Any) -> None:
+        raise EnoughError
+
+    monkeypatch.setattr("sast_deploy.training.train.train", end)
+    cli.run([*working("train"), *words.split()])
+    said = capsys.readouterr()
+    assert ("init=lsuv mends it" in said.out + said.err) is warned

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,9 +25,9 @@ from sast_deploy.studies.analysis.pairs import check_pairs
 from sast_deploy.studies.analysis.results import plain
 from sast_deploy.studies.analysis.stream import open_stream
 from sast_deploy.training.checkpoint import Checkpoint, load_network
-from sast_deploy.training.kernels.membranes import Dynamics, ResetOrder
-from sast_deploy.training.network.lif import arctan_slope, arctan_spike
+from sast_deploy.training.kernels.membranes import Dynamics, ResetOrder, SurrogateName
 from sast_deploy.training.network.network import NetworkSpec
+from sast_deploy.training.network.surrogates import ARCTAN, SURROGATES
 from tests.tinydata import tiny_set
 from tests.tinynets import CONV, FC, random_checkpoint, states_by_numpy
 
@@ -35,6 +36,20 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 ZERO = dataclasses.replace(FC, reset="zero")
 BEFORE = dataclasses.replace(FC, alpha=0.7, reset_order="before-leak")
 LAYERS = dataclasses.replace(FC, alpha=(0.9, 0.2), theta=(0.5, 2.0), reset_order="before-leak")
+OTHERS = {
+    "cuba, fast-sigmoid": dataclasses.replace(FC, neuron="cuba", current_leak=0.4, surrogate="fast-sigmoid"),
+    "lapicque, to zero, triangular": dataclasses.replace(
+        FC, neuron="lapicque", capacitance=(1.25, 4.0), resistance=2.0, reset="zero", k=8.0,
+        surrogate="triangular",
+    ),
+    "if, sigmoid": dataclasses.replace(FC, neuron="if", surrogate="sigmoid"),
+    "learned, spike-rate-escape": dataclasses.replace(
+        FC, learn_alpha="neuron", learn_theta="neuron", surrogate="spike-rate-escape",
+        reset_order="before-leak",
+    ),
+    "conv, cuba, to zero": dataclasses.replace(CONV, neuron="cuba", reset="zero", learn_theta="layer"),
+}  # fmt: skip
+SPECS = {"subtract": FC, "zero": ZERO, "before": BEFORE, "layers": LAYERS, "conv": CONV, **OTHERS}
 ORDERS: tuple[ResetOrder, ...] = ("after-leak", "before-leak")
 
 
@@ -127,12 +142,11 @@ def test_the_state_bound_is_interval_arithmetic(spec: NetworkSpec) -> None:
     assert low.shape == (3, 1, 12)
 
 
-@pytest.mark.parametrize(
-    "spec", [FC, ZERO, BEFORE, LAYERS, CONV], ids=["subtract", "zero", "before", "layers", "conv"]
-)
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 def test_the_extreme_input_reaches_the_state_bound_and_a_larger_one_breaks_it(spec: NetworkSpec) -> None:
     checkpoint = random_checkpoint(spec)
-    positive = {n: np.abs(v) for n, v in checkpoint.state.items()}  # then the brightest input is the extreme
+    state = checkpoint.state.items()  # with positive weights the brightest input is the extreme
+    positive = {n: v if n.startswith("log") else np.abs(v) for n, v in state}
     bright = dataclasses.replace(checkpoint, state=positive)
     test = tiny_set().test
     full = dataclasses.replace(test, frames=np.full_like(test.frames, 4))
@@ -168,15 +182,34 @@ def test_no_state_is_steeper_than_the_steepest(alpha: float, theta: float, k: fl
     assert found <= steepest_carry(Dynamics(alpha, "zero"), theta, k) <= 1.3 * found + 1e-12
 
 
+@pytest.mark.parametrize("name", SURROGATES)
+@pytest.mark.parametrize(("theta", "k"), [(1.0, 25.0), (0.5, 2.0), (3.0, 0.3)])
+def test_no_state_of_any_surrogate_is_steeper(name: SurrogateName, theta: float, k: float) -> None:
+    """Of neurons with leaks and thresholds of their own the steepest counts."""
+    alpha, thetas = torch.tensor([0.9, 0.3]), torch.tensor([theta, 4 * theta])
+    u = torch.linspace(-50, 50, 2_000_001, dtype=torch.float64)
+    found: dict[str, float] = dict.fromkeys((*ORDERS, "zero"), 0.0)
+    for a, th in zip(alpha.double().tolist(), thetas.double().tolist(), strict=True):
+        m, s = SURROGATES[name].slope(u - th, k), SURROGATES[name].spike(u - th, k)
+        carries = {"after-leak": a - th * m, "before-leak": a * (1 - th * m), "zero": a * (1 - s - u * m)}
+        found = {key: max(found[key], float(carries[key].abs().max())) for key in found}
+    for order in ORDERS:
+        bound = steepest_carry(Dynamics(alpha, order=order, surrogate=name), thetas, k)
+        assert bound == pytest.approx(found[order], rel=2e-3)
+        assert bound >= found[order] - 1e-9
+    to_zero = steepest_carry(Dynamics(alpha, "zero", surrogate=name), thetas, k)
+    assert found["zero"] <= to_zero <= 1.6 * found["zero"]
+
+
 @pytest.mark.parametrize("order", ORDERS)
 def test_carry_and_secant_are_the_networks_own_derivative(order: ResetOrder) -> None:
     """d u_2 / d u_1 by autograd, through one neuron's own recursion; its largest is `steepest_carry`'s."""
     dynamics, theta, k = Dynamics(0.8, order=order), torch.tensor(0.9, dtype=torch.float64), 3.0
     u = torch.linspace(-3, 3, 6001, dtype=torch.float64, requires_grad=True)
-    s = arctan_spike(u - theta, k)
+    s = ARCTAN.spike(u - theta, k)
     after = 0.8 * u - theta * s if order == "after-leak" else 0.8 * (u - theta * s)
     (derivative,) = torch.autograd.grad(after.sum(), u)
-    carry, gamma = _carry(dynamics, theta, u.detach(), s.detach(), arctan_slope(u.detach() - theta, k))
+    carry, gamma = _carry(dynamics, theta, u.detach(), s.detach(), ARCTAN.slope(u.detach() - theta, k))
     torch.testing.assert_close(carry, derivative.abs())
     assert bool((carry <= gamma).all())
     assert steepest_carry(dynamics, 0.9, k) == pytest.approx(float(carry.max()), rel=1e-2)
@@ -206,10 +239,21 @@ def test_the_bound_is_the_product_of_its_factors(spec: NetworkSpec, places: int)
     assert json.loads(json.dumps(plain(bound)))["layers"][1]["gamma"] == pytest.approx(gamma)
 
 
+@pytest.mark.parametrize(("neuron", "factor"), [
+    ({"neuron": "lapicque", "capacitance": 1.25, "resistance": 1.6}, 0.8),
+    ({"neuron": "cuba", "current_leak": 0.4}, time_gain(0.4, 4)),
+])  # fmt: skip
+def test_gains_and_filters_of_currents_are_in_the_bound(neuron: dict[str, Any], factor: float) -> None:
+    """Of neurons whose own leak is 1/2, as the plain ones' is."""
+    weights = random_checkpoint(FC)
+    spec = dataclasses.replace(FC, **neuron)
+    plain_one = lipschitz_bound(load_network(weights), 4)
+    other = lipschitz_bound(load_network(dataclasses.replace(weights, network=spec)), 4)
+    assert other.constant == pytest.approx(plain_one.constant * factor**2)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "spec", [FC, ZERO, BEFORE, LAYERS, CONV], ids=["subtract", "zero", "before", "layers", "conv"]
-)
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 def test_no_pair_violates_the_bound(spec: NetworkSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pairs, "ASCENT", 8 if spec.kind == "conv" else 50)
     result = check_pairs(open_stream(random_checkpoint(spec), tiny_set().test, device="cpu"))

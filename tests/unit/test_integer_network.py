@@ -30,11 +30,12 @@ from sast_deploy.program.fixedpoint import (
 from sast_deploy.program.profile import Profile, load_profile, parse_profile, profile_names
 from sast_deploy.training.augment import network_input
 from sast_deploy.training.checkpoint import Checkpoint, load_network, to_float_network
-from sast_deploy.training.network.lif import arctan_spike
+from sast_deploy.training.kernels.membranes import SurrogateName
 from sast_deploy.training.network.network import Network, NetworkSpec, cross_entropy
 from sast_deploy.training.recipes import PAPER
 from sast_deploy.training.train import train
 from tests.tinydata import CLIP, SHAPE, tiny_set
+from tests.tinynets import PLAIN
 
 FC = NetworkSpec("fc", SHAPE, (14, 9), 3)
 CONV = NetworkSpec("conv", SHAPE, (5, 6, 7), 3, strides=(2, 1, 2))
@@ -211,17 +212,19 @@ def straight_lif(
     def straight(smooth: Tensor, exact: Tensor) -> Tensor:
         return smooth + (exact - smooth).detach()
 
-    u = s = torch.zeros_like(sums[0])
+    c = u = s = torch.zeros_like(sums[0])
     spikes = []
     for total in sums:
-        scaled = total * 2.0**rules.exponent
-        current = straight(scaled, shift(total.detach(), rules.exponent, law.shift_rounding)) + bias
+        scaled, old = total * 2.0**rules.exponent, rules.kept_current * c
+        arriving = straight(scaled, shift(total.detach(), rules.exponent, law.shift_rounding))
+        c = straight(old, round_(old.detach().clone(), law.leak_rounding)) + arriving
+        current = c + bias
         after = law.reset == "subtract" and law.reset_order == "after-leak"
         kept = rules.kept * (u * (1 - s) if law.reset == "zero" else u if after else u - vth * s)
         u = straight(kept, round_(kept.detach().clone(), law.leak_rounding)) + current
         u = u - vth * s if after else u
         u = u.clamp(law.state.low, law.state.high)  # at the ends torch's clamp passes the gradient, as we do
-        s = straight(arctan_spike((u - vth) / factor, k), (u >= vth).to(u.dtype))
+        s = straight(PLAIN[rules.surrogate](k * (u - vth) / factor), (u >= vth).to(u.dtype))
         spikes.append(s)
     return torch.stack(spikes)
 
@@ -230,9 +233,17 @@ def straight_lif(
     "reset", [("subtract", "after-leak"), ("subtract", "before-leak"), ("zero", "after-leak")]
 )
 @pytest.mark.parametrize("shape", [(7,), (7, 3, 2)], ids=["neurons", "maps"])
-def test_the_gradient_by_autograd(reset: tuple[str, str], shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("name", PLAIN)
+@pytest.mark.parametrize("filtered", [False, True])
+def test_the_gradient_by_autograd(
+    reset: tuple[str, str], shape: tuple[int, ...], name: SurrogateName, filtered: bool
+) -> None:
+    """With a filter of the current, every neuron has a leak of its own, too."""
     law = Arithmetic(QFormat(8, 4), 4, "saturate", "toward-zero", "half-up", ">=", *reset)
-    rules, generator = LayerRules(law, -1, 1500), torch.Generator().manual_seed(1)
+    rules, generator = LayerRules(law, -1, 1500, surrogate=name), torch.Generator().manual_seed(1)
+    if filtered:
+        decays = torch.linspace(0, 4096, 7).round().double().reshape(7, *[1] * (len(shape) - 1))
+        rules = replace(rules, v_decay=decays, u_decay=2600)
     sums = torch.randint(-200, 260, (6, 5, *shape), generator=generator).double().requires_grad_()
     per_neuron = (7, *[1] * (len(shape) - 1))
     bias = torch.randint(-9, 9, per_neuron, generator=generator).double().requires_grad_()

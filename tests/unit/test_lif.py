@@ -11,7 +11,8 @@ from sast_deploy.base.compiled import compiled
 from sast_deploy.training.kernels import threads
 from sast_deploy.training.kernels.membranes import Dynamics, smooth_spike
 from sast_deploy.training.network import lif as lif_module
-from sast_deploy.training.network.lif import arctan_slope, arctan_spike, lif, lif_states, step
+from sast_deploy.training.network.lif import lif, lif_states, step
+from sast_deploy.training.network.surrogates import ARCTAN
 
 HALF = Dynamics(0.5)  # the papers'
 ALL = {
@@ -53,7 +54,7 @@ def lif_by_autograd(
     spikes = []
     for current_t in current:
         u = next_membrane(u, s, current_t, theta, dynamics)
-        s = arctan_spike(u - theta, k)
+        s = ARCTAN.spike(u - theta, k)
         spikes.append(s)
     return torch.stack(spikes)
 
@@ -159,7 +160,7 @@ class _Step(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return grads[0] * arctan_slope(ctx.saved_tensors[0], ctx.k), None
+        return grads[0] * ARCTAN.slope(ctx.saved_tensors[0], ctx.k), None
 
 
 @of_all

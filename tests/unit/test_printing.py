@@ -79,6 +79,7 @@ def lines_of(command: str, folder: Path) -> list[list[str]]:
         "trace": [["trace", net, "--sample", "3", "--plot", str(folder / "trace.svg")]],
         "report": [["report", net, net, "--samples", "5", "-o", str(folder / "page.html")]],
         "cost": [["cost", net, "--samples", "5"]],
+        "latency": [["latency", net, "--samples", "5", "--target", "ecp5-85k"]],
         "compare": [["compare", net, net, "--samples", "5"]],
         "export": [["export", net, "--to", to, "-o", str(folder / to)] for to in TARGET_NAMES],
         "evaluate": [["evaluate", checkpoint]],

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -24,6 +27,25 @@ def test_the_cubic_schedule_by_hand() -> None:
     assert shares[10:] == pytest.approx([0.4] * 10)
     assert shares == sorted(shares)
     assert [PAPER.pruned(epoch) for epoch in (0, 199)] == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("way", ["layer", "neuron"])
+def test_what_is_learned_of_the_neurons_goes_with_them(way: Any) -> None:
+    spec = replace(FC, learn_theta=way, learn_alpha=way, neuron="cuba", current_leak=(0.5, 0.75))
+    network = Network(spec, seed=1)
+    with torch.no_grad():
+        network.log_theta_0 += torch.arange(float(len(network.log_theta_0)))
+    state = network.state_dict()
+    small = narrowed(state, spec, CUT)
+    assert {k: tuple(v.shape) for k, v in small.items()} == state_shapes(narrowed_spec(spec, 3))
+    assert small["log_theta_0"].tolist() == ([0.0] if way == "layer" else [0.0, 2.0, 4.0])
+    lost = state["layers.1.weight"][:, [1, 3]] @ CUT.activity  # a constant current, which the filter keeps
+    torch.testing.assert_close(small["layers.1.bias"], state["layers.1.bias"] + lost / (1 - 0.75))
+    names = [name for name, _ in network.named_parameters()]
+    moments = {i: {"exp_avg": p.detach()} for i, p in enumerate(network.parameters())}
+    found = narrowed_moments({"state": moments}, names, spec, CUT)["state"]
+    shapes = {name: tuple(found[i]["exp_avg"].shape) for i, name in enumerate(names)}
+    assert shapes == {k: v for k, v in state_shapes(narrowed_spec(spec, 3)).items() if "theta_" not in k[:6]}
 
 
 def silent(network: Network, *neurons: int) -> None:

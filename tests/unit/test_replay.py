@@ -252,7 +252,7 @@ def test_the_slope_may_be_a_tensor() -> None:
     found = []
     for k in (7.3, torch.tensor(7.3, dtype=torch.float64)):
         x = current.clone().requires_grad_()
-        s = _LIF.apply(x, theta, Dynamics(0.5), k, False)  # type: ignore[no-untyped-call]
+        s = _LIF.apply(x, theta, None, Dynamics(0.5), k, False)  # type: ignore[no-untyped-call]
         found.append((s.detach(), *torch.autograd.grad(s.square().sum(), x)))
     assert all(torch.equal(*pair) for pair in zip(*found, strict=True))
 

@@ -1,15 +1,15 @@
 """How long a circuit takes for an inference, cycle by cycle, and what the result waits for.
 
-Cycles follow exactly from the events that the fast engine records (rtl/timing.py). The way to a result leads back
-from its last cycle through whatever came last each time: an event that was added up, a sweep, the encoding of the
-spikes before it. So every cycle of a latency belongs to one layer and one phase, and all of them add up to it.
+Cycles follow exactly from the events that the fast engine records (rtl/timing.py). The way to a result
+leads back from its last cycle through whatever came last each time: an event that was added up, a sweep,
+the encoding of the spikes before it. So every cycle of a latency belongs to one layer and one phase, and
+all of them add up to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -17,24 +17,20 @@ from sast_deploy.engines.frames import Frames
 from sast_deploy.program.program import Program
 from sast_deploy.reports.costs.traced import traced
 from sast_deploy.rtl import timing
-from sast_deploy.rtl.budget import Use, uses
 from sast_deploy.rtl.events import Events, events
-from sast_deploy.rtl.memories import build_layers
 from sast_deploy.rtl.plan import Ints, Plan, plan_circuit
 from sast_deploy.rtl.timing import LONG_AGO, Clockwork, SampleCycles
 
-LATENCY_VERSION = 1
 Phase = Literal["accumulate", "sweep", "encode"]
 PHASES: tuple[Phase, ...] = ("accumulate", "sweep", "encode")
-PRICE_NOTE = "no energy: no source prices a cycle of this circuit"
 
 
 @dataclass(frozen=True)
 class LayerCycles:
     """One layer of the circuit, all steps, means over samples.
 
-    lanes, rows: of its neurons. events: that it takes. accumulate, sweep, encode: cycles in which it does that,
-    beside the others. waits: cycles of the latency that the result waits for it, by phase.
+    lanes, rows: of its neurons. events: that it takes. accumulate, sweep, encode: cycles in which it does
+    that, beside the others. waits: cycles of the latency that the result waits for it, by phase.
     """
 
     layer: str
@@ -47,58 +43,10 @@ class LayerCycles:
     waits: dict[str, float]
 
 
-@dataclass(frozen=True)
-class CircuitLatency:
-    """Cycles of an inference over samples: a sample alone, from its first item to its result.
-
-    data: facts of the samples. mean, least, median, p99, worst: cycles; one of the samples has the median (the
-    lower of two), and the 99th percentile. streaming: cycles per sample where one follows the other without a
-    pause. mhz: of the clock that somebody named, or None; seconds are cycles / (mhz * 1e6). use: block memories
-    and multipliers of every layer, estimated.
-    """
-
-    name: str
-    data: dict[str, Any]
-    samples: int
-    steps: int
-    lanes: tuple[int, ...]
-    mean: float
-    least: int
-    median: int
-    p99: int
-    worst: int
-    streaming: float
-    mhz: float | None
-    layers: tuple[LayerCycles, ...]
-    use: tuple[Use, ...]
-    notes: tuple[str, ...]
-
-    def seconds(self, cycles: float) -> float | None:
-        """Of so many cycles, where the clock is known."""
-        return None if self.mhz is None else cycles / (self.mhz * 1e6)
-
-    @property
-    def binds(self) -> tuple[str, str, float]:
-        """(layer, phase, share of the mean latency) of what the result waits for longest."""
-        waits = {(each.layer, phase): cycles for each in self.layers for phase, cycles in each.waits.items()}
-        layer, phase = max(waits, key=lambda key: waits[key])
-        return layer, phase, waits[layer, phase] / self.mean
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON; seconds beside cycles where the clock is known."""
-        named = {"mean": self.mean, "least": self.least, "median": self.median, "p99": self.p99, "worst": self.worst}
-        seconds = None if self.mhz is None else {name: self.seconds(cycles) for name, cycles in named.items()}
-        layer, phase, share = self.binds
-        return {
-            "latency_version": LATENCY_VERSION, **asdict(self), "seconds": seconds,
-            "binds": {"layer": layer, "phase": phase, "share": share},
-        }  # fmt: skip
-
-
 @dataclass(frozen=True, eq=False)
 class Trains:
-    """The events of samples, so that the cycles of many circuits can be counted: one list for each sample of bool
-    (time, inputs) of every layer.
+    """The events of samples, so that the cycles of many circuits can be counted: one list for each sample
+    of bool (time, inputs) of every layer.
     """
 
     samples: tuple[list[Events], ...]
@@ -123,57 +71,7 @@ def alone(plan: Plan, trains: Trains) -> Ints:
     return np.array(found, np.int64)
 
 
-def latency_of(
-    program: Program, frames: Frames, name: str, data: dict[str, Any], lanes: Sequence[int] | None = None,
-    mhz: float | None = None,
-) -> CircuitLatency:  # fmt: skip
-    """Cycles over frames (samples, time, C, H, W), at least one sample of at least one step.
-
-    Raises:
-        CompileError: what the circuit does not hold. UsageError: lanes that do not fit.
-    """
-    plan = plan_circuit(program, lanes, frames.shape[1])
-    trains = record_trains(program, frames)
-    return of_trains(plan, trains, name, data, mhz)
-
-
-def of_trains(plan: Plan, trains: Trains, name: str, data: dict[str, Any], mhz: float | None) -> CircuitLatency:
-    """The same of events that were recorded."""
-    works = Clockwork(plan)
-    units, samples = plan.units, len(trains.samples)
-    done, waits = np.empty(samples, np.int64), np.zeros((len(units), len(PHASES)), np.int64)
-    busy, taken = np.zeros((len(units), len(PHASES)), np.int64), np.zeros(len(units), np.int64)
-    for n, outputs in enumerate(trains.samples):
-        works.idle()
-        sample = works.sample(outputs, 0)
-        done[n] = sample.done
-        waits += waited(plan, sample)
-        _count(works, outputs, busy, taken)
-    order = np.sort(done)
-    steps = len(trains.samples[0][0])
-    layers = tuple(
-        LayerCycles(
-            unit.label, unit.lanes, unit.row_count, float(taken[number] / samples), *(busy[number] / samples).tolist(),
-            dict(zip(PHASES, (waits[number] / samples).tolist(), strict=True)),
-        )
-        for number, unit in enumerate(units)
-    )  # fmt: skip
-    return CircuitLatency(
-        name, data, samples, steps, plan.lanes, float(done.mean()), int(order[0]), int(order[(samples - 1) // 2]),
-        int(order[-(-99 * samples // 100) - 1]), int(order[-1]), _streaming(plan, trains) / samples, mhz, layers,
-        uses(build_layers(plan)), _notes(plan),
-    )  # fmt: skip
-
-
-def _notes(plan: Plan) -> tuple[str, ...]:
-    sweeps = [unit.label for unit in plan.units if unit.row_count > 64]
-    notes = [PRICE_NOTE, "input stands ready, one event a cycle: a camera or a bus adds its own time"]
-    if sweeps:
-        notes.append(f"rows of neurons are swept in every step, active or not: {', '.join(sweeps)}")
-    return tuple(notes)
-
-
-def _count(works: Clockwork, outputs: list[Events], busy: Ints, taken: Ints) -> None:
+def count_busy(works: Clockwork, outputs: list[Events], busy: Ints, taken: Ints) -> None:
     """Add what each layer does in a sample: cycles by phase, and events."""
     plan = works.plan
     for number, unit in enumerate(plan.units):
@@ -190,7 +88,7 @@ def _count(works: Clockwork, outputs: list[Events], busy: Ints, taken: Ints) -> 
             busy[number, 2] += int(np.maximum(there.sum(axis=1), 1).sum())
 
 
-def _streaming(plan: Plan, trains: Trains) -> int:
+def streaming(plan: Plan, trains: Trains) -> int:
     """The cycle of the last result, where all samples stand at the entrance at once."""
     works, done = Clockwork(plan), 0
     for outputs in trains.samples:
@@ -201,8 +99,9 @@ def _streaming(plan: Plan, trains: Trains) -> int:
 def waited(plan: Plan, sample: SampleCycles) -> Ints:
     """int64 (layers, phases): every cycle of a sample's latency, by what the result waited for.
 
-    The way back from the result: a sweep follows the last sum, or the next layer, or the sweep before it; the last
-    sum follows a stretch in which the layer was never idle, which began when an event came, or when it was ready.
+    The way back from the result: a sweep follows the last sum, or the next layer, or the sweep before it;
+    the last sum follows a stretch in which the layer was never idle, which began when an event came, or
+    when it was ready.
     """
     units = plan.units
     found = np.zeros((len(units), len(PHASES)), np.int64)

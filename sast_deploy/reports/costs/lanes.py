@@ -1,16 +1,15 @@
 """The lanes of a circuit for a budget of memories and multipliers: a front of cycles against neurons at once.
 
-From one lane in every layer on, the layer is widened that saves most cycles for each lane it takes, to the next
-number of lanes with fewer rows of neurons (of two with as many rows the smaller one costs less and is as fast).
-What exceeds the budget is left out, until no layer can be widened. A search of that kind may miss a circuit; what it
-finds is measured, cycle by cycle.
+From one lane in every layer on, the layer is widened that saves most cycles for each lane it takes, to the
+next number of lanes with fewer rows of neurons (of two with as many rows the smaller one costs less and is
+as fast). What exceeds the budget is left out, until no layer can be widened. A search of that kind may miss
+a circuit; what it finds is measured, cycle by cycle.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from sast_deploy.program.program import Program
 from sast_deploy.reports.costs.cycles import Trains, alone
 from sast_deploy.rtl.budget import DEVICES, uses
 from sast_deploy.rtl.memories import build_layers
-from sast_deploy.rtl.plan import LANES_MAX, plan_circuit, weighted_outputs
+from sast_deploy.rtl.plan import LANES_MAX, Plan, plan_circuit, weighted_outputs
 
 
 @dataclass(frozen=True)
@@ -45,16 +44,14 @@ class LaneChoice:
 
 @dataclass(frozen=True)
 class LaneFront:
-    """The circuits of which none is both faster and narrower, the narrowest first; tried: how many were measured."""
+    """The circuits of which none is both faster and narrower, the narrowest first; tried: how many were
+    measured.
+    """
 
     budget: Budget
     samples: int
     tried: int
     front: tuple[LaneChoice, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
 
 
 def device_budget(name: str) -> Budget:
@@ -72,8 +69,11 @@ def useful_lanes(outputs: int) -> list[int]:
 
 
 def search_lanes(program: Program, trains: Trains, budget: Budget) -> LaneFront:
-    """The front within a budget. Raises CompileError: what the circuit does not hold, UsageError: no circuit fits."""
+    """The front within a budget. Raises CompileError: what the circuit does not hold, UsageError: no
+    circuit fits.
+    """
     search = _Search(program, trains, budget)
+    check_budget(program, budget)
     with task("lanes", None) as counted:
         for _ in search.widen():
             counted.advance(1)
@@ -83,6 +83,20 @@ def search_lanes(program: Program, trains: Trains, budget: Budget) -> LaneFront:
             front.append(choice)
             best = choice.cycles
     return LaneFront(budget, len(trains.samples), len(search.found), tuple(front))
+
+
+def check_budget(program: Program, budget: Budget) -> None:
+    """Raise UsageError where not even one lane in every layer fits; CompileError as `plan_circuit`."""
+    blocks, multipliers = _taken(plan_circuit(program, [1] * len(weighted_outputs(program))))
+    if blocks > budget.blocks or multipliers > budget.multipliers:
+        what = f"one lane in every layer takes {blocks} block memories and {multipliers} multipliers"
+        most = f"at most {budget.blocks} and {budget.multipliers}, those of {budget.name}"
+        raise UsageError(what, expected=most)
+
+
+def _taken(plan: Plan) -> tuple[int, int]:
+    used = uses(build_layers(plan))
+    return sum(use.blocks for use in used), sum(use.multipliers for use in used)
 
 
 class _Search:
@@ -96,9 +110,7 @@ class _Search:
         """Every circuit that is measured."""
         at = tuple(0 for _ in self.steps)
         here = self._measured(at)
-        if here is None:
-            what = f"one lane in every layer takes more than {self.budget.name} has"
-            raise UsageError(what, where=self.program.name, expected="a larger budget")
+        assert here is not None  # `check_budget`
         yield here
         while True:
             wider = [tuple(np.add(at, unit)) for unit in np.eye(len(at), dtype=int).tolist()]
@@ -117,8 +129,7 @@ class _Search:
         if lanes in self.found or lanes in self.too_large:
             return self.found.get(lanes)
         plan = plan_circuit(self.program, lanes, len(self.trains.samples[0][0]))
-        used = uses(build_layers(plan))
-        blocks, multipliers = sum(use.blocks for use in used), sum(use.multipliers for use in used)
+        blocks, multipliers = _taken(plan)
         if blocks > self.budget.blocks or multipliers > self.budget.multipliers:
             self.too_large.add(lanes)
             return None

@@ -20,7 +20,7 @@ module snn_results #(
 );
     integer file, found;
     logic [63:0] offered, cycle_known, number_known, offered_known;
-    logic signed [LOGIT-1:0] logit_known;
+    logic signed [63:0] logit_known;  // as wide as what is read is written by every simulator
     logic writes;
     string folder;
 
@@ -45,7 +45,7 @@ module snn_results #(
             if (writes) $fwrite(file, "%0d %0d\n", number, logit);
             else begin
                 found = $fscanf(file, "%d %d\n", number_known, logit_known);
-                if (found != 2 || 64'(number) !== number_known || logit !== logit_known) begin
+                if (found != 2 || 64'(number) !== number_known || 64'(logit) !== logit_known) begin
                     if (errors < 10) $display("sample %0d, class %0d: logit %0d against %0d of class %0d",
                         samples, number, logit, logit_known, number_known);
                     errors = errors + 1;

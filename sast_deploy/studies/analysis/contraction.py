@@ -7,7 +7,7 @@ How a membrane's deviation is carried to the next step, for reset by subtraction
 with r = theta where the reset acts after the leak, as in the papers, and r = alpha theta where before it.
 The papers (arXiv 2603.18039, 2604.09696) report gamma_hat = alpha + max r max |sigma'(u - theta)| over
 the visited states, below 1 for every checkpoint. With alpha = 0.5, theta = 1 and k = 25 that says that no
-membrane, in no sample, ever comes closer to its threshold than
+membrane, in no sample, ever comes closer to its threshold, with their arctan, than
 
     |u - theta| = sqrt(theta k / (pi (1 - alpha)) - 1) / k = 0.1545,
 
@@ -21,6 +21,9 @@ its negative and of its positive weights, plus the bias), hence low_t <= u_t <= 
 
     subtract:  low_t = alpha low_{t-1} + I_min - r,            high_t = alpha high_{t-1} + I_max
     zero:      low_t = alpha min(low_{t-1}, 0) + I_min,        high_t = alpha max(high_{t-1}, 0) + I_max
+
+A filtered current ("cuba") has an I_min and an I_max of each step, which the same filter makes of those sums;
+it forgets by its own leak, which no state of the neuron changes.
 """
 
 from __future__ import annotations
@@ -34,8 +37,8 @@ from torch import Tensor
 
 from sast_deploy.studies.analysis.stream import Stream
 from sast_deploy.training.kernels.membranes import Dynamics
-from sast_deploy.training.network.lif import arctan_slope
-from sast_deploy.training.network.network import Network, NetworkSpec
+from sast_deploy.training.network.network import Network
+from sast_deploy.training.network.surrogates import SURROGATES
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
 BINS = 4096  # of ln gamma: quantiles are exact to 0.3 %
@@ -93,6 +96,7 @@ class Contraction:
     layers: tuple[LayerContraction, ...]
 
 
+@torch.no_grad()
 def contraction(stream: Stream) -> Contraction:
     """The proxy over every state that a stream's samples visit."""
     network = stream.network
@@ -108,14 +112,14 @@ def contraction(stream: Stream) -> Contraction:
     states = sum(layer.states for layer in layers)
     above = sum(layer.above_one * layer.states for layer in layers) / states
     holds = all(layer.reach <= 1 + ROUNDING for layer in layers)
-    return Contraction(len(stream), _proxy(network.spec, tallies), above, QUANTILES, holds, layers)
+    return Contraction(len(stream), _proxy(tallies), above, QUANTILES, holds, layers)
 
 
-def _proxy(spec: NetworkSpec, tallies: list[_Tally]) -> float:
-    if spec.reset == "zero":
+def _proxy(tallies: list[_Tally]) -> float:
+    if tallies[0].dynamics.to_zero:
         return max(tally.gamma for tally in tallies)
-    alpha = max(tally.dynamics.alpha for tally in tallies)
-    taken = max(tally.dynamics.share * float(tally.theta.max()) for tally in tallies)
+    alpha = max(tally.alpha for tally in tallies)
+    taken = max(float((tally.dynamics.share * tally.theta).max()) for tally in tallies)
     return alpha + taken * max(tally.slope for tally in tallies)
 
 
@@ -123,39 +127,43 @@ def _proxy(spec: NetworkSpec, tallies: list[_Tally]) -> float:
 def state_bounds(network: Network, steps: int) -> list[tuple[Tensor, Tensor]]:
     """(low, high), each (steps, 1, *layer), of every layer's membranes for inputs and spikes in [0, 1]."""
     spec = network.spec
-    ones = network.shaped(network.readout.weight.new_ones(1, 1, math.prod(spec.input_shape)))
+    told = steps if any(spec.current_leaks) else 1  # without a filter all steps are as the first
+    ones = network.shaped(network.readout.weight.new_ones(told, 1, math.prod(spec.input_shape)))
     found = []
     for index in range(len(network.layers)):
-        least, most = (_extreme_current(network, index, ones, positive=p) for p in (False, True))
-        dynamics, low, high = spec.dynamics(index), [least], [most]
+        least, most = (_extreme_currents(network, index, ones, positive=p) for p in (False, True))
+        dynamics, low, high = network.dynamics(index), [least[0]], [most[0]]
         alpha, taken = dynamics.alpha, dynamics.share * network.theta(index)
-        for _ in range(steps - 1):
+        for t in range(1, steps):
+            now = min(t, told - 1)
             if dynamics.to_zero:
-                low.append(alpha * low[-1].clamp(max=0) + least)
-                high.append(alpha * high[-1].clamp(min=0) + most)
+                low.append(alpha * low[-1].clamp(max=0) + least[now])
+                high.append(alpha * high[-1].clamp(min=0) + most[now])
             else:
-                low.append(alpha * low[-1] + least - taken)
-                high.append(alpha * high[-1] + most)
+                low.append(alpha * low[-1] + least[now] - taken)
+                high.append(alpha * high[-1] + most[now])
         found.append((torch.stack(low), torch.stack(high)))
         ones = torch.ones_like(network.current(index, ones))
     return found
 
 
-def _extreme_current(network: Network, index: int, ones: Tensor, *, positive: bool) -> Tensor:
-    """The largest (or smallest) current of every neuron: only its positive (negative) weights, input 1."""
+def _extreme_currents(network: Network, index: int, ones: Tensor, *, positive: bool) -> Tensor:
+    """The largest (or smallest) currents of every neuron: only its positive (negative) weights, input 1."""
     other = copy.deepcopy(network)
     weight = other.layers[index].get_parameter("weight")
     weight.clamp_(min=0) if positive else weight.clamp_(max=0)
-    return other.current(index, ones)[0]
+    return other.current(index, ones)
 
 
 class _Tally:
     """Running figures of one layer."""
 
     def __init__(self, network: Network, index: int, low: Tensor, high: Tensor) -> None:
-        self.dynamics, self.k = network.spec.dynamics(index), network.spec.k
+        self.dynamics, self.k = network.dynamics(index), network.spec.k
+        self.surrogate = SURROGATES[self.dynamics.surrogate]
         self.theta, self.low, self.high = network.theta(index), low, high
-        largest = self.dynamics.alpha * 2 + float(self.theta.max()) * self.k / math.pi
+        self.alpha = float(torch.as_tensor(self.dynamics.alpha, dtype=torch.float64).max())
+        largest = self.alpha * 2 + float(self.theta.max()) * self.surrogate.steepest(self.k)
         self.range = (math.log(LOWEST * largest), math.log(2 * largest))
         self.histogram = torch.zeros(BINS, dtype=torch.float64)
         self.states = self.above = 0
@@ -163,7 +171,7 @@ class _Tally:
         self.lowest, self.highest = math.inf, -math.inf
 
     def add(self, u: Tensor, s: Tensor) -> None:
-        slope = arctan_slope(u - self.theta, self.k)
+        slope = self.surrogate.slope(u - self.theta, self.k)
         carry, gamma = _carry(self.dynamics, self.theta, u, s, slope)
         self.states += u.numel()
         self.above += int((gamma > 1).sum())

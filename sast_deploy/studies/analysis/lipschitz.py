@@ -2,23 +2,29 @@
 
 The paper's own theorem was not at hand; this is derived from its recursion, for the surrogate-forward
 network. Take two inputs x and x', and write D for differences. By the mean value theorem D s_t = m_t D u_t
-with 0 < m_t <= sigma'(0) = k/pi for every neuron and step, so one LIF layer obeys
+with 0 <= m_t <= M = sigma'(0) for every neuron and step; M is k/pi with the papers' arctan, and every
+surrogate (training/network/surrogates.py) has the one derivative everywhere that the theorem asks for, kinks
+of the derivative itself or not. So one LIF layer obeys
 
     D u_t = c_{t-1} D u_{t-1} + A D x_t,        |c| <= gamma,
 
-    reset by subtraction:  c = alpha - r m,           gamma = max(alpha, r k/pi - alpha)
-    reset to zero:         c = alpha h,               gamma = alpha max(1 + 1/(2 pi), theta k/pi + 1/(2 pi))
+    reset by subtraction:  c = alpha - r m,           gamma = max(alpha, r M - alpha)
+    reset to zero:         c = alpha h,               gamma = alpha max(1 + R, theta M + R)
 
 where r, what a spike takes off the next membrane, is theta after the leak and alpha theta before it, and h is
-a slope of u (1 - sigma(u - theta)), that is 1 - sigma - u sigma', and |x| sigma'(x) <= 1/(2 pi).
+a slope of u (1 - sigma(u - theta)), that is 1 - sigma - u sigma', and R the largest |x| sigma'(x), which is
+1/(2 pi) with the arctan.
 Neuron by neuron |D u_t| <= sum_j gamma^(t-j) |(A D x_j)|. With G the lower triangular T x T matrix
 gamma^(i-j) and all norms Euclidean over time and neurons together,
 
-    ||D s|| <= (k/pi) ||G|| ||A|| ||D x||,          ||G|| <= 1/(1 - gamma) for every T if gamma < 1,
+    ||D s|| <= M ||G|| ||A|| ||D x||,          ||G|| <= 1/(1 - gamma) for every T if gamma < 1,
 
 and logits = W mean_t s + b divide by sqrt(T) (the mean of T values; conv: and by sqrt(H W), its pooling):
 
-    ||D logits|| <= ||W|| / sqrt(T H W)  prod_l (k/pi) ||G_l|| ||A_l||   ||D x||.
+    ||D logits|| <= ||W|| / sqrt(T H W)  prod_l M ||G_l|| ||A_l||   ||D x||.
+
+An input gain ("lapicque") multiplies A; a current filter ("cuba") is a G of its own leak behind A, and its
+norm multiplies ||A||.
 """
 
 from __future__ import annotations
@@ -34,6 +40,7 @@ from torch.nn.grad import conv2d_input
 
 from sast_deploy.training.kernels.membranes import Dynamics
 from sast_deploy.training.network.network import Network
+from sast_deploy.training.network.surrogates import SURROGATES
 
 ITERATIONS = 1000  # of the power iteration, at most
 TOLERANCE = 1e-6  # relative change of the norm between iterations
@@ -46,10 +53,11 @@ class LayerBound:
 
     Attributes:
         norm: spectral norm ||A|| of the weights, as a matrix (fc) or as the convolution's operator on its
-            whole map, zero padding and stride included (conv; times 1.01, as it is found by iteration).
+            whole map, zero padding and stride included (conv; times 1.01, as it is found by iteration),
+            with the gain and the filter of its current.
         gamma: largest |d u_{t+1} / d u_t| that any state could give.
         gain: ||G||, the growth over T steps.
-        constant: (k/pi) ||G|| ||A||, of the layer's spikes with respect to its input.
+        constant: M ||G|| ||A||, of the layer's spikes with respect to its input.
     """
 
     norm: float
@@ -73,28 +81,32 @@ class LipschitzBound:
     constant: float
 
 
+@torch.no_grad()
 def lipschitz_bound(network: Network, steps: int) -> LipschitzBound:
     """The bound above for `steps` time steps."""
     spec, layers = network.spec, []
     s = network.shaped(network.readout.weight.new_zeros(1, 1, math.prod(spec.input_shape)))
     for index, module in enumerate(network.layers):
-        norm = operator_norm(module, s.shape[2:])
-        gamma = steepest_carry(spec.dynamics(index), float(network.theta(index).max()), spec.k)
-        gain = time_gain(gamma, steps)
-        layers.append(LayerBound(norm, gamma, gain, spec.k / math.pi * gain * norm))
-        with torch.no_grad():
-            s = network.current(index, s)
+        norm = operator_norm(module, s.shape[2:]) * spec.gains[index]
+        if kappa := spec.current_leaks[index]:
+            norm *= time_gain(kappa, steps)
+        dynamics = network.dynamics(index)
+        gamma = steepest_carry(dynamics, network.theta(index), spec.k)
+        gain, steepest = time_gain(gamma, steps), SURROGATES[dynamics.surrogate].steepest(spec.k)
+        layers.append(LayerBound(norm, gamma, gain, steepest * gain * norm))
+        s = network.current(index, s)
     places = math.prod(s.shape[3:])  # of the last map; 1 for fc
     readout = operator_norm(network.readout, s.shape[2:3]) / math.sqrt(steps * places)
     return LipschitzBound(tuple(layers), readout, readout * math.prod(layer.constant for layer in layers))
 
 
-def steepest_carry(dynamics: Dynamics, theta: float, k: float) -> float:
-    """gamma: the largest |d u_{t+1} / d u_t| over all membranes u, for a neuron with that threshold."""
-    alpha, steepest, tail = dynamics.alpha, theta * k / math.pi, 1 / (2 * math.pi)
+def steepest_carry(dynamics: Dynamics, theta: float | Tensor, k: float) -> float:
+    """gamma: the largest |d u_{t+1} / d u_t| over all membranes u, for neurons with such thresholds."""
+    surrogate, theta = SURROGATES[dynamics.surrogate], torch.as_tensor(theta, dtype=torch.float64)
+    alpha, steepest = torch.as_tensor(dynamics.alpha).double(), theta * surrogate.steepest(k)
     if dynamics.to_zero:
-        return alpha * max(1 + tail, steepest + tail)
-    return max(alpha, dynamics.share * steepest - alpha)
+        return float((alpha * (steepest.clamp(min=1.0) + surrogate.reach)).max())
+    return float(torch.maximum(alpha, dynamics.share * steepest - alpha).max())
 
 
 def time_gain(gamma: float, steps: int) -> float:

@@ -13,8 +13,8 @@ from sast_deploy.base.progress import track
 from sast_deploy.studies.analysis.lipschitz import LipschitzBound, lipschitz_bound, time_gain
 from sast_deploy.studies.analysis.stream import Stream, batch_size
 from sast_deploy.training.batches import fitting_threads
-from sast_deploy.training.network.lif import arctan_slope
 from sast_deploy.training.network.network import Network
+from sast_deploy.training.network.surrogates import SURROGATES
 
 SAMPLES = 32  # inputs the search starts from
 DISTANCES = (1e-4, 1e-2, 1.0)  # of the disturbed input from the sample, Euclidean over all steps and pixels
@@ -160,11 +160,11 @@ def _share(part: Tensor, whole: Tensor) -> Tensor:
 
 def _secant_constants(network: Network, index: int, one: States, two: States) -> Tensor:
     """max m ||G(max |c|)|| of each pair, (n,); m, c: slopes of s and of the next u between the two runs."""
-    k, dynamics, theta = network.spec.k, network.spec.dynamics(index), network.theta(index)
+    k, dynamics, theta = network.spec.k, network.dynamics(index), network.theta(index)
     (u, s), (v, r) = one, two
     same = (v - u).abs() < CLOSE
     step = torch.where(same, 1.0, v - u)
-    m = torch.where(same, arctan_slope(u - theta, k), (r - s) / step)
+    m = torch.where(same, SURROGATES[dynamics.surrogate].slope(u - theta, k), (r - s) / step)
     if dynamics.to_zero:
         change = torch.where(same, 1 - s - u * m, (v * (1 - r) - u * (1 - s)) / step)
         c = (dynamics.alpha * change).abs()

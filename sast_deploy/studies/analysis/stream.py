@@ -133,7 +133,7 @@ def logits_from(network: Network, current: Tensor, *, hard: bool) -> Tensor:
     """
     spec, last = network.spec, len(network.layers) - 1
     for index in range(last + 1):
-        s = lif_states(current, network.theta(index), spec.dynamics(index), None if hard else spec.k)[1]
+        s = lif_states(current, network.theta(index), network.dynamics(index), None if hard else spec.k)[1]
         if index < last:
             current = network.current(index + 1, s)
     return network.logits(s)

@@ -1,10 +1,9 @@
-"""The arctan spike function, the step it becomes on deployment, and the leaky integrate-and-fire recursion
-over time, with its gradient written by hand.
+"""The step that a surrogate becomes on deployment, the leaky integrate-and-fire recursion over time, and the
+filter of its current, both with gradients written by hand.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -16,27 +15,9 @@ from torch import Tensor
 
 from sast_deploy.base.progress import say
 from sast_deploy.training.kernels.membranes import Dynamics, lif_backward, lif_forward
+from sast_deploy.training.network.surrogates import ARCTAN, SURROGATES
 
 CHUNK = 1 << 18  # membranes whose slopes are computed in one go: they stay in the processor's cache
-
-
-def arctan_spike(x: Tensor, k: float) -> Tensor:
-    """Smooth spike sigma(x) = 1/2 + arctan(k x) / pi, in (0, 1); sigma(0) = 1/2.
-
-    `x` is the distance u - theta of the membrane from its threshold, of any shape; `k` > 0 is the slope
-    factor (25 in the papers). sigma tends to `step` as k grows. Source: Nicholson, arXiv 2603.18039.
-    """
-    return torch.atan(x * k) / math.pi + 0.5
-
-
-def arctan_slope(x: Tensor, k: float) -> Tensor:
-    """Derivative sigma'(x) = k / (pi (1 + (k x)^2)); its maximum, at x = 0, is k / pi."""
-    return (k / math.pi) / (1.0 + (x * k) ** 2)
-
-
-def arctan_slope_(x: Tensor, k: float) -> Tensor:
-    """`arctan_slope` in place of `x`, bit for bit the same."""
-    return x.mul_(k).square_().add_(1.0).reciprocal_().mul_(k / math.pi)
 
 
 def step(x: Tensor) -> Tensor:
@@ -58,14 +39,23 @@ class _LIF(torch.autograd.Function):
 
         d_t = sigma'_t (g_t - alpha u_t d_{t+1}) + alpha (1 - s_t) d_{t+1}
             = sigma'_t g_t + alpha (1 - s_t - u_t sigma'_t) d_{t+1}.
+
+    s_t depends on u_t - theta alone, so what reaches theta by way of s_t is what reaches u_t by way of it,
+    with the other sign; what the leak multiplies is what is left of u. Hence
+
+        dL/dtheta = sum_t  (alpha - r / theta s_t) d_{t+1} - d_t     reset by subtraction
+        dL/dtheta = sum_t  alpha (1 - s_t) d_{t+1} - d_t             reset to zero
+        dL/dalpha = sum_t  left_t d_{t+1},     left_t = u_t, u_t - theta s_t or u_t (1 - s_t).
     """
 
     @staticmethod
     def forward(
-        ctx: Any, current: Tensor, theta: Tensor, dynamics: Dynamics, k: float, hard: bool
-    ) -> Tensor:
+        ctx: Any, current: Tensor, theta: Tensor, alpha: Tensor | None, dynamics: Dynamics, k: float,
+        hard: bool,
+    ) -> Tensor:  # fmt: skip
         membrane, spikes = lif_states(current, theta, dynamics, None if hard else k)
-        ctx.save_for_backward(membrane, theta, *((spikes,) if dynamics.to_zero else ()))
+        ctx.learns = ctx.needs_input_grad[1] or ctx.needs_input_grad[2]
+        ctx.save_for_backward(membrane, theta, *((spikes,) if dynamics.to_zero or ctx.learns else ()))
         ctx.dynamics, ctx.k = dynamics, k
         return spikes
 
@@ -75,19 +65,33 @@ class _LIF(torch.autograd.Function):
         gradient = _gradient_here if _is_here(membrane) else _gradient
         fired = spikes[0] if spikes else membrane  # which nobody reads
         delta = gradient(membrane, fired, grads[0], theta, ctx.dynamics, ctx.k)
-        return delta, None, None, None, None
+        learned = _learned(membrane, fired, delta, theta, ctx.dynamics) if ctx.learns else (None, None)
+        return delta, *learned, None, None, None
+
+
+def _learned(
+    membrane: Tensor, spikes: Tensor, delta: Tensor, theta: Tensor, dynamics: Dynamics
+) -> tuple[Tensor, Tensor | None]:
+    """dL/dtheta and, where each neuron may have a leak of its own, dL/dalpha, for delta = dL/dI."""
+    alpha, u, s, later = dynamics.alpha, membrane[:-1], spikes[:-1], delta[1:]
+    kept = alpha * (1.0 - s) if dynamics.to_zero else alpha - dynamics.share * s
+    of_theta = (kept * later).sum_to_size(theta.shape) - delta.sum_to_size(theta.shape)
+    if not isinstance(alpha, Tensor):
+        return of_theta, None
+    taken = u if dynamics.to_zero else theta if dynamics.order == "before-leak" else 0.0
+    return of_theta, ((u - taken * s) * later).sum_to_size(alpha.shape)
 
 
 def _gradient(
     membrane: Tensor, spikes: Tensor, grad: Tensor, theta: Tensor, dynamics: Dynamics, k: float
 ) -> Tensor:
     """dL/dI for grad = dL/ds; spikes count where the reset is to zero."""
-    delta = torch.empty_like(membrane)
+    delta, surrogate = torch.empty_like(membrane), SURROGATES[dynamics.surrogate]
     length = max(1, CHUNK // membrane[0].numel())
     for end in range(len(delta), 0, -length):
         start = max(0, end - length)
         u = membrane[start:end]
-        slope = arctan_slope_(u - theta, k)
+        slope = surrogate.slope_(u - theta, k)
         torch.mul(grad[start:end], slope, out=delta[start:end])
         if dynamics.to_zero:
             carry = slope.mul_(u).add_(spikes[start:end]).neg_().add_(1.0).mul_(dynamics.alpha)
@@ -106,7 +110,7 @@ def lif_states(
     if _is_here(current):
         return _states_here(current, theta, dynamics, k)
     membrane, spikes = torch.empty_like(current), torch.empty_like(current)
-    alpha, taken = dynamics.alpha, theta * dynamics.share
+    alpha, taken, surrogate = dynamics.alpha, theta * dynamics.share, SURROGATES[dynamics.surrogate]
     for t, u in enumerate(membrane):
         if t == 0:
             u.copy_(current[0])
@@ -115,12 +119,12 @@ def lif_states(
             u.mul_(alpha).add_(current[t])
         else:
             torch.addcmul(current[t], spikes[t - 1], taken, value=-1, out=u)
-            u.add_(membrane[t - 1], alpha=alpha)
+            if isinstance(alpha, Tensor):
+                u.addcmul_(membrane[t - 1], alpha)
+            else:
+                u.add_(membrane[t - 1], alpha=alpha)
         s = torch.sub(u, theta, out=spikes[t])
-        if k is None:
-            s.copy_(step(s))
-        else:
-            s.mul_(k).atan_().mul_(1.0 / math.pi).add_(0.5)
+        s.copy_(step(s)) if k is None else surrogate.spike_(s, k)
     return membrane, spikes
 
 
@@ -134,8 +138,8 @@ def _states_here(
 ) -> tuple[Tensor, Tensor]:
     stored = current if _is_dense(current) else current.contiguous()
     membrane, spikes = torch.empty_like(stored), torch.empty_like(stored)
-    level = _thresholds(theta, stored)
-    lif_forward(_flat(stored), _flat(membrane), _flat(spikes), level, dynamics, k)
+    levels = _thresholds(theta, stored), _leaks(theta, stored, dynamics)
+    lif_forward(_flat(stored), _flat(membrane), _flat(spikes), *levels, dynamics, k)
     return membrane, spikes
 
 
@@ -147,8 +151,9 @@ def _gradient_here(
     alike = grad[:steps]
     if not _is_laid_out_as(alike, membrane):
         alike = torch.empty_like(membrane[:steps]).copy_(alike)
-    level = _thresholds(theta, membrane)
-    lif_backward(_flat(membrane), _flat(spikes), _flat(alike), _flat(delta), level, dynamics, k)
+    levels = _thresholds(theta, membrane), _leaks(theta, membrane, dynamics)
+    states, top = (_flat(membrane), _flat(spikes)), SURROGATES[dynamics.surrogate].steepest(k)
+    lif_backward(*states, _flat(alike), _flat(delta), *levels, dynamics, k, top)
     return delta
 
 
@@ -179,6 +184,13 @@ def _thresholds(theta: Tensor, each: Tensor) -> NDArray[np.float32]:
     return array
 
 
+def _leaks(theta: Tensor, each: Tensor, dynamics: Dynamics) -> NDArray[np.float32]:
+    """Leaks of the positions, as many as `_thresholds` gives."""
+    if isinstance(dynamics.alpha, Tensor):
+        return _thresholds(dynamics.alpha.expand_as(theta).contiguous(), each)
+    return np.full(len(_thresholds(theta, each)), dynamics.alpha, np.float32)
+
+
 def lif(
     current: Tensor, theta: Tensor, dynamics: Dynamics, k: float | Tensor, *, hard: bool = False
 ) -> Tensor:
@@ -186,23 +198,39 @@ def lif(
 
     Args:
         current: I, shape (time, batch, ...), float; u_0 and s_0 are 0 for every call (no state is kept).
-        theta: thresholds, fixed, broadcast against (batch, ...).
-        dynamics: leak, in [0, 1), and what a spike does to its membrane a step later.
-        k: slope factor of the arctan spike; a 0-dimensional float64 tensor, on the device of `current`, where
-            a CUDA graph is to find another value there with every replay.
+        theta: thresholds, broadcast against (batch, ...).
+        dynamics: leak, in [0, 1], one for all or one for each threshold, what a spike does to its membrane a
+            step later, and the surrogate sigma.
+        k: slope factor of the surrogate; a 0-dimensional float64 tensor, on the device of `current`, where a
+            CUDA graph is to find another value there with every replay.
         hard: the step H, H(0) = 1, in place of sigma, and nothing else changed.
 
-    Returns: s, the shape of `current`, differentiable with respect to `current`: exactly, because sigma is
-    the forward function too; with `hard`, by the straight-through estimate, which puts sigma' where the
-    slope of H belongs, in the reset as well. Source: Nicholson, arXiv 2603.18039; the estimate: Neftci et
-    al., arXiv 1901.09948.
+    Returns: s, the shape of `current`, differentiable with respect to `current`, theta and a leak that is a
+    tensor: exactly, because sigma is the forward function too; with `hard`, by the straight-through estimate,
+    which puts sigma' where the slope of H belongs, in the reset as well. Source: Nicholson, arXiv 2603.18039;
+    the estimate: Neftci et al., arXiv 1901.09948.
     """
     if not current.is_cuda:
         k = float(k)
-    elif current.dtype == torch.float32 and (fused := _fused()) is not None:
+    elif current.dtype == torch.float32 and (fused := _fused_for(theta, dynamics)) is not None:
         return fused(current, theta, dynamics, k, hard)
-    spikes: Tensor = _LIF.apply(current, theta, dynamics, k, hard)  # type: ignore[no-untyped-call]
+    leak = dynamics.alpha if isinstance(dynamics.alpha, Tensor) else None
+    spikes: Tensor = _LIF.apply(current, theta, leak, dynamics, k, hard)  # type: ignore[no-untyped-call]
     return spikes
+
+
+def _fused_for(theta: Tensor, dynamics: Dynamics) -> Callable[..., Tensor] | None:
+    """`_fused`, of what its kernels know: the arctan, one leak, and thresholds that are not learned."""
+    learns = isinstance(dynamics.alpha, Tensor) or theta.requires_grad
+    if SURROGATES[dynamics.surrogate] is ARCTAN and not learns:
+        return _fused()
+    _remark()
+    return None
+
+
+@cache
+def _remark() -> None:
+    say("the Triton kernels know the arctan and fixed neurons: LIF layers run as some hundred small kernels")
 
 
 @cache
@@ -214,3 +242,28 @@ def _fused() -> Callable[..., Tensor] | None:
         say("Triton is not installed: LIF layers run as some hundred small kernels, `pip install triton`")
         return None
     return triton_lif
+
+
+class _Filter(torch.autograd.Function):
+    """c_t = kappa c_{t-1} + a_t; with e_t = dL/dc_t of the steps' own, dL/da_t = e_t + kappa dL/da_{t+1}."""
+
+    @staticmethod
+    def forward(ctx: Any, arriving: Tensor, kappa: float) -> Tensor:
+        ctx.kappa = kappa
+        current = arriving.clone()
+        for t in range(1, len(current)):
+            current[t].add_(current[t - 1], alpha=kappa)
+        return current
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        delta = grads[0].clone()
+        for t in range(len(delta) - 2, -1, -1):
+            delta[t].add_(delta[t + 1], alpha=ctx.kappa)
+        return delta, None
+
+
+def filtered(arriving: Tensor, kappa: float) -> Tensor:
+    """The current c of what arrives, (time, batch, ...); c_0 = a_0, as nothing is kept between calls."""
+    current: Tensor = _Filter.apply(arriving, kappa)  # type: ignore[no-untyped-call]
+    return current
