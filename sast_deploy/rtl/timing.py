@@ -177,7 +177,7 @@ class Cycles:
 
 
 def run_cycles(
-    plan: Plan, frames: npt.NDArray[Any], spikes: Sequence[npt.NDArray[np.uint8]], streaming: bool
+    plan: Plan, frames: npt.NDArray[Any], spikes: Sequence[npt.NDArray[Any]], streaming: bool
 ) -> Cycles:
     """Of samples one after the other, after a reset; cycle 0 is the first without it.
 
