@@ -92,7 +92,8 @@ _ARGUMENTS: dict[str, rules.Rule] = {
     "folder": _PATH, "to": rules.Choice(TARGET_NAMES), "main": _Maybe(rules.Choice(MAINS)),
     "reader": _Maybe(rules.Choice(READERS)), "target": _Maybe(rules.Choice(DEVICE_NAMES)),
     "budget": _Maybe(rules.Items(rules.COUNT, 2, 2)),
-    "mhz": _Maybe(rules.Number(0, rules.FLOAT_MAX, above=True)), "lanes": _Maybe(rules.Items(rules.Whole(1, LANES_MAX), 1)), "table": _Maybe(_PATH), "chip": rules.Choice(tuple(CHIPS)),
+    "mhz": _Maybe(rules.Number(0, rules.FLOAT_MAX, above=True)), "table": _Maybe(_PATH),
+    "lanes": _Maybe(rules.Items(rules.Whole(1, LANES_MAX), 1)), "chip": rules.Choice(tuple(CHIPS)),
     "lava": _Maybe(rules.Instance((LavaOptions,))), "stock": _Maybe(rules.Instance((StockUse,))),
 }  # fmt: skip
 
@@ -388,9 +389,9 @@ def simulate(
 
     frames: integers (samples, time, C, H, W), or (time, C, H, W) for one; (samples, time, n) and (time, n)
     for inputs in a row. labels: class indices (samples,). samples: only so many, evenly spread. engine:
-    "reference", "vectorised", "fast", "lava" or "rtl"; all give the same values. check: samples, evenly spread, None
-    for all, that the vectorised specification replays, and the reference a few of them; a difference stands
-    in `report.run.difference`. trace: keep every membrane potential and spike.
+    "reference", "vectorised", "fast", "lava" or "rtl"; all give the same values. check: samples, evenly
+    spread, None for all, that the vectorised specification replays, and the reference a few of them; a
+    difference stands in `report.run.difference`. trace: keep every membrane potential and spike.
     stock: how a stock NetX network is used: message_bits, reset_interval, input_shape.
 
     Raises:
@@ -644,12 +645,12 @@ def latency(
 ) -> CircuitLatency:
     """Cycles that the circuit of `export(to="rtl")` takes for an inference, exactly, by layer and phase.
 
-    frames, data, samples: as in `simulate`; samples None: all. lanes: of every layer with weights; None: 8, or as
-    many as it has outputs. mhz: of the clock, for times. target, or budget: search lanes within a device's block
-    memories and multipliers, or within so many of both.
+    frames, data, samples: as in `simulate`; samples None: all. lanes: of every layer with weights; None: 8,
+    or as many as it has outputs. mhz: of the clock, for times. target, or budget: search lanes within a
+    device's block memories and multipliers, or within so many of both.
 
-    Raises as `simulate`; CompileError: what the circuit does not hold; UsageError: lanes that do not fit, or a
-    budget that no lanes do.
+    Raises as `simulate`; CompileError: what the circuit does not hold; UsageError: lanes that do not fit,
+    or a budget that no lanes do.
 
     >>> sast.latency(net, frames, mhz=100.0).binds[0]
     'layer 0 (dense)'

@@ -72,7 +72,7 @@ class Check:
 def diagnose() -> list[Check]:
     """All checks, in a few seconds. Never raises for what it finds."""
     installed = [_python(), *_packages(), _torch_build(), *_lava()]
-    return [*installed, _shared_memory(), *_cache(), *_measured(), _data(), _profiles()]
+    return [*installed, _shared_memory(), *_cache(), *_measured(), _data(), _profiles(), _simulators()]
 
 
 def healthy(checks: list[Check]) -> bool:
@@ -243,6 +243,16 @@ def _profiles() -> Check:
         return Check("profiles", f"cannot look: {error}", wanted, ok=False, remedy=remedy)
     ok = {"loihi-int8", "loihi-int4"} <= set(names)
     return Check("profiles", ", ".join(names) or "none", wanted, ok, remedy)
+
+
+def _simulators() -> Check:
+    name, wanted = "Verilog simulators", "optional: Verilator or Icarus, for --backend rtl"
+    try:
+        from sast_deploy.engines.rtl.simulators import INSTALL, icarus, verilator
+    except ImportError as error:
+        return Check(name, f"cannot look: {error}", wanted, ok=False, remedy=MEND_PACKAGES, essential=False)
+    found = [simulator.version for simulator in (verilator(), icarus()) if simulator is not None]
+    return Check(name, "; ".join(found) or f"none; {INSTALL}", wanted, ok=True)
 
 
 def _importable(name: str) -> bool:

@@ -29,6 +29,7 @@ recipe = "quick"
 rho = 0.05
 seed = 0
 profiles = ["loihi-int8"]
+circuits = ["loihi-int8"]
 """
 
 NET_TOML = """
@@ -68,6 +69,9 @@ WORKING: dict[str, list[str]] = {
     "compare": ["own.net", "own.net", "--data-root", "bands", "--samples", "4"],
     "export": ["own.net", "--to", "c", "-o", "out/c"],
     "sweep": ["study.toml", "--data-root", "bands", "-o", "out/sweep", "--jobs", "1"],
+    "characterize": [
+        "study.toml", "--data-root", "bands", "-o", "out/sweep", "--jobs", "1", "--plot", "out/sweep.png",
+    ],
     "tables": ["swept", "-o", "out/runs.json"],
     "data info": ["--dataset", "nmnist", "--data-root", "bands"],
     "data simulate": ["--mnist-dir", "mnist", "-o", "out/sim", "--train", "6", "--test", "3"],

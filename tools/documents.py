@@ -103,7 +103,7 @@ def stage(folder: Path) -> None:
 
 def generated() -> dict[Path, dict[str, str]]:
     """Document -> mark -> what stands between `<!-- mark: ... -->` and `<!-- end of mark -->`."""
-    from benchmarks import figures
+    from benchmarks import figures, fpga
     from sast_deploy.rtl.timing import FORMULA
     from tools import schemas
 
@@ -114,6 +114,7 @@ def generated() -> dict[Path, dict[str, str]]:
         ROOT / "docs" / "commands.md": {"help": help_texts()},
         ROOT / "docs" / "api.md": {"names": names()},
         ROOT / "docs" / "json.md": {"documents": schemas.tables()},
+        ROOT / "docs" / "hardware.md": {"fpga": fpga.document()},
         ROOT / "docs" / "rtl.md": {"formula": f"\n```text\n{FORMULA.rstrip()}\n```"},
         ROOT / "docs" / "architecture.md": {"tree": tree(), "flow": flow(), "imports": arrows()},
     }

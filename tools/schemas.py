@@ -46,8 +46,8 @@ from sast_deploy.proofs.mapping import LayerMapping  # noqa: E402
 from sast_deploy.reports.accuracy import Accuracy, McNemar  # noqa: E402
 from sast_deploy.reports.classifying import Answer  # noqa: E402
 from sast_deploy.reports.comparing import LayerDifference, Parting  # noqa: E402
-from sast_deploy.reports.costs.cost import Busiest, CostBrief, LayerLoad  # noqa: E402
 from sast_deploy.reports.costs.circuit import CircuitLatency  # noqa: E402
+from sast_deploy.reports.costs.cost import Busiest, CostBrief, LayerLoad  # noqa: E402
 from sast_deploy.reports.costs.energy import Energy, EnergyTerm  # noqa: E402
 from sast_deploy.reports.costs.latency import Latency  # noqa: E402
 from sast_deploy.reports.costs.neurobench import NeuroBench  # noqa: E402
@@ -71,6 +71,7 @@ from sast_deploy.studies.analysis.duel import Duel  # noqa: E402
 from sast_deploy.studies.analysis.margins import Margins  # noqa: E402
 from sast_deploy.studies.analysis.pairs import PairCheck  # noqa: E402
 from sast_deploy.studies.analysis.thresholds import ThresholdTuning  # noqa: E402
+from sast_deploy.studies.characterize.result import Characterization  # noqa: E402
 from sast_deploy.training.network.network import NetworkSpec  # noqa: E402
 from sast_deploy.training.recipes import Recipe  # noqa: E402
 from sast_deploy.verification.comparison import Comparison  # noqa: E402
@@ -251,6 +252,11 @@ STOCK: dict[str, Schema] = {
     "logits_are": TEXT, "logits": said(many(many(WHOLE)), "(samples, classes)."), "program_digest": DIGEST,
     "spikes": said(TEXT, "The file of spikes, membrane potentials and logits."),
 }  # fmt: skip
+SWEPT: dict[str, Schema] = {
+    "folder": FILE, "runs": said(WHOLE, "In the study."), "finished": WHOLE,
+    "missing": said(named(many(TEXT)), "With --dry-run: of each run the stages that are to be done."),
+    "failures": said(named(TEXT), "Of each run that failed the reason."),
+}
 RUN = closed({
     "name": TEXT, "config": OPEN, "manifest": OPEN, "train": maybe(OPEN), "float": maybe(OPEN),
     "profiles": named(OPEN), "circuits": named(OPEN), "analysis": OPEN, "ablations": OPEN,
@@ -380,10 +386,10 @@ DOCUMENTS: dict[str, tuple[str, dict[str, Schema] | list[dict[str, Schema]]]] = 
             Duel, surrogate=maybe(of(McNemar, derived=True)), hard=of(McNemar, derived=True)
         )),
     }),
-    "sweep": ("A study: what was done, with --dry-run what is left to do.", {
-        "folder": FILE, "runs": said(WHOLE, "In the study."), "finished": WHOLE,
-        "missing": said(named(many(TEXT)), "With --dry-run: of each run the stages that are to be done."),
-        "failures": said(named(TEXT), "Of each run that failed the reason."),
+    "sweep": ("A study: what was done, with --dry-run what is left to do.", SWEPT),
+    "characterize": ("Surrogates and neurons against accuracy and the cycles of the circuit.", {
+        **SWEPT, "study": said(maybe(TEXT), "Its file; null of a dry run without one."),
+        "clock": said(maybe(NUMBER), "MHz."), "results": many(of(Characterization)), "plot": maybe(TEXT),
     }),
     "tables": ("The runs of sweeps and the tables made of them.", {
         "runs": many(RUN),

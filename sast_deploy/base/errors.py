@@ -131,7 +131,7 @@ class LavaError(SastError):
 
 
 class RtlError(SastError):
-    """A simulator of hardware that is missing, cannot build the circuit, or ran it without a result (exit code 3)."""
+    """A simulator of hardware that is missing, or a circuit that cannot be built or hangs (exit code 3)."""
 
     exit_code = Exit.ENVIRONMENT
 

@@ -9,12 +9,12 @@ import click
 
 from sast_deploy.base.errors import Exit, UsageError
 from sast_deploy.commands.answers import answer
+from sast_deploy.commands.circuits import LANES
 from sast_deploy.commands.command import command
 from sast_deploy.commands.completing import STUDY, datasets, profiles
 from sast_deploy.commands.network import KINDS, SURROGATES
 from sast_deploy.commands.options import (
     COUNT,
-    LANES,
     OUTPUT,
     SEED,
     Finite,
@@ -91,7 +91,7 @@ def characterize_command(
     from sast_deploy.studies.characterize.crossed import check_measured
     from sast_deploy.studies.characterize.plot import draw
     from sast_deploy.studies.characterize.result import characterize_runs
-    from sast_deploy.studies.characterize.tables import tables_of
+    from sast_deploy.studies.characterize.tables import Clock, tables_of
     from sast_deploy.studies.sweep.study import load_study
 
     if study is not None:
@@ -104,7 +104,9 @@ def characterize_command(
         wanted = cross.study(where.data_root)
     if where.dry_run:
         refuse_ignored(("clock", "plot", "overwrite"), "with --dry-run, which starts nothing")
-    runs, out = where.folder(wanted), console()
+    elif plot is None and cross is None:
+        refuse_ignored(["overwrite"], "without --plot, where nothing is written but runs")
+    runs, times, out = where.folder(wanted), Clock(clock), console()
     if plot:
         inputs = [study] if study else []
         check_output(plot, picture_kind(plot), inputs=inputs, overwrite=overwrite, option="--plot")
@@ -112,7 +114,7 @@ def characterize_command(
         study = cross.write(runs, overwrite)
     facts, code = do_runs(wanted, where)
     found = () if where.dry_run else characterize_runs(wanted, runs)
-    out.print(*(part for each in found for table in tables_of(each, clock) for part in ("", table)))
+    out.print(*(part for each in found for table in tables_of(each, times) for part in ("", table)))
     if plot and found:
         out.print(f"wrote {draw(found, plot)}")
     answer({**facts, "study": study, "clock": clock, "results": found, "plot": plot})

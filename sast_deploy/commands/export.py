@@ -8,9 +8,10 @@ from typing import Any
 import click
 
 from sast_deploy.commands.answers import answer
+from sast_deploy.commands.circuits import LANES
 from sast_deploy.commands.command import command
 from sast_deploy.commands.completing import NET
-from sast_deploy.commands.options import LANES, OUTPUT, console, option, refuse_ignored, titled
+from sast_deploy.commands.options import OUTPUT, console, option, refuse_ignored, titled
 from sast_deploy.commands.shared import overwrite_option
 from sast_deploy.exchange import ANY_READER, DEVICE_NAMES, KNOWN, MAINS, READERS, TARGET_NAMES
 
@@ -26,15 +27,16 @@ from sast_deploy.exchange import ANY_READER, DEVICE_NAMES, KNOWN, MAINS, READERS
 @titled(
     "Target",
     option("--to", type=click.Choice(TARGET_NAMES), required=True,
-           help="nir: a NIR graph; c: C99 without malloc or floats; rtl: SystemVerilog and a bench; mem: files "
-                "for $readmemh; npz: arrays and a runner that needs NumPy alone."),
+           help="nir: a NIR graph; c: C99 without malloc or floats; rtl: SystemVerilog and a bench; mem: "
+                "files for $readmemh; npz: arrays and a runner that needs NumPy alone."),
     option("--for", "reader", type=click.Choice(READERS), default=ANY_READER, show_default=True,
            help="Of nir: whose reader it is for; any: NIR's own meaning, and our import restores it."),
     option("--main", type=click.Choice(MAINS), default=KNOWN, show_default=True,
            help="Of c, what its program does: replay the known answers, or classify frames from standard "
                 "input."),
     option("--lanes", type=LANES, metavar="N,N,...",
-           help="Of rtl: neurons that each layer with weights computes at once; left out: 8, or its outputs."),
+           help="Of rtl: neurons that each layer with weights computes at once; left out: 8, or its "
+                "outputs."),
     option("--target", type=click.Choice(DEVICE_NAMES), default=DEVICE_NAMES[0], show_default=True,
            help="Of rtl: the device that it has to fit."),
 )  # fmt: skip
@@ -42,18 +44,21 @@ from sast_deploy.exchange import ANY_READER, DEVICE_NAMES, KNOWN, MAINS, READERS
                          help="A new folder, or that of the same export."))  # fmt: skip
 @overwrite_option("another export")
 def export_command(
-    net: Path, to: str, reader: str, main: str, lanes: tuple[int, ...] | None, target: str, output: Path, overwrite: bool
-) -> None:
+    net: Path, to: str, reader: str, main: str, lanes: tuple[int, ...] | None, target: str, output: Path,
+    overwrite: bool,
+) -> None:  # fmt: skip
     """Write NET into a folder for other tools, with its known answers and the command that checks them.
 
-    C, RTL, mem and npz compute what the engines here compute, value for value; so do the frameworks that read a
-    NIR graph, as far as the notes say. A target that cannot express NET refuses it by name, before anything
-    is written. Prints the memory that each layer takes.
+    C, RTL, mem and npz compute what the engines here compute, value for value; so do the frameworks that
+    read a NIR graph, as far as the notes say. A target that cannot express NET refuses it by name, before
+    anything is written. Prints the memory that each layer takes.
     """
     from sast_deploy import api
     from sast_deploy.show.exporting import print_export
 
-    options = {"main": ("c", main), "reader": ("nir", reader), "lanes": ("rtl", lanes), "target": ("rtl", target)}
+    options = {
+        "main": ("c", main), "reader": ("nir", reader), "lanes": ("rtl", lanes), "target": ("rtl", target),
+    }  # fmt: skip
     for name, (owner, _) in options.items():
         if to != owner:
             refuse_ignored([name], f"is for --to {owner}, not for {to}")

@@ -9,11 +9,11 @@ import click
 
 from sast_deploy.base.errors import Exit, UsageError
 from sast_deploy.commands.answers import answer
+from sast_deploy.commands.circuits import LANES
 from sast_deploy.commands.command import command
 from sast_deploy.commands.completing import NET
 from sast_deploy.commands.options import (
     COUNT,
-    LANES,
     OUTPUT,
     PATH,
     Finite,
@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @titled(
     "Search for lanes",
-    option("--target", type=click.Choice(DEVICE_NAMES[1:]), help="Within this device's memories and multipliers."),
+    option("--target", type=click.Choice(DEVICE_NAMES[1:]),
+           help="Within this device's memories and multipliers."),
     option("--budget", type=LANES, metavar="BLOCKS,MULTIPLIERS",
            help="Within so many block memories of 18 kbit and multipliers, in place of a device's."),
 )  # fmt: skip
@@ -63,8 +64,9 @@ def latency_command(
 ) -> int:  # fmt: skip
     """Count the cycles that the circuit of `export --to rtl` takes for samples of NET's own data set.
 
-    The closed form is exact: `verify --backend rtl` simulates the circuit itself. Cycles are those of a sample alone,
-    from its first event to its result, by layer and phase; with --target or --budget also a search for lanes.
+    The closed form is exact: `verify --backend rtl` simulates the circuit itself. Cycles are those of a
+    sample alone, from its first event to its result, by layer and phase; with --target or --budget also a
+    search for lanes.
     """
     from sast_deploy import api
     from sast_deploy.base.outputs import check_output, picture_kind
@@ -74,7 +76,8 @@ def latency_command(
     if target is not None:
         refuse_ignored(("budget",), "with --target, whose budget it is in place of")
     if budget is not None and len(budget) != 2:
-        raise UsageError(f"--budget of {len(budget)} numbers", expected="block memories and multipliers: 100,64")
+        wanted = "block memories and multipliers: 100,64"
+        raise UsageError(f"--budget of {len(budget)} numbers", expected=wanted)
     if plot is None:
         refuse_ignored(["overwrite"], "without --plot: nothing is written")
     if input_path is not None:

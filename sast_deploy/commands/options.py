@@ -22,37 +22,6 @@ PATH = click.Path(path_type=Path)  # an input, or where inputs and caches lie
 OUTPUT = click.Path(path_type=Path)  # what a command writes: it calls `outputs.check_output` before any work
 SEED = click.IntRange(0, 2**63 - 1)
 COUNT = click.IntRange(1, 2**31 - 1)
-
-
-class _Lanes(click.ParamType):
-    """Whole numbers with commas, one for each layer with weights."""
-
-    name = "lanes"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        """A tuple as it is; of a text its numbers."""
-        if isinstance(value, tuple):
-            return value
-        parts = str(value).split(",")
-        if not all(part.strip().isascii() and part.strip().isdigit() and 0 < int(part) < 2**31 for part in parts):
-            self.fail(f"{value!r} is not whole numbers from 1 on with commas, such as 24,8,10.", param, ctx)
-        return tuple(int(part) for part in parts)
-
-
-class Listed(click.types.StringParamType):
-    """Values with commas, each once, each as `one` takes it."""
-
-    def __init__(self, one: Any, name: str) -> None:
-        self.one, self.name = one, name
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """A tuple as it is; of a text its values."""
-        if isinstance(value, tuple):
-            return value
-        return tuple(dict.fromkeys(self.one.convert(each.strip(), param, ctx) for each in value.split(",")))
-
-
-LANES = _Lanes()
 INDEX = click.IntRange(0, 2**31 - 1)
 
 
@@ -69,6 +38,19 @@ class Finite(click.FloatRange):
 
 SECONDS = Finite(min=0, min_open=True)
 SHARE = Finite(0, 1, min_open=True, max_open=True)
+
+
+class Listed(click.types.StringParamType):
+    """Values with commas, each once, each as `one` takes it."""
+
+    def __init__(self, one: Any, name: str) -> None:
+        self.one, self.name = one, name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A tuple as it is; of a text its values."""
+        if isinstance(value, tuple):
+            return value
+        return tuple(dict.fromkeys(self.one.convert(each.strip(), param, ctx) for each in value.split(",")))
 
 
 class Titled(click.Option):

@@ -35,8 +35,8 @@ DEFAULT_SAMPLES = 20
     option("--samples", type=COUNT, default=DEFAULT_SAMPLES, show_default=True,
            help="Test samples, evenly spread."),
     option("--backend", "backends", type=click.Choice(ENGINE_NAMES), multiple=True,
-           help="Only this engine beside the reference; may be repeated. Without it all but rtl, which needs a "
-                "simulator of hardware."),
+           help="Only this engine beside the reference; may be repeated. Left out: all but rtl, which needs "
+                "a simulator of hardware."),
     option("--known-answers-only", is_flag=True, help="Replay the file's own vectors; needs no data."),
     option("--input", "input_path", type=PATH, metavar="NPY", help="Frames of your own, not the test split."),
 )  # fmt: skip

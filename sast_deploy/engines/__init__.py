@@ -2,6 +2,7 @@
 
 from typing import Literal, get_args
 
-EngineName = Literal["reference", "vectorised", "fast", "lava", "rtl"]  # here, where naming them loads none of them
+# Here, where naming them loads none of them.
+EngineName = Literal["reference", "vectorised", "fast", "lava", "rtl"]
 ENGINE_NAMES: tuple[EngineName, ...] = get_args(EngineName)
 INSTALLED: tuple[EngineName, ...] = ENGINE_NAMES[:-1]  # without what needs a simulator of hardware

@@ -1,1 +1,1 @@
-"""A program as a circuit: one event-driven layer of SystemVerilog for each of its layers, and what they hold."""
+"""A program as a circuit: event-driven layers in SystemVerilog, what they hold, and their cycles."""

@@ -1,12 +1,12 @@
-"""What a circuit takes of a field-programmable gate array: block memories and multipliers, before any synthesis."""
+"""What a circuit takes of a gate array, before any synthesis: block memories and multipliers."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sast_deploy.rtl.memories import Built
+from sast_deploy.rtl.memories import Built, Parameters
 
 # Words and bits of one block: the shapes that ECP5's DP16KD takes, Lattice FPGA-TN-02204, table 2.
 BLOCK_SHAPES = ((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18), (512, 36))
@@ -55,39 +55,41 @@ def blocks_of(words: int, bits: int) -> int:
 
 
 def _use(layer: Built, last: bool) -> Use:
-    unit, parameters = layer.unit, layer.parameters
     constants = [(len(each.words), each.words.shape[1] * each.bits) for each in layer.memories]
-    rows, lanes = unit.row_count, unit.lanes
-    states = [(rows * unit.slots, lanes * int(parameters["ACCUMULATOR"])), (rows, lanes * layer.outputs[0])]
-    if unit.kind != "pool":
-        states.append((rows, lanes * layer.membrane))
-    if unit.kind == "spikes":
-        states.append((rows, lanes))
-    if parameters.get("FILTER"):
-        states.append((rows, lanes * int(parameters["CURRENT"])))
-    if unit.kind in ("readout", "counts"):
-        states.append((rows, lanes * int(parameters["LOGIT"])))
-    if not last:
-        states.append((math.prod(unit.out_shape) + 1, sum(layer.outputs) + 2))
+    states = list(_states(layer, last))
     return Use(
-        unit.label, sum(blocks_of(*each) for each in (*constants, *states)), _multipliers(layer),
+        layer.unit.label, sum(blocks_of(*each) for each in (*constants, *states)), _multipliers(layer),
         sum(words * bits for words, bits in constants), sum(words * bits for words, bits in states),
     )  # fmt: skip
 
 
+def _states(layer: Built, last: bool) -> Iterator[tuple[int, int]]:
+    """(words, bits of one) of every memory that is written: sums, states, rows to encode, the queue."""
+    unit, parameters = layer.unit, layer.parameters
+    rows, lanes = unit.row_count, unit.lanes
+    yield rows * unit.slots, lanes * int(parameters["ACCUMULATOR"])
+    yield rows, lanes * layer.outputs[0]
+    if unit.kind != "pool":
+        yield rows, lanes * layer.membrane
+    if unit.kind == "spikes":
+        yield rows, lanes
+    if parameters.get("FILTER"):
+        yield rows, lanes * int(parameters["CURRENT"])
+    if unit.kind in ("readout", "counts"):
+        yield rows, lanes * int(parameters["LOGIT"])
+    if not last:
+        yield math.prod(unit.out_shape) + 1, sum(layer.outputs) + 2
+
+
 def _multipliers(layer: Built) -> int:
     """One a lane where events have values, and for each leak whose factor is not the same power of two."""
-    parameters, graded = (
-        layer.parameters,
-        int(layer.parameters["IN_VALUE"]) > 1 and layer.unit.layer is not None,
-    )
-    leaks = (
-        bool(parameters["LEAKS"])
-        and layer.unit.kind != "pool"
-        and not (parameters.get("KEEP_CONSTANT") and int(parameters.get("KEEP_VALUE", 0)).bit_count() <= 1)
-    )
-    filters = bool(parameters.get("FILTER")) and not (
-        parameters.get("FILTER_KEEP_CONSTANT")
-        and int(parameters.get("FILTER_KEEP_VALUE", 0)).bit_count() <= 1
-    )
-    return layer.unit.lanes * (graded + leaks + filters)
+    unit, parameters = layer.unit, layer.parameters
+    graded = int(parameters["IN_VALUE"]) > 1 and unit.layer is not None
+    leaks = bool(parameters["LEAKS"]) and unit.kind != "pool" and not _shifts(parameters, "KEEP")
+    filters = bool(parameters.get("FILTER")) and not _shifts(parameters, "FILTER_KEEP")
+    return unit.lanes * (graded + leaks + filters)
+
+
+def _shifts(parameters: Parameters, keep: str) -> bool:
+    """Whether a leak is a shift alone: the same for all neurons, by a power of two, or nothing is left."""
+    return bool(parameters[f"{keep}_CONSTANT"]) and int(parameters.get(f"{keep}_VALUE", 0)).bit_count() <= 1

@@ -23,7 +23,7 @@ class Circuit:
         return [name for name in self.files if name.startswith("sv/")]
 
 
-def make_circuit(plan: Plan, samples: int = 0, limit: int = 1 << 30) -> Circuit:
+def make_circuit(plan: Plan, samples: int = 0, limit: int = (1 << 31) - 1) -> Circuit:
     """All files. samples, limit: what the bench replays and waits where nobody says otherwise.
 
     Raises CompileError for logits beyond 64 bits.

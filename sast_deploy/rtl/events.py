@@ -15,7 +15,7 @@ from sast_deploy.rtl.plan import Plan
 Events = npt.NDArray[np.bool_]
 
 
-def events(plan: Plan, frames: npt.NDArray[Any], spikes: Sequence[npt.NDArray[np.uint8]]) -> list[Events]:
+def events(plan: Plan, frames: npt.NDArray[Any], spikes: Sequence[npt.NDArray[Any]]) -> list[Events]:
     """bool (samples, time, inputs) of every layer of the circuit, C, H, W order: which values are not 0.
 
     frames: (samples, time, C, H, W). spikes: of every spiking layer, (samples, time, neurons).

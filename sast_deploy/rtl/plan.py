@@ -1,21 +1,22 @@
 """From a program and its lanes to the circuit: what every layer of it holds, in integers.
 
-A layer of the circuit takes events (value, channel, row, column), adds one word of LANES weights to one row of
-LANES sums in each cycle, sweeps one row of neurons in each cycle, and sends events on. Rows lie position by
-position, at each the words of every group of channels:
+A layer of the circuit takes events (value, channel, row, column), adds one word of LANES weights to one row
+of LANES sums in each cycle, sweeps one row of neurons in each cycle, and sends events on. Rows lie position
+by position, at each the words of every group of channels:
 
-    row = (y * width + x) * (groups * words) + group * words + word,    words = ceil(channels of a group / lanes)
+    row = (y * width + x) * (groups * words) + group * words + word
+    words = ceil(channels of a group / lanes)
 
-Dense layers and readouts are one position with one group. A pool whose exponent is 0 is no layer: what comes after
-it takes its inputs' coordinates. Any other pool, and the counts of a last layer's spikes, are layers of one lane
-whose weights are all 1.
+Dense layers and readouts are one position with one group. A pool whose exponent is 0 is no layer: what comes
+after it takes its inputs' coordinates. Any other pool, and the counts of a last layer's spikes, are layers of
+one lane whose weights are all 1.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -38,6 +39,7 @@ from sast_deploy.program.program import (
 )
 from sast_deploy.program.sums import Weighted, integrated_reach
 from sast_deploy.proofs.bounds import bound_neurons, signed_bits
+from sast_deploy.proofs.intervals import Interval
 from sast_deploy.rtl.supported import check_supported
 
 LANES = 8  # of a layer, where nobody says how many; fewer where it has fewer outputs
@@ -52,8 +54,8 @@ Ints = npt.NDArray[np.int64]
 class Reach:
     """One axis of a layer, coordinate by coordinate of its inputs; all int64 (size,).
 
-    taps: how many of the kernel's a value there meets. tap, output: the first of them and the output under it.
-    tap_step, output_step: from one tap to the next.
+    taps: how many of the kernel's a value there meets. tap, output: the first of them and the output under
+    it. tap_step, output_step: from one tap to the next.
     """
 
     taps: Ints
@@ -68,8 +70,8 @@ class Unit:
     """One layer of the circuit.
 
     kind: what it sends. index: of its layer in the program; counts of spikes, that of the layer that spikes.
-    in_shape: of its events' coordinates, before any pool that it takes over. out_shape; groups, channels: of one
-    group's outputs; lanes; words: rows of a group at one position; positions.
+    in_shape: of its events' coordinates, before any pool that it takes over. out_shape; groups, channels: of
+    one group's outputs; lanes; words: rows of a group at one position; positions.
     rows, columns: their axes. flat: inputs of one position, by which weights' addresses go on.
     sums: smallest and largest weighted sum. value: of inputs, likewise. steps: that its integrals hold.
     layer: of the program, where it has weights. delays: of every input, in the order of weights, or one.
@@ -181,64 +183,80 @@ def plan_circuit(program: Program, lanes: Sequence[int] | None = None, steps: in
     return Plan(program, tuple(_units(program, chosen, most)))
 
 
+@dataclass(frozen=True)
+class _Source:
+    """Where a layer's events come from: their coordinates, the ends of their values, the pools on the way."""
+
+    shape: Shape
+    value: tuple[int, int]
+    pools: tuple[SumPool, ...] = ()
+
+    def pooled(self, sides: Sequence[Reach]) -> tuple[Reach, Reach]:
+        """Rows and columns of a layer, from its own inputs to those of the pools before it."""
+        rows, columns = sides
+        return _pooled(rows, self.shape, self.pools, 1), _pooled(columns, self.shape, self.pools, 2)
+
+
 def _units(program: Program, lanes: Iterator[int], steps: int) -> Iterator[Unit]:
-    bounds, shapes, ranges = bound_neurons(program), program.shapes(), program.input_ranges()
-    pools: list[SumPool] = []
-    start, value = program.input_shape, (program.input_min, program.input_max)
+    source = _Source(program.input_shape, (program.input_min, program.input_max))
+    bounds = bound_neurons(program)
     for index, layer in enumerate(program.layers):
         assert not isinstance(layer, Upsample)  # refused
-        shape, out, label = shapes[index], shapes[index + 1], layer_label(index, layer)
+        if isinstance(layer, SumPool) and layer.exponent == 0:
+            source = replace(source, pools=(*source.pools, layer))
+            continue
         if isinstance(layer, SumPool):
-            if layer.exponent == 0:
-                pools.append(layer)
-                continue
-            low, high = (end * layer.area for end in ranges[index])
-            axes = (_axis(Axis(n, k, k)) for n, k in zip(shape[1:], layer.kernel, strict=True))
-            rows, columns = (_pooled(each, start, pools, 1 + i) for i, each in enumerate(axes))
-            yield Unit("pool", index, label, start, out, shape[0], 1, 1, rows, columns, 1, (low, high), value,
-                       steps, layer.exponent)  # fmt: skip
-            value = ranges[index + 1]
+            unit = _pool(program, index, layer, source, steps)
+            source = _Source(unit.out_shape, program.input_ranges()[index + 1])
         else:
-            sums = bounds[index].sums
-            ends = min(0, int(sums.low.min())), max(0, int(sums.high.max()))
-            groups = layer.groups if isinstance(layer, Conv2d) else 1
-            sides = _sides(layer, shape)
-            rows, columns = (_pooled(each, start, pools, 1 + i) for i, each in enumerate(sides))
-            out = out if len(out) == 3 else (*out, 1, 1)
-            delays = _delays(layer, shape)
-            yield Unit("readout" if isinstance(layer, Readout) else "spikes", index, label, start, out, groups,
-                       len(layer.weight) // groups, next(lanes), rows, columns, _flat(layer, shape), ends, value,
-                       steps, layer.weight_exp, layer, delays)  # fmt: skip
-            value = (0, 1)
-        start, pools = out, []
-    last = program.layers[-1]
-    if not isinstance(last, Readout):
-        yield _counts(index, start, steps)
+            unit = _weighted(program, index, layer, source, next(lanes), bounds[index].sums, steps)
+            source = _Source(unit.out_shape, (0, 1))
+        yield unit
+    if unit.kind == "spikes":
+        yield _counts(unit.index, unit.out_shape, steps)
+
+
+def _pool(program: Program, index: int, pool: SumPool, source: _Source, steps: int) -> Unit:
+    shape, out = program.shapes()[index : index + 2]
+    low, high = (end * pool.area for end in program.input_ranges()[index])
+    sides = [_axis(Axis(size, k, k)) for size, k in zip(shape[1:], pool.kernel, strict=True)]
+    rows, columns = source.pooled(sides)
+    return Unit(
+        kind="pool", index=index, label=layer_label(index, pool), in_shape=source.shape, out_shape=out,
+        groups=shape[0], channels=1, lanes=1, rows=rows, columns=columns, flat=1, sums=(low, high),
+        value=source.value, steps=steps, exponent=pool.exponent,
+    )  # fmt: skip
+
+
+def _weighted(
+    program: Program, index: int, layer: Weighted, source: _Source, lanes: int, sums: Interval, steps: int
+) -> Unit:
+    shape, out = program.shapes()[index : index + 2]
+    groups = layer.groups if isinstance(layer, Conv2d) else 1
+    rows, columns = source.pooled(_sides(layer, shape))
+    ends = min(0, int(sums.low.min())), max(0, int(sums.high.max()))
+    return Unit(
+        kind="readout" if isinstance(layer, Readout) else "spikes",
+        index=index, label=layer_label(index, layer), in_shape=source.shape, out_shape=_three(out),
+        groups=groups, channels=len(layer.weight) // groups, lanes=lanes, rows=rows, columns=columns,
+        flat=_flat(layer, shape), sums=ends, value=source.value, steps=steps, exponent=layer.weight_exp,
+        layer=layer, delays=_delays(layer, shape),
+    )  # fmt: skip
 
 
 def _counts(index: int, shape: Shape, steps: int) -> Unit:
     """The counts of the last layer's spikes: rows lie as its neurons do, C, H, W order."""
-    channels, height, width = shape
-    rows, columns = (
-        Reach(np.ones(n, np.int64), np.zeros(n, np.int64), np.arange(n)) for n in (height, width)
-    )
+    rows, columns = (Reach(np.ones(n, np.int64), np.zeros(n, np.int64), np.arange(n)) for n in shape[1:])
     size = math.prod(shape)
     return Unit(
-        "counts",
-        index,
-        "spike counts",
-        shape,
-        (size, 1, 1),
-        size,
-        1,
-        1,
-        rows,
-        columns,
-        1,
-        (0, 1),
-        (0, 1),
-        steps,
-    )
+        kind="counts", index=index, label="spike counts", in_shape=shape, out_shape=(size, 1, 1), groups=size,
+        channels=1, lanes=1, rows=rows, columns=columns, flat=1, sums=(0, 1), value=(0, 1), steps=steps,
+    )  # fmt: skip
+
+
+def _three(shape: Shape) -> Shape:
+    """(C, H, W), of neurons in a row too."""
+    return shape if len(shape) == 3 else (*shape, 1, 1)
 
 
 def _flat(layer: Weighted, shape: Shape) -> int:
@@ -265,8 +283,9 @@ def _axis(axis: Axis) -> Reach:
             if 0 <= place < axis.size:
                 meets[place].append((tap, output))
     first = [min(each, default=(0, 0)) for each in meets]
-    return Reach(np.array([len(each) for each in meets], np.int64), np.array([tap for tap, _ in first], np.int64),
-                 np.array([out for _, out in first], np.int64), axis.stride // common, -axis.dilation // common)  # fmt: skip
+    taps = np.array([len(each) for each in meets], np.int64)
+    tap, output = np.array(first, np.int64).T
+    return Reach(taps, tap, output, axis.stride // common, -axis.dilation // common)
 
 
 def _pooled(reach: Reach, shape: Shape, pools: Sequence[SumPool], axis: int) -> Reach:
@@ -281,8 +300,8 @@ def _pooled(reach: Reach, shape: Shape, pools: Sequence[SumPool], axis: int) -> 
         place = place // kernel
         inside &= place < size
     place = np.where(inside, place, 0)
-    return Reach(np.where(inside, reach.taps[place], 0), reach.tap[place], reach.output[place], reach.tap_step,
-                 reach.output_step)  # fmt: skip
+    taps = np.where(inside, reach.taps[place], 0)
+    return replace(reach, taps=taps, tap=reach.tap[place], output=reach.output[place])
 
 
 def _delays(layer: Any, shape: Shape) -> Ints:
@@ -291,7 +310,7 @@ def _delays(layer: Any, shape: Shape) -> Ints:
     if (delay == delay.flat[0]).all():
         return np.asarray(delay.flat[:1])
     delay = delay[0] if delay.ndim == 2 else delay  # of several, each the same: no others are supported
-    return np.asarray(delay.reshape(shape if len(shape) == 3 else (*shape, 1, 1)).transpose(1, 2, 0).ravel())
+    return np.asarray(delay.reshape(_three(shape)).transpose(1, 2, 0).ravel())
 
 
 def current_range(unit: Unit, rounding: str) -> tuple[int, int]:

@@ -17,8 +17,9 @@ def items(layer: Built, frame: npt.NDArray[Any]) -> str:
     Events of a step come in C, H, W order.
     """
     value, *place = item_bits(layer)
-    step, *where = np.nonzero(frame)
-    word = frame[(step, *where)].astype(np.int64) & ((1 << value) - 1)
+    events = np.nonzero(frame)
+    step, *where = events
+    word = frame[events].astype(np.int64) & ((1 << value) - 1)
     for bits, coordinate in zip(place, where, strict=True):
         word = word << bits | coordinate
     width = value + sum(place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,22 +17,26 @@ from sast_deploy.rtl.plan import Ints, Plan
 TAKE, DRAIN, FREE, READY, WRITTEN, ENCODE, ARRIVE, DONE = 3, 3, 2, 1, 7, 11, 4, 3
 RESET = 1  # from the last cycle of clearing all sums to the first that takes an item up
 LONG_AGO = -(1 << 62)
+QUIET = 4  # times the cycles of a sample: longer no circuit takes for a result
+Items = tuple[Ints, Ints, int, int]  # of a step: when events arrive, what each takes, how many; the end
 
 FORMULA = """\
-Items of a step, its events and its end, stand at a layer's entrance in cycles v_0 <= v_1 <= ...; event i takes n_i
-cycles (words of weights at all its taps, at least one), K = rows of neurons, m_r = events of row r:
+Items of a step, its events and its end, stand at a layer's entrance in cycles v_0 <= v_1 <= ...; event i
+takes n_i cycles (words of weights at all its taps, at least one), K = rows of neurons, m_r = events of row r:
 
     q_i      = max(q_(i-1) + n_(i-1), v_i + 3, R)      item i is taken up (v_i + 4 where inputs have delays)
     begun    = max(q_end + 3, F, G)                    the sweep begins
     G        = begun + K + 7                           so that it reads what the last one wrote
-    R'       = begun + K + 1                           the next step may come (+ K * slots, where sums of several
-                                                       steps are kept, after a sample's last)
+    R'       = begun + K + 1                           the next step may come (+ K * slots, where sums of
+                                                       several steps are kept, after a sample's last)
     e_0      = begun + 11,  e_(r+1) = e_r + max(1, m_r)          row r is encoded
-    v'       = e_r + m + 4                             its m-th event stands at the next layer's entrance; e_K + 4: the end
+    v'       = e_r + m + 4                             its m-th event stands at the next layer's entrance;
+                                                       e_K + 4: the end
     F        = q_end of the next layer + 2
 
-and of the last layer, in whose last step every class is an event: done = e_K + 3, F = done + 2. Nothing else delays
-anything: a queue holds a whole step, and a sweep begins only when the next layer has taken up all of the step before.
+and of the last layer, in whose last step every class is an event: done = e_K + 3, F = done + 2. Nothing else
+delays anything: a queue holds a whole step, and a sweep begins only when the next layer has taken up all of
+the step before.
 """
 
 
@@ -71,8 +76,8 @@ def encoded(fires: Any, costs: Any, begun: int, arrivals: Any, taken: Any) -> tu
 class SampleCycles:
     """When what happened in one sample; int64 (steps, layers).
 
-    begun: the sweep. ends: q_end. since: the arrival of an item since which the layer was busy without a pause
-    until q_end; LONG_AGO: since it was ready. offered, done: the first and the last cycle.
+    begun: the sweep. ends: q_end. since: the arrival of an item since which the layer was busy without a
+    pause until q_end; LONG_AGO: since it was ready. offered, done: the first and the last cycle.
     """
 
     offered: int
@@ -116,39 +121,55 @@ class Clockwork:
         outputs: of the input and of every layer but the last, bool (time, inputs or neurons), C, H, W order:
         which are events. offered: the cycle from which on the sample's items stand at the entrance.
         """
-        units, steps = self.plan.units, len(outputs[0])
-        begun, ends, since = np.zeros((3, steps, len(units)), np.int64)
-        done = 0
+        layers, steps = len(self.plan.units), len(outputs[0])
+        begun, ends, since = np.zeros((3, steps, layers), np.int64)
         for t in range(steps):
             costs = self.input_costs[0][outputs[0][t]]
-            arrivals, count, end = np.full(len(costs), offered), len(costs), offered
-            for number, unit in enumerate(units):
-                after = TAKE + (len(unit.delays) > 1)
-                q_end, since[t, number] = taken_up(arrivals, costs, count, end, self.ready[number], after)
-                if number:
-                    self.free[number - 1] = q_end + FREE
-                start = max(q_end + DRAIN, self.free[number], self.written[number])
-                begun[t, number], ends[t, number] = start, q_end
-                last = t == steps - 1
-                self.written[number] = start + unit.row_count + WRITTEN
-                left = unit.row_count * unit.slots if last and unit.slots > 1 else 0
-                self.ready[number] = start + unit.row_count + READY + left
-                if number < len(units) - 1:
-                    order = self.orders[number]
-                    fires = outputs[number + 1][t][np.maximum(order, 0)] & (order >= 0)
-                    arrivals, costs = self.arrivals[number], self.costs[number]
-                    count, end = encoded(fires, self.next_costs[number], start, arrivals, costs)
-                    end += ARRIVE
-                elif last:
-                    valid = (self.orders[number] >= 0).sum(axis=1)
-                    done = start + ENCODE + int(np.maximum(valid, 1).sum()) + DONE
-                    self.free[number] = done + FREE
-        return SampleCycles(offered, begun, ends, since, done)
+            items = np.full(len(costs), offered), costs, len(costs), offered
+            for number in range(layers):
+                ends[t, number], since[t, number] = self._take(number, items)
+                begun[t, number] = self._sweep(number, int(ends[t, number]), last=t == steps - 1)
+                if number < layers - 1:
+                    items = self._send(number, outputs[number + 1][t], int(begun[t, number]))
+        return SampleCycles(offered, begun, ends, since, self._read(int(begun[-1, -1])))
+
+    def _take(self, number: int, items: Items) -> tuple[int, int]:
+        """(q_end, since) of one layer, after which the one before it is free."""
+        arrivals, costs, count, end = items
+        after = TAKE + (len(self.plan.units[number].delays) > 1)
+        q_end, since = taken_up(arrivals, costs, count, end, self.ready[number], after)
+        if number:
+            self.free[number - 1] = q_end + FREE
+        return q_end, since
+
+    def _sweep(self, number: int, q_end: int, last: bool) -> int:
+        """The cycle in which a sweep begins, after which the layer is ready again."""
+        unit = self.plan.units[number]
+        begun = max(q_end + DRAIN, self.free[number], self.written[number])
+        self.written[number] = begun + unit.row_count + WRITTEN
+        left = unit.row_count * unit.slots if last and unit.slots > 1 else 0
+        self.ready[number] = begun + unit.row_count + READY + left
+        return begun
+
+    def _send(self, number: int, outputs: npt.NDArray[Any], begun: int) -> Items:
+        """What stands at the entrance of the layer behind one, of one step."""
+        order = self.orders[number]
+        fires = outputs[np.maximum(order, 0)] & (order >= 0)
+        arrivals, costs = self.arrivals[number], self.costs[number]
+        count, end = encoded(fires, self.next_costs[number], begun, arrivals, costs)
+        return arrivals, costs, count, end + ARRIVE
+
+    def _read(self, begun: int) -> int:
+        """The cycle in which the result is there, of the last step: every class is an event then."""
+        classes = (self.orders[-1] >= 0).sum(axis=1)
+        done = begun + ENCODE + int(np.maximum(classes, 1).sum()) + DONE
+        self.free[-1] = done + FREE
+        return done
 
 
 @dataclass(frozen=True, eq=False)
 class Cycles:
-    """Of every sample: begun int64 (samples, steps, layers), when each sweep began; offered, done (samples,)."""
+    """Of all samples: begun int64 (samples, steps, layers), of each sweep; offered, done (samples,)."""
 
     begun: Ints
     offered: Ints
@@ -156,12 +177,12 @@ class Cycles:
 
 
 def run_cycles(
-    plan: Plan, frames: npt.NDArray[Any], spikes: Sequence[npt.NDArray[np.uint8]], streaming: bool
+    plan: Plan, frames: npt.NDArray[Any], spikes: Sequence[npt.NDArray[Any]], streaming: bool
 ) -> Cycles:
     """Of samples one after the other, after a reset; cycle 0 is the first without it.
 
-    frames: (samples, time, C, H, W). spikes: as in `events`. streaming: all items stand at the entrance from cycle
-    1 on; else a sample's do from the cycle after the result of the one before.
+    frames: (samples, time, C, H, W). spikes: as in `events`. streaming: all items stand at the entrance from
+    cycle 1 on; else a sample's do from the cycle after the result of the one before.
     """
     works, trains = Clockwork(plan), events(plan, frames, spikes)
     begun, offered, done = [], [], []
@@ -173,3 +194,17 @@ def run_cycles(
         done.append(each.done)
         at = 1 if streaming else each.done + 1
     return Cycles(np.array(begun), np.array(offered), np.array(done))
+
+
+def most_cycles(plan: Plan, steps: int) -> int:
+    """What no sample of so many steps exceeds: every input an event, every neuron a spike."""
+    total = 0
+    for unit in plan.units:
+        total += int(unit.cycles().sum()) + unit.row_count * (unit.slots + 1)
+        total += 3 * math.prod(unit.out_shape) + 40
+    return total * (steps + 1)
+
+
+def patience(plan: Plan, steps: int) -> int:
+    """Cycles without a result of such a sample after which a circuit hangs; a bench counts in 32 bits."""
+    return min(QUIET * most_cycles(plan, steps) + 1000, (1 << 31) - 1)

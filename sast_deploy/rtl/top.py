@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from importlib.resources import files
+from textwrap import fill
 
 from sast_deploy.rtl.memories import Built, bits_of
 
 MODULES = (
-    "snn_ram", "snn_rom", "snn_parameter", "snn_fifo", "snn_round", "snn_lookup", "snn_synapses", "snn_neuron",
-    "snn_encoder", "snn_layer", "snn_argmax",
+    "snn_ram", "snn_rom", "snn_parameter", "snn_fifo", "snn_round", "snn_lookup", "snn_synapses",
+    "snn_neuron", "snn_encoder", "snn_layer", "snn_argmax",
 )  # fmt: skip
 BENCH_MODULES = ("snn_driver", "snn_probe", "snn_results", "clock")
 CORE = "snn_core"
+ITEM = ("end", "last", "value", "channel", "row", "column")  # what goes from layer to layer
 FLAGS = {
-    "IN_SIGNED", "WEIGHTED", "DELAYS", "FILTER", "LEAKS", "KEEP_CONSTANT", "FILTER_KEEP_CONSTANT", "BIAS_CONSTANT",
-    "THRESHOLD_CONSTANT", "AT_THRESHOLD", "POOLS", "READS",
+    "IN_SIGNED", "WEIGHTED", "DELAYS", "FILTER", "LEAKS", "KEEP_CONSTANT", "FILTER_KEEP_CONSTANT",
+    "BIAS_CONSTANT", "THRESHOLD_CONSTANT", "AT_THRESHOLD", "POOLS", "READS",
 }  # fmt: skip
 
 
@@ -66,7 +68,8 @@ module {CORE} (
     result = f"""
     assign {{logit_valid, logit_class, logit}} = {{{last}_push && !{last}_end, {last}_channel, {last}_value}};
     snn_argmax #(.CLASS({number}), .LOGIT({logit})) argmax (
-        .clk, .rst, .valid({last}_push), .ends({last}_end), .number({last}_channel), .logit({last}_value), .done, .label
+        .clk, .rst, .valid({last}_push), .ends({last}_end), .number({last}_channel), .logit({last}_value),
+        .done, .label
     );
     assign {last}_taken = done;
     logic unused;
@@ -77,55 +80,47 @@ endmodule
 
 
 def _vector(bits: int) -> str:
-    return f"[{bits - 1}:0]" if bits > 1 else "      "
+    return (f"[{bits - 1}:0]" if bits > 1 else "").ljust(6)
+
+
+def _wrapped(parts: Sequence[str], indent: int = 8) -> str:
+    """Separated by commas, in lines of at most 110 letters."""
+    margin, text = " " * indent, ", ".join(parts)
+    return fill(text, 110, initial_indent=margin, subsequent_indent=margin, break_on_hyphens=False)
 
 
 def _layer(layers: Sequence[Built], position: int) -> str:
     """One layer, and the queue before it."""
     built = layers[position]
     name, (value, channel, row, column) = built.name, built.outputs
-    fields = [("_push", 1), ("_end", 1), ("_last", 1), ("_value", value), ("_channel", channel), ("_row", row),
-              ("_column", column), ("_taken_in", 1), ("_taken", 1)]  # fmt: skip
+    fields = [
+        ("_push", 1), ("_end", 1), ("_last", 1), ("_value", value), ("_channel", channel), ("_row", row),
+        ("_column", column), ("_taken_in", 1), ("_taken", 1),
+    ]  # fmt: skip
     lines = [f"\n    // {built.unit.label}\n"]
     lines += [f"    logic {_vector(bits)} {name}{field};\n" for field, bits in fields]
+    stem = "in"
     if position:
         lines.append(_queue(layers[position - 1], built))
-        stem = f"{layers[position - 1].name}_"
-        given = {
-            port: f"{stem}out_{port}"
-            for port in ("valid", "ready", "end", "last", "value", "channel", "row", "column")
-        }
-    else:
-        given = {
-            port: f"in_{port}"
-            for port in ("valid", "ready", "end", "last", "value", "channel", "row", "column")
-        }
-    ports = ", ".join(f".in_{port}({signal})" for port, signal in given.items())
-    out = ", ".join(
-        f".push{'_' * bool(field)}{field}({name}_{field or 'push'})"
-        for field in ("", "end", "last", "value", "channel", "row", "column")
-    )
-    parameters = ",\n        ".join(_parameters(built.parameters))
-    lines.append(
-        f"    snn_layer #(\n        {parameters}\n    ) {name} (\n        .clk, .rst, {ports},\n"
-        f"        .taken({name}_taken_in), {out},\n        .pushed_taken({name}_taken)\n    );\n"
-    )
+        stem = f"{layers[position - 1].name}_out"
+    ports = [".clk", ".rst", *(f".in_{port}({stem}_{port})" for port in ("valid", "ready", *ITEM))]
+    ports += [f".taken({name}_taken_in)", f".push({name}_push)"]
+    ports += [*(f".push_{field}({name}_{field})" for field in ITEM), f".pushed_taken({name}_taken)"]
+    lines.append(f"    snn_layer #(\n{_wrapped(_parameters(built.parameters))}\n    ) {name} (\n")
+    lines.append(f"{_wrapped(ports)}\n    );\n")
     return "".join(lines)
 
 
 def _queue(before: Built, after: Built) -> str:
     """The queue between two layers: as long as a step has items."""
     stem, bits, size = before.name, sum(before.outputs) + 2, math.prod(before.unit.out_shape) + 1
-    value, channel, row, column = before.outputs
-    names = [("valid", 1), ("ready", 1), ("end", 1), ("last", 1), ("value", value), ("channel", channel), ("row", row),
-             ("column", column)]  # fmt: skip
-    wires = "".join(f"    logic {_vector(width)} {stem}_out_{name};\n" for name, width in names)
-    pushed = ", ".join(f"{stem}_{name}" for name, _ in names[2:])
-    word = ", ".join(f"{stem}_out_{name}" for name, _ in names[2:])
+    widths = zip(("valid", "ready", *ITEM), (1, 1, 1, 1, *before.outputs), strict=True)
+    wires = "".join(f"    logic {_vector(width)} {stem}_out_{name};\n" for name, width in widths)
+    pushed, word = (_wrapped([f"{each}_{name}" for name in ITEM], 12) for each in (stem, f"{stem}_out"))
     return (
         f"{wires}    snn_fifo #(.DEPTH({size}), .BITS({bits}), .ADDRESS({bits_of(size)})) {stem}_queue (\n"
-        f"        .clk, .rst, .push({stem}_push), .pushed({{{pushed}}}),\n"
-        f"        .valid({stem}_out_valid), .word({{{word}}}), .ready({stem}_out_ready)\n    );\n"
+        f"        .clk, .rst, .push({stem}_push), .pushed({{\n{pushed}\n        }}),\n"
+        f"        .valid({stem}_out_valid), .word({{\n{word}\n        }}), .ready({stem}_out_ready)\n    );\n"
         f"    assign {stem}_taken = {after.name}_taken_in;\n"
     )
 
@@ -139,24 +134,20 @@ def _parameters(parameters: dict[str, int | str]) -> list[str]:
         elif name.endswith("_VALUE") and name not in ("IN_VALUE", "OUT_VALUE"):
             text = f"{parameters[name.removesuffix('_VALUE')]}'d{value}"
         found.append(f".{name}({text})")
-    lines, line = [], ""
-    for text in found:
-        if len(line) + len(text) > 100:
-            lines.append(line)
-            line = ""
-        line = f"{line}, {text}" if line else text
-    return [*lines, line]
+    return found
 
 
 def bench_text(layers: Sequence[Built], samples: int, limit: int) -> str:
-    """bench.sv. samples: how many are replayed; limit: cycles from one result to the next; both are defaults."""
+    """bench.sv. samples: how many are replayed; limit: cycles from one result to the next; both defaults."""
     value, channel, row, column = item_bits(layers[0])
     logit, number, _, _ = layers[-1].outputs
     bits = value + channel + row + column + 2
     spiking = [built for built in layers if built.unit.kind == "spikes"]
     probes = "".join(_probe(built) for built in spiking)
-    errors = " + ".join(["errors", *(f"{built.name}_errors" for built in spiking)])
-    return f"""// Replays samples on the core: those of known/, or of +in=FOLDER; compares, or with +out=FOLDER writes down.
+    errors = fill(" + ".join(["errors", *(f"{built.name}_errors" for built in spiking)]), 80)
+    errors = errors.replace("\n", "\n            ")
+    return f"""// Replays samples on the core: those of known/, or of +in=FOLDER; compares, or with
+// +out=FOLDER writes down what it computes.
 /* verilator lint_off BLKSEQ */
 module bench (
     input logic clk
@@ -178,7 +169,9 @@ module bench (
     always @(posedge clk) if (!started[2]) started <= started + 1'b1;
     assign rst = !started[2];
 
-    snn_driver #(.BITS({bits})) driver (.clk, .rst, .streaming, .done, .valid, .ready, .item, .cycle, .begins);
+    snn_driver #(.BITS({bits})) driver (
+        .clk, .rst, .streaming, .done, .valid, .ready, .item, .cycle, .begins
+    );
     {CORE} core (
         .clk, .rst, .in_valid(valid), .in_ready(ready), .in_end(item[{bits - 1}]), .in_last(item[{bits - 2}]),
         .in_value(item[{channel + row + column} +: {value}]), .in_channel(item[{row + column} +: {channel}]),
@@ -186,13 +179,20 @@ module bench (
         .logit_valid, .logit_class, .logit, .done, .label
     );
     snn_results #(.CLASS({number}), .LOGIT({logit})) results (
-        .clk, .rst, .cycle, .begins, .valid(logit_valid), .number(logit_class), .logit, .done, .label, .errors, .samples
+        .clk, .rst, .cycle, .begins, .valid(logit_valid), .number(logit_class), .logit, .done, .label,
+        .errors, .samples
     );
+`ifndef NETLIST  // after synthesis there are no layers to look into, and results alone are compared
 {probes}
+`endif
     integer wrong;
     always @(posedge clk) begin
         quiet <= rst || done ? 0 : quiet + 1;
+`ifdef NETLIST
+        wrong = errors;
+`else
         wrong = {errors};
+`endif
         if (samples == expected) begin
             if ($test$plusargs("out=") != 0) $display("WROTE %0d samples", samples);
             else if (wrong == 0) $display("PASS %0d samples, %0d cycles", samples, cycle);
@@ -215,7 +215,8 @@ def _probe(built: Built) -> str:
         .NAME("{name}"), .LANES({unit.lanes}), .MEMBRANE({built.membrane}), .ROWS({unit.row_count}),
         .GROUPS({unit.groups}), .WORDS({unit.words}), .CHANNELS({unit.channels})
     ) {name}_probe (
-        .clk, .rst, .cycle, .begins(core.{name}.begins), .put(core.{name}.moving[7]), .put_last(core.{name}.lasts[7]),
-        .membranes(core.{name}.membranes7), .spikes(core.{name}.spikes7), .errors({name}_errors)
+        .clk, .rst, .cycle, .begins(core.{name}.begins), .put(core.{name}.moving[7]),
+        .put_last(core.{name}.lasts[7]), .membranes(core.{name}.membranes7), .spikes(core.{name}.spikes7),
+        .errors({name}_errors)
     );
 """

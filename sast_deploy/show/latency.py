@@ -57,10 +57,9 @@ def layers_table(found: CircuitLatency) -> Table:
     """What each layer does, and what of it the result waits for."""
     rows = []
     for each in found.layers:
-        busy = (each.accumulate, each.sweep, each.encode)
-        waits = (each.waits[phase] for phase in PHASES)
-        rows.append((each.layer, f"{each.lanes}", f"{each.rows:,}", f"{each.events:,.1f}",
-                     *(f"{cycles:,.1f}" for cycles in busy), *(f"{cycles:,.1f}" for cycles in waits)))  # fmt: skip
+        cycles = [each.accumulate, each.sweep, each.encode, *(each.waits[phase] for phase in PHASES)]
+        known = (each.layer, f"{each.lanes}", f"{each.rows:,}", f"{each.events:,.1f}")
+        rows.append((*known, *(f"{one:,.1f}" for one in cycles)))
     total = [sum(each.waits[phase] for each in found.layers) for phase in PHASES]
     rows.append(("together", "", "", "", "", "", "", *(f"{cycles:,.1f}" for cycles in total)))
     heads = ("layer", "lanes", "rows", "events", *PHASES, *(f"waits: {phase}" for phase in PHASES))
@@ -76,7 +75,8 @@ def front_table(front: LaneFront, mhz: float | None) -> Table:
             rows.append(_row(choice, mhz))
             last = choice.cycles
     budget = f"{front.budget.blocks} block memories and {front.budget.multipliers} multipliers"
-    title = f"lanes for {front.budget.name}, {budget}; {front.tried} circuits on {counted(front.samples, 'sample')}"
+    tried = f"{front.tried} circuits on {counted(front.samples, 'sample')}"
+    title = f"lanes for {front.budget.name}, {budget}; {tried}"
     heads = ("lanes", "together", "cycles", *(("time",) if mhz else ()), "block memories", "multipliers")
     return Table(title, heads, tuple(rows), left=1)
 
@@ -84,7 +84,8 @@ def front_table(front: LaneFront, mhz: float | None) -> Table:
 def _row(choice: LaneChoice, mhz: float | None) -> tuple[str, ...]:
     time = () if mhz is None else (quantity(choice.cycles / (mhz * 1e6), "s"),)
     lanes = ",".join(map(str, choice.lanes))
-    return (lanes, f"{choice.width}", f"{choice.cycles:,.0f}", *time, f"{choice.blocks}", f"{choice.multipliers}")
+    use = (f"{choice.blocks}", f"{choice.multipliers}")
+    return (lanes, f"{choice.width}", f"{choice.cycles:,.0f}", *time, *use)
 
 
 def draw_latency(found: CircuitLatency, path: Path, made: Origin | None = None) -> None:

@@ -46,6 +46,7 @@ WORK = {
     "report": "sast_deploy.studies.dossier.report.gather",
     "export": "sast_deploy.api.export",
     "sweep": "sast_deploy.studies.sweep.sweep.plan",
+    "characterize": "sast_deploy.studies.sweep.sweep.plan",
     "tables": "sast_deploy.studies.tables.records.load_records",
     "data info": "sast_deploy.data.request.load_frames",
     "data simulate": "sast_deploy.data.camera.saccade.simulate_mnist",

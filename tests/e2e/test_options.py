@@ -69,6 +69,12 @@ READ = {
     "--gain": "plain", "--integrator-gain": "plain", "--current-gain": "plain",
     "--current-order": "before-leak", "--tau": "seconds",
 }  # fmt: skip
+CROSS = ["characterize", "--dataset", "nmnist", "--data-root", "bands", "--network", "fc", "--widths", "8"]
+CROSS += ["--epochs", "1", "--seeds", "0", "-o", "out/crossed"]
+CROSSED = {
+    "--surrogate": "arctan", "--neuron": "lif,if", "--network": "conv", "--widths": "9", "--seeds": "0,1",
+    "--epochs": "2", "--train": "9", "--test": "5", "--size": "17 17", "--profile": "loihi-int8",
+}  # fmt: skip
 # Command -> option -> words behind the working line (in place of it, where they begin with a command).
 ACTS: dict[str, dict[str, list[str]]] = {
     "train": {
@@ -134,7 +140,7 @@ ACTS: dict[str, dict[str, list[str]]] = {
         **OVERWRITE,
         "--to": ["--to", "npz"], "--for": ["--to", "nir", "--for", "snntorch"],
         "--main": ["--main", "stdin"], "--output": ["-o", "out/other"],
-        "--lanes": ["--to", "rtl", "--lanes", "2,2,2"], "--target": ["--to", "rtl", "--target", "ecp5-25k"],
+        "--lanes": ["--to", "rtl", "--lanes", "2,2,2"], "--target": ["--to", "rtl", "--target", "ecp5-85k"],
     },
     "verify": {
         **EVERY,
@@ -161,7 +167,8 @@ ACTS: dict[str, dict[str, list[str]]] = {
     "latency": {
         **EVERY, **OVERWRITE,
         "--samples": ["--samples", "3"], "--lanes": ["--lanes", "3,2,1"], "--clock": ["--clock", "50"],
-        "--target": ["--target", "ecp5-25k"], "--budget": ["--budget", "100,64"], "--plot": ["--plot", "out/b.svg"],
+        "--target": ["--target", "ecp5-85k"], "--budget": ["--budget", "150,64"],
+        "--plot": ["--plot", "out/b.svg"],
         "--input": ["latency", "own.net", "--input", "own.npy"],
     },
     "compare": {
@@ -197,6 +204,14 @@ ACTS: dict[str, dict[str, list[str]]] = {
         "--output": ["-o", "out/other"], "--jobs": ["--jobs", "2"], "--ray": ["--ray", "local"],
         "--data": ["--data", "nmnist"], "--data-root": ["--data-root", "real"], "--download": ["--download"],
         "--dry-run": ["sweep", "study.toml", "--dry-run"],
+    },
+    "characterize": {
+        **OVERWRITE,
+        "--output": ["-o", "out/other"], "--jobs": ["--jobs", "2"], "--ray": ["--ray", "local"],
+        "--data-root": ["--data-root", "real"], "--download": ["--download"],
+        "--dry-run": ["characterize", "study.toml", "--dry-run"], "--clock": ["--clock", "50"],
+        "--plot": ["--plot", "out/other.svg"], "--dataset": [*CROSS, "--dataset", "nmnist-simulated"],
+        **{name: [*CROSS, name, *value.split()] for name, value in CROSSED.items()},
     },
     "tables": {
         **OVERWRITE,
@@ -247,10 +262,11 @@ BASE: dict[Any, list[str]] = {
     ("latency", "--input"): ["latency", "own.net"],
     ("compare", "--input"): ["compare", "own.net", "own.net"],
     ("compare", "--labels"): ["compare", "own.net", "own.net", "--input", "own.npy"],
+    ("characterize", "--dataset"): CROSS, **{("characterize", name): CROSS for name in CROSSED},
     ("report", "--input"): ["report", "own.net", "-o", "out/a.html"],
     ("report", "--labels"): ["report", "own.net", "--input", "own.npy", "-o", "out/a.html"],
     ("report", "--profile"): ["report", "ckpt.pt", *BANDS, "-o", "out/a.html"],
-    **dict.fromkeys((("export", "--lanes"), ("export", "--target")), ["--to", "rtl"]),
+    ("export", "--lanes"): ["--to", "rtl"], ("export", "--target"): ["--to", "rtl"],
     ("simulate", "--output"): [*STOCK, "-o", "out/a.npz"],
     **{("inspect", name): ["--samples", "2"] for name in DATA},
     **{("compile", name): ["--calibrate", "nmnist"] for name in DATA},
@@ -301,14 +317,20 @@ BAD: dict[str, list[str]] = {
     "classify": ["--backend x", "--sensor 0 0", "--window-us 0", "--stride-us 5", "--polarity no"],
     "trace": [*BAD_DATA, "--sample -1", "--backend x"],
     "cost": [*BAD_DATA, "--samples 0", "--chip loihi3", "--table none", "--chip loihi2 --table davies2018"],
-    "latency": [*BAD_DATA, "--samples 0", "--lanes 8", "--lanes 8,x", "--lanes 0,1,1", "--lanes 999,8,8", "--clock 0",
+    "latency": [*BAD_DATA, "--samples 0", "--lanes 8", "--lanes 8,x", "--lanes 0,1,1",
+                "--lanes 999,8,8", "--clock 0",
                 "--target ice40", "--budget 3", "--budget 1,1", "--plot out/a.txt"],
     "compare": [*BAD_DATA, "--samples 0", "--sample -1", "--backend x"],
     "report": [*BAD_DATA, "--samples 0", "--sample -1", "--seed -1", "--chip loihi3", "--table none"],
-    "export": ["--to vhdl", "--to rtl --lanes 1", "--to rtl --target ice40", "--main both", "--to nir --for nobody"],
+    "export": [
+        "--to vhdl", "--main both", "--to nir --for nobody", "--to rtl --lanes 8,x", "--to rtl --lanes 0,8",
+        "--to rtl --target ice40",
+    ],
     "evaluate": [*BAD_DATA, "--device tpu"],
     "analyse": [*BAD_DATA, "--device tpu", "--parts none", "--parts ,", "--samples 0", "--seed -1"],
     "sweep": ["--jobs 0", "--data nothing"],
+    "characterize": ["--jobs 0", "--surrogate none", "--neuron lif,", "--seeds -1", "--widths 0", "--clock 0",
+                     "--network rnn", "--epochs 0", "--size 0 9", "--plot out/a.txt", "--dataset nmnist"],
     "data info": [*BAD_DATA, *BAD_FRAMES],
     "data simulate": ["--train 0", "--test 0", "--seed -1"],
     "data compare": ["--split Both", "--limit 0", "--seed -1"],
@@ -392,8 +414,15 @@ IGNORED: list[tuple[str, str]] = [
     ("inspect own.net --overwrite", "--overwrite"),
     ("export own.net --to mem --main known -o out/a", "--main"),
     ("export own.net --to mem --for any -o out/a", "--for"),
+    ("export own.net --to c --lanes 8 -o out/a", "--lanes"),
+    ("export own.net --to c --target any -o out/a", "--target"),
     ("tables swept --overwrite", "--overwrite"),
     ("sweep study.toml --dry-run --jobs 1", "--jobs"),
+    ("characterize study.toml --dry-run --clock 100", "--clock"),
+    ("characterize study.toml --dry-run --ray local", "--ray"),
+    ("characterize study.toml --overwrite", "--overwrite"),
+    ("characterize study.toml --neuron lif", "--neuron"),
+    ("characterize study.toml --profile loihi-int4", "--profile"),
     ("sweep study.toml --dry-run --download", "--download"),
     *(
         (f"{line} --download", "--download")
@@ -444,12 +473,14 @@ HANDED = {
     "sast_deploy.api.classifier": END,
     "sast_deploy.api.trace": END,
     "sast_deploy.api.cost": END,
+    "sast_deploy.api.latency": END,
     "sast_deploy.api.inspect": ON,
     "sast_deploy.commands.running.chosen_table": ON,
     "sast_deploy.studies.suggestions.suggest": END,
     "sast_deploy.api.compare": END,
     "sast_deploy.api.export": END,
     "sast_deploy.studies.dossier.report.make": END,
+    "sast_deploy.studies.characterize.tables.Clock": ON,
     "sast_deploy.studies.sweep.sweep.plan": ON,
     "sast_deploy.studies.sweep.sweep.sweep": END,
     "sast_deploy.studies.sweep.workers.LocalWorkers": ON,

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from sast_deploy.cli import run
-from sast_deploy.engines import ENGINE_NAMES
+from sast_deploy.engines import INSTALLED
 
 pytestmark = pytest.mark.slow
 
@@ -17,7 +17,7 @@ def test_all_engines_agree_on_the_trained_network(chain, profile, monkeypatch, c
     monkeypatch.chdir(chain)
     assert run(["verify", f"netx_exports/sast-{profile}.net", "--samples", "6"]) == 0
     out = capsys.readouterr().out
-    for engine in ENGINE_NAMES:
+    for engine in INSTALLED:
         assert sum(line.split()[:1] == [engine] for line in out.splitlines()) == 2
     assert out.count("the file's answers") == 4
     assert out.count("equal to the reference") == 3

@@ -18,6 +18,7 @@ from sast_deploy import doctor
 from sast_deploy.base import versions
 from sast_deploy.base.versions import pinned_versions, runtime_requirements
 from sast_deploy.doctor import Check, diagnose, healthy, print_checks
+from sast_deploy.engines.rtl import simulators
 from sast_deploy.show.blocks import Out
 
 PIP = f"{shlex.quote(sys.executable)} -m pip install "
@@ -198,3 +199,17 @@ def test_terminal_shows_commands_unwrapped_below_the_table(terminal: Out) -> Non
     assert lines[2].split() == ["\x1b[32mok\x1b[0m", "fine", "1.0", "1.0"]
     assert lines[3].startswith("\x1b[1;31mFAIL\x1b[0m  x")
     assert lines[-1] == f"x: {command}"
+
+
+def test_simulators_of_verilog_are_named_or_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of them is essential."""
+    made = SimpleNamespace(version="Verilator 5.048")
+    monkeypatch.setattr(simulators, "verilator", lambda: made)
+    monkeypatch.setattr(simulators, "icarus", lambda: SimpleNamespace(version="Icarus Verilog 12.0"))
+    check = doctor._simulators()
+    assert (check.state, check.found) == ("ok", "Verilator 5.048; Icarus Verilog 12.0")
+    for name in ("verilator", "icarus"):
+        monkeypatch.setattr(simulators, name, lambda: None)
+    check = doctor._simulators()
+    assert (check.state, check.found) == ("ok", f"none; {simulators.INSTALL}")
+    assert "pip install 'sast-deploy[rtl]'" in check.found

@@ -12,10 +12,12 @@ import pytest
 
 import sast_deploy as sast
 from sast_deploy.base.errors import CompileError, OutputError, UsageError
-from sast_deploy.exchange import TARGET_NAMES
+from sast_deploy.exchange import DEVICE_NAMES, TARGET_NAMES
 from sast_deploy.exchange.folder import MANIFEST
+from sast_deploy.exchange.rtl.write import NO_DEVICE
 from sast_deploy.exchange.subject import Subject
 from sast_deploy.exchange.targets import TARGETS, export_program
+from sast_deploy.rtl.budget import DEVICES
 from tests.programs import fc_program
 from tests.stockfiles import dense, image, integers, write_stock
 
@@ -26,7 +28,9 @@ def subject() -> Subject:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    """Of every file below a folder, by its name there."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -153,13 +157,32 @@ def test_options_are_those_of_the_target(subject: Subject, tmp_path: Path) -> No
         export_program(subject, tmp_path / "out", "mem", {"main": "known"})
     with pytest.raises(UsageError, match="main = 'both'; expected one of known, stdin"):
         export_program(subject, tmp_path / "out", "c", {"main": "both"})
-    with pytest.raises(UsageError, match="to = 'vhdl'; expected one of nir, c, mem, npz"):
+    with pytest.raises(UsageError, match="to = 'vhdl'; expected one of nir, c, mem, npz, rtl"):
         export_program(subject, tmp_path / "out", "vhdl", {})
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_command_knows_every_target() -> None:
+def test_the_command_knows_every_target_and_device() -> None:
     assert tuple(TARGETS) == TARGET_NAMES
+    assert (NO_DEVICE, *DEVICES) == DEVICE_NAMES
+
+
+def test_folders_in_an_export_hold_nobody_elses_files(subject: Subject, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    export_program(subject, folder, "rtl", {})
+    before = content(folder)
+    (folder / "build").mkdir()
+    (folder / "build" / "icarus").write_bytes(b"what make test made")
+    export_program(subject, folder, "rtl", {})
+    assert content(folder) == before
+    (folder / "sv" / "mine.sv").write_text("module mine; endmodule")
+    for target in ("rtl", "c"):
+        with pytest.raises(OutputError, match=r"holds sv/mine\.sv, which no export wrote"):
+            export_program(subject, folder, target, {}, overwrite=True)
+    (folder / "sv" / "mine.sv").unlink()
+    (folder / "mem" / "layer0_weights.mem").write_text("0\n")
+    with pytest.raises(OutputError, match=r"mem/layer0_weights\.mem was altered since the export"):
+        export_program(subject, folder, "rtl", {})
 
 
 def test_a_strangers_network_needs_its_use(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ READ = {
     "files", "recording", "networks",
 }  # fmt: skip
 STUDY = '[study]\nname = "s"\n[[grid]]\ndata = "digits-saccade"\nrecipe = "paper"\nseed = 0\n'
+STUDY += 'profiles = "loihi-int8"\ncircuits = "loihi-int8"\n'
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ CASES = {
     "tables --output": Case("tables old.json elsewhere -o", ("old.json",), ".json"),
     "tables --plots": Case("tables runs --plots", folder=True),
     "sweep --output": Case("sweep study.toml -o", ("study.toml",), folder=True, overwrites=False),
+    "characterize --output": Case("characterize study.toml -o", ("study.toml",), folder=True),
+    "characterize --plot": Case("characterize study.toml --plot", ("study.toml",), ".png"),
     "data simulate --output": Case("data simulate --mnist-dir mnist -o", folder=True, overwrites=False),
     "data compare --output": Case("data compare --real real --simulated twin -o", (), ".png"),
 }

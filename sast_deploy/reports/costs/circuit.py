@@ -1,4 +1,6 @@
-"""The latency of a network's circuit: a distribution over samples, what it waits for, and a search for lanes."""
+"""The latency of a network's circuit: a distribution over samples, what it waits for, and a search for
+lanes.
+"""
 
 from __future__ import annotations
 
@@ -34,10 +36,10 @@ PRICE_NOTE = "no energy: no source prices a cycle of this circuit"
 class CircuitLatency:
     """Cycles of an inference over samples: a sample alone, from its first item to its result.
 
-    data: facts of the samples. mean, least, median, p99, worst: cycles; one of the samples has the median (the
-    lower of two), and the 99th percentile. streaming: cycles per sample where one follows the other without a
-    pause. mhz: of the clock that somebody named, or None; seconds are cycles / (mhz * 1e6). use: block memories
-    and multipliers of every layer, estimated. front: of a search for lanes.
+    data: facts of the samples. mean, least, median, p99, worst: cycles; one of the samples has the median
+    (the lower of two), and the 99th percentile. streaming: cycles per sample where one follows the other
+    without a pause. mhz: of the clock that somebody named, or None; seconds are cycles / (mhz * 1e6). use:
+    block memories and multipliers of every layer, estimated. front: of a search for lanes.
     """
 
     name: str
@@ -70,8 +72,8 @@ class CircuitLatency:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; seconds beside cycles where the clock is known."""
-        named = {"mean": self.mean, "least": self.least, "median": self.median, "p99": self.p99, "worst": self.worst}
-        seconds = None if self.mhz is None else {name: self.seconds(cycles) for name, cycles in named.items()}
+        named = {name: getattr(self, name) for name in ("mean", "least", "median", "p99", "worst")}
+        seconds = None if self.mhz is None else {name: self.seconds(each) for name, each in named.items()}
         layer, phase, share = self.binds
         return {
             "latency_version": LATENCY_VERSION, **asdict(self), "seconds": seconds,
@@ -120,8 +122,9 @@ def of_trains(
         for number, unit in enumerate(units)
     )  # fmt: skip
     return CircuitLatency(
-        name, data, samples, steps, plan.lanes, float(done.mean()), int(order[0]), int(order[(samples - 1) // 2]),
-        int(order[-(-99 * samples // 100) - 1]), int(order[-1]), streaming(plan, trains) / samples, mhz, layers,
+        name, data, samples, steps, plan.lanes, float(done.mean()), int(order[0]),
+        int(order[(samples - 1) // 2]), int(order[-(-99 * samples // 100) - 1]), int(order[-1]),
+        streaming(plan, trains) / samples, mhz, layers,
         uses(build_layers(plan)), front, _notes(plan),
     )  # fmt: skip
 

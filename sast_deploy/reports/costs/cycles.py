@@ -1,8 +1,9 @@
 """How long a circuit takes for an inference, cycle by cycle, and what the result waits for.
 
-Cycles follow exactly from the events that the fast engine records (rtl/timing.py). The way to a result leads back
-from its last cycle through whatever came last each time: an event that was added up, a sweep, the encoding of the
-spikes before it. So every cycle of a latency belongs to one layer and one phase, and all of them add up to it.
+Cycles follow exactly from the events that the fast engine records (rtl/timing.py). The way to a result
+leads back from its last cycle through whatever came last each time: an event that was added up, a sweep,
+the encoding of the spikes before it. So every cycle of a latency belongs to one layer and one phase, and
+all of them add up to it.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ PHASES: tuple[Phase, ...] = ("accumulate", "sweep", "encode")
 class LayerCycles:
     """One layer of the circuit, all steps, means over samples.
 
-    lanes, rows: of its neurons. events: that it takes. accumulate, sweep, encode: cycles in which it does that,
-    beside the others. waits: cycles of the latency that the result waits for it, by phase.
+    lanes, rows: of its neurons. events: that it takes. accumulate, sweep, encode: cycles in which it does
+    that, beside the others. waits: cycles of the latency that the result waits for it, by phase.
     """
 
     layer: str
@@ -44,8 +45,8 @@ class LayerCycles:
 
 @dataclass(frozen=True, eq=False)
 class Trains:
-    """The events of samples, so that the cycles of many circuits can be counted: one list for each sample of bool
-    (time, inputs) of every layer.
+    """The events of samples, so that the cycles of many circuits can be counted: one list for each sample
+    of bool (time, inputs) of every layer.
     """
 
     samples: tuple[list[Events], ...]
@@ -98,8 +99,9 @@ def streaming(plan: Plan, trains: Trains) -> int:
 def waited(plan: Plan, sample: SampleCycles) -> Ints:
     """int64 (layers, phases): every cycle of a sample's latency, by what the result waited for.
 
-    The way back from the result: a sweep follows the last sum, or the next layer, or the sweep before it; the last
-    sum follows a stretch in which the layer was never idle, which began when an event came, or when it was ready.
+    The way back from the result: a sweep follows the last sum, or the next layer, or the sweep before it;
+    the last sum follows a stretch in which the layer was never idle, which began when an event came, or
+    when it was ready.
     """
     units = plan.units
     found = np.zeros((len(units), len(PHASES)), np.int64)

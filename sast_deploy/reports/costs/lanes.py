@@ -1,9 +1,9 @@
 """The lanes of a circuit for a budget of memories and multipliers: a front of cycles against neurons at once.
 
-From one lane in every layer on, the layer is widened that saves most cycles for each lane it takes, to the next
-number of lanes with fewer rows of neurons (of two with as many rows the smaller one costs less and is as fast).
-What exceeds the budget is left out, until no layer can be widened. A search of that kind may miss a circuit; what it
-finds is measured, cycle by cycle.
+From one lane in every layer on, the layer is widened that saves most cycles for each lane it takes, to the
+next number of lanes with fewer rows of neurons (of two with as many rows the smaller one costs less and is
+as fast). What exceeds the budget is left out, until no layer can be widened. A search of that kind may miss
+a circuit; what it finds is measured, cycle by cycle.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ class LaneChoice:
 
 @dataclass(frozen=True)
 class LaneFront:
-    """The circuits of which none is both faster and narrower, the narrowest first; tried: how many were measured."""
+    """The circuits of which none is both faster and narrower, the narrowest first; tried: how many were
+    measured.
+    """
 
     budget: Budget
     samples: int
@@ -67,7 +69,9 @@ def useful_lanes(outputs: int) -> list[int]:
 
 
 def search_lanes(program: Program, trains: Trains, budget: Budget) -> LaneFront:
-    """The front within a budget. Raises CompileError: what the circuit does not hold, UsageError: no circuit fits."""
+    """The front within a budget. Raises CompileError: what the circuit does not hold, UsageError: no
+    circuit fits.
+    """
     search = _Search(program, trains, budget)
     check_budget(program, budget)
     with task("lanes", None) as counted:
@@ -86,7 +90,8 @@ def check_budget(program: Program, budget: Budget) -> None:
     blocks, multipliers = _taken(plan_circuit(program, [1] * len(weighted_outputs(program))))
     if blocks > budget.blocks or multipliers > budget.multipliers:
         what = f"one lane in every layer takes {blocks} block memories and {multipliers} multipliers"
-        raise UsageError(what, expected=f"at most {budget.blocks} and {budget.multipliers}, those of {budget.name}")
+        most = f"at most {budget.blocks} and {budget.multipliers}, those of {budget.name}"
+        raise UsageError(what, expected=most)
 
 
 def _taken(plan: Plan) -> tuple[int, int]:

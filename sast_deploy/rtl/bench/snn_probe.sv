@@ -1,5 +1,5 @@
-// What one layer of the core computes: every membrane and spike of every step, row by row, and the cycle in which
-// each sweep begins. Written to files of a folder (+out=FOLDER), or compared with those of others (+in, +cycles).
+// What one layer of the core computes: every membrane and spike of every step, row by row, and the cycle in
+// which each sweep begins. Written to files of a folder (+out), or compared with others' (+in, +cycles).
 /* verilator lint_off BLKSEQ */  // a bench is a program: it counts and reads line by line
 module snn_probe #(
     parameter     NAME = "layer0",
@@ -50,7 +50,9 @@ module snn_probe #(
             else begin
                 found = $fscanf(stamps, "%d\n", cycle_known);
                 if (found != 1 || cycle !== cycle_known) begin
-                    if (errors < 10) $display("%s: sweep %0d begins in cycle %0d, expected %0d", NAME, stamped, cycle, cycle_known);
+                    if (errors < 10)
+                        $display("%s: sweep %0d begins in cycle %0d, expected %0d", NAME, stamped, cycle,
+                            cycle_known);
                     errors = errors + 1;
                 end
                 stamped = stamped + 1;
@@ -65,12 +67,15 @@ module snn_probe #(
                     if (row % WORDS * LANES + lane < CHANNELS && (found != 2
                         || membranes[lane*MEMBRANE +: MEMBRANE] !== membranes_known[lane*MEMBRANE +: MEMBRANE]
                         || spikes[lane] !== spikes_known[lane])) begin
-                        neuron = (row / WORDS % GROUPS * CHANNELS + row % WORDS * LANES + lane) * (ROWS / GROUPS / WORDS)
-                            + row / (GROUPS * WORDS);
-                        if (errors < 10)
-                            $display("%s: sample %0d, step %0d, neuron %0d: membrane %0d against %0d, spike %b against %b",
-                                NAME, sample, step, neuron, $signed(membranes[lane*MEMBRANE +: MEMBRANE]),
-                                $signed(membranes_known[lane*MEMBRANE +: MEMBRANE]), spikes[lane], spikes_known[lane]);
+                        neuron = (row / WORDS % GROUPS * CHANNELS + row % WORDS * LANES + lane)
+                            * (ROWS / GROUPS / WORDS) + row / (GROUPS * WORDS);
+                        if (errors < 10) begin
+                            $write("%s: sample %0d, step %0d, neuron %0d: ", NAME, sample, step, neuron);
+                            $display("membrane %0d against %0d, spike %b against %b",
+                                $signed(membranes[lane*MEMBRANE +: MEMBRANE]),
+                                $signed(membranes_known[lane*MEMBRANE +: MEMBRANE]),
+                                spikes[lane], spikes_known[lane]);
+                        end
                         errors = errors + 1;
                     end
                 end

@@ -1,8 +1,8 @@
 // Rows of outputs become events, one in a cycle, in the order of rows and lanes; an empty row takes a cycle.
 //
 // `start` comes when the first row has been put, and the others follow faster than they are read. Row r is at
-// hand 3 cycles after row 0 was asked for, plus those that the rows before it took; its m-th event leaves m + 2
-// cycles later, and after the last row the end of the step in the same way.
+// hand 3 cycles after row 0 was asked for, plus those that the rows before it took; its m-th event leaves
+// m + 2 cycles later, and after the last row the end of the step in the same way.
 module snn_encoder #(
     parameter int LANES = 1,
     parameter int ROWS = 1,  // positions * WORDS * GROUPS
@@ -100,8 +100,8 @@ module snn_encoder #(
         end
     end
 
-    // The mask, what is left of it without its lowest bit, and whether that is nothing: each is registered, so
-    // that no path leads through the whole width twice.
+    // The mask, what is left of it without its lowest bit, and whether that is nothing: each is registered,
+    // so that no path leads through the whole width twice.
     logic [LANES-1:0] found_less, less_less;
     assign found_less = found & (found - 1'b1);
     assign less_less = rest_less & (rest_less - 1'b1);
@@ -112,7 +112,8 @@ module snn_encoder #(
             {mask, mask_less, mask_few} <= {found, found_less, found_less == '0};
         end
         if (rest_ready) begin
-            {rest_end, rest_word, rest_base, rest_y, rest_x} <= {mask_end, mask_word, mask_base, mask_y, mask_x};
+            {rest_end, rest_word} <= {mask_end, mask_word};
+            {rest_base, rest_y, rest_x} <= {mask_base, mask_y, mask_x};
             {rest, rest_less, rest_few} <= {mask, mask_less, mask_few};
         end else begin
             {rest, rest_less, rest_few} <= {rest_less, less_less, less_less == '0};

@@ -32,7 +32,8 @@ module snn_layer #(
     parameter int CURRENT = 8, MEMBRANE = 8, TOTAL = 10, LOGIT = 1,
     parameter bit FILTER = 0,
     parameter int LEAK_SHIFT = 0, KEEP = 1, FILTER_SHIFT = 12, FILTER_KEEP = 13,
-    parameter bit LEAKS = 1, KEEP_CONSTANT = 1, FILTER_KEEP_CONSTANT = 1, BIAS_CONSTANT = 1, THRESHOLD_CONSTANT = 1,
+    parameter bit LEAKS = 1,  // 0: keep is 1 for all
+    parameter bit KEEP_CONSTANT = 1, FILTER_KEEP_CONSTANT = 1, BIAS_CONSTANT = 1, THRESHOLD_CONSTANT = 1,
     parameter logic [KEEP-1:0] KEEP_VALUE = '0,
     parameter logic [FILTER_KEEP-1:0] FILTER_KEEP_VALUE = '0,
     parameter int BIAS = 1, THRESHOLD = 1,
@@ -83,8 +84,9 @@ module snn_layer #(
 
     snn_lookup #(
         .FILE(FILE), .VALUE(IN_VALUE), .CHANNEL(IN_CHANNEL), .ROW(IN_ROW), .COLUMN(IN_COLUMN),
-        .CHANNEL_SIZE(CHANNEL_SIZE), .ROW_SIZE(ROW_SIZE), .COLUMN_SIZE(COLUMN_SIZE), .CHANNELS(CHANNEL_OFFSETS),
-        .TAPS(TAPS), .WEIGHT(WEIGHT_ADDRESS), .SUM(SUM_ADDRESS), .DELAYS(DELAYS), .DELAY_SIZE(DELAY_SIZE)
+        .CHANNEL_SIZE(CHANNEL_SIZE), .ROW_SIZE(ROW_SIZE), .COLUMN_SIZE(COLUMN_SIZE),
+        .CHANNELS(CHANNEL_OFFSETS), .TAPS(TAPS), .WEIGHT(WEIGHT_ADDRESS), .SUM(SUM_ADDRESS), .DELAYS(DELAYS),
+        .DELAY_SIZE(DELAY_SIZE)
     ) lookup (
         .clk, .rst, .in_valid, .in_ready, .in_end, .in_last, .in_value, .in_channel, .in_row, .in_column,
         .valid(item_valid), .ready(item_ready), .end_of_step(item_end), .last_of_sample(item_last),
@@ -94,8 +96,9 @@ module snn_layer #(
     assign item_ready = phase == ADD && free;
 
     // Phases.
-    logic [7:1] moving, heads, lasts;  // of rows 1 to 7 cycles after they were asked for: one; a step's first;
-                                       // of the sample's last step
+    // Of rows 1 to 7 cycles after they were asked for: whether there is one, a step's first, one of the
+    // sample's last step.
+    logic [7:1] moving, heads, lasts;
     logic [1:0] drain;
     logic [SUM_ADDRESS-1:0] row;  // that is swept or cleared, in its slot
     logic sample_ends, link_free, sweeps, begins, row_ends;
@@ -231,8 +234,10 @@ module snn_layer #(
                 .clk, .write(moving[7]), .write_address(rows[7]), .write_word(currents7),
                 .read(1'b1), .read_address(row[ROW_ADDRESS-1:0]), .word(currents1)
             );
-            snn_parameter #(.FILE({FILE, "_u_keep"}), .DEPTH(PARAMETERS), .CONSTANT(FILTER_KEEP_CONSTANT),
-                            .LANES(LANES), .BITS(FILTER_KEEP), .ADDRESS(PARAMETER), .VALUE(FILTER_KEEP_VALUE)) keep (
+            snn_parameter #(
+                .FILE({FILE, "_u_keep"}), .DEPTH(PARAMETERS), .CONSTANT(FILTER_KEEP_CONSTANT), .LANES(LANES),
+                .BITS(FILTER_KEEP), .ADDRESS(PARAMETER), .VALUE(FILTER_KEEP_VALUE)
+            ) keep (
                 .clk, .address(parameters[1]), .word(filter_keeps2)
             );
         end else begin : unfiltered
@@ -240,12 +245,16 @@ module snn_layer #(
             assign {currents1, filter_keeps2} = '0;
             assign unused = &{1'b0, currents7};
         end
-        snn_parameter #(.FILE({FILE, "_v_keep"}), .DEPTH(PARAMETERS), .CONSTANT(KEEP_CONSTANT), .LANES(LANES),
-                        .BITS(KEEP), .ADDRESS(PARAMETER), .VALUE(KEEP_VALUE)) keep (
+        snn_parameter #(
+            .FILE({FILE, "_v_keep"}), .DEPTH(PARAMETERS), .CONSTANT(KEEP_CONSTANT), .LANES(LANES),
+            .BITS(KEEP), .ADDRESS(PARAMETER), .VALUE(KEEP_VALUE)
+        ) keep (
             .clk, .address(parameters[1]), .word(keeps2)
         );
-        snn_parameter #(.FILE({FILE, "_bias"}), .DEPTH(PARAMETERS), .CONSTANT(BIAS_CONSTANT), .LANES(LANES),
-                        .BITS(BIAS), .ADDRESS(PARAMETER), .VALUE(BIAS_VALUE)) bias (
+        snn_parameter #(
+            .FILE({FILE, "_bias"}), .DEPTH(PARAMETERS), .CONSTANT(BIAS_CONSTANT), .LANES(LANES),
+            .BITS(BIAS), .ADDRESS(PARAMETER), .VALUE(BIAS_VALUE)
+        ) bias (
             .clk, .address(parameters[3]), .word(biases4)
         );
         if (READS) begin : logits
@@ -262,22 +271,28 @@ module snn_layer #(
                 .read(1'b1), .read_address(row[ROW_ADDRESS-1:0]), .word(spikes1)
             );
             if (RESET == 1) begin : early  // read where it is used: a copy costs less than keeping the words
-                snn_parameter #(.FILE({FILE, "_vth"}), .DEPTH(PARAMETERS), .CONSTANT(THRESHOLD_CONSTANT),
-                                .LANES(LANES), .BITS(THRESHOLD), .ADDRESS(PARAMETER), .VALUE(THRESHOLD_VALUE)) reset (
+                snn_parameter #(
+                    .FILE({FILE, "_vth"}), .DEPTH(PARAMETERS), .CONSTANT(THRESHOLD_CONSTANT), .LANES(LANES),
+                    .BITS(THRESHOLD), .ADDRESS(PARAMETER), .VALUE(THRESHOLD_VALUE)
+                ) reset (
                     .clk, .address(parameter_row), .word(thresholds1)
                 );
                 assign thresholds3 = '0;
             end else if (RESET == 0) begin : late
-                snn_parameter #(.FILE({FILE, "_vth"}), .DEPTH(PARAMETERS), .CONSTANT(THRESHOLD_CONSTANT),
-                                .LANES(LANES), .BITS(THRESHOLD), .ADDRESS(PARAMETER), .VALUE(THRESHOLD_VALUE)) reset (
+                snn_parameter #(
+                    .FILE({FILE, "_vth"}), .DEPTH(PARAMETERS), .CONSTANT(THRESHOLD_CONSTANT), .LANES(LANES),
+                    .BITS(THRESHOLD), .ADDRESS(PARAMETER), .VALUE(THRESHOLD_VALUE)
+                ) reset (
                     .clk, .address(parameters[2]), .word(thresholds3)
                 );
                 assign thresholds1 = '0;
             end else begin : to_zero
                 assign {thresholds1, thresholds3} = '0;
             end
-            snn_parameter #(.FILE({FILE, "_vth"}), .DEPTH(PARAMETERS), .CONSTANT(THRESHOLD_CONSTANT), .LANES(LANES),
-                            .BITS(THRESHOLD), .ADDRESS(PARAMETER), .VALUE(THRESHOLD_VALUE)) threshold (
+            snn_parameter #(
+                .FILE({FILE, "_vth"}), .DEPTH(PARAMETERS), .CONSTANT(THRESHOLD_CONSTANT), .LANES(LANES),
+                .BITS(THRESHOLD), .ADDRESS(PARAMETER), .VALUE(THRESHOLD_VALUE)
+            ) threshold (
                 .clk, .address(parameters[5]), .word(thresholds6)
             );
             assign logits6 = '0;
@@ -289,10 +304,10 @@ module snn_layer #(
     for (genvar i = 0; i < LANES; i++) begin : lane
         snn_neuron #(
             .ACCUMULATOR(ACCUMULATOR), .EXPONENT(EXPONENT), .SHIFT_ROUNDING(SHIFT_ROUNDING),
-            .LEAK_ROUNDING(LEAK_ROUNDING), .CURRENT(CURRENT), .FILTER(FILTER), .MEMBRANE(MEMBRANE), .TOTAL(TOTAL),
-            .LEAK_SHIFT(LEAK_SHIFT), .FILTER_SHIFT(FILTER_SHIFT), .KEEP(KEEP), .FILTER_KEEP(FILTER_KEEP),
-            .LEAKS(LEAKS), .RESET(RESET), .FIT(FIT), .AT_THRESHOLD(AT_THRESHOLD), .THRESHOLD(THRESHOLD), .BIAS(BIAS),
-            .DECODING(DECODING), .LOGIT(LOGIT)
+            .LEAK_ROUNDING(LEAK_ROUNDING), .CURRENT(CURRENT), .FILTER(FILTER), .MEMBRANE(MEMBRANE),
+            .TOTAL(TOTAL), .LEAK_SHIFT(LEAK_SHIFT), .FILTER_SHIFT(FILTER_SHIFT), .KEEP(KEEP),
+            .FILTER_KEEP(FILTER_KEEP), .LEAKS(LEAKS), .RESET(RESET), .FIT(FIT), .AT_THRESHOLD(AT_THRESHOLD),
+            .THRESHOLD(THRESHOLD), .BIAS(BIAS), .DECODING(DECODING), .LOGIT(LOGIT)
         ) neuron (
             .clk, .sum1(sums1[i*ACCUMULATOR +: ACCUMULATOR]), .membrane1(membranes1[i*MEMBRANE +: MEMBRANE]),
             .current1(currents1[i*CURRENT +: CURRENT]), .spiked1(spikes1[i]), .clear1(clears[1]),
@@ -314,9 +329,9 @@ module snn_layer #(
         assign outputs7 = spikes7;
     end
     snn_encoder #(
-        .LANES(LANES), .ROWS(ROWS), .ADDRESS(ROW_ADDRESS), .SPIKES(!POOLS && !READS), .VALUE(OUT_VALUE), .ALL(READS),
-        .CHANNEL(OUT_CHANNEL), .ROW(OUT_ROW), .COLUMN(OUT_COLUMN), .COLUMNS(OUT_COLUMNS), .GROUPS(GROUPS),
-        .WORDS(WORDS), .CHANNELS(CHANNELS)
+        .LANES(LANES), .ROWS(ROWS), .ADDRESS(ROW_ADDRESS), .SPIKES(!POOLS && !READS), .VALUE(OUT_VALUE),
+        .ALL(READS), .CHANNEL(OUT_CHANNEL), .ROW(OUT_ROW), .COLUMN(OUT_COLUMN), .COLUMNS(OUT_COLUMNS),
+        .GROUPS(GROUPS), .WORDS(WORDS), .CHANNELS(CHANNELS)
     ) encoder (
         .clk, .rst, .put(moving[7]), .put_row(rows[7]), .put_word(outputs7),
         .start(moving[7] && heads[7] && (!READS || lasts[7])), .start_last(lasts[7]),

@@ -51,7 +51,9 @@ module snn_lookup #(
         .clk, .read(in_ready), .address(in_column), .word(column_word)
     );
     if (CHANNELS == 2) begin : of_table
-        snn_rom #(.FILE({FILE, "_channels"}), .DEPTH(CHANNEL_SIZE), .BITS(WEIGHT + SUM), .ADDRESS(CHANNEL)) channels (
+        snn_rom #(
+            .FILE({FILE, "_channels"}), .DEPTH(CHANNEL_SIZE), .BITS(WEIGHT + SUM), .ADDRESS(CHANNEL)
+        ) channels (
             .clk, .read(in_ready), .address(in_channel), .word({channel_weight, channel_sum})
         );
     end else begin : of_number

@@ -1,10 +1,10 @@
 // One lane of the neurons: six cycles from a sum to its spike, one neuron in every cycle.
 //
-//     current   = arriving, or wrap24(leak(current) + arriving) with a filter; arriving = shift(sum)
-//     membrane  = fit(leak(membrane) + current + bias - threshold * spiked)     RESET 0, subtract after the leak
-//     membrane  = fit(leak(membrane - threshold * spiked) + current + bias)     RESET 1, subtract before it
-//     membrane  = fit(leak(membrane * (1 - spiked)) + current + bias)           RESET 2, to zero
-//     spike     = membrane >= threshold, or >
+//     current  = arriving, or wrap24(leak(current) + arriving) with a filter; arriving = shift(sum)
+//     membrane = fit(leak(membrane) + current + bias - threshold * spiked)   RESET 0, subtract after the leak
+//     membrane = fit(leak(membrane - threshold * spiked) + current + bias)   RESET 1, subtract before it
+//     membrane = fit(leak(membrane * (1 - spiked)) + current + bias)         RESET 2, to zero
+//     spike    = membrane >= threshold, or >
 //
 // Where FIT is 3 nothing is fitted and nothing spikes: an integrator, whose logit is its last membrane, the
 // largest (DECODING 1) or the sum of all (2). Inputs belong to the cycle that their name ends in.
@@ -101,7 +101,9 @@ module snn_neuron #(
             kept3 <= (CURRENT+FILTER_KEEP+1)'(kept2) * (CURRENT+FILTER_KEEP+1)'({1'b0, filter_keep2});
             filtered3 <= filter_keep2 != '0;
         end
-        snn_round #(.IN(CURRENT + FILTER_KEEP + 1), .OUT(CURRENT), .SHIFT(FILTER_SHIFT), .ROUNDING(LEAK_ROUNDING)) leak (
+        snn_round #(
+            .IN(CURRENT + FILTER_KEEP + 1), .OUT(CURRENT), .SHIFT(FILTER_SHIFT), .ROUNDING(LEAK_ROUNDING)
+        ) leak (
             .in(kept3), .out(rest3)
         );
         assign wrapped3 = FILTERED'(rest3 + arriving3);
@@ -133,10 +135,9 @@ module snn_neuron #(
         assign fitted5 = MEMBRANE'(total5);
     end
     if (FIT < 3) begin : spiking
-        localparam int COMPARED = BEFORE;
-        logic signed [COMPARED-1:0] above;
-        assign above = COMPARED'(membrane6) - COMPARED'(threshold6);
-        always_ff @(posedge clk) spike <= AT_THRESHOLD ? !above[COMPARED-1] : !above[COMPARED-1] && above != '0;
+        logic signed [BEFORE-1:0] above;
+        assign above = BEFORE'(membrane6) - BEFORE'(threshold6);
+        always_ff @(posedge clk) spike <= !above[BEFORE-1] && (AT_THRESHOLD || above != '0);
         assign logit = '0;
     end else begin : integrating
         assign spike = 1'b0;
@@ -149,6 +150,6 @@ module snn_neuron #(
 
     // What one kind of neuron or another does without.
     logic unused;
-    assign unused = &{1'b0, spiked1, current1, threshold1, keep2, filter_keep2, threshold3, threshold6, logit6, clear6,
-                      total5};
+    assign unused = &{1'b0, spiked1, current1, threshold1, keep2, filter_keep2, threshold3, threshold6,
+                      logit6, clear6, total5};
 endmodule

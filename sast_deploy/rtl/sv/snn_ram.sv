@@ -1,5 +1,5 @@
-// A memory with one write port and one read port; what is read appears in the next cycle, where `read` says so.
-// Of an address that is written in the same cycle either word may be read: nobody here does so unaware.
+// A memory with one write port and one read port; what is read appears in the next cycle, where `read` says
+// so. Of an address that is written in the same cycle either word may be read: nobody here does so unaware.
 module snn_ram #(
     parameter int DEPTH = 2,
     parameter int BITS = 8,

@@ -1,5 +1,5 @@
-// A constant memory, read in one cycle where `read` says so: FILE.mem, or with more than one bank, each a memory
-// of its own for LANES of the word's values, FILE_000.mem, FILE_001.mem, ... with the lowest bits first.
+// A constant memory, read in one cycle where `read` says so: FILE.mem; with more than one bank each is a
+// memory of its own, for one lane's part of the word: FILE_000.mem, FILE_001.mem, ..., the lowest bits first.
 module snn_rom #(
     parameter     FILE = "table",
     parameter int DEPTH = 2,

@@ -113,7 +113,8 @@ module snn_synapses #(
             logic unused;
             assign one = weights2[i*BITS +: BITS];
             assign times = {SIGNED && value2[VALUE-1], value2};
-            assign both = VALUE == 1 && !SIGNED ? (BITS+VALUE+1)'(one) : (BITS+VALUE+1)'(one) * (BITS+VALUE+1)'(times);
+            assign both = VALUE == 1 && !SIGNED ? (BITS+VALUE+1)'(one)
+                                                : (BITS+VALUE+1)'(one) * (BITS+VALUE+1)'(times);
             assign product[i*ACCUMULATOR +: ACCUMULATOR] = ACCUMULATOR'(both);
             assign unused = &{1'b0, both};
         end
@@ -132,7 +133,8 @@ module snn_synapses #(
     end
     snn_ram #(.DEPTH(ROWS), .BITS(LANES * ACCUMULATOR), .ADDRESS(SUM)) ram (
         .clk,
-        .write(busy3 || cleared), .write_address(cleared ? cleared_row : sum3), .write_word(cleared ? '0 : now),
+        .write(busy3 || cleared), .write_address(cleared ? cleared_row : sum3),
+        .write_word(cleared ? '0 : now),
         .read(1'b1), .read_address(read ? read_row : sum2), .word(stored)
     );
     assign word = stored;

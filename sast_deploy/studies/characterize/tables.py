@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from sast_deploy.base.text import quantity
 from sast_deploy.show.blocks import Table
-from sast_deploy.studies.analysis.significance import Summary
 from sast_deploy.studies.characterize.cells import Cell, Change, Figure
 from sast_deploy.studies.characterize.claims import Best, Claim
 from sast_deploy.studies.characterize.result import EVERY, Characterization, Correlation
+from sast_deploy.studies.tables.table import MISSING, NOTHING
 
-NOTHING, NOISE = "–", "within noise"
+NOISE = "within noise"
 _BASELINE = "baseline"
 CHANGE_NOTE = (
     "against arctan and lif of the same network, paired by seed: mean [95 % interval by Student's t], in "
@@ -29,11 +29,34 @@ CLAIM_NOTE = (
 )
 
 
-def tables_of(found: Characterization, mhz: float | None = None) -> tuple[Table, ...]:
-    """Everything; times too where somebody named a clock."""
+@dataclass(frozen=True)
+class Clock:
+    """Times beside cycles, where somebody named a clock of so many MHz."""
+
+    mhz: float | None = None
+
+    @property
+    def head(self) -> tuple[str, ...]:
+        """Of the column of times, if there is one."""
+        return () if self.mhz is None else (f"at {self.mhz:g} MHz",)
+
+    def cell(self, cell: Cell) -> tuple[str, ...]:
+        """The time of a cell's mean cycles."""
+        if self.mhz is None:
+            return ()
+        found = cell.mean(lambda one: one.cycles)
+        return (MISSING if found is None else quantity(found.mean / (self.mhz * 1e6), "s"),)
+
+
+NO_CLOCK = Clock()
+
+
+def tables_of(found: Characterization, clock: Clock = NO_CLOCK) -> tuple[Table, ...]:
+    """Everything; times too where there is a clock."""
     where = f"{found.data}; {found.subject}"
     of_cells = (
-        _cells(found, where, mhz), _changes(found, where), _layers(found, where), _front(found, where, mhz),
+        _cells(found, where, clock), _changes(found, where), _layers(found, where),
+        _front(found, where, clock),
     )  # fmt: skip
     more = any(each.more for each in found.cells)
     return (
@@ -49,16 +72,15 @@ def _without(table: Table, column: int) -> Table:
     return replace(table, columns=columns, rows=tuple(rows), left=left, keys=left)
 
 
-def _cells(found: Characterization, where: str, mhz: float | None) -> Table:
-    heads = (*_HEADS, "seeds", "accuracy %", "rate %", "k SynOps", "k cycles", *(("time",) if mhz else ()),
+def _cells(found: Characterization, where: str, clock: Clock) -> Table:
+    heads = (*_HEADS, "seeds", "accuracy %", "rate %", "k SynOps", "k cycles", *clock.head,
              "median", "p99", "worst", "hidden events", "input events")  # fmt: skip
     rows = []
     for each in found.cells:
-        time = () if not mhz else (_time(each.mean(lambda one: one.cycles), mhz),)
         rows.append((
             *_name(each), _seeds(each), _spread(each, lambda one: 100 * one.accuracy, 2),
             _spread(each, lambda one: 100 * one.rate, 2), _spread(each, lambda one: one.synops / 1000, 1),
-            _spread(each, lambda one: one.cycles / 1000, 2), *time,
+            _spread(each, lambda one: one.cycles / 1000, 2), *clock.cell(each),
             *(_plain(each, figure) for figure in (
                 lambda one: one.median, lambda one: one.p99, lambda one: one.worst, lambda one: one.hidden,
                 lambda one: one.inputs)),
@@ -89,16 +111,15 @@ def _layers(found: Characterization, where: str) -> Table:
     return Table(f"Layers. {where}", heads, tuple(rows), (note,), 4, 4)
 
 
-def _front(found: Characterization, where: str, mhz: float | None) -> Table:
+def _front(found: Characterization, where: str, clock: Clock) -> Table:
     cells = {each.label: each for each in found.cells}
     rows = []
     for each in (cells[label] for label in found.front):
-        time = () if not mhz else (_time(each.mean(lambda one: one.cycles), mhz),)
         rows.append((
-            *_name(each), _spread(each, lambda one: one.cycles / 1000, 2), *time,
+            *_name(each), _spread(each, lambda one: one.cycles / 1000, 2), *clock.cell(each),
             _spread(each, lambda one: 100 * one.accuracy, 2), _change(each, "accuracy"),
         ))  # fmt: skip
-    heads = (*_HEADS, "k cycles", *(("time",) if mhz else ()), "accuracy %", "accuracy against baseline")
+    heads = (*_HEADS, "k cycles", *clock.head, "accuracy %", "accuracy against baseline")
     note = "none has fewer cycles and a higher accuracy, both as means over seeds"
     return Table(f"Pareto front. {where}", heads, tuple(rows), (note,), 4, 4)
 
@@ -139,17 +160,13 @@ def _seeds(cell: Cell) -> str:
 def _spread(cell: Cell, figure: Figure, digits: int) -> str:
     found = cell.mean(figure)
     if found is None:
-        return "missing"
+        return MISSING
     return f"{found.mean:,.{digits}f}" + ("" if found.sd is None else f" ± {found.sd:,.{digits}f}")
 
 
 def _plain(cell: Cell, figure: Figure, digits: int = 0) -> str:
     found = cell.mean(figure)
-    return "missing" if found is None else f"{found.mean:,.{digits}f}"
-
-
-def _time(cycles: Summary | None, mhz: float) -> str:
-    return "missing" if cycles is None else quantity(cycles.mean / (mhz * 1e6), "s")
+    return MISSING if found is None else f"{found.mean:,.{digits}f}"
 
 
 def _change(cell: Cell, name: str) -> str:
