@@ -18,13 +18,13 @@ from sast_deploy.commands.options import (
     OUTPUT,
     SEED,
     Finite,
-    Listed,
     console,
     gathered,
     option,
     refuse_ignored,
     titled,
 )
+from sast_deploy.commands.several import listed
 from sast_deploy.commands.shared import overwrite_option
 from sast_deploy.commands.sweeping import do_runs, sweep_options
 from sast_deploy.training.network.neurons import FIXED
@@ -33,10 +33,8 @@ if TYPE_CHECKING:
     from sast_deploy.commands.sweeping import Runs
     from sast_deploy.studies.characterize.crossed import Cross
 
-CROSSED = (
-    "dataset", "surrogates", "neurons", "network", "widths", "seeds", "epochs", "train", "test", "size",
-    "profile",
-)  # fmt: skip
+CROSSED = ("dataset", "surrogates", "neurons", "network", "widths", "seeds", "epochs", "train", "test")
+CROSSED += ("size", "profile")
 NAMES = {"metavar": "NAME,...", "show_default": True}
 
 
@@ -55,14 +53,14 @@ def _cross(dataset: str | None, **values: Any) -> Cross | None:
 @gathered(
     "cross", _cross, "Without STUDY",
     option("--dataset", metavar="NAME", shell_complete=datasets, help="As of train, but never auto."),
-    option("--surrogate", "surrogates", type=Listed(click.Choice(SURROGATES), "surrogates"),
-           default=",".join(SURROGATES), help="Each as steep as the others.", **NAMES),
-    option("--neuron", "neurons", type=Listed(click.Choice(list(FIXED)), "neurons"), default="lif",
+    option("--surrogate", "surrogates", type=listed(click.Choice(SURROGATES)), default=",".join(SURROGATES),
+           help="Each as steep as the others.", **NAMES),
+    option("--neuron", "neurons", type=listed(click.Choice(list(FIXED))), default="lif",
            help="Each crossed with every surrogate.", **NAMES),
     option("--network", type=click.Choice(list(KINDS)), default="conv", show_default=True, help="Its kind."),
     option("--widths", type=LANES, metavar="N,N,...",
            help="Neurons or channels of its layers; else as published."),
-    option("--seeds", type=Listed(SEED, "seeds"), default="0,1,2", help="One training each.", **NAMES),
+    option("--seeds", type=listed(SEED), default="0,1,2", help="One training each.", **NAMES),
     option("--epochs", type=COUNT, help="Default: the recommended recipe's."),
     option("--train", type=COUNT, help="Only so many training samples."),
     option("--test", type=COUNT, help="Only so many test samples."),

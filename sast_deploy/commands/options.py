@@ -40,19 +40,6 @@ SECONDS = Finite(min=0, min_open=True)
 SHARE = Finite(0, 1, min_open=True, max_open=True)
 
 
-class Listed(click.types.StringParamType):
-    """Values with commas, each once, each as `one` takes it."""
-
-    def __init__(self, one: Any, name: str) -> None:
-        self.one, self.name = one, name
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """A tuple as it is; of a text its values."""
-        if isinstance(value, tuple):
-            return value
-        return tuple(dict.fromkeys(self.one.convert(each.strip(), param, ctx) for each in value.split(",")))
-
-
 class Titled(click.Option):
     """An option that stands under a title of its own in its command's help."""
 

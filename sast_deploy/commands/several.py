@@ -1,4 +1,4 @@
-"""Options of one or more values: `--hidden 256 128`, or `--hidden 256 --hidden 128`."""
+"""Options of one or more values: `--hidden 256 128`, `--hidden 256 --hidden 128`, or `--seeds 0,1`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,17 @@ class Several(Titled):
 def several(*names: str, **settings: Any) -> Callable[[Function], Function]:
     """As `option`, of a tuple of values."""
     return click.option(*names, cls=Several, multiple=True, metavar="N ...", **settings)
+
+
+def listed(one: Any) -> click.types.FuncParamType:
+    """The type of values with commas, each once, each as click's type `one` takes it."""
+
+    def read(value: str | tuple[Any, ...]) -> tuple[Any, ...]:
+        if isinstance(value, tuple):
+            return value
+        return tuple(dict.fromkeys(one.convert(each.strip(), None, None) for each in value.split(",")))
+
+    return click.types.FuncParamType(read)
 
 
 def spread(parameters: Iterable[click.Parameter], words: list[str]) -> list[str]:

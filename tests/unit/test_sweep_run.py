@@ -18,6 +18,7 @@ import pytest
 import sast_deploy.studies.sweep.execute as execute_module
 import sast_deploy.studies.sweep.stages as stages_module
 import sast_deploy.studies.sweep.sweep as sweep_module
+from sast_deploy import api
 from sast_deploy.base.errors import BusyError, DataError, OutputError, TrainingError
 from sast_deploy.base.progress import Observer, observe
 from sast_deploy.base.text import percent
@@ -99,6 +100,24 @@ def test_a_run_writes_what_it_says(tmp_path: Path) -> None:
     assert int8["synops"] == pytest.approx(sum(layer["synops"] for layer in int8["layers"]))
     assert found["train"]["epochs"] == 3
     assert f"hard {percent(expected.hard_accuracy)}" in text
+
+
+def test_a_circuits_cycles_are_those_of_latency(tmp_path: Path) -> None:
+    circuit = profile_stage("loihi-int8", {}, "test", "circuit")
+    run = make(0, INT8, circuit)
+    assert do(make(), tmp_path)[0] == FINISHED
+    assert "circuits" not in results(tmp_path, make())  # files of before stay as they were
+    kind, _, seen = do(run, tmp_path)
+    assert (kind, seen) == (FINISHED, ["data", "circuit loihi-int8"])
+    found = results(tmp_path, run)["circuits"]["loihi-int8"]
+    net = api.compile(load_checkpoint(tmp_path / run.name / "ckpt.pt"), "loihi-int8")
+    wanted = api.latency(net, tiny_set().test.frames, samples=None)
+    assert (found["samples"], found["mean"], found["p99"]) == (30, wanted.mean, wanted.p99)
+    assert found["lanes"] == list(wanted.lanes)
+    waits = sum(cycles for layer in found["layers"] for cycles in layer["waits"].values())
+    assert waits == pytest.approx(found["mean"])
+    assert found["program"] == results(tmp_path, run)["profiles"]["loihi-int8"]["program"]
+    assert RunFolder(tmp_path, run).is_finished()
 
 
 def test_nothing_finished_is_done_again(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from sast_deploy.base.errors import ProfileError, UsageError
+from sast_deploy.studies.sweep.measures import CIRCUIT_SAMPLES
 from sast_deploy.studies.sweep.study import Study, load_study
 
 HEAD = '[study]\nname = "s"\n'
@@ -117,6 +118,17 @@ def test_ways_of_compiling(tmp_path: Path) -> None:
     assert tuned.inputs["finetune"]["epochs"] == 3
     assert (drop.key, ablation.key) == ("analysis drop", "ablation loihi-int4")
     assert len(ablation.inputs["profile"]) == 64
+
+
+def test_circuits_of_profiles_and_their_ways(tmp_path: Path) -> None:
+    text = GRID + 'profiles = "loihi-int4"\ncircuits = ["loihi-int4", "loihi-int4 calibrated"]\n'
+    (run,) = study(tmp_path, HEAD + text).runs
+    _, profile, plain, calibrated = run.stages
+    assert (plain.key, calibrated.key) == ("circuit loihi-int4", "circuit loihi-int4 calibrated")
+    assert plain.file_name == "circuit-loihi-int4.json"
+    assert plain.inputs == {**profile.inputs, "samples": CIRCUIT_SAMPLES}
+    with pytest.raises(UsageError, match="circuits = 'loihi-int4 none'"):
+        study(tmp_path, HEAD + GRID + 'circuits = "loihi-int4 none"\n')
 
 
 def test_another_data_set_and_root_for_the_whole_grid(tmp_path: Path) -> None:

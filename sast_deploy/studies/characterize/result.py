@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -68,11 +69,21 @@ class Characterization:
 def characterize(records: tuple[Record, ...]) -> tuple[Characterization, ...]:
     """One for each set of frames and each way of compiling whose circuits were counted; () without any."""
     found = []
-    for data, groups in by_data(group(records)).items():
+    for data, groups in by_data(group(_placed(records))).items():
         runs = [run for each in groups for run in each.runs.values()]
         for subject in dict.fromkeys(name for run in runs for name in run.circuits):
             found.append(_characterized(data, subject, groups, runs))
     return tuple(found)
+
+
+def _placed(records: tuple[Record, ...]) -> tuple[Record, ...]:
+    """Runs that have not begun, on the frames that others of the same data have: they are missing there."""
+
+    def data(each: Record) -> str:
+        return json.dumps(each.config["data"], sort_keys=True)
+
+    known = {data(each): each.data for each in records if each.data}
+    return tuple(each if each.data else replace(each, data=known.get(data(each), {})) for each in records)
 
 
 def characterize_runs(study: Study, runs: Path) -> tuple[Characterization, ...]:
