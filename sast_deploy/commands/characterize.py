@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from sast_deploy.commands.sweeping import Runs
     from sast_deploy.studies.characterize.crossed import Cross
 
-CROSSED = ("dataset", "surrogates", "neurons", "network", "widths", "seeds", "epochs", "train", "test")
-CROSSED += ("size", "profile")
+CROSSED = (
+    "dataset", "surrogates", "neurons", "network", "widths", "seeds", "epochs", "train", "test", "size",
+    "profile")  # fmt: skip
 NAMES = {"metavar": "NAME,...", "show_default": True}
 
 

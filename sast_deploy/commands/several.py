@@ -19,7 +19,7 @@ def several(*names: str, **settings: Any) -> Callable[[Function], Function]:
     return click.option(*names, cls=Several, multiple=True, metavar="N ...", **settings)
 
 
-def listed(one: Any) -> click.types.FuncParamType:
+def listed(one: Any) -> Any:
     """The type of values with commas, each once, each as click's type `one` takes it."""
 
     def read(value: str | tuple[Any, ...]) -> tuple[Any, ...]:
