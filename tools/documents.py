@@ -114,6 +114,7 @@ def generated() -> dict[Path, dict[str, str]]:
         ROOT / "docs" / "commands.md": {"help": help_texts()},
         ROOT / "docs" / "api.md": {"names": names()},
         ROOT / "docs" / "json.md": {"documents": schemas.tables()},
+        ROOT / "docs" / "characterize.md": {"characterize": characterized()},
         ROOT / "docs" / "hardware.md": {"fpga": fpga.document()},
         ROOT / "docs" / "rtl.md": {"formula": f"\n```text\n{FORMULA.rstrip()}\n```"},
         ROOT / "docs" / "architecture.md": {"tree": tree(), "flow": flow(), "imports": arrows()},
@@ -134,6 +135,21 @@ def renewed(document: Path, parts: dict[str, str]) -> str:
         begin, end = found[0]
         text = text.partition(begin)[0] + f"{begin}\n{part}\n\n{end}" + text.partition(end)[2]
     return text
+
+
+def characterized() -> str:
+    """The tables of the characterizations that are kept, without those of layers and fronts."""
+    from sast_deploy.studies.characterize.result import characterize
+    from sast_deploy.studies.characterize.tables import tables_of
+    from sast_deploy.studies.tables.records import load_records
+    from sast_deploy.studies.tables.table import markdown
+
+    records = load_records(sorted((ROOT / "benchmarks" / "results").glob("characterize-*.json")))
+    parts = []
+    for found in characterize(records):
+        cells, changes, _, _, correlations, claims = tables_of(found)
+        parts += [f"### {found.data}\n", *map(markdown, (cells, changes, correlations, claims))]
+    return "\n".join(parts)
 
 
 def help_texts() -> str:

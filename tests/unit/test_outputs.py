@@ -76,6 +76,7 @@ CASES = {
     "tables --output": Case("tables old.json elsewhere -o", ("old.json",), ".json"),
     "tables --plots": Case("tables runs --plots", folder=True),
     "sweep --output": Case("sweep study.toml -o", ("study.toml",), folder=True, overwrites=False),
+    "latency --plot": Case("latency a.net --plot", ("a.net",), ".png"),
     "characterize --output": Case("characterize study.toml -o", ("study.toml",), folder=True),
     "characterize --plot": Case("characterize study.toml --plot", ("study.toml",), ".png"),
     "data simulate --output": Case("data simulate --mnist-dir mnist -o", folder=True, overwrites=False),
