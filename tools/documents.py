@@ -149,7 +149,7 @@ def characterized() -> str:
     for found in characterize(records):
         cells, changes, _, _, correlations, claims = tables_of(found)
         parts += [f"### {found.data}\n", *map(markdown, (cells, changes, correlations, claims))]
-    return "\n".join(parts)
+    return re.sub(r"\| (-+:?) (?=\|)", r"|\1", "\n".join(parts))
 
 
 def help_texts() -> str:
