@@ -133,6 +133,19 @@ def test_changes_at_the_edges(own: list[float], base: list[float], expected: Cha
     assert found.mean == pytest.approx(expected.mean)
 
 
+@pytest.mark.parametrize(
+    ("accuracy", "kept"),
+    [
+        ([0.89, 0.90, 0.92], True),  # a little worse, within noise
+        ([0.80, 0.82, 0.81 + 1e-6], False),  # ten points, beyond it
+        ([0.95, 0.97, 0.96 + 1e-6], True),  # better
+    ],
+)
+def test_accuracy_is_kept_within_noise_or_better(accuracy: list[float], kept: bool) -> None:
+    found = one(BASE + three(accuracy, [1.0, 2.0, 3.0], surrogate="sigmoid", k=8.0))
+    assert cell(found, "sigmoid").keeps_accuracy is kept
+
+
 def test_seeds_without_a_partner_and_failed_runs_do_not_count() -> None:
     failed = replace(ESCAPE[1], profiles={}, circuits={})
     planned = Record(ESCAPE[2].name, ESCAPE[2].config)
@@ -171,6 +184,7 @@ def test_networks_and_data_are_never_compared() -> None:
     assert {each.network for each in first.correlations} == {EVERY, "conv 16-32", "fc 64"}
     assert {each.network for each in second.correlations} == {"conv 16-32"}
     assert all(each.is_baseline for each in first.cells)
+    assert {each.network: each.n for each in first.correlations} == {EVERY: 6, "conv 16-32": 3, "fc 64": 3}
 
 
 def test_the_front_against_its_definition() -> None:

@@ -69,6 +69,7 @@ def test_the_data_sets_are_those_that_there_are():
         (("inspect",), ".net"), (("verify",), ".net"), (("simulate",), ".net"), (("trace",), ".net"),
         (("compare", "a.net"), ".net"), (("classify",), ".net"), (("compile",), ".pt"),
         (("evaluate",), ".pt"), (("finetune",), ".pt"), (("analyse", "a.pt"), ".pt"), (("sweep",), ".toml"),
+        (("characterize",), ".toml"),
     ],
 )  # fmt: skip
 def test_files_of_the_right_kind_are_offered_some_folders_deep(offered, tmp_path, monkeypatch, words, ending):
