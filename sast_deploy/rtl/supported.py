@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from sast_deploy.base.errors import CompileError
 from sast_deploy.program.program import Dense, Program, Upsample, layer_label
 
-WEIGHT_BITS = 8
+WIDEST = 8
 
 
 def check_supported(program: Program) -> None:
@@ -19,7 +19,7 @@ def check_supported(program: Program) -> None:
 
 def unsupported(program: Program) -> Iterator[str]:
     """What the circuit does not hold, each in words."""
-    if program.arithmetic.weight_bits > WEIGHT_BITS:
+    if program.arithmetic.weight_bits > WIDEST:
         yield f"weights of {program.arithmetic.weight_bits} bits"
     for index, layer in enumerate(program.layers):
         name = layer_label(index, layer)

@@ -93,7 +93,7 @@ def _known(circuit: Circuit, subject: Subject) -> tuple[dict[str, str], int]:
     found = {"known/stimulus.txt": "".join(items(circuit.layers[0], frame) for frame in answers.frames)}
     spiking = [(number, each) for number, each in enumerate(circuit.layers) if each.unit.kind == "spikes"]
     ends = np.cumsum([int(layer.unit.neurons().max()) + 1 for _, layer in spiking], dtype=np.int64)
-    membranes, spikes = (np.split(part, ends, 2)[:-1] for part in (answers.membranes, answers.spikes))
+    membranes, spikes = np.split(answers.membranes, ends, 2)[:-1], np.split(answers.spikes, ends, 2)[:-1]
     for (_, layer), membrane, spiked in zip(spiking, membranes, spikes, strict=True):
         found[f"known/{layer.name}.txt"] = _states(layer, membrane, spiked)
     total = 0

@@ -40,6 +40,10 @@ class CircuitLatency:
     (the lower of two), and the 99th percentile. streaming: cycles per sample where one follows the other
     without a pause. mhz: of the clock that somebody named, or None; seconds are cycles / (mhz * 1e6). use:
     block memories and multipliers of every layer, estimated. front: of a search for lanes.
+
+    >>> found = sast.latency(net, frames, lanes=[1, 1])
+    >>> found.least <= found.median <= found.p99 <= found.worst, [use.blocks for use in found.use]
+    (True, [0, 0])
     """
 
     name: str
