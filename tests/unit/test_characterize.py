@@ -272,6 +272,7 @@ def test_tables_say_times_noise_and_what_is_the_same() -> None:
     text = "\n".join(line for table in tables_of(found, Clock(10.0)) for line in table.lines(UNLIMITED))
     assert "110.0 µs" in text  # 1,100 cycles at 10 MHz
     assert "+0.0 [-2.5, +2.5] within noise" in text
+    assert "-11.9 % [-22.2, -1.6]: spike-rate-escape, lif" in text
     assert "conv 16-32 input events → cycles 6 – –" in " ".join(text.split())
     assert "more" not in tables_of(found)[0].columns
     titles = [each.title.partition(".")[0] for each in make_tables(tuple(BASE))]

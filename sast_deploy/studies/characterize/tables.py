@@ -182,9 +182,9 @@ def _best(found: Best | None, claim: Claim) -> str:
     cell = found.cell.replace(f"{claim.network}, ", "")
     if claim.unit == "x":
         return f"{found.value:.2f} x: {cell}"
-    return f"{_interval(found.value, found)} {claim.unit}: {cell}"
+    return f"{_interval(found.value, found, f' {claim.unit}')}: {cell}"
 
 
-def _interval(mean: float, found: Change | Best) -> str:
+def _interval(mean: float, found: Change | Best, unit: str = "") -> str:
     interval = "" if found.interval is None else " [{:+.1f}, {:+.1f}]".format(*found.interval)
-    return f"{mean:+.1f}{interval}" + (f" {NOISE}" if found.noise else "")
+    return f"{mean:+.1f}{unit}{interval}" + (f" {NOISE}" if found.noise else "")
