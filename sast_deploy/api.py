@@ -57,7 +57,7 @@ from sast_deploy.reports.classifying import Classification, Classifier
 from sast_deploy.reports.comparing import NetComparison, Side, check_same_samples, compare_sides
 from sast_deploy.reports.costs.circuit import CircuitLatency, latency_of
 from sast_deploy.reports.costs.cost import Cost, chosen_table, cost_of
-from sast_deploy.reports.costs.lanes import Budget, check_budget, device_budget
+from sast_deploy.reports.costs.lanes import Budget, device_budget, lane_space
 from sast_deploy.reports.inputs import Inputs, checked_labels, net_inputs, some_of
 from sast_deploy.reports.inspection import Inspection, count_saturated, inspect_net, inspect_stock
 from sast_deploy.reports.run import Execution, Report, facts_of, facts_of_stock, make_report
@@ -662,11 +662,10 @@ def latency(
         limits = Budget("your budget", *budget)
     with about(net.path, CompileError):
         plan_circuit(net.program, lanes)
-        if limits is not None:
-            check_budget(net.program, limits)
+        space = None if limits is None else lane_space(net.program, limits)
     given = some_of(inputs(net, frames, data=data, samples=samples), samples)
     with about(net.path, CompileError):
-        return latency_of(net.program, given.frames, net.name, given.facts, lanes, mhz, limits)
+        return latency_of(net.program, given.frames, net.name, given.facts, lanes, mhz, space)
 
 
 def inspect(

@@ -10,7 +10,9 @@ from sast_deploy.rtl.memories import Built, Parameters
 
 # Words and bits of one block: the shapes that ECP5's DP16KD takes, Lattice FPGA-TN-02204, table 2.
 BLOCK_SHAPES = ((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18), (512, 36))
-FEW, SMALL = 64, 2048  # words, or bits, of a memory that is made of logic instead
+FEW, SMALL = 64, 2048  # words, or bits, of a constant memory that is made of logic instead
+LOGIC_WORDS, LOGIC_BITS = 16, 4  # of one memory made of logic, 16 of which Yosys takes for as dear as a block
+DEAR = 16
 
 
 @dataclass(frozen=True)
@@ -47,18 +49,21 @@ def uses(layers: Sequence[Built]) -> tuple[Use, ...]:
     return tuple(_use(layer, last=layer is layers[-1]) for layer in layers)
 
 
-def blocks_of(words: int, bits: int) -> int:
-    """Block memories of so many words; 0 where so few bits are made of logic."""
-    if words <= FEW or words * bits <= SMALL:
-        return 0
-    return min(-(-words // depth) * -(-bits // width) for depth, width in BLOCK_SHAPES)
+def blocks_of(words: int, bits: int, written: bool = False) -> int:
+    """Block memories of so many words; 0 where logic is cheaper. written: whether it is, or constant."""
+    blocks = min(-(-words // depth) * -(-bits // width) for depth, width in BLOCK_SHAPES)
+    if written:
+        return blocks if -(-words // LOGIC_WORDS) * -(-bits // LOGIC_BITS) > DEAR * blocks else 0
+    return 0 if words <= FEW or words * bits <= SMALL else blocks
 
 
 def _use(layer: Built, last: bool) -> Use:
     constants = [(len(each.words), each.words.shape[1] * each.bits) for each in layer.memories]
     states = list(_states(layer, last))
     return Use(
-        layer.unit.label, sum(blocks_of(*each) for each in (*constants, *states)), _multipliers(layer),
+        layer.unit.label,
+        sum(blocks_of(*each) for each in constants) + sum(blocks_of(*each, written=True) for each in states),
+        _multipliers(layer),
         sum(words * bits for words, bits in constants), sum(words * bits for words, bits in states),
     )  # fmt: skip
 

@@ -34,9 +34,11 @@ takes n_i cycles (words of weights at all its taps, at least one), K = rows of n
                                                        e_K + 4: the end
     F        = q_end of the next layer + 2
 
-and of the last layer, in whose last step every class is an event: done = e_K + 3, F = done + 2. Nothing else
-delays anything: a queue holds a whole step, and a sweep begins only when the next layer has taken up all of
-the step before.
+and of the last layer, in whose last step every class is an event: done = e_K + 3, F = done + 2. After a
+reset R = K + 1 in every layer (K * slots + 1), counted from the first cycle without it: the sums are
+cleared. Rows lie position by position, row by row of the map, at each all words of all groups of channels;
+so do their events. Nothing else delays anything: a queue holds a whole step, and a sweep begins only when
+the next layer has taken up all of the step before.
 """
 
 

@@ -195,6 +195,7 @@ module bench (
 `endif
         if (samples == expected) begin
             if ($test$plusargs("out=") != 0) $display("WROTE %0d samples", samples);
+            else if (expected == 0) $display("FAIL there are no samples");
             else if (wrong == 0) $display("PASS %0d samples, %0d cycles", samples, cycle);
             else $display("FAIL %0d differences in %0d samples", wrong, samples);
             $finish;

@@ -434,3 +434,39 @@ def test_a_circuit_that_cannot_be_built_is_named() -> None:
     found = said(broken, frames, expected)
     assert found is not None
     assert re.match(r"iverilog failed: sv/snn_argmax\.sv:\d+: .*error.*; expected a build without err", found)
+
+
+@needs_icarus
+@pytest.mark.parametrize("damage", ["truncated", "not executable", "gone"])
+def test_a_build_that_was_damaged_is_made_anew(
+    damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the cache's name may have spaces and letters of any kind."""
+    monkeypatch.setenv("SAST_CACHE_DIR", str(tmp_path / "a b ü"))
+    circuit, frames, expected = case("lone")
+    assert differences(circuit, frames, the_icarus(), True, expected) is None
+    folder = built(circuit, the_icarus())
+    assert folder.parent == tmp_path / "a b ü" / "rtl"
+    made = folder / "sim"
+    if damage == "truncated":
+        made.write_bytes(made.read_bytes()[:100])
+    elif damage == "gone":
+        made.unlink()
+    else:
+        made.chmod(0o644)
+    assert differences(circuit, frames, the_icarus(), True, expected) is None
+    assert sorted(os.listdir(folder.parent)) == [folder.name]
+
+
+@needs_icarus
+def test_where_no_cache_can_be_a_build_is_kept_until_the_process_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rtl").write_text("somebody's")
+    monkeypatch.setenv("SAST_CACHE_DIR", str(tmp_path))
+    circuit, frames, expected = case("lone")
+    assert differences(circuit, frames, the_icarus(), True, expected) is None
+    folder = built(circuit, the_icarus())
+    assert built(circuit, the_icarus()) == folder
+    assert tmp_path not in folder.parents
+    assert os.listdir(tmp_path) == ["rtl"]

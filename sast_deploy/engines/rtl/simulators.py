@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from sast_deploy.base.errors import RtlError, UsageError
-from sast_deploy.base.files import default_cache_dir, new_folder
+from sast_deploy.base.files import default_cache_dir, file_digest, new_folder
 from sast_deploy.base.versions import installed_version
 from sast_deploy.rtl.circuit import Circuit
 
@@ -26,6 +26,7 @@ INSTALL = (
 )
 VERILATOR = ("--cc", "--exe", "--build", "--no-timing", "-O3", "--x-assign", "fast", "--noassert",
              "-Wno-fatal", "-Wno-lint", "-Wno-style", "-CFLAGS", "-O2", "-j", "2")  # fmt: skip
+SIMULATION = "sim"  # what is kept of a build
 TESTS = ("snn_driver.sv", "snn_probe.sv", "snn_results.sv")
 
 
@@ -108,31 +109,61 @@ def verilator() -> Simulator | None:
 
 
 def built(circuit: Circuit, simulator: Simulator) -> Path:
-    """The folder with `sim` of this circuit's modules, in the cache. Raises RtlError, OutputError.
+    """The folder with `sim` of this circuit's modules: in the cache, or where that cannot be, until this
+    process ends.
 
-    Memories are read when it runs: circuits that differ in them alone share a build.
+    Memories are read when it runs: circuits that differ in them alone share a build. What was damaged since
+    is built anew. Raises RtlError.
     """
     texts = {name: text for name, text in circuit.files.items() if not name.startswith("mem/")}
     sha = hashlib.sha256(f"{simulator.name} {simulator.version} {VERILATOR}".encode())
     for name, text in sorted(texts.items()):
         sha.update(f"{name}\0{text}\0".encode())
-    parent = default_cache_dir() / "rtl"
-    folder = parent / sha.hexdigest()[:32]
-    if (folder / "sim").exists():
-        return folder
+    name = sha.hexdigest()[:32]
+    for folder in (default_cache_dir() / "rtl" / name, Path(_passing().name) / name):
+        if _whole(folder):
+            return folder
+    # Not in the cache, whose name may have spaces: make does not take them.
+    with tempfile.TemporaryDirectory(prefix="sast-rtl-") as place:
+        work = Path(place)
+        write_files(work, texts)
+        simulator.build(work, circuit.sources)
+        (work / file_digest(work / SIMULATION)).touch()
+        try:
+            return _kept(work, default_cache_dir() / "rtl" / name)
+        except OSError:  # nowhere to keep it
+            return _kept(work, Path(_passing().name) / name)
+
+
+@cache
+def _passing() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="sast-rtl-")
+
+
+def _whole(folder: Path) -> bool:
+    """Whether a build is there as it was made: beside it lies an empty file that is called after its
+    digest.
+    """
+    made = folder / SIMULATION
+    return made.is_file() and os.access(made, os.X_OK) and (folder / file_digest(made)).exists()
+
+
+def _kept(work: Path, folder: Path) -> Path:
+    """What was built, moved to its folder, whole or not at all; another process may have been as quick."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    new = new_folder(folder.parent, ".")
     try:
-        parent.mkdir(parents=True, exist_ok=True)
-        new = new_folder(parent, ".")
-    except OSError:  # nowhere to keep it
-        new = folder = Path(tempfile.mkdtemp(prefix="sast-rtl-"))
-    try:
-        write_files(new, texts)
-        simulator.build(new, circuit.sources)
-        if new != folder:
-            _keep(new, folder)
+        for name in (SIMULATION, file_digest(work / SIMULATION)):
+            shutil.copy(work / name, new / name)
+        if folder.exists() and not _whole(folder):
+            shutil.rmtree(folder)
+        try:
+            os.rename(new, folder)
+        except OSError:
+            if not _whole(folder):
+                raise
     finally:
-        if new != folder:
-            shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(new, ignore_errors=True)
     return folder
 
 
@@ -142,15 +173,6 @@ def write_files(folder: Path, texts: Mapping[str, str]) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-
-
-def _keep(new: Path, folder: Path) -> None:
-    """Rename; another process may have been as quick."""
-    try:
-        os.rename(new, folder)
-    except OSError:
-        if not (folder / "sim").exists():
-            raise
 
 
 def _version(command: Sequence[str]) -> str:
@@ -164,5 +186,6 @@ def _run(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -
     )
     if done.returncode:
         lines = (done.stderr + done.stdout).strip().splitlines()
-        said = next((line for line in lines if "rror" in line), lines[-1] if lines else "nothing")
+        wrong = [line for line in lines if "rror" in line and "make" not in line] or lines
+        said = wrong[0] if wrong else "nothing was said"
         raise RtlError(f"{Path(command[0]).name} failed: {said}", expected="a build without errors")

@@ -167,6 +167,7 @@ def _makefile(circuit: Circuit, target: str, icarus: int, samples: int) -> str:
         synthesis = _filled("synthesis.mk", {"DEVICE": target.removeprefix("ecp5-")})
     return _filled("Makefile", {
         "SOURCES": " ".join(circuit.sources), "ICARUS": icarus, "SAMPLES": samples, "SYNTHESIS": synthesis,
+        "MEMORIES": " ".join(name for name in circuit.files if name.startswith("mem/")),
     })  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from sast_deploy.reports.costs.cycles import (
     streaming,
     waited,
 )
-from sast_deploy.reports.costs.lanes import Budget, LaneFront, search_lanes
+from sast_deploy.reports.costs.lanes import LaneFront, LaneSpace, search_lanes
 from sast_deploy.rtl.budget import Use, uses
 from sast_deploy.rtl.memories import build_layers
 from sast_deploy.rtl.plan import Plan, plan_circuit
@@ -87,7 +87,7 @@ class CircuitLatency:
 
 def latency_of(
     program: Program, frames: Frames, name: str, data: Mapping[str, Any], lanes: Sequence[int] | None = None,
-    mhz: float | None = None, budget: Budget | None = None,
+    mhz: float | None = None, space: LaneSpace | None = None,
 ) -> CircuitLatency:  # fmt: skip
     """Cycles over frames (samples, time, C, H, W), at least one sample of at least one step.
 
@@ -96,7 +96,7 @@ def latency_of(
     """
     plan = plan_circuit(program, lanes, frames.shape[1])
     trains = record_trains(program, frames)
-    front = None if budget is None else search_lanes(program, trains, budget)
+    front = None if space is None else search_lanes(space, trains)
     return of_trains(plan, trains, name, data, mhz, front)
 
 

@@ -51,6 +51,11 @@ class Trains:
 
     samples: tuple[list[Events], ...]
 
+    @property
+    def steps(self) -> int:
+        """Of every sample."""
+        return len(self.samples[0][0])
+
 
 def record_trains(program: Program, frames: Frames) -> Trains:
     """Run frames (samples, time, C, H, W) once in the fast engine. Raises as the engine."""
@@ -89,8 +94,11 @@ def count_busy(works: Clockwork, outputs: list[Events], busy: Ints, taken: Ints)
 
 
 def streaming(plan: Plan, trains: Trains) -> int:
-    """The cycle of the last result, where all samples stand at the entrance at once."""
+    """The cycle of the last result, where all samples stand at the entrance at once and nothing is under
+    way.
+    """
     works, done = Clockwork(plan), 0
+    works.idle()
     for outputs in trains.samples:
         done = works.sample(outputs, 0).done
     return done

@@ -1,17 +1,20 @@
 """The lanes of a circuit for a budget of memories and multipliers: a front of cycles against neurons at once.
 
-From one lane in every layer on, the layer is widened that saves most cycles for each lane it takes, to the
-next number of lanes with fewer rows of neurons (of two with as many rows the smaller one costs less and is
-as fast). What exceeds the budget is left out, until no layer can be widened. A search of that kind may miss
-a circuit; what it finds is measured, cycle by cycle.
+What a layer takes depends on its own lanes alone, and so do the cycles in which it is busy. So every
+combination is priced from one table a layer, the useful numbers of lanes of each (of two with as many rows
+of neurons the smaller one is as fast and costs less). Of those that fit, the ones of each width that
+promise to be fastest are measured, cycle by cycle, and the front is that of what was measured.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from sast_deploy.base.errors import UsageError
 from sast_deploy.base.progress import task
@@ -19,7 +22,12 @@ from sast_deploy.program.program import Program
 from sast_deploy.reports.costs.cycles import Trains, alone
 from sast_deploy.rtl.budget import DEVICES, uses
 from sast_deploy.rtl.memories import build_layers
-from sast_deploy.rtl.plan import LANES_MAX, Plan, plan_circuit, weighted_outputs
+from sast_deploy.rtl.plan import LANES_MAX, Ints, plan_circuit, weighted_outputs
+
+COMBINATIONS = 1_000_000  # that are priced at most
+OF_EACH = 2  # combinations of a width that are measured
+OTHERS = 0.2  # of the cycles of the layers that are not busiest: what a result may wait for besides
+WORSE = 1.1  # times the best promise of a narrower circuit: what is measured all the same
 
 
 @dataclass(frozen=True)
@@ -68,71 +76,129 @@ def useful_lanes(outputs: int) -> list[int]:
     return sorted({-(-outputs // rows) for rows in range(1, outputs + 1) if -(-outputs // rows) <= most})
 
 
-def search_lanes(program: Program, trains: Trains, budget: Budget) -> LaneFront:
-    """The front within a budget. Raises CompileError: what the circuit does not hold, UsageError: no
-    circuit fits.
+@dataclass(frozen=True, eq=False)
+class LaneSpace:
+    """Every combination that is looked at: lanes of each layer with weights, and what fits.
+
+    lanes: of every layer, increasing. blocks, multipliers, width: of every combination, int64, one axis a
+    layer. fits: bool, likewise.
     """
-    search = _Search(program, trains, budget)
-    check_budget(program, budget)
-    with task("lanes", None) as counted:
-        for _ in search.widen():
+
+    program: Program
+    budget: Budget
+    lanes: tuple[tuple[int, ...], ...]
+    blocks: Ints
+    multipliers: Ints
+    width: Ints
+    fits: npt.NDArray[np.bool_]
+
+    def at(self, index: Sequence[int]) -> tuple[int, ...]:
+        """The lanes of a combination."""
+        return tuple(each[place] for each, place in zip(self.lanes, index, strict=True))
+
+
+def lane_space(program: Program, budget: Budget) -> LaneSpace:
+    """Price every combination.
+
+    Raises CompileError: what the circuit does not hold; UsageError: a budget that no lanes fit.
+    """
+    lanes = _thinned([useful_lanes(outputs) for _, outputs in weighted_outputs(program)])
+    blocks, multipliers, rest = _prices(program, lanes)
+    space = LaneSpace(
+        program, budget, lanes, _summed(blocks) + rest, _summed(multipliers), _summed(lanes),
+        (_summed(blocks) + rest <= budget.blocks) & (_summed(multipliers) <= budget.multipliers),
+    )  # fmt: skip
+    if not space.fits.any():
+        fewest = int(space.blocks.min()), int(space.multipliers.min())
+        what = f"{fewest[0]} block memories and {fewest[1]} multipliers at least, or more of one"
+        least = f"{budget.blocks} block memories and {budget.multipliers} multipliers"
+        raise UsageError(what, expected=f"at most those of {budget.name}, {least}")
+    return space
+
+
+def search_lanes(space: LaneSpace, trains: Trains) -> LaneFront:
+    """The front of what fits."""
+    found = []
+    tried = list(_promising(space, trains))
+    with task("lanes", len(tried)) as counted:
+        for index in tried:
+            lanes = space.at(index)
+            cycles = float(alone(plan_circuit(space.program, lanes, trains.steps), trains).mean())
+            priced = (int(part[index]) for part in (space.blocks, space.multipliers))
+            found.append(LaneChoice(lanes, int(space.width[index]), cycles, *priced))
             counted.advance(1)
     front, best = [], float("inf")
-    for choice in sorted(search.found.values(), key=lambda each: (each.width, each.cycles)):
+    for choice in sorted(found, key=lambda each: (each.width, each.cycles)):
         if choice.cycles < best:
             front.append(choice)
             best = choice.cycles
-    return LaneFront(budget, len(trains.samples), len(search.found), tuple(front))
+    return LaneFront(space.budget, len(trains.samples), len(found), tuple(front))
 
 
-def check_budget(program: Program, budget: Budget) -> None:
-    """Raise UsageError where not even one lane in every layer fits; CompileError as `plan_circuit`."""
-    blocks, multipliers = _taken(plan_circuit(program, [1] * len(weighted_outputs(program))))
-    if blocks > budget.blocks or multipliers > budget.multipliers:
-        what = f"one lane in every layer takes {blocks} block memories and {multipliers} multipliers"
-        most = f"at most {budget.blocks} and {budget.multipliers}, those of {budget.name}"
-        raise UsageError(what, expected=most)
+def _promising(space: LaneSpace, trains: Trains) -> Iterator[tuple[int, ...]]:
+    """Of every width the combinations that fit and whose busiest layers are least busy.
+
+    A result waits for little but the busiest layer: at most for all layers, one after the other.
+    """
+    busy = [_busy(space, trains, position) for position in range(len(space.lanes))]
+    most = np.zeros(space.width.shape)
+    for axis, each in enumerate(busy):
+        most = np.maximum(most, each.reshape([-1 if n == axis else 1 for n in range(len(busy))]))
+    promised = np.where(space.fits, most + OTHERS * (_summed(busy) - most), np.inf)
+    best = np.inf
+    for width in np.unique(space.width[space.fits]).tolist():
+        index = np.flatnonzero((space.width == width) & space.fits)
+        order = index[np.argsort(promised.ravel()[index], kind="stable")[:OF_EACH]]
+        if promised.ravel()[order[0]] < best * WORSE:
+            best = min(best, float(promised.ravel()[order[0]]))
+            yield from (tuple(map(int, np.unravel_index(one, space.width.shape))) for one in order)
 
 
-def _taken(plan: Plan) -> tuple[int, int]:
-    used = uses(build_layers(plan))
-    return sum(use.blocks for use in used), sum(use.multipliers for use in used)
+def _busy(space: LaneSpace, trains: Trains, position: int) -> npt.NDArray[np.float64]:
+    """Cycles that one layer is busy for in a sample, mean, by its lanes: adding up and sweeping."""
+    found = []
+    for place in range(len(space.lanes[position])):
+        lanes = space.at([place if n == position else 0 for n in range(len(space.lanes))])
+        plan = plan_circuit(space.program, lanes, trains.steps)
+        number, unit = [(n, unit) for n, unit in enumerate(plan.units) if unit.layer is not None][position]
+        costs = unit.cycles().ravel()
+        taken = sum(float((outputs[number] @ costs).sum()) for outputs in trains.samples)
+        found.append(taken / len(trains.samples) + trains.steps * unit.row_count)
+    return np.array(found)
 
 
-class _Search:
-    def __init__(self, program: Program, trains: Trains, budget: Budget) -> None:
-        self.program, self.trains, self.budget = program, trains, budget
-        self.steps = [useful_lanes(outputs) for _, outputs in weighted_outputs(program)]
-        self.found: dict[tuple[int, ...], LaneChoice] = {}
-        self.too_large: set[tuple[int, ...]] = set()
+def _prices(program: Program, lanes: Sequence[Sequence[int]]) -> tuple[list[list[int]], list[list[int]], int]:
+    """(block memories, multipliers) of every layer with weights by its lanes; and the blocks of all
+    others.
+    """
+    blocks, multipliers, rest = [], [], 0
+    for position, choices in enumerate(lanes):
+        own = []
+        for each in choices:
+            chosen = [each if n == position else group[0] for n, group in enumerate(lanes)]
+            layers = build_layers(plan_circuit(program, chosen))
+            used = list(zip(layers, uses(layers), strict=True))
+            own.append([use for layer, use in used if layer.unit.layer is not None][position])
+            rest = sum(use.blocks for layer, use in used if layer.unit.layer is None)
+        blocks.append([use.blocks for use in own])
+        multipliers.append([use.multipliers for use in own])
+    return blocks, multipliers, rest
 
-    def widen(self) -> Iterator[LaneChoice]:
-        """Every circuit that is measured."""
-        at = tuple(0 for _ in self.steps)
-        here = self._measured(at)
-        assert here is not None  # `check_budget`
-        yield here
-        while True:
-            wider = [tuple(np.add(at, unit)) for unit in np.eye(len(at), dtype=int).tolist()]
-            choices = [(each, found) for each in wider if (found := self._measured(each)) is not None]
-            yield from (found for _, found in choices)
-            if not choices:
-                return
-            saved = [(here.cycles - found.cycles) / (found.width - here.width) for _, found in choices]
-            at, here = choices[int(np.argmax(saved))]
 
-    def _measured(self, at: Sequence[int]) -> LaneChoice | None:
-        """None where a layer is as wide as it gets, or the budget exceeded."""
-        if any(place >= len(steps) for place, steps in zip(at, self.steps, strict=True)):
-            return None
-        lanes = tuple(steps[place] for place, steps in zip(at, self.steps, strict=True))
-        if lanes in self.found or lanes in self.too_large:
-            return self.found.get(lanes)
-        plan = plan_circuit(self.program, lanes, len(self.trains.samples[0][0]))
-        blocks, multipliers = _taken(plan)
-        if blocks > self.budget.blocks or multipliers > self.budget.multipliers:
-            self.too_large.add(lanes)
-            return None
-        cycles = float(alone(plan, self.trains).mean())
-        self.found[lanes] = LaneChoice(lanes, sum(lanes), cycles, blocks, multipliers)
-        return self.found[lanes]
+def _summed(tables: Sequence[Any]) -> npt.NDArray[Any]:
+    """The sum of one entry of every table, for all combinations; one axis a table."""
+    total = np.zeros((), np.int64)
+    for table in tables:
+        total = total[..., None] + np.asarray(table)
+    return np.asarray(total)
+
+
+def _thinned(lanes: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
+    """Evenly spread ones of each, the least and the most among them, where there are too many
+    combinations.
+    """
+    most = max(2, int(COMBINATIONS ** (1 / len(lanes))))
+    if math.prod(map(len, lanes)) <= COMBINATIONS:
+        return tuple(map(tuple, lanes))
+    spread = [sorted({each[round(at)] for at in np.linspace(0, len(each) - 1, most)}) for each in lanes]
+    return tuple(map(tuple, spread))
