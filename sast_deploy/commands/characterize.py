@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,9 +34,8 @@ if TYPE_CHECKING:
     from sast_deploy.commands.sweeping import Runs
     from sast_deploy.studies.characterize.crossed import Cross
 
-CROSSED = (
-    "dataset", "surrogates", "neurons", "network", "widths", "seeds", "epochs", "train", "test", "size",
-    "profile")  # fmt: skip
+CROSSED = ("dataset", "surrogates", "neurons", "network", "widths", "seeds", "epochs", "train", "test",
+           "size", "profile")  # fmt: skip
 NAMES = {"metavar": "NAME,...", "show_default": True}
 
 
@@ -109,9 +109,9 @@ def characterize_command(
     if plot:
         inputs = [study] if study else []
         check_output(plot, picture_kind(plot), inputs=inputs, overwrite=overwrite, option="--plot")
-    if cross and not where.dry_run:
-        study = cross.write(runs, overwrite)
-    facts, code = do_runs(wanted, where)
+    begins = partial(cross.write, runs, overwrite) if cross and not where.dry_run else None
+    study = cross.path(runs, overwrite) if cross and begins else study
+    facts, code = do_runs(wanted, where, begins)
     found = () if where.dry_run else characterize_runs(wanted, runs)
     out.print(*(part for each in found for table in tables_of(each, times) for part in ("", table)))
     if plot and found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,8 +50,13 @@ sweep_options = gathered(
 )  # fmt: skip
 
 
-def do_runs(study: Study, where: Runs) -> tuple[dict[str, Any], Exit]:
-    """Do what is missing, or only say what that is; the facts for --json, and the exit code."""
+def do_runs(
+    study: Study, where: Runs, begins: Callable[[], object] | None = None
+) -> tuple[dict[str, Any], Exit]:
+    """Do what is missing, or only say what that is; the facts for --json, and the exit code.
+
+    begins: see `sweep`.
+    """
     from sast_deploy.base.outputs import check_output_folder
     from sast_deploy.studies.sweep.sweep import plan, sweep
 
@@ -61,7 +67,7 @@ def do_runs(study: Study, where: Runs) -> tuple[dict[str, Any], Exit]:
         done = sum(not stages for stages in missing.values())
     else:
         check_output_folder(runs)
-        outcome = sweep(study, runs, _workers(where), where.download)
+        outcome = sweep(study, runs, _workers(where), where.download, begins)
         _print_outcome(outcome, study, runs)
         missing, done, failures = {}, outcome.finished, outcome.failures
     facts = {

@@ -11,9 +11,10 @@ from sast_deploy.base.errors import DataError
 from sast_deploy.base.eventframes import EventFrames
 from sast_deploy.calibration.samples import draw
 from sast_deploy.data.frameset import FrameSplit
+from sast_deploy.engines import INSTALLED
 from sast_deploy.engines.frames import as_frames, check_frames
 from sast_deploy.engines.lava.shared import map_frames, share_frames
-from sast_deploy.engines.registry import ENGINES, LavaOptions, prepare
+from sast_deploy.engines.registry import LavaOptions, prepare
 from sast_deploy.program.program import Program
 from sast_deploy.program.record import first_difference, take
 from sast_deploy.reports.synops import count_operations
@@ -41,7 +42,7 @@ def events(frames: np.ndarray) -> EventFrames:
     return EventFrames.from_dense(frames)
 
 
-@pytest.mark.parametrize("name", [name for name in ENGINES if name != "lava"])
+@pytest.mark.parametrize("name", [name for name in INSTALLED if name != "lava"])
 def test_engines_give_the_same_record(name, program, frames, events):
     engine = prepare(name, program, lava=LavaOptions(), batch=2)
     expected = engine(frames, trace=True)

@@ -134,9 +134,10 @@ COMPARED: Mapping[str, Figure] = {  # what changes are given of; accuracy in poi
 
 
 def figures_of(run: Record, subject: str) -> Figures | None:
-    """A run's figures of a profile; None where one of the two stages is not there."""
+    """A run's figures of a profile; None where one of the two stages is not there, or lacks one of them."""
     program, circuit = run.profiles.get(subject), run.circuits.get(subject)
-    if not program or not circuit or program.get("accuracy") is None or not program.get("rates"):
+    wanted = ("accuracy", "rates", "synops")
+    if not program or not circuit or any(program.get(name) in (None, []) for name in wanted):
         return None
     layers = circuit["layers"]
     return Figures(
@@ -213,7 +214,7 @@ def _baseline(each: _Known, candidates: list[_Known]) -> _Known | None:
 
 def _labels(groups: list[Group]) -> list[tuple[str, str, str, str]]:
     """Network, surrogate, neuron, and of those that share all three what differs among them."""
-    plain = [(_network(each), each.settings["network.surrogate"], _neuron(each)) for each in groups]
+    plain = [(_network(each), str(each.settings["network.surrogate"]), _neuron(each)) for each in groups]
     names = []
     for each, label in zip(groups, plain, strict=True):
         alike = [one for one, other in zip(groups, plain, strict=True) if other == label]
@@ -226,9 +227,14 @@ def _labels(groups: list[Group]) -> list[tuple[str, str, str, str]]:
 
 def _network(each: Group) -> str:
     kind, hidden, strides = (each.settings.get(key) for key in _SHAPE)
-    shape = "-".join(map(str, hidden)) if hidden else "as published"
-    steps = f", strides {'-'.join(map(str, strides))}" if strides and set(strides) != {2} else ""
-    return f"{kind} {shape}{steps}"
+    shape = _joined(hidden) if hidden else "as published"
+    usual = not strides or set(_joined(strides).split("-")) == {"2"}
+    return f"{kind} {shape}{'' if usual else f', strides {_joined(strides)}'}"
+
+
+def _joined(value: Any) -> str:
+    """A record may hold anything there."""
+    return "-".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _neuron(each: Group) -> str:

@@ -78,11 +78,16 @@ class Cross:
         where = Path(f"{self.name}.toml")
         return parse_study(parse_toml(self.text(), where, EXPECTED), where, data_root=data_root)
 
+    def path(self, folder: Path, overwrite: bool) -> Path:
+        """Where that text is written, beside the runs. Raises OutputError: another study is there."""
+        path = folder / f"{self.name}.toml"
+        check_output(path, WRITTEN, study_origin(self.text()), overwrite=overwrite)
+        return path
+
     def write(self, folder: Path, overwrite: bool) -> Path:
-        """Write that text beside the runs; where it is. Raises OutputError: another study is there."""
-        path, text = folder / f"{self.name}.toml", self.text()
-        check_output(path, WRITTEN, study_origin(text), overwrite=overwrite)
-        write_text(path, text)
+        """Write it there. Raises OutputError."""
+        path = self.path(folder, overwrite)
+        write_text(path, self.text())
         return path
 
 

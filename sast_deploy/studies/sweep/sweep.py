@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,10 +60,14 @@ def plan(study: Study, runs: Path) -> dict[str, tuple[str, ...]]:
     return missing
 
 
-def sweep(study: Study, runs: Path, workers: Workers, download: bool = False) -> Outcome:
+def sweep(
+    study: Study, runs: Path, workers: Workers, download: bool = False,
+    begins: Callable[[], object] | None = None,
+) -> Outcome:  # fmt: skip
     """Do everything that is missing; one failing run stops no other.
 
-    download: fetch recordings that are nowhere.
+    download: fetch recordings that are nowhere. begins: called when all data are there, before anything is
+    written.
 
     Raises SweepInterruptedError; TrainingError, OutputError as `plan`, and for a study.json of somebody
     else's; DataError for data that cannot be loaded.
@@ -73,6 +78,8 @@ def sweep(study: Study, runs: Path, workers: Workers, download: bool = False) ->
     for choice in _frames_of(todo):
         load_choice(choice, download)  # into the cache, once, before the workers all want it
     load_choice.cache_clear()
+    if begins is not None:
+        begins()
     _note_plan(study, runs)
     before = len(study.runs) - len(todo)
     try:
