@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from collections.abc import Mapping
 
 _PREFIXES = {"k": 1e3, "": 1.0, "m": 1e-3, "µ": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15}
 _ACTING = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, marks of direction, halves of characters, line ends
@@ -19,6 +21,11 @@ def printable(value: object) -> str:
 def encodable(text: str) -> str:
     """The text as UTF-8 can hold it: bytes of a file's name that are none as Python shows them, "\\udcff"."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def filled(template: str, values: Mapping[str, object]) -> str:
+    """A template, each @NAME@ of it replaced, once: what a value holds stays as it is."""
+    return re.sub("@([A-Z]+)@", lambda found: str(values[found[1]]), template)
 
 
 def pictured(value: object, longest: int = 200) -> str:

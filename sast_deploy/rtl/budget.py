@@ -17,19 +17,18 @@ DEAR = 16
 
 @dataclass(frozen=True)
 class Device:
-    """blocks: of 18 kbit; multipliers: 18 x 18 bits. luts: of 4 inputs. source: where that is said."""
+    """blocks: of 18 kbit; multipliers: 18 x 18 bits. source: where that is said."""
 
     name: str
     blocks: int
     multipliers: int
-    luts: int
     source: str = "Lattice ECP5 family data sheet, FPGA-DS-02012, table 1.1"
 
 
 DEVICES = {
-    "ecp5-25k": Device("ECP5-25", 56, 28, 24_000),
-    "ecp5-45k": Device("ECP5-45", 108, 72, 44_000),
-    "ecp5-85k": Device("ECP5-85", 208, 156, 84_000),
+    "ecp5-25k": Device("ECP5-25", 56, 28),
+    "ecp5-45k": Device("ECP5-45", 108, 72),
+    "ecp5-85k": Device("ECP5-85", 208, 156),
 }
 
 

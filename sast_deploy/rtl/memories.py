@@ -36,11 +36,6 @@ class Memory:
     bits: int
     about: str
 
-    @property
-    def size(self) -> int:
-        """Bits of the memory."""
-        return int(self.words.size) * self.bits
-
     def text(self) -> str:
         """One word a line, hexadecimal, two's complement."""
         return hexadecimal(self.words, self.bits)

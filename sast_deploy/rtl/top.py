@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from textwrap import fill
 
+from sast_deploy.base.text import filled
 from sast_deploy.rtl.memories import Built, bits_of
 
 MODULES = (
@@ -146,66 +147,12 @@ def bench_text(layers: Sequence[Built], samples: int, limit: int) -> str:
     probes = "".join(_probe(built) for built in spiking)
     errors = fill(" + ".join(["errors", *(f"{built.name}_errors" for built in spiking)]), 80)
     errors = errors.replace("\n", "\n            ")
-    return f"""// Replays samples on the core: those of known/, or of +in=FOLDER; compares, or with
-// +out=FOLDER writes down what it computes.
-/* verilator lint_off BLKSEQ */
-module bench (
-    input logic clk
-);
-    logic rst, streaming, valid, ready, begins, logit_valid, done;
-    logic [{bits - 1}:0] item;
-    logic [63:0] cycle;
-    logic {_vector(number)} logit_class, label;
-    logic signed {_vector(logit)} logit;
-    integer errors, samples, expected, limit, quiet;
-    logic [2:0] started;
-
-    initial begin
-        if (!$value$plusargs("samples=%d", expected)) expected = {samples};
-        if (!$value$plusargs("limit=%d", limit)) limit = {limit};
-        streaming = $test$plusargs("streaming") != 0;
-        {{started, quiet}} = '0;
-    end
-    always @(posedge clk) if (!started[2]) started <= started + 1'b1;
-    assign rst = !started[2];
-
-    snn_driver #(.BITS({bits})) driver (
-        .clk, .rst, .streaming, .done, .valid, .ready, .item, .cycle, .begins
-    );
-    {CORE} core (
-        .clk, .rst, .in_valid(valid), .in_ready(ready), .in_end(item[{bits - 1}]), .in_last(item[{bits - 2}]),
-        .in_value(item[{channel + row + column} +: {value}]), .in_channel(item[{row + column} +: {channel}]),
-        .in_row(item[{column} +: {row}]), .in_column(item[0 +: {column}]),
-        .logit_valid, .logit_class, .logit, .done, .label
-    );
-    snn_results #(.CLASS({number}), .LOGIT({logit})) results (
-        .clk, .rst, .cycle, .begins, .valid(logit_valid), .number(logit_class), .logit, .done, .label,
-        .errors, .samples
-    );
-`ifndef NETLIST  // after synthesis there are no layers to look into, and results alone are compared
-{probes}
-`endif
-    integer wrong;
-    always @(posedge clk) begin
-        quiet <= rst || done ? 0 : quiet + 1;
-`ifdef NETLIST
-        wrong = errors;
-`else
-        wrong = {errors};
-`endif
-        if (samples == expected) begin
-            if ($test$plusargs("out=") != 0) $display("WROTE %0d samples", samples);
-            else if (expected == 0) $display("FAIL there are no samples");
-            else if (wrong == 0) $display("PASS %0d samples, %0d cycles", samples, cycle);
-            else $display("FAIL %0d differences in %0d samples", wrong, samples);
-            $finish;
-        end else if (quiet > limit) begin
-            $display("FAIL no result after %0d cycles, %0d of %0d samples", quiet, samples, expected);
-            $finish;
-        end
-    end
-endmodule
-"""
+    return filled((files(__package__) / "bench" / "bench.sv").read_text(encoding="utf-8"), {
+        "BITS": bits, "TOP": bits - 1, "LAST": bits - 2, "VALUE": f"{channel + row + column} +: {value}",
+        "CHANNEL": f"{row + column} +: {channel}", "ROW": f"{column} +: {row}", "COLUMN": f"0 +: {column}",
+        "CLASS": _vector(number), "CLASSBITS": number, "LOGIT": _vector(logit), "LOGITBITS": logit,
+        "CORE": CORE, "SAMPLES": samples, "LIMIT": limit, "PROBES": probes, "ERRORS": errors,
+    })  # fmt: skip
 
 
 def _probe(built: Built) -> str:

@@ -378,3 +378,16 @@ def test_lines_are_short_and_circuits_of_one_program_the_same(seed: int) -> None
     for name, text in files.items():
         assert name.startswith("mem/") or max(map(len, text.splitlines())) <= 110, name
         assert text.endswith("\n")
+
+
+def test_the_formula_in_words_has_the_numbers_of_the_formula() -> None:
+    for words in (
+        f"v_i + {timing.TAKE}, R)", f"v_i + {timing.TAKE + 1} where inputs have delays",
+        f"max(q_end + {timing.DRAIN}, F, G)", f"begun + K + {timing.WRITTEN} ",
+        f"= begun + K + {timing.READY} ",
+        f"begun + {timing.ENCODE},",
+        f"e_r + m + {timing.ARRIVE} ", f"e_K + {timing.ARRIVE}: the end",
+        f"q_end of the next layer + {timing.FREE}\n", f"done = e_K + {timing.DONE}, F = done + {timing.FREE}",
+        f"R = K + {timing.RESET} in every layer (K * slots + {timing.RESET})",
+    ):  # fmt: skip
+        assert " ".join(words.split()) in " ".join(timing.FORMULA.split()), words

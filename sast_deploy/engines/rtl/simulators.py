@@ -62,11 +62,6 @@ def choose_simulator(cycles: int | None = None) -> Simulator:
     return found.get("icarus" if few else "verilator") or next(iter(found.values()))
 
 
-def has_simulator() -> bool:
-    """Whether any of them is there."""
-    return verilator() is not None or icarus() is not None
-
-
 @cache
 def icarus() -> Simulator | None:
     """Icarus Verilog, where `iverilog` and `vvp` are on the path."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from sast_deploy.base.text import printable
+from sast_deploy.base.text import filled, printable
 from sast_deploy.exchange import KNOWN
 from sast_deploy.exchange.artefacts import Artefacts
 from sast_deploy.exchange.c.header import known_header, weights_header
@@ -20,7 +20,7 @@ def write_c(subject: Subject, main: str = KNOWN) -> Artefacts:
     layout, name = Layout(subject.program), subject.name
     texts = {f"{name}_weights.h": weights_header(layout, name, subject.program.digest())}
     for template in ("sast_net.h", "sast_net.c", "Makefile"):
-        texts[template] = _template(template).replace("@NAME@", name)
+        texts[template] = filled(_template(template), {"NAME": name})
     texts["sast_main.c"] = _template("sast_main.c" if main == KNOWN else "sast_stdin.c")
     if main == KNOWN:
         texts["known.h"] = known_header(subject.answers, layout)
@@ -40,14 +40,11 @@ def _readme(subject: Subject, layout: Layout, main: str) -> str:
     shape = " x ".join(map(str, program.input_shape))
     size = "one byte" if program.byte_inputs else "four bytes, two's complement, the lowest first"
     values = {
-        "@NAME@": subject.name, "@DIGEST@": program.digest(), "@SHAPE@": shape,
-        "@LOW@": str(program.input_min), "@HIGH@": str(program.input_max), "@STEPS@": str(program.steps),
-        "@MOST@": f"{layout.widths.steps:,}", "@SIZES@": "\n".join([*rows, total]), "@BYTES@": size,
-        "@WIDTH@": str(layout.widths.weight), "@WIDE@": str(layout.widths.wide),
-        "@CLASSES@": "\n".join(f"- {n}: {printable(label)}" for n, label in enumerate(program.classes)),
-        "@MAIN@": _template("README-known.md" if main == KNOWN else "README-stdin.md").rstrip(),
+        "NAME": subject.name, "DIGEST": program.digest(), "SHAPE": shape, "LOW": program.input_min,
+        "HIGH": program.input_max, "STEPS": program.steps, "MOST": f"{layout.widths.steps:,}",
+        "SIZES": "\n".join([*rows, total]), "BYTES": size, "WIDTH": layout.widths.weight,
+        "WIDE": layout.widths.wide,
+        "CLASSES": "\n".join(f"- {n}: {printable(label)}" for n, label in enumerate(program.classes)),
     }  # fmt: skip
-    text = _template("README.md")
-    for key in ("@MAIN@", *values):
-        text = text.replace(key, values[key])
-    return text
+    how = _template("README-known.md" if main == KNOWN else "README-stdin.md").rstrip()
+    return filled(_template("README.md"), {**values, "MAIN": filled(how, values)})

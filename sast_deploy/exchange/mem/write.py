@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.base.errors import CompileError
-from sast_deploy.base.text import printable
+from sast_deploy.base.text import filled, printable
 from sast_deploy.exchange.artefacts import Artefacts, Part
 from sast_deploy.exchange.c.widths import largest
 from sast_deploy.exchange.rows import reduced, weight_rows
@@ -74,12 +74,10 @@ def write_mem(subject: Subject) -> Artefacts:
         parts.append(Part(layer_label(index, layer), -(-bits // 8), 0))
     files["params.vh"] = _parameters(subject).encode()
     classes = "\n".join(f"- {n}: {printable(label)}" for n, label in enumerate(program.classes))
-    texts = {"@NAME@": subject.name, "@DIGEST@": program.digest(), "@ROWS@": "\n".join(rows)}
-    texts |= {"@LAYERS@": "\n".join(_described(program)), "@CLASSES@": classes}
+    texts = {"NAME": subject.name, "DIGEST": program.digest(), "ROWS": "\n".join(rows)}
+    texts |= {"LAYERS": "\n".join(_described(program)), "CLASSES": classes}
     readme = (files_of(__package__) / "README.md").read_text(encoding="utf-8")
-    for key, text in texts.items():
-        readme = readme.replace(key, text)
-    files["README.md"] = readme.encode()
+    files["README.md"] = filled(readme, texts).encode()
     return Artefacts(files, tuple(parts))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from sast_deploy.base.text import filled
 from sast_deploy.exchange.artefacts import Artefacts, Part
 from sast_deploy.exchange.c.widths import widths_of
 from sast_deploy.exchange.subject import Subject
@@ -33,7 +34,7 @@ def write_npz(subject: Subject) -> Artefacts:
     made = {
         "network.npz": buffer.getvalue(),
         "run.py": (here / "run.py").read_bytes(),
-        "README.md": (here / "README.md").read_bytes().replace(b"@DIGEST@", program.digest().encode()),
+        "README.md": filled((here / "README.md").read_text("utf-8"), {"DIGEST": program.digest()}).encode(),
     }
     return Artefacts(made, tuple(parts), "python run.py")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_deploy.base.errors import UsageError
-from sast_deploy.base.text import counted, printable
+from sast_deploy.base.text import counted, filled, printable
 from sast_deploy.exchange.artefacts import Artefacts, Part
 from sast_deploy.exchange.subject import Subject
 from sast_deploy.rtl import timing
@@ -164,8 +163,8 @@ def _layer_facts(layer: Built, use: Use) -> dict[str, Any]:
 def _makefile(circuit: Circuit, target: str, icarus: int, samples: int) -> str:
     synthesis = ""
     if target != NO_DEVICE:
-        synthesis = _filled("synthesis.mk", {"DEVICE": target.removeprefix("ecp5-")})
-    return _filled("Makefile", {
+        synthesis = _template("synthesis.mk", {"DEVICE": target.removeprefix("ecp5-")})
+    return _template("Makefile", {
         "SOURCES": " ".join(circuit.sources), "ICARUS": icarus, "SAMPLES": samples, "SYNTHESIS": synthesis,
         "MEMORIES": " ".join(name for name in circuit.files if name.startswith("mem/")),
     })  # fmt: skip
@@ -180,7 +179,7 @@ def _readme(subject: Subject, circuit: Circuit, used: Sequence[Use], target: str
         f"{use.weight_bits:,} | {use.blocks} | {use.multipliers} |"
         for layer, use in zip(circuit.layers, used, strict=True)
     ]
-    return _filled("README.md", {
+    return _template("README.md", {
         "NAME": subject.name, "DIGEST": program.digest(), "LAYERS": "\n".join(rows),
         "BUDGET": _budget(used, target), "ICARUS": icarus, "SAMPLES": counted(samples, "sample"),
         "VALUE": value, "CHANNEL": channel, "ROW": row, "COLUMN": column, "CLASS": number, "LOGIT": logit,
@@ -191,7 +190,5 @@ def _readme(subject: Subject, circuit: Circuit, used: Sequence[Use], target: str
     })  # fmt: skip
 
 
-def _filled(name: str, values: Mapping[str, Any]) -> str:
-    """A template, each @NAME@ of it replaced, once: what a value holds stays as it is."""
-    text = (files(__package__) / name).read_text(encoding="utf-8")
-    return re.sub("@([A-Z]+)@", lambda found: str(values[found[1]]), text)
+def _template(name: str, values: Mapping[str, object]) -> str:
+    return filled((files(__package__) / name).read_text(encoding="utf-8"), values)

@@ -20,9 +20,9 @@ from sast_deploy.base.errors import UsageError
 from sast_deploy.base.progress import task
 from sast_deploy.program.program import Program
 from sast_deploy.reports.costs.cycles import Trains, alone
-from sast_deploy.rtl.budget import DEVICES, uses
+from sast_deploy.rtl.budget import DEVICES, Use, uses
 from sast_deploy.rtl.memories import build_layers
-from sast_deploy.rtl.plan import LANES_MAX, Ints, plan_circuit, weighted_outputs
+from sast_deploy.rtl.plan import LANES_MAX, Ints, Unit, plan_circuit, weighted_outputs
 
 COMBINATIONS = 1_000_000  # that are priced at most
 OF_EACH = 2  # combinations of a width that are measured
@@ -80,13 +80,14 @@ def useful_lanes(outputs: int) -> list[int]:
 class LaneSpace:
     """Every combination that is looked at: lanes of each layer with weights, and what fits.
 
-    lanes: of every layer, increasing. blocks, multipliers, width: of every combination, int64, one axis a
-    layer. fits: bool, likewise.
+    lanes: of every layer, increasing. units: every layer at each of its lanes. blocks, multipliers, width: of
+    every combination, int64, one axis a layer. fits: bool, likewise.
     """
 
     program: Program
     budget: Budget
     lanes: tuple[tuple[int, ...], ...]
+    units: tuple[tuple[Unit, ...], ...]
     blocks: Ints
     multipliers: Ints
     width: Ints
@@ -103,11 +104,12 @@ def lane_space(program: Program, budget: Budget) -> LaneSpace:
     Raises CompileError: what the circuit does not hold; UsageError: a budget that no lanes fit.
     """
     lanes = _thinned([useful_lanes(outputs) for _, outputs in weighted_outputs(program)])
-    blocks, multipliers, rest = _prices(program, lanes)
-    space = LaneSpace(
-        program, budget, lanes, _summed(blocks) + rest, _summed(multipliers), _summed(lanes),
-        (_summed(blocks) + rest <= budget.blocks) & (_summed(multipliers) <= budget.multipliers),
-    )  # fmt: skip
+    priced = [_priced(program, lanes, position) for position in range(len(lanes))]
+    units = tuple(tuple(unit for unit, _, _ in each) for each in priced)
+    blocks = _summed([[use.blocks for _, use, _ in each] for each in priced]) + priced[0][0][2]
+    multipliers = _summed([[use.multipliers for _, use, _ in each] for each in priced])
+    fits = (blocks <= budget.blocks) & (multipliers <= budget.multipliers)
+    space = LaneSpace(program, budget, lanes, units, blocks, multipliers, _summed(lanes), fits)
     if not space.fits.any():
         fewest = int(space.blocks.min()), int(space.multipliers.min())
         what = f"{fewest[0]} block memories and {fewest[1]} multipliers at least, or more of one"
@@ -140,7 +142,8 @@ def _promising(space: LaneSpace, trains: Trains) -> Iterator[tuple[int, ...]]:
 
     A result waits for little but the busiest layer: at most for all layers, one after the other.
     """
-    busy = [_busy(space, trains, position) for position in range(len(space.lanes))]
+    numbers = [n for n, unit in enumerate(plan_circuit(space.program).units) if unit.layer is not None]
+    busy = [_busy(units, trains, number) for units, number in zip(space.units, numbers, strict=True)]
     most = np.zeros(space.width.shape)
     for axis, each in enumerate(busy):
         most = np.maximum(most, each.reshape([-1 if n == axis else 1 for n in range(len(busy))]))
@@ -154,35 +157,31 @@ def _promising(space: LaneSpace, trains: Trains) -> Iterator[tuple[int, ...]]:
             yield from (tuple(map(int, np.unravel_index(one, space.width.shape))) for one in order)
 
 
-def _busy(space: LaneSpace, trains: Trains, position: int) -> npt.NDArray[np.float64]:
-    """Cycles that one layer is busy for in a sample, mean, by its lanes: adding up and sweeping."""
+def _busy(units: Sequence[Unit], trains: Trains, number: int) -> npt.NDArray[np.float64]:
+    """Cycles that one layer is busy for in a sample, mean, by its lanes: adding up and sweeping.
+
+    number: of the layer in the circuit.
+    """
     found = []
-    for place in range(len(space.lanes[position])):
-        lanes = space.at([place if n == position else 0 for n in range(len(space.lanes))])
-        plan = plan_circuit(space.program, lanes, trains.steps)
-        number, unit = [(n, unit) for n, unit in enumerate(plan.units) if unit.layer is not None][position]
+    for unit in units:
         costs = unit.cycles().ravel()
         taken = sum(float((outputs[number] @ costs).sum()) for outputs in trains.samples)
         found.append(taken / len(trains.samples) + trains.steps * unit.row_count)
     return np.array(found)
 
 
-def _prices(program: Program, lanes: Sequence[Sequence[int]]) -> tuple[list[list[int]], list[list[int]], int]:
-    """(block memories, multipliers) of every layer with weights by its lanes; and the blocks of all
-    others.
-    """
-    blocks, multipliers, rest = [], [], 0
-    for position, choices in enumerate(lanes):
-        own = []
-        for each in choices:
-            chosen = [each if n == position else group[0] for n, group in enumerate(lanes)]
-            layers = build_layers(plan_circuit(program, chosen))
-            used = list(zip(layers, uses(layers), strict=True))
-            own.append([use for layer, use in used if layer.unit.layer is not None][position])
-            rest = sum(use.blocks for layer, use in used if layer.unit.layer is None)
-        blocks.append([use.blocks for use in own])
-        multipliers.append([use.multipliers for use in own])
-    return blocks, multipliers, rest
+def _priced(
+    program: Program, lanes: Sequence[Sequence[int]], position: int
+) -> list[tuple[Unit, Use, int]]:
+    """One layer with weights by its lanes: planned, what it takes, and the blocks of all without."""
+    found = []
+    for each in lanes[position]:
+        chosen = [each if n == position else group[0] for n, group in enumerate(lanes)]
+        layers = build_layers(plan_circuit(program, chosen))
+        used = list(zip((layer.unit for layer in layers), uses(layers), strict=True))
+        unit, use = [(unit, use) for unit, use in used if unit.layer is not None][position]
+        found.append((unit, use, sum(use.blocks for unit, use in used if unit.layer is None)))
+    return found
 
 
 def _summed(tables: Sequence[Any]) -> npt.NDArray[Any]:
